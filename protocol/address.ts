@@ -1,0 +1,100 @@
+import { decodeBase64 } from "./base64.ts";
+import { encodePublicKeyText, parsePublicKeyText, type PublicKey } from "./crypto/public_key.ts";
+import { ParseError } from "./error.ts";
+
+/** The port of an SMP server whose address names none. */
+export const defaultPort = 5223;
+
+/** Where an SMP server is and which transport key it has (transport.md Address). */
+export interface ServerAddress {
+  /** Host name or IPv4 address. */
+  readonly host: string;
+  /** TCP port, 1 to 65535; without it, the transport's default. */
+  readonly port?: number;
+  /** Base64 of SHA-256 over the server's public key; without it, the server cannot be told from an impostor. */
+  readonly keyHash?: string;
+}
+
+/** What a recipient gives to a sender: server, queue and encryption key (agent.md Invitation). */
+export interface QueueInfo {
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly senderId: string;
+  readonly encryptionKey: PublicKey;
+}
+
+/**
+ * Parses `<host>[:port][#<key hash>]` (transport.md Address).
+ * Throws {@linkcode ParseError} (`ADDRESS`) that says what is wrong.
+ */
+export function parseAddress(text: string): ServerAddress {
+  const hashAt = text.indexOf("#");
+  const hostAndPort = hashAt < 0 ? text : text.slice(0, hashAt);
+  const colonAt = hostAndPort.indexOf(":");
+  const host = colonAt < 0 ? hostAndPort : hostAndPort.slice(0, colonAt);
+  if (host === "") throw addressError("host is empty");
+  if (/[\s#:]/.test(host)) throw addressError("host has a space");
+  return {
+    host,
+    ...(colonAt < 0 ? {} : { port: parsePort(hostAndPort.slice(colonAt + 1)) }),
+    ...(hashAt < 0 ? {} : { keyHash: parseKeyHash(text.slice(hashAt + 1)) }),
+  };
+}
+
+/** The text of an address; {@linkcode parseAddress} reads it back. */
+export function formatAddress(address: ServerAddress): string {
+  const port = address.port === undefined ? "" : `:${address.port}`;
+  const hash = address.keyHash === undefined ? "" : `#${address.keyHash}`;
+  return `${address.host}${port}${hash}`;
+}
+
+/**
+ * Parses `smp::<server>::<sender ID>::rsa:<encryption key>` (agent.md Invitation).
+ * Throws {@linkcode ParseError} (`QUEUE_INFO`) that says what is wrong.
+ */
+export function parseQueueInfo(text: string): QueueInfo {
+  const parts = text.split("::");
+  if (parts.length !== 4) {
+    throw queueInfoError(`4 parts with "::" between them are expected, not ${parts.length}`);
+  }
+  const [scheme, server, senderId, key] = parts as [string, string, string, string];
+  if (scheme !== "smp") throw queueInfoError('it must start with "smp::"');
+  if (senderId === "" || decodeBase64(senderId) === null) throw queueInfoError("the sender ID is not base64");
+  try {
+    return { server: parseAddress(server), senderId, encryptionKey: parsePublicKeyText(key) };
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    throw queueInfoError(error.message, error);
+  }
+}
+
+/** The text of a queue info; {@linkcode parseQueueInfo} reads it back. */
+export function formatQueueInfo(info: QueueInfo): string {
+  return ["smp", formatAddress(info.server), info.senderId, encodePublicKeyText(info.encryptionKey)].join(
+    "::",
+  );
+}
+
+function parsePort(text: string): number {
+  if (text === "") throw addressError("port is empty");
+  const port = Number(text);
+  if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > 65535) {
+    throw addressError(`port "${text}" is not a number from 1 to 65535 (IPv6 addresses need a host name)`);
+  }
+  return port;
+}
+
+function parseKeyHash(text: string): string {
+  const hash = decodeBase64(text);
+  if (hash === null) throw addressError("key hash is not base64");
+  if (hash.length !== 32) throw addressError(`key hash has ${hash.length} bytes, not 32`);
+  return text;
+}
+
+function addressError(what: string): ParseError {
+  return new ParseError("ADDRESS", `Cannot parse server address: ${what}`);
+}
+
+function queueInfoError(what: string, cause?: unknown): ParseError {
+  return new ParseError("QUEUE_INFO", `Cannot parse queue info: ${what}`, { cause });
+}

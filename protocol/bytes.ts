@@ -1,0 +1,48 @@
+const encoder = new TextEncoder();
+
+/** A piece of an encoding: bytes as they are, or ASCII text. */
+export type Part = Uint8Array | string;
+
+/** Encodes text as bytes (UTF-8, which for protocol text is ASCII). */
+export function textBytes(text: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(text);
+}
+
+/** Reads ASCII bytes `start` to `end` as text; a byte above 127 becomes the Latin-1 character with that number. */
+export function asciiText(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  let text = "";
+  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i]!);
+  return text;
+}
+
+/** The number of bytes that {@linkcode joinParts} gives for `parts`, whose texts are ASCII. */
+export function partsLength(parts: readonly Part[]): number {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  return length;
+}
+
+/** Joins bytes and ASCII texts into one array of bytes. */
+export function joinParts(parts: readonly Part[]): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(partsLength(parts));
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === "string") encoder.encodeInto(part, joined.subarray(at));
+    else joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** Whether two arrays hold the same bytes; takes a time that depends on the lengths alone. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  let difference = 0;
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
+  return difference === 0;
+}
+
+/** `length` bytes from the platform's cryptographic random generator. */
+export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(length));
+}

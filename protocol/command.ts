@@ -1,0 +1,217 @@
+import { decodeBase64 } from "./base64.ts";
+import { asciiText, type Part } from "./bytes.ts";
+import { decodePublicKey, encodePublicKeyText, type PublicKey } from "./crypto/public_key.ts";
+import { ParseError, type SmpErrorCode, smpErrorCodes } from "./error.ts";
+
+/** A command of an SMP client (smp.md Commands). */
+export type ClientCommand =
+  | { readonly type: "NEW"; readonly recipientKey: PublicKey }
+  | { readonly type: "SUB" }
+  | { readonly type: "KEY"; readonly senderKey: PublicKey }
+  | { readonly type: "ACK" }
+  | { readonly type: "OFF" }
+  | { readonly type: "DEL" }
+  | { readonly type: "SEND"; readonly body: Uint8Array }
+  | { readonly type: "PING" };
+
+/** A response or notification of an SMP server (smp.md Commands). IDs are base64 of raw random bytes. */
+export type ServerResponse =
+  | { readonly type: "IDS"; readonly recipientId: string; readonly senderId: string }
+  | {
+    readonly type: "MSG";
+    readonly messageId: string;
+    /** When the server took the message; whole milliseconds, years 0 to 9999. */
+    readonly timestamp: Date;
+    readonly body: Uint8Array;
+  }
+  | { readonly type: "END" }
+  | { readonly type: "OK" }
+  | { readonly type: "ERR"; readonly error: SmpErrorCode }
+  | { readonly type: "PONG" };
+
+/** Anything that can stand in the command's place of a transmission. */
+export type Command = ClientCommand | ServerResponse;
+
+/** Whether a parsed command is one that clients send. */
+export function isClientCommand(command: Command): command is ClientCommand {
+  return clientCommands.has(command.type);
+}
+
+const clientCommands: ReadonlySet<string> = new Set([
+  "NEW",
+  "SUB",
+  "KEY",
+  "ACK",
+  "OFF",
+  "DEL",
+  "SEND",
+  "PING",
+]);
+const space = 0x20;
+
+/** The canonical encoding of a command, in parts and without the space that ends it. */
+export function commandParts(command: Command): Part[] {
+  switch (command.type) {
+    case "NEW":
+      return ["NEW ", encodePublicKeyText(command.recipientKey)];
+    case "KEY":
+      return ["KEY ", encodePublicKeyText(command.senderKey)];
+    case "SEND":
+      return [`SEND ${command.body.length} `, command.body, " "];
+    case "IDS":
+      return [`IDS ${command.recipientId} ${command.senderId}`];
+    case "MSG": {
+      const { messageId, timestamp, body } = command;
+      return [`MSG ${messageId} ${timestamp.toISOString()} ${body.length} `, body, " "];
+    }
+    case "ERR":
+      return [`ERR ${command.error}`];
+    case "SUB":
+    case "ACK":
+    case "OFF":
+    case "DEL":
+    case "PING":
+    case "END":
+    case "OK":
+    case "PONG":
+      return [command.type];
+    default:
+      return command satisfies never;
+  }
+}
+
+/** A command and the index after the space that ends it. */
+export interface ParsedCommand {
+  readonly command: Command;
+  readonly end: number;
+}
+
+/**
+ * Parses the command that begins at `start` and the space after it, and nothing more; `null` when there is none.
+ * Bodies are copied.
+ */
+export function parseCommand(bytes: Uint8Array, start: number): ParsedCommand | null {
+  const words = new Words(bytes, start);
+  const command = parseWords(words);
+  return command === null ? null : { command, end: words.at };
+}
+
+function parseWords(words: Words): Command | null {
+  const name = words.next(4);
+  switch (name) {
+    case "SUB":
+    case "ACK":
+    case "OFF":
+    case "DEL":
+    case "PING":
+    case "END":
+    case "OK":
+    case "PONG":
+      return { type: name };
+    case "NEW": {
+      const recipientKey = words.publicKey();
+      return recipientKey && { type: name, recipientKey };
+    }
+    case "KEY": {
+      const senderKey = words.publicKey();
+      return senderKey && { type: name, senderKey };
+    }
+    case "SEND": {
+      const body = words.body();
+      return body && { type: name, body };
+    }
+    case "IDS": {
+      const recipientId = words.base64();
+      const senderId = words.base64();
+      return recipientId !== null && senderId !== null ? { type: name, recipientId, senderId } : null;
+    }
+    case "MSG": {
+      const messageId = words.base64();
+      const timestamp = words.timestamp();
+      const body = words.body();
+      return messageId !== null && timestamp !== null && body !== null
+        ? { type: name, messageId, timestamp, body }
+        : null;
+    }
+    case "ERR": {
+      const error = words.error();
+      return error && { type: name, error };
+    }
+    default:
+      return null;
+  }
+}
+
+/** Reads what stands between single spaces; `null` where it is not what is asked for. Each byte is looked at once. */
+class Words {
+  readonly #bytes: Uint8Array;
+  at: number;
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.#bytes = bytes;
+    this.at = at;
+  }
+
+  /** The bytes up to the next space, which is stepped over, unless they are more than `most`. */
+  #word(most: number): Uint8Array | null {
+    const end = this.#bytes.indexOf(space, this.at);
+    if (end < 0 || end - this.at > most) return null;
+    const word = this.#bytes.subarray(this.at, end);
+    this.at = end + 1;
+    return word;
+  }
+
+  next(most: number): string | null {
+    const word = this.#word(most);
+    return word && asciiText(word);
+  }
+
+  base64(): string | null {
+    const word = this.#word(Infinity);
+    return word !== null && word.length > 0 && decodeBase64(word) !== null ? asciiText(word) : null;
+  }
+
+  publicKey(): PublicKey | null {
+    const word = this.#word(Infinity);
+    if (word === null || asciiText(word, 0, Math.min(4, word.length)) !== "rsa:") return null;
+    const der = decodeBase64(word.subarray(4));
+    if (der === null) return null;
+    try {
+      return decodePublicKey(der);
+    } catch (error) {
+      if (error instanceof ParseError) return null;
+      throw error;
+    }
+  }
+
+  /** `<size> <body> `: the size may have leading zeros, as the reference takes it. */
+  body(): Uint8Array<ArrayBuffer> | null {
+    const digits = this.#word(Infinity);
+    if (digits === null || digits.length === 0) return null;
+    let size = 0;
+    for (const digit of digits) {
+      if (digit < 0x30 || digit > 0x39) return null;
+      size = size * 10 + digit - 0x30;
+      if (size > this.#bytes.length) return null;
+    }
+    const end = this.at + size;
+    if (end >= this.#bytes.length || this.#bytes[end] !== space) return null;
+    const body = new Uint8Array(this.#bytes.subarray(this.at, end));
+    this.at = end + 1;
+    return body;
+  }
+
+  timestamp(): Date | null {
+    const text = this.next(40);
+    const match = text && /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,12}))?Z$/.exec(text);
+    if (!match) return null;
+    const date = new Date(`${match[1]}.${(match[2] ?? "").slice(0, 3).padEnd(3, "0")}Z`);
+    return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(match[1]!) ? date : null;
+  }
+
+  error(): SmpErrorCode | null {
+    const first = this.next(10);
+    const code = first === "CMD" ? `CMD ${this.next(10)}` : first;
+    return smpErrorCodes.find((known) => known === code) ?? null;
+  }
+}

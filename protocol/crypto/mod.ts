@@ -1,0 +1,22 @@
+/**
+ * Keys, signatures and encryption of SMP: RSA-PSS, RSA-OAEP and AES-256-GCM (transport.md RSA keys, agent.md).
+ *
+ * Private keys stay in WebCrypto. Public keys may have any exponent, as those of reference peers do.
+ *
+ * @example Sign and verify
+ * ```ts
+ * import { generateKeyPair, signPss, verifyPss } from "@simplexmq/smp/protocol";
+ *
+ * const { publicKey, privateKey } = await generateKeyPair("sign");
+ * const data = new TextEncoder().encode("hello");
+ * const signature = await signPss(privateKey, data);
+ * console.log(await verifyPss(publicKey, signature, data)); // true
+ * ```
+ *
+ * @module
+ */
+export * from "./e2e.ts";
+export { encryptOaep } from "./oaep.ts";
+export * from "./private_key.ts";
+export { verifyPss } from "./pss.ts";
+export * from "./public_key.ts";

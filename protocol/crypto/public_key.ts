@@ -1,0 +1,101 @@
+import { decodeBase64, encodeBase64 } from "../base64.ts";
+import { ParseError } from "../error.ts";
+import { bigintToBytes, bitLength, bytesToBigint } from "./bigint.ts";
+import { DerReader, derTag, encodeDer, encodePositiveInteger, rsaAlgorithm } from "./der.ts";
+import { sha256 } from "./runtime.ts";
+
+/** An RSA public key of any size, with any odd exponent from 3 to below the modulus. */
+export interface PublicKey {
+  /** X.509 SubjectPublicKeyInfo, DER. */
+  readonly der: Uint8Array<ArrayBuffer>;
+  /** The modulus. */
+  readonly modulus: bigint;
+  /** The public exponent; reference peers use random ones of up to 1024 bits. */
+  readonly exponent: bigint;
+  /** Size of the modulus in bits. */
+  readonly bits: number;
+}
+
+/** The key sizes in bits that queues and agents may use (transport.md RSA keys). */
+export const keySizes = [1024, 2048, 3072, 4096] as const;
+
+/** A size that a key may have, in bits. */
+export type KeySize = typeof keySizes[number];
+
+/** Whether queues and agents may use a key of `bits` bits. */
+export function isKeySize(bits: number): bits is KeySize {
+  return (keySizes as readonly number[]).includes(bits);
+}
+
+/** Length in bytes of a signature by, or a ciphertext for, a key of `bits` bits. */
+export function modulusLength(bits: number): number {
+  return Math.ceil(bits / 8);
+}
+
+/** Makes a public key from modulus and exponent; {@linkcode ParseError} when no such key can exist. */
+export function makePublicKey(modulus: bigint, exponent: bigint): PublicKey {
+  const key = encodeDer(
+    derTag.sequence,
+    encodePositiveInteger(numberBytes(modulus)),
+    encodePositiveInteger(numberBytes(exponent)),
+  );
+  const der = encodeDer(derTag.sequence, rsaAlgorithm, encodeDer(derTag.bitString, Uint8Array.of(0), key));
+  return decodePublicKey(der);
+}
+
+/**
+ * Decodes an RSA public key from SubjectPublicKeyInfo DER (transport.md RSA keys).
+ * Throws {@linkcode ParseError} (`PUBLIC_KEY`) unless it is exactly that, with a usable modulus and exponent.
+ * A key of a size outside {@linkcode keySizes} decodes; who takes it has to look at `bits`.
+ */
+export function decodePublicKey(der: Uint8Array): PublicKey {
+  try {
+    const outer = new DerReader(der);
+    const info = outer.enter(derTag.sequence);
+    outer.end();
+    info.literal(rsaAlgorithm, "the algorithm rsaEncryption");
+    const bitString = info.enter(derTag.bitString);
+    info.end();
+    bitString.literal(Uint8Array.of(0), "a BIT STRING of whole bytes");
+    const key = bitString.enter(derTag.sequence);
+    bitString.end();
+    const modulus = bytesToBigint(key.positiveInteger());
+    const exponent = bytesToBigint(key.positiveInteger());
+    key.end();
+    if ((modulus & 1n) === 0n) throw new SyntaxError("the modulus is even");
+    if (exponent < 3n || (exponent & 1n) === 0n) {
+      throw new SyntaxError("the exponent must be odd and at least 3");
+    }
+    if (exponent >= modulus) throw new SyntaxError("the exponent must be smaller than the modulus");
+    return { der: der.slice(), modulus, exponent, bits: bitLength(modulus) };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new ParseError("PUBLIC_KEY", `Cannot parse public key: ${error.message}`, { cause: error });
+  }
+}
+
+/** The text form of a public key: `rsa:` and base64 of its DER. */
+export function encodePublicKeyText(key: PublicKey): string {
+  return `rsa:${encodeBase64(key.der)}`;
+}
+
+/** Parses the text form of a public key, `rsa:<base64>`; {@linkcode ParseError} (`PUBLIC_KEY`) when it is not one. */
+export function parsePublicKeyText(text: string): PublicKey {
+  if (!text.startsWith("rsa:")) {
+    throw new ParseError("PUBLIC_KEY", 'Cannot parse public key: it must start with "rsa:"');
+  }
+  const der = decodeBase64(text.slice(4));
+  if (der === null) {
+    throw new ParseError("PUBLIC_KEY", 'Cannot parse public key: what follows "rsa:" is not base64');
+  }
+  return decodePublicKey(der);
+}
+
+/** The key hash of a server address: base64 of SHA-256 over the key's DER (transport.md Address). */
+export async function publicKeyHash(key: PublicKey): Promise<string> {
+  return encodeBase64(await sha256(key.der));
+}
+
+function numberBytes(number: bigint): Uint8Array {
+  return bigintToBytes(number, Math.ceil(bitLength(number) / 8));
+}

@@ -1,0 +1,22 @@
+/**
+ * The SMP 0.3 protocol: commands, transmissions, addresses, keys and the encrypted transport.
+ *
+ * What both ends agree on. Everything but `transport/` is pure: bytes in, values out.
+ *
+ * @example Parse a server address
+ * ```ts
+ * import { parseAddress } from "@simplexmq/smp/protocol";
+ *
+ * const { host, port } = parseAddress("smp.example.org:5223");
+ * console.log(host, port);
+ * ```
+ *
+ * @module
+ */
+export * from "./address.ts";
+export { decodeBase64, encodeBase64 } from "./base64.ts";
+export type { ClientCommand, ServerResponse } from "./command.ts";
+export * from "./crypto/mod.ts";
+export * from "./error.ts";
+export * from "./transmission.ts";
+export * from "./transport/mod.ts";

@@ -1,0 +1,146 @@
+import { TransportError } from "../error.ts";
+import type { AesKey } from "../crypto/runtime.ts";
+import { importAesKey } from "../crypto/runtime.ts";
+import type { Channel } from "./channel.ts";
+
+/** The block sizes that a server accepts, in bytes (transport.md Handshake, 5). */
+export const blockSizes: readonly number[] = [4096, 8192, 16384, 32768, 65536];
+
+/** The block size of a server unless it is told another, and of a queue's recipient until it used another. */
+export const defaultBlockSize = 4096;
+
+const tagLength = 16;
+const padding = 0x23;
+const counterEnd = 2 ** 32;
+
+/** The most bytes of content that a block of `blockSize` bytes can carry (transport.md Blocks). */
+export function contentLimit(blockSize: number): number {
+  return blockSize - tagLength - 1;
+}
+
+/** The two keys of a connection from one end's side, and what is needed to use them (transport.md Handshake, 3). */
+export interface SessionKeys {
+  readonly sndKey: Uint8Array<ArrayBuffer>;
+  readonly sndBaseIv: Uint8Array<ArrayBuffer>;
+  readonly rcvKey: Uint8Array<ArrayBuffer>;
+  readonly rcvBaseIv: Uint8Array<ArrayBuffer>;
+}
+
+/** Encrypts or decrypts the blocks of one direction, each under its own nonce. */
+export class BlockCipher {
+  readonly #key: AesKey;
+  readonly #baseIv: Uint8Array<ArrayBuffer>;
+  #counter: number;
+
+  private constructor(key: AesKey, baseIv: Uint8Array<ArrayBuffer>, counter: number) {
+    this.#key = key;
+    this.#baseIv = baseIv.slice();
+    this.#counter = counter;
+  }
+
+  /** Makes a cipher from a key (32 bytes) and a base IV (16 bytes); `counter` is the number of the first block. */
+  static async create(
+    key: Uint8Array<ArrayBuffer>,
+    baseIv: Uint8Array<ArrayBuffer>,
+    counter = 0,
+  ): Promise<BlockCipher> {
+    return new BlockCipher(await importAesKey(key), baseIv, counter);
+  }
+
+  /** Encrypts the next block: `content` padded to `blockSize`. Throws `BLOCK` when it is too long, `COUNTER`. */
+  async encrypt(content: Uint8Array, blockSize: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (content.length > contentLimit(blockSize)) {
+      const most = contentLimit(blockSize);
+      throw new TransportError(
+        "BLOCK",
+        `Cannot send: content has ${content.length} bytes, a block takes ${most}`,
+      );
+    }
+    const padded = new Uint8Array(blockSize - tagLength);
+    padded.set(content);
+    padded.fill(padding, content.length);
+    return await this.#key.encrypt(this.#nextNonce(), padded);
+  }
+
+  /** Decrypts the next block; the content still has its padding. Throws `AES_DECRYPT` when it is not authentic, `COUNTER`. */
+  async decrypt(block: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const padded = await this.#key.decrypt(this.#nextNonce(), block);
+    if (padded === null) throw new TransportError("AES_DECRYPT", "Cannot read: the block is not authentic");
+    return padded;
+  }
+
+  /** transport.md Blocks: the base IV with its first 4 bytes XORed with the block counter. */
+  #nextNonce(): Uint8Array<ArrayBuffer> {
+    if (this.#counter >= counterEnd) {
+      throw new TransportError(
+        "COUNTER",
+        "Cannot use the connection: its block counter is used up, connect again",
+      );
+    }
+    const nonce = this.#baseIv.slice();
+    const view = new DataView(nonce.buffer);
+    view.setUint32(0, view.getUint32(0) ^ this.#counter);
+    this.#counter++;
+    return nonce;
+  }
+}
+
+/** A connection to a peer after the handshake: encrypted blocks of one size, both ways (transport.md Blocks). */
+export class BlockChannel {
+  /** Bytes of a block. */
+  readonly blockSize: number;
+  readonly #channel: Channel;
+  readonly #snd: BlockCipher;
+  readonly #rcv: BlockCipher;
+
+  /** Takes over `channel`, whose next unit in either direction is a block. */
+  constructor(
+    channel: Channel,
+    blockSize: number,
+    ciphers: { readonly snd: BlockCipher; readonly rcv: BlockCipher },
+  ) {
+    this.blockSize = blockSize;
+    this.#channel = channel;
+    this.#snd = ciphers.snd;
+    this.#rcv = ciphers.rcv;
+  }
+
+  /** Makes the channel that begins with block 0 in both directions. */
+  static async create(channel: Channel, blockSize: number, keys: SessionKeys): Promise<BlockChannel> {
+    const snd = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
+    const rcv = await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv);
+    return new BlockChannel(channel, blockSize, { snd, rcv });
+  }
+
+  /** Reads a block; gives its content with the padding, or `null` when the peer has ended the connection. */
+  async read(): Promise<Uint8Array<ArrayBuffer> | null> {
+    const block = await this.#channel.read(this.blockSize);
+    return block && await this.#rcv.decrypt(block);
+  }
+
+  /** Writes one block for each of `contents`, in order. */
+  async write(contents: readonly Uint8Array[]): Promise<void> {
+    const blocks: Uint8Array<ArrayBuffer>[] = [];
+    for (const content of contents) blocks.push(await this.#snd.encrypt(content, this.blockSize));
+    await this.#channel.write(blocks);
+  }
+
+  /** See `Channel.end`. */
+  end(): Promise<void> {
+    return this.#channel.end();
+  }
+
+  /** See `Channel.close`. */
+  close(): Promise<void> {
+    return this.#channel.close();
+  }
+
+  /** Reads and drops whatever the peer still sends, until it ends the connection or an error does. */
+  async drain(): Promise<void> {
+    try {
+      while (await this.#channel.read(this.blockSize) !== null);
+    } catch {
+      // However it ended: nothing of it is wanted.
+    }
+  }
+}

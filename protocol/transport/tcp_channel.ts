@@ -1,0 +1,80 @@
+import { joinParts } from "../bytes.ts";
+import { type Channel, closedError, networkError, terminatedError } from "./channel.ts";
+
+/** The part of `Deno.TcpConn` that a channel needs. */
+export interface TcpConnection {
+  read(buffer: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+  setNoDelay(noDelay?: boolean): void;
+}
+
+/** Connects to `host:port` over TCP (Deno only). Throws `NETWORK`; when `signal` aborts, its reason. */
+export async function connectTcp(host: string, port: number, signal?: AbortSignal): Promise<Channel> {
+  signal?.throwIfAborted();
+  try {
+    return tcpChannel(await Deno.connect({ hostname: host, port, ...(signal && { signal }) }));
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw networkError(`connect to ${host}:${port}`, cause);
+  }
+}
+
+/** A channel over a TCP connection, which it owns from now on. */
+export function tcpChannel(connection: TcpConnection): Channel {
+  return new TcpChannel(connection);
+}
+
+class TcpChannel implements Channel {
+  readonly #connection: TcpConnection;
+  #buffer = new Uint8Array(0);
+  #closed = false;
+
+  constructor(connection: TcpConnection) {
+    this.#connection = connection;
+    connection.setNoDelay(true);
+  }
+
+  async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (this.#buffer.length !== size) this.#buffer = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const count = await this.#try("read", () => this.#connection.read(this.#buffer.subarray(filled)));
+      if (count !== null) filled += count;
+      else if (filled === 0) return null;
+      else throw terminatedError(filled, size);
+    }
+    return this.#buffer;
+  }
+
+  async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+    let bytes = units.length === 1 ? units[0]! : joinParts(units);
+    while (bytes.length > 0) {
+      const count = await this.#try("write", () => this.#connection.write(bytes));
+      bytes = bytes.subarray(count);
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#try("end the connection", () => this.#connection.closeWrite());
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#connection.close();
+    }
+    return Promise.resolve();
+  }
+
+  async #try<T>(action: string, operation: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw closedError();
+    try {
+      return await operation();
+    } catch (cause) {
+      if (this.#closed) throw closedError(cause);
+      throw networkError(action, cause);
+    }
+  }
+}
