@@ -1,0 +1,112 @@
+import { modulusLength, type PublicKey, verifyPss } from "../protocol/mod.ts";
+import { bytesToBigint } from "../protocol/crypto/bigint.ts";
+import { randomBytes } from "../protocol/bytes.ts";
+
+/** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
+export type ExponentClass = "small" | "large";
+
+/** A function that verifies a PSS signature. */
+export type Verify = (
+  key: PublicKey,
+  signature: Uint8Array<ArrayBuffer>,
+  data: Uint8Array<ArrayBuffer>,
+) => Promise<boolean>;
+
+/** A signature and what it covers. */
+export interface Signed {
+  readonly signature: Uint8Array<ArrayBuffer>;
+  readonly signed: Uint8Array<ArrayBuffer>;
+}
+
+const largestSmallExponent = 2n ** 64n;
+const standardExponent = 65537n;
+const largeExponentLength = 128;
+/** Length of the signature that is verified for a command without one. */
+const unsignedLength = 256;
+const remembered = 256;
+
+/** The class of a key's exponent. */
+export function exponentClass(key: PublicKey): ExponentClass {
+  return key.exponent > largestSmallExponent ? "large" : "small";
+}
+
+/**
+ * Decides whether a signature authorizes a command, in a time that does not tell why it does not:
+ * every refusal costs one verification of a signature of the same length (smp.md Authorization).
+ */
+export class Authorizer {
+  readonly #verify: Verify;
+  readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  readonly #dummies = new Map<string, PublicKey>();
+  /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
+  readonly #lastClasses: ExponentClass[] = [];
+  #nextClass = 0;
+
+  /** Makes an authorizer; `verify` is for tests. */
+  constructor(verify: Verify = verifyPss) {
+    this.#verify = verify;
+  }
+
+  /** Whether `signed` has a valid signature by `key`; without a key never, after a verification with a key of `costs`. */
+  async verify(key: PublicKey | null, { signature, signed }: Signed, costs: ExponentClass): Promise<boolean> {
+    if (key === null || modulusLength(key.bits) !== signature.length) {
+      await this.refuse({ signature, signed }, costs);
+      return false;
+    }
+    const valid = await this.#verify(key, signature, signed);
+    if (valid) this.#remember(exponentClass(key));
+    return valid;
+  }
+
+  /** Does the work of a verification for a command that is not authorized whatever its signature says. */
+  async refuse({ signature, signed }: Signed, costs: ExponentClass): Promise<void> {
+    const dummy = this.#dummy(signature.length || unsignedLength, costs);
+    await this.#verify(dummy, signature.length > 0 ? signature : randomBytes(unsignedLength), signed);
+  }
+
+  /**
+   * The class that the keys of a queue which does not exist would have: always the same for one ID as long as the
+   * share of large exponents among the peers is, and over all IDs as often "large" as among them.
+   */
+  classOfUnknown(queueId: string): ExponentClass {
+    let large = 0;
+    for (const known of this.#lastClasses) if (known === "large") large++;
+    return keyedHash(this.#secret, queueId) * this.#lastClasses.length < large * 2 ** 32 ? "large" : "small";
+  }
+
+  #remember(used: ExponentClass): void {
+    this.#lastClasses[this.#nextClass] = used;
+    this.#nextClass = (this.#nextClass + 1) % remembered;
+  }
+
+  /** A modulus that nobody can have prepared a signature for; that it has no known factors makes no difference. */
+  #dummy(length: number, costs: ExponentClass): PublicKey {
+    const name = `${length} ${costs}`;
+    let dummy = this.#dummies.get(name);
+    if (dummy === undefined) {
+      const bytes = randomBytes(length);
+      bytes[0]! |= 0x80;
+      bytes[length - 1]! |= 1;
+      const exponent = costs === "small" ? standardExponent : bytesToBigint(randomExponent());
+      dummy = { der: new Uint8Array(0), modulus: bytesToBigint(bytes), exponent, bits: length * 8 };
+      this.#dummies.set(name, dummy);
+    }
+    return dummy;
+  }
+}
+
+function randomExponent(): Uint8Array {
+  const bytes = randomBytes(largeExponentLength);
+  bytes[0] = bytes[0]! & 0x7f | 0x40;
+  bytes[largeExponentLength - 1]! |= 1;
+  return bytes;
+}
+
+/** A number from 0 to 2 ** 32 - 1. It need not be more than spread well: only the time of a refusal shows it. */
+function keyedHash(secret: number, text: string): number {
+  let hash = secret;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

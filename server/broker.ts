@@ -1,0 +1,314 @@
+import {
+  type ClientCommand,
+  type ClientTransmission,
+  encodeBase64,
+  isKeySize,
+  type PublicKey,
+  type ServerResponse,
+  type ServerTransmission,
+} from "../protocol/mod.ts";
+import { randomBytes } from "../protocol/bytes.ts";
+import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
+import { fits } from "./answer.ts";
+import { Authorizer, exponentClass } from "./authorization.ts";
+import { KeyedSerial } from "./keyed_serial.ts";
+import type { Metrics } from "./metrics.ts";
+import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
+import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+
+/** What a broker is made of. */
+export interface BrokerParts {
+  readonly queues: QueueStore;
+  readonly messages: MessageStore;
+  readonly metrics: Metrics;
+  /** @default a new one that verifies */
+  readonly authorizer?: Authorizer;
+  /** The time that messages get. @default the system's */
+  readonly now?: () => Date;
+  /** Is told about failures of the server itself. */
+  readonly log?: (message: string, error: unknown) => void;
+}
+
+/** Answers the command in work; what is sent to its connection later comes after the answer. */
+type Reply = (response: ServerResponse, queueId?: string) => void;
+
+type QueueCommand = Exclude<ClientCommand, { type: "NEW" | "PING" }>;
+type RecipientCommand = Exclude<QueueCommand, { type: "SEND" }>;
+
+const queueIdLength = 12;
+const messageIdLength = 6;
+const idAttempts = 8;
+const noCorrId = new Uint8Array(0);
+
+/**
+ * What the commands do (smp.md). Knows queues, messages and subscriptions, but no sockets.
+ *
+ * All work on one queue is done in order, one command at a time; different queues do not wait for each other.
+ */
+export class Broker {
+  readonly #queues: QueueStore;
+  readonly #messages: MessageStore;
+  readonly #metrics: Metrics;
+  readonly #authorizer: Authorizer;
+  readonly #now: () => Date;
+  readonly #log: (message: string, error: unknown) => void;
+  readonly #subscriptions = new Subscriptions();
+  readonly #serial = new KeyedSerial();
+  /** The block sizes that recipients last used, where they are not the default. */
+  readonly #recipientBlockSizes = new Map<string, number>();
+
+  /** Makes a broker over stores that nothing else changes. */
+  constructor(parts: BrokerParts) {
+    this.#queues = parts.queues;
+    this.#messages = parts.messages;
+    this.#metrics = parts.metrics;
+    this.#authorizer = parts.authorizer ?? new Authorizer();
+    this.#now = parts.now ?? (() => new Date());
+    this.#log = parts.log ?? (() => {});
+  }
+
+  /** How many queues have a subscribed connection. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
+  /**
+   * Takes a transmission of a connection. Resolves when it has its place in the order of its queue, so that the next
+   * one can be taken; the answer follows through `connection.answer`, exactly once.
+   */
+  async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
+    const { command, corrId } = transmission;
+    if (command.type === "PING") {
+      connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
+    } else if (command.type === "NEW") {
+      this.#work(connection, transmission, (reply) => this.#create(connection, transmission, command, reply));
+    } else {
+      await this.#submitToQueue(connection, transmission, command);
+    }
+  }
+
+  /** Forgets a connection that has closed: what it did not acknowledge is delivered to the next subscriber. */
+  disconnect(connection: BrokerConnection): void {
+    this.#subscriptions.disconnect(connection);
+  }
+
+  async #submitToQueue(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    command: QueueCommand,
+  ): Promise<void> {
+    let found: QueueRecord | undefined;
+    try {
+      const { queueId } = transmission;
+      found = await (command.type === "SEND"
+        ? this.#queues.bySenderId(queueId)
+        : this.#queues.byRecipientId(queueId));
+    } catch (error) {
+      this.#work(connection, transmission, () => Promise.reject(error));
+      return;
+    }
+    if (found === undefined) {
+      this.#work(connection, transmission, (reply) => this.#refuseUnknown(transmission, reply));
+      return;
+    }
+    const { recipientId } = found;
+    this.#serial.run(recipientId, () =>
+      this.#work(connection, transmission, async (reply) => {
+        const queue = await this.#queues.byRecipientId(recipientId);
+        if (queue === undefined) await this.#refuseUnknown(transmission, reply);
+        else if (command.type === "SEND") await this.#send(queue, transmission, command.body, reply);
+        else await this.#executeRecipient(connection, transmission, { queue, command, reply });
+      }));
+  }
+
+  /** Does the work of one command and answers `ERR INTERNAL` when it fails before it has answered. */
+  async #work(
+    connection: BrokerConnection,
+    { corrId, queueId }: ClientTransmission,
+    work: (reply: Reply) => Promise<void>,
+  ): Promise<void> {
+    let answered = false;
+    const reply = (response: ServerResponse, id = queueId) => {
+      answered = true;
+      connection.answer({ corrId, queueId: id, response });
+    };
+    try {
+      await work(reply);
+    } catch (error) {
+      this.#metrics.internalErrors++;
+      this.#log("Cannot execute a command: the server failed", error);
+      if (!answered) reply(failure("INTERNAL"));
+    }
+  }
+
+  async #create(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    { recipientKey }: { readonly recipientKey: PublicKey },
+    reply: Reply,
+  ): Promise<void> {
+    const costs = exponentClass(recipientKey);
+    if (!await this.#authorizer.verify(recipientKey, transmission, costs)) return reply(failure("AUTH"));
+    if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
+    for (let attempt = 0; attempt < idAttempts; attempt++) {
+      const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
+      const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false };
+      if (!await this.#queues.create(record)) continue;
+      this.#subscribe(record, connection);
+      return reply({ type: "IDS", recipientId, senderId }, "");
+    }
+    throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
+  }
+
+  /** smp.md Authorization: the same time for every AUTH. */
+  async #refuseUnknown(transmission: ClientTransmission, reply: Reply): Promise<void> {
+    await this.#authorizer.refuse(transmission, this.#authorizer.classOfUnknown(transmission.queueId));
+    reply(failure("AUTH"));
+  }
+
+  async #executeRecipient(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    { queue, command, reply }: {
+      readonly queue: QueueRecord;
+      readonly command: RecipientCommand;
+      readonly reply: Reply;
+    },
+  ): Promise<void> {
+    const costs = exponentClass(queue.recipientKey);
+    if (!await this.#authorizer.verify(queue.recipientKey, transmission, costs)) {
+      return reply(failure("AUTH"));
+    }
+    this.#rememberBlockSize(queue, connection);
+    switch (command.type) {
+      case "SUB":
+        return await this.#answerNext(queue, this.#subscribe(queue, connection), reply);
+      case "KEY":
+        return await this.#secure(queue, command.senderKey, reply);
+      case "ACK":
+        return await this.#acknowledge(queue, connection, reply);
+      case "OFF":
+        return await this.#suspend(queue, reply);
+      case "DEL":
+        return await this.#delete(queue, reply);
+      default:
+        return command satisfies never;
+    }
+  }
+
+  /** smp.md Authorization: an unsecured queue takes only unsigned messages, a secured one only those of its sender. */
+  async #maySend(queue: QueueRecord, transmission: ClientTransmission): Promise<boolean> {
+    const { senderKey, suspended } = queue;
+    const costs = exponentClass(senderKey ?? queue.recipientKey);
+    if (senderKey === null && transmission.signature.length === 0 && !suspended) return true;
+    return await this.#authorizer.verify(senderKey, transmission, costs) && !suspended;
+  }
+
+  /** smp.md Queues and delivery: the former connection gets END and nothing more. */
+  #subscribe(queue: QueueRecord, connection: BrokerConnection): Subscription {
+    const { recipientId } = queue;
+    const former = this.#subscriptions.get(recipientId)?.connection;
+    const subscription = this.#subscriptions.set(recipientId, connection);
+    this.#rememberBlockSize(queue, connection);
+    if (former !== undefined && former !== connection) {
+      former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
+    }
+    return subscription;
+  }
+
+  async #secure(queue: QueueRecord, senderKey: PublicKey, reply: Reply): Promise<void> {
+    if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
+    if (queue.senderKey !== null) return reply(failure("AUTH"));
+    await this.#queues.secure(queue.recipientId, senderKey);
+    reply({ type: "OK" });
+  }
+
+  async #acknowledge(queue: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
+    const subscription = this.#subscriptions.get(queue.recipientId);
+    if (subscription?.connection !== connection || subscription.delivered === null) {
+      return reply(failure("NO_MSG"));
+    }
+    await this.#messages.remove(queue.recipientId, subscription.delivered);
+    subscription.delivered = null;
+    await this.#answerNext(queue, subscription, reply);
+  }
+
+  async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
+    await this.#queues.suspend(queue.recipientId);
+    reply({ type: "OK" });
+  }
+
+  async #delete({ recipientId }: QueueRecord, reply: Reply): Promise<void> {
+    await this.#queues.delete(recipientId);
+    await this.#messages.deleteQueue(recipientId);
+    this.#subscriptions.delete(recipientId);
+    this.#recipientBlockSizes.delete(recipientId);
+    reply({ type: "OK" });
+  }
+
+  async #send(
+    queue: QueueRecord,
+    transmission: ClientTransmission,
+    body: Uint8Array,
+    reply: Reply,
+  ): Promise<void> {
+    if (!await this.#maySend(queue, transmission)) return reply(failure("AUTH"));
+    const { recipientId } = queue;
+    const message = { id: randomId(messageIdLength), timestamp: this.#now(), body };
+    const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
+    if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
+    await this.#messages.append(recipientId, message);
+    this.#metrics.messagesAccepted++;
+    reply({ type: "OK" });
+    const subscription = this.#subscriptions.get(recipientId);
+    if (subscription === undefined || subscription.delivered !== null) return;
+    const next = await this.#nextMessage(recipientId, subscription);
+    if (next !== null) subscription.connection.notify(next);
+  }
+
+  /** Answers with the first message when one waits, else with OK (smp.md Queues and delivery). */
+  async #answerNext(queue: QueueRecord, subscription: Subscription, reply: Reply): Promise<void> {
+    const next = await this.#nextMessage(queue.recipientId, subscription);
+    if (next === null) reply({ type: "OK" });
+    else reply(next.response);
+  }
+
+  /** The transmission of the oldest message that fits the subscriber's blocks; it counts as delivered from now on. */
+  async #nextMessage(recipientId: string, subscription: Subscription): Promise<ServerTransmission | null> {
+    for (;;) {
+      const message = await this.#messages.first(recipientId);
+      if (message === undefined) return null;
+      const transmission = messageTransmission(recipientId, message);
+      if (fits(transmission, subscription.connection.blockSize)) {
+        subscription.delivered = message.id;
+        return transmission;
+      }
+      // smp.md Size of a message: it never blocks the queue
+      await this.#messages.remove(recipientId, message.id);
+      this.#metrics.messagesDropped++;
+    }
+  }
+
+  #rememberBlockSize({ recipientId }: QueueRecord, { blockSize }: BrokerConnection): void {
+    if (blockSize === defaultBlockSize) this.#recipientBlockSizes.delete(recipientId);
+    else this.#recipientBlockSizes.set(recipientId, blockSize);
+  }
+}
+
+function failure(error: (ServerResponse & { type: "ERR" })["error"]): ServerResponse {
+  return { type: "ERR", error };
+}
+
+function randomId(length: number): string {
+  return encodeBase64(randomBytes(length));
+}
+
+/** A message as it is pushed: with an empty corrId. */
+function messageTransmission(recipientId: string, message: StoredMessage): ServerTransmission {
+  const { id, timestamp, body } = message;
+  return {
+    corrId: noCorrId,
+    queueId: recipientId,
+    response: { type: "MSG", messageId: id, timestamp, body },
+  };
+}

@@ -1,0 +1,200 @@
+import {
+  decodeClientTransmission,
+  encodeServerTransmission,
+  type ServerTransmission,
+  TransportError,
+} from "../protocol/mod.ts";
+import type { BlockChannel } from "../protocol/transport/block_channel.ts";
+import { fitAnswer } from "./answer.ts";
+import type { Broker } from "./broker.ts";
+import type { Limits } from "./limits.ts";
+import type { Metrics } from "./metrics.ts";
+import type { BrokerConnection } from "./subscriptions.ts";
+
+/** How many blocks are encrypted and handed to the system at a time. */
+const batchSize = 16;
+/** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
+const lingerTime = 1_000;
+
+interface Outgoing {
+  readonly transmission: ServerTransmission;
+  readonly isAnswer: boolean;
+}
+
+/**
+ * One client's connection after the handshake: blocks in, broker, blocks out.
+ *
+ * Reading stops while `limits.inWork` transmissions are in work or wait to be answered. What the broker pushes is at
+ * most one message a subscribed queue, kept as a reference until it is written.
+ */
+export class Session implements BrokerConnection {
+  readonly #blocks: BlockChannel;
+  readonly #broker: Broker;
+  readonly #limits: Limits;
+  readonly #metrics: Metrics;
+  #outbox: Outgoing[] = [];
+  #inWork = 0;
+  #closed = false;
+  #writerIdle: PromiseWithResolvers<void> | null = null;
+  #readerIdle: PromiseWithResolvers<void> | null = null;
+
+  /** Takes over `blocks`; {@linkcode Session.run} does the rest. */
+  constructor(
+    blocks: BlockChannel,
+    parts: { readonly broker: Broker; readonly limits: Limits; readonly metrics: Metrics },
+  ) {
+    this.#blocks = blocks;
+    this.#broker = parts.broker;
+    this.#limits = parts.limits;
+    this.#metrics = parts.metrics;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  get blockSize(): number {
+    return this.#blocks.blockSize;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  answer(transmission: ServerTransmission): void {
+    const { answer, push } = fitAnswer(transmission, this.blockSize);
+    this.#enqueue({ transmission: answer, isAnswer: true });
+    if (push !== null) this.notify(push);
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  notify(transmission: ServerTransmission): void {
+    this.#enqueue({ transmission, isAnswer: false });
+  }
+
+  /** Serves the connection until the peer or an error ends it; closes it and gives up its subscriptions. Never rejects. */
+  async run(): Promise<void> {
+    const writing = this.#writeLoop();
+    try {
+      await this.#readLoop();
+      await this.#answered(1);
+      await this.#end();
+    } catch {
+      // The peer has broken the connection, or close() has: there is nobody to tell.
+    } finally {
+      await this.close();
+      await writing;
+    }
+  }
+
+  /** Closes the connection at once. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#broker.disconnect(this);
+    this.#outbox = [];
+    this.#wakeWriter();
+    this.#wakeReader();
+    return this.#blocks.close();
+  }
+
+  async #readLoop(): Promise<void> {
+    for (;;) {
+      await this.#answered(this.#limits.inWork);
+      const content = await this.#read();
+      if (content === null) return;
+      this.#inWork++;
+      if (content === "bad block") return this.answer(badBlock);
+      const decoded = decodeClientTransmission(content);
+      if (decoded.ok) {
+        await this.#broker.submit(this, decoded.value);
+      } else {
+        const { corrId, queueId, error } = decoded;
+        this.answer({ corrId, queueId, response: { type: "ERR", error } });
+      }
+    }
+  }
+
+  async #read(): Promise<Uint8Array<ArrayBuffer> | "bad block" | null> {
+    try {
+      return await this.#blocks.read();
+    } catch (error) {
+      // transport.md Blocks and Channels: a block that does not authenticate, a message of another length
+      if (error instanceof TransportError && (error.code === "AES_DECRYPT" || error.code === "BLOCK")) {
+        return "bad block";
+      }
+      throw error;
+    }
+  }
+
+  /** Waits until fewer than `limit` transmissions are in work. */
+  async #answered(limit: number): Promise<void> {
+    while (this.#inWork >= limit && !this.#closed) {
+      this.#readerIdle = Promise.withResolvers();
+      await this.#readerIdle.promise;
+    }
+  }
+
+  async #writeLoop(): Promise<void> {
+    try {
+      while (!this.#closed) {
+        const outgoing = this.#outbox;
+        this.#outbox = [];
+        for (let at = 0; at < outgoing.length; at += batchSize) {
+          await this.#write(outgoing.slice(at, at + batchSize));
+        }
+        if (this.#outbox.length === 0 && !this.#closed) {
+          this.#writerIdle = Promise.withResolvers();
+          await this.#writerIdle.promise;
+        }
+      }
+    } catch {
+      await this.close();
+    }
+  }
+
+  async #write(batch: readonly Outgoing[]): Promise<void> {
+    const timer = setTimeout(() => {
+      this.#metrics.slowPeersClosed++;
+      this.close();
+    }, this.#limits.writeTimeout);
+    try {
+      await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+    } finally {
+      clearTimeout(timer);
+    }
+    for (const { isAnswer } of batch) if (isAnswer) this.#inWork--;
+    this.#wakeReader();
+  }
+
+  /** Ends the connection so that the peer still gets all that was written, even if it goes on sending. */
+  async #end(): Promise<void> {
+    const timer = setTimeout(() => this.close(), lingerTime);
+    try {
+      await this.#blocks.end();
+      await this.#blocks.drain();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #enqueue(outgoing: Outgoing): void {
+    if (this.#closed) return;
+    this.#outbox.push(outgoing);
+    this.#wakeWriter();
+  }
+
+  #wakeWriter(): void {
+    this.#writerIdle?.resolve();
+    this.#writerIdle = null;
+  }
+
+  #wakeReader(): void {
+    this.#readerIdle?.resolve();
+    this.#readerIdle = null;
+  }
+}
+
+const badBlock: ServerTransmission = {
+  corrId: new Uint8Array(0),
+  queueId: "",
+  response: { type: "ERR", error: "BLOCK" },
+};

@@ -1,0 +1,51 @@
+import { delay } from "@std/async/delay";
+import { type Channel } from "../protocol/transport/channel.ts";
+import { tcpChannel } from "../protocol/transport/tcp_channel.ts";
+
+/** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
+const acceptPause = 100;
+
+/** What accepts connections for a server. */
+export interface Listener {
+  /** The port it listens on. */
+  readonly port: number;
+  /** Stops accepting; connections go on. */
+  close(): Promise<void>;
+}
+
+/** What a listener does with connections and failures. */
+export interface ListenerEvents {
+  accept(channel: Channel): void;
+  log(message: string, error: unknown): void;
+}
+
+/** Accepts TCP connections on `host:port`; port 0 takes a free one. */
+export function listenTcp(host: string, port: number, events: ListenerEvents): Listener {
+  const listener = Deno.listen({ hostname: host, port });
+  const stop = new AbortController();
+  const accepting = acceptLoop(listener, events, stop.signal);
+  return {
+    port: listener.addr.port,
+    async close() {
+      stop.abort();
+      listener.close();
+      await accepting;
+    },
+  };
+}
+
+async function acceptLoop(
+  listener: Deno.TcpListener,
+  events: ListenerEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      events.accept(tcpChannel(await listener.accept()));
+    } catch (error) {
+      if (signal.aborted) return;
+      events.log("Cannot accept a connection", error);
+      await delay(acceptPause, { signal }).catch(() => {});
+    }
+  }
+}
