@@ -1,0 +1,41 @@
+import type { PrivateKey } from "../protocol/mod.ts";
+
+/** A queue on a server from its recipient's side: all that is needed to receive from it. */
+export interface RecipientQueue {
+  /** Base64; what the recipient names the queue by. */
+  readonly recipientId: string;
+  /** Base64; what the sender is given. */
+  readonly senderId: string;
+  /** Signs the recipient's commands. */
+  readonly recipientKey: PrivateKey<"sign">;
+}
+
+/** A queue on a server from its sender's side. */
+export interface SenderQueue {
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs messages once the recipient has secured the queue with its public half; before that there is none. */
+  readonly senderKey?: PrivateKey<"sign">;
+}
+
+/** A message that waits to be acknowledged. */
+export interface MessageEvent {
+  readonly type: "MSG";
+  /** The queue's recipient ID, base64. */
+  readonly recipientId: string;
+  /** Base64; the same when the message is delivered again. */
+  readonly messageId: string;
+  /** When the server accepted the message. */
+  readonly timestamp: Date;
+  readonly body: Uint8Array;
+}
+
+/** Another connection has subscribed to the queue: this one gets nothing more from it. */
+export interface EndEvent {
+  readonly type: "END";
+  /** The queue's recipient ID, base64. */
+  readonly recipientId: string;
+}
+
+/** What a server sends for a subscribed queue. */
+export type QueueEvent = MessageEvent | EndEvent;

@@ -1,0 +1,237 @@
+import {
+  type ClientCommand,
+  clientHandshake,
+  connectTcp,
+  connectWebSocket,
+  defaultPort,
+  generateKeyPair,
+  type KeyPair,
+  parseAddress,
+  type PublicKey,
+  type ServerAddress,
+  type ServerResponse,
+  SmpError,
+  TransportError,
+} from "../protocol/mod.ts";
+import { type Channel, closedError } from "../protocol/transport/channel.ts";
+import { type CommandOptions, Connection, type ConnectionLimits } from "./connection.ts";
+import { Inbox } from "./inbox.ts";
+import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
+
+/** Opens a channel to a server; `signal` gives up. */
+export type Transport = (address: ServerAddress, signal: AbortSignal) => Promise<Channel>;
+
+/** TCP, port 5223 unless the address names one (Deno only). */
+export const tcpTransport: Transport = ({ host, port = defaultPort }, signal) =>
+  connectTcp(host, port, signal);
+
+/** WebSocket, port 80 unless the address names one; works in browsers too. */
+export const webSocketTransport: Transport = ({ host, port = 80 }, signal) =>
+  connectWebSocket(`ws://${host}:${port}/`, signal);
+
+/** How a client connects. All times are in milliseconds. */
+export interface SmpClientOptions extends Partial<ConnectionLimits> {
+  /** @default tcpTransport */
+  readonly transport?: Transport;
+  /** Time for connecting and the handshake. @default 15000 */
+  readonly connectTimeout?: number;
+  /** Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. @default the server's */
+  readonly blockSize?: number;
+  /** Closes the client when it aborts, also while it connects. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A connection to one SMP server (smp.md).
+ *
+ * Every command rejects with {@linkcode SmpError} when the server answers `ERR`, with {@linkcode TransportError} when
+ * the connection fails or no answer comes in time (the outcome is then unknown; nothing is sent twice), and with the
+ * reason of `options.signal` when that aborts. Commands may overlap; they are sent in the order of the calls.
+ */
+export class SmpClient implements AsyncDisposable {
+  /** Resolves with the reason when the connection is gone; its code is `CLOSED` after {@linkcode SmpClient.close}. */
+  readonly closed: Promise<TransportError>;
+  readonly #connection: Connection;
+  readonly #inbox = new Inbox();
+
+  private constructor(channel: Awaited<ReturnType<typeof clientHandshake>>, options: SmpClientOptions) {
+    const closed = Promise.withResolvers<TransportError>();
+    this.closed = closed.promise;
+    this.#connection = new Connection(channel, connectionLimits(options), {
+      notified: ({ queueId, response }) => this.#notified(queueId, response),
+      closed: (error) => {
+        this.#inbox.close(error.code === "CLOSED" ? null : error);
+        closed.resolve(error);
+      },
+    });
+    const { signal } = options;
+    const abort = () => this.close();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.closed.then(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /**
+   * Connects to a server, given as `<host>[:port][#<key hash>]` or as a value.
+   * With a key hash, a server with another key is refused.
+   * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, or the signal's reason.
+   */
+  static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
+    connectionLimits(options);
+    const server = typeof address === "string" ? parseAddress(address) : address;
+    const { transport = tcpTransport, connectTimeout = 15_000, blockSize } = options;
+    const timeout = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, timeout.signal]) : timeout.signal;
+    signal.throwIfAborted();
+    const late = new TransportError(
+      "TIMEOUT",
+      `Cannot connect: the server did not finish in ${connectTimeout} ms`,
+    );
+    const timer = setTimeout(() => timeout.abort(late), checkLimit("connectTimeout", connectTimeout));
+    let channel: Channel | undefined;
+    const close = () => void channel?.close();
+    signal.addEventListener("abort", close);
+    try {
+      channel = await transport(server, signal);
+      signal.throwIfAborted();
+      const { keyHash } = server;
+      const blocks = await clientHandshake(channel, {
+        ...(keyHash && { keyHash }),
+        ...(blockSize && { blockSize }),
+      });
+      signal.throwIfAborted();
+      return new SmpClient(blocks, options);
+    } catch (error) {
+      await channel?.close();
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", close);
+    }
+  }
+
+  /** Creates a queue and subscribes to it (NEW); makes a 2048-bit key pair unless one is given. */
+  async createQueue(
+    options: CommandOptions & { readonly keyPair?: KeyPair<"sign"> } = {},
+  ): Promise<RecipientQueue> {
+    const { publicKey, privateKey } = options.keyPair ?? await generateKeyPair("sign");
+    const command: ClientCommand = { type: "NEW", recipientKey: publicKey };
+    const answered = (response: ServerResponse) => {
+      if (response.type === "IDS") this.#inbox.open(response.recipientId);
+    };
+    const response = await this.#connection.request(
+      { queueId: "", command, key: privateKey, answered },
+      options,
+    );
+    if (response.type !== "IDS") throw unexpected(command, response);
+    return { recipientId: response.recipientId, senderId: response.senderId, recipientKey: privateKey };
+  }
+
+  /** Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits. */
+  async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
+    this.#inbox.open(queue.recipientId);
+    await this.#recipientCommand(queue, { type: "SUB" }, options);
+  }
+
+  /** Sets the key with which messages must be signed from now on (KEY); works once. */
+  async secureQueue(queue: RecipientQueue, senderKey: PublicKey, options?: CommandOptions): Promise<void> {
+    await this.#recipientCommand(queue, { type: "KEY", senderKey }, options);
+  }
+
+  /** Acknowledges the message that was delivered (ACK): the server deletes it and delivers the next one. */
+  async acknowledge(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
+    await this.#recipientCommand(queue, { type: "ACK" }, options);
+  }
+
+  /** Makes the queue refuse messages for ever (OFF); those that wait can still be read. */
+  async suspendQueue(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
+    await this.#recipientCommand(queue, { type: "OFF" }, options);
+  }
+
+  /** Deletes the queue and its messages (DEL). */
+  async deleteQueue(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
+    await this.#recipientCommand(queue, { type: "DEL" }, options);
+    this.#inbox.drop(queue.recipientId);
+  }
+
+  /** Sends a message (SEND); resolves when the server has it. Throws `RangeError` when it is too long for a block. */
+  async send(queue: SenderQueue, body: Uint8Array, options?: CommandOptions): Promise<void> {
+    const command: ClientCommand = { type: "SEND", body };
+    const response = await this.#connection.request(
+      { queueId: queue.senderId, command, key: queue.senderKey },
+      options,
+    );
+    if (response.type !== "OK") throw unexpected(command, response);
+  }
+
+  /** Asks the server for a sign of life (PING). */
+  async ping(options?: CommandOptions): Promise<void> {
+    const command: ClientCommand = { type: "PING" };
+    const response = await this.#connection.request({ queueId: "", command }, options);
+    if (response.type !== "PONG") throw unexpected(command, response);
+  }
+
+  /**
+   * Messages and ends of subscriptions, as they come: of `queue`, ending after END; or of all queues that have no
+   * iterator of their own. Ends when the client is closed; throws {@linkcode TransportError} when the connection fails.
+   * What is not acknowledged is delivered again to the next subscriber, so nothing is lost by not reading it.
+   */
+  events(queue?: Pick<RecipientQueue, "recipientId">): AsyncGenerator<QueueEvent, void, void> {
+    return queue === undefined ? this.#inbox.all() : this.#inbox.of(queue.recipientId);
+  }
+
+  /** Closes the connection: commands in flight reject, iterators end. Resolves when the system has released it. */
+  close(): Promise<void> {
+    return this.#connection.close(closedError());
+  }
+
+  /** Closes the connection. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #recipientCommand(
+    queue: RecipientQueue,
+    command: ClientCommand,
+    options?: CommandOptions,
+  ): Promise<void> {
+    const { recipientId, recipientKey } = queue;
+    const response = await this.#connection.request(
+      { queueId: recipientId, command, key: recipientKey },
+      options,
+    );
+    const mayBeMessage = command.type === "SUB" || command.type === "ACK";
+    if (response.type !== "OK" && !(mayBeMessage && response.type === "MSG")) {
+      throw unexpected(command, response);
+    }
+  }
+
+  #notified(recipientId: string, response: ServerResponse): void {
+    if (response.type === "MSG") {
+      const { messageId, timestamp, body } = response;
+      this.#inbox.put({ type: "MSG", recipientId, messageId, timestamp, body });
+    } else if (response.type === "END") {
+      this.#inbox.put({ type: "END", recipientId });
+    }
+  }
+}
+
+function connectionLimits(options: SmpClientOptions): ConnectionLimits {
+  const { commandTimeout = 15_000, keepAliveInterval = 30_000, keepAliveCount = 2, inFlight = 256 } = options;
+  const limits = { commandTimeout, keepAliveInterval, keepAliveCount, inFlight };
+  for (const [name, value] of Object.entries(limits)) checkLimit(name, value);
+  return limits;
+}
+
+function checkLimit(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number of at least 1`);
+}
+
+function unexpected(command: ClientCommand, response: ServerResponse): SmpError | TransportError {
+  if (response.type === "ERR") return new SmpError(response.error);
+  return new TransportError(
+    "UNEXPECTED",
+    `Cannot use the server's answer: ${response.type} does not answer ${command.type}`,
+  );
+}

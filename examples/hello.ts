@@ -1,0 +1,20 @@
+/**
+ * Sends one message through a queue and receives it: `deno run --allow-net examples/hello.ts <server address>`
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { generateKeyPair, SmpClient } from "../mod.ts";
+
+await using client = await SmpClient.connect(Deno.args[0] ?? "localhost:5223");
+const queue = await client.createQueue();
+const sender = await generateKeyPair("sign");
+await client.secureQueue(queue, sender.publicKey);
+const message = new TextEncoder().encode("hello through a simplex queue");
+await client.send({ senderId: queue.senderId, senderKey: sender.privateKey }, message);
+for await (const event of client.events(queue)) {
+  if (event.type === "MSG") console.log(`received: ${new TextDecoder().decode(event.body)}`);
+  await client.acknowledge(queue);
+  break;
+}
+await client.deleteQueue(queue);
