@@ -1,0 +1,48 @@
+import { generateIdentity, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
+import {
+  SmpClient,
+  type SmpClientOptions,
+  tcpTransport,
+  type Transport,
+  webSocketTransport,
+} from "../../client/mod.ts";
+import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
+
+/** One key for all servers of a test file: making one takes longer than most tests. */
+export const identity = await generateIdentity();
+
+/** Starts a server on free loopback ports, with WebSockets. */
+export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
+  return SmpServer.start({ identity, host: "127.0.0.1", port: 0, webSocketPort: 0, ...options });
+}
+
+/** The kinds of connection that every client test runs over. */
+export const transportNames = ["memory", "tcp", "websocket"] as const;
+
+/** One of the kinds of connection. */
+export type TransportName = typeof transportNames[number];
+
+/** Connects a client to a server over one kind of connection. */
+export function connect(
+  server: SmpServer,
+  transport: TransportName = "tcp",
+  options: SmpClientOptions = {},
+): Promise<SmpClient> {
+  const { host, keyHash } = parseAddress(server.address);
+  const port = transport === "websocket" ? server.webSocketPort! : server.port;
+  return SmpClient.connect({ host, port, keyHash: keyHash! }, {
+    transport: transportTo(server, transport),
+    ...options,
+  });
+}
+
+/** The transport of one kind to a server of this program. */
+export function transportTo(server: SmpServer, transport: TransportName): Transport {
+  if (transport === "tcp") return tcpTransport;
+  if (transport === "websocket") return webSocketTransport;
+  return () => {
+    const [clientEnd, serverEnd] = memoryChannelPair();
+    server.handle(serverEnd);
+    return Promise.resolve(clientEnd);
+  };
+}
