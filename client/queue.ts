@@ -20,6 +20,7 @@ export interface SenderQueue {
 
 /** A message that waits to be acknowledged. */
 export interface MessageEvent {
+  /** The kind of event. */
   readonly type: "MSG";
   /** The queue's recipient ID, base64. */
   readonly recipientId: string;
@@ -27,11 +28,13 @@ export interface MessageEvent {
   readonly messageId: string;
   /** When the server accepted the message. */
   readonly timestamp: Date;
+  /** What the sender sent, raw. */
   readonly body: Uint8Array;
 }
 
 /** Another connection has subscribed to the queue: this one gets nothing more from it. */
 export interface EndEvent {
+  /** The kind of event. */
   readonly type: "END";
   /** The queue's recipient ID, base64. */
   readonly recipientId: string;

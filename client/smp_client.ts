@@ -22,16 +22,24 @@ import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 export type Transport = (address: ServerAddress, signal: AbortSignal) => Promise<Channel>;
 
 /** TCP, port 5223 unless the address names one (Deno only). */
-export const tcpTransport: Transport = ({ host, port = defaultPort }, signal) =>
-  connectTcp(host, port, signal);
+export function tcpTransport(
+  { host, port = defaultPort }: ServerAddress,
+  signal: AbortSignal,
+): Promise<Channel> {
+  return connectTcp(host, port, signal);
+}
 
 /** WebSocket, port 80 unless the address names one; works in browsers too. */
-export const webSocketTransport: Transport = ({ host, port = 80 }, signal) =>
-  connectWebSocket(`ws://${host}:${port}/`, signal);
+export function webSocketTransport(
+  { host, port = 80 }: ServerAddress,
+  signal: AbortSignal,
+): Promise<Channel> {
+  return connectWebSocket(`ws://${host}:${port}/`, signal);
+}
 
 /** How a client connects. All times are in milliseconds. */
 export interface SmpClientOptions extends Partial<ConnectionLimits> {
-  /** @default tcpTransport */
+  /** How the channel to the server is opened. @default tcpTransport */
   readonly transport?: Transport;
   /** Time for connecting and the handshake. @default 15000 */
   readonly connectTimeout?: number;

@@ -17,9 +17,11 @@ export interface ServerAddress {
 
 /** What a recipient gives to a sender: server, queue and encryption key (agent.md Invitation). */
 export interface QueueInfo {
+  /** The server that has the queue. */
   readonly server: ServerAddress;
-  /** Base64. */
+  /** What senders name the queue by, base64. */
   readonly senderId: string;
+  /** What message bodies are encrypted to. */
   readonly encryptionKey: PublicKey;
 }
 

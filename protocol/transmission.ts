@@ -21,6 +21,7 @@ export interface ClientTransmission {
   readonly corrId: Uint8Array<ArrayBuffer>;
   /** Base64, empty where the command has none. */
   readonly queueId: string;
+  /** What the client asks for. */
   readonly command: ClientCommand;
 }
 
@@ -30,13 +31,17 @@ export interface ServerTransmission {
   readonly corrId: Uint8Array<ArrayBuffer>;
   /** Base64, empty where the response has none. */
   readonly queueId: string;
+  /** What the server says. */
   readonly response: ServerResponse;
 }
 
 /** Why a block's content is no valid transmission, with what could be read of it. */
 export interface TransmissionError {
+  /** As it stood in the block, or empty. */
   readonly corrId: Uint8Array<ArrayBuffer>;
+  /** Base64 as it stood in the block, or empty. */
   readonly queueId: string;
+  /** What the answer says. */
   readonly error: SmpErrorCode;
 }
 

@@ -10,6 +10,7 @@ import {
 
 /** What makes a server the one that its address names: the transport key and its hash. */
 export interface ServerIdentity {
+  /** The transport key. */
   readonly keyPair: KeyPair<"decrypt">;
   /** Base64 of SHA-256 over the public key's DER. */
   readonly keyHash: string;

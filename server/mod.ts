@@ -43,7 +43,7 @@ export interface SmpServerOptions {
   readonly identity?: ServerIdentity;
   /** Bytes of the blocks that the server proposes: 4096, 8192, 16384, 32768 or 65536. @default 4096 */
   readonly blockSize?: number;
-  /** @default see `defaultLimits` */
+  /** What bounds the server. @default `defaultLimits` */
   readonly limits?: Partial<Limits>;
   /** Where queues are kept. @default in memory */
   readonly queues?: QueueStore;

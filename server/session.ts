@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import {
   decodeClientTransmission,
   encodeServerTransmission,
@@ -101,6 +102,7 @@ export class Session implements BrokerConnection {
       await this.#answered(this.#limits.inWork);
       const content = await this.#read();
       if (content === null) return;
+      await nextTurn();
       this.#inWork++;
       if (content === "bad block") return this.answer(badBlock);
       const decoded = decodeClientTransmission(content);
@@ -198,3 +200,11 @@ const badBlock: ServerTransmission = {
   queueId: "",
   response: { type: "ERR", error: "BLOCK" },
 };
+
+/**
+ * Lets the other connections have their turn: as long as data waits in a socket, reading it does not go back to the
+ * event loop, and a peer that floods would be served alone (docs/decisions.md, "One transmission a turn").
+ */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

@@ -1,5 +1,5 @@
 import { delay } from "@std/async/delay";
-import { type Channel } from "../protocol/transport/channel.ts";
+import type { Channel } from "../protocol/transport/channel.ts";
 import { tcpChannel } from "../protocol/transport/tcp_channel.ts";
 
 /** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */

@@ -24,8 +24,11 @@ export interface EncryptedBody {
 
 /** What the header of an encrypted body says. */
 export interface BodyHeader {
+  /** Key of the ciphertext, 32 bytes. */
   readonly aesKey: Uint8Array<ArrayBuffer>;
+  /** 16 bytes. */
   readonly nonce: Uint8Array<ArrayBuffer>;
+  /** Authentication tag of the ciphertext, 16 bytes. */
   readonly authTag: Uint8Array<ArrayBuffer>;
   /** Length of the plaintext before padding, in bytes. */
   readonly plaintextLength: number;

@@ -20,9 +20,13 @@ export function contentLimit(blockSize: number): number {
 
 /** The two keys of a connection from one end's side, and what is needed to use them (transport.md Handshake, 3). */
 export interface SessionKeys {
+  /** AES key of what this end sends, 32 bytes. */
   readonly sndKey: Uint8Array<ArrayBuffer>;
+  /** Base IV of what this end sends, 16 bytes. */
   readonly sndBaseIv: Uint8Array<ArrayBuffer>;
+  /** AES key of what this end receives, 32 bytes. */
   readonly rcvKey: Uint8Array<ArrayBuffer>;
+  /** Base IV of what this end receives, 16 bytes. */
   readonly rcvBaseIv: Uint8Array<ArrayBuffer>;
 }
 

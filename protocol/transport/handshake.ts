@@ -116,7 +116,9 @@ export async function clientHandshake(
 
 /** What a server is and proposes in handshakes. */
 export interface ServerHandshakeOptions {
+  /** The transport key that clients are sent. */
   readonly publicKey: PublicKey;
+  /** The other half of the transport key. */
   readonly privateKey: PrivateKey<"decrypt">;
   /** Bytes, one of {@linkcode blockSizes}. @default 4096 */
   readonly blockSize?: number;

@@ -3,10 +3,15 @@ import { type Channel, closedError, networkError, terminatedError } from "./chan
 
 /** The part of `Deno.TcpConn` that a channel needs. */
 export interface TcpConnection {
+  /** Fills a buffer from its start; gives the number of bytes, `null` at the end. */
   read(buffer: Uint8Array): Promise<number | null>;
+  /** Writes bytes; gives how many. */
   write(bytes: Uint8Array): Promise<number>;
+  /** Shuts down the writing half. */
   closeWrite(): Promise<void>;
+  /** Closes the connection. */
   close(): void;
+  /** Switches Nagle's algorithm off. */
   setNoDelay(noDelay?: boolean): void;
 }
 

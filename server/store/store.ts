@@ -6,9 +6,11 @@ export interface QueueRecord {
   readonly recipientId: string;
   /** Base64; what senders name the queue by. */
   readonly senderId: string;
+  /** Verifies the recipient's commands. */
   readonly recipientKey: PublicKey;
-  /** `null` until the queue is secured. */
+  /** Verifies messages; `null` until the queue is secured. */
   readonly senderKey: PublicKey | null;
+  /** Takes no more messages. */
   readonly suspended: boolean;
 }
 
@@ -34,6 +36,7 @@ export interface StoredMessage {
   readonly id: string;
   /** When it was accepted. */
   readonly timestamp: Date;
+  /** What the sender sent, raw. */
   readonly body: Uint8Array;
 }
 

@@ -1,0 +1,85 @@
+/** What the crypto of one block or command costs, and what the alternatives would. */
+import {
+  BlockCipher,
+  decodeBase64,
+  decryptOaep,
+  encryptOaep,
+  importPrivateKey,
+  parsePublicKeyText,
+  signPss,
+  verifyPss,
+} from "../protocol/mod.ts";
+import rsa from "../tests/vectors/rsa.json" with { type: "json" };
+import { microseconds, printTable } from "./table.ts";
+
+function bytes(base64: string): Uint8Array<ArrayBuffer> {
+  return decodeBase64(base64)!;
+}
+
+/** Prints the table of RSA operations for every key of the vectors. */
+export async function benchRsa(): Promise<void> {
+  const rows: string[][] = [];
+  for (const vector of rsa.keys) {
+    const key = parsePublicKeyText(vector.text);
+    const [message, signature] = [bytes(vector.pss.message), bytes(vector.pss.valid)];
+    const plaintext = bytes(vector.oaep.plaintext);
+    rows.push([
+      vector.name,
+      (await microseconds(() => verifyPss(key, signature, message))).toFixed(0),
+      await webCryptoVerify(key.der, signature, message),
+      (await microseconds(() => encryptOaep(key, plaintext))).toFixed(0),
+      ...await privateOperations(vector),
+    ]);
+  }
+  const columns = ["key", "verify", "verify in WebCrypto", "encrypt", "sign", "decrypt"];
+  printTable("RSA, µs an operation", columns, rows);
+}
+
+async function webCryptoVerify(
+  der: Uint8Array<ArrayBuffer>,
+  signature: Uint8Array<ArrayBuffer>,
+  message: Uint8Array<ArrayBuffer>,
+): Promise<string> {
+  const algorithm = { name: "RSA-PSS", saltLength: 32 };
+  try {
+    const key = await crypto.subtle.importKey("spki", der, { ...algorithm, hash: "SHA-256" }, false, [
+      "verify",
+    ]);
+    if (!await crypto.subtle.verify(algorithm, key, signature, message)) return "fails";
+    return (await microseconds(() => crypto.subtle.verify(algorithm, key, signature, message))).toFixed(0);
+  } catch {
+    return "fails";
+  }
+}
+
+async function privateOperations(vector: typeof rsa.keys[number]): Promise<string[]> {
+  try {
+    const signing = await importPrivateKey(bytes(vector.pkcs8), "sign");
+    const decryption = await importPrivateKey(bytes(vector.pkcs8), "decrypt");
+    const [message, ciphertext] = [bytes(vector.pss.message), bytes(vector.oaep.ciphertext)];
+    return [
+      (await microseconds(() => signPss(signing.privateKey, message))).toFixed(0),
+      (await microseconds(() => decryptOaep(decryption.privateKey, ciphertext))).toFixed(0),
+    ];
+  } catch {
+    return ["fails", "fails"];
+  }
+}
+
+/** Prints the table of block encryption. */
+export async function benchBlocks(): Promise<void> {
+  const rows: string[][] = [];
+  for (const blockSize of [4096, 16384, 65536]) {
+    const [key, iv, content] = [new Uint8Array(32), new Uint8Array(16), new Uint8Array(2000)];
+    const cipher = await BlockCipher.create(key, iv);
+    const algorithm = { name: "AES-GCM", iv };
+    const webKey = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);
+    const padded = new Uint8Array(blockSize - 16);
+    rows.push([
+      `${blockSize} bytes`,
+      (await microseconds(() => cipher.encrypt(content, blockSize))).toFixed(1),
+      (await microseconds(() => crypto.subtle.encrypt(algorithm, webKey, padded))).toFixed(1),
+    ]);
+  }
+  printTable("Encryption of a block, µs", ["block", "ours", "WebCrypto alone"], rows);
+}

@@ -1,0 +1,39 @@
+// deno-lint-ignore-file no-console
+
+/** Prints rows under a title, each with a name and figures. */
+export function printTable(
+  title: string,
+  columns: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
+  const widths = columns.map((column, i) => Math.max(column.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]) =>
+    `| ${
+      cells.map((cell, i) => i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)).join(" | ")
+    } |`;
+  console.log(`\n${title}\n`);
+  console.log(line(columns));
+  console.log(line(widths.map((width, i) => i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)));
+  for (const row of rows) console.log(line(row));
+}
+
+/** Microseconds that one call takes, on average over about `milliseconds`, after as long a warm-up. */
+export async function microseconds(task: () => Promise<unknown>, milliseconds = 200): Promise<number> {
+  await repeat(task, milliseconds);
+  const { calls, elapsed } = await repeat(task, milliseconds);
+  return elapsed / calls * 1000;
+}
+
+async function repeat(
+  task: () => Promise<unknown>,
+  milliseconds: number,
+): Promise<{ calls: number; elapsed: number }> {
+  const start = performance.now();
+  let calls = 0, elapsed = 0;
+  do {
+    await task();
+    calls++;
+    elapsed = performance.now() - start;
+  } while (elapsed < milliseconds);
+  return { calls, elapsed };
+}
