@@ -1,6 +1,7 @@
 /** How many SEND, MSG, ACK cycles a second one pair of clients gets from a server in another process. */
 import { generateKeyPair, type RecipientQueue, type SenderQueue, SmpClient } from "../mod.ts";
-import { printTable } from "./table.ts";
+import { startServerProcess } from "./server_process.ts";
+import { percentiles, printTable } from "./table.ts";
 
 const warmUp = 1_000;
 const measured = 5_000;
@@ -14,52 +15,20 @@ interface Pair {
 
 /** Prints the table of cycles. */
 export async function benchCycles(): Promise<void> {
-  const { process, address } = await startServer();
+  await using server = await startServerProcess();
   const rows: string[][] = [];
-  try {
-    for (const depth of [1, 2, 8]) {
-      const pair = await openPair(address);
-      await cycles(pair, depth, warmUp);
-      const { count, elapsed, latencies } = await cycles(pair, depth, measured);
-      latencies.sort((a, b) => a - b);
-      const at = (share: number) => latencies[Math.floor(latencies.length * share)]!.toFixed(2);
-      rows.push([`${depth}`, (count / elapsed * 1000).toFixed(0), at(0.5), at(0.99)]);
-      await Promise.all([pair.recipient.close(), pair.sender.close()]);
-    }
-  } finally {
-    process.kill("SIGTERM");
-    await process.status;
+  for (const depth of [1, 2, 8]) {
+    const pair = await openPair(server.address);
+    await cycles(pair, depth, warmUp);
+    const { count, elapsed, latencies } = await cycles(pair, depth, measured);
+    rows.push([`${depth}`, (count / elapsed * 1000).toFixed(0), ...percentiles(latencies)]);
+    await Promise.all([pair.recipient.close(), pair.sender.close()]);
   }
   printTable(
     "One pair: signed SEND → OK, MSG → signed ACK → OK; 2048-bit keys, TCP, signing included",
     ["messages in flight", "cycles/s", "p50 ms", "p99 ms"],
     rows,
   );
-}
-
-async function startServer(): Promise<{ process: Deno.ChildProcess; address: string }> {
-  const configDir = await Deno.makeTempDir();
-  const main = new URL("../server/main.ts", import.meta.url).pathname;
-  const args = [
-    "run",
-    "--allow-net=127.0.0.1",
-    `--allow-read=${configDir}`,
-    `--allow-write=${configDir}`,
-    main,
-  ];
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [...args, "start", "-y", "--config-dir", configDir, "--host", "127.0.0.1", "--port", "0"],
-    stdout: "piped",
-  }).spawn();
-  let output = "";
-  for await (
-    const chunk of process.stdout.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
-  ) {
-    output += chunk;
-    const match = /server address: (\S+)/.exec(output);
-    if (match !== null) return { process, address: match[1]! };
-  }
-  throw new Error("the server did not start");
 }
 
 async function openPair(address: string): Promise<Pair> {

@@ -5,7 +5,9 @@
  */
 import { benchBlocks, benchRsa } from "./crypto.ts";
 import { benchCycles } from "./cycle.ts";
+import { benchFlood } from "./flood.ts";
 
 await benchRsa();
 await benchBlocks();
 await benchCycles();
+await benchFlood();

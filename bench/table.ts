@@ -17,6 +17,13 @@ export function printTable(
   for (const row of rows) console.log(line(row));
 }
 
+/** The median and the 99th percentile of times, as text. */
+export function percentiles(times: readonly number[]): [p50: string, p99: string] {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
+  return [at(0.5), at(0.99)];
+}
+
 /** Microseconds that one call takes, on average over about `milliseconds`, after as long a warm-up. */
 export async function microseconds(task: () => Promise<unknown>, milliseconds = 200): Promise<number> {
   await repeat(task, milliseconds);
