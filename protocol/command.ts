@@ -184,7 +184,7 @@ class Words {
     }
   }
 
-  /** `<size> <body> `: the size may have leading zeros, as the reference takes it. */
+  /** `<size> <body> ` and the space after it: the size may have leading zeros, as the reference takes it. */
   body(): Uint8Array<ArrayBuffer> | null {
     const digits = this.#word(Infinity);
     if (digits === null || digits.length === 0) return null;
@@ -195,9 +195,9 @@ class Words {
       if (size > this.#bytes.length) return null;
     }
     const end = this.at + size;
-    if (end >= this.#bytes.length || this.#bytes[end] !== space) return null;
+    if (this.#bytes[end] !== space || this.#bytes[end + 1] !== space) return null;
     const body = new Uint8Array(this.#bytes.subarray(this.at, end));
-    this.at = end + 1;
+    this.at = end + 2;
     return body;
   }
 

@@ -70,6 +70,8 @@ export class SmpServer implements AsyncDisposable {
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
+  /** Lets go of the signal that could stop the server. */
+  readonly #stopped = new AbortController();
   #stopping: Promise<void> | null = null;
 
   private constructor(options: SmpServerOptions, identity: ServerIdentity) {
@@ -104,7 +106,7 @@ export class SmpServer implements AsyncDisposable {
       await server.stop();
       throw error;
     }
-    options.signal?.addEventListener("abort", () => server.stop(), { once: true });
+    options.signal?.addEventListener("abort", () => void server.stop(), { signal: server.#stopped.signal });
     return server;
   }
 
@@ -183,6 +185,7 @@ export class SmpServer implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
+    this.#stopped.abort();
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     const connections = [...this.#connections];
     await Promise.all([
