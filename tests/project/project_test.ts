@@ -1,0 +1,37 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+
+const config = new URL("../../deno.json", import.meta.url).pathname;
+
+const leaks = {
+  "a timer": "setTimeout(() => {}, 60_000);",
+  "a socket": 'Deno.listen({ hostname: "127.0.0.1", port: 0 });',
+};
+
+for (const [what, code] of Object.entries(leaks)) {
+  Deno.test(`the project's settings fail a test that leaks ${what}`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(`${folder}/leak_test.ts`, `Deno.test("leaks", () => { ${code} });`);
+      const { code: exitCode, stdout } = await new Deno.Command(Deno.execPath(), {
+        args: ["test", "--no-lock", "--allow-net=127.0.0.1", "--config", config, `${folder}/leak_test.ts`],
+        env: { NO_COLOR: "1" },
+      }).output();
+      assert(exitCode !== 0);
+      assertStringIncludes(new TextDecoder().decode(stdout), "Leaks detected");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("protocol and client touch neither Deno nor Node when they are imported", async () => {
+  const root = new URL("../../", import.meta.url).pathname;
+  const program = `delete globalThis.Deno; delete globalThis.process;
+    const { SmpClient, parseAddress } = await import("${root}mod.ts");
+    console.log(typeof SmpClient, parseAddress("localhost").host);`;
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--config", config, program],
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [0, "function localhost\n"]);
+});

@@ -1,0 +1,40 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { startServer } from "../support/server.ts";
+
+const root = new URL("../../", import.meta.url).pathname;
+
+/** Runs a program against a server and gives what it prints. */
+async function run(program: string, address: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--config", `${root}deno.json`, "--allow-net=127.0.0.1", program, address],
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("the README's program sends and receives a message", async () => {
+  const readme = await Deno.readTextFile(`${root}README.md`);
+  const program = /```ts\n(.*?)```/s.exec(readme)![1]!;
+  const folder = await Deno.makeTempDir();
+  try {
+    await using server = await startServer();
+    await Deno.writeTextFile(`${folder}/program.ts`, program);
+    assertEquals(await run(`${folder}/program.ts`, server.address), "hello\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the example of task try sends and receives a message", async () => {
+  await using server = await startServer();
+  assertStringIncludes(await run(`${root}examples/hello.ts`, server.address), "received: hello");
+});
+
+Deno.test("every task that the README names exists", async () => {
+  const readme = await Deno.readTextFile(`${root}README.md`);
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`));
+  const named = [...readme.matchAll(/npx deno@2\.9\.6 task (\w+)/g)].map((match) => match[1]!);
+  assertEquals(named.filter((name) => !(name in tasks)), []);
+  assertEquals(named.length > 1, true);
+});
