@@ -32,8 +32,7 @@ export interface BrokerParts {
 /** Answers the command in work; what is sent to its connection later comes after the answer. */
 type Reply = (response: ServerResponse, queueId?: string) => void;
 
-type QueueCommand = Exclude<ClientCommand, { type: "NEW" | "PING" }>;
-type RecipientCommand = Exclude<QueueCommand, { type: "SEND" }>;
+type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" }>;
 
 const queueIdLength = 12;
 const messageIdLength = 6;
@@ -77,13 +76,23 @@ export class Broker {
    * one can be taken; the answer follows through `connection.answer`, exactly once.
    */
   async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
-    const { command, corrId } = transmission;
-    if (command.type === "PING") {
-      connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
-    } else if (command.type === "NEW") {
-      this.#work(connection, transmission, (reply) => this.#create(connection, transmission, command, reply));
-    } else {
-      await this.#submitToQueue(connection, transmission, command);
+    const { command, corrId, queueId } = transmission;
+    switch (command.type) {
+      case "PING":
+        return connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
+      case "NEW":
+        this.#work(
+          connection,
+          transmission,
+          (reply) => this.#create(connection, transmission, command, reply),
+        );
+        return;
+      case "SEND":
+        return await this.#submitMessage(connection, transmission, command.body);
+      default:
+        this.#inOrder(queueId, connection, transmission, async (queue, reply) => {
+          await this.#executeRecipient(connection, transmission, { queue, command, reply });
+        });
     }
   }
 
@@ -92,32 +101,37 @@ export class Broker {
     this.#subscriptions.disconnect(connection);
   }
 
-  async #submitToQueue(
+  /** A message has its place in the order of the queue that the sender ID belongs to. */
+  async #submitMessage(
     connection: BrokerConnection,
     transmission: ClientTransmission,
-    command: QueueCommand,
+    body: Uint8Array,
   ): Promise<void> {
-    let found: QueueRecord | undefined;
+    const { queueId } = transmission;
     try {
-      const { queueId } = transmission;
-      found = await (command.type === "SEND"
-        ? this.#queues.bySenderId(queueId)
-        : this.#queues.byRecipientId(queueId));
+      const found = await this.#queues.bySenderId(queueId);
+      this.#inOrder(found?.recipientId ?? queueId, connection, transmission, async (queue, reply) => {
+        // A recipient ID given as a sender ID leads to a queue too.
+        if (found === undefined) await this.#refuseUnknown(transmission, reply);
+        else await this.#send(queue, transmission, body, reply);
+      });
     } catch (error) {
       this.#work(connection, transmission, () => Promise.reject(error));
-      return;
     }
-    if (found === undefined) {
-      this.#work(connection, transmission, (reply) => this.#refuseUnknown(transmission, reply));
-      return;
-    }
-    const { recipientId } = found;
+  }
+
+  /** Does the work of one command on a queue after all earlier ones on it. */
+  #inOrder(
+    recipientId: string,
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    work: (queue: QueueRecord, reply: Reply) => Promise<void>,
+  ): void {
     this.#serial.run(recipientId, () =>
       this.#work(connection, transmission, async (reply) => {
         const queue = await this.#queues.byRecipientId(recipientId);
         if (queue === undefined) await this.#refuseUnknown(transmission, reply);
-        else if (command.type === "SEND") await this.#send(queue, transmission, command.body, reply);
-        else await this.#executeRecipient(connection, transmission, { queue, command, reply });
+        else await work(queue, reply);
       }));
   }
 
@@ -181,8 +195,10 @@ export class Broker {
     }
     this.#rememberBlockSize(queue, connection);
     switch (command.type) {
-      case "SUB":
-        return await this.#answerNext(queue, this.#subscribe(queue, connection), reply);
+      case "SUB": {
+        const next = await this.#nextMessage(queue.recipientId, connection);
+        return this.#deliver(this.#subscribe(queue, connection), next, reply);
+      }
       case "KEY":
         return await this.#secure(queue, command.senderKey, reply);
       case "ACK":
@@ -230,7 +246,7 @@ export class Broker {
     }
     await this.#messages.remove(queue.recipientId, subscription.delivered);
     subscription.delivered = null;
-    await this.#answerNext(queue, subscription, reply);
+    this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
   }
 
   async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
@@ -239,8 +255,9 @@ export class Broker {
   }
 
   async #delete({ recipientId }: QueueRecord, reply: Reply): Promise<void> {
-    await this.#queues.delete(recipientId);
+    // In this order: if the second fails, the client can give the command again.
     await this.#messages.deleteQueue(recipientId);
+    await this.#queues.delete(recipientId);
     this.#subscriptions.delete(recipientId);
     this.#recipientBlockSizes.delete(recipientId);
     reply({ type: "OK" });
@@ -262,27 +279,24 @@ export class Broker {
     reply({ type: "OK" });
     const subscription = this.#subscriptions.get(recipientId);
     if (subscription === undefined || subscription.delivered !== null) return;
-    const next = await this.#nextMessage(recipientId, subscription);
-    if (next !== null) subscription.connection.notify(next);
+    const next = await this.#nextMessage(recipientId, subscription.connection);
+    if (next === null) return;
+    subscription.delivered = next.id;
+    subscription.connection.notify(messageTransmission(recipientId, next));
   }
 
-  /** Answers with the first message when one waits, else with OK (smp.md Queues and delivery). */
-  async #answerNext(queue: QueueRecord, subscription: Subscription, reply: Reply): Promise<void> {
-    const next = await this.#nextMessage(queue.recipientId, subscription);
-    if (next === null) reply({ type: "OK" });
-    else reply(next.response);
+  /** Answers with a message when there is one, else with OK (smp.md Queues and delivery). */
+  #deliver(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
+    subscription.delivered = message?.id ?? null;
+    reply(message === null ? { type: "OK" } : messageResponse(message));
   }
 
-  /** The transmission of the oldest message that fits the subscriber's blocks; it counts as delivered from now on. */
-  async #nextMessage(recipientId: string, subscription: Subscription): Promise<ServerTransmission | null> {
+  /** The oldest message of a queue that fits the blocks of a connection; older ones are dropped. */
+  async #nextMessage(recipientId: string, { blockSize }: BrokerConnection): Promise<StoredMessage | null> {
     for (;;) {
       const message = await this.#messages.first(recipientId);
       if (message === undefined) return null;
-      const transmission = messageTransmission(recipientId, message);
-      if (fits(transmission, subscription.connection.blockSize)) {
-        subscription.delivered = message.id;
-        return transmission;
-      }
+      if (fits(messageTransmission(recipientId, message), blockSize)) return message;
       // smp.md Size of a message: it never blocks the queue
       await this.#messages.remove(recipientId, message.id);
       this.#metrics.messagesDropped++;
@@ -303,12 +317,11 @@ function randomId(length: number): string {
   return encodeBase64(randomBytes(length));
 }
 
+function messageResponse({ id, timestamp, body }: StoredMessage): ServerResponse {
+  return { type: "MSG", messageId: id, timestamp, body };
+}
+
 /** A message as it is pushed: with an empty corrId. */
 function messageTransmission(recipientId: string, message: StoredMessage): ServerTransmission {
-  const { id, timestamp, body } = message;
-  return {
-    corrId: noCorrId,
-    queueId: recipientId,
-    response: { type: "MSG", messageId: id, timestamp, body },
-  };
+  return { corrId: noCorrId, queueId: recipientId, response: messageResponse(message) };
 }

@@ -1,7 +1,10 @@
 import { decodeBase64, encodeBase64 } from "../base64.ts";
+import { equalBytes } from "../bytes.ts";
 import { ParseError } from "../error.ts";
 import { bytesToBigint } from "./bigint.ts";
 import { DerReader, derTag, encodeDer, rsaAlgorithm } from "./der.ts";
+import { encryptOaep } from "./oaep.ts";
+import { verifyPss } from "./pss.ts";
 import { decodePublicKey, type KeySize, makePublicKey, modulusLength, type PublicKey } from "./public_key.ts";
 
 /** What a private key is for: PSS signatures or OAEP decryption, never both. */
@@ -46,9 +49,9 @@ export async function generateKeyPair<Usage extends KeyUsage>(
 }
 
 /**
- * Takes a private key from PKCS#8 DER for one use.
- * Throws {@linkcode ParseError} (`PRIVATE_KEY`) when it is not an RSA key, or one whose exponent this runtime's
- * WebCrypto does not take (Deno: above 33 bits).
+ * Takes a private key from PKCS#8 DER for one use, and tries it once: runtimes import keys that they then cannot use.
+ * Throws {@linkcode ParseError} (`PRIVATE_KEY`) when it is not an RSA key, its numbers do not belong together, or its
+ * exponent is one that this runtime's WebCrypto does not take (Deno: above 33 bits).
  */
 export async function importPrivateKey<Usage extends KeyUsage>(
   pkcs8: Uint8Array<ArrayBuffer>,
@@ -56,17 +59,34 @@ export async function importPrivateKey<Usage extends KeyUsage>(
 ): Promise<KeyPair<Usage>> {
   const publicKey = publicKeyOf(pkcs8);
   const { name, uses } = algorithms[usage];
+  let cause: unknown;
   try {
     const cryptoKey = await crypto.subtle.importKey("pkcs8", pkcs8, { name, hash: "SHA-256" }, true, [
       ...uses,
     ]);
-    return { publicKey, privateKey: { usage, cryptoKey, modulusLength: modulusLength(publicKey.bits) } };
-  } catch (cause) {
-    const reason = publicKey.exponent < 2n ** 33n
-      ? "WebCrypto does not take it"
-      : "its exponent is larger than WebCrypto takes, make a new key with exponent 65537";
-    throw new ParseError("PRIVATE_KEY", `Cannot use private key: ${reason}`, { cause });
+    const pair = {
+      publicKey,
+      privateKey: { usage, cryptoKey, modulusLength: modulusLength(publicKey.bits) },
+    };
+    if (await works(pair)) return pair;
+  } catch (error) {
+    cause = error;
   }
+  const reason = publicKey.exponent < 2n ** 33n
+    ? "WebCrypto does not take it, or its numbers do not belong together"
+    : "its exponent is larger than WebCrypto takes, make a new key with exponent 65537";
+  throw new ParseError("PRIVATE_KEY", `Cannot use private key: ${reason}`, { cause });
+}
+
+/** Whether the two halves of a pair belong together and this runtime can use them. */
+async function works({ publicKey, privateKey }: KeyPair): Promise<boolean> {
+  const data = Uint8Array.of(1, 2, 3);
+  if (privateKey.usage === "sign") {
+    return await verifyPss(publicKey, await signPss(privateKey as PrivateKey<"sign">, data), data);
+  }
+  const ciphertext = await encryptOaep(publicKey, data);
+  const decrypted = await decryptOaep(privateKey as PrivateKey<"decrypt">, ciphertext);
+  return decrypted !== null && equalBytes(decrypted, data);
 }
 
 /** The PKCS#8 DER of a private key. */

@@ -34,6 +34,9 @@ export function modulusLength(bits: number): number {
 
 /** Makes a public key from modulus and exponent; {@linkcode ParseError} when no such key can exist. */
 export function makePublicKey(modulus: bigint, exponent: bigint): PublicKey {
+  if (modulus < 1n || exponent < 1n) {
+    throw new ParseError("PUBLIC_KEY", "Cannot make public key: modulus and exponent must be positive");
+  }
   const key = encodeDer(
     derTag.sequence,
     encodePositiveInteger(numberBytes(modulus)),

@@ -3,7 +3,7 @@ import { type Channel, closedError, networkError, sizeError } from "./channel.ts
 import { UnitQueue } from "./unit_queue.ts";
 
 /** How many messages a server may send ahead of the reader; more than an honest one has reason to. */
-const mostUnread = 4096;
+const mostUnread = 16_384;
 /** Bytes that may wait in the socket before a writer has to wait. */
 const highWater = 1 << 18;
 /** Milliseconds between looks at whether the socket has taken what waits. */
