@@ -35,12 +35,18 @@ Usage: server/main.ts [start] [options]
   --version         print the version
 `;
 
+const valueOptions = ["config-dir", "host", "port", "ws-port"];
+
 /** Reads the arguments of `server/main.ts`. Never throws: what is wrong is a value. */
 export function parseCli(args: string[]): CliCommand {
+  // What the library would take in its own way: names that it uses itself, and values of options that have none.
+  const odd = args.find((arg) => /^--?_/.test(arg) || /^(--(yes|help|version)=|-y.)/.test(arg));
+  if (odd !== undefined) return error(`unknown option ${odd}`);
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
     boolean: ["yes", "help", "version"],
-    string: ["config-dir", "host", "port", "ws-port", "_"],
+    string: [...valueOptions, "_"],
+    collect: valueOptions,
     alias: { y: "yes" },
     unknown: (arg, key) => {
       if (key !== undefined) unknown.push(arg);
@@ -54,27 +60,30 @@ export function parseCli(args: string[]): CliCommand {
   if (words.length > 1 || (words[0] ?? "start") !== "start") {
     return error(`unknown command ${words.join(" ")}`);
   }
-  for (const name of ["config-dir", "host", "port", "ws-port"]) {
-    if (Array.isArray(parsed[name])) return error(`--${name} is given more than once`);
-    if (parsed[name] === "") return error(`--${name} needs a value`);
+  const values: Record<string, string | undefined> = {};
+  for (const name of valueOptions) {
+    const given = parsed[name] as string[];
+    if (given.length > 1) return error(`--${name} is given more than once`);
+    if (given[0] === "") return error(`--${name} needs a value`);
+    values[name] = given[0];
   }
-  const port = portOf("port", parsed.port ?? "5223");
-  const webSocketPort = parsed["ws-port"] === undefined ? undefined : portOf("ws-port", parsed["ws-port"]);
+  const port = portOf("port", values.port ?? "5223");
+  const webSocketPort = values["ws-port"] === undefined ? undefined : portOf("ws-port", values["ws-port"]);
   if (typeof port === "string") return error(port);
   if (typeof webSocketPort === "string") return error(webSocketPort);
   const options: StartOptions = {
     yes: parsed.yes === true,
-    configDir: String(parsed["config-dir"] ?? "/etc/opt/simplex"),
-    host: String(parsed.host ?? "0.0.0.0"),
+    configDir: values["config-dir"] ?? "/etc/opt/simplex",
+    host: values.host ?? "0.0.0.0",
     port,
     ...(webSocketPort === undefined ? {} : { webSocketPort }),
   };
   return { type: "start", options };
 }
 
-function portOf(name: string, text: unknown): number | string {
+function portOf(name: string, text: string): number | string {
   const port = Number(text);
-  if (/^\d{1,5}$/.test(String(text)) && port <= 65535) return port;
+  if (/^\d{1,5}$/.test(text) && port <= 65535) return port;
   return `--${name} ${text} is not a number from 0 to 65535`;
 }
 

@@ -55,7 +55,7 @@ async function start(options: StartOptions): Promise<void> {
       ...(webSocketPort === undefined ? {} : { webSocketPort }),
     });
   } catch (error) {
-    throw new Fatal(`Cannot listen on ${host}: ${messageOf(error)}`);
+    throw new Fatal(messageOf(error));
   }
   const address = `${host === "0.0.0.0" ? "localhost" : host}:${server.port}#${server.keyHash}`;
   console.log(`transport key hash: ${server.keyHash}`);

@@ -94,7 +94,7 @@ export class SmpServer implements AsyncDisposable {
 
   /**
    * Starts a server; resolves when it accepts connections.
-   * Throws `RangeError` for an option that cannot be, and what the system says when a port cannot be had.
+   * Throws `RangeError` for an option that cannot be, `TransportError` (`NETWORK`) when a port cannot be had.
    */
   static async start(options: SmpServerOptions = {}): Promise<SmpServer> {
     options.signal?.throwIfAborted();

@@ -1,5 +1,5 @@
 import { delay } from "@std/async/delay";
-import type { Channel } from "../protocol/transport/channel.ts";
+import { type Channel, networkError } from "../protocol/transport/channel.ts";
 import { tcpChannel } from "../protocol/transport/tcp_channel.ts";
 
 /** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
@@ -19,9 +19,9 @@ export interface ListenerEvents {
   log(message: string, error: unknown): void;
 }
 
-/** Accepts TCP connections on `host:port`; port 0 takes a free one. */
+/** Accepts TCP connections on `host:port`; port 0 takes a free one. Throws `TransportError` (`NETWORK`). */
 export function listenTcp(host: string, port: number, events: ListenerEvents): Listener {
-  const listener = Deno.listen({ hostname: host, port });
+  const listener = listen(host, port);
   const stop = new AbortController();
   const accepting = acceptLoop(listener, events, stop.signal);
   return {
@@ -32,6 +32,14 @@ export function listenTcp(host: string, port: number, events: ListenerEvents): L
       await accepting;
     },
   };
+}
+
+function listen(host: string, port: number): Deno.TcpListener {
+  try {
+    return Deno.listen({ hostname: host, port });
+  } catch (cause) {
+    throw networkError(`listen on ${host}:${port}`, cause);
+  }
 }
 
 async function acceptLoop(

@@ -8,6 +8,8 @@ import type { Listener, ListenerEvents } from "./tcp_listener.ts";
 
 /** How many messages of a connection are read ahead. */
 const readAhead = 4;
+/** Bytes above which a message is not taken in at all; one just above the largest block still gets its answer. */
+const largestMessage = 1 << 17;
 
 /** What bounds a connection before it is a WebSocket. */
 export interface UpgradeLimits {
@@ -30,7 +32,11 @@ export async function listenWebSocket(
 ): Promise<Listener> {
   // @ts-types="@types/ws"
   const { WebSocketServer } = await import("ws");
-  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 65536 });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: largestMessage,
+  });
   const pending = new Map<Socket, ReturnType<typeof setTimeout>>();
   const server = createServer((_request, response) => {
     response.writeHead(426, { "content-type": "text/plain" }).end(
@@ -59,7 +65,7 @@ export async function listenWebSocket(
   }
 
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (cause) => reject(networkError(`listen on ${host}:${port}`, cause)));
     server.listen(port, host, resolve);
   });
   server.on("error", (error) => events.log("Cannot accept a connection", error));

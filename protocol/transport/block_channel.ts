@@ -53,13 +53,7 @@ export class BlockCipher {
 
   /** Encrypts the next block: `content` padded to `blockSize`. Throws `BLOCK` when it is too long, `COUNTER`. */
   async encrypt(content: Uint8Array, blockSize: number): Promise<Uint8Array<ArrayBuffer>> {
-    if (content.length > contentLimit(blockSize)) {
-      const most = contentLimit(blockSize);
-      throw new TransportError(
-        "BLOCK",
-        `Cannot send: content has ${content.length} bytes, a block takes ${most}`,
-      );
-    }
+    checkContent(content, blockSize);
     const padded = new Uint8Array(blockSize - tagLength);
     padded.set(content);
     padded.fill(padding, content.length);
@@ -122,8 +116,9 @@ export class BlockChannel {
     return block && await this.#rcv.decrypt(block);
   }
 
-  /** Writes one block for each of `contents`, in order. */
+  /** Writes one block for each of `contents`, in order; none when one is too long (`BLOCK`). */
   async write(contents: readonly Uint8Array[]): Promise<void> {
+    for (const content of contents) checkContent(content, this.blockSize);
     const blocks: Uint8Array<ArrayBuffer>[] = [];
     for (const content of contents) blocks.push(await this.#snd.encrypt(content, this.blockSize));
     await this.#channel.write(blocks);
@@ -147,4 +142,13 @@ export class BlockChannel {
       // However it ended: nothing of it is wanted.
     }
   }
+}
+
+function checkContent(content: Uint8Array, blockSize: number): void {
+  const most = contentLimit(blockSize);
+  if (content.length <= most) return;
+  throw new TransportError(
+    "BLOCK",
+    `Cannot send: content has ${content.length} bytes, a block takes ${most}`,
+  );
 }

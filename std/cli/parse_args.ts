@@ -4,6 +4,7 @@ import { parseArgs as untyped } from "deno-std/cli/parse_args.js";
 export interface ParseOptions {
   readonly boolean?: readonly string[];
   readonly string?: readonly string[];
+  readonly collect?: readonly string[];
   readonly alias?: Readonly<Record<string, string>>;
   readonly default?: Readonly<Record<string, unknown>>;
   readonly unknown?: (arg: string, key?: string, value?: unknown) => unknown;
