@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  defaultPort,
+  encodeBase64,
+  formatAddress,
+  formatQueueInfo,
+  parseAddress,
+  ParseError,
+  parsePublicKeyText,
+  parseQueueInfo,
+  type ServerAddress,
+} from "../../protocol/mod.ts";
+import { rsaVector, vectors } from "../support/vectors.ts";
+
+const { text: keyText, hash } = rsaVector("rsa2048");
+const encryptionKey = parsePublicKeyText(keyText);
+
+const addresses: Record<string, ServerAddress> = {
+  "smp.example.org": { host: "smp.example.org" },
+  "localhost:5223": { host: "localhost", port: 5223 },
+  "127.0.0.1:1": { host: "127.0.0.1", port: 1 },
+  "h:65535": { host: "h", port: 65535 },
+  [`h#${hash}`]: { host: "h", keyHash: hash },
+  [`smp4.simplex.im:5223#${hash}`]: { host: "smp4.simplex.im", port: 5223, keyHash: hash },
+};
+
+// transport.md Address
+Deno.test("An address is host, port and key hash, the last two optional", { permissions: "none" }, () => {
+  for (const [text, address] of Object.entries(addresses)) {
+    assertEquals(parseAddress(text), address);
+    assertEquals(formatAddress(address), text);
+  }
+  assertEquals(defaultPort, 5223);
+  assertEquals(parseAddress("h:00080"), { host: "h", port: 80 });
+  for (const { hash } of vectors.rsa) assertEquals(parseAddress(`h#${hash}`).keyHash, hash);
+});
+
+Deno.test("An address that cannot be is refused with what is wrong", { permissions: "none" }, () => {
+  const short = encodeBase64(new Uint8Array(31)), long = encodeBase64(new Uint8Array(33));
+  const cases: Record<string, string[]> = {
+    "host is empty": ["", ":5223", `#${hash}`, `:5223#${hash}`, ":", "#"],
+    "host has a space": [" ", "a b", "h :5223", " h", "h\t:1", "h\n", `h #${hash}`],
+    "port is empty": ["h:", `h:#${hash}`],
+    "is not a number from 1 to 65535": [
+      "h:0",
+      "h:65536",
+      "h:99999",
+      "h:000080",
+      "h:-1",
+      "h:+1",
+      "h:1.0",
+      "h:1e3",
+    ],
+    "IPv6 addresses need a host name": [
+      "h:0x50",
+      "h: 80",
+      "h:80 ",
+      "h:80\n",
+      "h:a",
+      "::1",
+      "[::1]:5223",
+      "h:1:2",
+    ]
+      .filter((text) => !text.startsWith(":")),
+    "key hash is not base64": [
+      "h#*",
+      "h#A",
+      `h#${hash} `,
+      `h#${hash.slice(0, -1)}`,
+      `h##${hash}`,
+      `h#${hash}#`,
+    ],
+    "key hash has 0 bytes, not 32": ["h#", "h:5223#"],
+    "key hash has 31 bytes, not 32": [`h#${short}`],
+    "key hash has 33 bytes, not 32": [`h:5223#${long}`],
+  };
+  for (const [message, texts] of Object.entries(cases)) {
+    for (const text of texts) {
+      const error = assertThrows(() => parseAddress(text), ParseError, message);
+      assertEquals(error.code, "ADDRESS");
+      assert(error.message.startsWith("Cannot parse server address: "));
+    }
+  }
+});
+
+// agent.md Invitation
+Deno.test("A queue info is server, sender ID and encryption key", { permissions: "none" }, () => {
+  for (const [address, server] of Object.entries(addresses)) {
+    for (const senderId of ["AAAA", "/+8=", "MTIzNDU2Nzg5MDEy"]) {
+      const text = `smp::${address}::${senderId}::${keyText}`;
+      assertEquals(parseQueueInfo(text), { server, senderId, encryptionKey });
+      assertEquals(formatQueueInfo({ server, senderId, encryptionKey }), text);
+    }
+  }
+});
+
+Deno.test("A queue info that cannot be is refused with what is wrong", { permissions: "none" }, () => {
+  const whole = `smp::h:5223#${hash}::AAAA::${keyText}`;
+  const cases: Record<string, string[]> = {
+    "are expected, not 1": ["", "smp", "smp:h:AAAA"],
+    "are expected, not 2": ["::", "smp::h"],
+    "are expected, not 3": [`h::AAAA::${keyText}`, "smp::h::AAAA"],
+    "are expected, not 5": [`${whole}::`, `smp::::h::AAAA::${keyText}`],
+    'it must start with "smp::"': [` ${whole}`, `SMP::h::AAAA::${keyText}`, `::h::AAAA::${keyText}`],
+    "the sender ID is not base64": ["", "A", "AA", "AA-_", "AAAA "].map((id) => `smp::h::${id}::${keyText}`),
+    "host is empty": [`smp::::AAAA::${keyText}`, `smp:::5223::AAAA::${keyText}`],
+    "port is empty": [`smp::h:#${hash}::AAAA::${keyText}`],
+    "key hash is not base64": [`smp::h#*::AAAA::${keyText}`],
+    'it must start with "rsa:"': ["smp::h::AAAA::", "smp::h::AAAA::AAAA"],
+    'what follows "rsa:" is not base64': [`${whole} `, `${whole}\n`, whole.slice(0, -1)],
+    "Cannot parse public key: ": [whole.slice(0, -4), "smp::h::AAAA::rsa:", "smp::h::AAAA::rsa:AAAA"],
+  };
+  for (const [message, texts] of Object.entries(cases)) {
+    for (const text of texts) {
+      const error = assertThrows(() => parseQueueInfo(text), ParseError, message);
+      assertEquals(error.code, "QUEUE_INFO", text);
+      assert(error.message.startsWith("Cannot parse queue info: "));
+    }
+  }
+});

@@ -1,0 +1,207 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import {
+  BlockChannel,
+  BlockCipher,
+  blockSizes,
+  type Channel,
+  contentLimit,
+  defaultBlockSize,
+  memoryChannelPair,
+  type SessionKeys,
+  TransportError,
+} from "../../protocol/mod.ts";
+import { base64, vectors } from "../support/vectors.ts";
+
+const keys: SessionKeys = {
+  sndKey: new Uint8Array(32).fill(1),
+  sndBaseIv: new Uint8Array(16).fill(0xff),
+  rcvKey: new Uint8Array(32).fill(3),
+  rcvBaseIv: new Uint8Array(16).fill(4),
+};
+const swapped: SessionKeys = {
+  sndKey: keys.rcvKey,
+  sndBaseIv: keys.rcvBaseIv,
+  rcvKey: keys.sndKey,
+  rcvBaseIv: keys.sndBaseIv,
+};
+
+/** A block channel at one end, and the raw channel and the block channel at the other. */
+async function connect(blockSize = 4096): Promise<{ near: BlockChannel; far: BlockChannel; raw: Channel }> {
+  const [end, raw] = memoryChannelPair();
+  return {
+    near: await BlockChannel.create(end, blockSize, keys),
+    far: await BlockChannel.create(raw, blockSize, swapped),
+    raw,
+  };
+}
+
+async function assertFails(code: string, task: () => Promise<unknown>): Promise<void> {
+  assertEquals((await assertRejects(task, TransportError)).code, code);
+}
+
+// transport.md Blocks
+Deno.test(
+  "A block of the vectors is opened, and made again at its counter",
+  { permissions: "none" },
+  async () => {
+    for (const { key, baseIv, counter, content, block, blockSize } of vectors.transport.blocks) {
+      const create = (counter: number) => BlockCipher.create(base64(key), base64(baseIv), counter);
+      const padded = new Uint8Array(blockSize - 16).fill(0x23);
+      padded.set(base64(content));
+      assertEquals(base64(block).length, blockSize);
+      assertEquals(
+        await (await create(counter)).encrypt(base64(content), blockSize),
+        base64(block),
+        `${counter}`,
+      );
+      assertEquals(await (await create(counter)).decrypt(base64(block)), padded, `${counter}`);
+      for (const other of [counter + 1, counter - 1, 7]) {
+        if (other < 0 || other >= 2 ** 32) continue;
+        const cipher = await create(other);
+        await assertFails("AES_DECRYPT", () => cipher.decrypt(base64(block)));
+      }
+    }
+  },
+);
+
+Deno.test(
+  "Blocks go both ways, each direction with its own keys and counter",
+  { permissions: "none" },
+  async () => {
+    const { near, far } = await connect();
+    await near.write([textBytes("one "), textBytes("two ")]);
+    await near.write([]);
+    await near.write([textBytes("three ")]);
+    await far.write([textBytes("four ")]);
+    for (const [to, text] of [[far, "one "], [far, "two "], [near, "four "], [far, "three "]] as const) {
+      assertEquals(asciiText((await to.read())!), text.padEnd(4080, "#"));
+    }
+    await near.end();
+    assertEquals(await far.read(), null);
+  },
+);
+
+// transport.md Blocks: the content must be shorter by at least one byte; nothing is sent
+Deno.test(
+  "A block takes content up to its limit, and sends nothing of more",
+  { permissions: "none" },
+  async () => {
+    assertEquals([defaultBlockSize, contentLimit(4096)], [4096, 4079]);
+    for (const blockSize of blockSizes) {
+      const { near, far, raw } = await connect(blockSize);
+      const most = blockSize - 17;
+      assertEquals([near.blockSize, contentLimit(blockSize)], [blockSize, most]);
+      for (const length of [most + 1, most + 2, 2 * blockSize]) {
+        await assertFails("BLOCK", () => near.write([new Uint8Array(length)]));
+      }
+      await near.write([new Uint8Array(most)]);
+      assertEquals(await far.read(), new Uint8Array(blockSize - 16).with(most, 0x23));
+      await near.end();
+      assertEquals(await raw.read(blockSize), null);
+    }
+  },
+);
+
+// transport.md Blocks: the counter grows by one per block; nothing is sent
+Deno.test(
+  "Contents of which one is too long leave the connection as it was",
+  { permissions: "none" },
+  async () => {
+    const { near, far } = await connect();
+    const tooLong = new Uint8Array(4080);
+    await assertFails("BLOCK", () => near.write([textBytes("lost "), tooLong]));
+    await near.write([textBytes("next ")]);
+    assertEquals(asciiText((await far.read())!), "next ".padEnd(4080, "#"));
+  },
+);
+
+Deno.test("A block that is changed, repeated, left out or sent back is not authentic", {
+  permissions: "none",
+}, async () => {
+  const { near, raw } = await connect();
+  await near.write(["one", "two", "three"].map(textBytes));
+  const blocks: Uint8Array<ArrayBuffer>[] = [];
+  for (let i = 0; i < 3; i++) blocks.push((await raw.read(4096))!);
+  const [one, two, three] = blocks as [typeof blocks[0], typeof blocks[0], typeof blocks[0]];
+  const change = (at: number) => two!.with(at, two!.at(at)! ^ 1);
+  const wrong = { repeated: one!, leftOut: three!, zeros: new Uint8Array(4096) };
+  const changed = { firstOfTag: change(0), lastOfTag: change(15), first: change(16), last: change(4095) };
+  for (const [what, block] of Object.entries({ ...wrong, ...changed })) {
+    const [end, peer] = memoryChannelPair();
+    const channel = await BlockChannel.create(end, 4096, swapped);
+    await peer.write([one!, block]);
+    assertEquals(asciiText((await channel.read())!.subarray(0, 4)), "one#", what);
+    await assertFails("AES_DECRYPT", () => channel.read());
+  }
+  await raw.write([one!]);
+  await assertFails("AES_DECRYPT", () => near.read());
+});
+
+// transport.md Channels: a message of another length than the one expected is a bad block
+Deno.test("A unit that is not as long as a block is a bad block", { permissions: "none" }, async () => {
+  for (const length of [0, 1, 15, 16, 4095, 4097, 8192]) {
+    const { near, raw } = await connect();
+    await raw.write([new Uint8Array(length)]);
+    await assertFails("BLOCK", () => near.read());
+  }
+});
+
+// transport.md Blocks: a connection is closed before a counter would repeat
+Deno.test("The last counter is used once, in either direction", { permissions: "none" }, async () => {
+  const last = 2 ** 32 - 1;
+  const [end, raw] = memoryChannelPair();
+  const create = async (channel: Channel, keys: SessionKeys, snd: number, rcv: number) =>
+    new BlockChannel(channel, 4096, {
+      snd: await BlockCipher.create(keys.sndKey, keys.sndBaseIv, snd),
+      rcv: await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv, rcv),
+    });
+  const near = await create(end, keys, last, last - 1);
+  const far = await create(raw, swapped, last - 1, last);
+
+  await near.write([textBytes("last ")]);
+  assertEquals(asciiText((await far.read())!), "last ".padEnd(4080, "#"));
+  await assertFails("COUNTER", () => near.write([textBytes("one more ")]));
+
+  for (const text of ["last but one ", "last "]) {
+    await far.write([textBytes(text)]);
+    assertEquals(asciiText((await near.read())!), text.padEnd(4080, "#"));
+  }
+  await assertFails("COUNTER", () => far.write([textBytes("one more ")]));
+  await raw.write([new Uint8Array(4096)]);
+  await assertFails("COUNTER", () => near.read());
+
+  await near.end();
+  assertEquals(await raw.read(4096), null, "nothing was sent after the last block");
+});
+
+Deno.test("A cipher keeps its own copy of the base IV", { permissions: "none" }, async () => {
+  const baseIv = keys.sndBaseIv.slice();
+  const cipher = await BlockCipher.create(keys.sndKey, baseIv);
+  baseIv.fill(0);
+  const block = await cipher.encrypt(textBytes("one "), 4096);
+  const other = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
+  assertEquals(asciiText((await other.decrypt(block)).subarray(0, 5)), "one #");
+});
+
+Deno.test(
+  "Draining reads to the end, whatever comes and however it ends",
+  { permissions: "none" },
+  async () => {
+    const ended = await connect();
+    await ended.raw.write([new Uint8Array(4096), new Uint8Array(4096)]);
+    await ended.raw.end();
+    await ended.near.drain();
+    assertEquals(await ended.near.read(), null);
+
+    const broken = await connect();
+    await broken.raw.write([new Uint8Array(1)]);
+    await broken.near.drain();
+
+    const closed = await connect();
+    await closed.near.close();
+    await closed.near.drain();
+    await assertFails("CLOSED", () => closed.near.read());
+    await assertFails("CLOSED", () => closed.near.write([textBytes("one ")]));
+  },
+);

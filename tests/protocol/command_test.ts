@@ -1,0 +1,179 @@
+import { assertEquals } from "@std/assert";
+import { asciiText, joinParts } from "../../protocol/bytes.ts";
+import { type Command, commandParts, isClientCommand, parseCommand } from "../../protocol/command.ts";
+import { parsePublicKeyText, smpErrorCodes } from "../../protocol/mod.ts";
+import { rsaVector } from "../support/vectors.ts";
+
+const { text } = rsaVector("rsa1024");
+const key = parsePublicKeyText(text);
+const bigText = rsaVector("rsa2048BigExponent").text;
+const timestamp = new Date("2021-05-09T09:36:08.123Z");
+
+/** Every command and response, with what it is on the wire without the space that ends it. */
+const table: readonly [encoded: string, command: Command][] = [
+  [`NEW ${text}`, { type: "NEW", recipientKey: key }],
+  [`NEW ${bigText}`, { type: "NEW", recipientKey: parsePublicKeyText(bigText) }],
+  ["SUB", { type: "SUB" }],
+  [`KEY ${text}`, { type: "KEY", senderKey: key }],
+  ["ACK", { type: "ACK" }],
+  ["OFF", { type: "OFF" }],
+  ["DEL", { type: "DEL" }],
+  ["SEND 5 hello ", { type: "SEND", body: latin1("hello") }],
+  ["SEND 0  ", { type: "SEND", body: latin1("") }],
+  ["SEND 11  a  b\n\r\0\xff## ", { type: "SEND", body: latin1(" a  b\n\r\0\xff##") }],
+  ["PING", { type: "PING" }],
+  ["IDS AAAA /+8=", { type: "IDS", recipientId: "AAAA", senderId: "/+8=" }],
+  ["MSG bXNn 2021-05-09T09:36:08.123Z 5 hello ", msg(timestamp, "hello")],
+  ["MSG bXNn 0000-01-01T00:00:00.000Z 2 \xff  ", msg(new Date("0000-01-01T00:00:00Z"), "\xff ")],
+  ["END", { type: "END" }],
+  ["OK", { type: "OK" }],
+  ["PONG", { type: "PONG" }],
+  ...smpErrorCodes.map((error): [string, Command] => [`ERR ${error}`, { type: "ERR", error }]),
+];
+
+function msg(timestamp: Date, body: string): Command {
+  return { type: "MSG", messageId: "bXNn", timestamp, body: latin1(body) };
+}
+
+function latin1(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+function parse(text: string): Command | null {
+  return parseCommand(latin1(text), 0)?.command ?? null;
+}
+
+// smp.md Commands
+Deno.test("Every command and response is encoded byte for byte as the spec writes it", {
+  permissions: "none",
+}, () => {
+  for (const [encoded, command] of table) assertEquals(asciiText(joinParts(commandParts(command))), encoded);
+});
+
+Deno.test("Every command and response is read back up to the space that ends it", {
+  permissions: "none",
+}, () => {
+  for (const [encoded, command] of table) {
+    for (const rest of ["", "###", " OK ", "\0", " "]) {
+      const content = `xyz${encoded} ${rest}`;
+      assertEquals(parseCommand(latin1(content), 3), { command, end: 3 + encoded.length + 1 }, content);
+    }
+  }
+});
+
+// smp.md Transmission, 3
+Deno.test("A command without the space that ends it is none", { permissions: "none" }, () => {
+  for (const [encoded] of table) {
+    assertEquals(parse(encoded), null, `${encoded} at the end`);
+    assertEquals(parse(`${encoded}#`), null, `${encoded} before padding`);
+    assertEquals(parse(`${encoded}\n`), null, `${encoded} before a line feed`);
+  }
+});
+
+Deno.test("Clients send the first eight commands, servers the rest", { permissions: "none" }, () => {
+  const client = table.map(([, command]) => command).filter(isClientCommand).map(({ type }) => type);
+  assertEquals([...new Set(client)], ["NEW", "SUB", "KEY", "ACK", "OFF", "DEL", "SEND", "PING"]);
+});
+
+Deno.test("The size of a body may have leading zeros", { permissions: "none" }, () => {
+  const command: Command = { type: "SEND", body: latin1("hello") };
+  for (const zeros of ["0", "00", "0".repeat(4000)]) assertEquals(parse(`SEND ${zeros}5 hello  `), command);
+});
+
+// smp.md Transmission, 3
+Deno.test("What is not a command does not parse", { permissions: "none" }, () => {
+  const stamp = "2021-05-09T09:36:08.123Z";
+  const wrong = [
+    [
+      "no such name",
+      "",
+      " ",
+      "sub ",
+      "Sub ",
+      "SUBS ",
+      "SU ",
+      "SUBSCRIBE ",
+      "HELLO ",
+      "\0 ",
+      "SUB\n ",
+      "__proto__ ",
+    ],
+    ["two spaces after the name", `NEW  ${text} `, `KEY  ${text} `, "SEND  5 hello  ", "IDS  AAAA AAAA "],
+    ["no key", "NEW ", "NEW  ", "NEW", "KEY rsa: ", "NEW rsa:* ", "NEW rsa:AAAA ", `NEW ${text.slice(4)} `],
+    [
+      "another key name",
+      `NEW RSA:${text.slice(4)} `,
+      `NEW dsa:${text.slice(4)} `,
+      `KEY rsa${text.slice(4)} `,
+    ],
+    ["a broken key", `NEW ${text.slice(0, -4)} `, `KEY ${text}AAAA `, `NEW ${text.slice(0, -1)} `],
+    [
+      "no size",
+      "SEND ",
+      "SEND hello  ",
+      "SEND    ",
+      "SEND  hello  ",
+      "SEND  ",
+      "MSG AAAA ",
+      `MSG AAAA ${stamp} hello  `,
+    ],
+    [
+      "a size that is no decimal number",
+      "SEND +5 hello  ",
+      "SEND -5 hello  ",
+      "SEND 5. hello  ",
+      "SEND 0x5 hello  ",
+    ],
+    [
+      "a size that is no decimal number",
+      "SEND 5e0 hello  ",
+      "SEND \xb5 hello  ",
+      "SEND 5\n hello  ",
+      "SEND : 0123456789  ",
+    ],
+    ["a size that is too large", "SEND 6 hello  ", "SEND 7 hello  ", "SEND 8 hello  ", "SEND 99 hello  "],
+    ["a size beyond all numbers", `SEND ${"9".repeat(400)} hello  `, "SEND 18446744073709551621 hello  "],
+    ["a size that is too small", "SEND 4 hello  ", "SEND 0 hello  "],
+    ["no space after the body", "SEND 5 hello", "SEND 5 hello#", "SEND 5 hello# ", "SEND 5 hello\n "],
+    ["no space after the body's space", "SEND 5 hello ", "SEND 5 hello #", "SEND 5 hello ###  "],
+    ["no space after the body's space", `MSG AAAA ${stamp} 5 hello `, `MSG AAAA ${stamp} 5 hello #`],
+    ["IDs missing or not base64", "IDS AAAA ", "IDS AAAA  ", "IDS AAA AAAA ", "IDS AAAA A*AA ", "IDS "],
+    ["a message ID that is not base64", `MSG  ${stamp} 5 hello  `, `MSG AA ${stamp} 5 hello  `],
+    ["no known error", "ERR ", "ERR  ", "ERR auth ", "ERR CMD ", "ERR CMD", "ERR CMD null ", "ERR CMD AUTH "],
+    ["no known error", "ERR AUTHORIZATION ", "ERR CMD PROHIBITED_ ", "ERR SYNTAX ", "ERR CMD  SYNTAX "],
+  ];
+  for (const [why, ...texts] of wrong) {
+    for (const text of texts) assertEquals(parse(text), null, `${why}: ${JSON.stringify(text)}`);
+  }
+});
+
+Deno.test("A timestamp is ISO 8601 in UTC and an instant that exists", { permissions: "none" }, () => {
+  const stamped = (stamp: string) => parse(`MSG bXNn ${stamp} 5 hello  `);
+  const right = {
+    "2021-05-09T09:36:08.123Z": "2021-05-09T09:36:08.123Z",
+    "2021-05-09T09:36:08Z": "2021-05-09T09:36:08.000Z",
+    "2021-05-09T09:36:08.1Z": "2021-05-09T09:36:08.100Z",
+    "2021-05-09T09:36:08.123999999999Z": "2021-05-09T09:36:08.123Z",
+    "2024-02-29T23:59:59.999Z": "2024-02-29T23:59:59.999Z",
+  };
+  for (const [stamp, date] of Object.entries(right)) {
+    assertEquals(stamped(stamp), msg(new Date(date), "hello"));
+  }
+  const wrong = ["", "2021-05-09", "2021-05-09T09:36:08.123", "2021-05-09T09:36:08.123+00:00", "now"];
+  wrong.push(
+    "2021-02-29T00:00:00.000Z",
+    "2021-02-30T00:00:00Z",
+    "2021-13-01T00:00:00Z",
+    "2021-05-09T24:00:00Z",
+  );
+  wrong.push("2021-05-09T09:60:08Z", "2021-05-09T09:36:60Z", "2021-05-09t09:36:08z", "2021-05-09T09:36:08.Z");
+  wrong.push("12021-05-09T09:36:08Z", "+12021-05-09T09:36:08Z", `2021-05-09T09:36:08.${"1".repeat(60)}Z`);
+  for (const stamp of wrong) assertEquals(stamped(stamp), null, stamp);
+});
+
+Deno.test("A body is a copy", { permissions: "none" }, () => {
+  const content = latin1("SEND 5 hello  ");
+  const parsed = parseCommand(content, 0);
+  content.fill(0);
+  assertEquals(parsed?.command, { type: "SEND", body: latin1("hello") });
+});
