@@ -55,7 +55,7 @@ export async function listenWebSocket(
       request,
       socket,
       head,
-      (webSocket) => events.accept(new ServerWebSocketChannel(webSocket)),
+      (webSocket) => events.accept(new WsChannel(webSocket)),
     );
   });
 
@@ -79,8 +79,8 @@ export async function listenWebSocket(
   };
 }
 
-/** The server's end of a WebSocket, which stops reading when messages are not taken. */
-class ServerWebSocketChannel implements Channel {
+/** A WebSocket of the library `ws`, which stops reading when messages are not taken. */
+export class WsChannel implements Channel {
   readonly #socket: WebSocket;
   readonly #incoming = new UnitQueue();
   readonly #released: Promise<void>;

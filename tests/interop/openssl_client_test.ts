@@ -1,0 +1,187 @@
+import { assertEquals } from "@std/assert";
+import { blockSizes } from "../../protocol/mod.ts";
+import { parseIdentity, type SmpServer } from "../../server/mod.ts";
+import { startServer } from "../support/server.ts";
+import { rsaVector } from "../support/vectors.ts";
+
+// The server against tests/peers/client.mjs, which checks every answer itself: it was written from the specification
+// alone and takes its cryptography from OpenSSL.
+
+/** One line of what the client prints. */
+interface Line {
+  readonly step?: string;
+  readonly [detail: string]: unknown;
+}
+
+/** Options of client.mjs. */
+interface PeerOptions {
+  readonly [name: string]: unknown;
+  /** Connects to the server's WebSocket port. */
+  readonly webSocket?: boolean;
+}
+
+const script = new URL("../peers/client.mjs", import.meta.url).pathname;
+const decoder = new TextDecoder();
+
+/** Runs scenarios of the client, named with commas between them, against a server; gives its lines, throws when it was not content. */
+async function runPeer(server: SmpServer, scenario: string, options: PeerOptions = {}): Promise<Line[]> {
+  const port = options.webSocket ? server.webSocketPort : server.port;
+  const args = [script, "127.0.0.1", String(port), server.keyHash, scenario, JSON.stringify(options)];
+  const { code, stdout, stderr } = await outputOfNode(args);
+  const lines = decoder.decode(stdout).trimEnd().split("\n");
+  if (code !== 0) {
+    throw new Error(
+      `client.mjs ended with code ${code}:\n${lines.slice(-8).join("\n")}\n${decoder.decode(stderr)}`,
+    );
+  }
+  const parsed = lines.map((line): Line => JSON.parse(line));
+  assertEquals(parsed.at(-1)?.done, scenario);
+  return parsed;
+}
+
+async function outputOfNode(args: string[]): Promise<Deno.CommandOutput> {
+  try {
+    return await new Deno.Command("node", { args, stdin: "null", stdout: "piped", stderr: "piped" }).output();
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    throw new Error("Node 20 is needed on PATH as `node`: the independent peers run in it", { cause });
+  }
+}
+
+/** A test of one scenario against a server of its own. */
+function testPeer(
+  name: string,
+  scenario: string,
+  options: PeerOptions = {},
+): void {
+  Deno.test(name, async () => {
+    await using server = await startServer();
+    await runPeer(server, scenario, options);
+  });
+}
+
+for (const webSocket of [false, true]) {
+  const over = webSocket ? "over a WebSocket " : "";
+
+  Deno.test(`an independent client ${over}shakes hands with the server at its every block size`, async () => {
+    for (const blockSize of blockSizes) {
+      await using server = await startServer({ blockSize });
+      const lines = await runPeer(server, "handshake", { webSocket });
+      const handshake = lines.find((line) => line.step === "handshake");
+      const { serverBlockSize, blockSize: used, version, extra } = handshake!;
+      assertEquals({ serverBlockSize, used, version, extra }, {
+        serverBlockSize: blockSize,
+        used: blockSize,
+        version: "0.3.2.0",
+        extra: "",
+      });
+    }
+  });
+
+  Deno.test(`an independent client ${over}lives the life of a queue at every block size it asks for`, async () => {
+    await using server = await startServer();
+    for (const blockSize of blockSizes) {
+      const lines = await runPeer(server, "life", { webSocket, blockSize });
+      const handshakes = lines.filter((line) => line.step === "handshake");
+      assertEquals(new Set(handshakes.map((line) => line.serverBlockSize)), new Set([4096]));
+      assertEquals(new Set(handshakes.map((line) => line.blockSize)), new Set([blockSize]));
+    }
+  });
+
+  testPeer(`an independent client ${over}lives the life of a queue`, "life", { webSocket });
+  testPeer(`SUB from another connection ${over}ends the former one's subscription`, "takeover", {
+    webSocket,
+  });
+  testPeer(`a message that was not acknowledged is delivered again ${over}`.trim(), "redelivery", {
+    webSocket,
+  });
+  testPeer(`a suspended queue ${over}refuses messages and can be read`, "suspended", { webSocket });
+  testPeer(`a deleted queue ${over}is AUTH for every command`, "deleted", { webSocket });
+  testPeer(`a tampered or repeated block ${over}gets one ERR BLOCK and the end`, "tampered", { webSocket });
+  testPeer(`a handshake that is not right ${over}is not answered`, "refusedHandshakes", { webSocket });
+  testPeer(`bodies ${over}are bytes of every value and up to 4015`, "bodies", { webSocket });
+  testPeer(`wrong transmissions ${over}get the error of the first failure`, "errors", { webSocket });
+  testPeer(`200 SENDs at once ${over}are accepted and delivered in order`, "pipeline", {
+    webSocket,
+    count: 200,
+    queues: 1,
+  });
+}
+
+for (const name of ["rsa1024", "rsa3072", "rsa4096", "rsa1024BigExponent", "rsa2048BigExponent"]) {
+  testPeer(`an independent client lives the life of a queue with both keys ${name}`, "life", {
+    recipientKey: name,
+    senderKey: name,
+  });
+}
+
+const keyPairs = [
+  ["rsa2048", "rsa2048"],
+  ["rsa4096", "rsa3072"],
+  ["rsa1024BigExponent", "rsa4096"],
+  ["rsa3072", "rsa1024BigExponent"],
+  ["rsa2048BigExponent", "rsa2048"],
+  ["rsa1024", "rsa2048BigExponent"],
+  ["rsa2048BigExponent", "rsa1024BigExponent"],
+] as const;
+
+for (const [recipientKey, senderKey] of keyPairs) {
+  testPeer(
+    `only the right signature is accepted, with recipient key ${recipientKey} and sender key ${senderKey}`,
+    "wrongSignatures",
+    { recipientKey, senderKey },
+  );
+}
+
+testPeer(
+  "200 SENDs at once to three queues, signed with a big exponent, keep each queue's order",
+  "pipeline",
+  {
+    count: 200,
+    queues: 3,
+    senderKey: "rsa2048BigExponent",
+  },
+);
+
+testPeer(
+  "a signed full-size body from a larger block reaches a block of 4096, one byte more is SIZE",
+  "fullSize",
+  {
+    senderBlockSize: 8192,
+  },
+);
+
+for (const name of ["rsa2048", "rsa3072", "rsa4096"]) {
+  Deno.test(`an independent client shakes hands with a server whose OpenSSL-made key is ${name}`, async () => {
+    const identity = await parseIdentity(rsaVector(name).pkcs1Pem);
+    assertEquals(identity.keyHash, rsaVector(name).hash);
+    await using server = await startServer({ identity });
+    await runPeer(server, "handshake,refusedHandshakes");
+  });
+}
+
+testPeer("a WebSocket message in fragments is one block", "fragments", { webSocket: true });
+testPeer("a WebSocket message in fragments is one block of 65536", "fragments", {
+  webSocket: true,
+  blockSize: 65536,
+});
+testPeer("a WebSocket text message gets ERR BLOCK and the end", "text", { webSocket: true });
+testPeer("a WebSocket message of another length gets ERR BLOCK and the end", "wrongLength", {
+  webSocket: true,
+});
+testPeer("a WebSocket message longer than the largest block gets ERR BLOCK and the end", "tooLong", {
+  webSocket: true,
+});
+
+testPeer("a WebSocket message of a million bytes ends its connection and no other", "huge", {
+  webSocket: true,
+});
+
+Deno.test("nothing of an independent client is left in the server when it has closed", async () => {
+  await using server = await startServer();
+  await runPeer(server, "life,takeover,tampered,refusedHandshakes");
+  await runPeer(server, "life,takeover,tampered,text,wrongLength", { webSocket: true });
+  await server.stop();
+  assertEquals(server.connections, 0);
+  assertEquals(server.metrics.internalErrors, 0);
+});

@@ -1,0 +1,213 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { Authorizer } from "../../server/authorization.ts";
+import {
+  fakeSigner,
+  fakeVerify,
+  TestBroker,
+  type TestConnection,
+  type TestQueue,
+} from "../support/broker.ts";
+
+const permissions = "none";
+const signers = { recipient: fakeSigner(), sender: fakeSigner() };
+const signerOf = { ...signers, other: fakeSigner(), none: null };
+
+/** What a client does; a connection or queue is one of a few places, whose occupant changes. */
+interface Step {
+  readonly place: number;
+  readonly queue: number;
+  readonly command: "NEW" | "SUB" | "KEY" | "ACK" | "OFF" | "DEL" | "SEND" | "disconnect";
+  /** Who signs, if the command is signed. */
+  readonly by: "usual" | "recipient" | "sender" | "other";
+}
+
+/** A queue, straight from smp.md Queues and delivery. */
+interface ModelQueue {
+  readonly name: string;
+  messages: string[];
+  exists: boolean;
+  secured: boolean;
+  suspended: boolean;
+  /** The place of the subscribed connection. */
+  subscriber: number | null;
+  delivered: boolean;
+}
+
+const places = 3;
+
+/** What each connection is sent, according to smp.md. */
+class Model {
+  readonly queues: ModelQueue[] = [];
+  readonly sent: string[][] = Array.from({ length: places }, () => []);
+
+  create(place: number, name: string): ModelQueue {
+    const state = { exists: true, secured: false, suspended: false, delivered: false };
+    const queue = { name, messages: [], subscriber: place, ...state };
+    this.queues.push(queue);
+    return queue;
+  }
+
+  disconnect(place: number): void {
+    for (const queue of this.queues) if (queue.subscriber === place) queue.subscriber = null;
+  }
+
+  execute(queue: ModelQueue, corrId: string, { place, command }: Step, by: keyof typeof signerOf): void {
+    const { name, messages } = queue;
+    const id = command === "SEND" ? `${name}.s` : name;
+    const answer = (response: string) => void this.sent[place]!.push(`${corrId} ${id} ${response}`);
+    const answerNext = () => {
+      queue.delivered = messages.length > 0;
+      answer(queue.delivered ? `MSG ${messages[0]}` : "OK");
+    };
+    if (command === "SEND") {
+      const authorized = queue.exists && !queue.suspended && by === (queue.secured ? "sender" : "none");
+      if (!authorized) return answer("ERR AUTH");
+      messages.push(corrId);
+      answer("OK");
+      if (queue.subscriber === null || (queue.delivered && messages.length > 1)) return;
+      queue.delivered = true;
+      this.sent[queue.subscriber]!.push(`- ${name} MSG ${messages[0]}`);
+      return;
+    }
+    if (!queue.exists || by !== "recipient") return answer("ERR AUTH");
+    switch (command) {
+      case "SUB":
+        if (queue.subscriber !== null && queue.subscriber !== place) {
+          this.sent[queue.subscriber]!.push(`- ${name} END`);
+        }
+        queue.subscriber = place;
+        return answerNext();
+      case "KEY":
+        if (queue.secured) return answer("ERR AUTH");
+        queue.secured = true;
+        return answer("OK");
+      case "ACK":
+        if (queue.subscriber !== place || !queue.delivered) return answer("ERR NO_MSG");
+        messages.shift();
+        return answerNext();
+      case "OFF":
+        queue.suspended = true;
+        return answer("OK");
+      case "DEL":
+        queue.exists = false;
+        queue.subscriber = null;
+        return answer("OK");
+    }
+  }
+}
+
+/** A broker and the model, which are given the same steps. */
+class Walk {
+  readonly test = new TestBroker({ authorizer: new Authorizer(fakeVerify) });
+  readonly #model = new Model();
+  readonly #connections: TestConnection[] = Array.from({ length: places }, () => this.test.connect());
+  readonly #queues: { real: TestQueue; model: ModelQueue }[] = [];
+  #steps = 0;
+
+  /** Gives every queue place a queue. */
+  async begin(): Promise<void> {
+    for (let queue = 0; queue < places; queue++) await this.#create(queue, queue);
+  }
+
+  /** Takes a step, without waiting for the answer to a command of a queue. */
+  async take(step: Step): Promise<void> {
+    const corrId = String(this.#steps++);
+    const { place, command } = step;
+    if (command === "NEW") return await this.#create(place, step.queue);
+    if (command === "disconnect") return await this.#reconnect(place);
+    const { real, model } = this.#queues[step.queue]!;
+    const usual = command !== "SEND" ? "recipient" : model.secured ? "sender" : "none";
+    const by = step.by === "usual" ? usual : step.by;
+    this.#model.execute(model, corrId, step, by);
+    const text = command === "SEND" ? `SEND ${corrId}` : command;
+    await this.#connections[place]!.submit(real, text, { corrId, key: signerOf[by] });
+  }
+
+  /** Lets the broker come to rest and compares what the connections were sent, queue by queue. */
+  async compare(): Promise<void> {
+    await this.test.idle();
+    for (const [place, connection] of this.#connections.entries()) {
+      assertEquals(byQueue(connection.take()), byQueue(this.#model.sent[place]!.splice(0)));
+    }
+    const subscribed = this.#model.queues.filter(({ subscriber }) => subscriber !== null).length;
+    assertEquals([this.test.broker.subscriptions, this.test.metrics.internalErrors], [subscribed, 0]);
+  }
+
+  async #create(place: number, queue: number): Promise<void> {
+    await this.compare();
+    const name = `${queue}.${this.#steps}`;
+    const real = await this.#connections[place]!.create(name, signers);
+    this.#queues[queue] = { real, model: this.#model.create(place, name) };
+  }
+
+  async #reconnect(place: number): Promise<void> {
+    await this.compare();
+    this.#connections[place]!.disconnect();
+    this.#connections[place] = this.test.connect();
+    this.#model.disconnect(place);
+  }
+}
+
+/** smp.md orders what belongs to one queue; what belongs to different queues may overlap. */
+function byQueue(lines: readonly string[]): Record<string, string[]> {
+  const queueOf = (line: string) => line.split(" ")[1]!.replace(/\.s$/, "");
+  const groups: Record<string, string[]> = {};
+  for (const line of lines) (groups[queueOf(line)] ??= []).push(line);
+  return groups;
+}
+
+function weighted<T extends string>(weights: Readonly<Record<T, number>>): fc.Arbitrary<T> {
+  const entries = Object.entries(weights) as [T, number][];
+  return fc.oneof(...entries.map(([value, weight]) => ({ arbitrary: fc.constant(value), weight })));
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  place: fc.nat(places - 1),
+  queue: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, { arbitrary: fc.nat(places - 1), weight: 2 }),
+  command: weighted({ SEND: 16, ACK: 16, SUB: 10, KEY: 2, OFF: 1, DEL: 1, disconnect: 2, NEW: 1 }),
+  by: weighted({ usual: 15, recipient: 1, sender: 1, other: 1 }),
+});
+
+Deno.test("any commands one by one give what the spec says", { permissions }, async () => {
+  // smp.md Authorization, Queues and delivery
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), async (steps) => {
+      const walk = new Walk();
+      await walk.begin();
+      for (const step of steps) {
+        await walk.take(step);
+        await walk.compare();
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+Deno.test(
+  "any pipelined commands give what the spec says, however slow the stores are",
+  { permissions },
+  async () => {
+    // smp.md Queues and delivery: answers to one queue's commands keep the order of the commands
+    const delays = fc.array(fc.nat(12), { minLength: 1, maxLength: 40, size: "max" });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), delays, async (steps, delays) => {
+        const walk = new Walk();
+        await walk.begin();
+        let delayed = 0;
+        const wait = async () => {
+          for (let turns = delays[delayed++ % delays.length]!; turns > 0; turns--) await null;
+        };
+        walk.test.around = async (_operation, run) => {
+          await wait();
+          const result = await run();
+          await wait();
+          return result;
+        };
+        for (const step of steps) await walk.take(step);
+        await walk.compare();
+      }),
+      { numRuns: 300 },
+    );
+  },
+);

@@ -1,0 +1,298 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { SmpClient, webSocketTransport } from "../../client/mod.ts";
+import { next, soon } from "../support/wait.ts";
+import { base64, rsaVector } from "../support/vectors.ts";
+import { encodeBase64 } from "../../protocol/mod.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** A temporary folder that is gone after the test. */
+async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "smp-main-test-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+interface RunOptions {
+  /** The folder that the program may read and write. */
+  readonly folder?: string;
+  readonly webSockets?: boolean;
+}
+
+/** Starts `server/main.ts` with the permissions that it documents and no others. */
+function spawn(args: readonly string[], { folder, webSockets = false }: RunOptions = {}): Deno.ChildProcess {
+  const files = folder === undefined
+    ? []
+    : ["--allow-net", `--allow-read=${folder}`, `--allow-write=${folder}`];
+  const environment = webSockets ? ["--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE"] : [];
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-prompt", ...files, ...environment, "server/main.ts", ...args],
+    cwd: root,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `server/main.ts` to its end. */
+async function run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const decoder = new TextDecoder();
+  const { code, stdout, stderr } = await soon(spawn(args, options).output());
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** A server in a process of its own, from when it listens. */
+class RunningServer implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #stderr: Promise<string>;
+  /** What it has printed, up to the last `listening` line. */
+  readonly printed: string[] = [];
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#lines = linesOf(process.stdout);
+    this.#stderr = new Response(process.stderr).text();
+  }
+
+  /** Starts a server that makes its key in `folder` on free ports, and waits until it listens. */
+  static async start(
+    folder: string,
+    args: readonly string[] = [],
+    webSockets = false,
+  ): Promise<RunningServer> {
+    const ports = ["--host", "127.0.0.1", "--port", "0", ...(webSockets ? ["--ws-port", "0"] : [])];
+    const started = ["start", "--config-dir", folder, ...ports, ...args];
+    const server = new RunningServer(spawn(started, { folder, webSockets }));
+    try {
+      for (let listening = webSockets ? 2 : 1; listening > 0;) {
+        const line = await server.line();
+        server.printed.push(line);
+        if (line.startsWith("listening")) listening--;
+      }
+    } catch (cause) {
+      await server[Symbol.asyncDispose]();
+      throw new Error(`the server did not start: ${await server.#stderr}`, { cause });
+    }
+    return server;
+  }
+
+  /** The next line that it prints. */
+  line(): Promise<string> {
+    return next(this.#lines);
+  }
+
+  get keyHash(): string {
+    return /^transport key hash: (.*)$/m.exec(this.printed.join("\n"))?.[1] ?? "";
+  }
+
+  /** The port that it says it listens on. */
+  port(transport: "TCP" | "WebSockets"): number {
+    return Number(
+      /^listening on port (\d+) /.exec(this.printed.find((line) => line.includes(transport))!)?.[1],
+    );
+  }
+
+  /** Sends a signal and waits for the end. */
+  async stop(signal: Deno.Signal): Promise<Pick<Outcome, "code" | "stderr">> {
+    this.#process.kill(signal);
+    const { code } = await soon(this.#process.status);
+    return { code, stderr: await this.#stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.#process.status;
+    while (!(await this.#lines.next()).done);
+    await this.#stderr;
+  }
+}
+
+async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
+  let rest = "";
+  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+Deno.test("start prints hash, store log and one line a transport when it accepts connections", async () => {
+  // smp.md Server files: on every start the server prints …
+  await using folder = await temporaryFolder();
+  await using server = await RunningServer.start(folder.path, ["-y"], true);
+  const [hash = "", store, tcp, webSockets, ...more] = server.printed;
+  assert(/^transport key hash: [A-Za-z0-9+/]{43}=$/.test(hash), hash);
+  assert(/^store log: off\b/.test(store ?? ""), store);
+  assert(/^listening on port [1-9]\d* \(TCP\)$/.test(tcp ?? ""), tcp);
+  assert(/^listening on port [1-9]\d* \(WebSockets\)$/.test(webSockets ?? ""), webSockets);
+  assertEquals(more, []);
+  const at = { host: "127.0.0.1", keyHash: server.keyHash };
+  await using _tcp = await soon(SmpClient.connect({ ...at, port: server.port("TCP") }));
+  await using _webSocket = await soon(
+    SmpClient.connect({ ...at, port: server.port("WebSockets") }, { transport: webSocketTransport }),
+  );
+});
+
+Deno.test("the address that is printed is the server's", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await RunningServer.start(folder.path, ["-y"]);
+  const address = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
+  assertEquals(await server.line(), `server address: ${address}`);
+  assertStringIncludes(await server.line(), `task try "${address}"`);
+});
+
+Deno.test("start -y makes a key for its owner alone, which later starts keep", async () => {
+  // smp.md Server files; transport.md RSA keys: server_key = PEM, PKCS#1
+  await using parent = await temporaryFolder();
+  const folder = `${parent.path}/not/there`;
+  const hashes: string[] = [];
+  for (const args of [["-y"], ["-y"], []]) {
+    await using server = await RunningServer.start(folder, args);
+    hashes.push(server.keyHash);
+  }
+  assertEquals(hashes, Array(3).fill(hashes[0]));
+  assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["server_key"]);
+  assertEquals((await Deno.stat(`${folder}/server_key`)).mode! & 0o777, 0o600);
+  assertStringIncludes(await Deno.readTextFile(`${folder}/server_key`), "-----BEGIN RSA PRIVATE KEY-----\n");
+});
+
+Deno.test("a key that was made elsewhere is taken, PKCS#1 or PKCS#8", async () => {
+  // transport.md RSA keys: PKCS#8 PEM also accepted
+  const { pkcs1Pem, pkcs8, hash } = rsaVector("rsa2048");
+  const lines = encodeBase64(base64(pkcs8)).match(/.{1,64}/g)!;
+  const pkcs8Pem = ["-----BEGIN PRIVATE KEY-----", ...lines, "-----END PRIVATE KEY-----", ""].join("\n");
+  await Promise.all([pkcs1Pem, pkcs8Pem].map(async (pem) => {
+    await using folder = await temporaryFolder();
+    await Deno.writeTextFile(`${folder.path}/server_key`, pem);
+    await using server = await RunningServer.start(folder.path);
+    assertEquals(server.keyHash, hash);
+    assertEquals(await Deno.readTextFile(`${folder.path}/server_key`), pem);
+  }));
+});
+
+Deno.test("without a key and without -y the server says what to pass and makes nothing", async () => {
+  await using folder = await temporaryFolder();
+  const { code, stdout, stderr } = await run(["start", "--config-dir", folder.path], { folder: folder.path });
+  assertEquals([code, stdout], [1, ""]);
+  assertOneLine(stderr);
+  for (const text of [`${folder.path}/server_key`, "pass -y", "--config-dir"]) {
+    assertStringIncludes(stderr, text);
+  }
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
+Deno.test("a key file that is no key is explained with its path and left alone", async () => {
+  const pem = rsaVector("rsa2048").pkcs1Pem;
+  const garbage = [
+    "",
+    "garbage",
+    pem.slice(0, 500),
+    pem.replace("MII", "AAA"),
+    rsaVector("rsa2048BigExponent").pkcs1Pem,
+  ];
+  await Promise.all(garbage.map(async (text) => {
+    await using folder = await temporaryFolder();
+    const path = `${folder.path}/server_key`;
+    await Deno.writeTextFile(path, text);
+    const { code, stdout, stderr } = await run(["start", "-y", "--port", "0", "--config-dir", folder.path], {
+      folder: folder.path,
+    });
+    assertEquals([code, stdout], [1, ""]);
+    assertOneLine(stderr);
+    assert(stderr.startsWith(`${path}: Cannot `), stderr);
+    assertEquals(await Deno.readTextFile(path), text);
+  }));
+});
+
+Deno.test("a key file that cannot be read or written is explained with its path", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/server_key`;
+  await Deno.mkdir(path);
+  const unreadable = await run(["-y", "--config-dir", folder.path], { folder: folder.path });
+  assert(unreadable.stderr.startsWith(`Cannot read ${path}: `), unreadable.stderr);
+  await Deno.writeTextFile(`${folder.path}/file`, "");
+  const unwritable = await run(["-y", "--config-dir", `${folder.path}/file`], { folder: folder.path });
+  assertStringIncludes(unwritable.stderr, `${folder.path}/file/server_key: `);
+  for (const { code, stderr } of [unreadable, unwritable]) {
+    assertEquals(code, 1);
+    assertOneLine(stderr);
+  }
+});
+
+Deno.test("a port that is taken is explained, for both transports", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/server_key`, rsaVector("rsa2048").pkcs1Pem);
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const start = ["start", "--host", "127.0.0.1", "--config-dir", folder.path];
+  const outcomes = await Promise.all([
+    run([...start, "--port", String(port)], { folder: folder.path }),
+    run([...start, "--port", "0", "--ws-port", String(port)], { folder: folder.path, webSockets: true }),
+  ]);
+  for (const { code, stdout, stderr } of outcomes) {
+    assertEquals([code, stdout], [1, ""]);
+    assertOneLine(stderr);
+    assert(/^Cannot listen on 127\.0\.0\.1\b.*\bin use\b/i.test(stderr), stderr);
+    assertStringIncludes(stderr, String(port));
+  }
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${signal} ends the server and its connections, and is no failure`, async () => {
+    await using folder = await temporaryFolder();
+    await using server = await RunningServer.start(folder.path, ["-y"]);
+    await using client = await soon(
+      SmpClient.connect({ host: "127.0.0.1", port: server.port("TCP"), keyHash: server.keyHash }),
+    );
+    using handshaking = await Deno.connect({ hostname: "127.0.0.1", port: server.port("TCP") });
+    const { code, stderr } = await server.stop(signal);
+    assertEquals([code, stderr], [0, ""]);
+    assert(handshaking.localAddr.port > 0);
+    await soon(client.closed);
+  });
+}
+
+Deno.test("a signal ends the server well as soon as it says that it listens", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/server_key`, rsaVector("rsa2048").pkcs1Pem);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGTERM", "SIGINT"] as const) {
+    await using server = await RunningServer.start(folder.path);
+    assertEquals(await server.stop(signal), { code: 0, stderr: "" });
+  }
+});
+
+Deno.test("what the command line does not know ends with 2 and one line", async () => {
+  for (
+    const [arg, message] of [["--bogus", "unknown option --bogus"], ["stop", "unknown command stop"]] as const
+  ) {
+    const { code, stdout, stderr } = await run([arg]);
+    assertEquals([code, stdout], [2, ""]);
+    assertOneLine(stderr);
+    assert(stderr.startsWith(message), stderr);
+    assertStringIncludes(stderr, "--help");
+  }
+});
+
+Deno.test("help and version need no permission", async () => {
+  const [help, version] = await Promise.all([run(["--help"]), run(["--version"])]);
+  assertEquals([help.code, help.stderr, version.code, version.stderr], [0, "", 0, ""]);
+  for (const text of ["Usage: ", "start", "--config-dir"]) assertStringIncludes(help.stdout, text);
+  assertStringIncludes(version.stdout, config.version);
+  assertOneLine(version.stdout);
+});
+
+function assertOneLine(text: string): void {
+  assertEquals(text.trimEnd().split("\n").length, 1, text);
+}
