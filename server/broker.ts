@@ -11,8 +11,8 @@ import { randomBytes } from "../protocol/bytes.ts";
 import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
 import { fits } from "./answer.ts";
 import { Authorizer, exponentClass } from "./authorization.ts";
-import { KeyedSerial } from "./keyed_serial.ts";
 import type { Metrics } from "./metrics.ts";
+import { QueueOrder } from "./queue_order.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
 
@@ -52,7 +52,7 @@ export class Broker {
   readonly #now: () => Date;
   readonly #log: (message: string, error: unknown) => void;
   readonly #subscriptions = new Subscriptions();
-  readonly #serial = new KeyedSerial();
+  readonly #order = new QueueOrder();
   /** The block sizes that recipients last used, where they are not the default. */
   readonly #recipientBlockSizes = new Map<string, number>();
 
@@ -110,9 +110,11 @@ export class Broker {
     const { queueId } = transmission;
     try {
       const found = await this.#queues.bySenderId(queueId);
-      this.#inOrder(found?.recipientId ?? queueId, connection, transmission, async (queue, reply) => {
+      const recipientId = found?.recipientId ?? this.#order.recipientIdOf(queueId);
+      if (recipientId !== undefined) this.#order.link(recipientId, queueId);
+      this.#inOrder(recipientId ?? queueId, connection, transmission, async (queue, reply) => {
         // A recipient ID given as a sender ID leads to a queue too.
-        if (found === undefined) await this.#refuseUnknown(transmission, reply);
+        if (recipientId === undefined) await this.#refuseUnknown(transmission, reply);
         else await this.#send(queue, transmission, body, reply);
       });
     } catch (error) {
@@ -127,7 +129,7 @@ export class Broker {
     transmission: ClientTransmission,
     work: (queue: QueueRecord, reply: Reply) => Promise<void>,
   ): void {
-    this.#serial.run(recipientId, () =>
+    this.#order.run(recipientId, () =>
       this.#work(connection, transmission, async (reply) => {
         const queue = await this.#queues.byRecipientId(recipientId);
         if (queue === undefined) await this.#refuseUnknown(transmission, reply);
@@ -254,7 +256,8 @@ export class Broker {
     reply({ type: "OK" });
   }
 
-  async #delete({ recipientId }: QueueRecord, reply: Reply): Promise<void> {
+  async #delete({ recipientId, senderId }: QueueRecord, reply: Reply): Promise<void> {
+    this.#order.link(recipientId, senderId);
     // In this order: if the second fails, the client can give the command again.
     await this.#messages.deleteQueue(recipientId);
     await this.#queues.delete(recipientId);

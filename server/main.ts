@@ -45,6 +45,7 @@ async function start(options: StartOptions): Promise<void> {
   const { host, port, webSocketPort } = options;
   const identity = await loadIdentity(options);
   const log = (message: string, error: unknown) => console.error(`${message}: ${messageOf(error)}`);
+  const stopped = stopSignal();
   let server;
   try {
     server = await SmpServer.start({
@@ -66,7 +67,7 @@ async function start(options: StartOptions): Promise<void> {
   }
   console.log(`server address: ${address}`);
   console.log(`try it from another terminal: npx deno@2.9.6 task try "${address}"`);
-  await stopSignal();
+  await stopped;
   await server.stop();
 }
 

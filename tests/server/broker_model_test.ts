@@ -149,9 +149,15 @@ class Walk {
   }
 }
 
-/** smp.md orders what belongs to one queue; what belongs to different queues may overlap. */
+/**
+ * smp.md orders what belongs to one queue; what belongs to different queues may overlap. The two IDs of a queue that is
+ * gone are those of two unknown queues, so that refused messages are compared on their own.
+ */
 function byQueue(lines: readonly string[]): Record<string, string[]> {
-  const queueOf = (line: string) => line.split(" ")[1]!.replace(/\.s$/, "");
+  const queueOf = (line: string) => {
+    const id = line.split(" ")[1]!;
+    return line.endsWith("ERR AUTH") ? id : id.replace(/\.s$/, "");
+  };
   const groups: Record<string, string[]> = {};
   for (const line of lines) (groups[queueOf(line)] ??= []).push(line);
   return groups;
