@@ -32,7 +32,7 @@ const explanations: Readonly<Record<SmpErrorCode, string>> = {
   "INTERNAL": "the server failed, its operator has to look",
 };
 
-/** The peer answered a command with `ERR`: the command had no effect. */
+/** The peer answered a command with `ERR`: it had no effect, or after `INTERNAL` may be given again. */
 export class SmpError extends Error {
   /** The class name. */
   override readonly name = "SmpError";

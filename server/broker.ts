@@ -247,7 +247,6 @@ export class Broker {
       return reply(failure("NO_MSG"));
     }
     await this.#messages.remove(queue.recipientId, subscription.delivered);
-    subscription.delivered = null;
     this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
   }
 

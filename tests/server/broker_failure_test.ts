@@ -36,6 +36,7 @@ Deno.test(
       { command: "KEY", operation: "secure" },
       { command: "ACK", operation: "byRecipientId" },
       { command: "ACK", operation: "remove" },
+      { command: "ACK", operation: "first" },
       { command: "OFF", operation: "byRecipientId" },
       { command: "OFF", operation: "suspend" },
       { command: "DEL", operation: "byRecipientId" },

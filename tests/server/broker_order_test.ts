@@ -83,7 +83,7 @@ Deno.test("pipelined messages are read in their order while they are sent", { pe
       }
       await test.idle();
       const read = alice.take();
-      while (read.at(-1) !== "ack q OK") read.push(...await alice.ask(queue, "ACK"));
+      for (let i = 0; i < 150; i++) read.push(...await alice.ask(queue, "ACK"));
       const bodies = read.filter((line) => line.includes("MSG ")).map((line) =>
         Number(line.split(" ").at(-1))
       );

@@ -81,3 +81,23 @@ Deno.test("a task added while another ends still waits for those before it", { p
   await Promise.all(all);
   assertEquals(order, Array.from({ length: 50 }, (_, i) => i));
 });
+
+Deno.test("the end of the last task of a key is told", { permissions }, async () => {
+  const idle: string[] = [];
+  const serial = new KeyedSerial((key) => idle.push(key));
+  const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+  const [first, failing, last] = gates.map(({ promise }) => serial.run("a", () => promise));
+  await serial.run("b", () => Promise.resolve());
+  await turn();
+  assertEquals(idle, ["b"]);
+  gates[0]!.resolve();
+  await first;
+  gates[1]!.reject(new Error("broken"));
+  await assertRejects(() => failing!, Error, "broken");
+  await turn();
+  assertEquals(idle, ["b"]);
+  gates[2]!.resolve();
+  await last;
+  await turn();
+  assertEquals(idle, ["b", "a"]);
+});

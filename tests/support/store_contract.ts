@@ -166,12 +166,13 @@ export function testMessageStore(
   /** All messages of a queue, which is empty then. */
   async function drain(store: MessageStore, queue: string): Promise<StoredMessage[]> {
     const messages: StoredMessage[] = [];
-    for (;;) {
+    while (messages.length < 1000) {
       const first = await store.first(queue);
       if (first === undefined) return messages;
       messages.push(first);
       await store.remove(queue, first.id);
     }
+    throw new Error("the store does not remove messages");
   }
 
   test("an empty queue has no first message", async (store) => {
