@@ -170,6 +170,7 @@ export class Broker {
       const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false };
       if (!await this.#queues.create(record)) continue;
+      this.#rememberBlockSize(record, connection);
       this.#subscribe(record, connection);
       return reply({ type: "IDS", recipientId, senderId }, "");
     }
@@ -223,12 +224,10 @@ export class Broker {
   }
 
   /** smp.md Queues and delivery: the former connection gets END and nothing more. */
-  #subscribe(queue: QueueRecord, connection: BrokerConnection): Subscription {
-    const { recipientId } = queue;
+  #subscribe({ recipientId }: QueueRecord, connection: BrokerConnection): Subscription {
     const former = this.#subscriptions.get(recipientId)?.connection;
     const subscription = this.#subscriptions.set(recipientId, connection);
-    this.#rememberBlockSize(queue, connection);
-    if (former !== undefined && former !== connection) {
+    if (former !== undefined && former !== connection && !connection.closed) {
       former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
     }
     return subscription;

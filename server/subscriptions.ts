@@ -34,11 +34,11 @@ export class Subscriptions {
     return this.#byQueue.get(recipientId);
   }
 
-  /** Subscribes a connection to a queue instead of whoever was; nothing counts as delivered. */
+  /** Subscribes a connection to a queue instead of whoever was, unless it has closed; nothing counts as delivered. */
   set(recipientId: string, connection: BrokerConnection): Subscription {
-    this.delete(recipientId);
     const subscription: Subscription = { connection, delivered: null };
     if (connection.closed) return subscription;
+    this.delete(recipientId);
     this.#byQueue.set(recipientId, subscription);
     const queues = this.#byConnection.get(connection);
     if (queues === undefined) this.#byConnection.set(connection, new Set([recipientId]));
