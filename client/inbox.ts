@@ -28,6 +28,15 @@ export class Inbox {
     this.#mailboxes.set(recipientId, { event: null, claimed: false, wake: noop });
   }
 
+  /** Accepts events of a queue that is subscribed again: the end of its earlier subscription is of no interest. */
+  reopen(recipientId: string): void {
+    this.open(recipientId);
+    const mailbox = this.#mailboxes.get(recipientId);
+    if (mailbox?.event?.type !== "END") return;
+    mailbox.event = null;
+    this.#ready.delete(recipientId);
+  }
+
   /** Drops a queue and what was not read of it; its iterator ends. */
   drop(recipientId: string): void {
     const mailbox = this.#mailboxes.get(recipientId);

@@ -1,4 +1,5 @@
 import {
+  blockSizes,
   type ClientCommand,
   clientHandshake,
   connectTcp,
@@ -36,6 +37,9 @@ export function webSocketTransport(
 ): Promise<Channel> {
   return connectWebSocket(`ws://${host}:${port}/`, signal);
 }
+
+/** The largest delay in milliseconds that timers take: they run at once with a larger one. */
+const longestTimer = 2 ** 31 - 1;
 
 /** How a client connects. All times are in milliseconds. */
 export interface SmpClientOptions extends Partial<ConnectionLimits> {
@@ -85,8 +89,10 @@ export class SmpClient implements AsyncDisposable {
    */
   static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
     connectionLimits(options);
+    checkBlockSize(options.blockSize);
     const server = typeof address === "string" ? parseAddress(address) : address;
     const { transport = tcpTransport, connectTimeout = 15_000, blockSize } = options;
+    checkLimit("connectTimeout", connectTimeout);
     const timeout = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, timeout.signal]) : timeout.signal;
     signal.throwIfAborted();
@@ -94,7 +100,7 @@ export class SmpClient implements AsyncDisposable {
       "TIMEOUT",
       `Cannot connect: the server did not finish in ${connectTimeout} ms`,
     );
-    const timer = setTimeout(() => timeout.abort(late), checkLimit("connectTimeout", connectTimeout));
+    const timer = setTimeout(() => timeout.abort(late), connectTimeout);
     let channel: Channel | undefined;
     const close = () => void channel?.close();
     signal.addEventListener("abort", close);
@@ -103,8 +109,8 @@ export class SmpClient implements AsyncDisposable {
       signal.throwIfAborted();
       const { keyHash } = server;
       const blocks = await clientHandshake(channel, {
-        ...(keyHash && { keyHash }),
-        ...(blockSize && { blockSize }),
+        ...(keyHash !== undefined && { keyHash }),
+        ...(blockSize !== undefined && { blockSize }),
       });
       signal.throwIfAborted();
       return new SmpClient(blocks, options);
@@ -138,7 +144,9 @@ export class SmpClient implements AsyncDisposable {
   /** Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits. */
   async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
     this.#inbox.open(queue.recipientId);
-    await this.#recipientCommand(queue, { type: "SUB" }, options);
+    await this.#recipientCommand(queue, { type: "SUB" }, options, ({ type }) => {
+      if (type === "OK" || type === "MSG") this.#inbox.reopen(queue.recipientId);
+    });
   }
 
   /** Sets the key with which messages must be signed from now on (KEY); works once. */
@@ -202,10 +210,11 @@ export class SmpClient implements AsyncDisposable {
     queue: RecipientQueue,
     command: ClientCommand,
     options?: CommandOptions,
+    answered?: (response: ServerResponse) => void,
   ): Promise<void> {
     const { recipientId, recipientKey } = queue;
     const response = await this.#connection.request(
-      { queueId: recipientId, command, key: recipientKey },
+      { queueId: recipientId, command, key: recipientKey, ...(answered && { answered }) },
       options,
     );
     const mayBeMessage = command.type === "SUB" || command.type === "ACK";
@@ -231,9 +240,14 @@ function connectionLimits(options: SmpClientOptions): ConnectionLimits {
   return limits;
 }
 
-function checkLimit(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number of at least 1`);
+function checkLimit(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= longestTimer) return;
+  throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number from 1 to ${longestTimer}`);
+}
+
+function checkBlockSize(blockSize: number | undefined): void {
+  if (blockSize === undefined || blockSizes.includes(blockSize)) return;
+  throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${blockSizes.join(", ")}`);
 }
 
 function unexpected(command: ClientCommand, response: ServerResponse): SmpError | TransportError {

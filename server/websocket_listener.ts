@@ -49,14 +49,11 @@ export async function listenWebSocket(
     socket.on("close", () => settle(socket));
   });
   server.on("upgrade", (request, socket: Socket, head) => {
-    settle(socket);
     if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
-    sockets.handleUpgrade(
-      request,
-      socket,
-      head,
-      (webSocket) => events.accept(new WsChannel(webSocket)),
-    );
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      settle(socket);
+      events.accept(new WsChannel(webSocket));
+    });
   });
 
   function settle(socket: Socket): void {
@@ -103,9 +100,11 @@ export class WsChannel implements Channel {
   }
 
   async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    const unit = await this.#incoming.read(size);
-    if (this.#incoming.length < readAhead) this.#socket.resume();
-    return unit;
+    try {
+      return await this.#incoming.read(size);
+    } finally {
+      if (this.#incoming.length < readAhead) this.#socket.resume();
+    }
   }
 
   async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {

@@ -22,9 +22,11 @@ class MemoryChannel implements Channel {
   #wakeWriter: (() => void) | null = null;
 
   async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    const unit = await this.incoming.read(size);
-    this.peer.wakeWriter();
-    return unit;
+    try {
+      return await this.incoming.read(size);
+    } finally {
+      this.peer.wakeWriter();
+    }
   }
 
   async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {

@@ -1,0 +1,215 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { textBytes } from "../../protocol/bytes.ts";
+import {
+  type Channel,
+  encodeServerHeader,
+  ParseError,
+  SmpClient,
+  type SmpClientOptions,
+  tcpTransport,
+  TransportError,
+  webSocketTransport,
+} from "../../mod.ts";
+import { FakeServer, rejection, turn } from "../support/fake_server.ts";
+import { connect, identity, startServer, transportNames } from "../support/server.ts";
+import { soon } from "../support/wait.ts";
+
+const reason = new Error("never mind");
+const { der } = identity.keyPair.publicKey;
+const header = encodeServerHeader({ blockSize: 4096, keyLength: der.length });
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error = await rejection(promise);
+  assertInstanceOf(error, TransportError);
+  return error.code;
+}
+
+/** How far a server goes in the handshake before it falls silent. */
+const stages: Readonly<Record<string, (channel: Channel) => Promise<unknown>>> = {
+  "nothing": () => Promise.resolve(),
+  "its header": (channel) => channel.write([header]),
+  "its header and key": async (channel) => {
+    await channel.write([header, der]);
+    await soon(channel.read(identity.keyPair.privateKey.modulusLength));
+  },
+};
+const tcpStages: typeof stages = {
+  "half its header": (channel) => channel.write([header.slice(0, 4)]),
+  "half its key": (channel) => channel.write([header, der.slice(0, 100)]),
+  "half its welcome": async (channel) => {
+    await channel.write([header, der]);
+    await soon(channel.read(identity.keyPair.privateKey.modulusLength));
+    await channel.write([new Uint8Array(2048)]);
+  },
+};
+
+/** Waits for the end of a connection from the server's side. */
+async function ended(channel: Channel): Promise<void> {
+  const end = await soon(channel.read(1).catch((error) => error));
+  assert(end === null || end instanceof TransportError, "the client has not closed the connection");
+}
+
+for (const transport of transportNames) {
+  const reached = { ...stages, ...(transport === "tcp" && tcpStages) };
+  for (const [sent, run] of Object.entries(reached)) {
+    Deno.test(`over ${transport}, connecting is aborted after the server sent ${sent}`, async () => {
+      await using server = await FakeServer.start(transport);
+      const control = new AbortController();
+      const connecting = rejection(server.connect({ signal: control.signal }));
+      const channel = await server.accept();
+      await run(channel);
+      await turn();
+      control.abort(reason);
+      assertEquals(await connecting, reason);
+      await ended(channel);
+    });
+
+    Deno.test(`over ${transport}, connecting times out after the server sent ${sent}`, async () => {
+      await using server = await FakeServer.start(transport);
+      const connecting = rejection(server.connect({ connectTimeout: 250 }));
+      const channel = await server.accept();
+      await run(channel);
+      const error = await connecting;
+      assertInstanceOf(error, TransportError);
+      assertEquals(error.code, "TIMEOUT");
+      assert(error.message.includes("250 ms"), error.message);
+      await ended(channel);
+    });
+
+    Deno.test(`over ${transport}, a server that closes after ${sent} is TERMINATED`, async () => {
+      await using server = await FakeServer.start(transport);
+      const connecting = codeOf(server.connect());
+      const channel = await server.accept();
+      await run(channel);
+      await channel.end();
+      assertEquals(await connecting, "TERMINATED");
+      await ended(channel);
+    });
+  }
+
+  Deno.test(`over ${transport}, an aborted signal connects to nobody`, async () => {
+    await using server = await startServer();
+    assertEquals(await rejection(connect(server, transport, { signal: AbortSignal.abort(reason) })), reason);
+    assertEquals(server.metrics.connectionsAccepted, 0);
+  });
+
+  Deno.test(`over ${transport}, a server with another key is BAD_HASH before it learns anything`, async () => {
+    await using server = await FakeServer.start(transport);
+    const keyHash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const connecting = codeOf(
+      SmpClient.connect({ ...server.address, keyHash }, { transport: server.transport }),
+    );
+    const channel = await server.accept();
+    await channel.write([header, der]);
+    assertEquals(await connecting, "BAD_HASH");
+    await ended(channel);
+  });
+}
+
+Deno.test("a transport that hears the signal ends when it aborts, and one that comes late is closed", async () => {
+  const control = new AbortController();
+  const waiting = Promise.withResolvers<Channel>();
+  let heard = false;
+  const connecting = rejection(SmpClient.connect("localhost", {
+    signal: control.signal,
+    transport: (_address, signal) => {
+      signal.addEventListener("abort", () => heard = true);
+      return waiting.promise;
+    },
+  }));
+  control.abort(reason);
+  assert(heard);
+  let closed = false;
+  const close = () => Promise.resolve(void (closed = true));
+  const silent = () => new Promise<never>(() => {});
+  waiting.resolve({ read: silent, write: silent, end: close, close });
+  assertEquals(await connecting, reason);
+  assert(closed);
+});
+
+for (
+  const [name, transport] of Object.entries({ tcp: tcpTransport, websocket: webSocketTransport })
+) {
+  Deno.test(`over ${name}, a port where nobody listens is NETWORK`, async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    listener.close();
+    const address = { host: "127.0.0.1", port: listener.addr.port };
+    assertEquals(await codeOf(SmpClient.connect(address, { transport })), "NETWORK");
+  });
+
+  Deno.test(`over ${name}, a listener that does not accept is given up in time`, async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const address = { host: "127.0.0.1", port: listener.addr.port };
+    assertEquals(await codeOf(SmpClient.connect(address, { transport, connectTimeout: 50 })), "TIMEOUT");
+  });
+}
+
+/** Headers and keys that are not right, and the code of the error. */
+const wrongs: readonly (readonly [string, string, readonly Uint8Array<ArrayBuffer>[]])[] = [
+  ["a block size of 1", "HEADER", [encodeServerHeader({ blockSize: 1, keyLength: 294 })]],
+  ["HTTP", "HEADER", [textBytes("HTTP/1.1")]],
+  ["a key of 0 bytes", "HEADER", [encodeServerHeader({ blockSize: 4096, keyLength: 0 })]],
+  ["a key of noughts", "RSA_KEY", [header, new Uint8Array(der.length)]],
+];
+for (const [sent, code, units] of wrongs) {
+  Deno.test(`a server that sends ${sent} is ${code}`, async () => {
+    await using server = await FakeServer.start();
+    const { host, port } = server.address;
+    const connecting = codeOf(SmpClient.connect({ host, port: port! }, { transport: server.transport }));
+    const channel = await server.accept();
+    await channel.write(units);
+    assertEquals(await connecting, code);
+    await ended(channel);
+  });
+}
+
+/** Connects with options that cannot be; nothing may be opened. */
+function refused(options: SmpClientOptions, address = "localhost"): Promise<SmpClient> {
+  const transport = () => Promise.reject(new Error("a connection was opened"));
+  return SmpClient.connect(address, { transport, ...options });
+}
+
+const limits = ["connectTimeout", "commandTimeout", "keepAliveInterval", "keepAliveCount", "inFlight"];
+for (const name of limits) {
+  Deno.test(`option ${name} is a whole number of at least 1`, async () => {
+    for (const value of [0, -1, 1.5, NaN, Infinity, "5", null]) {
+      await assertRejects(() => refused({ [name]: value }), RangeError, name);
+    }
+  });
+}
+
+// A platform's timer runs at once when its time does not fit 31 bits.
+for (const name of ["connectTimeout", "commandTimeout", "keepAliveInterval"] as const) {
+  Deno.test(`option ${name} cannot be longer than a timer can be`, async () => {
+    await assertRejects(() => refused({ [name]: 2 ** 31 }), RangeError, name);
+  });
+}
+
+Deno.test("option blockSize is one that servers accept", async () => {
+  for (const blockSize of [0, 4095, 5000, 131072, NaN]) {
+    await assertRejects(() => refused({ blockSize }), RangeError, "blockSize");
+  }
+});
+
+for (
+  const address of ["", ":5223", "localhost:", "localhost:0", "localhost:x", "a b", "localhost#x", "a:1:2"]
+) {
+  Deno.test(`the address "${address}" is ParseError`, async () => {
+    const error = await assertRejects(() => refused({}, address), ParseError);
+    assertEquals(error.code, "ADDRESS");
+  });
+}
+
+Deno.test("an empty key hash is not taken for none", async () => {
+  await using server = await startServer();
+  const address = { host: "127.0.0.1", port: server.port, keyHash: "" };
+  await assertRejects(async () => await (await SmpClient.connect(address)).close(), Error);
+});
+
+Deno.test("a client can ask for another block size", async () => {
+  await using server = await startServer();
+  for (const blockSize of [4096, 8192, 65536]) {
+    await using client = await connect(server, "tcp", { blockSize });
+    await client.ping();
+  }
+});

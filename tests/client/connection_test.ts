@@ -1,0 +1,272 @@
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { textBytes } from "../../protocol/bytes.ts";
+import { type Channel, generateKeyPair, SmpClient, TransportError } from "../../mod.ts";
+import { corrIdOf, FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
+import { connect, startServer, transportNames } from "../support/server.ts";
+import { next, soon, until } from "../support/wait.ts";
+
+const { privateKey: recipientKey, publicKey } = await generateKeyPair("sign", 1024);
+const [queueA, queueB] = queueIds.map((recipientId) => ({
+  recipientId,
+  senderId: recipientId,
+  recipientKey,
+}));
+const message = { type: "MSG", messageId: "bXNnaWRt", timestamp: new Date(0), body: textBytes("x") } as const;
+const reason = new Error("never mind");
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error = await rejection(promise);
+  assertInstanceOf(error, TransportError);
+  return error.code;
+}
+
+/** Everything that may wait for a server. */
+function waitForAll(client: SmpClient): { settled: () => number; commands: Promise<unknown>[]; all: number } {
+  let settled = 0;
+  const keyPair = { privateKey: recipientKey, publicKey };
+  const commands = [
+    client.createQueue({ keyPair }),
+    client.subscribe(queueA!),
+    client.secureQueue(queueA!, publicKey),
+    client.acknowledge(queueA!),
+    client.suspendQueue(queueA!),
+    client.deleteQueue(queueA!),
+    client.send(queueA!, textBytes("x")),
+    client.ping(),
+  ].map(rejection);
+  const iterators = [client.events().next(), client.events(queueA!).next()].map(rejection);
+  const all = [...commands, ...iterators];
+  for (const promise of all) promise.then(() => settled++);
+  return { settled: () => settled, commands, all: all.length };
+}
+
+/** The ways in which a server may break a connection, and the error that each gives. */
+const breaks: Readonly<Record<string, { code: string; run: (peer: FakePeer) => Promise<unknown> }>> = {
+  "closes it": { code: "NETWORK", run: (peer) => peer.channel.close() },
+  "ends it": { code: "NETWORK", run: (peer) => peer.channel.end() },
+  "sends a block that is not authentic": {
+    code: "AES_DECRYPT",
+    run: (peer) => peer.channel.write([new Uint8Array(4096)]),
+  },
+};
+
+for (const transport of transportNames) {
+  for (const [name, { code, run }] of Object.entries(breaks)) {
+    Deno.test(`over ${transport}, when the server ${name}, all that waits fails in one turn`, async () => {
+      await using server = await FakeServer.start(transport);
+      const { client, peer } = await server.serve();
+      const { settled, commands, all } = waitForAll(client);
+      const unknown = (await peer.takeAll(commands.length)).length;
+      assertEquals(settled(), 0);
+      await run(peer);
+      const reason = await soon(client.closed);
+      assertEquals(reason.code, code);
+      await turn();
+      assertEquals([unknown, settled()], [commands.length, all]);
+      for (const error of await Promise.all(commands)) {
+        assertInstanceOf(error, TransportError);
+        assertEquals([error.code, error.cause], [reason.code, reason]);
+        assert(error.message.includes("whether it was executed is unknown"), error.message);
+      }
+      await client.close();
+      assertEquals(await client.closed, reason);
+    });
+  }
+
+  Deno.test(`over ${transport}, when the server stops, all that waits fails`, async () => {
+    await using server = await startServer();
+    await using client = await connect(server, transport);
+    const iterators = [client.events().next(), client.events(queueA!).next()].map(rejection);
+    await server.stop();
+    const commands = Array.from({ length: 5 }, () => rejection(client.ping()));
+    const reason = await soon(client.closed);
+    assertEquals(reason.code, "NETWORK");
+    assertEquals(await Promise.all(iterators), [reason, reason]);
+    for (const error of await Promise.all(commands)) {
+      assert(error instanceof TransportError && error.code === "NETWORK");
+    }
+  });
+
+  Deno.test(`over ${transport}, closing rejects all commands with CLOSED, sent or not`, async () => {
+    await using server = await FakeServer.start(transport);
+    const { client, peer } = await server.serve({ inFlight: 1 });
+    const sent = rejection(client.ping());
+    const waiting = rejection(client.ping());
+    await peer.take();
+    await soon(client.close());
+    const late = rejection(client.ping());
+    const texts = ["whether it was executed is unknown", "it was not sent", "it was not sent"];
+    for (const error of await soon(Promise.all([sent, waiting, late]))) {
+      assertInstanceOf(error, TransportError);
+      assertEquals(error.code, "CLOSED");
+      assert(error.message.includes(texts.shift()!), error.message);
+    }
+    assertEquals((await client.closed).code, "CLOSED");
+    await soon(client.close());
+  });
+
+  Deno.test(`over ${transport}, a server that stops reading makes commands wait, and closing ends them`, async () => {
+    await using server = await FakeServer.start(transport);
+    const { client, peer } = await server.serve({ inFlight: 10_000 });
+    const sent = Array.from({ length: 5_000 }, () => client.send(queueA!, new Uint8Array(4000)));
+    const outcomes = Promise.all(sent.map(codeOf));
+    await peer.take();
+    const closing = client.close();
+    assertEquals(new Set(await soon(outcomes)), new Set(["CLOSED"]));
+    await peer.channel.close();
+    await soon(closing);
+  });
+}
+
+/** A client over a memory channel of which one operation can be replaced once it is connected. */
+async function sabotage(
+  server: FakeServer,
+  broken: Partial<Channel>,
+): Promise<{ client: SmpClient; peer: FakePeer }> {
+  let isBroken = false;
+  const transport = async (): Promise<Channel> => {
+    const real = await server.transport(server.address, new AbortController().signal);
+    const pick = <K extends keyof Channel>(name: K) => isBroken && broken[name] ? broken : real;
+    return {
+      read: (size) => pick("read").read!(size),
+      write: (units) => pick("write").write!(units),
+      end: () => real.end(),
+      close: () => real.close(),
+    };
+  };
+  const connecting = SmpClient.connect(server.address, { transport });
+  const peer = await FakePeer.handshake(await server.accept());
+  const client = await soon(connecting);
+  isBroken = true;
+  return { client, peer };
+}
+
+for (const name of ["read", "write"] as const) {
+  Deno.test(`when a ${name} fails, everything fails with it, and the connection is closed`, async () => {
+    const error = new Error("out of order");
+    await using server = await FakeServer.start();
+    const { client, peer } = await sabotage(server, { [name]: () => Promise.reject(error) });
+    // The read under way still is the real one: it ends with the first block.
+    const { settled, commands, all } = waitForAll(client);
+    const closed = soon(client.closed);
+    if (name === "read") await peer.send(" x  PONG ");
+    assertEquals((await closed).cause, error);
+    await turn();
+    assertEquals([settled(), commands.length], [all, 8]);
+    assertEquals(await soon(peer.takeLater().catch(() => null)), null);
+  });
+}
+
+Deno.test("an answer that cannot be read, or is for another queue, fails its command alone", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve();
+  const answers = [
+    ["RESPONSE", (corrId: string) => ` ${corrId} ${queueIds[0]} NONSENSE `],
+    ["RESPONSE", (corrId: string) => ` ${corrId} ${queueIds[0]} ERR NEVER_HEARD `],
+    ["RESPONSE", (corrId: string) => ` ${corrId} ${queueIds[0]} SUB `],
+    ["RESPONSE", (corrId: string) => ` ${corrId}  OK `],
+    ["RESPONSE", (corrId: string) => ` ${corrId} *** OK `],
+    ["UNEXPECTED", (corrId: string) => ` ${corrId} ${queueIds[1]} OK `],
+    ["UNEXPECTED", (corrId: string) => ` ${corrId} ${queueIds[1]} ERR AUTH `],
+  ] as const;
+  for (const [code, answer] of answers) {
+    const failing = codeOf(client.subscribe(queueA!));
+    const going = client.send(queueB!, textBytes("x"));
+    const [first, second] = await peer.takeAll(2);
+    await peer.send(answer(corrIdOf(first!)));
+    await peer.answer(second!, { type: "OK" });
+    assertEquals(await failing, code, answer(""));
+    await soon(going);
+  }
+  await client.close();
+});
+
+Deno.test("what answers no command is ignored", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve();
+  for (const text of ["", " ", "no transmission", " x  PONG ", `  ${queueIds[0]} OK `, "   ERR BLOCK "]) {
+    await peer.send(text);
+  }
+  const ping = client.ping();
+  const command = await peer.take();
+  await peer.answer(command, { type: "PONG" });
+  await peer.answer(command, { type: "PONG" });
+  await soon(ping);
+  await client.close();
+});
+
+Deno.test("a command is given up when its signal aborts, and the connection goes on", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ inFlight: 2 });
+  assertEquals(await rejection(client.ping({ signal: AbortSignal.abort(reason) })), reason);
+  const [early, late] = [new AbortController(), new AbortController()];
+  const sent = rejection(client.subscribe(queueA!, { signal: early.signal }));
+  const kept = client.subscribe(queueB!);
+  const unsent = rejection(client.send(queueA!, textBytes("x"), { signal: late.signal }));
+  const commands = await peer.takeAll(2);
+  late.abort(reason);
+  assertEquals(await unsent, reason);
+  early.abort(reason);
+  assertEquals(await sent, reason);
+  const ping = client.ping();
+  const third = await peer.take();
+  assertEquals(third.command.type, "PING");
+  await peer.answer(third, { type: "PONG" });
+  await soon(ping);
+  // The late answer carries a message, which is not lost.
+  await peer.answer(commands[0]!, message);
+  await peer.answer(commands[1]!, { type: "OK" });
+  await soon(kept);
+  assertEquals((await next(client.events(queueA!))).type, "MSG");
+  await client.close();
+});
+
+Deno.test("a command without an answer in commandTimeout is TIMEOUT, and the connection goes on", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ commandTimeout: 500 });
+  const error = await rejection(client.send(queueA!, textBytes("x")));
+  assertInstanceOf(error, TransportError);
+  assertEquals(error.code, "TIMEOUT");
+  assert(error.message.includes("whether it was executed is unknown"), error.message);
+  await peer.answer(await peer.take(), { type: "OK" });
+  const answering = peer.take().then((command) => peer.answer(command, { type: "PONG" }));
+  await soon(Promise.all([client.ping(), answering]));
+  await client.close();
+});
+
+Deno.test("no more than inFlight commands wait for answers at a time, and all are sent in the end", async () => {
+  const inFlight = 5;
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ inFlight });
+  const commands = Array.from({ length: 40 }, () => client.ping());
+  const unanswered: (() => Promise<void>)[] = [];
+  const reading = (async () => {
+    for (let command; (command = await peer.takeLater()) !== null;) {
+      const taken = command;
+      unanswered.push(() => peer.answer(taken, { type: "PONG" }));
+    }
+  })();
+  for (let answered = 0; answered < commands.length; answered++) {
+    const expected = Math.min(inFlight, commands.length - answered);
+    await until(() => unanswered.length >= expected);
+    await turn();
+    assertEquals(unanswered.length, expected);
+    await unanswered.shift()!();
+  }
+  await soon(Promise.all(commands));
+  await client.close();
+  await soon(reading);
+});
+
+Deno.test("a signal given to connect closes the client when it aborts later", async () => {
+  const control = new AbortController();
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ signal: control.signal });
+  const [ping, events] = [codeOf(client.ping()), client.events().next()];
+  await peer.take();
+  control.abort(reason);
+  assertEquals((await soon(client.closed)).code, "CLOSED");
+  assertEquals(await ping, "CLOSED");
+  assertEquals((await soon(events)).done, true);
+  assertEquals(await soon(peer.takeLater()), null);
+});

@@ -1,0 +1,173 @@
+import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { SmpClient, type SmpClientOptions, type Transport } from "../../client/mod.ts";
+import { tcpTransport, webSocketTransport } from "../../client/mod.ts";
+import {
+  type BlockChannel,
+  type Channel,
+  type ClientTransmission,
+  decodeClientTransmission,
+  encodeServerTransmission,
+  memoryChannelPair,
+  type ServerAddress,
+  serverHandshake,
+  type ServerResponse,
+} from "../../protocol/mod.ts";
+import { type Listener, listenTcp } from "../../server/tcp_listener.ts";
+import { listenWebSocket } from "../../server/websocket_listener.ts";
+import { identity, type TransportName } from "./server.ts";
+import { soon } from "./wait.ts";
+
+const host = "127.0.0.1";
+
+/** A server whose every step is taken by the test. */
+export class FakeServer implements AsyncDisposable {
+  /** What a client connects to. */
+  readonly address: ServerAddress;
+  /** What a client connects with. */
+  readonly transport: Transport;
+  readonly #listener: Listener | null;
+  readonly #incoming: Incoming;
+
+  private constructor(incoming: Incoming, listener: Listener | null, transport: Transport) {
+    this.#incoming = incoming;
+    this.#listener = listener;
+    this.address = { host, port: listener?.port ?? 1, keyHash: identity.keyHash };
+    this.transport = transport;
+  }
+
+  /** Starts a server for one kind of connection. */
+  static async start(transport: TransportName = "memory"): Promise<FakeServer> {
+    const incoming = new Incoming();
+    const events = { accept: (channel: Channel) => incoming.add(channel), log: () => {} };
+    if (transport === "tcp") return new FakeServer(incoming, listenTcp(host, 0, events), tcpTransport);
+    if (transport === "websocket") {
+      const listener = await listenWebSocket(host, 0, events, { timeout: 5_000, requests: 100 });
+      return new FakeServer(incoming, listener, webSocketTransport);
+    }
+    return new FakeServer(incoming, null, () => {
+      const [clientEnd, serverEnd] = memoryChannelPair();
+      incoming.add(serverEnd);
+      return Promise.resolve(clientEnd);
+    });
+  }
+
+  /** The server's end of the next connection, on which nothing was written yet. */
+  accept(): Promise<Channel> {
+    return soon(this.#incoming.next());
+  }
+
+  /** Begins to connect a client. */
+  connect(options: SmpClientOptions = {}): Promise<SmpClient> {
+    return SmpClient.connect(this.address, { transport: this.transport, ...options });
+  }
+
+  /** Connects a client and gives both sides. */
+  async serve(options: SmpClientOptions = {}): Promise<{ client: SmpClient; peer: FakePeer }> {
+    const connecting = this.connect(options);
+    const peer = await FakePeer.handshake(await this.accept());
+    return { client: await soon(connecting), peer };
+  }
+
+  /** Closes everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#incoming.all.map((channel) => channel.close()));
+    await this.#listener?.close();
+  }
+}
+
+/** The connections that have come, and a test that waits for one. */
+class Incoming {
+  readonly all: Channel[] = [];
+  #taken = 0;
+  #wake = () => {};
+
+  add(channel: Channel): void {
+    this.all.push(channel);
+    this.#wake();
+  }
+
+  async next(): Promise<Channel> {
+    while (this.all.length === this.#taken) await new Promise<void>((resolve) => this.#wake = resolve);
+    return this.all[this.#taken++]!;
+  }
+}
+
+/** The server's side of a connection after the handshake. */
+export class FakePeer {
+  /** The bytes of the connection. */
+  readonly channel: Channel;
+  /** The blocks of the connection. */
+  readonly blocks: BlockChannel;
+
+  private constructor(channel: Channel, blocks: BlockChannel) {
+    this.channel = channel;
+    this.blocks = blocks;
+  }
+
+  /** Does the server's part of the handshake. */
+  static async handshake(channel: Channel): Promise<FakePeer> {
+    return new FakePeer(channel, await soon(serverHandshake(channel, identity.keyPair)));
+  }
+
+  /** The next command, which must come. */
+  async take(): Promise<ClientTransmission> {
+    const command = await soon(this.takeLater());
+    if (command === null) throw new Error("the client has closed the connection");
+    return command;
+  }
+
+  /** The next command, however long it takes; `null` when the client has closed the connection. */
+  async takeLater(): Promise<ClientTransmission | null> {
+    const content = await this.blocks.read();
+    if (content === null) return null;
+    const decoded = decodeClientTransmission(content);
+    if (!decoded.ok) throw new Error(`the client has sent what is ${decoded.error}`);
+    return decoded.value;
+  }
+
+  /** The next `count` commands. */
+  async takeAll(count: number): Promise<ClientTransmission[]> {
+    const commands = [];
+    while (commands.length < count) commands.push(await this.take());
+    return commands;
+  }
+
+  /** Answers a command; names its queue unless told another. */
+  answer(
+    { corrId, queueId }: ClientTransmission,
+    response: ServerResponse,
+    answerQueueId = queueId,
+  ): Promise<void> {
+    return this.blocks.write([encodeServerTransmission({ corrId, queueId: answerQueueId, response })]);
+  }
+
+  /** Sends what was not asked for. */
+  push(queueId: string, response: ServerResponse): Promise<void> {
+    return this.blocks.write([
+      encodeServerTransmission({ corrId: new Uint8Array(0), queueId, response }),
+    ]);
+  }
+
+  /** Sends any content. */
+  send(content: string): Promise<void> {
+    return this.blocks.write([textBytes(content)]);
+  }
+}
+
+/** The corrId of a command as text. */
+export function corrIdOf(command: ClientTransmission): string {
+  return asciiText(command.corrId);
+}
+
+/** The error that a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return await soon(promise.then(() => "it did not reject", (error) => error));
+}
+
+/** Lets everything happen that needs nothing but its turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** A queue's IDs that no server has made. */
+export const queueIds = ["cXVldWVB", "cXVldWVC", "cXVldWVD"] as const;

@@ -1,0 +1,177 @@
+import { asciiText, joinParts, randomBytes, textBytes } from "../../protocol/bytes.ts";
+import {
+  BlockCipher,
+  type Channel,
+  connectTcp,
+  decodePublicKey,
+  decodeServerHeader,
+  encodeClientHandshake,
+  encryptOaep,
+  type SessionKeys,
+  tcpChannel,
+} from "../../protocol/mod.ts";
+import type { SmpServer } from "../../server/mod.ts";
+import { soon } from "./wait.ts";
+
+/** The kinds of socket that a peer of a server can have. */
+export const socketNames = ["tcp", "websocket"] as const;
+
+/** One of the kinds of socket. */
+export type SocketName = typeof socketNames[number];
+
+/** Opens a connection that reads nothing unless it is told to. */
+export async function openChannel(server: SmpServer, socket: SocketName): Promise<Channel> {
+  if (socket === "tcp") return await connectTcp("127.0.0.1", server.port);
+  return await RawWebSocket.connect(server.webSocketPort!);
+}
+
+/** Opcodes of WebSocket frames. */
+export const opcodes = { text: 1, binary: 2, close: 8 };
+
+/** A WebSocket that does only what it is told: the platform's reads ahead, answers and closes by itself. */
+export class RawWebSocket implements Channel {
+  readonly #bytes: Channel;
+
+  private constructor(bytes: Channel) {
+    this.#bytes = bytes;
+  }
+
+  /** Connects to a loopback port and upgrades. */
+  static async connect(port: number): Promise<RawWebSocket> {
+    const bytes = tcpChannel(await Deno.connect({ hostname: "127.0.0.1", port }));
+    await bytes.write([textBytes(upgradeRequest("/"))]);
+    let response = "";
+    while (!response.endsWith("\r\n\r\n")) {
+      const byte = await soon(bytes.read(1));
+      if (byte === null) throw new Error(`the server closed instead of upgrading: ${response}`);
+      response += asciiText(byte);
+    }
+    if (!response.startsWith("HTTP/1.1 101 ")) throw new Error(`the server does not upgrade: ${response}`);
+    return new RawWebSocket(bytes);
+  }
+
+  async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    const head = await this.#bytes.read(2);
+    if (head === null || (head[0]! & 15) === opcodes.close) return null;
+    let length = head[1]! & 127;
+    if (length === 126) length = new DataView((await this.#bytes.read(2))!.buffer).getUint16(0);
+    else if (length === 127) length = new DataView((await this.#bytes.read(8))!.buffer).getUint32(4);
+    if (length !== size) throw new Error(`a message of ${length} bytes came instead of ${size}`);
+    return await this.#bytes.read(size);
+  }
+
+  write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+    return this.#bytes.write(units.map((unit) => frame(opcodes.binary, unit)));
+  }
+
+  /** Writes one frame of any kind. */
+  async writeFrame(opcode: number, payload: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#bytes.write([frame(opcode, payload)]);
+  }
+
+  end(): Promise<void> {
+    return this.#bytes.end();
+  }
+
+  close(): Promise<void> {
+    return this.#bytes.close();
+  }
+}
+
+/** The text of a request to upgrade to a WebSocket. */
+export function upgradeRequest(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+}
+
+/** One final frame. Its masking key is zero, which masks nothing. */
+function frame(opcode: number, payload: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const length = payload.length;
+  const short = length < 126, medium = length < 65536;
+  const head = new Uint8Array(short ? 6 : medium ? 8 : 14);
+  head[0] = 0x80 | opcode;
+  head[1] = 0x80 | (short ? length : medium ? 126 : 127);
+  if (!short) {
+    const view = new DataView(head.buffer);
+    if (medium) view.setUint16(2, length);
+    else view.setUint32(6, length);
+  }
+  return joinParts([head, payload]);
+}
+
+/** A client whose handshake is done by hand, so that its blocks can be changed before they are sent. */
+export class RawClient implements AsyncDisposable {
+  /** Where the blocks go. */
+  readonly channel: Channel;
+  readonly #blockSize: number;
+  readonly #snd: BlockCipher;
+  readonly #rcv: BlockCipher;
+
+  private constructor(channel: Channel, blockSize: number, ciphers: { snd: BlockCipher; rcv: BlockCipher }) {
+    this.channel = channel;
+    this.#blockSize = blockSize;
+    this.#snd = ciphers.snd;
+    this.#rcv = ciphers.rcv;
+  }
+
+  /** Connects and does the handshake, the welcome included. */
+  static async connect(
+    server: SmpServer,
+    socket: SocketName = "tcp",
+    blockSize = 4096,
+  ): Promise<RawClient> {
+    return await RawClient.handshake(await openChannel(server, socket), blockSize);
+  }
+
+  /** Does the handshake on an open channel. */
+  static async handshake(channel: Channel, blockSize = 4096): Promise<RawClient> {
+    const key = await readServerKey(channel);
+    const keys: SessionKeys = {
+      sndKey: randomBytes(32),
+      sndBaseIv: randomBytes(16),
+      rcvKey: randomBytes(32),
+      rcvBaseIv: randomBytes(16),
+    };
+    await channel.write([
+      await encryptOaep(decodePublicKey(key), encodeClientHandshake({ blockSize, keys })),
+    ]);
+    const client = new RawClient(channel, blockSize, {
+      snd: await BlockCipher.create(keys.sndKey, keys.sndBaseIv),
+      rcv: await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv),
+    });
+    if (await client.receive() === null) throw new Error("the server closed instead of the welcome");
+    return client;
+  }
+
+  /** Makes the next block without sending it. */
+  seal(content: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#snd.encrypt(typeof content === "string" ? textBytes(content) : content, this.#blockSize);
+  }
+
+  /** Makes and sends the next blocks. */
+  async send(...contents: readonly (string | Uint8Array)[]): Promise<void> {
+    const blocks = [];
+    for (const content of contents) blocks.push(await this.seal(content));
+    await this.channel.write(blocks);
+  }
+
+  /** The next block's text without padding; `null` at the end. */
+  async receive(): Promise<string | null> {
+    const block = await soon(this.channel.read(this.#blockSize));
+    return block && asciiText(await this.#rcv.decrypt(block)).replace(/#+$/, "");
+  }
+
+  /** Closes the connection. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.channel.close();
+  }
+}
+
+/** Reads the server's header and the key that follows it. */
+export async function readServerKey(channel: Channel): Promise<Uint8Array<ArrayBuffer>> {
+  const header = await soon(channel.read(8));
+  if (header === null) throw new Error("the server closed instead of the header");
+  const key = await soon(channel.read(decodeServerHeader(header).keyLength));
+  if (key === null) throw new Error("the server closed instead of the key");
+  return key.slice();
+}
