@@ -12,6 +12,8 @@ export interface QueueRecord {
   readonly senderKey: PublicKey | null;
   /** Takes no more messages. */
   readonly suspended: boolean;
+  /** When the queue was created, or suspended when it is (milliseconds since 1970); after a restart, when it was read. */
+  readonly changedAt: number;
 }
 
 /** Where queues are kept. A promise resolves when the change is as durable as the store makes it. */
@@ -24,10 +26,14 @@ export interface QueueStore {
   bySenderId(senderId: string): Promise<QueueRecord | undefined>;
   /** Sets the sender key of a queue that has none. */
   secure(recipientId: string, senderKey: PublicKey): Promise<void>;
-  /** Suspends a queue. */
-  suspend(recipientId: string): Promise<void>;
+  /** Suspends a queue; `at` in milliseconds since 1970. */
+  suspend(recipientId: string, at: number): Promise<void>;
   /** Removes a queue. */
   delete(recipientId: string): Promise<void>;
+  /** How many queues there are. */
+  readonly size: number;
+  /** All queues; those that come and go meanwhile may be among them or not. */
+  records(): AsyncIterable<QueueRecord> | Iterable<QueueRecord>;
 }
 
 /** A message that waits for its recipient. */
@@ -50,4 +56,12 @@ export interface MessageStore {
   remove(recipientId: string, messageId: string): Promise<void>;
   /** Removes all messages of a queue. */
   deleteQueue(recipientId: string): Promise<void>;
+  /** How many messages of a queue there are. */
+  count(recipientId: string): Promise<number>;
+  /** Removes all messages that were accepted before `time` (milliseconds since 1970); how many there were. */
+  expire(time: number): Promise<number>;
+  /** How many messages there are in all. */
+  readonly size: number;
+  /** Bytes of all their bodies. */
+  readonly bytes: number;
 }

@@ -1,21 +1,23 @@
-import { assert, assertEquals } from "@std/assert";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.ts";
-import { fakeSigner } from "../support/broker.ts";
+import { openStores, temporaryFolder } from "../support/durable.ts";
 import { testMessageStore, testQueueStore } from "../support/store_contract.ts";
 
 testQueueStore("MemoryQueueStore", () => new MemoryQueueStore());
 testMessageStore("MemoryMessageStore", () => new MemoryMessageStore());
 
-Deno.test("MemoryQueueStore counts its queues", { permissions: "none" }, async () => {
-  const store = new MemoryQueueStore();
-  const recipientKey = fakeSigner().publicKey;
-  const sizes = [store.size];
-  for (const recipientId of ["AAAA", "AAAA", "BBBB"]) {
-    const senderId = `${recipientId}CCCC`;
-    await store.create({ recipientId, senderId, recipientKey, senderKey: null, suspended: false });
-    sizes.push(store.size);
-  }
-  await store.delete("AAAA");
-  assertEquals([...sizes, store.size], [0, 1, 1, 2, 1]);
-  assert(await store.byRecipientId("BBBB"));
-});
+/** One of the stores of a server with files, which are gone when it is disposed of. */
+async function durable<Name extends "queues" | "messages">(name: Name, messages: "memory" | "journal") {
+  const folder = await temporaryFolder();
+  const stores = await openStores(folder.path, { messages });
+  const dispose = async () => {
+    await stores.close();
+    await folder[Symbol.asyncDispose]();
+  };
+  return Object.assign(stores[name], { [Symbol.asyncDispose]: dispose });
+}
+
+const permissions = { read: true, write: true };
+testQueueStore("StoreLog", () => durable("queues", "memory"), { permissions });
+for (const mode of ["memory", "journal"] as const) {
+  testMessageStore(`messages: ${mode}`, () => durable("messages", mode), { permissions });
+}

@@ -16,7 +16,14 @@ export interface ContractOptions {
 
 function newRecord(): QueueRecord {
   const [recipientId, senderId] = [encodeBase64(randomBytes(12)), encodeBase64(randomBytes(12))];
-  return { recipientId, senderId, recipientKey: fakeSigner().publicKey, senderKey: null, suspended: false };
+  return {
+    recipientId,
+    senderId,
+    recipientKey: fakeSigner().publicKey,
+    senderKey: null,
+    suspended: false,
+    changedAt: 0,
+  };
 }
 
 function newMessage(body: string): StoredMessage {
@@ -105,19 +112,21 @@ export function testQueueStore(
     const secured = { ...one, senderKey };
     assertEquals(await store.byRecipientId(one.recipientId), secured);
     assertEquals(await store.bySenderId(one.senderId), secured);
-    await store.suspend(one.recipientId);
-    assertEquals(await store.byRecipientId(one.recipientId), { ...secured, suspended: true });
-    assertEquals(await store.bySenderId(one.senderId), { ...secured, suspended: true });
+    await store.suspend(one.recipientId, 1);
+    const suspended = { ...secured, suspended: true, changedAt: 1 };
+    assertEquals(await store.byRecipientId(one.recipientId), suspended);
+    assertEquals(await store.bySenderId(one.senderId), suspended);
     assertEquals(await store.byRecipientId(two.recipientId), two);
   });
 
   test("suspending twice is no error, and a suspended queue can be secured", async (store) => {
     const record = newRecord();
     assert(await store.create(record));
-    for (let i = 0; i < 2; i++) await store.suspend(record.recipientId);
+    for (let i = 0; i < 2; i++) await store.suspend(record.recipientId, 1);
     const senderKey = fakeSigner().publicKey;
     await store.secure(record.recipientId, senderKey);
-    assertEquals(await store.byRecipientId(record.recipientId), { ...record, senderKey, suspended: true });
+    const expected = { ...record, senderKey, suspended: true, changedAt: 1 };
+    assertEquals(await store.byRecipientId(record.recipientId), expected);
   });
 
   test("a record that was given out never changes", async (store) => {
@@ -126,7 +135,7 @@ export function testQueueStore(
     assert(await store.create(record));
     const before = await store.byRecipientId(record.recipientId);
     await store.secure(record.recipientId, fakeSigner().publicKey);
-    await store.suspend(record.recipientId);
+    await store.suspend(record.recipientId, 1);
     assertEquals([before, record], [copy, copy]);
   });
 
@@ -141,16 +150,43 @@ export function testQueueStore(
     assert(await store.bySenderId(one.senderId));
   });
 
+  test("the queues are counted and listed", async (store) => {
+    const all = async () => {
+      const ids = new Set<string>();
+      for await (const { recipientId } of store.records()) ids.add(recipientId);
+      return ids;
+    };
+    const records = Array.from({ length: 20 }, newRecord);
+    for (const [i, record] of records.entries()) {
+      assert(await store.create(record));
+      assertEquals(store.size, i + 1);
+    }
+    assertEquals(await store.create(records[0]!), false);
+    assertEquals(await all(), new Set(records.map(({ recipientId }) => recipientId)));
+    for (const { recipientId } of records.slice(5)) await store.delete(recipientId);
+    assertEquals(store.size, 5);
+    assertEquals(await all(), new Set(records.slice(0, 5).map(({ recipientId }) => recipientId)));
+  });
+
   test("changes to a queue that is not there make none", async (store) => {
     const { recipientId, senderId, recipientKey } = newRecord();
     await store.secure(recipientId, recipientKey);
-    await store.suspend(recipientId);
+    await store.suspend(recipientId, 1);
     await store.delete(recipientId);
     assertEquals(await store.byRecipientId(recipientId), undefined);
-    assert(await store.create({ recipientId, senderId, recipientKey, senderKey: null, suspended: false }));
+    assert(
+      await store.create({
+        recipientId,
+        senderId,
+        recipientKey,
+        senderKey: null,
+        suspended: false,
+        changedAt: 0,
+      }),
+    );
     // A sender ID is not what changes go by
     await store.delete(senderId);
-    await store.suspend(senderId);
+    await store.suspend(senderId, 1);
     assertEquals((await store.byRecipientId(recipientId))?.suspended, false);
   });
 }
@@ -242,6 +278,30 @@ export function testMessageStore(
     const message = newMessage("c");
     await store.append("q", message);
     assertEquals(await drain(store, "q"), [message]);
+  });
+
+  test("messages and their bytes are counted", async (store) => {
+    const counts = async () => [await store.count("a"), await store.count("b"), store.size, store.bytes];
+    assertEquals(await counts(), [0, 0, 0, 0]);
+    const [one, two, three] = [newMessage("1"), newMessage("22"), newMessage("333")];
+    await store.append("a", one);
+    await store.append("a", two);
+    await store.append("b", three);
+    assertEquals(await counts(), [2, 1, 3, 6]);
+    await store.remove("a", one.id);
+    await store.remove("a", one.id);
+    assertEquals(await counts(), [1, 1, 2, 5]);
+    await store.deleteQueue("b");
+    assertEquals(await counts(), [1, 0, 1, 2]);
+  });
+
+  test("messages from before a time expire, of all queues", async (store) => {
+    const at = (time: number, body: string) => ({ ...newMessage(body), timestamp: new Date(time) });
+    const [old, edge, young] = [at(99, "old"), at(100, "edge"), at(101, "young")];
+    for (const message of [old, edge, young]) await store.append("a", message);
+    await store.append("b", old);
+    assertEquals([await store.expire(100), await store.expire(100), store.size, store.bytes], [2, 0, 2, 9]);
+    assertEquals([await drain(store, "a"), await drain(store, "b")], [[edge, young], []]);
   });
 
   test("any sequence of operations gives what arrays would", async (store) => {

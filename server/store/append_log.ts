@@ -1,0 +1,287 @@
+import type { Metrics } from "../metrics.ts";
+import { ioError, StoreError } from "./error.ts";
+import {
+  directoryOf,
+  type LogFile,
+  type LogIo,
+  replaceFile,
+  systemIo,
+  writeAll,
+  writeLines,
+} from "./log_io.ts";
+
+/**
+ * When what is written is made to survive a power cut: never but when the log is closed, at the latest after some
+ * time, or before any command is answered. A crash of the program alone loses nothing in any case.
+ */
+export type Fsync = "off" | "interval" | "always";
+
+/** How a log is kept. */
+export interface AppendLogOptions {
+  readonly fsync: Fsync;
+  /** Milliseconds within which writes are synced with `fsync: interval`. */
+  readonly fsyncInterval: number;
+  /** The lines that the log would have if it were written anew: the state that the commits have made. */
+  readonly snapshot: () => Iterable<string>;
+  /** Bytes below which the log is not compacted. @default 65536 */
+  readonly smallest?: number;
+  readonly metrics: Metrics;
+  /** Is told about failures that no caller hears of. */
+  readonly log: (message: string, error?: unknown) => void;
+  /** @default the system's files */
+  readonly io?: LogIo;
+}
+
+interface Pending {
+  readonly line: string;
+  readonly commit: () => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * A text file that only grows, one record a line, with group commit: all lines that wait are written at once.
+ *
+ * When a line is written its `commit` is called before anything else happens, so that the state in memory is what the
+ * file says whenever the log looks at it. After a failed write the file is cut back to its last whole line, after a
+ * failed sync it is written anew from memory, as nobody knows what is on the disk then.
+ * When it has grown to twice its size it is compacted, while appending goes on.
+ */
+export class AppendLog {
+  readonly #path: string;
+  readonly #options: AppendLogOptions;
+  readonly #io: LogIo;
+  #file: LogFile;
+  /** Bytes of whole committed lines. */
+  #length: number;
+  /** Bytes after the last compaction, or the last attempt at one. */
+  #compactLength: number;
+  #pending: Pending[] = [];
+  #running: Promise<void> | null = null;
+  #compacting: Promise<void> | null = null;
+  /** What was committed since the compaction under way has begun. */
+  #tail: string[] | null = null;
+  /** Puts the compacted file in place of the old one; called between two writes. */
+  #switch: (() => Promise<void>) | null = null;
+  /** The file may have a broken end. */
+  #mustCut = false;
+  /** What is on the disk is unknown. */
+  #mustRewrite = false;
+  #isHealthy = true;
+  #syncTimer: ReturnType<typeof setTimeout> | undefined;
+  #syncing: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  private constructor(path: string, file: LogFile, length: number, options: AppendLogOptions) {
+    this.#path = path;
+    this.#file = file;
+    this.#length = this.#compactLength = length;
+    this.#options = options;
+    this.#io = options.io ?? systemIo;
+  }
+
+  /** Opens a log and, if `compact`, writes it anew before. Throws {@linkcode StoreError} (`IO`). */
+  static async open(path: string, options: AppendLogOptions, compact: boolean): Promise<AppendLog> {
+    const io = options.io ?? systemIo;
+    try {
+      if (compact) {
+        const { file, length } = await replaceFile(io, path, options.snapshot());
+        return new AppendLog(path, file, length, options);
+      }
+      const file = await io.open(path, false);
+      return new AppendLog(path, file, await io.size(path), options);
+    } catch (error) {
+      throw ioError("write", path, error);
+    }
+  }
+
+  /** Whether the last write and the last sync went well. */
+  get healthy(): boolean {
+    return this.#isHealthy;
+  }
+
+  /**
+   * Appends a line and calls `commit` when it is written; resolves after that, rejects with {@linkcode StoreError}
+   * (`IO`) when it is not written.
+   */
+  append(line: string, commit: () => void): Promise<void> {
+    if (this.#isClosed) {
+      return Promise.reject(new StoreError("IO", `Cannot write ${this.#path}: it is closed`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ line, commit, resolve, reject });
+      this.#run();
+    });
+  }
+
+  /** Writes the log anew without what is no longer true; resolves when that is done or has failed. */
+  compact(): Promise<void> {
+    return this.#compacting ??= this.#compact().finally(() => this.#compacting = null);
+  }
+
+  /** Writes and syncs what waits and closes the file. Throws {@linkcode StoreError} (`IO`) when that failed. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#syncTimer);
+    await this.#compacting;
+    await this.#running;
+    await this.#syncing;
+    try {
+      await this.#repair();
+      await this.#file.sync();
+    } catch (error) {
+      throw ioError("write", this.#path, error);
+    } finally {
+      this.#file.close();
+    }
+  }
+
+  #run(): void {
+    this.#running ??= this.#loop();
+  }
+
+  async #loop(): Promise<void> {
+    // So that all commands of this turn are written together.
+    await Promise.resolve();
+    while (this.#pending.length > 0 || this.#switch !== null) {
+      if (this.#switch !== null) await this.#switch();
+      else await this.#write(this.#pending.splice(0));
+    }
+    // In the same turn as the last look at what waits, so that nothing is left waiting.
+    this.#running = null;
+  }
+
+  async #write(batch: readonly Pending[]): Promise<void> {
+    const text = batch.map(({ line }) => line + "\n").join("");
+    const bytes = new TextEncoder().encode(text);
+    const start = performance.now();
+    try {
+      await this.#repair();
+      await this.#writeBytes(bytes);
+    } catch (cause) {
+      this.#isHealthy = false;
+      this.#options.metrics.logFailures++;
+      const error = ioError("write", this.#path, cause);
+      for (const { reject } of batch) reject(error);
+      return;
+    }
+    this.#isHealthy = true;
+    this.#options.metrics.logFlush.observe((performance.now() - start) / 1000);
+    this.#length += bytes.length;
+    this.#tail?.push(text);
+    for (const { commit } of batch) commit();
+    for (const { resolve } of batch) resolve();
+    if (this.#options.fsync === "interval") this.#syncLater();
+    const { smallest = 1 << 16 } = this.#options;
+    if (this.#length > smallest && this.#length > 2 * this.#compactLength && !this.#isClosed) this.compact();
+  }
+
+  async #writeBytes(bytes: Uint8Array): Promise<void> {
+    this.#mustCut = true;
+    try {
+      await writeAll(this.#file, bytes);
+    } catch (error) {
+      await this.#cut().catch(() => {});
+      throw error;
+    }
+    this.#mustCut = false;
+    if (this.#options.fsync !== "always") return;
+    this.#mustRewrite = true;
+    await this.#file.sync();
+    this.#mustRewrite = false;
+  }
+
+  /** Makes the file say what memory says, after a failure. */
+  async #repair(): Promise<void> {
+    if (this.#mustRewrite) await this.#rewrite();
+    if (this.#mustCut) await this.#cut();
+  }
+
+  async #cut(): Promise<void> {
+    await this.#file.truncate(this.#length);
+    this.#mustCut = false;
+  }
+
+  async #rewrite(): Promise<void> {
+    // A compaction under way would bring back an older state.
+    this.#tail = null;
+    const { file, length } = await replaceFile(this.#io, this.#path, this.#options.snapshot());
+    this.#use(file, length);
+  }
+
+  #use(file: LogFile, length: number): void {
+    this.#file.close();
+    this.#file = file;
+    this.#length = this.#compactLength = length;
+    this.#mustCut = this.#mustRewrite = false;
+  }
+
+  async #compact(): Promise<void> {
+    const aside = `${this.#path}.compact`;
+    const tail: string[] = this.#tail = [];
+    try {
+      const written = await writeLines(this.#io, aside, this.#options.snapshot());
+      await new Promise<void>((resolve, reject) => {
+        this.#switch = async () => {
+          this.#switch = null;
+          try {
+            await this.#switchTo(aside, written, tail);
+            resolve();
+          } catch (error) {
+            written.file.close();
+            reject(error);
+          }
+        };
+        this.#run();
+      });
+    } catch (error) {
+      this.#compactLength = this.#length;
+      this.#options.metrics.logFailures++;
+      this.#options.log(`Cannot compact ${this.#path}, it goes on growing`, error);
+      await this.#io.remove(aside).catch(() => {});
+    } finally {
+      this.#tail = null;
+    }
+  }
+
+  async #switchTo(
+    aside: string,
+    { file, length }: { readonly file: LogFile; readonly length: number },
+    tail: readonly string[],
+  ): Promise<void> {
+    if (this.#tail !== tail) throw new Error("the log was written anew meanwhile");
+    const bytes = new TextEncoder().encode(tail.join(""));
+    await writeAll(file, bytes);
+    await file.sync();
+    await this.#io.rename(aside, this.#path);
+    // From here on the new file is the log, whatever else fails.
+    this.#use(file, length + bytes.length);
+    await this.#io.syncDirectory(directoryOf(this.#path)).catch((error) => {
+      this.#options.log(`Cannot sync the directory of ${this.#path}`, error);
+    });
+  }
+
+  #syncLater(): void {
+    if (this.#syncTimer !== undefined || this.#isClosed) return;
+    this.#syncTimer = setTimeout(() => {
+      this.#syncTimer = undefined;
+      this.#syncing = this.#sync();
+    }, this.#options.fsyncInterval);
+  }
+
+  async #sync(): Promise<void> {
+    const file = this.#file;
+    try {
+      await file.sync();
+    } catch (error) {
+      // The file has been replaced, and the new one is synced.
+      if (file !== this.#file) return;
+      this.#mustRewrite = true;
+      this.#isHealthy = false;
+      this.#options.metrics.logFailures++;
+      this.#options.log(`Cannot sync ${this.#path}, it will be written anew`, error);
+      this.#syncLater();
+    }
+  }
+}

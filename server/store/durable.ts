@@ -1,0 +1,268 @@
+import type { Metrics } from "../metrics.ts";
+import type { AppendLogOptions, Fsync } from "./append_log.ts";
+import { ioError } from "./error.ts";
+import { corruptError, type Loaded, type StoreProblem } from "./load.ts";
+import { isStoreLocked, lockStore, type StoreLock } from "./lock.ts";
+import { directoryOf, type LogIo, replaceFile, systemIo } from "./log_io.ts";
+import { MemoryMessageStore, type MemoryQueueStore } from "./memory.ts";
+import { loadMessages, MessageJournal, messageLines } from "./message_journal.ts";
+import { loadStoreLog, StoreLog, storeLogLines } from "./store_log.ts";
+import type { MessageStore, QueueStore } from "./store.ts";
+
+/** Where a server keeps queues and messages, and what it promises of them. */
+export interface DurableOptions {
+  /** Path of the store log. */
+  readonly storeLog: string;
+  /** Path of the messages file. */
+  readonly messagesFile: string;
+  /** `memory`: messages are saved when the server stops; `journal`: as soon as they are accepted. */
+  readonly messages: "memory" | "journal";
+  /** With `messages: memory`, whether messages are saved and restored. */
+  readonly restoreMessages: boolean;
+  readonly fsync: Fsync;
+  /** Milliseconds. */
+  readonly fsyncInterval: number;
+  /** Milliseconds after which messages are not restored; 0 for none. */
+  readonly messageLifetime: number;
+  /** Goes on without lines that cannot be read; the file is kept as a copy. @default false */
+  readonly repair?: boolean;
+  readonly metrics: Metrics;
+  /** Is told about failures that no caller hears of. */
+  readonly log: (message: string, error?: unknown) => void;
+  /** Milliseconds since 1970. @default the system's clock */
+  readonly now?: () => number;
+  /** @default the system's files */
+  readonly io?: LogIo;
+}
+
+/** Queues and messages in files (docs/files.md): what was answered with `OK` is there after a restart. */
+export class DurableStores implements AsyncDisposable {
+  readonly queues: QueueStore;
+  readonly messages: MessageStore;
+  /** What there was to say about reading the files. */
+  readonly notices: readonly string[];
+  readonly #log: StoreLog;
+  readonly #messages: MessageJournal | MemoryMessageStore;
+  readonly #options: DurableOptions;
+  readonly #lock: StoreLock;
+  #closing: Promise<void> | null = null;
+
+  private constructor(
+    { queues, messages, notices, lock }: {
+      readonly queues: StoreLog;
+      readonly messages: MessageJournal | MemoryMessageStore;
+      readonly notices: readonly string[];
+      readonly lock: StoreLock;
+    },
+    options: DurableOptions,
+  ) {
+    this.queues = this.#log = queues;
+    this.messages = this.#messages = messages;
+    this.notices = notices;
+    this.#lock = lock;
+    this.#options = options;
+  }
+
+  /** Locks and reads the files, making them if there are none. Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`). */
+  static async open(options: DurableOptions): Promise<DurableStores> {
+    for (const path of [options.storeLog, options.messagesFile]) await makeDirectory(directoryOf(path));
+    const lock = await lockStore(options.storeLog);
+    let queues: StoreLog | undefined;
+    try {
+      const notices: string[] = [];
+      const { storeLog, now = Date.now } = options;
+      const loaded = await loadStoreLog(storeLog, now());
+      await settle(storeLog, loaded, options, notices);
+      const messages = await readMessages(options, loaded.memory, notices);
+      notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
+      const compact = loaded.lines !== loaded.memory.size || loaded.isTorn;
+      queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
+      if (options.messages === "journal") {
+        const journal = await MessageJournal.open(options.messagesFile, messages, logOptions(options));
+        return new DurableStores({ queues, messages: journal, notices, lock }, options);
+      }
+      if (options.restoreMessages) await removeFile(options.messagesFile);
+      return new DurableStores({ queues, messages, notices, lock }, options);
+    } catch (error) {
+      await queues?.close().catch(() => {});
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** Whether the last writes went well. */
+  get healthy(): boolean {
+    const { healthy } = this.#log;
+    return healthy && (this.#messages instanceof MemoryMessageStore || this.#messages.healthy);
+  }
+
+  /** Saves and syncs everything and releases the files. Throws `StoreError` (`IO`) when that failed. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Saves and syncs everything and releases the files. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#closeMessages();
+    } finally {
+      try {
+        await this.#log.close();
+      } finally {
+        this.#lock.release();
+      }
+    }
+  }
+
+  async #closeMessages(): Promise<void> {
+    if (this.#messages instanceof MessageJournal) return await this.#messages.close();
+    const { restoreMessages, messagesFile, io } = this.#options;
+    if (!restoreMessages || this.#messages.size === 0) return;
+    await writeFile(messagesFile, messageLines(this.#messages), io);
+  }
+}
+
+/** Reads both files and says what is in them; changes nothing. Throws `StoreError` (`IO`). */
+export async function verifyStores(storeLog: string, messagesFile: string): Promise<{
+  readonly queues: number;
+  readonly messages: number;
+  readonly problems: readonly StoreProblem[];
+  /** What is not a problem, as an end of a file that a crash has torn. */
+  readonly notices: readonly string[];
+  /** Whether a server uses the files now. */
+  readonly locked: boolean;
+}> {
+  const locked = await isStoreLocked(storeLog);
+  const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
+  const notices = [[storeLog, queues], [messagesFile, messages]] as const;
+  return {
+    queues: queues.memory.size,
+    messages: messages.memory.size,
+    problems: [...queues.problems, ...messages.problems],
+    notices: notices.filter(([, { isTorn }]) => isTorn).map(([file]) => tornNotice(file)),
+    locked,
+  };
+}
+
+/** Where {@linkcode copyStores} copies from and to. */
+export interface StorePaths {
+  readonly storeLog: string;
+  readonly messagesFile: string;
+}
+
+/**
+ * Copies the live content of both files of a server that is stopped; files with nothing in them are not made.
+ * Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`).
+ */
+export async function copyStores(
+  from: StorePaths,
+  to: StorePaths,
+): Promise<{ queues: number; messages: number }> {
+  const lock = await lockStore(from.storeLog);
+  try {
+    const [queues, messages] = [await loadStoreLog(from.storeLog, 0), await loadMessages(from.messagesFile)];
+    const problems = [...queues.problems, ...messages.problems];
+    if (problems.length > 0) throw corruptError(problems);
+    if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
+    if (messages.memory.size > 0) await writeFile(to.messagesFile, messageLines(messages.memory));
+    return { queues: queues.memory.size, messages: messages.memory.size };
+  } finally {
+    lock.release();
+  }
+}
+
+function logOptions(
+  { fsync, fsyncInterval, metrics, log, io }: DurableOptions,
+): Omit<AppendLogOptions, "snapshot"> {
+  return { fsync, fsyncInterval, metrics, log, ...(io && { io }) };
+}
+
+/** Reads the messages of queues that there are. */
+async function readMessages(
+  options: DurableOptions,
+  queues: MemoryQueueStore,
+  notices: string[],
+): Promise<MemoryMessageStore> {
+  const { messages, messagesFile, restoreMessages, messageLifetime, now = Date.now } = options;
+  if (messages === "memory" && !restoreMessages) return new MemoryMessageStore();
+  const loaded = await loadMessages(messagesFile);
+  await settle(messagesFile, loaded, options, notices);
+  const { memory } = loaded;
+  const before = memory.size;
+  const unknown = new Set<string>();
+  for (const [recipientId] of memory.messages()) if (!queues.has(recipientId)) unknown.add(recipientId);
+  for (const recipientId of unknown) memory.deleteQueue(recipientId);
+  if (before > memory.size) notices.push(`dropped ${before - memory.size} messages of queues that are gone`);
+  const expired = messageLifetime > 0 ? await memory.expire(now() - messageLifetime) : 0;
+  if (expired > 0) notices.push(`dropped ${expired} messages that were too old`);
+  return memory;
+}
+
+/** Ends the start when lines are damaged, unless they are to be left out. */
+async function settle(
+  file: string,
+  { problems, isTorn }: Loaded,
+  { repair = false }: DurableOptions,
+  notices: string[],
+): Promise<void> {
+  if (isTorn) notices.push(tornNotice(file));
+  if (problems.length === 0) return;
+  if (!repair) throw corruptError(problems);
+  const copy = await copyAside(file);
+  const numbers = problems.slice(0, 10).map(({ line }) => line).join(", ");
+  notices.push(
+    `left out ${problems.length} damaged lines of ${file} (${numbers}…); the file is kept as ${copy}`,
+  );
+}
+
+function tornNotice(file: string): string {
+  return `dropped the last line of ${file}, which was not written to its end`;
+}
+
+async function copyAside(file: string): Promise<string> {
+  for (let n = 1;; n++) {
+    const copy = `${file}.broken-${n}`;
+    try {
+      using target = await Deno.open(copy, { write: true, createNew: true, mode: 0o600 });
+      using source = await Deno.open(file);
+      for (const buffer = new Uint8Array(1 << 16);;) {
+        const count = await source.read(buffer);
+        if (count === null) break;
+        for (let at = 0; at < count;) at += await target.write(buffer.subarray(at, count));
+      }
+      await target.sync();
+      return copy;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw ioError("copy", file, error);
+    }
+  }
+}
+
+async function writeFile(path: string, lines: Iterable<string>, io: LogIo = systemIo): Promise<void> {
+  try {
+    const { file } = await replaceFile(io, path, lines);
+    file.close();
+  } catch (error) {
+    throw ioError("write", path, error);
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw ioError("make the directory", path, error);
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw ioError("remove", path, error);
+  }
+}

@@ -1,0 +1,25 @@
+/** What kind of failure a {@linkcode StoreError} is. */
+export type StoreErrorCode =
+  /** A file has lines that cannot be read. */
+  | "CORRUPT"
+  /** Another server uses the files. */
+  | "LOCKED"
+  /** The system could not read or write. */
+  | "IO";
+
+/** A failure of the files that a server keeps queues and messages in; the message says which file and what to do. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The error of an operation that the system did not do. */
+export function ioError(action: string, path: string, cause: unknown): StoreError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new StoreError("IO", `Cannot ${action} ${path}: ${reason}`, { cause });
+}

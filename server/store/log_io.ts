@@ -1,0 +1,120 @@
+/** An open file that is only written at its end. */
+export interface LogFile {
+  /** Writes bytes at the end; gives how many. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Resolves when what was written would survive a power cut. */
+  sync(): Promise<void>;
+  /** Cuts the file. */
+  truncate(length: number): Promise<void>;
+  /** Releases the file. */
+  close(): void;
+}
+
+/** The operations of the file system that logs are made of; tests make them fail. */
+export interface LogIo {
+  /** Opens a file for writing at its end, mode 0600 when it is new; an existing one is emptied if `isNew`. */
+  open(path: string, isNew: boolean): Promise<LogFile>;
+  /** Bytes of a file; 0 when there is none. */
+  size(path: string): Promise<number>;
+  /** Replaces the file `to` by the file `from`. */
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file. */
+  remove(path: string): Promise<void>;
+  /** Makes the names in a directory survive a power cut. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+/** The system's files. */
+export const systemIo: LogIo = {
+  async open(path, isNew) {
+    const file = await Deno.open(path, { append: true, create: true, truncate: false, mode: 0o600 });
+    if (isNew) await file.truncate(0);
+    return {
+      write: (bytes) => file.write(bytes),
+      sync: () => file.syncData(),
+      truncate: (length) => file.truncate(length),
+      close: () => file.close(),
+    };
+  },
+  async size(path) {
+    try {
+      return (await Deno.stat(path)).size;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return 0;
+      throw error;
+    }
+  },
+  rename: (from, to) => Deno.rename(from, to),
+  remove: (path) => Deno.remove(path),
+  async syncDirectory(path) {
+    using directory = await Deno.open(path);
+    await directory.sync();
+  },
+};
+
+/** The directory that a path is in. */
+export function directoryOf(path: string): string {
+  const end = path.lastIndexOf("/");
+  return end < 0 ? "." : end === 0 ? "/" : path.slice(0, end);
+}
+
+/** Writes all bytes to a file, however many times that takes. */
+export async function writeAll(file: LogFile, bytes: Uint8Array): Promise<void> {
+  let rest = bytes;
+  while (rest.length > 0) {
+    const count = await file.write(rest);
+    if (count === 0) throw new Error("the system wrote nothing");
+    rest = rest.subarray(count);
+  }
+}
+
+const chunkLength = 1 << 18;
+
+/**
+ * Writes lines to a new file in chunks, between which other work goes on, and syncs it; gives the open file and its length.
+ * Closes the file when it fails; what was written stays.
+ */
+export async function writeLines(
+  io: LogIo,
+  path: string,
+  lines: Iterable<string>,
+): Promise<{ file: LogFile; length: number }> {
+  const file = await io.open(path, true);
+  try {
+    let length = 0, text = "";
+    const flush = async () => {
+      const bytes = new TextEncoder().encode(text);
+      text = "";
+      await writeAll(file, bytes);
+      length += bytes.length;
+    };
+    for (const line of lines) {
+      text += line + "\n";
+      if (text.length >= chunkLength) await flush();
+    }
+    await flush();
+    await file.sync();
+    return { file, length };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** Replaces a file as a whole: written aside, synced, renamed, and the directory synced. The new file stays open. */
+export async function replaceFile(
+  io: LogIo,
+  path: string,
+  lines: Iterable<string>,
+): Promise<{ file: LogFile; length: number }> {
+  const aside = `${path}.new`;
+  const written = await writeLines(io, aside, lines);
+  try {
+    await io.rename(aside, path);
+    await io.syncDirectory(directoryOf(path));
+    return written;
+  } catch (error) {
+    written.file.close();
+    throw error;
+  }
+}

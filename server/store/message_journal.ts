@@ -1,0 +1,140 @@
+import { decodeBase64, encodeBase64 } from "../../protocol/mod.ts";
+import { AppendLog, type AppendLogOptions } from "./append_log.ts";
+import { type Loaded, loadRecords } from "./load.ts";
+import { MemoryMessageStore } from "./memory.ts";
+import type { MessageStore, StoredMessage } from "./store.ts";
+
+/** The first line of a messages file. */
+const header = "smp-messages 1";
+
+/**
+ * Keeps messages in memory and in a journal that gets every message and acknowledgement (docs/files.md).
+ * A promise resolves when the change is written to the file, and synced if every write is.
+ */
+export class MessageJournal implements MessageStore {
+  readonly #memory: MemoryMessageStore;
+  readonly #log: AppendLog;
+
+  private constructor(memory: MemoryMessageStore, log: AppendLog) {
+    this.#memory = memory;
+    this.#log = log;
+  }
+
+  /** Opens the file anew for what was read from it. Throws `StoreError` (`IO`). */
+  static async open(
+    path: string,
+    memory: MemoryMessageStore,
+    options: Omit<AppendLogOptions, "snapshot">,
+  ): Promise<MessageJournal> {
+    const snapshot = () => messageLines(memory);
+    return new MessageJournal(memory, await AppendLog.open(path, { ...options, snapshot }, true));
+  }
+
+  /** Whether the last write went well. */
+  get healthy(): boolean {
+    return this.#log.healthy;
+  }
+
+  get size(): number {
+    return this.#memory.size;
+  }
+
+  get bytes(): number {
+    return this.#memory.bytes;
+  }
+
+  async append(recipientId: string, message: StoredMessage): Promise<void> {
+    await this.#log.append(
+      messageLine(recipientId, message),
+      () => void this.#memory.append(recipientId, message),
+    );
+  }
+
+  first(recipientId: string): Promise<StoredMessage | undefined> {
+    return this.#memory.first(recipientId);
+  }
+
+  count(recipientId: string): Promise<number> {
+    return this.#memory.count(recipientId);
+  }
+
+  async remove(recipientId: string, messageId: string): Promise<void> {
+    if (!this.#memory.has(recipientId, messageId)) return;
+    await this.#log.append(
+      `ACK ${recipientId} ${messageId}`,
+      () => void this.#memory.remove(recipientId, messageId),
+    );
+  }
+
+  async deleteQueue(recipientId: string): Promise<void> {
+    if (await this.#memory.count(recipientId) === 0) return;
+    await this.#log.append(`CLEAR ${recipientId}`, () => void this.#memory.deleteQueue(recipientId));
+  }
+
+  /** Needs no record: what has expired is left out when the file is read. */
+  expire(time: number): Promise<number> {
+    return this.#memory.expire(time);
+  }
+
+  /** Writes the journal anew without what is no longer true. */
+  compact(): Promise<void> {
+    return this.#log.compact();
+  }
+
+  /** Syncs and closes the file. Throws `StoreError` (`IO`) when that failed. */
+  close(): Promise<void> {
+    return this.#log.close();
+  }
+}
+
+/** The lines of a file that has nothing but messages that wait. */
+export function* messageLines(memory: MemoryMessageStore): Generator<string> {
+  yield header;
+  for (const [recipientId, message] of memory.messages()) yield messageLine(recipientId, message);
+}
+
+/** Reads a messages file into memory. Throws `StoreError` (`IO`); what cannot be read is in the result. */
+export async function loadMessages(
+  path: string,
+): Promise<Loaded & { readonly memory: MemoryMessageStore }> {
+  const memory = new MemoryMessageStore();
+  const loaded = await loadRecords(path, ({ text, number, isTorn }) => {
+    // What is left of a body is a shorter body.
+    if (isTorn) return "it is torn";
+    if (number === 1) return text === header ? null : `it is not "${header}"`;
+    return applyLine(memory, text);
+  });
+  return { ...loaded, memory };
+}
+
+/** Does what a line says; gives what is wrong with it. */
+function applyLine(memory: MemoryMessageStore, text: string): string | null {
+  const fields = text.split(" ");
+  const [word, recipientId = "", messageId = "", time = "", encoded] = fields;
+  if (!isId(recipientId)) return "it is not a MSG, ACK or CLEAR record";
+  if (word === "CLEAR" && fields.length === 2) {
+    memory.deleteQueue(recipientId);
+    return null;
+  }
+  if (word === "ACK" && fields.length === 3 && isId(messageId)) {
+    memory.remove(recipientId, messageId);
+    return null;
+  }
+  if (word !== "MSG" || fields.length !== 5 || !isId(messageId)) {
+    return "it is not a MSG, ACK or CLEAR record";
+  }
+  const timestamp = new Date(time);
+  const body = decodeBase64(encoded!);
+  if (Number.isNaN(timestamp.getTime()) || body === null) return "its time or body is not one";
+  // A journal that was compacted while it grew may have a message twice.
+  if (!memory.has(recipientId, messageId)) memory.append(recipientId, { id: messageId, timestamp, body });
+  return null;
+}
+
+function messageLine(recipientId: string, { id, timestamp, body }: StoredMessage): string {
+  return `MSG ${recipientId} ${id} ${timestamp.toISOString()} ${encodeBase64(body)}`;
+}
+
+function isId(text: string): boolean {
+  return text !== "" && decodeBase64(text) !== null;
+}

@@ -1,0 +1,175 @@
+import { encodePublicKeyText, ParseError, parsePublicKeyText, type PublicKey } from "../../protocol/mod.ts";
+import { decodeBase64 } from "../../protocol/mod.ts";
+import { AppendLog, type AppendLogOptions } from "./append_log.ts";
+import { type Loaded, loadRecords } from "./load.ts";
+import { MemoryQueueStore } from "./memory.ts";
+import type { QueueRecord, QueueStore } from "./store.ts";
+
+/**
+ * Keeps queues in memory and in the store log, the append-only text file of the reference (smp.md Store log).
+ * A promise resolves when the change is written to the file, and synced if every write is.
+ */
+export class StoreLog implements QueueStore {
+  readonly #memory: MemoryQueueStore;
+  readonly #log: AppendLog;
+  /** IDs of queues that are being created. */
+  readonly #reserved = new Set<string>();
+
+  private constructor(memory: MemoryQueueStore, log: AppendLog) {
+    this.#memory = memory;
+    this.#log = log;
+  }
+
+  /** Opens the file for what was read from it; writes it anew before if `compact`. Throws `StoreError` (`IO`). */
+  static async open(
+    path: string,
+    memory: MemoryQueueStore,
+    options: Omit<AppendLogOptions, "snapshot"> & { readonly compact: boolean },
+  ): Promise<StoreLog> {
+    const snapshot = () => storeLogLines(memory.records());
+    return new StoreLog(memory, await AppendLog.open(path, { ...options, snapshot }, options.compact));
+  }
+
+  /** Whether the last write went well. */
+  get healthy(): boolean {
+    return this.#log.healthy;
+  }
+
+  get size(): number {
+    return this.#memory.size;
+  }
+
+  records(): Iterable<QueueRecord> {
+    return this.#memory.records();
+  }
+
+  byRecipientId(recipientId: string): Promise<QueueRecord | undefined> {
+    return this.#memory.byRecipientId(recipientId);
+  }
+
+  bySenderId(senderId: string): Promise<QueueRecord | undefined> {
+    return this.#memory.bySenderId(senderId);
+  }
+
+  async create(record: QueueRecord): Promise<boolean> {
+    const ids = [record.recipientId, record.senderId];
+    if (record.recipientId === record.senderId) return false;
+    if (ids.some((id) => this.#reserved.has(id) || this.#memory.has(id))) return false;
+    for (const id of ids) this.#reserved.add(id);
+    try {
+      await this.#log.append(createLine(record), () => void this.#memory.create(record));
+    } finally {
+      for (const id of ids) this.#reserved.delete(id);
+    }
+    return true;
+  }
+
+  async secure(recipientId: string, senderKey: PublicKey): Promise<void> {
+    if (!this.#memory.has(recipientId)) return;
+    const line = `SECURE ${recipientId} ${encodePublicKeyText(senderKey)}`;
+    await this.#log.append(line, () => void this.#memory.secure(recipientId, senderKey));
+  }
+
+  /** smp.md Store log: written as DELETE, so that after a restart the queue is gone. */
+  async suspend(recipientId: string, at: number): Promise<void> {
+    if (!this.#memory.has(recipientId)) return;
+    await this.#log.append(`DELETE ${recipientId}`, () => void this.#memory.suspend(recipientId, at));
+  }
+
+  async delete(recipientId: string): Promise<void> {
+    if (!this.#memory.has(recipientId)) return;
+    await this.#log.append(`DELETE ${recipientId}`, () => void this.#memory.delete(recipientId));
+  }
+
+  /** Writes the log anew without what is no longer true. */
+  compact(): Promise<void> {
+    return this.#log.compact();
+  }
+
+  /** Syncs and closes the file. Throws `StoreError` (`IO`) when that failed. */
+  close(): Promise<void> {
+    return this.#log.close();
+  }
+}
+
+/** The lines of a store log that has nothing but live queues. */
+export function* storeLogLines(records: Iterable<QueueRecord>): Generator<string> {
+  for (const record of records) if (!record.suspended) yield createLine(record);
+}
+
+/**
+ * Reads a store log into memory; a last line without an end counts if it is a whole record, as keys tell their
+ * length. Queues count as changed at `now` (milliseconds since 1970).
+ * Throws `StoreError` (`IO`); what cannot be read is in the result.
+ */
+export async function loadStoreLog(
+  path: string,
+  now: number,
+): Promise<Loaded & { readonly memory: MemoryQueueStore }> {
+  const memory = new MemoryQueueStore();
+  const loaded = await loadRecords(path, ({ text }) => {
+    try {
+      return applyLine(memory, text, now);
+    } catch (error) {
+      if (error instanceof ParseError) return error.message;
+      throw error;
+    }
+  });
+  return { ...loaded, memory };
+}
+
+/** Does what a line says; gives what is wrong with it. */
+function applyLine(memory: MemoryQueueStore, text: string, now: number): string | null {
+  const [word, first = "", second = "", third, fourth, ...more] = text.split(" ");
+  switch (word) {
+    case "CREATE":
+      if (third === undefined || fourth === undefined || more.length > 0) break;
+      return applyCreate(memory, [first, second, third, fourth], now);
+    case "SECURE": {
+      if (third !== undefined || !isId(first)) break;
+      const key = parsePublicKeyText(second);
+      // The reference also logs keys that it refused because the queue had one: the first is the right one.
+      if (memory.get(first)?.senderKey === null) memory.secure(first, key);
+      return null;
+    }
+    case "DELETE":
+      if (second !== "" || third !== undefined || !isId(first)) break;
+      memory.delete(first);
+      return null;
+  }
+  return "it is not a CREATE, SECURE or DELETE record";
+}
+
+function applyCreate(memory: MemoryQueueStore, fields: readonly string[], now: number): string | null {
+  const [recipientId, senderId, recipientKey, senderKey] = ["rid=", "sid=", "rk=", "sk="].map((name, i) =>
+    fields[i]!.startsWith(name) ? fields[i]!.slice(name.length) : null
+  );
+  if (recipientId == null || senderId == null || recipientKey == null || senderKey == null) {
+    return "CREATE must have rid=, sid=, rk= and sk=";
+  }
+  if (!isId(recipientId) || !isId(senderId)) return "an ID is not base64";
+  const record: QueueRecord = {
+    recipientId,
+    senderId,
+    recipientKey: parsePublicKeyText(recipientKey),
+    senderKey: senderKey === "" ? null : parsePublicKeyText(senderKey),
+    suspended: false,
+    changedAt: now,
+  };
+  // A log that was compacted while it grew may say twice that a queue was created.
+  if (memory.get(recipientId)?.senderId === senderId) memory.delete(recipientId);
+  if (memory.has(recipientId) || memory.has(senderId) || recipientId === senderId) {
+    return "another queue has the same ID";
+  }
+  memory.create(record);
+  return null;
+}
+
+function createLine({ recipientId, senderId, recipientKey, senderKey }: QueueRecord): string {
+  const sender = senderKey === null ? "" : encodePublicKeyText(senderKey);
+  return `CREATE rid=${recipientId} sid=${senderId} rk=${encodePublicKeyText(recipientKey)} sk=${sender}`;
+}
+
+function isId(text: string): boolean {
+  return text !== "" && decodeBase64(text) !== null;
+}
