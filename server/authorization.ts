@@ -41,10 +41,16 @@ export class Authorizer {
   /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
   readonly #lastClasses: ExponentClass[] = [];
   #nextClass = 0;
+  #inWork = 0;
 
   /** Makes an authorizer; `verify` is for tests. */
   constructor(verify: Verify = verifyPss) {
     this.#verify = verify;
+  }
+
+  /** How many verifications are under way. */
+  get inWork(): number {
+    return this.#inWork;
   }
 
   /** Whether `signed` has a valid signature by `key`; without a key never, after a verification with a key of `costs`. */
@@ -53,7 +59,7 @@ export class Authorizer {
       await this.refuse({ signature, signed }, costs);
       return false;
     }
-    const valid = await this.#verify(key, signature, signed);
+    const valid = await this.#counted(key, signature, signed);
     if (valid) this.#remember(exponentClass(key));
     return valid;
   }
@@ -61,7 +67,7 @@ export class Authorizer {
   /** Does the work of a verification for a command that is not authorized whatever its signature says. */
   async refuse({ signature, signed }: Signed, costs: ExponentClass): Promise<void> {
     const dummy = this.#dummy(signature.length || unsignedLength, costs);
-    await this.#verify(dummy, signature.length > 0 ? signature : randomBytes(unsignedLength), signed);
+    await this.#counted(dummy, signature.length > 0 ? signature : randomBytes(unsignedLength), signed);
   }
 
   /**
@@ -72,6 +78,15 @@ export class Authorizer {
     let large = 0;
     for (const known of this.#lastClasses) if (known === "large") large++;
     return keyedHash(this.#secret, queueId) * this.#lastClasses.length < large * 2 ** 32 ? "large" : "small";
+  }
+
+  async #counted(...work: Parameters<Verify>): Promise<boolean> {
+    this.#inWork++;
+    try {
+      return await this.#verify(...work);
+    } finally {
+      this.#inWork--;
+    }
   }
 
   #remember(used: ExponentClass): void {

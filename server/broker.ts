@@ -11,8 +11,9 @@ import { randomBytes } from "../protocol/bytes.ts";
 import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
 import { fits } from "./answer.ts";
 import { Authorizer, exponentClass } from "./authorization.ts";
-import type { Metrics } from "./metrics.ts";
-import { QueueOrder } from "./queue_order.ts";
+import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
+import type { Metrics, Refusal } from "./metrics.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
 
@@ -21,6 +22,12 @@ export interface BrokerParts {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
   readonly metrics: Metrics;
+  /** They may change while the broker works. @default `defaultLimits` */
+  readonly limits?: Limits;
+  /** Whether a client may create one more queue. @default always */
+  readonly mayCreate?: (client: string | null) => boolean;
+  /** Whether memory is short, so that nothing more is taken. @default never */
+  readonly isMemoryShort?: () => boolean;
   /** @default a new one that verifies */
   readonly authorizer?: Authorizer;
   /** The time that messages get. @default the system's */
@@ -29,8 +36,7 @@ export interface BrokerParts {
   readonly log?: (message: string, error: unknown) => void;
 }
 
-/** Answers the command in work; what is sent to its connection later comes after the answer. */
-type Reply = (response: ServerResponse, queueId?: string) => void;
+type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
 
 type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" }>;
 
@@ -48,11 +54,14 @@ export class Broker {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
+  readonly #limits: Limits;
+  readonly #mayCreate: (client: string | null) => boolean;
+  readonly #isMemoryShort: () => boolean;
   readonly #authorizer: Authorizer;
   readonly #now: () => Date;
   readonly #log: (message: string, error: unknown) => void;
   readonly #subscriptions = new Subscriptions();
-  readonly #order = new QueueOrder();
+  readonly #runner: CommandRunner;
   /** The block sizes that recipients last used, where they are not the default. */
   readonly #recipientBlockSizes = new Map<string, number>();
 
@@ -61,14 +70,33 @@ export class Broker {
     this.#queues = parts.queues;
     this.#messages = parts.messages;
     this.#metrics = parts.metrics;
+    this.#limits = parts.limits ?? defaultLimits;
+    this.#mayCreate = parts.mayCreate ?? (() => true);
+    this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
     this.#authorizer = parts.authorizer ?? new Authorizer();
     this.#now = parts.now ?? (() => new Date());
     this.#log = parts.log ?? (() => {});
+    this.#runner = new CommandRunner(this.#metrics, this.#log);
   }
 
   /** How many queues have a subscribed connection. */
   get subscriptions(): number {
     return this.#subscriptions.size;
+  }
+
+  /** How many signatures are being verified or wait for it. */
+  get cryptoInWork(): number {
+    return this.#authorizer.inWork;
+  }
+
+  /** Whether a connection is subscribed to any queue. */
+  isSubscribed(connection: BrokerConnection): boolean {
+    return this.#subscriptions.has(connection);
+  }
+
+  /** Resolves when no command is in work, also of connections that are gone. */
+  idle(): Promise<void> {
+    return this.#runner.idle();
   }
 
   /**
@@ -79,18 +107,18 @@ export class Broker {
     const { command, corrId, queueId } = transmission;
     switch (command.type) {
       case "PING":
+        this.#metrics.answered("PING", "PONG");
         return connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
       case "NEW":
-        this.#work(
-          connection,
-          transmission,
+        this.#runner.run(
+          { connection, transmission },
           (reply) => this.#create(connection, transmission, command, reply),
         );
         return;
       case "SEND":
         return await this.#submitMessage(connection, transmission, command.body);
       default:
-        this.#inOrder(queueId, connection, transmission, async (queue, reply) => {
+        this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
           await this.#executeRecipient(connection, transmission, { queue, command, reply });
         });
     }
@@ -108,53 +136,87 @@ export class Broker {
     body: Uint8Array,
   ): Promise<void> {
     const { queueId } = transmission;
+    const submitted = { connection, transmission };
+    const since = performance.now();
+    if (this.#isMemoryShort()) {
+      // Before the queue is looked up: the refusal says nothing about it.
+      this.#runner.run(
+        submitted,
+        (reply) => Promise.resolve(this.#refuse("memory", "INTERNAL", reply)),
+      );
+      return;
+    }
     try {
       const found = await this.#queues.bySenderId(queueId);
-      const recipientId = found?.recipientId ?? this.#order.recipientIdOf(queueId);
-      if (recipientId !== undefined) this.#order.link(recipientId, queueId);
-      this.#inOrder(recipientId ?? queueId, connection, transmission, async (queue, reply) => {
+      const recipientId = found?.recipientId ?? this.#runner.order.recipientIdOf(queueId);
+      if (recipientId !== undefined) this.#runner.order.link(recipientId, queueId);
+      this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
         // A recipient ID given as a sender ID leads to a queue too.
         if (recipientId === undefined) await this.#refuseUnknown(transmission, reply);
-        else await this.#send(queue, transmission, body, reply);
+        else await this.#send(queue, transmission, { body, since, reply });
       });
     } catch (error) {
-      this.#work(connection, transmission, () => Promise.reject(error));
+      this.#runner.run(submitted, () => Promise.reject(error));
     }
   }
 
   /** Does the work of one command on a queue after all earlier ones on it. */
   #inOrder(
     recipientId: string,
-    connection: BrokerConnection,
-    transmission: ClientTransmission,
+    submitted: Submitted,
     work: (queue: QueueRecord, reply: Reply) => Promise<void>,
   ): void {
-    this.#order.run(recipientId, () =>
-      this.#work(connection, transmission, async (reply) => {
-        const queue = await this.#queues.byRecipientId(recipientId);
-        if (queue === undefined) await this.#refuseUnknown(transmission, reply);
-        else await work(queue, reply);
-      }));
+    this.#runner.runInOrder(recipientId, submitted, async (reply) => {
+      const queue = await this.#queues.byRecipientId(recipientId);
+      if (queue === undefined) await this.#refuseUnknown(submitted.transmission, reply);
+      else await work(queue, reply);
+    });
   }
 
-  /** Does the work of one command and answers `ERR INTERNAL` when it fails before it has answered. */
-  async #work(
-    connection: BrokerConnection,
-    { corrId, queueId }: ClientTransmission,
-    work: (reply: Reply) => Promise<void>,
-  ): Promise<void> {
-    let answered = false;
-    const reply = (response: ServerResponse, id = queueId) => {
-      answered = true;
-      connection.answer({ corrId, queueId: id, response });
-    };
+  /** Removes what has become too old (smp.md Limits). Never rejects. */
+  async sweep(): Promise<void> {
+    const now = this.#now().getTime();
+    const { messageLifetime } = this.#limits;
     try {
-      await work(reply);
+      if (messageLifetime > 0) {
+        this.#metrics.messagesExpired += await this.#messages.expire(now - messageLifetime);
+      }
+      for await (const queue of this.#queues.records()) {
+        if (this.#isTooOld(queue, now)) await this.#expire(queue.recipientId, now);
+      }
     } catch (error) {
-      this.#metrics.internalErrors++;
-      this.#log("Cannot execute a command: the server failed", error);
-      if (!answered) reply(failure("INTERNAL"));
+      this.#log("Cannot remove what is too old: the server failed", error);
     }
+  }
+
+  #isTooOld({ senderKey, suspended, changedAt }: QueueRecord, now: number): boolean {
+    const { suspendedLifetime, unsecuredLifetime } = this.#limits;
+    const lifetime = suspended ? suspendedLifetime : senderKey === null ? unsecuredLifetime : 0;
+    return lifetime > 0 && changedAt < now - lifetime;
+  }
+
+  /** Removes a queue after all earlier work on it, if it is still too old; one that is used is not. */
+  #expire(recipientId: string, now: number): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.#runner.order.run(recipientId, async () => {
+        try {
+          const queue = await this.#queues.byRecipientId(recipientId);
+          if (queue !== undefined && this.#isTooOld(queue, now) && await this.#isUnused(queue)) {
+            await this.#remove(queue);
+            this.#metrics.queuesExpired++;
+          }
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      })
+    );
+  }
+
+  async #isUnused({ recipientId, suspended }: QueueRecord): Promise<boolean> {
+    if (suspended) return true;
+    return this.#subscriptions.get(recipientId) === undefined &&
+      await this.#messages.count(recipientId) === 0;
   }
 
   async #create(
@@ -163,18 +225,28 @@ export class Broker {
     { recipientKey }: { readonly recipientKey: PublicKey },
     reply: Reply,
   ): Promise<void> {
+    // Before the signature is verified: a refusal should cost nothing.
+    if (this.#limits.newQueues === 0) return this.#refuse("new_queues_off", "AUTH", reply);
+    if (this.#isMemoryShort()) return this.#refuse("memory", "INTERNAL", reply);
+    if (!this.#mayCreate(connection.client)) return reply(failure("INTERNAL"));
     const costs = exponentClass(recipientKey);
     if (!await this.#authorizer.verify(recipientKey, transmission, costs)) return reply(failure("AUTH"));
     if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
     for (let attempt = 0; attempt < idAttempts; attempt++) {
       const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
-      const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false };
+      const changedAt = this.#now().getTime();
+      const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
       if (!await this.#queues.create(record)) continue;
       this.#rememberBlockSize(record, connection);
       this.#subscribe(record, connection);
       return reply({ type: "IDS", recipientId, senderId }, "");
     }
     throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
+  }
+
+  #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
+    this.#metrics.refuse(reason);
+    reply(failure(error));
   }
 
   /** smp.md Authorization: the same time for every AUTH. */
@@ -250,31 +322,37 @@ export class Broker {
   }
 
   async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
-    await this.#queues.suspend(queue.recipientId);
+    if (!queue.suspended) await this.#queues.suspend(queue.recipientId, this.#now().getTime());
     reply({ type: "OK" });
   }
 
-  async #delete({ recipientId, senderId }: QueueRecord, reply: Reply): Promise<void> {
-    this.#order.link(recipientId, senderId);
+  async #delete(queue: QueueRecord, reply: Reply): Promise<void> {
+    await this.#remove(queue);
+    reply({ type: "OK" });
+  }
+
+  async #remove({ recipientId, senderId }: QueueRecord): Promise<void> {
+    this.#runner.order.link(recipientId, senderId);
     // In this order: if the second fails, the client can give the command again.
     await this.#messages.deleteQueue(recipientId);
     await this.#queues.delete(recipientId);
     this.#subscriptions.delete(recipientId);
     this.#recipientBlockSizes.delete(recipientId);
-    reply({ type: "OK" });
   }
 
   async #send(
     queue: QueueRecord,
     transmission: ClientTransmission,
-    body: Uint8Array,
-    reply: Reply,
+    { body, since, reply }: { readonly body: Uint8Array; readonly since: number; readonly reply: Reply },
   ): Promise<void> {
     if (!await this.#maySend(queue, transmission)) return reply(failure("AUTH"));
     const { recipientId } = queue;
     const message = { id: randomId(messageIdLength), timestamp: this.#now(), body };
     const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
     if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
+    if (await this.#messages.count(recipientId) >= this.#limits.messagesPerQueue) {
+      return this.#refuse("quota", "QUOTA", reply);
+    }
     await this.#messages.append(recipientId, message);
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });
@@ -283,12 +361,14 @@ export class Broker {
     const next = await this.#nextMessage(recipientId, subscription.connection);
     if (next === null) return;
     subscription.delivered = next.id;
-    subscription.connection.notify(messageTransmission(recipientId, next));
+    this.#metrics.messagesDelivered++;
+    subscription.connection.notify(messageTransmission(recipientId, next), since);
   }
 
   /** Answers with a message when there is one, else with OK (smp.md Queues and delivery). */
   #deliver(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
     subscription.delivered = message?.id ?? null;
+    if (message !== null) this.#metrics.messagesDelivered++;
     reply(message === null ? { type: "OK" } : messageResponse(message));
   }
 
@@ -310,7 +390,7 @@ export class Broker {
   }
 }
 
-function failure(error: (ServerResponse & { type: "ERR" })["error"]): ServerResponse {
+function failure(error: SmpErrorCode): ServerResponse {
   return { type: "ERR", error };
 }
 

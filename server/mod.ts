@@ -1,7 +1,7 @@
 /**
  * An SMP 0.3 server that can run inside any Deno program; `server/main.ts` is the executable.
  *
- * Queues and messages are kept in memory: they are gone when the server stops.
+ * Queues and messages are kept in memory, and are gone when the server stops, unless it is given stores that do more.
  *
  * @example Start a server on a free port
  * ```ts
@@ -17,8 +17,10 @@ import { type Channel, formatAddress, serverHandshake } from "../protocol/mod.ts
 import { blockSizes, defaultBlockSize } from "../protocol/mod.ts";
 import { Broker } from "./broker.ts";
 import { generateIdentity, type ServerIdentity } from "./identity.ts";
+import { Admission, type Admitted } from "./admission.ts";
 import { checkLimits, type Limits } from "./limits.ts";
-import { type Metrics, newMetrics } from "./metrics.ts";
+import { isMemoryShort, memoryUse } from "./memory_guard.ts";
+import { type Gauges, Metrics } from "./metrics.ts";
 import { Session } from "./session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
@@ -27,9 +29,14 @@ import { listenWebSocket } from "./websocket_listener.ts";
 
 export { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "./identity.ts";
 export { defaultLimits, type Limits } from "./limits.ts";
-export { type Metrics, newMetrics } from "./metrics.ts";
+export { type Gauges, Histogram, latencyBuckets, Metrics, type Refusal, refusals } from "./metrics.ts";
 export { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 export type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
+
+/** Milliseconds between looks at memory and idle connections. */
+const watchInterval = 1_000;
+/** Milliseconds between looks at what is too old. */
+const sweepInterval = 60_000;
 
 /** How a server is started. */
 export interface SmpServerOptions {
@@ -49,10 +56,14 @@ export interface SmpServerOptions {
   readonly queues?: QueueStore;
   /** Where messages are kept. @default in memory */
   readonly messages?: MessageStore;
+  /** Counts what happens. @default new ones */
+  readonly metrics?: Metrics;
+  /** Whether WebSockets come through a reverse proxy on this machine, which names the client in `X-Forwarded-For`. @default false */
+  readonly trustForwardedFor?: boolean;
   /** Stops the server when it aborts. */
   readonly signal?: AbortSignal;
   /** Is told about failures of the server itself; never with IDs, keys or addresses. */
-  readonly log?: (message: string, error: unknown) => void;
+  readonly log?: (message: string, error?: unknown) => void;
 }
 
 /** A running SMP server. */
@@ -60,13 +71,21 @@ export class SmpServer implements AsyncDisposable {
   /** What the server has counted. */
   readonly metrics: Readonly<Metrics>;
   readonly #metrics: Metrics;
+  readonly #queues: QueueStore;
+  readonly #messages: MessageStore;
+  readonly #admission: Admission;
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
   readonly #blockSize: number;
+  /** Changed in place by {@linkcode SmpServer.setLimits}, for all that use them. */
   readonly #limits: Limits;
-  readonly #log: (message: string, error: unknown) => void;
+  readonly #log: (message: string, error?: unknown) => void;
   /** The connections, each with the end of its work. */
   readonly #connections = new Map<Channel, Promise<void>>();
+  readonly #handshaking = new Set<Channel>();
+  readonly #sessions = new Set<Session>();
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  #isMemoryShort = false;
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
@@ -83,11 +102,17 @@ export class SmpServer implements AsyncDisposable {
     this.#limits = checkLimits(options.limits);
     this.#identity = identity;
     this.#log = options.log ?? (() => {});
-    this.metrics = this.#metrics = newMetrics();
+    this.metrics = this.#metrics = options.metrics ?? new Metrics();
+    this.#queues = options.queues ?? new MemoryQueueStore();
+    this.#messages = options.messages ?? new MemoryMessageStore();
+    this.#admission = new Admission(this.#limits, this.#metrics);
     this.#broker = new Broker({
-      queues: options.queues ?? new MemoryQueueStore(),
-      messages: options.messages ?? new MemoryMessageStore(),
+      queues: this.#queues,
+      messages: this.#messages,
       metrics: this.#metrics,
+      limits: this.#limits,
+      mayCreate: (client) => this.#admission.mayCreate(client),
+      isMemoryShort: () => this.#isMemoryShort,
       log: this.#log,
     });
   }
@@ -101,6 +126,7 @@ export class SmpServer implements AsyncDisposable {
     const server = new SmpServer(options, options.identity ?? await generateIdentity());
     try {
       await server.#listen(options);
+      server.#watch();
       options.signal?.throwIfAborted();
     } catch (error) {
       await server.stop();
@@ -135,42 +161,115 @@ export class SmpServer implements AsyncDisposable {
     return this.#connections.size;
   }
 
+  /** What the server is at the moment. */
+  gauges(): Gauges {
+    return {
+      connections: this.#connections.size,
+      handshakes: this.#admission.handshakes,
+      subscriptions: this.#broker.subscriptions,
+      queues: this.#queues.size,
+      messages: this.#messages.size,
+      messageBytes: this.#messages.bytes,
+      cryptoInWork: this.#broker.cryptoInWork,
+      memory: memoryUse().rss,
+    };
+  }
+
+  /** Why nothing new should be sent here at the moment; `null` when all is well. */
+  notReady(): string | null {
+    if (this.#stopping !== null) return "the server is stopping";
+    return this.#isMemoryShort ? "memory is short" : null;
+  }
+
+  /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */
+  setLimits(limits: Partial<Limits>): void {
+    Object.assign(this.#limits, checkLimits({ ...this.#limits, ...limits }));
+  }
+
   /**
    * Serves one connection over any channel, which the server owns from now on; resolves when it has ended.
-   * Never rejects. Refuses the connection when the server stops or has too many.
+   * Never rejects. Refuses the connection when the server stops or a limit is reached; limits per address apply when
+   * the client's IP `address` is given.
    */
-  handle(channel: Channel): Promise<void> {
-    if (this.#stopping !== null || this.#connections.size >= this.#limits.connections) {
-      this.#metrics.connectionsRefused++;
-      return channel.close();
-    }
+  handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
+    const admitted = this.#stopping === null ? this.#admission.admit(address) : null;
+    if (admitted === null) return channel.close();
     this.#metrics.connectionsAccepted++;
-    const work = this.#serve(channel).finally(() => this.#connections.delete(channel));
+    const work = this.#serve(channel, admitted).finally(() => {
+      this.#connections.delete(channel);
+      admitted.left();
+    });
     this.#connections.set(channel, work);
     return work;
   }
 
-  /** Stops accepting, closes all connections and resolves when nothing of the server is left. */
-  stop(): Promise<void> {
-    return this.#stopping ??= this.#stop();
+  /**
+   * Stops accepting and closes all connections; resolves when nothing of the server is left.
+   * Within `deadline` milliseconds, 0 unless given, commands in work are finished and answered before.
+   */
+  stop({ deadline = 0 }: { readonly deadline?: number } = {}): Promise<void> {
+    return this.#stopping ??= this.#stop(deadline);
   }
 
-  /** Stops the server. */
+  /** Stops the server at once. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
 
-  async #listen({ host = "0.0.0.0", port = 5223, webSocketPort }: SmpServerOptions): Promise<void> {
+  async #listen(options: SmpServerOptions): Promise<void> {
+    const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false } = options;
     this.#host = host;
-    const events: ListenerEvents = { accept: (channel) => void this.handle(channel), log: this.#log };
+    const events: ListenerEvents = {
+      accept: (channel, address) => void this.handle(channel, { address }),
+      log: this.#log,
+    };
     this.#tcp = listenTcp(host, port, events);
     if (webSocketPort === undefined) return;
-    const limits = { timeout: this.#limits.handshakeTimeout, requests: this.#limits.connections };
+    const limits = {
+      timeout: this.#limits.handshakeTimeout,
+      requests: this.#limits.connections,
+      trustForwardedFor,
+    };
     this.#webSocket = await listenWebSocket(host, webSocketPort, events, limits);
   }
 
-  async #serve(channel: Channel): Promise<void> {
+  /** Looks after what time alone changes: memory, idle connections, old queues and messages. */
+  #watch(): void {
+    this.#timers.push(
+      setInterval(() => {
+        this.#checkMemory();
+        this.#closeIdle();
+      }, watchInterval),
+      setInterval(() => {
+        this.#admission.sweep();
+        this.#broker.sweep();
+      }, sweepInterval),
+    );
+  }
+
+  #checkMemory(): void {
+    const isShort = isMemoryShort(memoryUse(), this.#limits.memory);
+    if (isShort !== this.#isMemoryShort) {
+      this.#log(isShort ? "Memory is short: new queues and messages are refused" : "Memory is enough again");
+    }
+    this.#isMemoryShort = isShort;
+  }
+
+  /** smp.md Limits: connections that subscribe to nothing and send nothing. */
+  #closeIdle(): void {
+    const { idleTimeout } = this.#limits;
+    if (idleTimeout === 0) return;
+    const before = performance.now() - idleTimeout;
+    for (const session of this.#sessions) {
+      if (session.lastRead > before || this.#broker.isSubscribed(session)) continue;
+      this.#metrics.refuse("idle");
+      session.close();
+    }
+  }
+
+  async #serve(channel: Channel, admitted: Admitted): Promise<void> {
     const timer = setTimeout(() => channel.close(), this.#limits.handshakeTimeout);
+    this.#handshaking.add(channel);
     let blocks;
     try {
       blocks = await serverHandshake(channel, { ...this.#identity.keyPair, blockSize: this.#blockSize });
@@ -180,18 +279,43 @@ export class SmpServer implements AsyncDisposable {
       return await channel.close();
     } finally {
       clearTimeout(timer);
+      this.#handshaking.delete(channel);
     }
-    await new Session(blocks, { broker: this.#broker, limits: this.#limits, metrics: this.#metrics }).run();
+    this.#metrics.handshakesDone++;
+    admitted.established();
+    const session = new Session(blocks, {
+      broker: this.#broker,
+      limits: this.#limits,
+      metrics: this.#metrics,
+      client: admitted.client,
+    });
+    this.#sessions.add(session);
+    if (this.#stopping !== null) session.stop();
+    await session.run();
+    this.#sessions.delete(session);
   }
 
-  async #stop(): Promise<void> {
+  async #stop(deadline: number): Promise<void> {
     this.#stopped.abort();
+    for (const timer of this.#timers) clearInterval(timer);
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
+    if (deadline > 0) await this.#finishWork(deadline);
     const connections = [...this.#connections];
     await Promise.all([
       ...connections.map(([channel]) => channel.close()),
       ...connections.map(([, work]) => work),
       ...listening,
     ]);
+  }
+
+  /** Waits until all commands in work are answered and all sessions have ended, at most `deadline` milliseconds. */
+  async #finishWork(deadline: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, deadline);
+    for (const channel of this.#handshaking) channel.close();
+    const sessions = [...this.#sessions].map((session) => session.stop());
+    const work = [...this.#connections.values()];
+    await Promise.race([late, Promise.all([...sessions, ...work, this.#broker.idle()])]);
+    clearTimeout(timer);
   }
 }

@@ -20,6 +20,8 @@ const lingerTime = 1_000;
 interface Outgoing {
   readonly transmission: ServerTransmission;
   readonly isAnswer: boolean;
+  /** When the message came that is delivered by it (`performance.now`). */
+  readonly since?: number | undefined;
 }
 
 /**
@@ -33,6 +35,12 @@ export class Session implements BrokerConnection {
   readonly #broker: Broker;
   readonly #limits: Limits;
   readonly #metrics: Metrics;
+  /** See {@linkcode BrokerConnection}. */
+  readonly client: string | null;
+  /** When the last block came (`performance.now`). */
+  lastRead: number = performance.now();
+  #isStopping = false;
+  #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #outbox: Outgoing[] = [];
   #inWork = 0;
   #closed = false;
@@ -42,12 +50,18 @@ export class Session implements BrokerConnection {
   /** Takes over `blocks`; {@linkcode Session.run} does the rest. */
   constructor(
     blocks: BlockChannel,
-    parts: { readonly broker: Broker; readonly limits: Limits; readonly metrics: Metrics },
+    parts: {
+      readonly broker: Broker;
+      readonly limits: Limits;
+      readonly metrics: Metrics;
+      readonly client: string | null;
+    },
   ) {
     this.#blocks = blocks;
     this.#broker = parts.broker;
     this.#limits = parts.limits;
     this.#metrics = parts.metrics;
+    this.client = parts.client;
   }
 
   /** See {@linkcode BrokerConnection}. */
@@ -68,8 +82,8 @@ export class Session implements BrokerConnection {
   }
 
   /** See {@linkcode BrokerConnection}. */
-  notify(transmission: ServerTransmission): void {
-    this.#enqueue({ transmission, isAnswer: false });
+  notify(transmission: ServerTransmission, since?: number): void {
+    this.#enqueue({ transmission, isAnswer: false, since });
   }
 
   /** Serves the connection until the peer or an error ends it; closes it and gives up its subscriptions. Never rejects. */
@@ -87,9 +101,23 @@ export class Session implements BrokerConnection {
     }
   }
 
+  /** Takes no further command, waits until all those in work are answered, and ends the connection. Never rejects. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    try {
+      await this.#answered(1);
+      if (this.#closed) return;
+      this.#stopTimer = setTimeout(() => this.close(), lingerTime);
+      await this.#blocks.end();
+    } catch {
+      await this.close();
+    }
+  }
+
   /** Closes the connection at once. */
   close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#stopTimer);
     this.#broker.disconnect(this);
     this.#outbox = [];
     this.#wakeWriter();
@@ -102,14 +130,22 @@ export class Session implements BrokerConnection {
       await this.#answered(this.#limits.inWork);
       const content = await this.#read();
       if (content === null) return;
-      await nextTurn();
+      this.lastRead = performance.now();
+      this.#metrics.bytesReceived += this.blockSize;
+      // What comes now is not executed; the peer learns that when the connection ends.
+      if (this.#isStopping) continue;
       this.#inWork++;
-      if (content === "bad block") return this.answer(badBlock);
+      await nextTurn();
+      if (content === "bad block") {
+        this.#metrics.answered("?", "ERR BLOCK");
+        return this.answer(badBlock);
+      }
       const decoded = decodeClientTransmission(content);
       if (decoded.ok) {
         await this.#broker.submit(this, decoded.value);
       } else {
         const { corrId, queueId, error } = decoded;
+        this.#metrics.answered("?", `ERR ${error}`);
         this.answer({ corrId, queueId, response: { type: "ERR", error } });
       }
     }
@@ -130,7 +166,7 @@ export class Session implements BrokerConnection {
   /** Waits until fewer than `limit` transmissions are in work. */
   async #answered(limit: number): Promise<void> {
     while (this.#inWork >= limit && !this.#closed) {
-      this.#readerIdle = Promise.withResolvers();
+      this.#readerIdle ??= Promise.withResolvers();
       await this.#readerIdle.promise;
     }
   }
@@ -163,7 +199,12 @@ export class Session implements BrokerConnection {
     } finally {
       clearTimeout(timer);
     }
-    for (const { isAnswer } of batch) if (isAnswer) this.#inWork--;
+    this.#metrics.bytesSent += batch.length * this.blockSize;
+    const now = performance.now();
+    for (const { isAnswer, since } of batch) {
+      if (isAnswer) this.#inWork--;
+      if (since !== undefined) this.#metrics.delivery.observe((now - since) / 1000);
+    }
     this.#wakeReader();
   }
 

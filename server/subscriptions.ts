@@ -4,12 +4,14 @@ import type { ServerTransmission } from "../protocol/mod.ts";
 export interface BrokerConnection {
   /** Bytes of its blocks. */
   readonly blockSize: number;
+  /** What limits per address count it by; `null` when they do not. */
+  readonly client: string | null;
   /** Whether it is gone; it never comes back. */
   readonly closed: boolean;
   /** Sends the answer to one of its transmissions. */
   answer(transmission: ServerTransmission): void;
-  /** Sends what it did not ask for. */
-  notify(transmission: ServerTransmission): void;
+  /** Sends what it did not ask for; `since` is the time (`performance.now`) at which a message came for it. */
+  notify(transmission: ServerTransmission, since?: number): void;
 }
 
 /** That a connection receives the messages of a queue. */
@@ -27,6 +29,11 @@ export class Subscriptions {
   /** How many queues have a subscribed connection. */
   get size(): number {
     return this.#byQueue.size;
+  }
+
+  /** Whether a connection receives any queue. */
+  has(connection: BrokerConnection): boolean {
+    return this.#byConnection.has(connection);
   }
 
   /** The subscription of a queue. */

@@ -15,7 +15,8 @@ export interface Listener {
 
 /** What a listener does with connections and failures. */
 export interface ListenerEvents {
-  accept(channel: Channel): void;
+  /** Takes a connection; `address` is the client's IP address, if it is known. */
+  accept(channel: Channel, address: string | undefined): void;
   log(message: string, error: unknown): void;
 }
 
@@ -49,7 +50,8 @@ async function acceptLoop(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      events.accept(tcpChannel(await listener.accept()));
+      const connection = await listener.accept();
+      events.accept(tcpChannel(connection), connection.remoteAddr.hostname);
     } catch (error) {
       if (signal.aborted) return;
       events.log("Cannot accept a connection", error);

@@ -17,6 +17,8 @@ export interface UpgradeLimits {
   readonly timeout: number;
   /** Requests at a time. */
   readonly requests: number;
+  /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */
+  readonly trustForwardedFor: boolean;
 }
 
 /**
@@ -52,7 +54,8 @@ export async function listenWebSocket(
     if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       settle(socket);
-      events.accept(new WsChannel(webSocket));
+      const forwarded = limits.trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
+      events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
     });
   });
 
@@ -74,6 +77,16 @@ export async function listenWebSocket(
       await closed;
     },
   };
+}
+
+/** Who a connection is from: what a proxy on this machine says, which adds what it sees at the end, or the peer itself. */
+function clientAddress(
+  peer: string | undefined,
+  forwarded: string | readonly string[] | undefined,
+): string | undefined {
+  const isProxy = peer !== undefined && /^(127\.|::1$|::ffff:127\.)/.test(peer);
+  const last = isProxy ? String(forwarded ?? "").split(",").at(-1)!.trim() : "";
+  return last === "" ? peer : last;
 }
 
 /** A WebSocket of the library `ws`, which stops reading when messages are not taken. */

@@ -110,7 +110,10 @@ for (const socket of socketNames) {
     await using silent = await holder(server, socket);
     for (let i = 0; i < flood; i++) await closed(await openChannel(server, socket));
     assertEquals(server.connections, limit);
-    assertEquals([server.metrics.connectionsAccepted, server.metrics.connectionsRefused], [limit, flood]);
+    assertEquals([server.metrics.connectionsAccepted, server.metrics.refusals("connections")], [
+      limit,
+      flood,
+    ]);
     for (const client of served) {
       await client.send(" 1  PING ");
       assertEquals(await client.receive(), " 1  PONG ");

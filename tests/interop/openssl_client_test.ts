@@ -55,7 +55,7 @@ function testPeer(
   options: PeerOptions = {},
 ): void {
   Deno.test(name, async () => {
-    await using server = await startServer();
+    await using server = await startServer({ limits: { messagesPerQueue: 200 } });
     await runPeer(server, scenario, options);
   });
 }

@@ -50,7 +50,11 @@ async function openWebSocket<T extends Channel>(
 ): Promise<{ client: T; server: Channel; release: () => Promise<void> }> {
   const accepted = Promise.withResolvers<Channel>();
   const events = { accept: accepted.resolve, log: () => {} };
-  const listener = await listenWebSocket(hostname, 0, events, { timeout: 5000, requests: 10 });
+  const listener = await listenWebSocket(hostname, 0, events, {
+    timeout: 5000,
+    requests: 10,
+    trustForwardedFor: false,
+  });
   const client = await connect(listener.port);
   return { client, server: await soon(accepted.promise), release: () => listener.close() };
 }

@@ -1,3 +1,4 @@
+import { checkLimits } from "../../server/limits.ts";
 import { assert, assertEquals } from "@std/assert";
 import { decodeBase64 } from "../../protocol/mod.ts";
 import { TestBroker, type TestConnection } from "../support/broker.ts";
@@ -70,7 +71,7 @@ Deno.test("one message at a time is unacknowledged", { permissions }, async () =
 
 Deno.test("messages come in the order in which they were accepted", { permissions }, async () => {
   // smp.md Queues and delivery: order within a queue is the order of acceptance, always
-  const test = new TestBroker();
+  const test = new TestBroker({ limits: checkLimits({ messagesPerQueue: 300 }) });
   const [alice, bob, carol] = [test.connect(), test.connect(), test.connect()];
   const queue = await alice.create();
   const bodies = Array.from({ length: 300 }, (_, i) => String(i));

@@ -16,7 +16,7 @@ import { bigintToBytes } from "../../protocol/crypto/bigint.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import type { Verify } from "../../server/authorization.ts";
 import { Broker, type BrokerParts } from "../../server/broker.ts";
-import { newMetrics } from "../../server/metrics.ts";
+import { Metrics } from "../../server/metrics.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.ts";
 import type { BrokerConnection } from "../../server/subscriptions.ts";
 import { patience } from "./wait.ts";
@@ -80,6 +80,7 @@ export function aroundStore<Store extends object>(store: Store, around: Around):
     get(target, name) {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== "function") return member;
+      if (name === "records") return () => Reflect.apply(member, target, []);
       return (...args: unknown[]) =>
         around(String(name), () => Promise.resolve(Reflect.apply(member, target, args)));
     },
@@ -106,7 +107,7 @@ export interface CommandOptions {
 /** A broker in memory, what it has counted and logged, and connections to it without sockets. */
 export class TestBroker {
   readonly broker: Broker;
-  readonly metrics = newMetrics();
+  readonly metrics = new Metrics();
   /** The messages of the errors that the broker has logged. */
   readonly logged: string[] = [];
   /** Names of queue IDs in what connections receive: the recipient ID of queue `q` is `q`, its sender ID `q.s`. */
@@ -157,6 +158,7 @@ export class TestBroker {
 /** A connection that writes down what the broker sends. */
 export class TestConnection implements BrokerConnection {
   readonly blockSize: number;
+  readonly client = null;
   closed = false;
   /** What was sent since {@linkcode take}. */
   received: ServerTransmission[] = [];

@@ -41,7 +41,11 @@ export class FakeServer implements AsyncDisposable {
     const events = { accept: (channel: Channel) => incoming.add(channel), log: () => {} };
     if (transport === "tcp") return new FakeServer(incoming, listenTcp(host, 0, events), tcpTransport);
     if (transport === "websocket") {
-      const listener = await listenWebSocket(host, 0, events, { timeout: 5_000, requests: 100 });
+      const listener = await listenWebSocket(host, 0, events, {
+        timeout: 5_000,
+        requests: 100,
+        trustForwardedFor: false,
+      });
       return new FakeServer(incoming, listener, webSocketTransport);
     }
     return new FakeServer(incoming, null, () => {

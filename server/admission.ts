@@ -1,0 +1,103 @@
+import { clientNetwork } from "./client_network.ts";
+import type { Limits } from "./limits.ts";
+import type { Metrics, Refusal } from "./metrics.ts";
+import { RateLimit } from "./rate_limit.ts";
+
+/** How many seconds' worth of handshakes a client may make at once. */
+const handshakeBurst = 10;
+const hour = 3_600_000;
+
+/** A connection that was let in. */
+export interface Admitted {
+  /** What limits per address count by, if the address is known. */
+  readonly client: string | null;
+  /** The handshake is done. */
+  established(): void;
+  /** The connection is gone. */
+  left(): void;
+}
+
+/** Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only. */
+export class Admission {
+  readonly #limits: Limits;
+  readonly #metrics: Metrics;
+  readonly #perClient = new Map<string, number>();
+  readonly #handshakeRates: RateLimit;
+  readonly #newQueueRates: RateLimit;
+  #connections = 0;
+  #handshakes = 0;
+
+  /** `limits` may change while it is used; `now` is a clock in milliseconds that never goes back. */
+  constructor(limits: Limits, metrics: Metrics, now: () => number = () => performance.now()) {
+    this.#limits = limits;
+    this.#metrics = metrics;
+    this.#handshakeRates = new RateLimit(now);
+    this.#newQueueRates = new RateLimit(now);
+  }
+
+  /** Connections in their handshake. */
+  get handshakes(): number {
+    return this.#handshakes;
+  }
+
+  /** Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. */
+  admit(address: string | undefined): Admitted | null {
+    const client = address === undefined ? null : clientNetwork(address);
+    const reason = this.#connectionRefusal(client);
+    if (reason !== null) {
+      this.#metrics.refuse(reason);
+      return null;
+    }
+    this.#connections++;
+    this.#handshakes++;
+    if (client !== null) this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
+    let isEstablished = false;
+    return {
+      client,
+      established: () => {
+        isEstablished = true;
+        this.#handshakes--;
+      },
+      left: () => {
+        this.#connections--;
+        if (!isEstablished) this.#handshakes--;
+        if (client !== null) this.#leave(client);
+      },
+    };
+  }
+
+  /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
+  mayCreate(client: string | null): boolean {
+    const perHour = this.#limits.newQueuesPerHourPerIp;
+    if (client === null || perHour === 0) return true;
+    const allowed = this.#newQueueRates.take(client, { perSecond: perHour / 3600, burst: perHour });
+    if (!allowed) this.#metrics.refuse("new_queue_rate");
+    return allowed;
+  }
+
+  /** Forgets the clients that are back at their full rate. */
+  sweep(): void {
+    this.#handshakeRates.forget(handshakeBurst * 1000);
+    this.#newQueueRates.forget(hour);
+  }
+
+  #connectionRefusal(client: string | null): Refusal | null {
+    const { connections, connectionsPerIp, handshakes, handshakesPerSecondPerIp: rate } = this.#limits;
+    if (this.#connections >= connections) return "connections";
+    if (this.#handshakes >= handshakes) return "handshakes";
+    if (client === null) return null;
+    if (connectionsPerIp > 0 && (this.#perClient.get(client) ?? 0) >= connectionsPerIp) {
+      return "connections_per_ip";
+    }
+    if (rate > 0 && !this.#handshakeRates.take(client, { perSecond: rate, burst: rate * handshakeBurst })) {
+      return "handshake_rate";
+    }
+    return null;
+  }
+
+  #leave(client: string): void {
+    const count = this.#perClient.get(client)! - 1;
+    if (count === 0) this.#perClient.delete(client);
+    else this.#perClient.set(client, count);
+  }
+}

@@ -1,0 +1,208 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
+import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
+import { textBytes } from "../../protocol/bytes.ts";
+import type { SmpServer } from "../../server/mod.ts";
+import { MemoryMessageStore } from "../../server/store/memory.ts";
+import { connect, startServer, transportNames } from "../support/server.ts";
+import { soon, until } from "../support/wait.ts";
+
+const keyPair = await generateKeyPair("sign", 1024);
+
+/** Connects as a client with another address than this machine's. */
+function connectFrom(server: SmpServer, address: string): Promise<SmpClient> {
+  const { host, keyHash } = parseAddress(server.address);
+  return SmpClient.connect({ host, keyHash: keyHash! }, {
+    transport: () => {
+      const [clientEnd, serverEnd] = memoryChannelPair();
+      server.handle(serverEnd, { address });
+      return Promise.resolve(clientEnd);
+    },
+  });
+}
+
+/** The code of what a promise rejects with; "OK" when it does not. */
+function codeOf(promise: Promise<unknown>): Promise<string> {
+  return soon(promise.then(() => "OK", (error) => error instanceof SmpError ? error.code : error.name));
+}
+
+for (const transport of ["tcp", "websocket"] as const) {
+  Deno.test(`over ${transport}, a client's connections are limited by its address, others' are not`, async () => {
+    await using server = await startServer({ limits: { connectionsPerIp: 2 } });
+    await using _one = await connect(server, transport);
+    await using two = await connect(server, transport);
+    assertEquals(await codeOf(connect(server, transport)), "TransportError");
+    await using _other = await connectFrom(server, "10.0.0.1");
+    assertEquals(server.metrics.refusals("connections_per_ip"), 1);
+    await two.close();
+    await until(() => server.connections === 2);
+    await using _again = await connect(server, transport);
+  });
+}
+
+Deno.test("what a proxy on this machine says of a client counts when it is trusted", async () => {
+  for (const trustForwardedFor of [true, false]) {
+    await using server = await startServer({ trustForwardedFor, limits: { connectionsPerIp: 1 } });
+    const open = async (header: string) => {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.webSocketPort! });
+      const lines = ["GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket"];
+      lines.push("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", header, "", "");
+      await connection.write(textBytes(lines.join("\r\n")));
+      return connection;
+    };
+    // The first entries are the client's own words.
+    using _one = await open("X-Forwarded-For: 10.0.0.9, 10.0.0.1");
+    await until(() => server.metrics.connectionsAccepted === 1);
+    using _two = await open("X-Forwarded-For: 10.0.0.9, 10.0.0.2");
+    using _three = await open("X-Forwarded-For: 10.0.0.3, 10.0.0.1");
+    await until(() =>
+      server.metrics.connectionsAccepted + server.metrics.refusals("connections_per_ip") === 3
+    );
+    assertEquals(server.metrics.connectionsAccepted, trustForwardedFor ? 2 : 1);
+  }
+});
+
+Deno.test("a client that connects too often is refused before any handshake, others are not", async () => {
+  await using server = await startServer({ limits: { handshakesPerSecondPerIp: 1 } });
+  const outcomes = [];
+  for (let i = 0; i < 14; i++) {
+    outcomes.push(await codeOf(connectFrom(server, "10.0.0.1").then((client) => client.close())));
+  }
+  assertEquals(outcomes.slice(0, 10), Array(10).fill("OK"));
+  assert(outcomes.includes("TransportError"));
+  assert(server.metrics.refusals("handshake_rate") > 0);
+  await using _other = await connectFrom(server, "10.0.0.2");
+});
+
+Deno.test("queues of a client are limited, its messages and others' queues are not", async () => {
+  await using server = await startServer({ limits: { newQueuesPerHourPerIp: 2 } });
+  await using client = await connectFrom(server, "10.0.0.1");
+  await using same = await connectFrom(server, "10.0.0.1");
+  await using other = await connectFrom(server, "10.0.0.2");
+  const queue = await client.createQueue({ keyPair });
+  await same.createQueue({ keyPair });
+  assertEquals(await codeOf(client.createQueue({ keyPair })), "INTERNAL");
+  assertEquals(server.metrics.refusals("new_queue_rate"), 1);
+  await client.send(queue, textBytes("x"));
+  await other.createQueue({ keyPair });
+  assertEquals(server.gauges().queues, 3);
+});
+
+Deno.test("a connection that subscribes to nothing is closed when it is silent, one with a subscription is not", async () => {
+  // smp.md Limits: idle connection without subscription closed
+  await using server = await startServer({ limits: { idleTimeout: 300 } });
+  await using idle = await connect(server);
+  await using subscribed = await connect(server);
+  await using busy = await connect(server, "tcp", { keepAliveInterval: 50, keepAliveCount: 1000 });
+  await subscribed.createQueue({ keyPair });
+  const reason = await soon(idle.closed);
+  assertEquals([reason.code, server.metrics.refusals("idle")], ["NETWORK", 1]);
+  await subscribed.ping();
+  await busy.ping();
+});
+
+Deno.test("memory above its limit refuses NEW and SEND until the limit is raised", async () => {
+  await using server = await startServer();
+  await using client = await connect(server);
+  const queue = await client.createQueue({ keyPair });
+  server.setLimits({ memory: 1 });
+  await until(() => server.notReady() !== null);
+  assertEquals(await codeOf(client.createQueue({ keyPair })), "INTERNAL");
+  assertEquals(await codeOf(client.send(queue, textBytes("x"))), "INTERNAL");
+  await client.ping();
+  await client.subscribe(queue);
+  server.setLimits({ memory: 0 });
+  await until(() => server.notReady() === null);
+  await client.send(queue, textBytes("x"));
+});
+
+Deno.test("limits that cannot be are refused and change nothing", async () => {
+  await using server = await startServer();
+  assertThrows(() => server.setLimits({ connections: 1, inWork: 0 }), RangeError, "inWork");
+  await using _one = await connect(server);
+  await using _two = await connect(server);
+});
+
+Deno.test("bytes, handshakes and deliveries are counted", async () => {
+  await using server = await startServer();
+  await using client = await connect(server);
+  const queue = await client.createQueue({ keyPair });
+  await client.send(queue, textBytes("x"));
+  await until(() => server.metrics.delivery.count === 1);
+  const { metrics } = server;
+  assertEquals([metrics.handshakesDone, metrics.connectionsAccepted], [1, 1]);
+  // Two commands; two answers and a message.
+  assertEquals([metrics.bytesReceived, metrics.bytesSent], [2 * 4096, 3 * 4096]);
+  assert(metrics.delivery.sum > 0 && metrics.delivery.sum < 10);
+  const { connections, handshakes, subscriptions, queues, messages, messageBytes } = server.gauges();
+  assertEquals([connections, handshakes, subscriptions, queues, messages, messageBytes], [1, 0, 1, 1, 1, 1]);
+});
+
+/** A store whose appends wait. */
+class SlowStore extends MemoryMessageStore {
+  readonly released = Promise.withResolvers<void>();
+  waiting = 0;
+
+  override async append(...args: Parameters<MemoryMessageStore["append"]>): Promise<void> {
+    this.waiting++;
+    await this.released.promise;
+    await super.append(...args);
+  }
+}
+
+for (const transport of transportNames) {
+  Deno.test(`over ${transport}, a graceful stop finishes and answers what is in work`, async () => {
+    const messages = new SlowStore();
+    await using server = await startServer({ messages });
+    await using client = await connect(server, transport);
+    await using idle = await connect(server, transport);
+    using silent = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    const queue = await client.createQueue({ keyPair });
+    const sending = ["a", "b", "c"].map((text) => client.send(queue, textBytes(text)));
+    // All have come; one is in work, the others wait for it.
+    await until(() => server.metrics.bytesReceived === 4 * 4096);
+    const stopping = server.stop({ deadline: 10_000 });
+    assertEquals(server.notReady(), "the server is stopping");
+    const late = codeOf(connect(server, transport));
+    messages.released.resolve();
+    await soon(Promise.all(sending));
+    assertEquals(messages.size, 3);
+    await soon(stopping);
+    await soon(Promise.all([client.closed, idle.closed]));
+    assertEquals([await late, server.connections], ["TransportError", 0]);
+    assert(silent.localAddr.port > 0);
+  });
+}
+
+Deno.test("a graceful stop under load answers every command that it has executed", async () => {
+  for (const transport of transportNames) {
+    const messages = new MemoryMessageStore();
+    await using server = await startServer({ messages, limits: { messagesPerQueue: 1_000_000 } });
+    await using client = await connect(server, transport);
+    const queue = await client.createQueue({ keyPair });
+    let accepted = 0;
+    const send = async () => {
+      for (;;) {
+        await client.send(queue, textBytes("x"));
+        accepted++;
+      }
+    };
+    const work = Promise.allSettled(Array.from({ length: 20 }, send));
+    await until(() => accepted > 200);
+    await soon(server.stop({ deadline: 10_000 }));
+    await soon(work);
+    assertEquals(messages.size, accepted);
+  }
+});
+
+Deno.test("a store that never ends holds up a graceful stop no longer than its deadline", async () => {
+  const messages = new SlowStore();
+  const server = await startServer({ messages });
+  await using client = await connect(server);
+  const queue = await client.createQueue({ keyPair });
+  const sending = codeOf(client.send(queue, textBytes("x")));
+  await until(() => messages.waiting === 1);
+  await soon(Promise.all([server.stop({ deadline: 50 }), server.stop()]));
+  assertEquals(await sending, "TransportError");
+  messages.released.resolve();
+});
