@@ -1,0 +1,115 @@
+import { type Gauges, Histogram, type Metrics } from "../metrics.ts";
+
+/** What is kept of every moment: rates a second, latencies in milliseconds, memory in bytes. */
+export const seriesNames = [
+  "accepted",
+  "delivered",
+  "commands",
+  "refused",
+  "errors",
+  "p50",
+  "p99",
+  "connections",
+  "queues",
+  "messages",
+  "memory",
+] as const;
+
+/** One of {@linkcode seriesNames}. */
+export type SeriesName = typeof seriesNames[number];
+
+/** How many moments are kept: an hour. */
+const size = 360;
+/** Milliseconds between them. */
+export const sampleInterval = 10_000;
+
+/** Milliseconds that stand for latencies above the last bucket: twice its bound. */
+const longest = 20_000;
+
+interface Totals {
+  readonly at: number;
+  readonly accepted: number;
+  readonly delivered: number;
+  readonly commands: number;
+  readonly refused: number;
+  readonly errors: number;
+  readonly delivery: readonly number[];
+}
+
+/** The last hour of a server: rates from counters, and gauges, in a ring of fixed size. */
+export class History {
+  readonly #series: ReadonlyMap<SeriesName, Float64Array> = new Map(
+    seriesNames.map((name) => [name, new Float64Array(size)]),
+  );
+  #count = 0;
+  #last: Totals;
+
+  /** Begins at `now` (milliseconds of a clock that does not go back). */
+  constructor(metrics: Metrics, now: number) {
+    this.#last = totals(metrics, now);
+  }
+
+  /** Adds the moment `now`; the hour is right when moments are {@linkcode sampleInterval} apart. */
+  sample(metrics: Metrics, gauges: Gauges, now: number): void {
+    const [last, next] = [this.#last, totals(metrics, now)];
+    const seconds = Math.max(1, next.at - last.at) / 1000;
+    const rate = (name: "accepted" | "delivered" | "commands" | "refused" | "errors") =>
+      (next[name] - last[name]) / seconds;
+    const counts = next.delivery.map((count, i) => count - last.delivery[i]!);
+    const values: Record<SeriesName, number> = {
+      accepted: rate("accepted"),
+      delivered: rate("delivered"),
+      commands: rate("commands"),
+      refused: rate("refused"),
+      errors: rate("errors"),
+      p50: quantile(counts, 0.5) ?? NaN,
+      p99: quantile(counts, 0.99) ?? NaN,
+      connections: gauges.connections,
+      queues: gauges.queues,
+      messages: gauges.messages,
+      memory: gauges.memory,
+    };
+    for (const name of seriesNames) this.#series.get(name)![this.#count % size] = values[name];
+    this.#count++;
+    this.#last = next;
+  }
+
+  /** The values of each series, oldest first; `null` is a latency when nothing was delivered. */
+  values(): Record<SeriesName, readonly (number | null)[]> {
+    const kept = Math.min(this.#count, size);
+    const values = {} as Record<SeriesName, readonly (number | null)[]>;
+    for (const name of seriesNames) {
+      const series = this.#series.get(name)!;
+      values[name] = Array.from({ length: kept }, (_, i) => {
+        const value = series[(this.#count - kept + i) % size]!;
+        return Number.isNaN(value) ? null : Number(value.toPrecision(6));
+      });
+    }
+    return values;
+  }
+}
+
+/** Milliseconds within which `share` of what a histogram has counted were, at most 20 000; `null` when there was nothing. */
+export function quantile(counts: readonly number[], share: number): number | null {
+  const seconds = Histogram.quantile(counts, share);
+  return seconds === null ? null : Math.min(longest, seconds * 1000);
+}
+
+function totals(metrics: Metrics, at: number): Totals {
+  return {
+    at,
+    accepted: metrics.messagesAccepted,
+    delivered: metrics.messagesDelivered,
+    commands: total(metrics.commands),
+    refused: total(metrics.refused),
+    errors: metrics.internalErrors + metrics.logFailures,
+    delivery: [...metrics.delivery.counts],
+  };
+}
+
+/** The sum of all counts. */
+export function total(counts: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const count of counts.values()) sum += count;
+  return sum;
+}

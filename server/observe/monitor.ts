@@ -1,0 +1,210 @@
+import { type Gauges, type Metrics, refusals } from "../metrics.ts";
+import { History, quantile, sampleInterval, type SeriesName, total } from "./history.ts";
+import { type HttpRequest, HttpServer, type Reply } from "./http_server.ts";
+import { formatPrometheus, type ProgramInfo } from "./prometheus.ts";
+import { pageScript } from "./status_script.ts";
+import { pageHtml, pageStyle } from "./status_page.ts";
+
+/** What is observed. */
+export interface MonitorSource extends ProgramInfo {
+  readonly metrics: Metrics;
+  gauges(): Gauges;
+  /** Why no clients should be sent here at the moment; `null` when all is well. */
+  notReady(): string | null;
+}
+
+/** How a monitor is started. */
+export interface MonitorOptions {
+  /** Address to listen on. */
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly source: MonitorSource;
+  /** Milliseconds of a clock that does not go back. @default `performance.now` */
+  readonly now?: () => number;
+  /** Milliseconds for a request from connecting to the end of the answer. @default 10000 */
+  readonly timeout?: number;
+}
+
+/** What `/status.json` holds. */
+export interface Status {
+  readonly version: string;
+  /** Seconds. */
+  readonly uptime: number;
+  readonly notReady: string | null;
+  readonly gauges: Gauges;
+  /** Counted since the start. */
+  readonly totals: {
+    readonly accepted: number;
+    readonly delivered: number;
+    readonly commands: number;
+    readonly handshakesFailed: number;
+    readonly internalErrors: number;
+    readonly logFailures: number;
+    /** Milliseconds within which half of the deliveries were made; `null` when there were none. */
+    readonly p50: number | null;
+    /** The same of 99 of 100 deliveries. */
+    readonly p99: number | null;
+  };
+  readonly refused: Readonly<Record<string, number>>;
+  /** Seconds between two values of the history. */
+  readonly interval: number;
+  /** Oldest first. */
+  readonly history: Readonly<Record<SeriesName, readonly (number | null)[]>>;
+}
+
+/** Connections at a time. */
+const mostConnections = 32;
+/** Requests a second that are answered in full: whoever asks without end must not take the time of the SMP server. */
+const mostRequests = 100;
+
+/** Serves metrics for Prometheus, `/health`, `/ready` and a status page over HTTP (docs/monitoring.md). */
+export class Monitor implements AsyncDisposable {
+  readonly #source: MonitorSource;
+  readonly #host: string;
+  readonly #now: () => number;
+  readonly #history: History;
+  #server: HttpServer | null = null;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  /** The second that is being counted, and the requests in it. */
+  #second = -Infinity;
+  #requests = 0;
+
+  private constructor({ host, source, now = () => performance.now() }: MonitorOptions) {
+    this.#source = source;
+    this.#host = host.toLowerCase();
+    this.#now = now;
+    this.#history = new History(source.metrics, now());
+  }
+
+  /** Starts a monitor. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
+  static async start(options: MonitorOptions): Promise<Monitor> {
+    const { host, port, timeout = 10_000 } = options;
+    const monitor = new Monitor(options);
+    const reply = (request: HttpRequest) => monitor.#reply(request);
+    monitor.#server = await HttpServer.start({ host, port, timeout, mostConnections, reply });
+    monitor.#timer = setInterval(() => monitor.sample(), sampleInterval);
+    return monitor;
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return this.#server!.port;
+  }
+
+  /** Adds a moment to the history; a timer does it too. */
+  sample(): void {
+    this.#history.sample(this.#source.metrics, this.#source.gauges(), this.#now());
+  }
+
+  /** Stops answering; resolves when nothing of it is left. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#server![Symbol.asyncDispose]();
+  }
+
+  /** Stops answering. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #reply({ method, path, hostName }: HttpRequest): Reply {
+    // A page of somebody else whose name points here must not read this.
+    if (!isOwnName(hostName, this.#host)) return plain("wrong host", 403);
+    if (this.#isTooOften()) return plain("too many requests", 503, { "retry-after": "1" });
+    const reply = this.#page(path);
+    if (reply === null) return plain("not found", 404);
+    if (method !== "GET" && method !== "HEAD") return plain("only GET", 405, { allow: "GET, HEAD" });
+    return reply;
+  }
+
+  #isTooOften(): boolean {
+    const now = this.#now();
+    if (now - this.#second >= 1000) [this.#second, this.#requests] = [now, 0];
+    return ++this.#requests > mostRequests;
+  }
+
+  #page(path: string): Reply | null {
+    switch (path) {
+      case "/":
+        return page("text/html; charset=utf-8", pageHtml);
+      case "/status.css":
+        return page("text/css; charset=utf-8", pageStyle);
+      case "/status.js":
+        return page("text/javascript; charset=utf-8", pageScript);
+      case "/status.json":
+        return page("application/json", JSON.stringify(this.#status()));
+      case "/metrics": {
+        const { metrics } = this.#source;
+        const body = formatPrometheus(metrics, this.#source.gauges(), this.#source);
+        return page("text/plain; version=0.0.4; charset=utf-8", body);
+      }
+      case "/health":
+        return plain("ok");
+      case "/ready": {
+        const reason = this.#source.notReady();
+        return reason === null ? plain("ready") : plain(reason, 503);
+      }
+      default:
+        return null;
+    }
+  }
+
+  #status(): Status {
+    const { metrics, version, startedAt } = this.#source;
+    return {
+      version,
+      uptime: Math.max(0, Math.round((Date.now() - startedAt) / 1000)),
+      notReady: this.#source.notReady(),
+      gauges: this.#source.gauges(),
+      totals: {
+        accepted: metrics.messagesAccepted,
+        delivered: metrics.messagesDelivered,
+        commands: total(metrics.commands),
+        handshakesFailed: metrics.handshakesFailed,
+        internalErrors: metrics.internalErrors,
+        logFailures: metrics.logFailures,
+        p50: quantile(metrics.delivery.counts, 0.5),
+        p99: quantile(metrics.delivery.counts, 0.99),
+      },
+      refused: Object.fromEntries(refusals.map((reason) => [reason, metrics.refusals(reason)])),
+      interval: sampleInterval / 1000,
+      history: this.#history.values(),
+    };
+  }
+}
+
+const policy =
+  "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; " +
+  "form-action 'none'; frame-ancestors 'none'";
+
+function page(
+  type: string,
+  body: string,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Reply {
+  return {
+    status,
+    body,
+    headers: {
+      "content-type": type,
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cross-origin-resource-policy": "same-origin",
+      "content-security-policy": policy,
+      ...headers,
+    },
+  };
+}
+
+function plain(line: string, status = 200, headers: Readonly<Record<string, string>> = {}): Reply {
+  return page("text/plain; charset=utf-8", `${line}\n`, status, headers);
+}
+
+/** Whether a request names this server by an IP address, `localhost` or the name it was told to listen on. */
+function isOwnName(name: string, host: string): boolean {
+  return name === "localhost" || (name === host && name !== "") || /^(\d+\.){3}\d+$/.test(name) ||
+    name.startsWith("[");
+}

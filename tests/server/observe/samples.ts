@@ -1,0 +1,51 @@
+import { type Gauges, Metrics } from "../../../server/metrics.ts";
+import type { MonitorSource } from "../../../server/observe/monitor.ts";
+
+/** Gauges that differ from each other. */
+export const gauges: Gauges = {
+  connections: 11,
+  handshakes: 2,
+  subscriptions: 13,
+  queues: 14,
+  messages: 15,
+  messageBytes: 16_000,
+  cryptoInWork: 7,
+  memory: 180 * 1024 * 1024,
+};
+
+/** Metrics in which something of everything was counted. */
+export function filledMetrics(): Metrics {
+  const metrics = new Metrics();
+  metrics.connectionsAccepted = 100;
+  metrics.handshakesDone = 90;
+  metrics.handshakesFailed = 5;
+  metrics.bytesReceived = 2 ** 40;
+  metrics.messagesAccepted = 50;
+  metrics.messagesDelivered = 40;
+  metrics.internalErrors = 3;
+  metrics.logFailures = 4;
+  metrics.refuse("quota");
+  for (const [command, answer] of [["SEND", "OK"], ["SEND", "OK"], ["SEND", "ERR AUTH"], ["NEW", "IDS"]]) {
+    metrics.answered(command!, answer!);
+  }
+  metrics.answered("?", "ERR CMD SYNTAX");
+  for (const seconds of [0.0001, 0.0005, 0.003, 0.003, 7, 100]) metrics.delivery.observe(seconds);
+  return metrics;
+}
+
+/** A source that can be changed. */
+export interface TestSource extends MonitorSource {
+  gauges: () => Gauges;
+  notReady: () => string | null;
+}
+
+/** A source that is ready, with {@linkcode filledMetrics} and {@linkcode gauges}. */
+export function testSource(): TestSource {
+  return {
+    metrics: filledMetrics(),
+    gauges: () => gauges,
+    notReady: () => null,
+    version: "1.2.3",
+    startedAt: Date.UTC(2026, 0, 1),
+  };
+}
