@@ -1,0 +1,64 @@
+import type { CliOptions } from "../cli.ts";
+import { ConfigError, defaultConfig, parseConfig, type ServerConfig } from "../config.ts";
+import { isStoreLocked } from "../store/lock.ts";
+import { directoryOf } from "../store/log_io.ts";
+import { iniPath, readFile } from "./files.ts";
+import { Fatal, messageOf, type Terminal } from "./terminal.ts";
+
+/** Removes key, ini and logs after a question. Throws {@linkcode Fatal}. */
+export async function deleteFiles(options: CliOptions, terminal: Terminal): Promise<void> {
+  const config = await configOrDefault(options, terminal);
+  if (await isStoreLocked(config.storeLogFile)) {
+    throw new Fatal(`Cannot delete the server: it is running with ${config.storeLogFile}; stop it first`);
+  }
+  const paths: string[] = [];
+  for (const path of [config.storeLogFile, config.messagesFile, config.keyFile, iniPath(options)]) {
+    paths.push(...await withLeftovers(path));
+  }
+  if (paths.length === 0) return terminal.print("there is nothing to delete");
+  const what = `${paths.join(", ")}`;
+  const answer = options.yes ||
+    terminal.ask(`Delete ${what}? The server's address and queues are lost for ever.`);
+  if (answer === null) throw new Fatal(`Cannot ask whether to delete ${what}: pass -y to delete`);
+  if (!answer) throw new Fatal("Nothing was deleted");
+  for (const path of paths) {
+    try {
+      await Deno.remove(path);
+    } catch (error) {
+      throw new Fatal(`Cannot delete ${path}: ${messageOf(error)}`);
+    }
+    terminal.print(`deleted ${path}`);
+  }
+}
+
+async function configOrDefault(options: CliOptions, terminal: Terminal): Promise<ServerConfig> {
+  const path = iniPath(options);
+  const text = await readFile(path);
+  try {
+    return parseConfig(text ?? "", path, options).config;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    terminal.warn(`${error.message}\nThe files are taken to be where they are without an ini`);
+    return defaultConfig(options);
+  }
+}
+
+/** A file and what a crash, a repair or a lock has left beside it, as far as they exist. */
+async function withLeftovers(path: string): Promise<string[]> {
+  const directory = directoryOf(path);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const found: string[] = [];
+  try {
+    for await (const entry of Deno.readDir(directory)) {
+      const rest = entry.name.startsWith(name) ? entry.name.slice(name.length) : null;
+      if (rest !== null && /^(\.new|\.compact|\.lock|\.broken-\d+)?$/.test(rest)) {
+        found.push(`${directory}/${entry.name}`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new Fatal(`Cannot read ${directory}: ${messageOf(error)}`);
+    }
+  }
+  return found.toSorted();
+}

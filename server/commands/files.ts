@@ -1,0 +1,121 @@
+import { ParseError } from "../../protocol/mod.ts";
+import type { CliOptions } from "../cli.ts";
+import {
+  ConfigError,
+  defaultConfig,
+  defaultIni,
+  type Directories,
+  iniName,
+  parseConfig,
+  type ServerConfig,
+} from "../config.ts";
+import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../identity.ts";
+import { directoryOf } from "../store/log_io.ts";
+import { Fatal, messageOf } from "./terminal.ts";
+
+/** Path of the ini. */
+export function iniPath({ configDir }: Directories): string {
+  return `${configDir}/${iniName}`;
+}
+
+/** Text of a file; `null` when there is none. Throws {@linkcode Fatal}. */
+export async function readFile(path: string): Promise<string | null> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+  }
+}
+
+/** Whether there is a file. Throws {@linkcode Fatal}. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * Writes a file that only its owner can read, whole or not at all, and survives a power cut; never over another one.
+ * Makes its directory. Throws {@linkcode Fatal}.
+ */
+export async function writeNewFile(path: string, text: string): Promise<void> {
+  const aside = `${path}.new`;
+  try {
+    await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
+    if (await exists(path)) throw new Error("it is already there");
+    using file = await Deno.open(aside, { write: true, create: true, truncate: true, mode: 0o600 });
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.sync();
+    await Deno.rename(aside, path);
+    using directory = await Deno.open(directoryOf(path));
+    await directory.sync();
+  } catch (error) {
+    throw new Fatal(`Cannot write ${path}: ${messageOf(error)}`);
+  }
+}
+
+/** What the ini says, with what was given on the command line or in the environment instead. Throws {@linkcode Fatal}. */
+export async function readConfig(
+  options: CliOptions,
+): Promise<{ readonly config: ServerConfig; readonly warnings: readonly string[] }> {
+  const path = iniPath(options);
+  const text = await readFile(path);
+  try {
+    const { config, warnings } = text === null
+      ? { config: defaultConfig(options), warnings: [] }
+      : parseConfig(text, path, options);
+    const { host, port, webSocketPort, storeLog } = options;
+    return {
+      config: {
+        ...config,
+        ...(host !== undefined && { host }),
+        ...(port !== undefined && { port }),
+        ...(webSocketPort !== undefined && { webSocketPort }),
+        ...(storeLog !== undefined && { storeLog }),
+      },
+      warnings,
+    };
+  } catch (error) {
+    if (error instanceof ConfigError) throw new Fatal(error.message);
+    throw error;
+  }
+}
+
+/** Reads the transport key; `null` when there is none. Throws {@linkcode Fatal} that says what is wrong with it. */
+export async function readIdentity(keyFile: string): Promise<ServerIdentity | null> {
+  const text = await readFile(keyFile);
+  if (text === null) return null;
+  try {
+    return await parseIdentity(text);
+  } catch (error) {
+    if (error instanceof ParseError) throw new Fatal(`${keyFile}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Says who else can read the transport key, if anybody can. */
+export async function keyWarning(keyFile: string): Promise<string | null> {
+  const { mode } = await Deno.stat(keyFile);
+  if (mode === null || (mode & 0o077) === 0) return null;
+  return `${keyFile} can be read by other users: chmod 600 ${keyFile}`;
+}
+
+/** Makes the transport key, and the ini if there is none. Throws {@linkcode Fatal}. */
+export async function createFiles(options: CliOptions, keyFile: string): Promise<ServerIdentity> {
+  if (!await exists(iniPath(options))) await writeNewFile(iniPath(options), defaultIni(options));
+  const identity = await generateIdentity();
+  await writeNewFile(keyFile, await formatIdentity(identity));
+  return identity;
+}
+
+/** The address that users need, as far as the server itself knows what it is called. */
+export function addressOf(host: string, port: number, keyHash: string): string {
+  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+  return `${name}:${port}#${keyHash}`;
+}

@@ -1,0 +1,181 @@
+import config from "../../deno.json" with { type: "json" };
+import type { CliOptions } from "../cli.ts";
+import type { ServerConfig } from "../config.ts";
+import type { ServerIdentity } from "../identity.ts";
+import { createLogger, type Logger } from "../logger.ts";
+import { Metrics } from "../metrics.ts";
+import { SmpServer } from "../mod.ts";
+import { Monitor } from "../observe/monitor.ts";
+import { DurableStores } from "../store/durable.ts";
+import { addressOf, createFiles, keyWarning, readConfig, readIdentity } from "./files.ts";
+import { Fatal, messageOf, type Terminal } from "./terminal.ts";
+
+/** Milliseconds for finishing what is in work when the server is stopped. */
+const stopDeadline = 10_000;
+
+/** Starts the server; resolves when a signal has stopped it and everything is saved. Throws {@linkcode Fatal}. */
+export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
+  const { config: settings, warnings } = await readConfig(options);
+  const identity = await readIdentity(settings.keyFile) ?? await createFirst(options, settings, terminal);
+  const { logLevel: level, logFormat: format } = settings;
+  const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
+  for (const warning of warnings) logger.warn(warning);
+  const warning = await keyWarning(settings.keyFile);
+  if (warning !== null) logger.warn(warning);
+
+  await using cleanup = new AsyncDisposableStack();
+  const metrics = new Metrics();
+  const stores = settings.storeLog ? cleanup.use(await openStores(settings, options, metrics, logger)) : null;
+  for (const notice of stores?.notices ?? []) logger.info(notice);
+  const stopped = stopSignal();
+  const server = cleanup.use(await startServer(settings, { identity, metrics, stores, logger }));
+  const monitor = await startMonitor(settings, server, stores);
+  if (monitor !== null) cleanup.use(monitor);
+  const forgetReload = onReload(() => reload(options, server, logger));
+  announce(settings, server, monitor, terminal);
+
+  await stopped;
+  forgetReload();
+  terminal.print("stopping");
+  await server.stop({ deadline: stopDeadline });
+  await stores?.close();
+  terminal.print("stopped");
+}
+
+async function createFirst(
+  options: CliOptions,
+  { keyFile }: ServerConfig,
+  terminal: Terminal,
+): Promise<ServerIdentity> {
+  const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
+  const answer = options.yes || terminal.ask(question);
+  if (answer === null) {
+    throw new Fatal(`There is no ${keyFile} yet: pass -y to make it, or --config-dir to say where it is`);
+  }
+  if (!answer) throw new Fatal("Nothing was created");
+  return await createFiles(options, keyFile);
+}
+
+async function openStores(
+  settings: ServerConfig,
+  { repair }: CliOptions,
+  metrics: Metrics,
+  logger: Logger,
+): Promise<DurableStores> {
+  try {
+    return await DurableStores.open({
+      storeLog: settings.storeLogFile,
+      messagesFile: settings.messagesFile,
+      messages: settings.messages,
+      restoreMessages: settings.restoreMessages,
+      fsync: settings.fsync,
+      fsyncInterval: settings.fsyncInterval,
+      messageLifetime: settings.limits.messageLifetime,
+      repair,
+      metrics,
+      log: logger.error,
+    });
+  } catch (error) {
+    throw new Fatal(messageOf(error));
+  }
+}
+
+async function startServer(
+  { host, port, webSocketPort, limits, trustForwardedFor }: ServerConfig,
+  { identity, metrics, stores, logger }: {
+    readonly identity: ServerIdentity;
+    readonly metrics: Metrics;
+    readonly stores: DurableStores | null;
+    readonly logger: Logger;
+  },
+): Promise<SmpServer> {
+  try {
+    return await SmpServer.start({
+      identity,
+      host,
+      port,
+      limits,
+      metrics,
+      trustForwardedFor,
+      log: logger.error,
+      ...(webSocketPort !== null && { webSocketPort }),
+      ...(stores !== null && { queues: stores.queues, messages: stores.messages }),
+    });
+  } catch (error) {
+    throw new Fatal(messageOf(error));
+  }
+}
+
+async function startMonitor(
+  { metricsHost: host, metricsPort: port }: ServerConfig,
+  server: SmpServer,
+  stores: DurableStores | null,
+): Promise<Monitor | null> {
+  if (port === null) return null;
+  const source = {
+    metrics: server.metrics,
+    gauges: () => server.gauges(),
+    notReady: () => stores?.healthy === false ? "the logs cannot be written" : server.notReady(),
+    version: config.version,
+    startedAt: Date.now(),
+  };
+  try {
+    return await Monitor.start({ host, port, source });
+  } catch (error) {
+    throw new Fatal(messageOf(error));
+  }
+}
+
+/** smp.md Server files: what is printed on every start. */
+function announce(
+  { host, storeLog, storeLogFile, metricsHost }: ServerConfig,
+  server: SmpServer,
+  monitor: Monitor | null,
+  { print }: Terminal,
+): void {
+  const address = addressOf(host, server.port, server.keyHash);
+  print(`transport key hash: ${server.keyHash}`);
+  print(
+    storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",
+  );
+  print(`listening on port ${server.port} (TCP)`);
+  if (server.webSocketPort !== undefined) print(`listening on port ${server.webSocketPort} (WebSockets)`);
+  if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);
+  print(`server address: ${address}`);
+  print(`try it from another terminal: npx deno@2.9.6 task try "${address}"`);
+}
+
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Reads the limits again; what is wrong with the ini changes nothing. */
+async function reload(options: CliOptions, server: SmpServer, logger: Logger): Promise<void> {
+  try {
+    const { config: { limits }, warnings } = await readConfig(options);
+    for (const warning of warnings) logger.warn(warning);
+    server.setLimits(limits);
+    logger.info("read the limits again");
+  } catch (error) {
+    logger.error("Cannot read the limits again, the old ones stay", error);
+  }
+}
+
+/** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const signals = ["SIGINT", "SIGTERM"] as const;
+    const stop = () => {
+      for (const signal of signals) Deno.removeSignalListener(signal, stop);
+      resolve();
+    };
+    for (const signal of signals) Deno.addSignalListener(signal, stop);
+  });
+}
+
+/** Calls `reload` at SIGHUP, where there is such a thing; gives a function that ends that. */
+function onReload(reload: () => void): () => void {
+  if (Deno.build.os === "windows") return () => {};
+  Deno.addSignalListener("SIGHUP", reload);
+  return () => Deno.removeSignalListener("SIGHUP", reload);
+}

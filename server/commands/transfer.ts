@@ -1,0 +1,113 @@
+import type { CliOptions } from "../cli.ts";
+import { ConfigError, defaultConfig, iniName, parseConfig, type ServerConfig } from "../config.ts";
+import { copyStores } from "../store/durable.ts";
+import { StoreError } from "../store/error.ts";
+import { lockPath } from "../store/lock.ts";
+import { addressOf, exists, iniPath, readConfig, readFile, readIdentity, writeNewFile } from "./files.ts";
+import { Fatal, messageOf, type Terminal } from "./terminal.ts";
+
+/** The names of the files in an exported directory. */
+function exported(directory: string) {
+  const { keyFile, storeLogFile, messagesFile } = defaultConfig({ configDir: directory, logDir: directory });
+  return { keyFile, storeLogFile, messagesFile, ini: `${directory}/${iniName}` };
+}
+
+/** Copies key, ini and the live content of the logs of a stopped server to a new or empty directory. Throws {@linkcode Fatal}. */
+export async function exportServer(
+  options: CliOptions,
+  directory: string,
+  { print }: Terminal,
+): Promise<void> {
+  const { config } = await readConfig(options);
+  if (await readIdentity(config.keyFile) === null) throw new Fatal(`There is no ${config.keyFile} to export`);
+  await makeEmpty(directory);
+  const to = exported(directory);
+  const counts = await copyLogs(config, to);
+  const ini = await readFile(iniPath(options));
+  if (ini !== null) await writeNewFile(to.ini, ini);
+  // Last: a directory with a key is complete.
+  await writeNewFile(to.keyFile, (await readFile(config.keyFile))!);
+  print(`exported the key, ${counts.queues} queues and ${counts.messages} messages to ${directory}`);
+  print("keep it secret: whoever has the key can pretend to be the server");
+}
+
+/** Makes the server of an exported directory. Changes nothing when anything is wrong. Throws {@linkcode Fatal}. */
+export async function importServer(
+  options: CliOptions,
+  directory: string,
+  terminal: Terminal,
+): Promise<void> {
+  const from = exported(directory);
+  const identity = await readIdentity(from.keyFile);
+  if (identity === null) {
+    throw new Fatal(`There is no ${from.keyFile}: ${directory} is not an exported server`);
+  }
+  const ini = await readFile(from.ini);
+  const config = configOf(ini ?? "", from.ini, options, terminal);
+  const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile];
+  for (const path of targets) {
+    if (await exists(path)) {
+      throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
+    }
+  }
+  try {
+    for (const path of [config.storeLogFile, config.messagesFile]) {
+      await Deno.mkdir(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true, mode: 0o700 });
+    }
+    const counts = await copyLogs(from, config);
+    if (ini !== null) await writeNewFile(iniPath(options), ini);
+    // Last: a server with a key is complete.
+    await writeNewFile(config.keyFile, (await readFile(from.keyFile))!);
+    terminal.print(`imported the key, ${counts.queues} queues and ${counts.messages} messages`);
+  } catch (error) {
+    for (const path of targets) await Deno.remove(path).catch(() => {});
+    throw error instanceof Fatal ? error : new Fatal(messageOf(error));
+  } finally {
+    await Deno.remove(lockPath(from.storeLogFile)).catch(() => {});
+  }
+  const { host, port } = config;
+  terminal.print(`transport key hash: ${identity.keyHash}`);
+  terminal.print(`server address: ${addressOf(host, port, identity.keyHash)}`);
+}
+
+/** The configuration that an imported ini makes here; says where it does not use the directories of this server. */
+function configOf(text: string, file: string, options: CliOptions, { warn }: Terminal): ServerConfig {
+  try {
+    const { config, warnings } = parseConfig(text, file, options);
+    for (const warning of warnings) warn(warning);
+    const usual = defaultConfig(options);
+    for (const name of ["keyFile", "storeLogFile", "messagesFile"] as const) {
+      if (config[name] !== usual[name]) warn(`${file} says where a file is, which is kept: ${config[name]}`);
+    }
+    return config;
+  } catch (error) {
+    if (error instanceof ConfigError) throw new Fatal(error.message);
+    throw error;
+  }
+}
+
+interface Logs {
+  readonly storeLogFile: string;
+  readonly messagesFile: string;
+}
+
+async function copyLogs(from: Logs, to: Logs): Promise<{ queues: number; messages: number }> {
+  const paths = ({ storeLogFile: storeLog, messagesFile }: Logs) => ({ storeLog, messagesFile });
+  try {
+    return await copyStores(paths(from), paths(to));
+  } catch (error) {
+    if (error instanceof StoreError) throw new Fatal(error.message);
+    throw error;
+  }
+}
+
+async function makeEmpty(directory: string): Promise<void> {
+  try {
+    await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
+    for await (const _entry of Deno.readDir(directory)) {
+      throw new Error("it is not empty");
+    }
+  } catch (error) {
+    throw new Fatal(`Cannot export to ${directory}: ${messageOf(error)}`);
+  }
+}

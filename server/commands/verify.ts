@@ -1,0 +1,44 @@
+import type { CliOptions } from "../cli.ts";
+import { StoreError } from "../store/error.ts";
+import { verifyStores } from "../store/durable.ts";
+import { exists, iniPath, keyWarning, readConfig, readIdentity } from "./files.ts";
+import { Fatal, type Terminal } from "./terminal.ts";
+
+/** Checks key, ini and logs and prints a line for each; changes nothing. Throws {@linkcode Fatal} when anything is wrong. */
+export async function verify(options: CliOptions, { print }: Terminal): Promise<void> {
+  let wrong = 0;
+  const bad = (line: string) => {
+    wrong++;
+    print(`wrong: ${line}`);
+  };
+  const path = iniPath(options);
+  const { config, warnings } = await readConfig(options);
+  for (const warning of warnings) print(`warning: ${warning}`);
+  print(await exists(path) ? `ok: ${path}` : `ok: there is no ${path}, everything is at its default`);
+
+  const identity = await readIdentity(config.keyFile);
+  if (identity === null) {
+    bad(`there is no ${config.keyFile}; init makes it`);
+  } else {
+    print(`ok: ${config.keyFile}, transport key hash: ${identity.keyHash}`);
+    const warning = await keyWarning(config.keyFile);
+    if (warning !== null) print(`warning: ${warning}`);
+  }
+
+  try {
+    const { storeLogFile, messagesFile } = config;
+    const { queues, messages, problems, notices, locked } = await verifyStores(storeLogFile, messagesFile);
+    if (locked) {
+      print("warning: a server is running with these logs, so that they change while they are read");
+    }
+    for (const notice of notices) print(`warning: ${notice}`);
+    for (const { file, line, what } of problems) bad(`${file}: line ${line}: ${what}`);
+    print(`${problems.length === 0 ? "ok" : "read"}: ${queues} queues in ${storeLogFile}`);
+    print(`${problems.length === 0 ? "ok" : "read"}: ${messages} messages in ${messagesFile}`);
+    if (!config.storeLog) print("warning: the store log is off: start does not read these logs");
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    bad(error.message);
+  }
+  if (wrong > 0) throw new Fatal(`${wrong} ${wrong === 1 ? "thing is" : "things are"} wrong`);
+}

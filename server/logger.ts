@@ -1,0 +1,97 @@
+/** How bad it is, the worst first. */
+export const logLevels = ["error", "warn", "info", "debug"] as const;
+
+/** One of {@linkcode logLevels}. */
+export type LogLevel = typeof logLevels[number];
+
+/** How a record is written. */
+export type LogFormat = "text" | "json";
+
+/** Writes records of one line each. */
+export type Logger = Readonly<Record<LogLevel, (message: string, error?: unknown) => void>>;
+
+/** How a logger is made. */
+export interface LoggerOptions {
+  /** Records that are less bad are left out. */
+  readonly level: LogLevel;
+  readonly format: LogFormat;
+  /** Takes one line, without its end. */
+  readonly write: (line: string) => void;
+  /** @default the system's clock */
+  readonly now?: () => Date;
+}
+
+/** Milliseconds in which the same message is written once. */
+const quietTime = 1000;
+const mostRemembered = 100;
+
+interface Repeated {
+  /** When it was written. */
+  readonly at: number;
+  /** How often it came since. */
+  count: number;
+}
+
+/**
+ * Makes a logger. Messages never hold IDs, keys, addresses of clients or content: whoever logs sees to it.
+ * A message that repeats within a second is counted and told with the next one like it.
+ */
+export function createLogger({ level, format, write, now = () => new Date() }: LoggerOptions): Logger {
+  const repeated = new Map<string, Repeated>();
+  const log = (recordLevel: LogLevel) => (message: string, error?: unknown) => {
+    if (logLevels.indexOf(recordLevel) > logLevels.indexOf(level)) return;
+    const time = now();
+    const last = repeated.get(message);
+    // A clock that was set back must not silence anything for long
+    if (last !== undefined && Math.abs(time.getTime() - last.at) < quietTime) return void last.count++;
+    repeated.delete(message);
+    repeated.set(message, { at: time.getTime(), count: 0 });
+    if (repeated.size > mostRemembered) repeated.delete(repeated.keys().next().value!);
+    write(formatRecord(format, {
+      time,
+      level: recordLevel,
+      message,
+      reason: error === undefined ? undefined : reasonOf(error, level),
+      more: last?.count ?? 0,
+    }));
+  };
+  return { error: log("error"), warn: log("warn"), info: log("info"), debug: log("debug") };
+}
+
+interface LogRecord {
+  readonly time: Date;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly reason: string | undefined;
+  /** How many records like it were left out before. */
+  readonly more: number;
+}
+
+function formatRecord(format: LogFormat, { time, level, message, reason, more }: LogRecord): string {
+  if (format === "json") {
+    return oneLine(JSON.stringify({
+      time: time.toISOString(),
+      level,
+      message,
+      ...(reason !== undefined && { error: reason }),
+      ...(more > 0 && { more }),
+    }));
+  }
+  const text = reason === undefined ? message : `${message}: ${reason}`;
+  const repeats = more > 0 ? ` (${more} more like it)` : "";
+  return `${time.toISOString()} ${level.toUpperCase()} ${oneLine(text)}${repeats}`;
+}
+
+/** What went wrong; where only for developers. */
+function reasonOf(error: unknown, level: LogLevel): string {
+  if (!(error instanceof Error)) return String(error);
+  return level === "debug" ? error.stack ?? error.message : error.message;
+}
+
+/** Text with all control characters written as escapes. */
+function oneLine(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
