@@ -13,6 +13,8 @@ import type { Fsync } from "./store/append_log.ts";
 /** All that an operator can set, as the ini, the environment and the command line say together. */
 export interface ServerConfig {
   readonly host: string;
+  /** What clients call the server; `null`: not known. */
+  readonly publicHost: string | null;
   /** 0 takes a free one. */
   readonly port: number;
   /** 0 takes a free one; `null`: no WebSockets. */
@@ -70,6 +72,7 @@ export const iniName = "smp-server.ini";
 export function defaultConfig({ configDir, logDir }: Directories): ServerConfig {
   return {
     host: "0.0.0.0",
+    publicHost: null,
     port: 5223,
     webSocketPort: null,
     trustForwardedFor: false,
@@ -219,6 +222,12 @@ function settings(directories: Directories): readonly Setting[] {
       keyFile,
     })),
     setting([transport, "host"], [defaults.host, "address to listen on"], readText, (host) => ({ host })),
+    setting(
+      [transport, "public_host"],
+      ["localhost", "name that clients reach the server by, for the address that is printed"],
+      readHostName,
+      (publicHost) => ({ publicHost }),
+    ),
     setting([transport, "port"], ["5223", "TCP port, 0 for a free one"], readPort, (port) => ({ port })),
     setting(
       [transport, "websockets"],
@@ -272,6 +281,11 @@ function name({ section, key }: { readonly section: string; readonly key: string
 
 function readText(value: string): Read<string> {
   return value === "" ? { allowed: "a text that is not empty" } : { value };
+}
+
+/** What an address can have (transport.md Address). */
+function readHostName(value: string): Read<string> {
+  return /^[^\s#:]+$/.test(value) ? { value } : { allowed: "a host name or an IPv4 address" };
 }
 
 function readMilliseconds(value: string): Read<number> {

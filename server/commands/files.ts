@@ -1,4 +1,4 @@
-import { ParseError } from "../../protocol/mod.ts";
+import { formatAddress, ParseError } from "../../protocol/mod.ts";
 import type { CliOptions } from "../cli.ts";
 import {
   ConfigError,
@@ -115,7 +115,8 @@ export async function createFiles(options: CliOptions, keyFile: string): Promise
 }
 
 /** The address that users need, as far as the server itself knows what it is called. */
-export function addressOf(host: string, port: number, keyHash: string): string {
-  const name = host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  return `${name}:${port}#${keyHash}`;
+export function addressOf({ host, publicHost }: ServerConfig, port: number, keyHash: string): string {
+  // An address has no place for IPv6 (transport.md Address).
+  const own = host === "0.0.0.0" || host.includes(":") ? "localhost" : host;
+  return formatAddress({ host: publicHost ?? own, port, keyHash });
 }

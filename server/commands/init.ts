@@ -4,7 +4,8 @@ import type { Terminal } from "./terminal.ts";
 
 /** Makes key and ini, or says that they are there. Throws `Fatal`. */
 export async function init(options: CliOptions, terminal: Terminal): Promise<void> {
-  const { config: { host, port, keyFile } } = await readConfig(options);
+  const { config } = await readConfig(options);
+  const { keyFile } = config;
   const found = await readIdentity(keyFile);
   const identity = found ?? await createFiles(options, keyFile);
   terminal.print(
@@ -13,5 +14,5 @@ export async function init(options: CliOptions, terminal: Terminal): Promise<voi
       : `${keyFile} is there already: nothing was changed`,
   );
   terminal.print(`transport key hash: ${identity.keyHash}`);
-  terminal.print(`server address: ${addressOf(host, port, identity.keyHash)}`);
+  terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
 }

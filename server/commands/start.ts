@@ -128,12 +128,13 @@ async function startMonitor(
 
 /** smp.md Server files: what is printed on every start. */
 function announce(
-  { host, storeLog, storeLogFile, metricsHost }: ServerConfig,
+  settings: ServerConfig,
   server: SmpServer,
   monitor: Monitor | null,
   { print }: Terminal,
 ): void {
-  const address = addressOf(host, server.port, server.keyHash);
+  const { storeLog, storeLogFile, metricsHost } = settings;
+  const address = addressOf(settings, server.port, server.keyHash);
   print(`transport key hash: ${server.keyHash}`);
   print(
     storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",

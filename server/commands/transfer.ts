@@ -2,6 +2,7 @@ import type { CliOptions } from "../cli.ts";
 import { ConfigError, defaultConfig, iniName, parseConfig, type ServerConfig } from "../config.ts";
 import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
+import { directoryOf } from "../store/log_io.ts";
 import { lockPath } from "../store/lock.ts";
 import { addressOf, exists, iniPath, readConfig, readFile, readIdentity, writeNewFile } from "./files.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -52,7 +53,7 @@ export async function importServer(
   }
   try {
     for (const path of [config.storeLogFile, config.messagesFile]) {
-      await Deno.mkdir(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true, mode: 0o700 });
+      await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
     }
     const counts = await copyLogs(from, config);
     if (ini !== null) await writeNewFile(iniPath(options), ini);
@@ -65,9 +66,8 @@ export async function importServer(
   } finally {
     await Deno.remove(lockPath(from.storeLogFile)).catch(() => {});
   }
-  const { host, port } = config;
   terminal.print(`transport key hash: ${identity.keyHash}`);
-  terminal.print(`server address: ${addressOf(host, port, identity.keyHash)}`);
+  terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
 }
 
 /** The configuration that an imported ini makes here; says where it does not use the directories of this server. */

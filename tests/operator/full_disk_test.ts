@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import { ServerProcess } from "../support/operator.ts";
+import { ServerProcess } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
 const ini =

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { Load, ServerProcess } from "../support/operator.ts";
+import { Load } from "../support/load.ts";
+import { ServerProcess } from "../support/server_process.ts";
 import { soon, until } from "../support/wait.ts";
 
 const storeLog = "[STORE_LOG]\nenable: on\n";
@@ -18,7 +19,7 @@ for (
       await using first = await ServerProcess.start({ folder, ini: ini + quota });
       const { load, ended } = await Load.start(first.address, 6);
       await until(() => load.accepted >= enough);
-      const code = await first.kill(signal);
+      const { code } = await first.kill(signal);
       if (signal === "SIGTERM") assertEquals(code, 0);
       await soon(ended);
       assert(load.accepted >= enough);

@@ -45,6 +45,7 @@ Deno.test("every key is read", { permissions }, () => {
     ["STORE_LOG", "restore_messages: off", { restoreMessages: false }],
     ["TRANSPORT", "key_file: /k", { keyFile: "/k" }],
     ["TRANSPORT", "host: ::1", { host: "::1" }],
+    ["TRANSPORT", "public_host: smp.example.org", { publicHost: "smp.example.org" }],
     ["TRANSPORT", "port: 1", { port: 1 }],
     ["TRANSPORT", "websockets: 80", { webSocketPort: 80 }],
     ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
@@ -104,7 +105,13 @@ Deno.test("the ini of the first start has every key with a comment and its defau
   const { config, warnings } = parse(active);
   assertEquals(warnings, []);
   const usual = defaultConfig(directories);
-  assertEquals(config, { ...usual, storeLog: true, webSocketPort: 80, metricsPort: 9223 });
+  assertEquals(config, {
+    ...usual,
+    publicHost: "localhost",
+    storeLog: true,
+    webSocketPort: 80,
+    metricsPort: 9223,
+  });
 });
 
 Deno.test("unknown and repeated keys are warnings with their lines", { permissions }, () => {

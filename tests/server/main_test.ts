@@ -1,156 +1,28 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { SmpClient, webSocketTransport } from "../../client/mod.ts";
-import { next, soon } from "../support/wait.ts";
+import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { soon } from "../support/wait.ts";
 import { base64, rsaVector } from "../support/vectors.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
-
-const root = new URL("../../", import.meta.url);
-
-/** A temporary folder that is gone after the test. */
-async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await Deno.makeTempDir({ prefix: "smp-main-test-" });
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
-}
-
-interface RunOptions {
-  /** The folder that the program may read and write. */
-  readonly folder?: string;
-  readonly webSockets?: boolean;
-}
-
-/** Starts `server/main.ts` with the permissions that it documents and no others. */
-function spawn(args: readonly string[], { folder, webSockets = false }: RunOptions = {}): Deno.ChildProcess {
-  const files = folder === undefined
-    ? []
-    : ["--allow-net", `--allow-read=${folder}`, `--allow-write=${folder}`];
-  const environment = webSockets ? ["--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE"] : [];
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", ...files, ...environment, "server/main.ts", ...args],
-    cwd: root,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-}
-
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs `server/main.ts` to its end. */
-async function run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const decoder = new TextDecoder();
-  const { code, stdout, stderr } = await soon(spawn(args, options).output());
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** A server in a process of its own, from when it listens. */
-class RunningServer implements AsyncDisposable {
-  readonly #process: Deno.ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  readonly #stderr: Promise<string>;
-  /** What it has printed, up to the last `listening` line. */
-  readonly printed: string[] = [];
-
-  private constructor(process: Deno.ChildProcess) {
-    this.#process = process;
-    this.#lines = linesOf(process.stdout);
-    this.#stderr = new Response(process.stderr).text();
-  }
-
-  /** Starts a server with its key in `folder` on free ports, and waits until it has printed that it listens. */
-  static async start(
-    folder: string,
-    args: readonly string[] = [],
-    { webSockets = false, until = "listening" } = {},
-  ): Promise<RunningServer> {
-    const ports = ["--host", "127.0.0.1", "--port", "0", ...(webSockets ? ["--ws-port", "0"] : [])];
-    const started = ["start", "--config-dir", folder, ...ports, ...args];
-    const server = new RunningServer(spawn(started, { folder, webSockets }));
-    try {
-      for (let left = webSockets ? 2 : 1; left > 0;) {
-        const line = await server.line();
-        server.printed.push(line);
-        if (line.startsWith(until)) left--;
-      }
-    } catch (cause) {
-      await server[Symbol.asyncDispose]();
-      throw new Error(`the server did not start: ${await server.#stderr}`, { cause });
-    }
-    return server;
-  }
-
-  /** The next line that it prints. */
-  line(): Promise<string> {
-    return next(this.#lines);
-  }
-
-  get keyHash(): string {
-    return /^transport key hash: (.*)$/m.exec(this.printed.join("\n"))?.[1] ?? "";
-  }
-
-  /** The port that it says it listens on. */
-  port(transport: "TCP" | "WebSockets"): number {
-    return Number(
-      /^listening on port (\d+) /.exec(this.printed.find((line) => line.includes(transport))!)?.[1],
-    );
-  }
-
-  /** Sends a signal and waits for the end. */
-  async stop(signal: Deno.Signal): Promise<Pick<Outcome, "code" | "stderr">> {
-    this.#process.kill(signal);
-    const { code } = await soon(this.#process.status);
-    return { code, stderr: await this.#stderr };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-    await this.#process.status;
-    while (!(await this.#lines.next()).done);
-    await this.#stderr;
-  }
-}
-
-async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
-  let rest = "";
-  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-  if (rest !== "") yield rest;
-}
 
 Deno.test("start prints hash, store log and one line a transport when it accepts connections", async () => {
   // smp.md Server files: on every start the server prints …
   await using folder = await temporaryFolder();
-  await using server = await RunningServer.start(folder.path, ["-y"], { webSockets: true });
-  const [hash = "", store, tcp, webSockets, ...more] = server.printed;
+  await using server = await ServerProcess.start({ folder: folder.path, webSockets: true });
+  const [hash = "", store, tcp, webSockets, address, hint, ...more] = server.printed;
   assert(/^transport key hash: [A-Za-z0-9+/]{43}=$/.test(hash), hash);
   assert(/^store log: off\b/.test(store ?? ""), store);
   assert(/^listening on port [1-9]\d* \(TCP\)$/.test(tcp ?? ""), tcp);
   assert(/^listening on port [1-9]\d* \(WebSockets\)$/.test(webSockets ?? ""), webSockets);
-  assertEquals(more, []);
+  const expected = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
+  assertEquals([address, more], [`server address: ${expected}`, []]);
+  assertStringIncludes(hint ?? "", `task try "${expected}"`);
   const at = { host: "127.0.0.1", keyHash: server.keyHash };
   await using _tcp = await soon(SmpClient.connect({ ...at, port: server.port("TCP") }));
   await using _webSocket = await soon(
     SmpClient.connect({ ...at, port: server.port("WebSockets") }, { transport: webSocketTransport }),
   );
-});
-
-Deno.test("the address that is printed is the server's", async () => {
-  await using folder = await temporaryFolder();
-  await using server = await RunningServer.start(folder.path, ["-y"]);
-  const address = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
-  assertEquals(await server.line(), `server address: ${address}`);
-  assertStringIncludes(await server.line(), `task try "${address}"`);
 });
 
 Deno.test("start -y makes a key for its owner alone, which later starts keep", async () => {
@@ -159,7 +31,7 @@ Deno.test("start -y makes a key for its owner alone, which later starts keep", a
   const folder = `${parent.path}/not/there`;
   const hashes: string[] = [];
   for (const args of [["-y"], ["-y"], []]) {
-    await using server = await RunningServer.start(folder, args);
+    await using server = await ServerProcess.start({ folder, args });
     hashes.push(server.keyHash);
   }
   assertEquals(hashes, Array(3).fill(hashes[0]));
@@ -177,7 +49,7 @@ Deno.test("a key that was made elsewhere is taken, PKCS#1 or PKCS#8", async () =
   await Promise.all([pkcs1Pem, pkcs8Pem].map(async (pem) => {
     await using folder = await temporaryFolder();
     await Deno.writeTextFile(`${folder.path}/server_key`, pem, { mode: 0o600 });
-    await using server = await RunningServer.start(folder.path);
+    await using server = await ServerProcess.start({ folder: folder.path, args: [] });
     assertEquals(server.keyHash, hash);
     assertEquals(await Deno.readTextFile(`${folder.path}/server_key`), pem);
   }));
@@ -253,13 +125,13 @@ Deno.test("a port that is taken is explained, for both transports", async () => 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   Deno.test(`${signal} ends the server and its connections, and is no failure`, async () => {
     await using folder = await temporaryFolder();
-    await using server = await RunningServer.start(folder.path, ["-y"]);
+    await using server = await ServerProcess.start({ folder: folder.path });
     await using client = await soon(
       SmpClient.connect({ host: "127.0.0.1", port: server.port("TCP"), keyHash: server.keyHash }),
     );
     using handshaking = await Deno.connect({ hostname: "127.0.0.1", port: server.port("TCP") });
-    const { code, stderr } = await server.stop(signal);
-    assertEquals([code, stderr], [0, ""]);
+    const outcome = await server.kill(signal);
+    assertEquals(outcome, { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
     assert(handshaking.localAddr.port > 0);
     await soon(client.closed);
   });
@@ -271,8 +143,13 @@ Deno.test("a signal ends the server well as soon as it says anything", async () 
   // Several at a time, so that the signal comes at once now and then.
   const signals: Deno.Signal[] = ["SIGTERM", "SIGINT", "SIGTERM", "SIGINT", "SIGTERM", "SIGINT"];
   await Promise.all(signals.map(async (signal) => {
-    await using server = await RunningServer.start(folder.path, [], { until: "transport key hash" });
-    assertEquals(await server.stop(signal), { code: 0, stderr: "" });
+    await using server = await ServerProcess.start({
+      folder: folder.path,
+      args: [],
+      until: "transport key hash",
+    });
+    const { code, stderr } = await server.kill(signal);
+    assertEquals([code, stderr], [0, ""]);
   }));
 });
 

@@ -1,0 +1,196 @@
+import { next, soon } from "./wait.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** How `server/main.ts` is run. */
+export interface RunOptions {
+  /** The folder that the program may read and write. */
+  readonly folder?: string;
+  /** More folders. */
+  readonly folders?: readonly string[];
+  /** Lets it read what the WebSocket library asks for. */
+  readonly webSockets?: boolean;
+  /** Settings in the environment, which it may read. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What runs the executable instead of the system, for instance `unshare`. */
+  readonly wrapper?: readonly string[];
+}
+
+/** How a run has ended. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Arguments for a process that has the permissions which the server documents, and no others. */
+export function commandOf(args: readonly string[], options: RunOptions = {}): string[] {
+  const { folder, folders = [], webSockets = false, env = {}, wrapper = [] } = options;
+  const files = [...(folder === undefined ? [] : [folder]), ...folders].join(",");
+  const variables = [
+    ...Object.keys(env),
+    ...(webSockets ? ["WS_NO_BUFFER_UTIL", "WS_NO_UTF_8_VALIDATE"] : []),
+  ];
+  return [
+    ...wrapper,
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "--no-prompt",
+    ...(files === "" ? [] : ["--allow-net", `--allow-read=${files}`, `--allow-write=${files}`]),
+    ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
+    "server/main.ts",
+    ...args,
+  ];
+}
+
+function spawn(args: readonly string[], options: RunOptions): Deno.ChildProcess {
+  const [command, ...rest] = commandOf(args, options);
+  return new Deno.Command(command!, {
+    args: rest,
+    cwd: root,
+    env: { NO_COLOR: "1", ...options.env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Runs `server/main.ts` to its end. */
+export async function run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const decoder = new TextDecoder();
+  const { code, stdout, stderr } = await soon(spawn(args, options).output());
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** How a server process is started. */
+export interface ProcessOptions extends RunOptions {
+  /** Holds all its files. */
+  readonly folder: string;
+  /** Text of `smp-server.ini`, which replaces the one that is there. */
+  readonly ini?: string;
+  /** More arguments. @default `["-y"]` */
+  readonly args?: readonly string[];
+  /** How the line begins that it is waited for. @default the last line of the start */
+  readonly until?: string;
+}
+
+/** A server in a process of its own, on free loopback ports, from when it listens. */
+export class ServerProcess implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #errors: AsyncIterator<string>;
+  /** What it printed when it started. */
+  readonly printed: string[] = [];
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#lines = linesOf(process.stdout);
+    this.#errors = linesOf(process.stderr);
+  }
+
+  /** Starts a server; resolves when it has printed that it listens. */
+  static async start(options: ProcessOptions): Promise<ServerProcess> {
+    const { folder, ini, args = ["-y"], webSockets = false } = options;
+    if (ini !== undefined) await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+    const place = ["--host", "127.0.0.1", "--port", "0", ...(webSockets ? ["--ws-port", "0"] : [])];
+    const directories = ["--config-dir", folder, "--log-dir", folder];
+    return await ServerProcess.startBare({ ...options, args: ["start", ...directories, ...place, ...args] });
+  }
+
+  /** Starts a server with nothing but the given arguments; resolves when it has printed that it listens. */
+  static async startBare(options: ProcessOptions): Promise<ServerProcess> {
+    const { args = [], until = "try it" } = options;
+    const server = new ServerProcess(spawn(args, options));
+    try {
+      do server.printed.push(await next(server.#lines)); while (!server.printed.at(-1)!.startsWith(until));
+    } catch (cause) {
+      const { stderr } = await server.kill("SIGKILL");
+      throw new Error(`the server did not start: ${stderr}`, { cause });
+    }
+    return server;
+  }
+
+  /** Its process ID. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Its full address on loopback. */
+  get address(): string {
+    return this.#printed(/^server address: (.*)$/m)!;
+  }
+
+  /** The hash of its key, base64. */
+  get keyHash(): string {
+    return this.#printed(/^transport key hash: (.*)$/m)!;
+  }
+
+  /** Where its metrics are, when they are on. */
+  get metricsUrl(): string | undefined {
+    return this.#printed(/^metrics: (.*)$/m);
+  }
+
+  /** The port that it says it listens on. */
+  port(transport: "TCP" | "WebSockets"): number {
+    return Number(this.#printed(new RegExp(`^listening on port (\\d+) \\(${transport}\\)$`, "m")));
+  }
+
+  /** The next line that it prints. */
+  line(): Promise<string> {
+    return next(this.#lines);
+  }
+
+  /** The next line that it logs. */
+  logged(): Promise<string> {
+    return next(this.#errors);
+  }
+
+  /** Sends a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#process.kill(signal);
+  }
+
+  /** Sends a signal and waits for the end; gives what was not read of its output. */
+  async kill(signal: Deno.Signal): Promise<Outcome> {
+    try {
+      this.#process.kill(signal);
+    } catch {
+      // It has ended.
+    }
+    const [{ code }, stdout, stderr] = await soon(
+      Promise.all([this.#process.status, rest(this.#lines), rest(this.#errors)]),
+    );
+    return { code, stdout, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill("SIGKILL");
+  }
+
+  #printed(pattern: RegExp): string | undefined {
+    return pattern.exec(this.printed.join("\n"))?.[1];
+  }
+}
+
+/** A temporary folder that is gone after the test. */
+export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "smp-test-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
+  let rest = "";
+  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+async function rest(lines: AsyncIterator<string>): Promise<string> {
+  let text = "";
+  for (let line = await lines.next(); !line.done; line = await lines.next()) text += `${line.value}\n`;
+  return text;
+}
