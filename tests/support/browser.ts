@@ -1,0 +1,50 @@
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+
+/** Where a Chromium may be. */
+const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** A page of a headless Chromium, with everything that went wrong in it. */
+export interface TestPage {
+  readonly page: Page;
+  /** Errors of the page and of its console, and requests that failed. */
+  readonly problems: string[];
+  /** Origins that were asked for anything. */
+  readonly origins: Set<string>;
+}
+
+/** Gives `test` a Chromium and closes it; says that the test was skipped where there is none. */
+export async function withBrowser(test: (browser: Browser) => Promise<void>): Promise<void> {
+  const executablePath = places.find(isFile);
+  if (executablePath === undefined) {
+    // deno-lint-ignore no-console
+    return console.log("SKIPPED: there is no Chromium here (Debian: apt-get install chromium)");
+  }
+  // Its sandbox is not for root, and these pages are our own.
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  try {
+    await test(browser);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Opens a page in a context of its own. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<TestPage> {
+  const page = await (await browser.newContext(options)).newPage();
+  const problems: string[] = [];
+  const origins = new Set<string>();
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(message.text());
+  });
+  page.on("request", (request) => origins.add(new URL(request.url()).origin));
+  return { page, problems, origins };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
