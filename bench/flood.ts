@@ -17,7 +17,7 @@ const measured = 4_000;
 export async function benchFlood(): Promise<void> {
   const rows: string[][] = [];
   for (const interval of ["61", "1"]) {
-    await using server = await startServerProcess({ DENO_TOKIO_EVENT_INTERVAL: interval });
+    await using server = await startServerProcess({ env: { DENO_TOKIO_EVENT_INTERVAL: interval } });
     for (const flooded of [false, true]) {
       using _flood = flooded ? startFlood(server.address) : null;
       rows.push([

@@ -1,28 +1,32 @@
 /** A server in a process of its own, and its address. */
 export interface ServerProcess extends AsyncDisposable {
   readonly address: string;
+  readonly pid: number;
 }
 
-/** Starts `server/main.ts` on a free loopback port, with its files in a temporary folder and `env` added. */
-export async function startServerProcess(env: Record<string, string> = {}): Promise<ServerProcess> {
-  const configDir = await Deno.makeTempDir();
+/** How a server is started. */
+export interface ServerProcessOptions {
+  /** Variables that are added to the environment. */
+  readonly env?: Record<string, string>;
+  /** Where its files are, which stay. @default a temporary folder */
+  readonly folder?: string;
+  /** More arguments. */
+  readonly args?: readonly string[];
+}
+
+/** Starts `server/main.ts` on a free loopback port; resolves when it listens. */
+export async function startServerProcess(
+  { env = {}, folder, args = [] }: ServerProcessOptions = {},
+): Promise<ServerProcess> {
+  const files = folder ?? await Deno.makeTempDir();
   const main = new URL("../server/main.ts", import.meta.url).pathname;
-  const permissions = ["--allow-net=127.0.0.1", `--allow-read=${configDir}`, `--allow-write=${configDir}`];
+  const permissions = ["--allow-net=127.0.0.1", `--allow-read=${files}`, `--allow-write=${files}`];
+  const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
   const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      ...permissions,
-      main,
-      "-y",
-      "--config-dir",
-      configDir,
-      "--host",
-      "127.0.0.1",
-      "--port",
-      "0",
-    ],
+    args: ["run", ...permissions, main, "-y", ...place, ...args],
     env,
     stdout: "piped",
+    stderr: "null",
   }).spawn();
   let output = "";
   for await (
@@ -33,10 +37,11 @@ export async function startServerProcess(env: Record<string, string> = {}): Prom
     if (match === null) continue;
     return {
       address: match[1]!,
+      pid: process.pid,
       async [Symbol.asyncDispose]() {
         process.kill("SIGTERM");
         await process.status;
-        await Deno.remove(configDir, { recursive: true });
+        if (folder === undefined) await Deno.remove(files, { recursive: true });
       },
     };
   }
