@@ -44,12 +44,11 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
   ];
 }
 
-function spawn(args: readonly string[], options: RunOptions): Deno.ChildProcess {
-  const [command, ...rest] = commandOf(args, options);
-  return new Deno.Command(command!, {
-    args: rest,
+function spawn([file, ...args]: readonly string[], env: RunOptions["env"]): Deno.ChildProcess {
+  return new Deno.Command(file!, {
+    args,
     cwd: root,
-    env: { NO_COLOR: "1", ...options.env },
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -59,7 +58,7 @@ function spawn(args: readonly string[], options: RunOptions): Deno.ChildProcess 
 /** Runs `server/main.ts` to its end. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const decoder = new TextDecoder();
-  const { code, stdout, stderr } = await soon(spawn(args, options).output());
+  const { code, stdout, stderr } = await soon(spawn(commandOf(args, options), options.env).output());
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
@@ -99,9 +98,19 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Starts a server with nothing but the given arguments; resolves when it has printed that it listens. */
-  static async startBare(options: ProcessOptions): Promise<ServerProcess> {
-    const { args = [], until = "try it" } = options;
-    const server = new ServerProcess(spawn(args, options));
+  static startBare({ args = [], until, ...options }: ProcessOptions): Promise<ServerProcess> {
+    return ServerProcess.spawned({ command: commandOf(args, options), ...options, ...(until && { until }) });
+  }
+
+  /** Starts a server by a command line; resolves when it has printed that it listens. */
+  static async spawned(
+    { command, env = {}, until = "try it" }: {
+      readonly command: readonly string[];
+      readonly env?: Readonly<Record<string, string>>;
+      readonly until?: string;
+    },
+  ): Promise<ServerProcess> {
+    const server = new ServerProcess(spawn(command, env));
     try {
       do server.printed.push(await next(server.#lines)); while (!server.printed.at(-1)!.startsWith(until));
     } catch (cause) {

@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { SmpClient, webSocketTransport } from "../../mod.ts";
+import { environmentNames } from "../../server/cli.ts";
+import { defaultIni } from "../../server/config.ts";
+import { soon } from "../support/wait.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+
+const root = new URL("../../", import.meta.url);
+const read = (path: string) => Deno.readTextFile(new URL(path, root));
+
+/** The directories in what is deployed. */
+const [configDir, logDir] = ["/etc/opt/simplex", "/var/opt/simplex"];
+
+/** The command line of a `deno run` that is deployed, with the directories of a test and free ports. */
+function forTest(command: readonly string[], folder: string): string[] {
+  const args = command.slice(1).map((arg) =>
+    arg.replaceAll(configDir, `${folder}/etc`).replaceAll(logDir, `${folder}/log`)
+  );
+  const place = ["--config-dir", `${folder}/etc`, "--log-dir", `${folder}/log`];
+  return [...args, ...place, "--host", "127.0.0.1", "--port", "0", "--ws-port", "0", "-l"];
+}
+
+/** The arguments of `ENTRYPOINT` and `CMD`. */
+async function dockerCommand(): Promise<string[]> {
+  const text = await read("deploy/Dockerfile");
+  return ["ENTRYPOINT", "CMD"].flatMap((word) => {
+    const json = new RegExp(`^${word} (\\[.*\\])$`, "m").exec(text)![1]!;
+    return JSON.parse(json) as string[];
+  });
+}
+
+async function unitCommand(): Promise<string[]> {
+  return /^ExecStart=(.*)$/m.exec(await read("deploy/smp-server.service"))![1]!.split(" ");
+}
+
+for (
+  const [what, command] of [["the systemd unit", unitCommand], ["the Dockerfile", dockerCommand]] as const
+) {
+  Deno.test(`${what} starts a server with its permissions`, async () => {
+    await using folder = await temporaryFolder();
+    // The cache of modules is the one of this machine.
+    const args = forTest(await command(), folder.path).filter((arg) => arg !== "--cached-only");
+    await using server = await ServerProcess.spawned({ command: [Deno.execPath(), ...args] });
+    await using client = await soon(SmpClient.connect(server.address));
+    await client.createQueue();
+    const port = server.port("WebSockets");
+    const webSocket = { host: "127.0.0.1", port, keyHash: server.keyHash };
+    await using _client = await soon(SmpClient.connect(webSocket, { transport: webSocketTransport }));
+    const { code } = await server.kill("SIGTERM");
+    assertEquals(code, 0);
+  });
+}
+
+Deno.test("the permissions of unit, container and executable are those that the docs list", async () => {
+  const docs = await read("docs/operations.md");
+  const allowed = (command: readonly string[]) => command.filter((arg) => arg.startsWith("--allow-"));
+  const names = ["WS_NO_BUFFER_UTIL", "WS_NO_UTF_8_VALIDATE"];
+  const files = [`--allow-read=${configDir},${logDir}`, `--allow-write=${configDir},${logDir}`];
+  assertEquals(allowed(await unitCommand()), ["--allow-net", ...files, `--allow-env=${names.join(",")}`]);
+  const env = `--allow-env=${[...environmentNames, ...names].join(",")}`;
+  assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env]);
+  const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
+  const compile = tasks.compile!.command.split(" ");
+  assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env]);
+  for (const text of ["`--allow-net`", `\`--allow-env=${names.join(",")}\``, ...environmentNames]) {
+    assertStringIncludes(docs, text);
+  }
+});
+
+Deno.test("operations.md has every key of the ini with its default and meaning", async () => {
+  const docs = await read("docs/operations.md");
+  let section = "", comment = "", keys = 0;
+  for (const line of defaultIni({ configDir, logDir }).split("\n")) {
+    section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
+    comment = /^## (.*)$/.exec(line)?.[1] ?? comment;
+    const [, key, value] = /^# ([a-z_]+): (.*)$/.exec(line) ?? [];
+    if (key === undefined) continue;
+    keys++;
+    const row = docs.split("\n").map((row) => row.split("|").map((cell) => cell.trim())).find((cells) =>
+      cells[1] === `\`[${section}]\`` && cells[2] === `\`${key}\``
+    );
+    assertEquals(row?.slice(3, 5), [`\`${value}\``, comment]);
+  }
+  assert(keys > 20);
+});
+
+Deno.test("the proxy passes on to the port that the docs give the server", async () => {
+  const port = /proxy_pass http:\/\/127\.0\.0\.1:(\d+);/.exec(await read("deploy/nginx.conf"))![1];
+  assertStringIncludes(await read("docs/operations.md"), `websockets: ${port}\n`);
+});
+
+Deno.test("the server compiles into one executable without what only tests need", async () => {
+  // The base binary of executables cannot be had everywhere: Deno itself stands in for it, which cannot run the program.
+  await using folder = await temporaryFolder();
+  const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
+  const output = `${folder.path}/smp-server`;
+  const args = tasks.compile!.command.replace("--output smp-server", `--output ${output}`).split(" ").slice(
+    1,
+  );
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: root,
+    env: { DENORT_BIN: Deno.execPath(), NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assertEquals(code, 0, text);
+  for (const name of ["main.ts", "websocket_listener.ts", "ws/"]) assertStringIncludes(text, name);
+  for (const name of ["playwright", "fast-check"]) assert(!text.includes(name), name);
+  assert((await Deno.stat(output)).isFile);
+});
