@@ -78,6 +78,21 @@ export async function importPrivateKey<Usage extends KeyUsage>(
   throw new ParseError("PRIVATE_KEY", `Cannot use private key: ${reason}`, { cause });
 }
 
+/**
+ * Takes a private key from PKCS#8 DER that {@linkcode generateKeyPair} has made, without trying it: for keys from a
+ * store of one's own, of which there may be thousands. Throws what WebCrypto throws when it is no such key.
+ */
+export async function loadPrivateKey<Usage extends KeyUsage>(
+  pkcs8: Uint8Array<ArrayBuffer>,
+  usage: Usage,
+): Promise<PrivateKey<Usage>> {
+  const { name, uses } = algorithms[usage];
+  const algorithm = { name, hash: "SHA-256" };
+  const cryptoKey = await crypto.subtle.importKey("pkcs8", pkcs8, algorithm, true, [...uses]);
+  const { modulusLength: bits } = cryptoKey.algorithm as RsaHashedKeyAlgorithm;
+  return { usage, cryptoKey, modulusLength: modulusLength(bits) };
+}
+
 /** Whether the two halves of a pair belong together and this runtime can use them. */
 async function works({ publicKey, privateKey }: KeyPair): Promise<boolean> {
   const data = Uint8Array.of(1, 2, 3);

@@ -1,0 +1,90 @@
+import {
+  exportPrivateKey,
+  generateKeyPair,
+  type KeyUsage,
+  loadPrivateKey,
+  type PrivateKey,
+} from "../protocol/mod.ts";
+
+/** An RSA key pair as it is stored. */
+export interface StoredKeyPair {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array<ArrayBuffer>;
+  /** PKCS#8, DER. */
+  readonly privateKey: Uint8Array<ArrayBuffer>;
+}
+
+/** Key pairs of 2048 bits that were made before they are needed: making one takes longer than a connection should. */
+export class KeyPool implements AsyncDisposable {
+  readonly #size: number;
+  readonly #ready: StoredKeyPair[] = [];
+  #filling: Promise<void> | null = null;
+  #isClosed = false;
+
+  /** Begins to make `size` key pairs. */
+  constructor(size: number) {
+    this.#size = size;
+    this.#fill();
+  }
+
+  /** How many are ready. */
+  get ready(): number {
+    return this.#ready.length;
+  }
+
+  /** Takes a key pair, or makes one if none is ready. */
+  async take(): Promise<StoredKeyPair> {
+    const pair = this.#ready.shift();
+    if (pair === undefined) return await makePair();
+    this.#fill();
+    return pair;
+  }
+
+  /** Makes no more; resolves when the last one is made. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await this.#filling;
+  }
+
+  #fill(): void {
+    this.#filling ??= this.#makeAll().finally(() => this.#filling = null);
+  }
+
+  /** One at a time: others need the processor more. */
+  async #makeAll(): Promise<void> {
+    while (!this.#isClosed && this.#ready.length < this.#size) this.#ready.push(await makePair());
+  }
+}
+
+async function makePair(): Promise<StoredKeyPair> {
+  const { publicKey, privateKey } = await generateKeyPair("sign");
+  return { publicKey: publicKey.der, privateKey: await exportPrivateKey(privateKey) };
+}
+
+/** Private keys that were loaded for use, as long as their stored form is. */
+export class LoadedKeys {
+  readonly #signing = new WeakMap<Uint8Array, Promise<PrivateKey<"sign">>>();
+  readonly #decrypting = new WeakMap<Uint8Array, Promise<PrivateKey<"decrypt">>>();
+
+  /** The key for signatures. */
+  signing(stored: Uint8Array<ArrayBuffer>): Promise<PrivateKey<"sign">> {
+    return load(this.#signing, stored, "sign");
+  }
+
+  /** The key for decryption. */
+  decrypting(stored: Uint8Array<ArrayBuffer>): Promise<PrivateKey<"decrypt">> {
+    return load(this.#decrypting, stored, "decrypt");
+  }
+}
+
+function load<Usage extends KeyUsage>(
+  loaded: WeakMap<Uint8Array, Promise<PrivateKey<Usage>>>,
+  stored: Uint8Array<ArrayBuffer>,
+  usage: Usage,
+): Promise<PrivateKey<Usage>> {
+  const found = loaded.get(stored);
+  if (found !== undefined) return found;
+  const key = loadPrivateKey(stored, usage);
+  loaded.set(stored, key);
+  return key;
+}

@@ -1,0 +1,28 @@
+/**
+ * Agents: duplex connections over two SMP queues, end-to-end encrypted, with messages whole and in order.
+ *
+ * Works with agents of the reference implementation (0.3) through either side's server.
+ *
+ * @example Make a connection, wait for the other side and answer its messages
+ * ```ts
+ * import { Agent } from "@simplexmq/smp/agent";
+ * import { formatQueueInfo } from "@simplexmq/smp";
+ *
+ * await using agent = await Agent.start({ servers: ["localhost:5223"] });
+ * const { invitation } = await agent.create("friend");
+ * console.log(formatQueueInfo(invitation)); // the other side: agent.join(…)
+ * for await (const event of agent.events()) {
+ *   if (event.type === "message") await agent.send(event.connection, event.message.body);
+ * }
+ * ```
+ *
+ * @module
+ */
+export * from "./agent.ts";
+export type { Backoff } from "./backoff.ts";
+export type { Confirmation } from "./context.ts";
+export type { AgentEvent, ReceivedMessage } from "./events.ts";
+export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
+export type { MessageIntegrity } from "./protocol/integrity.ts";
+export { MemoryStore } from "./store/memory.ts";
+export * from "./store/store.ts";

@@ -1,0 +1,88 @@
+import { randomBytes, textBytes } from "../../protocol/bytes.ts";
+import { type AesKey, importAesKey } from "../../protocol/crypto/runtime.ts";
+import { StoreError } from "./store.ts";
+
+/** Encrypts what must not be read on the disk. */
+export interface Vault {
+  /** Encrypts `plaintext`. */
+  seal(plaintext: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+  /** Decrypts what {@linkcode Vault.seal} gave. Throws `StoreError` (`READ`) when it was changed. */
+  open(sealed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** What is stored of a passphrase. */
+export interface PassphraseRecord {
+  readonly salt: Uint8Array<ArrayBuffer>;
+  readonly iterations: number;
+  /** A known text, sealed: tells whether a passphrase is the right one. */
+  readonly proof: Uint8Array<ArrayBuffer>;
+}
+
+/** Rounds of PBKDF2 with HMAC-SHA-256, as OWASP recommends (2023). */
+export const defaultIterations = 600_000;
+
+const nonceLength = 16;
+const known = "SMP agent store";
+
+/** Leaves everything as it is. */
+export const openVault: Vault = {
+  seal: (plaintext) => Promise.resolve(plaintext),
+  open: (sealed) => Promise.resolve(sealed),
+};
+
+/** Makes a vault for a new passphrase. */
+export async function createVault(
+  passphrase: string,
+  iterations: number = defaultIterations,
+): Promise<{ readonly vault: Vault; readonly record: PassphraseRecord }> {
+  const salt = randomBytes(16);
+  const vault = new AesVault(await deriveKey(passphrase, salt, iterations));
+  return { vault, record: { salt, iterations, proof: await vault.seal(textBytes(known)) } };
+}
+
+/** Opens a vault. Throws `StoreError` (`PASSPHRASE`) when the passphrase is another one. */
+export async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<Vault> {
+  const vault = new AesVault(await deriveKey(passphrase, record.salt, record.iterations));
+  try {
+    await vault.open(record.proof);
+    return vault;
+  } catch (cause) {
+    throw new StoreError("PASSPHRASE", "Cannot open the store: the passphrase is wrong", { cause });
+  }
+}
+
+class AesVault implements Vault {
+  readonly #key: AesKey;
+
+  constructor(key: AesKey) {
+    this.#key = key;
+  }
+
+  async seal(plaintext: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const nonce = randomBytes(nonceLength);
+    const sealed = await this.#key.encrypt(nonce, plaintext);
+    const all = new Uint8Array(nonceLength + sealed.length);
+    all.set(nonce);
+    all.set(sealed, nonceLength);
+    return all;
+  }
+
+  async open(sealed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const plaintext = sealed.length < nonceLength
+      ? null
+      : await this.#key.decrypt(sealed.slice(0, nonceLength), sealed.slice(nonceLength));
+    if (plaintext === null) throw new StoreError("READ", "Cannot read the store: what it holds was changed");
+    return plaintext;
+  }
+}
+
+async function deriveKey(
+  passphrase: string,
+  salt: Uint8Array<ArrayBuffer>,
+  iterations: number,
+): Promise<AesKey> {
+  const secret = textBytes(passphrase.normalize("NFC"));
+  const base = await crypto.subtle.importKey("raw", secret, "PBKDF2", false, ["deriveBits"]);
+  const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
+  return await importAesKey(new Uint8Array(await crypto.subtle.deriveBits(parameters, base, 256)));
+}
