@@ -22,7 +22,7 @@ import { Delivery } from "./delivery.ts";
 import type { AgentEvent } from "./events.ts";
 import { EventStream } from "./event_stream.ts";
 import { Incomings } from "./incoming.ts";
-import { KeyPool, LoadedKeys } from "./key_pool.ts";
+import { KeyPool, type KeySource, LoadedKeys } from "./key_pool.ts";
 import { greetings, invitationOf, makeSendingQueue, withMessage } from "./outgoing.ts";
 import { AgentError, agentError } from "./protocol/error.ts";
 import { Servers, type SubscribedQueue } from "./servers.ts";
@@ -44,8 +44,8 @@ export interface AgentOptions {
   readonly acknowledge?: "automatic" | "manual";
   /** Is asked before the first confirmation of an invitation is accepted. @default everybody is let in */
   readonly approve?: (confirmation: Confirmation) => boolean | Promise<boolean>;
-  /** Key pairs that are made before they are needed. @default 8 */
-  readonly keyPool?: number;
+  /** Key pairs that are made before they are needed, or where they come from. @default 8 */
+  readonly keyPool?: number | KeySource;
   /** Messages that may wait to be read from {@linkcode Agent.events}; others wait at their servers. @default 256 */
   readonly buffer?: number;
   /** For how long joining is tried. @default 172800000 (2 days) */
@@ -132,7 +132,7 @@ export class Agent implements AsyncDisposable {
       connections,
       servers,
       keys,
-      pool: new KeyPool(keyPool),
+      pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
       now: Date.now,
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
@@ -401,7 +401,14 @@ function checkOptions(
 ): void {
   checkServers(servers);
   const { first = 1, most = 1 } = retry ?? {};
-  const numbers = { keyPool, buffer, joinTimeout, retention, "retry.first": first, "retry.most": most };
+  const numbers = {
+    keyPool: typeof keyPool === "number" ? keyPool : 0,
+    buffer,
+    joinTimeout,
+    retention,
+    "retry.first": first,
+    "retry.most": most,
+  };
   for (const [name, value] of Object.entries(numbers)) {
     const least = name === "keyPool" ? 0 : 1;
     const largest = name.startsWith("retry") ? longestTimer : Number.MAX_SAFE_INTEGER;

@@ -3,7 +3,7 @@ import { randomBytes } from "../protocol/bytes.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connections } from "./connections.ts";
 import type { AgentEvent } from "./events.ts";
-import type { KeyPool, LoadedKeys } from "./key_pool.ts";
+import type { KeySource, LoadedKeys } from "./key_pool.ts";
 import type { Servers, SubscribedQueue } from "./servers.ts";
 import type { AgentStore, ConnectionRecord, ReceivingQueue } from "./store/store.ts";
 
@@ -19,7 +19,7 @@ export interface AgentContext {
   readonly store: AgentStore;
   readonly connections: Connections;
   readonly servers: Servers;
-  readonly pool: KeyPool;
+  readonly pool: KeySource;
   readonly keys: LoadedKeys;
   readonly now: () => number;
   /** Between tries to send. */

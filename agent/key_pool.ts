@@ -14,8 +14,14 @@ export interface StoredKeyPair {
   readonly privateKey: Uint8Array<ArrayBuffer>;
 }
 
+/** Where key pairs come from. */
+export interface KeySource extends AsyncDisposable {
+  /** A key pair of 2048 bits that nobody else has. */
+  take(): Promise<StoredKeyPair>;
+}
+
 /** Key pairs of 2048 bits that were made before they are needed: making one takes longer than a connection should. */
-export class KeyPool implements AsyncDisposable {
+export class KeyPool implements KeySource {
   readonly #size: number;
   readonly #ready: StoredKeyPair[] = [];
   #filling: Promise<void> | null = null;

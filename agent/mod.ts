@@ -21,6 +21,7 @@
 export * from "./agent.ts";
 export type { Backoff } from "./backoff.ts";
 export type { Confirmation } from "./context.ts";
+export type { KeySource, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, ReceivedMessage } from "./events.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
 export type { MessageIntegrity } from "./protocol/integrity.ts";
