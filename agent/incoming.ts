@@ -51,6 +51,11 @@ export class Incomings implements AsyncDisposable {
   readonly #running = new Map<string, Promise<void>>();
   /** The messages that the application has to acknowledge, by alias: at most one a connection. */
   readonly #unacknowledged = new Map<string, { readonly id: number; readonly incoming: Incoming }>();
+  /**
+   * The last message that was acknowledged on each connection to a server. ACK names no message: for a second copy of
+   * one, which a repeated SUB brings, it would acknowledge the next one, unseen.
+   */
+  readonly #acknowledged = new WeakMap<SmpClient, Map<string, string>>();
   #isClosed = false;
 
   /** Handles what it is given from now on. */
@@ -330,15 +335,20 @@ export class Incomings implements AsyncDisposable {
     return "acknowledge";
   }
 
-  async #acknowledge({ alias, client }: Incoming): Promise<void> {
+  async #acknowledge({ alias, message: { messageId }, client }: Incoming): Promise<void> {
     const { connections, keys } = this.#context;
     const queue = connections.find(alias)?.receiving;
     if (!queue) return;
     const { recipientId, senderId, recipientKey } = queue;
+    const own = { recipientId, senderId, recipientKey: await keys.signing(recipientKey) };
+    const acknowledged = this.#acknowledged.get(client) ?? new Map<string, string>();
+    if (acknowledged.get(recipientId) === messageId) return;
+    this.#acknowledged.set(client, acknowledged.set(recipientId, messageId));
     try {
-      await client.acknowledge({ recipientId, senderId, recipientKey: await keys.signing(recipientKey) });
-    } catch {
-      // It comes again on the next connection and is known then.
+      await client.acknowledge(own);
+    } catch (error) {
+      // Whether the server has it is unknown: on the next connection the message comes again, or the next one does.
+      if (!(error instanceof SmpError && error.code === "NO_MSG")) await client.close();
     }
   }
 }

@@ -109,10 +109,18 @@ class Link {
   }
 
   async subscribe(queue: SubscribedQueue): Promise<void> {
+    const own = await ownQueue(queue);
     const client = await this.client();
-    await client.subscribe(await ownQueue(queue));
-    if (this.#client === client) this.#queues.set(queue.recipientId, queue);
-    else await this.subscribe(queue);
+    const { recipientId } = queue;
+    const isNew = !this.#queues.has(recipientId);
+    // Before the answer, which may be a message.
+    this.#queues.set(recipientId, queue);
+    try {
+      await client.subscribe(own);
+    } catch (error) {
+      if (isNew) this.#queues.delete(recipientId);
+      throw error;
+    }
   }
 
   created(queue: SubscribedQueue): void {
