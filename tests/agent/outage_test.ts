@@ -1,0 +1,119 @@
+import { assert, assertEquals } from "@std/assert";
+import { SqliteStore } from "../../agent/store/sqlite.ts";
+import { connectAgents, TestAgent } from "../support/agent.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { startServer } from "../support/server.ts";
+
+const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_queue: 100000\n" +
+  "new_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n";
+
+/** A server process that can be killed and started again on its port. */
+async function restartable(folder: string) {
+  let server = await ServerProcess.start({ folder, ini });
+  const port = server.port("TCP");
+  return {
+    address: server.address,
+    kill: () => server.kill("SIGKILL"),
+    async again() {
+      const args = [
+        "start",
+        "--config-dir",
+        folder,
+        "--log-dir",
+        folder,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        `${port}`,
+      ];
+      server = await ServerProcess.startBare({ folder, args });
+    },
+    [Symbol.asyncDispose]: async () => void await server.kill("SIGKILL"),
+  };
+}
+
+Deno.test("a server that is killed and comes back goes on where it was, and the agents say so", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await restartable(folder.path);
+  await using a = await TestAgent.start(server.address);
+  await using b = await TestAgent.start(server.address);
+  await connectAgents(a, b);
+  await a.send("b", "before");
+  assertEquals(await b.text(), "before");
+  await server.kill();
+  for (const agent of [a, b]) {
+    const { connections, server: down } = await agent.next("down");
+    assertEquals([connections.length, down.host], [1, "127.0.0.1"]);
+  }
+  await a.send("b", "while it is down");
+  await b.send("a", "me too");
+  await server.again();
+  assertEquals([await b.text(), await a.text()], ["while it is down", "me too"]);
+  for (const agent of [a, b]) assertEquals((await agent.next("up")).connections.length, 1);
+  assertEquals([...a.events, ...b.events].filter(({ type }) => type === "error"), []);
+});
+
+Deno.test("connecting goes on over an outage of the server", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await restartable(folder.path);
+  await using a = await TestAgent.start(server.address);
+  await using b = await TestAgent.start(server.address);
+  const { invitation } = await a.agent.create("b");
+  await server.kill();
+  await a.next("down");
+  await b.agent.join(invitation, { alias: "a" });
+  await server.again();
+  await Promise.all([a.next("connected"), b.next("connected")]);
+});
+
+Deno.test("10 000 messages one way, with the server killed in the middle, come whole and in order", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await restartable(folder.path);
+  await using a = await TestAgent.start(server.address, {
+    store: await SqliteStore.open(`${folder.path}/a.db`),
+  });
+  await using b = await TestAgent.start(server.address, {
+    store: await SqliteStore.open(`${folder.path}/b.db`),
+  });
+  await connectAgents(a, b);
+  const count = 10_000;
+  const sending = (async () => {
+    for (let i = 0; i < count; i += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_, k) => a.send("b", `${i + k}`)));
+    }
+  })();
+  let isKilled = false;
+  const kill = async () => {
+    await server.kill();
+    await server.again();
+  };
+  let killing: Promise<void> | null = null;
+  for (let i = 0; i < count; i++) {
+    const { message } = await b.next("message");
+    assertEquals([new TextDecoder().decode(message.body), message.integrity], [`${i}`, { type: "OK" }]);
+    if (i === count / 2) {
+      isKilled = true;
+      killing = kill();
+    }
+  }
+  await sending;
+  await killing;
+  assert(isKilled);
+  assertEquals(b.events.filter(({ type }) => type === "message" || type === "error"), []);
+});
+
+Deno.test("1000 connections of one agent connect, and each gets its own messages", async () => {
+  await using server = await startServer({
+    limits: { newQueuesPerHourPerIp: 0, handshakesPerSecondPerIp: 0 },
+  });
+  await using a = await TestAgent.start(server.address);
+  const count = 1000, batch = 50;
+  for (let i = 0; i < count; i += batch) {
+    await Promise.all(
+      Array.from({ length: batch }, (_, k) => connectAgents(a, a, [`to ${i + k}`, `from ${i + k}`])),
+    );
+  }
+  for (let i = 0; i < count; i++) await a.send(`to ${i}`, `${i}`);
+  for (let i = 0; i < count; i++) assertEquals(await a.text(`from ${i}`), `${i}`);
+  assertEquals(a.events.filter(({ type }) => type === "message" || type === "error"), []);
+});
