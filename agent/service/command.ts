@@ -1,5 +1,5 @@
 import { formatQueueInfo, ParseError, parseQueueInfo, type QueueInfo } from "../../protocol/mod.ts";
-import { type Part } from "../../protocol/bytes.ts";
+import type { Part } from "../../protocol/bytes.ts";
 import type { ReceivedMessage } from "../events.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";

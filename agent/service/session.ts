@@ -1,6 +1,6 @@
 import { joinParts, textBytes } from "../../protocol/bytes.ts";
 import type { Agent } from "../agent.ts";
-import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
+import { type AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
 import { formatResponse, parseCommandLine, type ServiceCommand, type ServiceResponse } from "./command.ts";
 import { LineError, LineReader } from "./line_reader.ts";
 
