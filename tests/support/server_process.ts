@@ -4,6 +4,8 @@ const root = new URL("../../", import.meta.url);
 
 /** How `server/main.ts` is run. */
 export interface RunOptions {
+  /** @default "server/main.ts" */
+  readonly script?: string;
   /** The folder that the program may read and write. */
   readonly folder?: string;
   /** More folders. */
@@ -25,7 +27,8 @@ export interface Outcome {
 
 /** Arguments for a process that has the permissions which the server documents, and no others. */
 export function commandOf(args: readonly string[], options: RunOptions = {}): string[] {
-  const { folder, folders = [], webSockets = false, env = {}, wrapper = [] } = options;
+  const { folder, folders = [], webSockets = false, env = {}, wrapper = [], script = "server/main.ts" } =
+    options;
   const files = [...(folder === undefined ? [] : [folder]), ...folders].join(",");
   const variables = [
     ...Object.keys(env),
@@ -39,7 +42,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     "--no-prompt",
     ...(files === "" ? [] : ["--allow-net", `--allow-read=${files}`, `--allow-write=${files}`]),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
-    "server/main.ts",
+    script,
     ...args,
   ];
 }
@@ -141,8 +144,9 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** The port that it says it listens on. */
-  port(transport: "TCP" | "WebSockets"): number {
-    return Number(this.#printed(new RegExp(`^listening on port (\\d+) \\(${transport}\\)$`, "m")));
+  port(transport?: "TCP" | "WebSockets"): number {
+    const end = transport === undefined ? "" : ` \\(${transport}\\)`;
+    return Number(this.#printed(new RegExp(`^listening on port (\\d+)${end}$`, "m")));
   }
 
   /** The next line that it prints. */

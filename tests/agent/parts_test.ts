@@ -1,0 +1,85 @@
+import { assert, assertEquals } from "@std/assert";
+import { backoffDelay, Pause } from "../../agent/backoff.ts";
+import { EventStream } from "../../agent/event_stream.ts";
+import { KeyPool, LoadedKeys } from "../../agent/key_pool.ts";
+import { decodePublicKey, decryptOaep, encryptOaep, signPss, verifyPss } from "../../mod.ts";
+import { LineError, LineReader } from "../../agent/service/line_reader.ts";
+import { textBytes } from "../../protocol/bytes.ts";
+import { soon, until } from "../support/wait.ts";
+
+Deno.test("a key pool makes keys before they are needed, and when there is none left", async () => {
+  await using pool = new KeyPool(2);
+  await until(() => pool.ready === 2);
+  const pairs = await Promise.all([pool.take(), pool.take(), pool.take()]);
+  assertEquals(new Set(pairs.map(({ publicKey }) => publicKey.join())).size, 3);
+  await until(() => pool.ready === 2);
+  // One pair is good for either use.
+  const keys = new LoadedKeys();
+  const data = Uint8Array.of(1, 2, 3);
+  const publicKey = decodePublicKey(pairs[0]!.publicKey);
+  const signature = await signPss(await keys.signing(pairs[0]!.privateKey), data);
+  assert(await verifyPss(publicKey, signature, data));
+  const decrypted = await decryptOaep(
+    await keys.decrypting(pairs[0]!.privateKey),
+    await encryptOaep(publicKey, data),
+  );
+  assertEquals(decrypted, data);
+  assertEquals(keys.signing(pairs[0]!.privateKey), keys.signing(pairs[0]!.privateKey));
+});
+
+Deno.test("events are read in order, and those with no room wait", async () => {
+  const stream = new EventStream<number>(2);
+  stream.put(1);
+  await stream.room();
+  stream.put(2);
+  let hasRoom = false;
+  const room = stream.room().then(() => hasRoom = true);
+  const reader = stream.read();
+  await Promise.resolve();
+  assert(!hasRoom);
+  assertEquals((await reader.next()).value, 1);
+  await soon(room);
+  const waiting = reader.next();
+  assertEquals((await waiting).value, 2);
+  const last = reader.next();
+  stream.put(3);
+  assertEquals((await last).value, 3);
+  stream.put(4);
+  stream.close();
+  stream.put(5);
+  assertEquals([(await reader.next()).value, (await reader.next()).done], [4, true]);
+  await stream.room();
+});
+
+Deno.test("delays grow up to the most, and a pause can be cut short", async () => {
+  for (let failures = 1; failures < 50; failures++) {
+    const delay = backoffDelay({ first: 100, most: 1000 }, failures);
+    const longest = Math.min(1000, 100 * 1.5 ** (failures - 1));
+    assert(delay <= longest && delay >= longest * 0.75, `${failures}: ${delay}`);
+  }
+  const pause = new Pause();
+  pause.end();
+  const waiting = pause.wait(1_000_000);
+  pause.end();
+  await soon(waiting);
+});
+
+Deno.test("lines and bodies are read however they are cut", async () => {
+  const text = "one\r\ntwo\n\nbody\nbodyrest\nend";
+  for (let size = 1; size <= text.length; size++) {
+    const reader = new LineReader(pieces(text, size), 100);
+    assertEquals([await reader.line(), await reader.line(), await reader.line()], ["one", "two", ""]);
+    assertEquals(new TextDecoder().decode((await reader.body(9))!), "body\nbody");
+    await reader.skip(2);
+    assertEquals([await reader.line(), await reader.line()], ["st", null]);
+  }
+  const reader = new LineReader(pieces("x".repeat(1000), 10), 100);
+  const error = await reader.line().catch((error) => error);
+  assert(error instanceof LineError);
+  assertEquals(await new LineReader(pieces("abc", 1), 100).body(4), null);
+});
+
+async function* pieces(text: string, size: number): AsyncGenerator<Uint8Array> {
+  const bytes = textBytes(text);
+  for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
+}

@@ -1,0 +1,137 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import config from "../../../deno.json" with { type: "json" };
+import type { SmpServer } from "../../../server/mod.ts";
+import { startServer } from "../../support/server.ts";
+import { run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
+import { Telnet } from "../../support/telnet.ts";
+
+const script = "agent/main.ts";
+
+/** Starts `agent/main.ts` on a free port with its database in a folder, with the permissions that it documents. */
+function start(folder: string, server: SmpServer, ...args: readonly string[]): Promise<ServerProcess> {
+  const given = ["--db", `${folder}/agent.db`, "--port", "0", "--server", server.address, ...args];
+  return ServerProcess.startBare({ script, folder, args: given, until: "listening" });
+}
+
+Deno.test("the agent prints its port, serves, stops on a signal and goes on where it was", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  let invitation = "";
+  {
+    await using agent = await start(folder.path, server);
+    assertEquals(agent.printed, [`listening on port ${agent.port()}`]);
+    await using a = await Telnet.connect(agent.port());
+    invitation = (await a.ask("1", "b", "NEW"))![2].slice(4);
+    assertEquals(await agent.kill("SIGTERM"), { code: 0, stdout: "stopping\n", stderr: "" });
+  }
+  for (const { name } of Deno.readDirSync(folder.path)) {
+    assertEquals(Deno.statSync(`${folder.path}/${name}`).mode! & 0o777, 0o600, name);
+  }
+  await using again = await start(folder.path, server);
+  await using a = await Telnet.connect(again.port());
+  assertEquals(await a.ask("2", "b", "SUB"), ["2", "b", "OK"]);
+  await a.send("3", "a", `JOIN ${invitation}`);
+  const connected = [await a.said(), await a.said()].map((said) => said!.join(" "));
+  assertEquals(connected.toSorted(), [" a CON", " b CON"]);
+  await again.kill("SIGINT");
+});
+
+Deno.test("a second agent on the same database is refused", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using _agent = await start(folder.path, server);
+  const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", server.address];
+  const { code, stderr } = await run(args, { script, folder: folder.path });
+  assertEquals([code, stderr], [1, `Cannot open ${folder.path}/agent.db: another agent uses it\n`]);
+});
+
+Deno.test("a token and a passphrase come from files", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const file = (name: string) => `${folder.path}/${name}`;
+  await Deno.writeTextFile(file("token"), "open sesame\nrest\n");
+  await Deno.writeTextFile(file("passphrase"), "correct horse\n");
+  await Deno.writeTextFile(file("empty"), "\n");
+  {
+    await using agent = await start(
+      folder.path,
+      server,
+      "--token-file",
+      file("token"),
+      "--passphrase-file",
+      file("passphrase"),
+    );
+    await using a = await Telnet.connect(agent.port());
+    assertEquals(await a.ask("1", "", "TOKEN open sesame"), ["1", "", "OK"]);
+    await a.ask("2", "b", "NEW");
+    await agent.kill("SIGTERM");
+  }
+  const base = ["--db", file("agent.db"), "--port", "0", "--server", server.address];
+  const cases = [
+    [[], "Cannot open the store: it needs its passphrase"],
+    [["--passphrase-file", file("token")], "Cannot open the store: the passphrase is wrong"],
+    [["--passphrase-file", file("empty")], "empty has nothing in its first line"],
+    [["--token-file", file("missing")], "missing"],
+  ] as const;
+  for (const [args, text] of cases) {
+    const { code, stderr } = await run([...base, ...args], { script, folder: folder.path });
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, text);
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+});
+
+Deno.test("another interface than loopback is warned about", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using agent = await start(folder.path, server, "--host", "0.0.0.0");
+  assertMatch(
+    await agent.logged(),
+    /^warning: whoever reaches 0\.0\.0\.0:\d+ can read and send everything, in plain text$/,
+  );
+});
+
+Deno.test("what the command line does not know ends with 2 and one line", async () => {
+  const cases = [
+    [[], "--server is missing"],
+    [["--bogus"], "unknown option --bogus"],
+    [["--server", "a", "x"], "unknown argument x"],
+    [["--server", "a:x"], "--server a:x: "],
+    [["--server", "a", "--port", "x"], "--port x is not a number"],
+    [["--server", "a", "--port", "1", "--port", "2"], "--port is given more than once"],
+    [["--server", "a", "--db="], "--db needs a value"],
+    [["--server", "a", "--keep-days", "0"], "--keep-days 0 is not a number"],
+  ] as const;
+  await Promise.all(cases.map(async ([args, text]) => {
+    const { code, stdout, stderr } = await run(args, { script });
+    assertEquals([code, stdout], [2, ""]);
+    assert(stderr.startsWith(text), stderr);
+    assertEquals(stderr.trimEnd().split("\n").length, 1);
+  }));
+});
+
+Deno.test("a port that is taken is explained", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const args = [
+    "--db",
+    `${folder.path}/agent.db`,
+    "--server",
+    server.address,
+    "--port",
+    `${taken.addr.port}`,
+  ];
+  const { code, stderr } = await run(args, { script, folder: folder.path });
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `Cannot listen on 127.0.0.1:${taken.addr.port}: `);
+});
+
+Deno.test("help and version need no permission", async () => {
+  const [help, version] = await Promise.all([run(["--help"], { script }), run(["--version"], { script })]);
+  assertEquals([help.code, help.stderr, version.code, version.stderr], [0, "", 0, ""]);
+  for (const option of ["--server", "--port", "--db", "--token-file", "--passphrase-file", "--keep-days"]) {
+    assertStringIncludes(help.stdout, option);
+  }
+  assertStringIncludes(version.stdout, config.version);
+});
