@@ -8,6 +8,7 @@ import {
   SmpError,
 } from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
+import type { AgentCommand, AgentResponse } from "./command.ts";
 import { newConnection } from "./connection.ts";
 import { Connections } from "./connections.ts";
 import {
@@ -175,6 +176,44 @@ export class Agent implements AsyncDisposable {
   setServers(servers: readonly (string | ServerAddress)[]): void {
     checkServers(servers);
     this.#servers = servers.map(serverOf);
+  }
+
+  /** Does what a command says, for programs that have commands as values. */
+  async execute(command: AgentCommand): Promise<AgentResponse> {
+    switch (command.type) {
+      case "NEW":
+        return { type: "INV", ...await this.create(command.connection) };
+      case "JOIN": {
+        const { invitation, connection: alias, reply = true } = command;
+        return {
+          type: "OK",
+          connection: await this.join(invitation, { reply, ...(alias !== undefined && { alias }) }),
+        };
+      }
+      case "SUBALL":
+        return { type: "SUBSCRIBED", connections: await this.subscribeAll() };
+      case "SEND":
+        return {
+          type: "STORED",
+          connection: command.connection,
+          id: await this.send(command.connection, command.body),
+        };
+      case "SUB":
+        await this.subscribe(command.connection);
+        break;
+      case "ACK":
+        await this.acknowledge(command.connection, command.id);
+        break;
+      case "OFF":
+        await this.suspend(command.connection);
+        break;
+      case "DEL":
+        await this.delete(command.connection);
+        break;
+      default:
+        return command satisfies never;
+    }
+    return { type: "OK", connection: command.connection };
   }
 
   /** Makes a connection and the invitation to it (NEW); its messages come from {@linkcode Agent.events}. */

@@ -59,20 +59,38 @@ export class Delivery implements AsyncDisposable {
       for (;;) {
         const entries = await this.#context.store.outbox(alias, batchSize);
         if (entries.length === 0) break;
-        // What a failure removes is not tried, so the outbox is looked at again.
-        for (const entry of entries) if (!await this.#deliver(entry)) break;
-        if (this.#isClosed) return;
+        if (!await this.#deliverAll(alias, entries) && this.#isClosed) return;
       }
     }
   }
 
+  /** Sends entries in order; `false` when one failed, and what it has removed must not be tried. */
+  async #deliverAll(alias: string, entries: readonly OutboxEntry[]): Promise<boolean> {
+    let next = this.#seal(alias, entries[0]);
+    for (const [i, entry] of entries.entries()) {
+      const body = next;
+      // While one is on its way the next one is encrypted.
+      next = this.#seal(alias, entries[i + 1]);
+      if (await this.#deliver(entry, body)) continue;
+      await next;
+      return false;
+    }
+    return true;
+  }
+
+  /** The encrypted body of a user message; `null` for others, which may change until they are sent. */
+  async #seal(alias: string, entry: OutboxEntry | undefined): Promise<Uint8Array<ArrayBuffer> | null> {
+    const queue = this.#context.connections.find(alias)?.sending;
+    return queue && entry?.kind === "MSG" ? await sealFor(this.#context, queue, entry.plaintext) : null;
+  }
+
   /** Sends an entry, however long it takes; `false` when the outbox must be looked at again. */
-  async #deliver(entry: OutboxEntry): Promise<boolean> {
+  async #deliver(entry: OutboxEntry, body: Promise<Uint8Array<ArrayBuffer> | null>): Promise<boolean> {
     const { connections } = this.#context;
     for (let failures = 1; !this.#isClosed; failures++) {
       const record = connections.find(entry.alias);
       if (record === undefined || record.sending === null) return false;
-      const outcome = await this.#try(entry, record, record.sending);
+      const outcome = await this.#try(entry, record, body);
       if (outcome === "sent") return true;
       if (outcome !== "again") {
         await this.#fail(entry, outcome.failed);
@@ -92,12 +110,16 @@ export class Delivery implements AsyncDisposable {
     this.#pauses.delete(alias);
   }
 
-  async #try(entry: OutboxEntry, record: ConnectionRecord, queue: SendingQueue): Promise<Outcome> {
+  async #try(
+    entry: OutboxEntry,
+    record: ConnectionRecord,
+    body: Promise<Uint8Array<ArrayBuffer> | null>,
+  ): Promise<Outcome> {
     try {
       const whole = entry.kind === "REPLY" && entry.plaintext.length === 0
         ? await this.#makeReply(entry, record)
         : entry;
-      await this.#send(whole, queue);
+      await this.#send(whole, record.sending!, body);
     } catch (error) {
       if (!(error instanceof SmpError || error instanceof TransportError || isAbort(error))) throw error;
       const outcome = this.#judge(entry, error);
@@ -119,11 +141,15 @@ export class Delivery implements AsyncDisposable {
     return entries.find(({ position }) => position === entry.position) ?? entry;
   }
 
-  async #send({ kind, plaintext, ...entry }: OutboxEntry, queue: SendingQueue): Promise<void> {
+  async #send(
+    { kind, plaintext, ...entry }: OutboxEntry,
+    queue: SendingQueue,
+    sealed: Promise<Uint8Array<ArrayBuffer> | null>,
+  ): Promise<void> {
     const { servers, keys, store } = this.#context;
     const [client, body] = await Promise.all([
       servers.client(queue.server),
-      sealFor(this.#context, queue, plaintext),
+      sealed.then((body) => body ?? sealFor(this.#context, queue, plaintext)),
     ]);
     const { senderId } = queue;
     if (kind !== "KEY") {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { benchAgent } from "./agent.ts";
 import { benchBlocks, benchRsa } from "./crypto.ts";
 import { benchCycles } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
@@ -13,3 +14,4 @@ await benchBlocks();
 await benchCycles();
 await benchFlood();
 await benchRestart();
+await benchAgent();

@@ -75,6 +75,8 @@ export class Connection {
   #outgoing: Request[] = [];
   /** The commands that were sent and wait for their answers, by corrId. */
   readonly #pending = new Map<string, Request>();
+  /** Commands that are being signed: closing waits for them. */
+  readonly #signing = new Set<Promise<unknown>>();
   #wakeWriter: (() => void) | null = null;
   #error: TransportError | null = null;
   #released: Promise<void> | null = null;
@@ -114,7 +116,10 @@ export class Connection {
     const abort = () => this.#reject(request, signal!.reason);
     signal?.addEventListener("abort", abort);
     // The writer looks at it later, maybe after it has failed.
-    request.content.catch(() => {});
+    const signed: Promise<unknown> = request.content.then(() => {}, () => {}).then(() =>
+      this.#signing.delete(signed)
+    );
+    this.#signing.add(signed);
     this.#outgoing.push(request);
     this.#wake();
     return settled.promise.finally(() => signal?.removeEventListener("abort", abort));
@@ -128,7 +133,7 @@ export class Connection {
       : new TransportError("NETWORK", "The connection to the server failed", { cause });
     this.#error = error;
     clearInterval(this.#keepAlive);
-    this.#released = this.#blocks.close();
+    this.#released = Promise.all([this.#blocks.close(), ...this.#signing]).then(() => {});
     for (const request of this.#outgoing) this.#reject(request, this.#requestError("it was not sent"));
     for (const request of this.#pending.values()) {
       this.#reject(request, this.#requestError("whether it was executed is unknown"));

@@ -3,6 +3,7 @@ import { Agent, AgentError, type AgentErrorCode, MemoryStore } from "../../agent
 import { formatQueueInfo, generateKeyPair, loadPrivateKey, SmpClient } from "../../mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 async function assertFails(command: () => Promise<unknown>, code: AgentErrorCode): Promise<void> {
   const error = await assertRejects(command, AgentError);
@@ -299,4 +300,50 @@ Deno.test("what the agent has made ready is taken first", async () => {
   await a.next("connected");
   // Joining takes two for the sending queue and two for the reply queue, answering two more.
   assertEquals(taken, 8);
+});
+
+Deno.test("commands can be given as values", async () => {
+  await using server = await startServer();
+  await using a = await TestAgent.start(server.address, { acknowledge: "manual" });
+  const invited = await a.agent.execute({ type: "NEW", connection: "b" });
+  assert(invited.type === "INV");
+  const { invitation } = invited;
+  assertEquals(await a.agent.execute({ type: "JOIN", connection: "a", invitation }), {
+    type: "OK",
+    connection: "a",
+  });
+  for (let i = 0; i < 2; i++) await a.next("connected");
+  const body = new TextEncoder().encode("x");
+  assertEquals(await a.agent.execute({ type: "SEND", connection: "a", body }), {
+    type: "STORED",
+    connection: "a",
+    id: 1,
+  });
+  const { message: { id } } = await a.next("message");
+  for (const type of ["SUB", "OFF", "DEL"] as const) {
+    if (type === "OFF") await a.agent.execute({ type: "ACK", connection: "b", id });
+    assertEquals(await a.agent.execute({ type, connection: "b" }), { type: "OK", connection: "b" });
+  }
+  assertEquals(await a.agent.execute({ type: "SUBALL" }), { type: "SUBSCRIBED", connections: ["a"] });
+});
+
+Deno.test("messages that are done are removed after the retention, others stay", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  {
+    await using a = await TestAgent.start(server.address, { store });
+    const { invitation } = await a.agent.create("b");
+    await a.agent.join(invitation, { alias: "a" });
+    for (let i = 0; i < 2; i++) await a.next("connected");
+    await a.send("a", "done");
+    await a.next("sent");
+    await a.text();
+  }
+  assertEquals((await store.messages("a")).length, 1);
+  const old = { alias: "a", id: 9, body: new Uint8Array(1), at: 1, done: false, received: null };
+  await store.commit([{ type: "put message", message: old }]);
+  const last = Date.now() + 1;
+  await until(() => Date.now() > last);
+  await using _again = await TestAgent.start(server.address, { store, retention: 1 });
+  assertEquals((await store.messages("a")).map(({ id }) => id), [9]);
 });
