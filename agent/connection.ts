@@ -10,7 +10,9 @@ export interface ConnectionState {
   readonly role: "initiator" | "joiner";
   /** Joiner: whether there is to be a queue for the other direction. */
   readonly reply: boolean;
+  /** How far the queue to receive from is. */
   readonly receiving: ReceivingStatus;
+  /** How far the queue to send to is. */
   readonly sending: SendingStatus;
   /** Whether the client was told that the connection is there. */
   readonly connected: boolean;

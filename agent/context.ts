@@ -9,6 +9,7 @@ import type { AgentStore, ConnectionRecord, ReceivingQueue } from "./store/store
 
 /** Who asks to be let into a connection. */
 export interface Confirmation {
+  /** The connection's alias. */
   readonly connection: string;
   /** The key that the sender will sign with. */
   readonly senderKey: PublicKey;

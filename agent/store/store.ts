@@ -4,6 +4,7 @@ import type { ServerAddress } from "../../protocol/mod.ts";
 
 /** A queue that the agent receives from. Keys are DER, private ones PKCS#8, public ones SubjectPublicKeyInfo. */
 export interface ReceivingQueue {
+  /** Where it is. */
   readonly server: ServerAddress;
   /** Base64. */
   readonly recipientId: string;
@@ -21,6 +22,7 @@ export interface ReceivingQueue {
 
 /** A queue that the agent sends to. */
 export interface SendingQueue {
+  /** Where it is. */
   readonly server: ServerAddress;
   /** Base64. */
   readonly senderId: string;
@@ -38,8 +40,11 @@ export interface ConnectionRecord {
   readonly alias: string;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
+  /** How far it is. */
   readonly state: ConnectionState;
+  /** `null` as long as there is none. */
   readonly receiving: ReceivingQueue | null;
+  /** `null` as long as there is none. */
   readonly sending: SendingQueue | null;
   /** The last number given to a message, sent and received ones together. */
   readonly lastMessageId: number;
@@ -59,9 +64,11 @@ export interface ConnectionRecord {
 
 /** Something that is to be sent, in order. */
 export interface OutboxEntry {
+  /** The connection's. */
   readonly alias: string;
   /** Ascending within a connection. */
   readonly position: number;
+  /** The agent message that it is. */
   readonly kind: "KEY" | "HELLO" | "REPLY" | "MSG";
   /** The number of a user message in its connection; 0 for others. */
   readonly messageId: number;
@@ -75,9 +82,11 @@ export interface OutboxEntry {
 
 /** A user message that was sent or received. */
 export interface MessageRecord {
+  /** The connection's. */
   readonly alias: string;
   /** Its number in the connection. */
   readonly id: number;
+  /** What was sent, raw. */
   readonly body: Uint8Array<ArrayBuffer>;
   /** When it was stored, milliseconds since 1970. */
   readonly at: number;
@@ -89,6 +98,7 @@ export interface MessageRecord {
 
 /** What comes with a received message. */
 export interface ReceivedMeta {
+  /** Whether it was whole and in order. */
   readonly integrity: MessageIntegrity;
   /** Base64. */
   readonly serverId: string;

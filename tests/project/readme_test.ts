@@ -13,14 +13,18 @@ async function run(program: string, address: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("the README's program sends and receives a message", async () => {
+Deno.test("the README's programs send and receive a message", async () => {
   const readme = await Deno.readTextFile(`${root}README.md`);
-  const program = /```ts\n(.*?)```/s.exec(readme)![1]!;
+  const programs = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1]!);
+  const expected = ["hello\n", "hello alice OK\n"];
+  assertEquals(programs.length, expected.length);
   const folder = await Deno.makeTempDir();
   try {
     await using server = await startServer();
-    await Deno.writeTextFile(`${folder}/program.ts`, program);
-    assertEquals(await run(`${folder}/program.ts`, server.address), "hello\n");
+    for (const [i, program] of programs.entries()) {
+      await Deno.writeTextFile(`${folder}/program.ts`, program);
+      assertEquals(await run(`${folder}/program.ts`, server.address), expected[i]);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
