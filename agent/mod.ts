@@ -18,13 +18,14 @@
  *
  * @module
  */
-export * from "./agent.ts";
+export { Agent } from "./agent.ts";
 export type { Backoff } from "./backoff.ts";
 export type { AgentCommand, AgentResponse } from "./command.ts";
 export type { ConnectionState, ReceivingStatus, SendingStatus } from "./connection.ts";
 export type { Confirmation } from "./context.ts";
 export type { KeySource, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, ReceivedMessage } from "./events.ts";
+export type { AgentOptions, ConnectionInfo, Invitation } from "./options.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
 export type { LastMessage, MessageIntegrity } from "./protocol/integrity.ts";
 export { MemoryStore } from "./store/memory.ts";
