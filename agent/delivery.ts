@@ -32,12 +32,10 @@ export class Delivery implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#woken.add(alias);
     if (this.#running.has(alias)) return;
-    const work = this.#work(alias)
-      .catch((error) => this.#context.emit({ type: "error", connection: alias, error: agentError(error) }))
-      .finally(() => {
-        this.#running.delete(alias);
-        if (this.#woken.has(alias)) this.wake(alias);
-      });
+    const work = this.#workOn(alias).finally(() => {
+      this.#running.delete(alias);
+      if (this.#woken.has(alias)) this.wake(alias);
+    });
     this.#running.set(alias, work);
   }
 
@@ -52,6 +50,19 @@ export class Delivery implements AsyncDisposable {
     this.#isClosed = true;
     for (const { pause } of this.#pauses.values()) pause.end();
     await Promise.all(this.#running.values());
+  }
+
+  /** Works until there is nothing to send; goes on after a failure of the store, when that may have passed. */
+  async #workOn(alias: string): Promise<void> {
+    for (let failures = 1; !this.#isClosed; failures++) {
+      try {
+        return await this.#work(alias);
+      } catch (error) {
+        this.#context.emit({ type: "error", connection: alias, error: agentError(error) });
+        this.#woken.add(alias);
+        await this.#pause(alias, "", failures);
+      }
+    }
   }
 
   async #work(alias: string): Promise<void> {
@@ -87,8 +98,9 @@ export class Delivery implements AsyncDisposable {
   /** Sends an entry, however long it takes; `false` when the outbox must be looked at again. */
   async #deliver(entry: OutboxEntry, body: Promise<Uint8Array<ArrayBuffer> | null>): Promise<boolean> {
     const { connections } = this.#context;
+    const { alias } = entry;
     for (let failures = 1; !this.#isClosed; failures++) {
-      const record = connections.find(entry.alias);
+      const record = connections.find(alias);
       if (record === undefined || record.sending === null) return false;
       const outcome = await this.#try(entry, record, body);
       if (outcome === "sent") return true;
@@ -97,15 +109,16 @@ export class Delivery implements AsyncDisposable {
         return false;
       }
       entry = { ...entry, attempted: true };
-      if (this.#isClosed) break;
-      await this.#pause(entry, record.sending.server, failures);
+      await this.#pause(alias, formatAddress(record.sending.server), failures);
     }
     return false;
   }
 
-  async #pause({ alias }: OutboxEntry, server: ServerAddress, failures: number): Promise<void> {
+  /** Waits longer with each failure; less if `server` can be reached again. */
+  async #pause(alias: string, server: string, failures: number): Promise<void> {
+    if (this.#isClosed) return;
     const pause = new Pause();
-    this.#pauses.set(alias, { server: formatAddress(server), pause });
+    this.#pauses.set(alias, { server, pause });
     await pause.wait(backoffDelay(this.#context.retry, failures));
     this.#pauses.delete(alias);
   }

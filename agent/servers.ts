@@ -37,6 +37,9 @@ export interface ServersOptions {
   readonly events: ServerEvents;
 }
 
+/** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
+const settleTime = 10_000;
+
 /** Subscriptions that are sent at a time after a reconnect. */
 const batchSize = 100;
 
@@ -94,6 +97,8 @@ class Link {
   #client: SmpClient | null = null;
   #connecting: Promise<SmpClient> | null = null;
   #reconnecting: Promise<void> | null = null;
+  /** Tries to connect, and connections that ended soon, one after the other. */
+  #failures = 0;
   readonly #work = new Set<Promise<void>>();
   readonly #pause = new Pause();
   #isClosed = false;
@@ -158,6 +163,7 @@ class Link {
 
   async #read(client: SmpClient): Promise<void> {
     const { events } = this.#options;
+    const began = performance.now();
     try {
       for await (const event of client.events()) {
         const queue = this.#queues.get(event.recipientId);
@@ -174,6 +180,7 @@ class Link {
     }
     await client.close();
     this.#client = null;
+    if (performance.now() - began > settleTime) this.#failures = 0;
     if (this.#isClosed || this.#queues.size === 0) return;
     events.down(this.#server, [...this.#queues.values()]);
     this.#reconnect();
@@ -184,11 +191,13 @@ class Link {
   }
 
   async #tryAgain(): Promise<void> {
-    for (let failures = 1; !this.#isClosed && this.#queues.size > 0; failures++) {
+    while (!this.#isClosed && this.#queues.size > 0) {
+      if (this.#failures > 0) await this.#pause.wait(backoffDelay(this.#options.reconnect, this.#failures));
+      this.#failures++;
       try {
-        return void await this.client();
+        if (!this.#isClosed) return void await this.client();
       } catch {
-        if (!this.#isClosed) await this.#pause.wait(backoffDelay(this.#options.reconnect, failures));
+        // It is tried again, later each time.
       }
     }
   }
