@@ -7,8 +7,21 @@ const digits = textBytes(alphabet);
 const values = new Uint8Array(256).fill(255);
 digits.forEach((digit, value) => values[digit] = value);
 
+/** What current runtimes have of their own, several times as fast; Node 22 and older browsers lack it. */
+const native = Uint8Array as unknown as {
+  readonly fromBase64?: (
+    text: string,
+    options: { readonly lastChunkHandling: "strict" },
+  ) => Uint8Array<ArrayBuffer>;
+};
+
 /** The base64 text of `bytes` (RFC 4648 section 4, padded). */
 export function encodeBase64(bytes: Uint8Array): string {
+  const own = bytes as Uint8Array & { toBase64?(): string };
+  return own.toBase64?.() ?? encodeText(bytes);
+}
+
+function encodeText(bytes: Uint8Array): string {
   const text = new Uint8Array(Math.ceil(bytes.length / 3) * 4).fill(padding);
   let at = 0;
   for (let i = 0; i < bytes.length; i += 3) {
@@ -28,7 +41,21 @@ export function encodeBase64(bytes: Uint8Array): string {
  * {@linkcode encodeBase64} writes: padding missing, other characters, or unused bits that are not zero.
  */
 export function decodeBase64(text: string | Uint8Array): Uint8Array<ArrayBuffer> | null {
-  const chars = typeof text === "string" ? textBytes(text) : text;
+  if (typeof text === "string") return native.fromBase64 ? decodeNative(text) : decodeChars(textBytes(text));
+  return decodeChars(text);
+}
+
+function decodeNative(text: string): Uint8Array<ArrayBuffer> | null {
+  try {
+    const bytes = native.fromBase64!(text, { lastChunkHandling: "strict" });
+    // White space is skipped: then the text is longer than it has to be.
+    return text.length === Math.ceil(bytes.length / 3) * 4 ? bytes : null;
+  } catch {
+    return null;
+  }
+}
+
+function decodeChars(chars: Uint8Array): Uint8Array<ArrayBuffer> | null {
   const length = chars.length;
   if (length % 4 !== 0) return null;
   if (length === 0) return new Uint8Array(0);

@@ -1,10 +1,18 @@
 const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** What current runtimes have of their own, several times as fast; Node 22 and older browsers lack it. */
+const native = Uint8Array as unknown as { readonly fromHex?: (hex: string) => Uint8Array<ArrayBuffer> };
+
 /** The number that `bytes` are in big-endian order. */
 export function bytesToBigint(bytes: Uint8Array): bigint {
-  let hex = "0x0";
+  const own = bytes as Uint8Array & { toHex?(): string };
+  return BigInt(`0x0${own.toHex?.() ?? toHex(bytes)}`);
+}
+
+function toHex(bytes: Uint8Array): string {
+  let hex = "";
   for (let i = 0; i < bytes.length; i++) hex += hexDigits[bytes[i]!];
-  return BigInt(hex);
+  return hex;
 }
 
 /** The `length` bytes of a number in big-endian order; it must fit. */
@@ -13,6 +21,7 @@ export function bigintToBytes(number: bigint, length: number): Uint8Array<ArrayB
   if (hex.length > length * 2) {
     throw new RangeError(`Cannot encode number: it needs more than ${length} bytes`);
   }
+  if (native.fromHex) return native.fromHex(hex);
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16);
   return bytes;

@@ -53,28 +53,64 @@ export function makePublicKey(modulus: bigint, exponent: bigint): PublicKey {
  */
 export function decodePublicKey(der: Uint8Array): PublicKey {
   try {
-    const outer = new DerReader(der);
-    const info = outer.enter(derTag.sequence);
-    outer.end();
-    info.literal(rsaAlgorithm, "the algorithm rsaEncryption");
-    const bitString = info.enter(derTag.bitString);
-    info.end();
-    bitString.literal(Uint8Array.of(0), "a BIT STRING of whole bytes");
-    const key = bitString.enter(derTag.sequence);
-    bitString.end();
-    const modulus = bytesToBigint(key.positiveInteger());
-    const exponent = bytesToBigint(key.positiveInteger());
-    key.end();
-    if ((modulus & 1n) === 0n) throw new SyntaxError("the modulus is even");
-    if (exponent < 3n || (exponent & 1n) === 0n) {
+    const { modulus, exponent } = readNumbers(der);
+    if ((modulus.at(-1)! & 1) === 0) throw new SyntaxError("the modulus is even");
+    if ((exponent.at(-1)! & 1) === 0 || (exponent.length === 1 && exponent[0]! < 3)) {
       throw new SyntaxError("the exponent must be odd and at least 3");
     }
-    if (exponent >= modulus) throw new SyntaxError("the exponent must be smaller than the modulus");
-    return { der: der.slice(), modulus, exponent, bits: bitLength(modulus) };
+    if (!isBelow(exponent, modulus)) {
+      throw new SyntaxError("the exponent must be smaller than the modulus");
+    }
+    return new DerPublicKey(der.slice(), modulus);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ParseError("PUBLIC_KEY", `Cannot parse public key: ${error.message}`, { cause: error });
   }
+}
+
+/** The bytes of the two numbers of a key. Throws `SyntaxError`. */
+function readNumbers(der: Uint8Array): { readonly modulus: Uint8Array; readonly exponent: Uint8Array } {
+  const outer = new DerReader(der);
+  const info = outer.enter(derTag.sequence);
+  outer.end();
+  info.literal(rsaAlgorithm, "the algorithm rsaEncryption");
+  const bitString = info.enter(derTag.bitString);
+  info.end();
+  bitString.literal(Uint8Array.of(0), "a BIT STRING of whole bytes");
+  const key = bitString.enter(derTag.sequence);
+  bitString.end();
+  const modulus = key.positiveInteger();
+  const exponent = key.positiveInteger();
+  key.end();
+  return { modulus, exponent };
+}
+
+/** A key whose numbers are made when they are needed: a server holds more keys than it uses. */
+class DerPublicKey implements PublicKey {
+  readonly der: Uint8Array<ArrayBuffer>;
+  readonly bits: number;
+  #modulus: bigint | undefined;
+  #exponent: bigint | undefined;
+
+  constructor(der: Uint8Array<ArrayBuffer>, modulus: Uint8Array) {
+    this.der = der;
+    this.bits = modulus.length * 8 + 24 - Math.clz32(modulus[0]!);
+  }
+
+  get modulus(): bigint {
+    return this.#modulus ??= bytesToBigint(readNumbers(this.der).modulus);
+  }
+
+  get exponent(): bigint {
+    return this.#exponent ??= bytesToBigint(readNumbers(this.der).exponent);
+  }
+}
+
+/** Whether a number is smaller than another, both big-endian and in their shortest form. */
+function isBelow(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return a.length < b.length;
+  const at = a.findIndex((byte, i) => byte !== b[i]);
+  return at >= 0 && a[at]! < b[at]!;
 }
 
 /** The text form of a public key: `rsa:` and base64 of its DER. */
