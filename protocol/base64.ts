@@ -8,17 +8,20 @@ const values = new Uint8Array(256).fill(255);
 digits.forEach((digit, value) => values[digit] = value);
 
 /** What current runtimes have of their own, several times as fast; Node 22 and older browsers lack it. */
-const native = Uint8Array as unknown as {
-  readonly fromBase64?: (
+type NativeBytes = Uint8Array<ArrayBuffer> & {
+  toBase64?(): string;
+  setFromBase64?(
     text: string,
     options: { readonly lastChunkHandling: "strict" },
-  ) => Uint8Array<ArrayBuffer>;
+  ): { readonly read: number; readonly written: number };
 };
+
+/** Holds what was decoded as long as it is looked at: most of it is short, and making an array takes longer. */
+const scratch: NativeBytes = new Uint8Array(4096);
 
 /** The base64 text of `bytes` (RFC 4648 section 4, padded). */
 export function encodeBase64(bytes: Uint8Array): string {
-  const own = bytes as Uint8Array & { toBase64?(): string };
-  return own.toBase64?.() ?? encodeText(bytes);
+  return (bytes as NativeBytes).toBase64?.() ?? encodeText(bytes);
 }
 
 function encodeText(bytes: Uint8Array): string {
@@ -41,18 +44,26 @@ function encodeText(bytes: Uint8Array): string {
  * {@linkcode encodeBase64} writes: padding missing, other characters, or unused bits that are not zero.
  */
 export function decodeBase64(text: string | Uint8Array): Uint8Array<ArrayBuffer> | null {
-  if (typeof text === "string") return native.fromBase64 ? decodeNative(text) : decodeChars(textBytes(text));
-  return decodeChars(text);
+  return typeof text === "string" ? lendBase64(text, (bytes) => bytes.slice()) : decodeChars(text);
 }
 
-function decodeNative(text: string): Uint8Array<ArrayBuffer> | null {
+/**
+ * Decodes as {@linkcode decodeBase64} does and gives what `use` makes of the bytes, which are lent to it: they are
+ * others when it has returned. `null` when the text is not base64.
+ */
+export function lendBase64<T>(text: string, use: (bytes: Uint8Array<ArrayBuffer>) => T): T | null {
+  if (scratch.setFromBase64 === undefined || text.length > scratch.length) {
+    const bytes = decodeChars(textBytes(text));
+    return bytes && use(bytes);
+  }
+  let written;
   try {
-    const bytes = native.fromBase64!(text, { lastChunkHandling: "strict" });
-    // White space is skipped: then the text is longer than it has to be.
-    return text.length === Math.ceil(bytes.length / 3) * 4 ? bytes : null;
+    written = scratch.setFromBase64(text, { lastChunkHandling: "strict" }).written;
   } catch {
     return null;
   }
+  // White space is skipped: then the text is longer than it has to be.
+  return text.length === Math.ceil(written / 3) * 4 ? use(scratch.subarray(0, written)) : null;
 }
 
 function decodeChars(chars: Uint8Array): Uint8Array<ArrayBuffer> | null {

@@ -15,6 +15,13 @@ export function asciiText(bytes: Uint8Array, start = 0, end: number = bytes.leng
   return text;
 }
 
+/** The bytes of text whose characters are Latin-1, one each. */
+export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
 /** The number of bytes that {@linkcode joinParts} gives for `parts`, whose texts are ASCII. */
 export function partsLength(parts: readonly Part[]): number {
   let length = 0;

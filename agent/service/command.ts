@@ -1,5 +1,5 @@
 import { formatQueueInfo, ParseError, parseQueueInfo, type QueueInfo } from "../../protocol/mod.ts";
-import type { Part } from "../../protocol/bytes.ts";
+import { latin1Bytes, type Part } from "../../protocol/bytes.ts";
 import type { ReceivedMessage } from "../events.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
@@ -69,8 +69,7 @@ function parseJoin(text: string): CommandLine {
 
 function parseSend(text: string): CommandLine {
   if (text.startsWith(":")) {
-    const body = Uint8Array.from(text.slice(1), (char) => char.charCodeAt(0));
-    return { ok: true, command: { type: "SEND", body } };
+    return { ok: true, command: { type: "SEND", body: latin1Bytes(text.slice(1)) } };
   }
   return /^\d{1,15}$/.test(text) ? { ok: true, size: Number(text) } : syntax;
 }

@@ -1,4 +1,4 @@
-import { joinParts, textBytes } from "../../protocol/bytes.ts";
+import { joinParts, latin1Bytes, textBytes } from "../../protocol/bytes.ts";
 import type { Agent } from "../agent.ts";
 import { type AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
 import { formatResponse, parseCommandLine, type ServiceCommand, type ServiceResponse } from "./command.ts";
@@ -71,7 +71,7 @@ export class Session {
   /** Says something to the client; resolves when it is written, rejects when the client has gone. */
   say(corrId: string, alias: string, response: ServiceResponse): Promise<void> {
     const text = formatResponse(response);
-    return this.#write(joinParts([latin1(`${corrId}\r\n`), textBytes(`${alias}\r\n`), ...text, "\r\n"]));
+    return this.#write(joinParts([latin1Bytes(`${corrId}\r\n`), textBytes(`${alias}\r\n`), ...text, "\r\n"]));
   }
 
   /** Tells what has happened to a connection; for what answers a command, with its corrId. */
@@ -244,14 +244,10 @@ export class Session {
 /** Text whose bytes are given as Latin-1 characters; `null` when they are not UTF-8. */
 function utf8(bytes: string): string | null {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(latin1(bytes));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(latin1Bytes(bytes));
   } catch {
     return null;
   }
-}
-
-function latin1(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
 /** Takes a time that does not depend on where the texts differ. */

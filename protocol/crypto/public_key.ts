@@ -1,6 +1,7 @@
-import { decodeBase64, encodeBase64 } from "../base64.ts";
+import { encodeBase64, lendBase64 } from "../base64.ts";
 import { ParseError } from "../error.ts";
 import { bigintToBytes, bitLength, bytesToBigint } from "./bigint.ts";
+import { latin1Bytes } from "../bytes.ts";
 import { DerReader, derTag, encodeDer, encodePositiveInteger, rsaAlgorithm } from "./der.ts";
 import { sha256 } from "./runtime.ts";
 
@@ -61,7 +62,7 @@ export function decodePublicKey(der: Uint8Array): PublicKey {
     if (!isBelow(exponent, modulus)) {
       throw new SyntaxError("the exponent must be smaller than the modulus");
     }
-    return new DerPublicKey(der.slice(), modulus);
+    return new DerPublicKey(der, modulus);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ParseError("PUBLIC_KEY", `Cannot parse public key: ${error.message}`, { cause: error });
@@ -85,16 +86,24 @@ function readNumbers(der: Uint8Array): { readonly modulus: Uint8Array; readonly 
   return { modulus, exponent };
 }
 
-/** A key whose numbers are made when they are needed: a server holds more keys than it uses. */
+/**
+ * A key whose numbers are made when they are needed, as a server holds many more keys than it uses, and whose encoding is
+ * kept as a string of one byte a character: an array of bytes takes 200 more.
+ */
 class DerPublicKey implements PublicKey {
-  readonly der: Uint8Array<ArrayBuffer>;
   readonly bits: number;
+  readonly #der: string;
   #modulus: bigint | undefined;
   #exponent: bigint | undefined;
 
-  constructor(der: Uint8Array<ArrayBuffer>, modulus: Uint8Array) {
-    this.der = der;
+  constructor(der: Uint8Array, modulus: Uint8Array) {
+    // A tenth of the time of `...der`.
+    this.#der = String.fromCharCode.apply(null, der as unknown as number[]);
     this.bits = modulus.length * 8 + 24 - Math.clz32(modulus[0]!);
+  }
+
+  get der(): Uint8Array<ArrayBuffer> {
+    return latin1Bytes(this.#der);
   }
 
   get modulus(): bigint {
@@ -123,11 +132,11 @@ export function parsePublicKeyText(text: string): PublicKey {
   if (!text.startsWith("rsa:")) {
     throw new ParseError("PUBLIC_KEY", 'Cannot parse public key: it must start with "rsa:"');
   }
-  const der = decodeBase64(text.slice(4));
-  if (der === null) {
+  const key = lendBase64(text.slice(4), decodePublicKey);
+  if (key === null) {
     throw new ParseError("PUBLIC_KEY", 'Cannot parse public key: what follows "rsa:" is not base64');
   }
-  return decodePublicKey(der);
+  return key;
 }
 
 /** The key hash of a server address: base64 of SHA-256 over the key's DER (transport.md Address). */

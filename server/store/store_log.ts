@@ -1,5 +1,11 @@
-import { encodePublicKeyText, ParseError, parsePublicKeyText, type PublicKey } from "../../protocol/mod.ts";
-import { decodeBase64 } from "../../protocol/mod.ts";
+import {
+  encodeBase64,
+  encodePublicKeyText,
+  ParseError,
+  parsePublicKeyText,
+  type PublicKey,
+} from "../../protocol/mod.ts";
+import { lendBase64 } from "../../protocol/base64.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
 import { type Loaded, loadRecords } from "./load.ts";
 import { MemoryQueueStore } from "./memory.ts";
@@ -147,10 +153,11 @@ function applyCreate(memory: MemoryQueueStore, fields: readonly string[], now: n
   if (recipientId == null || senderId == null || recipientKey == null || senderKey == null) {
     return "CREATE must have rid=, sid=, rk= and sk=";
   }
-  if (!isId(recipientId) || !isId(senderId)) return "an ID is not base64";
+  const [ownId, ownSenderId] = [ownCopy(recipientId), ownCopy(senderId)];
+  if (ownId === null || ownSenderId === null) return "an ID is not base64";
   const record: QueueRecord = {
-    recipientId,
-    senderId,
+    recipientId: ownId,
+    senderId: ownSenderId,
     recipientKey: parsePublicKeyText(recipientKey),
     senderKey: senderKey === "" ? null : parsePublicKeyText(senderKey),
     suspended: false,
@@ -170,6 +177,14 @@ function createLine({ recipientId, senderId, recipientKey, senderKey }: QueueRec
   return `CREATE rid=${recipientId} sid=${senderId} rk=${encodePublicKeyText(recipientKey)} sk=${sender}`;
 }
 
+/**
+ * An ID as a string of its own, `null` when it is none: a part of a line would keep the whole piece of the file that it
+ * was read with in memory.
+ */
+function ownCopy(id: string): string | null {
+  return id === "" ? null : lendBase64(id, encodeBase64);
+}
+
 function isId(text: string): boolean {
-  return text !== "" && decodeBase64(text) !== null;
+  return text !== "" && lendBase64(text, () => true) !== null;
 }
