@@ -1,66 +1,73 @@
-/** How many SEND, MSG, ACK cycles a second one pair of clients gets from a server in another process. */
-import { generateKeyPair, type RecipientQueue, type SenderQueue, SmpClient } from "../mod.ts";
-import { startServerProcess } from "./server_process.ts";
-import { percentiles, printTable } from "./table.ts";
+/** How many SEND, MSG, ACK cycles a server makes, what they cost it, and how long they take. */
+import type { LoadOptions, LoadResult } from "./load_process.ts";
+import { cpuTime, startServerProcess } from "./server_process.ts";
+import { printTable, record } from "./table.ts";
 
-const warmUp = 1_000;
-const measured = 5_000;
+const [warmUp, measured] = [3_000, 8_000];
 
-interface Pair {
-  readonly recipient: SmpClient;
-  readonly sender: SmpClient;
-  readonly queue: RecipientQueue;
-  readonly senderQueue: SenderQueue;
+/** A load and what it has cost the server. */
+interface Measured extends LoadResult {
+  readonly perSecond: number;
+  /** Microseconds of the server's CPU time for a cycle. */
+  readonly cpu: number;
+  /** Processors that the server has kept busy. */
+  readonly busy: number;
 }
 
-/** Prints the table of cycles. */
+/** Prints the tables of cycles. */
 export async function benchCycles(): Promise<void> {
-  await using server = await startServerProcess();
+  const loads = [
+    ["1 pair, depth 1", { pairs: 1, connections: 1, depth: 1 }],
+    ["1 pair, depth 8", { pairs: 1, connections: 1, depth: 8 }],
+    ["50 pairs, depth 2, 10 + 10 connections", { pairs: 50, connections: 10, depth: 2 }],
+    ["500 pairs, depth 2, 100 + 100 connections", { pairs: 500, connections: 100, depth: 2 }],
+  ] as const;
   const rows: string[][] = [];
-  for (const depth of [1, 2, 8]) {
-    const pair = await openPair(server.address);
-    await cycles(pair, depth, warmUp);
-    const { count, elapsed, latencies } = await cycles(pair, depth, measured);
-    rows.push([`${depth}`, (count / elapsed * 1000).toFixed(0), ...percentiles(latencies)]);
-    await Promise.all([pair.recipient.close(), pair.sender.close()]);
+  let highest = 0;
+  for (const [name, load] of loads) {
+    const result = await measure({ ...load, warmUp, measured });
+    if (load.pairs === 50) highest = result.perSecond;
+    rows.push(row(name, result));
   }
+  const half = await measure({ pairs: 50, connections: 10, depth: 1, rate: highest / 2, warmUp, measured });
+  rows.push(row("50 pairs at half of the highest rate", half));
   printTable(
-    "One pair: signed SEND → OK, MSG → signed ACK → OK; 2048-bit keys, TCP, signing included",
-    ["messages in flight", "cycles/s", "p50 ms", "p99 ms"],
+    "signed SEND → OK, MSG → signed ACK → OK; 2048-bit keys, 3600 bytes, TCP; load signed beforehand in another process",
+    ["load", "cycles/s", "CPU µs/cycle", "CPUs busy", "p50 ms", "p99 ms"],
     rows,
   );
 }
 
-async function openPair(address: string): Promise<Pair> {
-  const [recipient, sender] = await Promise.all([SmpClient.connect(address), SmpClient.connect(address)]);
-  const queue = await recipient.createQueue();
-  const { publicKey, privateKey } = await generateKeyPair("sign");
-  await recipient.secureQueue(queue, publicKey);
-  return { recipient, sender, queue, senderQueue: { senderId: queue.senderId, senderKey: privateKey } };
+function row(name: string, { perSecond, cpu, busy, p50, p99 }: Measured): string[] {
+  record(`cycle: ${name}`, { perSecond, cpu, busy, p50, p99 });
+  return [name, perSecond.toFixed(0), cpu.toFixed(0), busy.toFixed(2), p50.toFixed(2), p99.toFixed(2)];
 }
 
-/** Runs cycles for `duration` milliseconds with `depth` messages sent ahead. */
-async function cycles(
-  { recipient, sender, queue, senderQueue }: Pair,
-  depth: number,
-  duration: number,
-): Promise<{ count: number; elapsed: number; latencies: number[] }> {
-  const body = new Uint8Array(3600);
-  const sent: number[] = [];
-  const latencies: number[] = [];
-  const start = performance.now();
-  const send = () => {
-    sent.push(performance.now());
-    return sender.send(senderQueue, body);
-  };
-  const sending: Promise<void>[] = Array.from({ length: depth }, send);
-  for await (const event of recipient.events(queue)) {
-    if (event.type === "END") throw new Error("the subscription ended");
-    await recipient.acknowledge(queue);
-    latencies.push(performance.now() - sent.shift()!);
-    await sending.shift();
-    if (performance.now() - start < duration) sending.push(send());
-    else if (sending.length === 0) break;
+/** Puts a load on a new server. */
+async function measure(load: LoadOptions): Promise<Measured> {
+  await using server = await startServerProcess({
+    ini: "[LIMITS]\nnew_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n",
+    env: { DENO_TOKIO_EVENT_INTERVAL: "1" },
+  });
+  const script = new URL("load_process.ts", import.meta.url).pathname;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--allow-net=127.0.0.1", script, server.address, JSON.stringify(load)],
+    stdout: "piped",
+  }).spawn();
+  let [before, after, text] = [0, 0, ""];
+  for await (const part of process.stdout.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    if (before === 0 && text.includes("ready")) before = await cpuTime(server.pid);
+    if (after === 0 && text.includes("measured")) after = await cpuTime(server.pid);
   }
-  return { count: latencies.length, elapsed: performance.now() - start, latencies };
+  await process.status;
+  const result: LoadResult = JSON.parse(text.trim().split("\n").at(-1)!);
+  const { cycles, milliseconds } = result;
+  const perSecond = cycles / milliseconds * 1000;
+  return {
+    ...result,
+    perSecond,
+    cpu: (after - before) * 1000 / cycles,
+    busy: (after - before) / milliseconds,
+  };
 }

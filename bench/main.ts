@@ -1,17 +1,31 @@
 /**
- * All benchmarks, as tables: `deno task bench`
+ * All benchmarks, as tables and as JSON: `deno task bench`, or `deno task bench NAME…` for some of them.
  *
  * @module
  */
+// deno-lint-ignore-file no-console
 import { benchAgent } from "./agent.ts";
+import { benchCalibration } from "./calibration.ts";
 import { benchBlocks, benchRsa } from "./crypto.ts";
 import { benchCycles } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
 import { benchRestart } from "./restart.ts";
+import { writeResults } from "./table.ts";
 
-await benchRsa();
-await benchBlocks();
-await benchCycles();
-await benchFlood();
-await benchRestart();
-await benchAgent();
+const benches: Readonly<Record<string, () => Promise<void>>> = {
+  calibration: benchCalibration,
+  rsa: benchRsa,
+  blocks: benchBlocks,
+  cycle: benchCycles,
+  flood: benchFlood,
+  restart: benchRestart,
+  agent: benchAgent,
+};
+
+const unknown = Deno.args.filter((name) => !(name in benches));
+if (unknown.length > 0) {
+  console.error(`there is no benchmark ${unknown[0]}, but ${Object.keys(benches).join(", ")}`);
+  Deno.exit(2);
+}
+for (const name of Deno.args.length > 0 ? Deno.args : Object.keys(benches)) await benches[name]!();
+await writeResults("bench-results.json");

@@ -12,13 +12,16 @@ export interface ServerProcessOptions {
   readonly folder?: string;
   /** More arguments. */
   readonly args?: readonly string[];
+  /** Text of `smp-server.ini`. */
+  readonly ini?: string;
 }
 
 /** Starts `server/main.ts` on a free loopback port; resolves when it listens. */
 export async function startServerProcess(
-  { env = {}, folder, args = [] }: ServerProcessOptions = {},
+  { env = {}, folder, args = [], ini }: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
   const files = folder ?? await Deno.makeTempDir();
+  if (ini !== undefined) await Deno.writeTextFile(`${files}/smp-server.ini`, ini);
   const main = new URL("../server/main.ts", import.meta.url).pathname;
   const permissions = ["--allow-net=127.0.0.1", `--allow-read=${files}`, `--allow-write=${files}`];
   const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
@@ -46,4 +49,16 @@ export async function startServerProcess(
     };
   }
   throw new Error("the server did not start");
+}
+
+/** CPU time that a process has used, milliseconds; 0 where the system does not tell. */
+export async function cpuTime(pid: number): Promise<number> {
+  try {
+    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).output();
+    // After the name, which may have spaces: state, then eleven numbers before the two times, in hundredths of a second.
+    const fields = new TextDecoder().decode(stdout).split(") ")[1]!.split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    return 0;
+  }
 }

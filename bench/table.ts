@@ -17,6 +17,19 @@ export function printTable(
   for (const row of rows) console.log(line(row));
 }
 
+const results: Record<string, Readonly<Record<string, number>>> = {};
+
+/** Remembers figures for {@linkcode writeResults}. */
+export function record(name: string, figures: Readonly<Record<string, number>>): void {
+  results[name] = figures;
+}
+
+/** Writes all figures that were recorded as JSON. */
+export async function writeResults(path: string): Promise<void> {
+  await Deno.writeTextFile(path, `${JSON.stringify(results, null, 2)}\n`);
+  console.log(`\nwritten to ${path}`);
+}
+
 /** The median and the 99th percentile of times, as text. */
 export function percentiles(times: readonly number[]): [p50: string, p99: string] {
   const sorted = times.toSorted((a, b) => a - b);
