@@ -16,7 +16,15 @@ export async function lockStore(storeLog: string): Promise<StoreLock> {
   let file;
   try {
     file = await Deno.open(path, { create: true, append: true, mode: 0o600 });
-    if (await file.tryLock(true)) return { release: () => file!.close() };
+    if (await file.tryLock(true)) {
+      return {
+        release() {
+          // A process that was forked a moment ago has the file too, so that closing it here is not enough.
+          file!.unlockSync();
+          file!.close();
+        },
+      };
+    }
   } catch (error) {
     file?.close();
     throw ioError("lock", path, error);

@@ -9,24 +9,17 @@ const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_
 
 /** A server process that can be killed and started again on its port. */
 async function restartable(folder: string) {
-  let server = await ServerProcess.start({ folder, ini });
-  const port = server.port("TCP");
+  await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+  // Not of the range from which the system gives ports away while the server is down.
+  const port = 10_000 + Math.floor(Math.random() * 20_000);
+  const place = ["--config-dir", folder, "--log-dir", folder, "--host", "127.0.0.1", "--port", `${port}`];
+  const start = () => ServerProcess.startBare({ folder, args: ["start", ...place, "-y"] });
+  let server = await start();
   return {
     address: server.address,
     kill: () => server.kill("SIGKILL"),
     async again() {
-      const args = [
-        "start",
-        "--config-dir",
-        folder,
-        "--log-dir",
-        folder,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        `${port}`,
-      ];
-      server = await ServerProcess.startBare({ folder, args });
+      server = await start();
     },
     [Symbol.asyncDispose]: async () => void await server.kill("SIGKILL"),
   };
