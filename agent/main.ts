@@ -9,6 +9,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
+import { preferOpenSsl } from "../protocol/mod.ts";
 import { Agent } from "./agent.ts";
 import { type CliOptions, helpText, parseCli } from "./service/cli.ts";
 import { AgentService } from "./service/service.ts";
@@ -36,6 +37,7 @@ async function main(): Promise<number> {
 
 /** Serves until a signal comes. */
 async function start({ host, port, database, servers, ...options }: CliOptions): Promise<void> {
+  preferOpenSsl();
   const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
   const passphrase = options.passphraseFile && await firstLine(options.passphraseFile);
   const stopped = stopSignal();

@@ -1,6 +1,6 @@
 /** How many SEND, MSG, ACK cycles a server makes, what they cost it, and how long they take. */
 import type { LoadOptions, LoadResult } from "./load_process.ts";
-import { cpuTime, startServerProcess } from "./server_process.ts";
+import { cpuTime, ffiPermission, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 
 const [warmUp, measured] = [3_000, 8_000];
@@ -16,42 +16,56 @@ interface Measured extends LoadResult {
 
 /** Prints the tables of cycles. */
 export async function benchCycles(): Promise<void> {
+  await benchLoads("node:crypto", false);
+  await benchLoads("OpenSSL", true);
+}
+
+async function benchLoads(engine: string, openSsl: boolean): Promise<void> {
   const loads = [
     ["1 pair, depth 1", { pairs: 1, connections: 1, depth: 1 }],
     ["1 pair, depth 8", { pairs: 1, connections: 1, depth: 8 }],
     ["50 pairs, depth 2, 10 + 10 connections", { pairs: 50, connections: 10, depth: 2 }],
+    ["50 pairs, depth 2, 50 + 50 connections", { pairs: 50, connections: 50, depth: 2 }],
     ["500 pairs, depth 2, 100 + 100 connections", { pairs: 500, connections: 100, depth: 2 }],
   ] as const;
   const rows: string[][] = [];
   let highest = 0;
+  const add = (name: string, { perSecond, cpu, busy, p50, p99 }: Measured) => {
+    record(`cycle, ${engine}: ${name}`, { perSecond, cpu, busy, p50, p99 });
+    rows.push([name, perSecond.toFixed(0), cpu.toFixed(0), busy.toFixed(2), p50.toFixed(2), p99.toFixed(2)]);
+  };
   for (const [name, load] of loads) {
-    const result = await measure({ ...load, warmUp, measured });
-    if (load.pairs === 50) highest = result.perSecond;
-    rows.push(row(name, result));
+    const result = await measure({ ...load, warmUp, measured }, openSsl);
+    if (load.pairs === 50) highest = Math.max(highest, result.perSecond);
+    add(name, result);
   }
-  const half = await measure({ pairs: 50, connections: 10, depth: 1, rate: highest / 2, warmUp, measured });
-  rows.push(row("50 pairs at half of the highest rate", half));
+  const half = { pairs: 50, connections: 10, depth: 1, rate: highest / 2, warmUp, measured };
+  add("50 pairs at half of the highest rate", await measure(half, openSsl));
   printTable(
-    "signed SEND → OK, MSG → signed ACK → OK; 2048-bit keys, 3600 bytes, TCP; load signed beforehand in another process",
+    `signed SEND → OK, MSG → signed ACK → OK; the server on ${engine}; 2048-bit keys, 3600 bytes, TCP; load signed beforehand in another process`,
     ["load", "cycles/s", "CPU µs/cycle", "CPUs busy", "p50 ms", "p99 ms"],
     rows,
   );
 }
 
-function row(name: string, { perSecond, cpu, busy, p50, p99 }: Measured): string[] {
-  record(`cycle: ${name}`, { perSecond, cpu, busy, p50, p99 });
-  return [name, perSecond.toFixed(0), cpu.toFixed(0), busy.toFixed(2), p50.toFixed(2), p99.toFixed(2)];
-}
-
 /** Puts a load on a new server. */
-async function measure(load: LoadOptions): Promise<Measured> {
+async function measure(load: LoadOptions, openSsl: boolean): Promise<Measured> {
   await using server = await startServerProcess({
+    openSsl,
     ini: "[LIMITS]\nnew_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n",
     env: { DENO_TOKIO_EVENT_INTERVAL: "1" },
   });
   const script = new URL("load_process.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-net=127.0.0.1", script, server.address, JSON.stringify(load)],
+    args: [
+      "run",
+      "--quiet",
+      "--allow-net=127.0.0.1",
+      ffiPermission,
+      script,
+      server.address,
+      JSON.stringify(load),
+    ],
     stdout: "piped",
   }).spawn();
   let [before, after, text] = [0, 0, ""];

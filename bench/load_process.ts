@@ -15,6 +15,7 @@ import {
   generateKeyPair,
   type KeyPair,
   parseAddress,
+  preferOpenSsl,
   type RecipientQueue,
   signPss,
   SmpClient,
@@ -207,6 +208,7 @@ function pause(milliseconds: number): Promise<void> {
 }
 
 if (import.meta.main) {
+  preferOpenSsl();
   const [address, options] = Deno.args;
   console.log(JSON.stringify(await run(address!, JSON.parse(options!))));
 }

@@ -1,3 +1,8 @@
+import { openSslPaths } from "../protocol/crypto/engine/openssl.ts";
+
+/** The permission to use the OpenSSL of the system. */
+export const ffiPermission = `--allow-ffi=${openSslPaths.join(",")}`;
+
 /** A server in a process of its own, and its address. */
 export interface ServerProcess extends AsyncDisposable {
   readonly address: string;
@@ -12,18 +17,25 @@ export interface ServerProcessOptions {
   readonly folder?: string;
   /** More arguments. */
   readonly args?: readonly string[];
+  /** Lets it use the OpenSSL of the system. */
+  readonly openSsl?: boolean;
   /** Text of `smp-server.ini`. */
   readonly ini?: string;
 }
 
 /** Starts `server/main.ts` on a free loopback port; resolves when it listens. */
 export async function startServerProcess(
-  { env = {}, folder, args = [], ini }: ServerProcessOptions = {},
+  { env = {}, folder, args = [], openSsl = false, ini }: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
   const files = folder ?? await Deno.makeTempDir();
   if (ini !== undefined) await Deno.writeTextFile(`${files}/smp-server.ini`, ini);
   const main = new URL("../server/main.ts", import.meta.url).pathname;
-  const permissions = ["--allow-net=127.0.0.1", `--allow-read=${files}`, `--allow-write=${files}`];
+  const permissions = [
+    "--allow-net=127.0.0.1",
+    `--allow-read=${files}`,
+    `--allow-write=${files}`,
+    ...(openSsl ? [ffiPermission] : []),
+  ];
   const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", ...permissions, main, "-y", ...place, ...args],

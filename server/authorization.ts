@@ -1,4 +1,4 @@
-import { modulusLength, type PublicKey, verifyPss } from "../protocol/mod.ts";
+import { makePublicKey, modulusLength, type PublicKey, verifyPss } from "../protocol/mod.ts";
 import { bytesToBigint } from "../protocol/crypto/bigint.ts";
 import { randomBytes } from "../protocol/bytes.ts";
 
@@ -103,7 +103,7 @@ export class Authorizer {
       bytes[0]! |= 0x80;
       bytes[length - 1]! |= 1;
       const exponent = costs === "small" ? standardExponent : bytesToBigint(randomExponent());
-      dummy = { der: new Uint8Array(0), modulus: bytesToBigint(bytes), exponent, bits: length * 8 };
+      dummy = makePublicKey(bytesToBigint(bytes), exponent);
       this.#dummies.set(name, dummy);
     }
     return dummy;

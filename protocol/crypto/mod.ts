@@ -16,7 +16,19 @@
  * @module
  */
 export * from "./e2e.ts";
+export { publicKeyHash } from "./key_hash.ts";
 export { encryptOaep } from "./oaep.ts";
 export * from "./private_key.ts";
 export { verifyPss } from "./pss.ts";
-export * from "./public_key.ts";
+export {
+  decodePublicKey,
+  encodePublicKeyText,
+  isKeySize,
+  type KeySize,
+  keySizes,
+  makePublicKey,
+  modulusLength,
+  parsePublicKeyText,
+  type PublicKey,
+} from "./public_key.ts";
+export { preferOpenSsl } from "./runtime.ts";

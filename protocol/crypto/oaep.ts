@@ -1,8 +1,7 @@
 import { randomBytes } from "../bytes.ts";
-import { bigintToBytes, bytesToBigint, powMod } from "./bigint.ts";
 import { xorMgf1 } from "./mgf1.ts";
 import { modulusLength, type PublicKey } from "./public_key.ts";
-import { sha256 } from "./runtime.ts";
+import { publicOperation, sha256 } from "./runtime.ts";
 
 const hashLength = 32;
 
@@ -32,5 +31,5 @@ export async function encryptOaep(
   maskedSeed.set(seed);
   await xorMgf1(block, seed);
   await xorMgf1(maskedSeed, block);
-  return bigintToBytes(powMod(bytesToBigint(encoded), key.exponent, key.modulus), length);
+  return publicOperation(key, encoded);
 }

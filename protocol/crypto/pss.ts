@@ -1,8 +1,7 @@
 import { equalBytes } from "../bytes.ts";
-import { bigintToBytes, bytesToBigint, powMod } from "./bigint.ts";
 import { xorMgf1 } from "./mgf1.ts";
 import { modulusLength, type PublicKey } from "./public_key.ts";
-import { sha256 } from "./runtime.ts";
+import { publicOperation, sha256 } from "./runtime.ts";
 
 const hashLength = 32;
 const saltLength = 32;
@@ -18,10 +17,8 @@ export async function verifyPss(
 ): Promise<boolean> {
   const length = modulusLength(key.bits);
   if (signature.length !== length) return false;
-  const representative = bytesToBigint(signature);
-  const encoded = bigintToBytes(powMod(representative, key.exponent, key.modulus), length);
-  const padded = await isPssEncoding(encoded, key.bits - 1, data);
-  return padded && representative < key.modulus;
+  const encoded = publicOperation(key, signature);
+  return await isPssEncoding(encoded, key.bits - 1, data);
 }
 
 /** RFC 8017 9.1.2, on an encoding that may have a zero byte in front; looks at everything before it decides. */

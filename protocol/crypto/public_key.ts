@@ -3,7 +3,6 @@ import { ParseError } from "../error.ts";
 import { bigintToBytes, bitLength, bytesToBigint } from "./bigint.ts";
 import { latin1Bytes } from "../bytes.ts";
 import { DerReader, derTag, encodeDer, encodePositiveInteger, rsaAlgorithm } from "./der.ts";
-import { sha256 } from "./runtime.ts";
 
 /** An RSA public key of any size, with any odd exponent from 3 to below the modulus. */
 export interface PublicKey {
@@ -69,8 +68,21 @@ export function decodePublicKey(der: Uint8Array): PublicKey {
   }
 }
 
-/** The bytes of the two numbers of a key. Throws `SyntaxError`. */
-function readNumbers(der: Uint8Array): { readonly modulus: Uint8Array; readonly exponent: Uint8Array } {
+/** The two numbers of an RSA public key, big-endian and in their shortest form. */
+export interface PublicNumbers {
+  /** Odd. */
+  readonly modulus: Uint8Array;
+  /** Odd, at least 3, below the modulus. */
+  readonly exponent: Uint8Array;
+}
+
+/** The bytes of the two numbers of a key. */
+export function publicNumbers(key: PublicKey): PublicNumbers {
+  return readNumbers(key.der);
+}
+
+/** The bytes of the two numbers of an encoded key. Throws `SyntaxError`. */
+function readNumbers(der: Uint8Array): PublicNumbers {
   const outer = new DerReader(der);
   const info = outer.enter(derTag.sequence);
   outer.end();
@@ -137,11 +149,6 @@ export function parsePublicKeyText(text: string): PublicKey {
     throw new ParseError("PUBLIC_KEY", 'Cannot parse public key: what follows "rsa:" is not base64');
   }
   return key;
-}
-
-/** The key hash of a server address: base64 of SHA-256 over the key's DER (transport.md Address). */
-export async function publicKeyHash(key: PublicKey): Promise<string> {
-  return encodeBase64(await sha256(key.der));
 }
 
 function numberBytes(number: bigint): Uint8Array {

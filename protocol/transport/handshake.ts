@@ -1,7 +1,8 @@
 import { asciiText, joinParts, randomBytes, textBytes } from "../bytes.ts";
 import { encryptOaep } from "../crypto/oaep.ts";
 import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
-import { decodePublicKey, type PublicKey, publicKeyHash } from "../crypto/public_key.ts";
+import { publicKeyHash } from "../crypto/key_hash.ts";
+import { decodePublicKey, type PublicKey } from "../crypto/public_key.ts";
 import { ParseError, TransportError } from "../error.ts";
 import { BlockChannel, blockSizes, defaultBlockSize, type SessionKeys } from "./block_channel.ts";
 import { type Channel, terminatedError } from "./channel.ts";

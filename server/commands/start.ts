@@ -5,6 +5,7 @@ import type { ServerIdentity } from "../identity.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Metrics } from "../metrics.ts";
 import { SmpServer } from "../mod.ts";
+import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { addressOf, createFiles, keyWarning, readConfig, readIdentity } from "./files.ts";
@@ -15,6 +16,7 @@ const stopDeadline = 10_000;
 
 /** Starts the server; resolves when a signal has stopped it and everything is saved. Throws {@linkcode Fatal}. */
 export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
+  const engine = preferOpenSsl();
   const { config: settings, warnings } = await readConfig(options);
   const identity = await readIdentity(settings.keyFile) ?? await createFirst(options, settings, terminal);
   const { logLevel: level, logFormat: format } = settings;
@@ -32,7 +34,7 @@ export async function start(options: CliOptions, terminal: Terminal): Promise<vo
   const monitor = await startMonitor(settings, server, stores);
   if (monitor !== null) cleanup.use(monitor);
   const forgetReload = onReload(() => reload(options, server, logger));
-  announce(settings, server, monitor, terminal);
+  announce(settings, { server, monitor, engine }, terminal);
 
   await stopped;
   forgetReload();
@@ -129,8 +131,11 @@ async function startMonitor(
 /** smp.md Server files: what is printed on every start. */
 function announce(
   settings: ServerConfig,
-  server: SmpServer,
-  monitor: Monitor | null,
+  { server, monitor, engine }: {
+    readonly server: SmpServer;
+    readonly monitor: Monitor | null;
+    readonly engine: string;
+  },
   { print }: Terminal,
 ): void {
   const { storeLog, storeLogFile, metricsHost } = settings;
@@ -138,6 +143,11 @@ function announce(
   print(`transport key hash: ${server.keyHash}`);
   print(
     storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",
+  );
+  print(
+    `cryptography: ${engine}${
+      engine.startsWith("OpenSSL") ? "" : "; OpenSSL is faster, docs/performance.md says how"
+    }`,
   );
   print(`listening on port ${server.port} (TCP)`);
   if (server.webSocketPort !== undefined) print(`listening on port ${server.webSocketPort} (WebSockets)`);

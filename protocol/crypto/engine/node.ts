@@ -1,0 +1,50 @@
+import type * as NodeCrypto from "node:crypto";
+import { type AesKey, type CryptoEngine, tagLength } from "./engine.ts";
+import { mgf1By } from "./mgf1.ts";
+import { publicOperation } from "./public_operation.ts";
+
+/** The native synchronous functions of `node:crypto`: 2 µs for a short hash and 21 µs for a block in Deno. */
+export function nodeEngine(node: typeof NodeCrypto): CryptoEngine {
+  const sha256: CryptoEngine["sha256"] = (data) =>
+    Promise.resolve(bytesOf(node.createHash("sha256").update(data).digest()));
+  return {
+    name: "node:crypto",
+    sha256,
+    mgf1: mgf1By(sha256),
+    importAesKey: (raw) => Promise.resolve(aesKey(node, raw)),
+    publicOperation,
+  };
+}
+
+/** A Node `Buffer` as a plain array: the methods of the two differ (`slice` of a `Buffer` copies nothing). */
+function bytesOf(buffer: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
+}
+
+function aesKey(node: typeof NodeCrypto, raw: Uint8Array<ArrayBuffer>): AesKey {
+  return {
+    // deno-lint-ignore require-await
+    async encrypt(nonce, plaintext) {
+      const cipher = node.createCipheriv("aes-256-gcm", raw, nonce);
+      const ciphertext = cipher.update(plaintext);
+      cipher.final();
+      const sealed = new Uint8Array(tagLength + ciphertext.length);
+      sealed.set(cipher.getAuthTag());
+      sealed.set(ciphertext, tagLength);
+      return sealed;
+    },
+    // deno-lint-ignore require-await
+    async decrypt(nonce, sealed) {
+      if (sealed.length < tagLength) return null;
+      const decipher = node.createDecipheriv("aes-256-gcm", raw, nonce);
+      decipher.setAuthTag(sealed.subarray(0, tagLength));
+      const plaintext = decipher.update(sealed.subarray(tagLength));
+      try {
+        decipher.final();
+      } catch {
+        return null;
+      }
+      return bytesOf(plaintext);
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import { type AesKey, type CryptoEngine, tagLength } from "./engine.ts";
+import { mgf1By } from "./mgf1.ts";
+import { publicOperation } from "./public_operation.ts";
+
+const sha256: CryptoEngine["sha256"] = async (data) =>
+  new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+
+/** WebCrypto, as browsers have it. */
+export const webEngine: CryptoEngine = {
+  name: "WebCrypto",
+  sha256,
+  mgf1: mgf1By(sha256),
+  importAesKey: aesKey,
+  publicOperation,
+};
+
+async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
+  const key = await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]);
+  return {
+    async encrypt(iv, plaintext) {
+      const result = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, plaintext));
+      const sealed = new Uint8Array(result.length);
+      sealed.set(result.subarray(plaintext.length));
+      sealed.set(result.subarray(0, plaintext.length), tagLength);
+      return sealed;
+    },
+    async decrypt(iv, sealed) {
+      if (sealed.length < tagLength) return null;
+      const moved = new Uint8Array(sealed.length);
+      moved.set(sealed.subarray(tagLength));
+      moved.set(sealed.subarray(0, tagLength), sealed.length - tagLength);
+      try {
+        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, moved));
+      } catch {
+        return null;
+      }
+    },
+  };
+}
