@@ -74,10 +74,10 @@ export async function benchBlocks(): Promise<void> {
     const cipher = await BlockCipher.create(key, iv);
     const algorithm = { name: "AES-GCM", iv };
     const webKey = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);
-    const padded = new Uint8Array(blockSize - 16);
+    const padded = new Uint8Array(blockSize - 16), block = new Uint8Array(blockSize);
     rows.push([
       `${blockSize} bytes`,
-      (await microseconds(() => cipher.encrypt(content, blockSize))).toFixed(1),
+      (await microseconds(() => cipher.encrypt(content, block))).toFixed(1),
       (await microseconds(() => crypto.subtle.encrypt(algorithm, webKey, padded))).toFixed(1),
     ]);
   }

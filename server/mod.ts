@@ -238,6 +238,7 @@ export class SmpServer implements AsyncDisposable {
     this.#timers.push(
       setInterval(() => {
         this.#checkMemory();
+        this.#closeSlow();
         this.#closeIdle();
       }, watchInterval),
       setInterval(() => {
@@ -253,6 +254,16 @@ export class SmpServer implements AsyncDisposable {
       this.#log(isShort ? "Memory is short: new queues and messages are refused" : "Memory is enough again");
     }
     this.#isMemoryShort = isShort;
+  }
+
+  /** Connections whose peers do not take what is written. */
+  #closeSlow(): void {
+    const before = performance.now() - this.#limits.writeTimeout;
+    for (const session of this.#sessions) {
+      if (session.writingSince > before) continue;
+      this.#metrics.slowPeersClosed++;
+      session.close();
+    }
   }
 
   /** smp.md Limits: connections that subscribe to nothing and send nothing. */

@@ -39,6 +39,8 @@ export class Session implements BrokerConnection {
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
   lastRead: number = performance.now();
+  /** Since when the peer has not taken what is being written (`performance.now`); `Infinity` when nothing is. */
+  writingSince = Infinity;
   #isStopping = false;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #outbox: Outgoing[] = [];
@@ -190,15 +192,9 @@ export class Session implements BrokerConnection {
   }
 
   async #write(batch: readonly Outgoing[]): Promise<void> {
-    const timer = setTimeout(() => {
-      this.#metrics.slowPeersClosed++;
-      this.close();
-    }, this.#limits.writeTimeout);
-    try {
-      await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
-    } finally {
-      clearTimeout(timer);
-    }
+    this.writingSince = performance.now();
+    await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+    this.writingSince = Infinity;
     this.#metrics.bytesSent += batch.length * this.blockSize;
     const now = performance.now();
     for (const { isAnswer, since } of batch) {

@@ -1,4 +1,5 @@
 import { randomBytes, textBytes } from "../../protocol/bytes.ts";
+import { tagLength } from "../../protocol/crypto/engine/engine.ts";
 import { type AesKey, importAesKey } from "../../protocol/crypto/runtime.ts";
 import { StoreError } from "./store.ts";
 
@@ -59,18 +60,18 @@ class AesVault implements Vault {
   }
 
   async seal(plaintext: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const all = new Uint8Array(nonceLength + tagLength + plaintext.length);
     const nonce = randomBytes(nonceLength);
-    const sealed = await this.#key.encrypt(nonce, plaintext);
-    const all = new Uint8Array(nonceLength + sealed.length);
     all.set(nonce);
-    all.set(sealed, nonceLength);
+    all.set(plaintext, nonceLength + tagLength);
+    await this.#key.seal(nonce, all.subarray(nonceLength));
     return all;
   }
 
   async open(sealed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const plaintext = sealed.length < nonceLength
       ? null
-      : await this.#key.decrypt(sealed.slice(0, nonceLength), sealed.slice(nonceLength));
+      : await this.#key.open(sealed.slice(0, nonceLength), sealed.slice(nonceLength));
     if (plaintext === null) throw new StoreError("READ", "Cannot read the store: what it holds was changed");
     return plaintext;
   }

@@ -2,6 +2,7 @@
 import { joinParts, randomBytes } from "../bytes.ts";
 import { ParseError } from "../error.ts";
 import { encryptOaep } from "./oaep.ts";
+import { tagLength } from "./engine/engine.ts";
 import { decryptOaep, type PrivateKey, signPss } from "./private_key.ts";
 import { modulusLength, type PublicKey } from "./public_key.ts";
 import { verifyPss } from "./pss.ts";
@@ -53,15 +54,15 @@ export async function encryptBody(
       `Cannot encrypt body: plaintext has ${plaintext.length} bytes, most is ${paddedLength - 1}`,
     );
   }
-  const padded = new Uint8Array(paddedLength).fill(padding);
-  padded.set(plaintext);
+  const sealed = new Uint8Array(tagLength + paddedLength).fill(padding);
+  sealed.set(plaintext, tagLength);
   const aesKey = randomBytes(32);
   const nonce = randomBytes(16);
-  const sealed = await (await importAesKey(aesKey)).encrypt(nonce, padded);
+  await (await importAesKey(aesKey)).seal(nonce, sealed);
   const plaintextLength = new Uint8Array(4);
   new DataView(plaintextLength.buffer).setUint32(0, plaintext.length);
-  const header = joinParts([aesKey, nonce, sealed.subarray(0, 16), plaintextLength]);
-  const signed = joinParts([await encryptOaep(encryptionKey, header), sealed.subarray(16)]);
+  const header = joinParts([aesKey, nonce, sealed.subarray(0, tagLength), plaintextLength]);
+  const signed = joinParts([await encryptOaep(encryptionKey, header), sealed.subarray(tagLength)]);
   return joinParts([await signPss(signingKey, signed), signed]);
 }
 
@@ -111,7 +112,7 @@ export async function openBody(
   header: BodyHeader,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
   const aes = await importAesKey(header.aesKey);
-  const padded = await aes.decrypt(header.nonce, joinParts([header.authTag, body.ciphertext]));
+  const padded = await aes.open(header.nonce, joinParts([header.authTag, body.ciphertext]));
   return padded === null || header.plaintextLength > padded.length
     ? null
     : padded.subarray(0, header.plaintextLength);

@@ -51,18 +51,17 @@ export class BlockCipher {
     return new BlockCipher(await importAesKey(key), baseIv, counter);
   }
 
-  /** Encrypts the next block: `content` padded to `blockSize`. Throws `BLOCK` when it is too long, `COUNTER`. */
-  async encrypt(content: Uint8Array, blockSize: number): Promise<Uint8Array<ArrayBuffer>> {
-    checkContent(content, blockSize);
-    const padded = new Uint8Array(blockSize - tagLength);
-    padded.set(content);
-    padded.fill(padding, content.length);
-    return await this.#key.encrypt(this.#nextNonce(), padded);
+  /** Makes `block` the next block, of `content` with padding. Throws `BLOCK` when it is too long, `COUNTER`. */
+  async encrypt(content: Uint8Array, block: Uint8Array<ArrayBuffer>): Promise<void> {
+    checkContent(content, block.length);
+    block.set(content, tagLength);
+    block.fill(padding, tagLength + content.length);
+    await this.#key.seal(this.#nextNonce(), block);
   }
 
   /** Decrypts the next block; the content still has its padding. Throws `AES_DECRYPT` when it is not authentic, `COUNTER`. */
   async decrypt(block: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-    const padded = await this.#key.decrypt(this.#nextNonce(), block);
+    const padded = await this.#key.open(this.#nextNonce(), block);
     if (padded === null) throw new TransportError("AES_DECRYPT", "Cannot read: the block is not authentic");
     return padded;
   }
@@ -119,8 +118,13 @@ export class BlockChannel {
   /** Writes one block for each of `contents`, in order; none when one is too long (`BLOCK`). */
   async write(contents: readonly Uint8Array[]): Promise<void> {
     for (const content of contents) checkContent(content, this.blockSize);
+    const bytes = new Uint8Array(contents.length * this.blockSize);
     const blocks: Uint8Array<ArrayBuffer>[] = [];
-    for (const content of contents) blocks.push(await this.#snd.encrypt(content, this.blockSize));
+    for (const [i, content] of contents.entries()) {
+      const block = bytes.subarray(i * this.blockSize, (i + 1) * this.blockSize);
+      await this.#snd.encrypt(content, block);
+      blocks.push(block);
+    }
     await this.#channel.write(blocks);
   }
 

@@ -54,7 +54,7 @@ class TcpChannel implements Channel {
   }
 
   async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
-    let bytes = units.length === 1 ? units[0]! : joinParts(units);
+    let bytes = inOne(units);
     while (bytes.length > 0) {
       const count = await this.#try("write", () => this.#connection.write(bytes));
       bytes = bytes.subarray(count);
@@ -82,4 +82,16 @@ class TcpChannel implements Channel {
       throw networkError(action, cause);
     }
   }
+}
+
+/** The bytes of all units, which are not copied when they are in a row already. */
+function inOne(units: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [first] = units;
+  if (first === undefined) return new Uint8Array(0);
+  let end = first.byteOffset;
+  for (const { buffer, byteOffset, length } of units) {
+    if (buffer !== first.buffer || byteOffset !== end) return joinParts(units);
+    end += length;
+  }
+  return new Uint8Array(first.buffer, first.byteOffset, end - first.byteOffset);
 }

@@ -50,11 +50,9 @@ Deno.test(
       const padded = new Uint8Array(blockSize - 16).fill(0x23);
       padded.set(base64(content));
       assertEquals(base64(block).length, blockSize);
-      assertEquals(
-        await (await create(counter)).encrypt(base64(content), blockSize),
-        base64(block),
-        `${counter}`,
-      );
+      const made = new Uint8Array(blockSize);
+      await (await create(counter)).encrypt(base64(content), made);
+      assertEquals(made, base64(block), `${counter}`);
       assertEquals(await (await create(counter)).decrypt(base64(block)), padded, `${counter}`);
       for (const other of [counter + 1, counter - 1, 7]) {
         if (other < 0 || other >= 2 ** 32) continue;
@@ -179,7 +177,8 @@ Deno.test("A cipher keeps its own copy of the base IV", { permissions: "none" },
   const baseIv = keys.sndBaseIv.slice();
   const cipher = await BlockCipher.create(keys.sndKey, baseIv);
   baseIv.fill(0);
-  const block = await cipher.encrypt(textBytes("one "), 4096);
+  const block = new Uint8Array(4096);
+  await cipher.encrypt(textBytes("one "), block);
   const other = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
   assertEquals(asciiText((await other.decrypt(block)).subarray(0, 5)), "one #");
 });

@@ -144,8 +144,10 @@ export class RawClient implements AsyncDisposable {
   }
 
   /** Makes the next block without sending it. */
-  seal(content: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#snd.encrypt(typeof content === "string" ? textBytes(content) : content, this.#blockSize);
+  async seal(content: string | Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    const block = new Uint8Array(this.#blockSize);
+    await this.#snd.encrypt(typeof content === "string" ? textBytes(content) : content, block);
+    return block;
   }
 
   /** Makes and sends the next blocks. */

@@ -2,13 +2,13 @@ import type { PublicKey } from "../public_key.ts";
 
 /** AES-256-GCM with the authentication tag in front (transport.md Blocks). */
 export interface AesKey {
-  /** Encrypts `plaintext` under a 16-byte nonce that this key has never used; gives tag (16 bytes), then ciphertext. */
-  encrypt(
-    nonce: Uint8Array<ArrayBuffer>,
-    plaintext: Uint8Array<ArrayBuffer>,
-  ): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Encrypts `sealed` from byte 16 on, in place, under a 16-byte nonce that this key has never used, and writes the tag
+   * before it.
+   */
+  seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Decrypts tag (16 bytes) and ciphertext; `null` when they are not authentic. */
-  decrypt(
+  open(
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer> | null>;
@@ -34,3 +34,11 @@ export interface CryptoEngine {
 
 /** Length of an authentication tag, bytes. */
 export const tagLength = 16;
+
+/** The part of a block that is encrypted. Throws `RangeError` when there is no room for the tag before it. */
+export function textOf(sealed: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (sealed.length < tagLength) {
+    throw new RangeError(`Cannot encrypt: ${sealed.length} bytes have no room for a tag`);
+  }
+  return sealed.subarray(tagLength);
+}

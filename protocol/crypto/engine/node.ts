@@ -1,5 +1,5 @@
 import type * as NodeCrypto from "node:crypto";
-import { type AesKey, type CryptoEngine, tagLength } from "./engine.ts";
+import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 import { mgf1By } from "./mgf1.ts";
 import { publicOperation } from "./public_operation.ts";
 
@@ -24,17 +24,15 @@ function bytesOf(buffer: Uint8Array): Uint8Array<ArrayBuffer> {
 function aesKey(node: typeof NodeCrypto, raw: Uint8Array<ArrayBuffer>): AesKey {
   return {
     // deno-lint-ignore require-await
-    async encrypt(nonce, plaintext) {
+    async seal(nonce, sealed) {
+      const text = textOf(sealed);
       const cipher = node.createCipheriv("aes-256-gcm", raw, nonce);
-      const ciphertext = cipher.update(plaintext);
+      text.set(cipher.update(text));
       cipher.final();
-      const sealed = new Uint8Array(tagLength + ciphertext.length);
       sealed.set(cipher.getAuthTag());
-      sealed.set(ciphertext, tagLength);
-      return sealed;
     },
     // deno-lint-ignore require-await
-    async decrypt(nonce, sealed) {
+    async open(nonce, sealed) {
       if (sealed.length < tagLength) return null;
       const decipher = node.createDecipheriv("aes-256-gcm", raw, nonce);
       decipher.setAuthTag(sealed.subarray(0, tagLength));

@@ -1,5 +1,5 @@
 import { publicNumbers } from "../public_key.ts";
-import { type AesKey, type CryptoEngine, tagLength } from "./engine.ts";
+import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 
 /** Where systems keep OpenSSL 3. */
 export const openSslPaths: readonly string[] = [
@@ -105,18 +105,16 @@ function aesFactory(library: Library): (raw: Uint8Array<ArrayBuffer>) => AesKey 
     const key = raw.slice();
     return {
       // deno-lint-ignore require-await
-      async encrypt(nonce, plaintext) {
+      async seal(nonce, sealed) {
         checkNonce(nonce);
-        const sealed = new Uint8Array(tagLength + plaintext.length);
-        const ciphertext = sealed.subarray(tagLength);
+        const text = textOf(sealed);
         check(library.EVP_EncryptInit_ex(encryption, null, null, key, nonce));
-        check(library.EVP_EncryptUpdate(encryption, ciphertext, written, plaintext, plaintext.length));
+        check(library.EVP_EncryptUpdate(encryption, text, written, text, text.length));
         check(library.EVP_EncryptFinal_ex(encryption, sealed, written));
         check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, sealed));
-        return sealed;
       },
       // deno-lint-ignore require-await
-      async decrypt(nonce, sealed) {
+      async open(nonce, sealed) {
         checkNonce(nonce);
         if (sealed.length < tagLength) return null;
         const ciphertext = sealed.subarray(tagLength);

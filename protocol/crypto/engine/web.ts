@@ -1,4 +1,4 @@
-import { type AesKey, type CryptoEngine, tagLength } from "./engine.ts";
+import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 import { mgf1By } from "./mgf1.ts";
 import { publicOperation } from "./public_operation.ts";
 
@@ -17,14 +17,13 @@ export const webEngine: CryptoEngine = {
 async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
   const key = await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]);
   return {
-    async encrypt(iv, plaintext) {
-      const result = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, plaintext));
-      const sealed = new Uint8Array(result.length);
-      sealed.set(result.subarray(plaintext.length));
-      sealed.set(result.subarray(0, plaintext.length), tagLength);
-      return sealed;
+    async seal(iv, sealed) {
+      const text = textOf(sealed);
+      const result = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, text));
+      text.set(result.subarray(0, text.length));
+      sealed.set(result.subarray(text.length));
     },
-    async decrypt(iv, sealed) {
+    async open(iv, sealed) {
       if (sealed.length < tagLength) return null;
       const moved = new Uint8Array(sealed.length);
       moved.set(sealed.subarray(tagLength));
