@@ -175,15 +175,18 @@ export class Session implements BrokerConnection {
 
   async #writeLoop(): Promise<void> {
     try {
-      while (!this.#closed) {
+      for (;;) {
+        if (this.#outbox.length === 0 && !this.#closed) {
+          this.#writerIdle = Promise.withResolvers();
+          await this.#writerIdle.promise;
+        }
+        if (this.#closed) return;
+        // What the other commands of this turn are answered goes out in the same write.
+        await nextTurn();
         const outgoing = this.#outbox;
         this.#outbox = [];
         for (let at = 0; at < outgoing.length; at += batchSize) {
           await this.#write(outgoing.slice(at, at + batchSize));
-        }
-        if (this.#outbox.length === 0 && !this.#closed) {
-          this.#writerIdle = Promise.withResolvers();
-          await this.#writerIdle.promise;
         }
       }
     } catch {
