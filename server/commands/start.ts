@@ -144,14 +144,14 @@ function announce(
   print(
     storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",
   );
+  print(`listening on port ${server.port} (TCP)`);
+  if (server.webSocketPort !== undefined) print(`listening on port ${server.webSocketPort} (WebSockets)`);
+  if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);
   print(
     `cryptography: ${engine}${
       engine.startsWith("OpenSSL") ? "" : "; OpenSSL is faster, docs/performance.md says how"
     }`,
   );
-  print(`listening on port ${server.port} (TCP)`);
-  if (server.webSocketPort !== undefined) print(`listening on port ${server.webSocketPort} (WebSockets)`);
-  if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);
   print(`server address: ${address}`);
   print(`try it from another terminal: npx deno@2.9.6 task try "${address}"`);
 }

@@ -75,7 +75,9 @@ export class DurableStores implements AsyncDisposable {
       await settle(storeLog, loaded, options, notices);
       const messages = await readMessages(options, loaded.memory, notices);
       notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
-      const compact = loaded.lines !== loaded.memory.size || loaded.isTorn;
+      // What is only long can wait until the server listens; nothing may be appended to a line that is torn.
+      const isLong = loaded.lines !== loaded.memory.size;
+      const compact = loaded.isTorn ? "before" : isLong ? "later" : "no";
       queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
       if (options.messages === "journal") {
         const journal = await MessageJournal.open(options.messagesFile, messages, logOptions(options));

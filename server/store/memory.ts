@@ -3,44 +3,48 @@ import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./sto
 
 /** Keeps queues in memory: gone when the program ends. */
 export class MemoryQueueStore implements QueueStore {
-  readonly #byRecipientId = new Map<string, QueueRecord>();
-  readonly #recipientIds = new Map<string, string>();
+  /** Every queue twice, by its recipient ID and by its sender ID, which are never the same. */
+  readonly #byId = new Map<string, QueueRecord>();
 
   /** How many queues there are. */
   get size(): number {
-    return this.#byRecipientId.size;
+    return this.#byId.size / 2;
   }
 
-  records(): Iterable<QueueRecord> {
-    return this.#byRecipientId.values();
+  *records(): Generator<QueueRecord> {
+    for (const [id, record] of this.#byId) if (id === record.recipientId) yield record;
   }
 
   /** Whether an ID is that of a queue, of either kind. */
   has(id: string): boolean {
-    return this.#byRecipientId.has(id) || this.#recipientIds.has(id);
+    return this.#byId.has(id);
   }
 
   /** The queue with this recipient ID. */
   get(recipientId: string): QueueRecord | undefined {
-    return this.#byRecipientId.get(recipientId);
+    const record = this.#byId.get(recipientId);
+    return record?.recipientId === recipientId ? record : undefined;
+  }
+
+  /** Adds a queue at once; `false` when one of its IDs is taken. */
+  add(record: QueueRecord): boolean {
+    const { recipientId, senderId } = record;
+    if (this.has(recipientId) || this.has(senderId) || recipientId === senderId) return false;
+    this.#set(record);
+    return true;
   }
 
   create(record: QueueRecord): Promise<boolean> {
-    if (this.has(record.recipientId) || this.has(record.senderId) || record.recipientId === record.senderId) {
-      return Promise.resolve(false);
-    }
-    this.#byRecipientId.set(record.recipientId, record);
-    this.#recipientIds.set(record.senderId, record.recipientId);
-    return Promise.resolve(true);
+    return Promise.resolve(this.add(record));
   }
 
   byRecipientId(recipientId: string): Promise<QueueRecord | undefined> {
-    return Promise.resolve(this.#byRecipientId.get(recipientId));
+    return Promise.resolve(this.get(recipientId));
   }
 
   bySenderId(senderId: string): Promise<QueueRecord | undefined> {
-    const recipientId = this.#recipientIds.get(senderId);
-    return Promise.resolve(recipientId === undefined ? undefined : this.#byRecipientId.get(recipientId));
+    const record = this.#byId.get(senderId);
+    return Promise.resolve(record?.senderId === senderId ? record : undefined);
   }
 
   secure(recipientId: string, senderKey: PublicKey): Promise<void> {
@@ -52,18 +56,23 @@ export class MemoryQueueStore implements QueueStore {
   }
 
   delete(recipientId: string): Promise<void> {
-    const record = this.#byRecipientId.get(recipientId);
+    const record = this.get(recipientId);
     if (record !== undefined) {
-      this.#byRecipientId.delete(recipientId);
-      this.#recipientIds.delete(record.senderId);
+      this.#byId.delete(recipientId);
+      this.#byId.delete(record.senderId);
     }
     return Promise.resolve();
   }
 
   #update(recipientId: string, change: Partial<QueueRecord>): Promise<void> {
-    const record = this.#byRecipientId.get(recipientId);
-    if (record !== undefined) this.#byRecipientId.set(recipientId, { ...record, ...change });
+    const record = this.get(recipientId);
+    if (record !== undefined) this.#set({ ...record, ...change });
     return Promise.resolve();
+  }
+
+  #set(record: QueueRecord): void {
+    this.#byId.set(record.recipientId, record);
+    this.#byId.set(record.senderId, record);
   }
 }
 

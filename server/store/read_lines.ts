@@ -11,6 +11,8 @@ export interface Line {
 
 /** Characters above which a line is not read to its end: no record is so long. */
 const longest = 1 << 20;
+/** Bytes that are read at a time. */
+const pieceLength = 1 << 20;
 
 /** Reads the lines of a file, which may end with LF or CRLF; none when there is no file. Throws `StoreError` (`IO`). */
 export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
@@ -35,12 +37,29 @@ function withoutCr(text: string): string {
   return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
-async function openText(path: string): Promise<ReadableStream<string> | null> {
+/** Reads a file piece by piece, the next one while the last is worked on; `null` when there is no file. */
+async function openText(path: string): Promise<AsyncIterable<string> | null> {
   try {
-    const file = await Deno.open(path);
-    return file.readable.pipeThrough(new TextDecoderStream("latin1"));
+    return readText(await Deno.open(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw ioError("read", path, error);
+  }
+}
+
+async function* readText(opened: Deno.FsFile): AsyncGenerator<string> {
+  using file = opened;
+  const decoder = new TextDecoder("latin1");
+  let [buffer, other] = [new Uint8Array(pieceLength), new Uint8Array(pieceLength)];
+  let reading = file.read(buffer);
+  try {
+    for (let count = await reading; count !== null; count = await reading) {
+      const piece = buffer.subarray(0, count);
+      [buffer, other] = [other, buffer];
+      reading = file.read(buffer);
+      yield decoder.decode(piece);
+    }
+  } finally {
+    await reading.catch(() => {});
   }
 }

@@ -26,14 +26,19 @@ export class StoreLog implements QueueStore {
     this.#log = log;
   }
 
-  /** Opens the file for what was read from it; writes it anew before if `compact`. Throws `StoreError` (`IO`). */
+  /**
+   * Opens the file for what was read from it; writes it anew before that, or `later`, while it is used.
+   * Throws `StoreError` (`IO`).
+   */
   static async open(
     path: string,
     memory: MemoryQueueStore,
-    options: Omit<AppendLogOptions, "snapshot"> & { readonly compact: boolean },
+    options: Omit<AppendLogOptions, "snapshot"> & { readonly compact: "before" | "later" | "no" },
   ): Promise<StoreLog> {
     const snapshot = () => storeLogLines(memory.records());
-    return new StoreLog(memory, await AppendLog.open(path, { ...options, snapshot }, options.compact));
+    const log = await AppendLog.open(path, { ...options, snapshot }, options.compact === "before");
+    if (options.compact === "later") void log.compact();
+    return new StoreLog(memory, log);
   }
 
   /** Whether the last write went well. */
@@ -132,10 +137,12 @@ function applyLine(memory: MemoryQueueStore, text: string, now: number): string 
       if (third === undefined || fourth === undefined || more.length > 0) break;
       return applyCreate(memory, [first, second, third, fourth], now);
     case "SECURE": {
-      if (third !== undefined || !isId(first)) break;
+      if (third !== undefined) break;
+      const record = memory.get(first);
+      if (record === undefined && !isId(first)) break;
       const key = parsePublicKeyText(second);
       // The reference also logs keys that it refused because the queue had one: the first is the right one.
-      if (memory.get(first)?.senderKey === null) memory.secure(first, key);
+      if (record?.senderKey === null) memory.secure(record.recipientId, key);
       return null;
     }
     case "DELETE":
@@ -163,12 +170,11 @@ function applyCreate(memory: MemoryQueueStore, fields: readonly string[], now: n
     suspended: false,
     changedAt: now,
   };
+  if (memory.add(record)) return null;
   // A log that was compacted while it grew may say twice that a queue was created.
-  if (memory.get(recipientId)?.senderId === senderId) memory.delete(recipientId);
-  if (memory.has(recipientId) || memory.has(senderId) || recipientId === senderId) {
-    return "another queue has the same ID";
-  }
-  memory.create(record);
+  if (memory.get(ownId)?.senderId !== ownSenderId) return "another queue has the same ID";
+  memory.delete(ownId);
+  memory.add(record);
   return null;
 }
 

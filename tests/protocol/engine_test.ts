@@ -7,10 +7,9 @@ import { webEngine } from "../../protocol/crypto/engine/web.ts";
 import * as runtime from "../../protocol/crypto/runtime.ts";
 import { decodePublicKey, makePublicKey } from "../../protocol/mod.ts";
 import { power, toBytes, toNumber } from "../support/rsa_private.ts";
+import { openSsl } from "../support/openssl.ts";
 import { base64, vectors } from "../support/vectors.ts";
 
-const openSsl = openOpenSsl();
-if (openSsl === null) console.log("SKIPPED: the engine of OpenSSL, as there is none or it may not be opened");
 const engines: readonly CryptoEngine[] = [
   nodeEngine(nodeCrypto),
   webEngine,

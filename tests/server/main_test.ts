@@ -1,20 +1,22 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { SmpClient, webSocketTransport } from "../../client/mod.ts";
+import { openSsl } from "../support/openssl.ts";
 import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
-import { soon } from "../support/wait.ts";
+import { next, soon } from "../support/wait.ts";
 import { base64, rsaVector } from "../support/vectors.ts";
-import { encodeBase64 } from "../../protocol/mod.ts";
+import { encodeBase64, generateKeyPair, SmpError } from "../../protocol/mod.ts";
 
 Deno.test("start prints hash, store log and one line a transport when it accepts connections", async () => {
   // smp.md Server files: on every start the server prints …
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start({ folder: folder.path, webSockets: true });
-  const [hash = "", store, tcp, webSockets, address, hint, ...more] = server.printed;
+  const [hash = "", store, tcp, webSockets, engine, address, hint, ...more] = server.printed;
   assert(/^transport key hash: [A-Za-z0-9+/]{43}=$/.test(hash), hash);
   assert(/^store log: off\b/.test(store ?? ""), store);
   assert(/^listening on port [1-9]\d* \(TCP\)$/.test(tcp ?? ""), tcp);
   assert(/^listening on port [1-9]\d* \(WebSockets\)$/.test(webSockets ?? ""), webSockets);
+  assert(/^cryptography: node:crypto;/.test(engine ?? ""), engine);
   const expected = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
   assertEquals([address, more], [`server address: ${expected}`, []]);
   assertStringIncludes(hint ?? "", `task try "${expected}"`);
@@ -23,6 +25,25 @@ Deno.test("start prints hash, store log and one line a transport when it accepts
   await using _webSocket = await soon(
     SmpClient.connect({ ...at, port: server.port("WebSockets") }, { transport: webSocketTransport }),
   );
+});
+
+Deno.test("a server that may open OpenSSL says so and runs on it", { ignore: openSsl === null }, async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, openSsl: true });
+  assert(
+    server.printed.some((line) => /^cryptography: OpenSSL 3\.\d+\.\d+$/.test(line)),
+    server.printed.join("\n"),
+  );
+  await using client = await soon(SmpClient.connect(server.address));
+  const keyPair = await generateKeyPair("sign");
+  const queue = await client.createQueue({ keyPair });
+  await client.secureQueue(queue, keyPair.publicKey);
+  const text = new TextEncoder().encode("hello");
+  await client.send({ senderId: queue.senderId, senderKey: keyPair.privateKey }, text);
+  const event = await next(client.events(queue));
+  assertEquals(event.type === "MSG" && event.body, text);
+  const other = { senderId: queue.senderId, senderKey: (await generateKeyPair("sign")).privateKey };
+  await assertRejects(() => client.send(other, text), SmpError, "AUTH");
 });
 
 Deno.test("start -y makes a key for its owner alone, which later starts keep", async () => {

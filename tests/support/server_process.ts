@@ -1,3 +1,4 @@
+import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
 import { next, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -12,6 +13,8 @@ export interface RunOptions {
   readonly folders?: readonly string[];
   /** Lets it read what the WebSocket library asks for. */
   readonly webSockets?: boolean;
+  /** Lets it open the OpenSSL of the system. */
+  readonly openSsl?: boolean;
   /** Settings in the environment, which it may read. */
   readonly env?: Readonly<Record<string, string>>;
   /** What runs the executable instead of the system, for instance `unshare`. */
@@ -27,8 +30,15 @@ export interface Outcome {
 
 /** Arguments for a process that has the permissions which the server documents, and no others. */
 export function commandOf(args: readonly string[], options: RunOptions = {}): string[] {
-  const { folder, folders = [], webSockets = false, env = {}, wrapper = [], script = "server/main.ts" } =
-    options;
+  const {
+    folder,
+    folders = [],
+    webSockets = false,
+    openSsl = false,
+    env = {},
+    wrapper = [],
+    script = "server/main.ts",
+  } = options;
   const files = [...(folder === undefined ? [] : [folder]), ...folders].join(",");
   const variables = [
     ...Object.keys(env),
@@ -41,6 +51,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     "--quiet",
     "--no-prompt",
     ...(files === "" ? [] : ["--allow-net", `--allow-read=${files}`, `--allow-write=${files}`]),
+    ...(openSsl ? [`--allow-ffi=${openSslPaths.join(",")}`] : []),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
     script,
     ...args,
