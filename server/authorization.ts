@@ -1,16 +1,10 @@
-import { makePublicKey, modulusLength, type PublicKey, verifyPss } from "../protocol/mod.ts";
+import { makePublicKey, modulusLength, type PublicKey } from "../protocol/mod.ts";
 import { bytesToBigint } from "../protocol/crypto/bigint.ts";
 import { randomBytes } from "../protocol/bytes.ts";
+import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
-/** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
-export type ExponentClass = "small" | "large";
-
-/** A function that verifies a PSS signature. */
-export type Verify = (
-  key: PublicKey,
-  signature: Uint8Array<ArrayBuffer>,
-  data: Uint8Array<ArrayBuffer>,
-) => Promise<boolean>;
+/** A function that verifies a PSS signature for someone. */
+export type Verify = Verifier["verify"];
 
 /** A signature and what it covers. */
 export interface Signed {
@@ -18,17 +12,17 @@ export interface Signed {
   readonly signed: Uint8Array<ArrayBuffer>;
 }
 
-const largestSmallExponent = 2n ** 64n;
+/** What a verification takes where there is no key, and whom it is done for. */
+export interface Effort {
+  readonly costs: ExponentClass;
+  readonly source: unknown;
+}
+
 const standardExponent = 65537n;
 const largeExponentLength = 128;
 /** Length of the signature that is verified for a command without one. */
 const unsignedLength = 256;
 const remembered = 256;
-
-/** The class of a key's exponent. */
-export function exponentClass(key: PublicKey): ExponentClass {
-  return key.exponent > largestSmallExponent ? "large" : "small";
-}
 
 /**
  * Decides whether a signature authorizes a command, in a time that does not tell why it does not:
@@ -43,8 +37,8 @@ export class Authorizer {
   #nextClass = 0;
   #inWork = 0;
 
-  /** Makes an authorizer; `verify` is for tests. */
-  constructor(verify: Verify = verifyPss) {
+  /** Makes an authorizer. */
+  constructor(verify: Verify) {
     this.#verify = verify;
   }
 
@@ -54,20 +48,29 @@ export class Authorizer {
   }
 
   /** Whether `signed` has a valid signature by `key`; without a key never, after a verification with a key of `costs`. */
-  async verify(key: PublicKey | null, { signature, signed }: Signed, costs: ExponentClass): Promise<boolean> {
+  async verify(
+    key: PublicKey | null,
+    { signature, signed }: Signed,
+    { costs, source }: Effort,
+  ): Promise<boolean> {
     if (key === null || modulusLength(key.bits) !== signature.length) {
-      await this.refuse({ signature, signed }, costs);
+      await this.refuse({ signature, signed }, { costs, source });
       return false;
     }
-    const valid = await this.#counted(key, signature, signed);
+    const valid = await this.#counted(key, signature, signed, source);
     if (valid) this.#remember(exponentClass(key));
     return valid;
   }
 
   /** Does the work of a verification for a command that is not authorized whatever its signature says. */
-  async refuse({ signature, signed }: Signed, costs: ExponentClass): Promise<void> {
+  async refuse({ signature, signed }: Signed, { costs, source }: Effort): Promise<void> {
     const dummy = this.#dummy(signature.length || unsignedLength, costs);
-    await this.#counted(dummy, signature.length > 0 ? signature : randomBytes(unsignedLength), signed);
+    await this.#counted(
+      dummy,
+      signature.length > 0 ? signature : randomBytes(unsignedLength),
+      signed,
+      source,
+    );
   }
 
   /**

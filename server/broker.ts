@@ -10,7 +10,8 @@ import {
 import { randomBytes } from "../protocol/bytes.ts";
 import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
 import { fits } from "./answer.ts";
-import { Authorizer, exponentClass } from "./authorization.ts";
+import type { Authorizer } from "./authorization.ts";
+import { exponentClass } from "./verifier.ts";
 import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { Metrics, Refusal } from "./metrics.ts";
@@ -29,7 +30,7 @@ export interface BrokerParts {
   /** Whether memory is short, so that nothing more is taken. @default never */
   readonly isMemoryShort?: () => boolean;
   /** @default a new one that verifies */
-  readonly authorizer?: Authorizer;
+  readonly authorizer: Authorizer;
   /** The time that messages get. @default the system's */
   readonly now?: () => Date;
   /** Is told about failures of the server itself. */
@@ -73,7 +74,7 @@ export class Broker {
     this.#limits = parts.limits ?? defaultLimits;
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
-    this.#authorizer = parts.authorizer ?? new Authorizer();
+    this.#authorizer = parts.authorizer;
     this.#now = parts.now ?? (() => new Date());
     this.#log = parts.log ?? (() => {});
     this.#runner = new CommandRunner(this.#metrics, this.#log);
@@ -152,8 +153,8 @@ export class Broker {
       if (recipientId !== undefined) this.#runner.order.link(recipientId, queueId);
       this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
         // A recipient ID given as a sender ID leads to a queue too.
-        if (recipientId === undefined) await this.#refuseUnknown(transmission, reply);
-        else await this.#send(queue, transmission, { body, since, reply });
+        if (recipientId === undefined) await this.#refuseUnknown(submitted, reply);
+        else await this.#send(queue, submitted, { body, since, reply });
       });
     } catch (error) {
       this.#runner.run(submitted, () => Promise.reject(error));
@@ -168,7 +169,7 @@ export class Broker {
   ): void {
     this.#runner.runInOrder(recipientId, submitted, async (reply) => {
       const queue = await this.#queues.byRecipientId(recipientId);
-      if (queue === undefined) await this.#refuseUnknown(submitted.transmission, reply);
+      if (queue === undefined) await this.#refuseUnknown(submitted, reply);
       else await work(queue, reply);
     });
   }
@@ -229,8 +230,8 @@ export class Broker {
     if (this.#limits.newQueues === 0) return this.#refuse("new_queues_off", "AUTH", reply);
     if (this.#isMemoryShort()) return this.#refuse("memory", "INTERNAL", reply);
     if (!this.#mayCreate(connection.client)) return reply(failure("INTERNAL"));
-    const costs = exponentClass(recipientKey);
-    if (!await this.#authorizer.verify(recipientKey, transmission, costs)) return reply(failure("AUTH"));
+    const effort = { costs: exponentClass(recipientKey), source: connection };
+    if (!await this.#authorizer.verify(recipientKey, transmission, effort)) return reply(failure("AUTH"));
     if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
     for (let attempt = 0; attempt < idAttempts; attempt++) {
       const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
@@ -250,8 +251,9 @@ export class Broker {
   }
 
   /** smp.md Authorization: the same time for every AUTH. */
-  async #refuseUnknown(transmission: ClientTransmission, reply: Reply): Promise<void> {
-    await this.#authorizer.refuse(transmission, this.#authorizer.classOfUnknown(transmission.queueId));
+  async #refuseUnknown({ connection, transmission }: Submitted, reply: Reply): Promise<void> {
+    const costs = this.#authorizer.classOfUnknown(transmission.queueId);
+    await this.#authorizer.refuse(transmission, { costs, source: connection });
     reply(failure("AUTH"));
   }
 
@@ -264,8 +266,8 @@ export class Broker {
       readonly reply: Reply;
     },
   ): Promise<void> {
-    const costs = exponentClass(queue.recipientKey);
-    if (!await this.#authorizer.verify(queue.recipientKey, transmission, costs)) {
+    const effort = { costs: exponentClass(queue.recipientKey), source: connection };
+    if (!await this.#authorizer.verify(queue.recipientKey, transmission, effort)) {
       return reply(failure("AUTH"));
     }
     this.#rememberBlockSize(queue, connection);
@@ -288,11 +290,11 @@ export class Broker {
   }
 
   /** smp.md Authorization: an unsecured queue takes only unsigned messages, a secured one only those of its sender. */
-  async #maySend(queue: QueueRecord, transmission: ClientTransmission): Promise<boolean> {
+  async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
     const { senderKey, suspended } = queue;
-    const costs = exponentClass(senderKey ?? queue.recipientKey);
+    const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };
     if (senderKey === null && transmission.signature.length === 0 && !suspended) return true;
-    return await this.#authorizer.verify(senderKey, transmission, costs) && !suspended;
+    return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
   }
 
   /** smp.md Queues and delivery: the former connection gets END and nothing more. */
@@ -342,10 +344,10 @@ export class Broker {
 
   async #send(
     queue: QueueRecord,
-    transmission: ClientTransmission,
+    submitted: Submitted,
     { body, since, reply }: { readonly body: Uint8Array; readonly since: number; readonly reply: Reply },
   ): Promise<void> {
-    if (!await this.#maySend(queue, transmission)) return reply(failure("AUTH"));
+    if (!await this.#maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
     const message = { id: randomId(messageIdLength), timestamp: this.#now(), body };
     const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;

@@ -15,6 +15,7 @@
  */
 import { type Channel, formatAddress, serverHandshake } from "../protocol/mod.ts";
 import { blockSizes, defaultBlockSize } from "../protocol/mod.ts";
+import { Authorizer } from "./authorization.ts";
 import { Broker } from "./broker.ts";
 import { generateIdentity, type ServerIdentity } from "./identity.ts";
 import { Admission, type Admitted } from "./admission.ts";
@@ -25,6 +26,7 @@ import { Session } from "./session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
 import { type Listener, type ListenerEvents, listenTcp } from "./tcp_listener.ts";
+import { Verifier } from "./verifier.ts";
 import { listenWebSocket } from "./websocket_listener.ts";
 
 export { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "./identity.ts";
@@ -74,6 +76,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #admission: Admission;
+  readonly #verifier = new Verifier();
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
   readonly #blockSize: number;
@@ -107,6 +110,7 @@ export class SmpServer implements AsyncDisposable {
     this.#messages = options.messages ?? new MemoryMessageStore();
     this.#admission = new Admission(this.#limits, this.#metrics);
     this.#broker = new Broker({
+      authorizer: new Authorizer((...work) => this.#verifier.verify(...work)),
       queues: this.#queues,
       messages: this.#messages,
       metrics: this.#metrics,
@@ -317,6 +321,7 @@ export class SmpServer implements AsyncDisposable {
       ...connections.map(([, work]) => work),
       ...listening,
     ]);
+    this.#verifier[Symbol.dispose]();
   }
 
   /** Waits until all commands in work are answered and all sessions have ended, at most `deadline` milliseconds. */

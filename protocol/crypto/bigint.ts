@@ -34,29 +34,19 @@ export function bitLength(number: bigint): number {
 }
 
 /**
- * `base ** exponent % modulus` for numbers that are public: the time depends on them.
- * The exponent is positive; it is read in windows of 4 bits when it is long, bit by bit when it is short.
+ * `base ** exponent % modulus` for numbers that are public: the time depends on them. The exponent is positive; it is read
+ * in windows of 4 bits when it is long, bit by bit when it is short. Uses nothing of this module, as workers get its text.
  */
 export function powMod(base: bigint, exponent: bigint, modulus: bigint): bigint {
-  const reduced = base % modulus;
-  if (bitLength(exponent) > 32) return powModWindows(reduced, exponent, modulus);
-  let result = reduced;
-  const bits = exponent.toString(2);
-  for (let i = 1; i < bits.length; i++) {
-    result = result * result % modulus;
-    if (bits.charCodeAt(i) === 0x31) result = result * reduced % modulus;
-  }
-  return result;
-}
-
-function powModWindows(base: bigint, exponent: bigint, modulus: bigint): bigint {
-  const powers = [1n];
-  for (let i = 1; i < 16; i++) powers.push(powers[i - 1]! * base % modulus);
-  let result = 1n;
-  for (const digit of exponent.toString(16)) {
-    for (let i = 0; i < 4; i++) result = result * result % modulus;
-    const window = Number.parseInt(digit, 16);
-    if (window !== 0) result = result * powers[window]! % modulus;
+  const windowLength = exponent >> 32n === 0n ? 1 : 4;
+  const digits = exponent.toString(2 ** windowLength);
+  const powers = [1n, base % modulus];
+  for (let i = 2; i < 2 ** windowLength; i++) powers.push(powers[i - 1]! * powers[1]! % modulus);
+  let result = powers[Number.parseInt(digits[0]!, 16)]!;
+  for (let at = 1; at < digits.length; at++) {
+    for (let i = 0; i < windowLength; i++) result = result * result % modulus;
+    const digit = Number.parseInt(digits[at]!, 16);
+    if (digit !== 0) result = result * powers[digit]! % modulus;
   }
   return result;
 }

@@ -3,7 +3,7 @@
  * browsers; and in a program that wants it and may, the OpenSSL of the system.
  */
 import type * as NodeCrypto from "node:crypto";
-import type { AesKey, CryptoEngine } from "./engine/engine.ts";
+import type { AesKey, CryptoEngine, CryptoHelper } from "./engine/engine.ts";
 import { nodeEngine } from "./engine/node.ts";
 import { openOpenSsl } from "./engine/openssl.ts";
 import { webEngine } from "./engine/web.ts";
@@ -42,4 +42,9 @@ export function importAesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
 /** The public operation of RSA on a number as long as the key's modulus (bytes, big-endian). */
 export function publicOperation(key: PublicKey, number: Uint8Array): Uint8Array<ArrayBuffer> {
   return engine.publicOperation(key, number);
+}
+
+/** Starts something that does public operations on another thread. */
+export function startCryptoHelper(): CryptoHelper {
+  return engine.startHelper();
 }

@@ -174,6 +174,25 @@ for (const engine of engines) {
     }
   });
 
+  Deno.test(`A helper of ${name} does the same on another thread, and ends`, async () => {
+    const helper = engine.startHelper();
+    try {
+      for (const { spki, bits } of vectors.rsa) {
+        const publicKey = decodePublicKey(base64(spki));
+        const number = crypto.getRandomValues(new Uint8Array(bits / 8));
+        for (const first of [0, 255]) {
+          number[0] = first;
+          assertEquals(
+            await helper.publicOperation(publicKey, number),
+            engine.publicOperation(publicKey, number),
+          );
+        }
+      }
+    } finally {
+      helper.close();
+    }
+  });
+
   Deno.test(`A number that is not below the modulus gives zeros by ${name}`, () => {
     const { modulus } = decodePublicKey(base64(vectors.rsa[0]!.spki));
     const publicKey = makePublicKey(modulus, 3n);

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { encodeBase64, modulusLength, type PublicKey, verifyPss } from "../../protocol/mod.ts";
 import { randomBytes } from "../../protocol/bytes.ts";
-import { Authorizer, exponentClass, type Verify } from "../../server/authorization.ts";
+import { Authorizer, type Verify } from "../../server/authorization.ts";
+import { exponentClass } from "../../server/verifier.ts";
 import { fakeSigner, fakeVerify, keys, type Signer, TestBroker } from "../support/broker.ts";
 
 const permissions = "none";
@@ -10,11 +11,11 @@ const large = (1n << 1000n) + 1n;
 /** What verifications cost: the length of the signature and the class of the exponent, one text for each. */
 function counting(verify: Verify = fakeVerify) {
   const costs: string[] = [];
-  const counted: Verify = (key, signature, data) => {
+  const counted: Verify = (key, signature, data, source) => {
     // Both must be right for the time to be: the modulus of the key, and the signature that is verified with it.
     assertEquals(signature.length, modulusLength(key.bits));
     costs.push(`${signature.length} ${exponentClass(key)}`);
-    return verify(key, signature, data);
+    return verify(key, signature, data, source);
   };
   return { costs, authorizer: new Authorizer(counted) };
 }
@@ -82,7 +83,7 @@ Deno.test("AUTH to a valid signature costs one verification as well", { permissi
   ] as const;
   for (const { name, before, command, key } of cases) {
     await t.step(name, async () => {
-      const { costs, authorizer } = counting(verifyPss);
+      const { costs, authorizer } = counting((key, signature, data) => verifyPss(key, signature, data));
       const alice = new TestBroker({ authorizer }).connect();
       const queue = await alice.create();
       for (const command of before) await alice.ask(queue, command);
@@ -183,11 +184,12 @@ Deno.test("what is accepted costs one verification, an unsigned SEND none", { pe
 
 const verifyAlways: Verify = () => Promise.resolve(true);
 const signed = { signature: new Uint8Array(128), signed: none };
+const source = null;
 
 async function used(authorizer: Authorizer, exponent: bigint, times: number): Promise<void> {
   const { publicKey } = fakeSigner({ exponent });
   for (let i = 0; i < times; i++) {
-    assert(await authorizer.verify(publicKey, signed, exponentClass(publicKey)));
+    assert(await authorizer.verify(publicKey, signed, { costs: exponentClass(publicKey), source }));
   }
 }
 
@@ -213,7 +215,7 @@ Deno.test(
     await t.step("always the same for one ID", async () => {
       const before = classes();
       assertEquals(classes(), before);
-      await authorizer.refuse(signed, "large");
+      await authorizer.refuse(signed, { costs: "large", source });
       assertEquals(classes(), before);
     });
     await t.step("more of them when more are large, and the same ones", async () => {
@@ -234,7 +236,9 @@ Deno.test(
 Deno.test("keys that were refused do not count for unknown queues", { permissions }, async () => {
   const authorizer = new Authorizer(() => Promise.resolve(false));
   const { publicKey } = fakeSigner({ exponent: large });
-  for (let i = 0; i < 300; i++) assert(!await authorizer.verify(publicKey, signed, "large"));
+  for (let i = 0; i < 300; i++) {
+    assert(!await authorizer.verify(publicKey, signed, { costs: "large", source }));
+  }
   for (let i = 0; i < 300; i++) assertEquals(authorizer.classOfUnknown(String(i)), "small");
 });
 
@@ -248,8 +252,8 @@ Deno.test("a refusal really verifies, with a key of full length", { permissions 
     for (const signature of [none, ...signatures]) {
       await t.step(`${costs}, ${signature.length} bytes`, async () => {
         used.length = 0;
-        assertEquals(await authorizer.verify(null, { signature, signed: none }, costs), false);
-        await authorizer.refuse({ signature, signed: none }, costs);
+        assertEquals(await authorizer.verify(null, { signature, signed: none }, { costs, source }), false);
+        await authorizer.refuse({ signature, signed: none }, { costs, source });
         const [key, again] = used;
         assert(key !== undefined && key === again && used.length === 2);
         assertEquals(key.bits, (signature.length || 256) * 8);
@@ -267,13 +271,14 @@ Deno.test(
   async () => {
     const authorizer = new Authorizer(verifyAlways);
     const { publicKey } = fakeSigner();
+    const effort = { costs: "small", source } as const;
     for (const length of [0, 127, 129, 256]) {
       assertEquals(
-        await authorizer.verify(publicKey, { signature: new Uint8Array(length), signed: none }, "small"),
+        await authorizer.verify(publicKey, { signature: new Uint8Array(length), signed: none }, effort),
         false,
       );
     }
-    assertEquals(await authorizer.verify(publicKey, signed, "small"), true);
+    assertEquals(await authorizer.verify(publicKey, signed, effort), true);
   },
 );
 

@@ -11,10 +11,11 @@ import {
   type ServerResponse,
   type ServerTransmission,
   signPss,
+  verifyPss,
 } from "../../protocol/mod.ts";
 import { bigintToBytes } from "../../protocol/crypto/bigint.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import type { Verify } from "../../server/authorization.ts";
+import { Authorizer, type Verify } from "../../server/authorization.ts";
 import { Broker, type BrokerParts } from "../../server/broker.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.ts";
@@ -131,6 +132,7 @@ export class TestBroker {
     this.broker = new Broker({
       metrics: this.metrics,
       log: (_message, error) => this.logged.push(error instanceof Error ? error.message : String(error)),
+      authorizer: new Authorizer((key, signature, data) => verifyPss(key, signature, data)),
       ...parts,
       queues: aroundStore(parts.queues ?? new MemoryQueueStore(), counted),
       messages: aroundStore(parts.messages ?? new MemoryMessageStore(), counted),

@@ -30,6 +30,16 @@ export interface CryptoEngine {
    * Zeros for a number that is not below the modulus, after the same work.
    */
   publicOperation(key: PublicKey, number: Uint8Array): Uint8Array<ArrayBuffer>;
+  /** Starts something that does public operations on another thread. */
+  startHelper(): CryptoHelper;
+}
+
+/** Does public operations of RSA on another thread, one after the other: those with a large exponent take milliseconds. */
+export interface CryptoHelper {
+  /** See {@linkcode CryptoEngine.publicOperation}. One at a time; rejects when the helper has failed or is closed. */
+  publicOperation(key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
+  /** Ends it; what is under way is rejected or forgotten. */
+  close(): void;
 }
 
 /** Length of an authentication tag, bytes. */

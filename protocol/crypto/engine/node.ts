@@ -1,7 +1,7 @@
 import type * as NodeCrypto from "node:crypto";
 import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 import { mgf1By } from "./mgf1.ts";
-import { publicOperation } from "./public_operation.ts";
+import { publicOperation, startWorker } from "./public_operation.ts";
 
 /** The native synchronous functions of `node:crypto`: 2 µs for a short hash and 21 µs for a block in Deno. */
 export function nodeEngine(node: typeof NodeCrypto): CryptoEngine {
@@ -13,6 +13,7 @@ export function nodeEngine(node: typeof NodeCrypto): CryptoEngine {
     mgf1: mgf1By(sha256),
     importAesKey: (raw) => Promise.resolve(aesKey(node, raw)),
     publicOperation,
+    startHelper: startWorker,
   };
 }
 

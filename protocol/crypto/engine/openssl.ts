@@ -1,5 +1,5 @@
-import { publicNumbers } from "../public_key.ts";
-import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
+import { type PublicKey, publicNumbers } from "../public_key.ts";
+import { type AesKey, type CryptoEngine, type CryptoHelper, tagLength, textOf } from "./engine.ts";
 
 /** Where systems keep OpenSSL 3. */
 export const openSslPaths: readonly string[] = [
@@ -37,6 +37,16 @@ const functions = {
     parameters: ["pointer", "pointer", "pointer", "pointer", "pointer", "pointer"],
     result: "i32",
   },
+  // The same on another thread.
+  modExpAside: {
+    name: "BN_mod_exp_mont",
+    parameters: ["pointer", "pointer", "pointer", "pointer", "pointer", "pointer"],
+    result: "i32",
+    nonblocking: true,
+  },
+  BN_free: { parameters: ["pointer"], result: "void" },
+  BN_CTX_free: { parameters: ["pointer"], result: "void" },
+  BN_MONT_CTX_free: { parameters: ["pointer"], result: "void" },
 } as const;
 
 type Library = Deno.DynamicLibrary<typeof functions>["symbols"];
@@ -72,6 +82,7 @@ export function openOpenSsl(paths: readonly string[] = openSslPaths): CryptoEngi
 function openSslEngine(library: Library): CryptoEngine {
   const aes = aesFactory(library);
   const hash = library.EVP_sha256();
+  const operation = new Operation(library);
   // 0xMNN00PP0L: major, minor, patch
   const version = Number(library.OpenSSL_version_num());
   return {
@@ -87,7 +98,8 @@ function openSslEngine(library: Library): CryptoEngine {
       return Promise.resolve(mask);
     },
     importAesKey: (raw) => Promise.resolve(aes(raw)),
-    publicOperation: publicOperation(library),
+    publicOperation: (key, number) => operation.run(key, number),
+    startHelper: () => startHelper(library),
   };
 }
 
@@ -128,21 +140,88 @@ function aesFactory(library: Library): (raw: Uint8Array<ArrayBuffer>) => AesKey 
   };
 }
 
-function publicOperation(library: Library): CryptoEngine["publicOperation"] {
-  const [given, base, e, n, result] = Array.from({ length: 5 }, () => made(library.BN_new()));
-  const context = made(library.BN_CTX_new());
-  const montgomery = made(library.BN_MONT_CTX_new());
-  return (key, number) => {
+/** The numbers and tables of one public operation at a time. */
+class Operation {
+  readonly #library: Library;
+  readonly #number: Deno.PointerObject;
+  readonly #base: Deno.PointerObject;
+  readonly #exponent: Deno.PointerObject;
+  readonly #modulus: Deno.PointerObject;
+  readonly #result: Deno.PointerObject;
+  readonly #context: Deno.PointerObject;
+  readonly #montgomery: Deno.PointerObject;
+
+  constructor(library: Library) {
+    this.#library = library;
+    this.#number = made(library.BN_new());
+    this.#base = made(library.BN_new());
+    this.#exponent = made(library.BN_new());
+    this.#modulus = made(library.BN_new());
+    this.#result = made(library.BN_new());
+    this.#context = made(library.BN_CTX_new());
+    this.#montgomery = made(library.BN_MONT_CTX_new());
+  }
+
+  /** See `CryptoEngine.publicOperation`. */
+  run(key: PublicKey, number: Uint8Array): Uint8Array<ArrayBuffer> {
+    this.#set(key, number);
+    check(this.#library.BN_mod_exp_mont(...this.#operands()));
+    return this.#get(number.length);
+  }
+
+  /** The same on another thread. */
+  async runAside(key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    this.#set(key, number);
+    check(await this.#library.modExpAside(...this.#operands()));
+    return this.#get(number.length);
+  }
+
+  free(): void {
+    for (const number of [this.#number, this.#base, this.#exponent, this.#modulus, this.#result]) {
+      this.#library.BN_free(number);
+    }
+    this.#library.BN_CTX_free(this.#context);
+    this.#library.BN_MONT_CTX_free(this.#montgomery);
+  }
+
+  #set(key: PublicKey, number: Uint8Array): void {
     const { modulus, exponent } = publicNumbers(key);
-    made(library.BN_bin2bn(modulus, modulus.length, n!));
-    made(library.BN_bin2bn(exponent, exponent.length, e!));
-    made(library.BN_bin2bn(number, number.length, given!));
-    check(library.BN_nnmod(base!, given!, n!, context));
-    check(library.BN_MONT_CTX_set(montgomery, n!, context));
-    check(library.BN_mod_exp_mont(result!, base!, e!, n!, context, montgomery));
-    const bytes = new Uint8Array(number.length);
-    if (library.BN_bn2binpad(result!, bytes, bytes.length) !== bytes.length) check(0);
-    return library.BN_ucmp(given!, n!) < 0 ? bytes : bytes.fill(0);
+    made(this.#library.BN_bin2bn(modulus, modulus.length, this.#modulus));
+    made(this.#library.BN_bin2bn(exponent, exponent.length, this.#exponent));
+    made(this.#library.BN_bin2bn(number, number.length, this.#number));
+    check(this.#library.BN_nnmod(this.#base, this.#number, this.#modulus, this.#context));
+    check(this.#library.BN_MONT_CTX_set(this.#montgomery, this.#modulus, this.#context));
+  }
+
+  #operands() {
+    return [
+      this.#result,
+      this.#base,
+      this.#exponent,
+      this.#modulus,
+      this.#context,
+      this.#montgomery,
+    ] as const;
+  }
+
+  #get(length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    if (this.#library.BN_bn2binpad(this.#result, bytes, length) !== length) check(0);
+    return this.#library.BN_ucmp(this.#number, this.#modulus) < 0 ? bytes : bytes.fill(0);
+  }
+}
+
+function startHelper(library: Library): CryptoHelper {
+  const operation = new Operation(library);
+  let running: Promise<unknown> = Promise.resolve();
+  return {
+    publicOperation(key, number) {
+      const result = operation.runAside(key, number);
+      running = result.catch(() => {});
+      return result;
+    },
+    // The other thread uses the numbers until it is done.
+    close: () => void running.then(() => operation.free()),
   };
 }
 

@@ -1,6 +1,6 @@
 import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 import { mgf1By } from "./mgf1.ts";
-import { publicOperation } from "./public_operation.ts";
+import { publicOperation, startWorker } from "./public_operation.ts";
 
 const sha256: CryptoEngine["sha256"] = async (data) =>
   new Uint8Array(await crypto.subtle.digest("SHA-256", data));
@@ -12,6 +12,7 @@ export const webEngine: CryptoEngine = {
   mgf1: mgf1By(sha256),
   importAesKey: aesKey,
   publicOperation,
+  startHelper: startWorker,
 };
 
 async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {

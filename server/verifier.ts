@@ -1,0 +1,108 @@
+import type { CryptoHelper } from "../protocol/crypto/engine/engine.ts";
+import { startCryptoHelper } from "../protocol/crypto/runtime.ts";
+import { type PublicKey, verifyPss } from "../protocol/mod.ts";
+
+interface Job {
+  readonly key: PublicKey;
+  readonly number: Uint8Array;
+  readonly resolve: (result: Uint8Array<ArrayBuffer>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Exponents above this take longer than a block on the wire. */
+const largestSmallExponent = 2n ** 64n;
+
+/** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
+export type ExponentClass = "small" | "large";
+
+/** The class of a key's exponent. */
+export function exponentClass(key: PublicKey): ExponentClass {
+  return key.exponent > largestSmallExponent ? "large" : "small";
+}
+
+/**
+ * Verifies signatures: where the key's exponent is small at once, as that is faster than telling another thread, else
+ * on other threads, which serve those who wait in turn, so that one source of many delays the others by one at most.
+ */
+export class Verifier implements Disposable {
+  readonly #most: number;
+  readonly #idle: CryptoHelper[] = [];
+  readonly #helpers = new Set<CryptoHelper>();
+  /** What waits, by its source; a source that was served goes to the end. */
+  readonly #waiting = new Map<unknown, Job[]>();
+  #isClosed = false;
+
+  /** `most` is how many threads there may be. @default one fewer than the machine has processors, 1 to 4 */
+  constructor(most: number = Math.min(Math.max(navigator.hardwareConcurrency - 1, 1), 4)) {
+    this.#most = most;
+  }
+
+  /** Whether `signature` by `key` covers `data`; `source` is whom it is done for. */
+  verify(
+    key: PublicKey,
+    signature: Uint8Array<ArrayBuffer>,
+    data: Uint8Array<ArrayBuffer>,
+    source: unknown,
+  ): Promise<boolean> {
+    if (exponentClass(key) === "small") return verifyPss(key, signature, data);
+    return verifyPss(key, signature, data, (key, number) => this.#queue(source, key, number));
+  }
+
+  /** Ends all threads; signatures that wait for them are found invalid, as nobody waits for the answers any more. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const helper of this.#helpers) helper.close();
+    for (let job = this.#take(); job !== null; job = this.#take()) giveUp(job);
+  }
+
+  #queue(source: unknown, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    return new Promise((resolve, reject) => {
+      const job = { key, number, resolve, reject };
+      if (this.#isClosed) return giveUp(job);
+      const jobs = this.#waiting.get(source);
+      if (jobs === undefined) this.#waiting.set(source, [job]);
+      else jobs.push(job);
+      const helper = this.#idle.pop() ?? this.#start();
+      if (helper !== null) void this.#work(helper);
+    });
+  }
+
+  #start(): CryptoHelper | null {
+    if (this.#helpers.size >= this.#most) return null;
+    const helper = startCryptoHelper();
+    this.#helpers.add(helper);
+    return helper;
+  }
+
+  /** Works until nothing waits; a helper that has failed is replaced when there is more. */
+  async #work(helper: CryptoHelper): Promise<void> {
+    for (let job = this.#take(); job !== null; job = this.#take()) {
+      try {
+        job.resolve(await helper.publicOperation(job.key, job.number));
+      } catch (error) {
+        if (this.#isClosed) return giveUp(job);
+        job.reject(error);
+        this.#helpers.delete(helper);
+        helper.close();
+        const next = this.#waiting.size > 0 ? this.#start() : null;
+        return next === null ? undefined : await this.#work(next);
+      }
+    }
+    if (!this.#isClosed) this.#idle.push(helper);
+  }
+
+  #take(): Job | null {
+    for (const [source, jobs] of this.#waiting) {
+      this.#waiting.delete(source);
+      const job = jobs.shift()!;
+      if (jobs.length > 0) this.#waiting.set(source, jobs);
+      return job;
+    }
+    return null;
+  }
+}
+
+/** Answers with what no signature gives. */
+function giveUp({ number, resolve }: Job): void {
+  resolve(new Uint8Array(number.length));
+}
