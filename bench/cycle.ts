@@ -1,6 +1,6 @@
 /** How many SEND, MSG, ACK cycles a server makes, what they cost it, and how long they take. */
 import type { LoadOptions, LoadResult } from "./load_process.ts";
-import { cpuTime, ffiPermission, startServerProcess } from "./server_process.ts";
+import { cpuTime, ffiPermission, type ServerProcess, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 
 const [warmUp, measured] = [3_000, 8_000];
@@ -48,13 +48,43 @@ async function benchLoads(engine: string, openSsl: boolean): Promise<void> {
   );
 }
 
-/** Puts a load on a new server. */
-async function measure(load: LoadOptions, openSsl: boolean): Promise<Measured> {
-  await using server = await startServerProcess({
+/** What peers with large exponents get, and what others get meanwhile. */
+export async function benchLargeExponents(): Promise<void> {
+  const rows: string[][] = [];
+  for (const [engine, openSsl] of [["node:crypto", false], ["OpenSSL", true]] as const) {
+    await using server = await startLoadedServer(openSsl);
+    const large = { pairs: 10, connections: 10, depth: 2, largeExponent: true, warmUp, measured };
+    const small = { pairs: 50, connections: 10, depth: 1, rate: 500, warmUp, measured };
+    const alone = await measureOn(server, small);
+    const [peers, others] = await Promise.all([measureOn(server, large), measureOn(server, small)]);
+    const loads = [
+      ["500/s with small exponents, alone", alone],
+      ["10 pairs with 1024-bit exponents, depth 2", peers],
+      ["500/s with small exponents beside them", others],
+    ] as const;
+    for (const [name, { perSecond, p50, p99 }] of loads) {
+      record(`large exponents, ${engine}: ${name}`, { perSecond, p50, p99 });
+      rows.push([`${engine}: ${name}`, perSecond.toFixed(0), p50.toFixed(2), p99.toFixed(2)]);
+    }
+  }
+  printTable("peers whose keys have 1024-bit exponents", ["load", "cycles/s", "p50 ms", "p99 ms"], rows);
+}
+
+function startLoadedServer(openSsl: boolean): Promise<ServerProcess> {
+  return startServerProcess({
     openSsl,
     ini: "[LIMITS]\nnew_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n",
     env: { DENO_TOKIO_EVENT_INTERVAL: "1" },
   });
+}
+
+/** Puts a load on a new server. */
+async function measure(load: LoadOptions, openSsl: boolean): Promise<Measured> {
+  await using server = await startLoadedServer(openSsl);
+  return await measureOn(server, load);
+}
+
+async function measureOn(server: ServerProcess, load: LoadOptions): Promise<Measured> {
   const script = new URL("load_process.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: [

@@ -13,13 +13,13 @@ import {
   encodeClientTransmission,
   encodeSigned,
   generateKeyPair,
-  type KeyPair,
   parseAddress,
   preferOpenSsl,
-  type RecipientQueue,
+  type PublicKey,
+  type ServerTransmission,
   signPss,
-  SmpClient,
 } from "../mod.ts";
+import { largeKey, signLarge } from "./large_exponent.ts";
 import { asciiText, textBytes } from "../protocol/bytes.ts";
 
 /** What load is put on a server. */
@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly depth: number;
   /** Cycles a second in all; as many as there can be without it. */
   readonly rate?: number;
+  /** Whether the keys are like those of the reference's peers. */
+  readonly largeExponent?: boolean;
   /** Milliseconds before the measurement. */
   readonly warmUp: number;
   /** Milliseconds. */
@@ -81,13 +83,13 @@ class Line {
   }
 
   /** Calls `take` for every transmission. */
-  async read(take: (queueId: string, corrId: string, type: string) => void): Promise<void> {
+  async read(take: (transmission: ServerTransmission) => void): Promise<void> {
     for (let content = await this.#blocks.read(); content !== null; content = await this.#blocks.read()) {
       const decoded = decodeServerTransmission(content);
       if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
-      const { corrId, queueId, response } = decoded.value;
+      const { response } = decoded.value;
       if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
-      take(queueId, asciiText(corrId), response.type);
+      take(decoded.value);
     }
   }
 
@@ -102,27 +104,39 @@ class Line {
   }
 }
 
+/** Whose keys all queues have. */
+interface Signer {
+  readonly publicKey: PublicKey;
+  sign(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+async function makeSigner(largeExponent: boolean): Promise<Signer> {
+  if (largeExponent) return { publicKey: largeKey, sign: signLarge };
+  const { publicKey, privateKey } = await generateKeyPair("sign");
+  return { publicKey, sign: (data) => signPss(privateKey, data) };
+}
+
 async function signed(
-  { privateKey }: KeyPair<"sign">,
+  signer: Signer,
   corrId: string,
   queueId: string,
   command: Parameters<typeof encodeSigned>[2],
 ): Promise<Uint8Array> {
   const text = encodeSigned(textBytes(corrId), queueId, command);
-  return encodeClientTransmission(await signPss(privateKey, text), text);
+  return encodeClientTransmission(await signer.sign(text), text);
 }
 
 async function run(address: string, options: LoadOptions): Promise<LoadResult> {
-  const keyPair = await generateKeyPair("sign");
-  const queues = await makeQueues(address, options.pairs, keyPair);
+  const signer = await makeSigner(options.largeExponent ?? false);
+  const queues = await makeQueues(address, options.pairs, signer);
   const open = () => Promise.all(Array.from({ length: options.connections }, () => Line.open(address)));
   const [senders, recipients] = [await open(), await open()];
   const body = new Uint8Array(bodyLength);
   const byRecipientId = new Map<string, Pair>();
   for (const [i, { recipientId, senderId }] of queues.entries()) {
     byRecipientId.set(recipientId, {
-      send: await signed(keyPair, sendId, senderId, { type: "SEND", body }),
-      acknowledge: await signed(keyPair, ackId, recipientId, { type: "ACK" }),
+      send: await signed(signer, sendId, senderId, { type: "SEND", body }),
+      acknowledge: await signed(signer, ackId, recipientId, { type: "ACK" }),
       sender: senders[i % senders.length]!,
       sent: [],
     });
@@ -137,21 +151,21 @@ async function run(address: string, options: LoadOptions): Promise<LoadResult> {
   };
   const reading: Promise<void>[] = senders.map((line) => line.read(() => {}));
   for (const line of recipients) {
-    reading.push(line.read((recipientId, corrId, type) => {
-      const pair = byRecipientId.get(recipientId)!;
+    reading.push(line.read(({ corrId, queueId, response }) => {
+      const pair = byRecipientId.get(queueId)!;
       // The answer to ACK may be the next message.
-      if (corrId === ackId) {
+      if (asciiText(corrId) === ackId) {
         if (isMeasuring) latencies.push(performance.now() - pair.sent[0]!);
         pair.sent.shift();
         active--;
         if (!isStopping && options.rate === undefined) send(pair);
         if (isStopping && active === 0) finished.resolve();
       }
-      if (type === "MSG") line.write(pair.acknowledge);
+      if (response.type === "MSG") line.write(pair.acknowledge);
     }));
   }
   for (const [i, { recipientId }] of queues.entries()) {
-    recipients[i % recipients.length]!.write(await signed(keyPair, "", recipientId, { type: "SUB" }));
+    recipients[i % recipients.length]!.write(await signed(signer, "", recipientId, { type: "SUB" }));
   }
   const pairs = [...byRecipientId.values()];
   let timer: ReturnType<typeof sendAtRate> | undefined;
@@ -190,17 +204,31 @@ function sendAtRate(
   }, 1);
 }
 
-async function makeQueues(
-  address: string,
-  count: number,
-  keyPair: KeyPair<"sign">,
-): Promise<RecipientQueue[]> {
-  await using client = await SmpClient.connect(address);
-  return await Promise.all(Array.from({ length: count }, async () => {
-    const queue = await client.createQueue({ keyPair });
-    await client.secureQueue(queue, keyPair.publicKey);
-    return queue;
-  }));
+/** The IDs of a queue. */
+interface Queue {
+  readonly recipientId: string;
+  readonly senderId: string;
+}
+
+/** Makes queues that are secured, over one connection. */
+async function makeQueues(address: string, count: number, signer: Signer): Promise<Queue[]> {
+  const line = await Line.open(address);
+  const queues: Queue[] = [];
+  const finished = Promise.withResolvers<void>();
+  let secured = 0;
+  const reading = line.read(async ({ response }) => {
+    if (response.type === "IDS") {
+      queues.push(response);
+      const key = { type: "KEY", senderKey: signer.publicKey } as const;
+      line.write(await signed(signer, "", response.recipientId, key));
+    } else if (++secured === count) finished.resolve();
+  });
+  const create = { type: "NEW", recipientKey: signer.publicKey } as const;
+  for (let i = 0; i < count; i++) line.write(await signed(signer, "", "", create));
+  await finished.promise;
+  await line.close();
+  await Promise.allSettled([reading]);
+  return queues;
 }
 
 function pause(milliseconds: number): Promise<void> {

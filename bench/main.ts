@@ -7,7 +7,7 @@
 import { benchAgent } from "./agent.ts";
 import { benchCalibration } from "./calibration.ts";
 import { benchBlocks, benchRsa } from "./crypto.ts";
-import { benchCycles } from "./cycle.ts";
+import { benchCycles, benchLargeExponents } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
 import { benchRestart } from "./restart.ts";
 import { writeResults } from "./table.ts";
@@ -17,6 +17,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   rsa: benchRsa,
   blocks: benchBlocks,
   cycle: benchCycles,
+  exponents: benchLargeExponents,
   flood: benchFlood,
   restart: benchRestart,
   agent: benchAgent,
