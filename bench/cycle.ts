@@ -1,12 +1,18 @@
 /** How many SEND, MSG, ACK cycles a server makes, what they cost it, and how long they take. */
 import type { LoadOptions, LoadResult } from "./load_process.ts";
-import { cpuTime, ffiPermission, type ServerProcess, startServerProcess } from "./server_process.ts";
+import {
+  cpuTime,
+  ffiPermission,
+  noLimits,
+  type ServerProcess,
+  startServerProcess,
+} from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 
 const [warmUp, measured] = [3_000, 8_000];
 
 /** A load and what it has cost the server. */
-interface Measured extends LoadResult {
+export interface Measured extends LoadResult {
   readonly perSecond: number;
   /** Microseconds of the server's CPU time for a cycle. */
   readonly cpu: number;
@@ -73,8 +79,7 @@ export async function benchLargeExponents(): Promise<void> {
 function startLoadedServer(openSsl: boolean): Promise<ServerProcess> {
   return startServerProcess({
     openSsl,
-    ini: "[LIMITS]\nnew_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n",
-    env: { DENO_TOKIO_EVENT_INTERVAL: "1" },
+    ini: noLimits,
   });
 }
 
@@ -84,7 +89,8 @@ async function measure(load: LoadOptions, openSsl: boolean): Promise<Measured> {
   return await measureOn(server, load);
 }
 
-async function measureOn(server: ServerProcess, load: LoadOptions): Promise<Measured> {
+/** Puts a load on a server. */
+export async function measureOn(server: ServerProcess, load: LoadOptions): Promise<Measured> {
   const script = new URL("load_process.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: [

@@ -63,13 +63,18 @@ interface Pair {
 }
 
 /** A connection whose transmissions are written as they were made, many at once. */
-class Line {
+export class Line {
+  /** Is told of every transmission of the server. */
+  onTransmission: (transmission: ServerTransmission) => void = () => {};
   readonly #blocks: BlockChannel;
+  readonly #reading: Promise<void>;
   #waiting: Uint8Array[] = [];
   #isWriting = false;
+  #isClosed = false;
 
-  constructor(blocks: BlockChannel) {
+  private constructor(blocks: BlockChannel) {
     this.#blocks = blocks;
+    this.#reading = this.#read();
   }
 
   static async open(address: string): Promise<Line> {
@@ -82,19 +87,24 @@ class Line {
     if (!this.#isWriting) void this.#writeAll();
   }
 
-  /** Calls `take` for every transmission. */
-  async read(take: (transmission: ServerTransmission) => void): Promise<void> {
-    for (let content = await this.#blocks.read(); content !== null; content = await this.#blocks.read()) {
-      const decoded = decodeServerTransmission(content);
-      if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
-      const { response } = decoded.value;
-      if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
-      take(decoded.value);
-    }
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#blocks.close();
+    await this.#reading;
   }
 
-  close(): Promise<void> {
-    return this.#blocks.close();
+  async #read(): Promise<void> {
+    try {
+      for (let content = await this.#blocks.read(); content !== null; content = await this.#blocks.read()) {
+        const decoded = decodeServerTransmission(content);
+        if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
+        const { response } = decoded.value;
+        if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
+        this.onTransmission(decoded.value);
+      }
+    } catch (error) {
+      if (!this.#isClosed) throw error;
+    }
   }
 
   async #writeAll(): Promise<void> {
@@ -105,18 +115,20 @@ class Line {
 }
 
 /** Whose keys all queues have. */
-interface Signer {
+export interface Signer {
   readonly publicKey: PublicKey;
   sign(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-async function makeSigner(largeExponent: boolean): Promise<Signer> {
+/** Makes a key, which all queues may share. */
+export async function makeSigner(largeExponent: boolean): Promise<Signer> {
   if (largeExponent) return { publicKey: largeKey, sign: signLarge };
   const { publicKey, privateKey } = await generateKeyPair("sign");
   return { publicKey, sign: (data) => signPss(privateKey, data) };
 }
 
-async function signed(
+/** Makes the content of a block. */
+export async function signed(
   signer: Signer,
   corrId: string,
   queueId: string,
@@ -129,8 +141,8 @@ async function signed(
 async function run(address: string, options: LoadOptions): Promise<LoadResult> {
   const signer = await makeSigner(options.largeExponent ?? false);
   const queues = await makeQueues(address, options.pairs, signer);
-  const open = () => Promise.all(Array.from({ length: options.connections }, () => Line.open(address)));
-  const [senders, recipients] = [await open(), await open()];
+  const senders = await openLines(address, options.connections);
+  const recipients = await openLines(address, options.connections);
   const body = new Uint8Array(bodyLength);
   const byRecipientId = new Map<string, Pair>();
   for (const [i, { recipientId, senderId }] of queues.entries()) {
@@ -149,9 +161,8 @@ async function run(address: string, options: LoadOptions): Promise<LoadResult> {
     active++;
     pair.sender.write(pair.send);
   };
-  const reading: Promise<void>[] = senders.map((line) => line.read(() => {}));
   for (const line of recipients) {
-    reading.push(line.read(({ corrId, queueId, response }) => {
+    line.onTransmission = ({ corrId, queueId, response }) => {
       const pair = byRecipientId.get(queueId)!;
       // The answer to ACK may be the next message.
       if (asciiText(corrId) === ackId) {
@@ -162,7 +173,7 @@ async function run(address: string, options: LoadOptions): Promise<LoadResult> {
         if (isStopping && active === 0) finished.resolve();
       }
       if (response.type === "MSG") line.write(pair.acknowledge);
-    }));
+    };
   }
   for (const [i, { recipientId }] of queues.entries()) {
     recipients[i % recipients.length]!.write(await signed(signer, "", recipientId, { type: "SUB" }));
@@ -184,10 +195,19 @@ async function run(address: string, options: LoadOptions): Promise<LoadResult> {
   isStopping = true;
   if (active > 0) await finished.promise;
   await Promise.all([...senders, ...recipients].map((line) => line.close()));
-  await Promise.allSettled(reading);
   const sorted = latencies.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
   return { cycles: latencies.length, milliseconds, p50: at(0.5), p99: at(0.99) };
+}
+
+/** Opens connections, some at a time. */
+export async function openLines(address: string, count: number): Promise<Line[]> {
+  const lines: Line[] = [];
+  while (lines.length < count) {
+    const more = Math.min(32, count - lines.length);
+    lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address))));
+  }
+  return lines;
 }
 
 /** Sends evenly, to one pair after the other, however long the answers take. */
@@ -216,18 +236,17 @@ async function makeQueues(address: string, count: number, signer: Signer): Promi
   const queues: Queue[] = [];
   const finished = Promise.withResolvers<void>();
   let secured = 0;
-  const reading = line.read(async ({ response }) => {
+  line.onTransmission = async ({ response }) => {
     if (response.type === "IDS") {
       queues.push(response);
       const key = { type: "KEY", senderKey: signer.publicKey } as const;
       line.write(await signed(signer, "", response.recipientId, key));
     } else if (++secured === count) finished.resolve();
-  });
+  };
   const create = { type: "NEW", recipientKey: signer.publicKey } as const;
   for (let i = 0; i < count; i++) line.write(await signed(signer, "", "", create));
   await finished.promise;
   await line.close();
-  await Promise.allSettled([reading]);
   return queues;
 }
 

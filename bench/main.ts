@@ -6,6 +6,7 @@
 // deno-lint-ignore-file no-console
 import { benchAgent } from "./agent.ts";
 import { benchCalibration } from "./calibration.ts";
+import { benchConnections } from "./connections.ts";
 import { benchBlocks, benchRsa } from "./crypto.ts";
 import { benchCycles, benchLargeExponents } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
@@ -19,6 +20,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   cycle: benchCycles,
   exponents: benchLargeExponents,
   flood: benchFlood,
+  connections: benchConnections,
   restart: benchRestart,
   agent: benchAgent,
 };

@@ -1,10 +1,10 @@
 import { decodePublicKey, encodeBase64, encodePublicKeyText, generateKeyPair } from "../mod.ts";
 import { randomBytes } from "../protocol/bytes.ts";
-import { startServerProcess } from "./server_process.ts";
-import { printTable } from "./table.ts";
+import { memoryOf, startServerProcess } from "./server_process.ts";
+import { printTable, record } from "./table.ts";
 
 /** What a log holds before the start. */
-interface Log {
+export interface Log {
   /** Queues that there are, each with two keys of 2048 bits. */
   readonly queues: number;
   /** Queues that were deleted: two lines each, which the start removes. */
@@ -34,15 +34,17 @@ export async function benchRestart(): Promise<void> {
       const began = performance.now();
       const server = await startServerProcess({ folder });
       const seconds = (performance.now() - began) / 1000;
-      const [resident, peak] = await memoryOf(server.pid);
+      const { resident, peak } = await memoryOf(server.pid);
       await server[Symbol.asyncDispose]();
       const { queues, deleted, messages } = log;
+      const name = `${queues} queues, ${deleted} deleted, ${messages} messages`;
+      record(`restart: ${name}`, { seconds, resident, peak });
       rows.push([
-        `${queues} queues, ${deleted} deleted, ${messages} messages`,
+        name,
         `${Math.round(size / 2 ** 20)}`,
         seconds.toFixed(2),
-        resident,
-        peak,
+        `${Math.round(resident / 2 ** 20)}`,
+        `${Math.round(peak / 2 ** 20)}`,
       ]);
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -56,7 +58,7 @@ export async function benchRestart(): Promise<void> {
 }
 
 /** Writes both logs; gives their size in bytes. */
-async function writeLogs(folder: string, { queues, deleted, messages }: Log): Promise<number> {
+export async function writeLogs(folder: string, { queues, deleted, messages }: Log): Promise<number> {
   const { publicKey } = await generateKeyPair("sign");
   const template = publicKey.der;
   const id = () => encodeBase64(randomBytes(12));
@@ -96,18 +98,5 @@ async function write(path: string, count: number, line: (i: number) => string): 
     for (; at < count && lines.length < 1000; at++) lines.push(line(at));
     const bytes = encoder.encode(lines.join(""));
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-  }
-}
-
-/** Resident memory of a process and the most that it has had, in MiB, where the system tells. */
-async function memoryOf(pid: number): Promise<[string, string]> {
-  try {
-    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/status`] }).output();
-    const text = new TextDecoder().decode(stdout);
-    const read = (name: string) =>
-      `${Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)![1]) / 1024)}`;
-    return [read("VmRSS"), read("VmHWM")];
-  } catch {
-    return ["?", "?"];
   }
 }

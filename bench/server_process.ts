@@ -39,7 +39,8 @@ export async function startServerProcess(
   const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", ...permissions, main, "-y", ...place, ...args],
-    env,
+    // As `deno task start` has it.
+    env: { DENO_TOKIO_EVENT_INTERVAL: "1", ...env },
     stdout: "piped",
     stderr: "null",
   }).spawn();
@@ -74,3 +75,20 @@ export async function cpuTime(pid: number): Promise<number> {
     return 0;
   }
 }
+
+/** Resident memory of a process and the most that it has had, in bytes; 0 where the system does not tell. */
+export async function memoryOf(pid: number): Promise<{ readonly resident: number; readonly peak: number }> {
+  try {
+    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/status`] }).output();
+    const text = new TextDecoder().decode(stdout);
+    const read = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)![1]) * 1024;
+    return { resident: read("VmRSS"), peak: read("VmHWM") };
+  } catch {
+    return { resident: 0, peak: 0 };
+  }
+}
+
+/** Limits that keep no benchmark from what it does. */
+export const noLimits =
+  "[LIMITS]\nconnections: 50000\nconnections_per_ip: 0\nnew_queues_per_hour_per_ip: 0\n" +
+  "handshakes_per_second_per_ip: 0\nmemory_mib: 0\n";
