@@ -23,7 +23,7 @@ export interface ServerProcessOptions {
   readonly ini?: string;
 }
 
-/** Starts `server/main.ts` on a free loopback port; resolves when it listens. */
+/** Starts `server/main.ts` as `deno task start` does, on a free loopback port; resolves when it listens. */
 export async function startServerProcess(
   { env = {}, folder, args = [], openSsl = false, ini }: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
@@ -38,8 +38,7 @@ export async function startServerProcess(
   ];
   const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...permissions, main, "-y", ...place, ...args],
-    // As `deno task start` has it.
+    args: ["run", "--v8-flags=--max-semi-space-size=4", ...permissions, main, "-y", ...place, ...args],
     env: { DENO_TOKIO_EVENT_INTERVAL: "1", ...env },
     stdout: "piped",
     stderr: "null",

@@ -11,7 +11,7 @@ export function nodeEngine(node: typeof NodeCrypto): CryptoEngine {
     name: "node:crypto",
     sha256,
     mgf1: mgf1By(sha256),
-    importAesKey: (raw) => Promise.resolve(aesKey(node, raw)),
+    importAesKey: (raw) => Promise.resolve(new NodeAesKey(node, raw)),
     publicOperation,
     startHelper: startWorker,
   };
@@ -22,28 +22,38 @@ function bytesOf(buffer: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.length);
 }
 
-function aesKey(node: typeof NodeCrypto, raw: Uint8Array<ArrayBuffer>): AesKey {
-  return {
-    // deno-lint-ignore require-await
-    async seal(nonce, sealed) {
-      const text = textOf(sealed);
-      const cipher = node.createCipheriv("aes-256-gcm", raw, nonce);
-      text.set(cipher.update(text));
-      cipher.final();
-      sealed.set(cipher.getAuthTag());
-    },
-    // deno-lint-ignore require-await
-    async open(nonce, sealed) {
-      if (sealed.length < tagLength) return null;
-      const decipher = node.createDecipheriv("aes-256-gcm", raw, nonce);
-      decipher.setAuthTag(sealed.subarray(0, tagLength));
-      const plaintext = decipher.update(sealed.subarray(tagLength));
-      try {
-        decipher.final();
-      } catch {
-        return null;
-      }
-      return bytesOf(plaintext);
-    },
-  };
+class NodeAesKey implements AesKey {
+  readonly #node: typeof NodeCrypto;
+  readonly #key: Uint8Array<ArrayBuffer>;
+
+  constructor(node: typeof NodeCrypto, raw: Uint8Array<ArrayBuffer>) {
+    this.#node = node;
+    this.#key = raw;
+  }
+
+  // deno-lint-ignore require-await
+  async seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): Promise<void> {
+    const text = textOf(sealed);
+    const cipher = this.#node.createCipheriv("aes-256-gcm", this.#key, nonce);
+    text.set(cipher.update(text));
+    cipher.final();
+    sealed.set(cipher.getAuthTag());
+  }
+
+  // deno-lint-ignore require-await
+  async open(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (sealed.length < tagLength) return null;
+    const decipher = this.#node.createDecipheriv("aes-256-gcm", this.#key, nonce);
+    decipher.setAuthTag(sealed.subarray(0, tagLength));
+    const plaintext = decipher.update(sealed.subarray(tagLength));
+    try {
+      decipher.final();
+    } catch {
+      return null;
+    }
+    return bytesOf(plaintext);
+  }
 }

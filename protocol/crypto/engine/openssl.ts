@@ -80,7 +80,7 @@ export function openOpenSsl(paths: readonly string[] = openSslPaths): CryptoEngi
  * One context of each kind serves all keys, as an operation never waits for another.
  */
 function openSslEngine(library: Library): CryptoEngine {
-  const aes = aesFactory(library);
+  const contexts = new AesContexts(library);
   const hash = library.EVP_sha256();
   const operation = new Operation(library);
   // 0xMNN00PP0L: major, minor, patch
@@ -97,47 +97,69 @@ function openSslEngine(library: Library): CryptoEngine {
       if (library.PKCS1_MGF1(mask, BigInt(length), seed, BigInt(seed.length), hash) !== 0) check(0);
       return Promise.resolve(mask);
     },
-    importAesKey: (raw) => Promise.resolve(aes(raw)),
+    // deno-lint-ignore require-await
+    importAesKey: async (raw) => new OpenSslAesKey(contexts, raw),
     publicOperation: (key, number) => operation.run(key, number),
     startHelper: () => startHelper(library),
   };
 }
 
-function aesFactory(library: Library): (raw: Uint8Array<ArrayBuffer>) => AesKey {
-  const gcm = library.EVP_aes_256_gcm();
-  const encryption = made(library.EVP_CIPHER_CTX_new());
-  const decryption = made(library.EVP_CIPHER_CTX_new());
-  check(library.EVP_EncryptInit_ex(encryption, gcm, null, null, null));
-  check(library.EVP_DecryptInit_ex(decryption, gcm, null, null, null));
-  check(library.EVP_CIPHER_CTX_ctrl(encryption, setIvLength, nonceLength, null));
-  check(library.EVP_CIPHER_CTX_ctrl(decryption, setIvLength, nonceLength, null));
-  const written = new Uint8Array(4);
-  return (raw) => {
+/** The contexts of AES-GCM that all keys use. */
+class AesContexts {
+  readonly library: Library;
+  readonly encryption: Deno.PointerObject;
+  readonly decryption: Deno.PointerObject;
+  /** Where functions tell how many bytes they have written. */
+  readonly written = new Uint8Array(4);
+
+  constructor(library: Library) {
+    const gcm = library.EVP_aes_256_gcm();
+    this.library = library;
+    this.encryption = made(library.EVP_CIPHER_CTX_new());
+    this.decryption = made(library.EVP_CIPHER_CTX_new());
+    check(library.EVP_EncryptInit_ex(this.encryption, gcm, null, null, null));
+    check(library.EVP_DecryptInit_ex(this.decryption, gcm, null, null, null));
+    check(library.EVP_CIPHER_CTX_ctrl(this.encryption, setIvLength, nonceLength, null));
+    check(library.EVP_CIPHER_CTX_ctrl(this.decryption, setIvLength, nonceLength, null));
+  }
+}
+
+class OpenSslAesKey implements AesKey {
+  readonly #contexts: AesContexts;
+  readonly #key: Uint8Array<ArrayBuffer>;
+
+  constructor(contexts: AesContexts, raw: Uint8Array<ArrayBuffer>) {
     if (raw.length !== 32) throw new RangeError(`Cannot use AES key: it has ${raw.length} bytes, not 32`);
-    const key = raw.slice();
-    return {
-      // deno-lint-ignore require-await
-      async seal(nonce, sealed) {
-        checkNonce(nonce);
-        const text = textOf(sealed);
-        check(library.EVP_EncryptInit_ex(encryption, null, null, key, nonce));
-        check(library.EVP_EncryptUpdate(encryption, text, written, text, text.length));
-        check(library.EVP_EncryptFinal_ex(encryption, sealed, written));
-        check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, sealed));
-      },
-      // deno-lint-ignore require-await
-      async open(nonce, sealed) {
-        checkNonce(nonce);
-        if (sealed.length < tagLength) return null;
-        const ciphertext = sealed.subarray(tagLength);
-        const plaintext = new Uint8Array(ciphertext.length);
-        check(library.EVP_DecryptInit_ex(decryption, null, null, key, nonce));
-        check(library.EVP_DecryptUpdate(decryption, plaintext, written, ciphertext, ciphertext.length));
-        check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed));
-        return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
-      },
-    };
-  };
+    this.#contexts = contexts;
+    this.#key = raw.slice();
+  }
+
+  // deno-lint-ignore require-await
+  async seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): Promise<void> {
+    checkNonce(nonce);
+    const text = textOf(sealed);
+    const { library, encryption, written } = this.#contexts;
+    check(library.EVP_EncryptInit_ex(encryption, null, null, this.#key, nonce));
+    check(library.EVP_EncryptUpdate(encryption, text, written, text, text.length));
+    check(library.EVP_EncryptFinal_ex(encryption, sealed, written));
+    check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, sealed));
+  }
+
+  // deno-lint-ignore require-await
+  async open(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    checkNonce(nonce);
+    if (sealed.length < tagLength) return null;
+    const ciphertext = sealed.subarray(tagLength);
+    const plaintext = new Uint8Array(ciphertext.length);
+    const { library, decryption, written } = this.#contexts;
+    check(library.EVP_DecryptInit_ex(decryption, null, null, this.#key, nonce));
+    check(library.EVP_DecryptUpdate(decryption, plaintext, written, ciphertext, ciphertext.length));
+    check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed));
+    return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
+  }
 }
 
 /** The numbers and tables of one public operation at a time. */
