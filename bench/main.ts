@@ -10,6 +10,7 @@ import { benchConnections } from "./connections.ts";
 import { benchBlocks, benchRsa } from "./crypto.ts";
 import { benchCycles, benchLargeExponents } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchRestart } from "./restart.ts";
 import { writeResults } from "./table.ts";
 
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   flood: benchFlood,
   connections: benchConnections,
   restart: benchRestart,
+  growth: benchGrowth,
   agent: benchAgent,
 };
 

@@ -69,6 +69,7 @@ export async function writeAll(file: LogFile, bytes: Uint8Array): Promise<void> 
 }
 
 const chunkLength = 1 << 18;
+const lineFeed = 0x0a;
 
 /**
  * Writes lines to a new file in chunks, between which other work goes on, and syncs it; gives the open file and its length.
@@ -80,17 +81,21 @@ export async function writeLines(
   lines: Iterable<string>,
 ): Promise<{ file: LogFile; length: number }> {
   const file = await io.open(path, true);
+  const encoder = new TextEncoder();
   try {
-    let length = 0, text = "";
+    // Written line by line into one array: text that is put together first outlives the young generation.
+    let chunk = new Uint8Array(chunkLength), filled = 0, length = 0;
     const flush = async () => {
-      const bytes = new TextEncoder().encode(text);
-      text = "";
-      await writeAll(file, bytes);
-      length += bytes.length;
+      await writeAll(file, chunk.subarray(0, filled));
+      length += filled;
+      filled = 0;
     };
     for (const line of lines) {
-      text += line + "\n";
-      if (text.length >= chunkLength) await flush();
+      const most = line.length * 3 + 1;
+      if (filled + most > chunk.length) await flush();
+      if (most > chunk.length) chunk = new Uint8Array(most);
+      filled += encoder.encodeInto(line, chunk.subarray(filled)).written;
+      chunk[filled++] = lineFeed;
     }
     await flush();
     await file.sync();
