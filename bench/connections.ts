@@ -1,5 +1,4 @@
-import { textBytes } from "../protocol/bytes.ts";
-import { Line, makeSigner, openLines, signed } from "./load_process.ts";
+import { type Line, makeSigner, openLines, signed } from "./load_process.ts";
 import { cpuTime, memoryOf, noLimits, type ServerProcess, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 

@@ -7,7 +7,7 @@
 import { benchAgent } from "./agent.ts";
 import { benchCalibration } from "./calibration.ts";
 import { benchConnections } from "./connections.ts";
-import { benchBlocks, benchRsa } from "./crypto.ts";
+import { benchCrypto } from "./crypto.ts";
 import { benchCycles, benchLargeExponents } from "./cycle.ts";
 import { benchFlood } from "./flood.ts";
 import { benchGrowth } from "./growth.ts";
@@ -16,8 +16,6 @@ import { writeResults } from "./table.ts";
 
 const benches: Readonly<Record<string, () => Promise<void>>> = {
   calibration: benchCalibration,
-  rsa: benchRsa,
-  blocks: benchBlocks,
   cycle: benchCycles,
   exponents: benchLargeExponents,
   flood: benchFlood,
@@ -25,6 +23,8 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   restart: benchRestart,
   growth: benchGrowth,
   agent: benchAgent,
+  // Last, as it changes what crypto runs on in this process.
+  crypto: benchCrypto,
 };
 
 const unknown = Deno.args.filter((name) => !(name in benches));

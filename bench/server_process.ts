@@ -7,6 +7,8 @@ export const ffiPermission = `--allow-ffi=${openSslPaths.join(",")}`;
 export interface ServerProcess extends AsyncDisposable {
   readonly address: string;
   readonly pid: number;
+  /** Where its metrics are, when they are on. */
+  readonly metricsUrl: string | undefined;
 }
 
 /** How a server is started. */
@@ -53,6 +55,7 @@ export async function startServerProcess(
     return {
       address: match[1]!,
       pid: process.pid,
+      metricsUrl: /metrics: (\S+)/.exec(output)?.[1],
       async [Symbol.asyncDispose]() {
         process.kill("SIGTERM");
         await process.status;

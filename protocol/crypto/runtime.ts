@@ -24,6 +24,11 @@ export function preferOpenSsl(path?: string): string {
   return engine.name;
 }
 
+/** The name of what crypto runs on. */
+export function cryptoEngine(): string {
+  return engine.name;
+}
+
 /** SHA-256 of `data`: 32 bytes. */
 export function sha256(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   return engine.sha256(data);
