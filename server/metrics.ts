@@ -9,6 +9,7 @@ export const refusals = [
   "memory",
   "quota",
   "idle",
+  "replay",
 ] as const;
 
 /** One of {@linkcode refusals}. */

@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { type Channel, formatAddress, serverHandshake } from "../protocol/mod.ts";
+import { type Channel, formatAddress, serverHandshake, type SessionKeys } from "../protocol/mod.ts";
 import { blockSizes, defaultBlockSize } from "../protocol/mod.ts";
 import { Authorizer } from "./authorization.ts";
 import { Broker } from "./broker.ts";
@@ -22,6 +22,7 @@ import { Admission, type Admitted } from "./admission.ts";
 import { checkLimits, type Limits } from "./limits.ts";
 import { isMemoryShort, memoryUse } from "./memory_guard.ts";
 import { type Gauges, Metrics } from "./metrics.ts";
+import { ReplayGuard } from "./replay_guard.ts";
 import { Session } from "./session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
@@ -32,6 +33,7 @@ import { listenWebSocket } from "./websocket_listener.ts";
 export { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "./identity.ts";
 export { defaultLimits, type Limits } from "./limits.ts";
 export { type Gauges, Histogram, latencyBuckets, Metrics, type Refusal, refusals } from "./metrics.ts";
+export { ReplayGuard } from "./replay_guard.ts";
 export { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 export type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
 
@@ -58,6 +60,8 @@ export interface SmpServerOptions {
   readonly queues?: QueueStore;
   /** Where messages are kept. @default in memory */
   readonly messages?: MessageStore;
+  /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
+  readonly replayGuard?: ReplayGuard;
   /** Counts what happens. @default new ones */
   readonly metrics?: Metrics;
   /** Whether WebSockets come through a reverse proxy on this machine, which names the client in `X-Forwarded-For`. @default false */
@@ -76,6 +80,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #admission: Admission;
+  readonly #replayGuard: ReplayGuard;
   readonly #verifier = new Verifier();
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
@@ -108,6 +113,7 @@ export class SmpServer implements AsyncDisposable {
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
     this.#queues = options.queues ?? new MemoryQueueStore();
     this.#messages = options.messages ?? new MemoryMessageStore();
+    this.#replayGuard = options.replayGuard ?? new ReplayGuard();
     this.#admission = new Admission(this.#limits, this.#metrics);
     this.#broker = new Broker({
       authorizer: new Authorizer((...work) => this.#verifier.verify(...work)),
@@ -282,12 +288,23 @@ export class SmpServer implements AsyncDisposable {
     }
   }
 
+  /** A recorded handshake is not played back. */
+  async #isNew(keys: SessionKeys): Promise<boolean> {
+    const isNew = await this.#replayGuard.isNew(keys);
+    if (!isNew) this.#metrics.refuse("replay");
+    return isNew;
+  }
+
   async #serve(channel: Channel, admitted: Admitted): Promise<void> {
     const timer = setTimeout(() => channel.close(), this.#limits.handshakeTimeout);
     this.#handshaking.add(channel);
     let blocks;
     try {
-      blocks = await serverHandshake(channel, { ...this.#identity.keyPair, blockSize: this.#blockSize });
+      blocks = await serverHandshake(channel, {
+        ...this.#identity.keyPair,
+        blockSize: this.#blockSize,
+        isNew: (keys) => this.#isNew(keys),
+      });
     } catch {
       // transport.md Handshake, 4: closed without an answer, whatever it was
       this.#metrics.handshakesFailed++;

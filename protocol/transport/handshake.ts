@@ -1,4 +1,5 @@
-import { asciiText, joinParts, randomBytes, textBytes } from "../bytes.ts";
+import { delay } from "@std/async/delay";
+import { asciiText, equalBytes, joinParts, randomBytes, textBytes } from "../bytes.ts";
 import { encryptOaep } from "../crypto/oaep.ts";
 import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
 import { publicKeyHash } from "../crypto/key_hash.ts";
@@ -63,7 +64,10 @@ export function encodeClientHandshake({ blockSize, keys }: ClientHandshake): Uin
   return bytes;
 }
 
-/** Decodes a client handshake; `null` unless it has 102 bytes, the known protocol and an accepted block size. */
+/**
+ * Decodes a client handshake; `null` unless it has 102 bytes, the known protocol, an accepted block size and two keys
+ * that differ: with one key both directions would use the same nonces.
+ */
 export function decodeClientHandshake(bytes: Uint8Array<ArrayBuffer>): ClientHandshake | null {
   if (bytes.length !== handshakeLength) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
@@ -75,7 +79,7 @@ export function decodeClientHandshake(bytes: Uint8Array<ArrayBuffer>): ClientHan
     rcvKey: bytes.slice(54, 86),
     rcvBaseIv: bytes.slice(86, 102),
   };
-  return { blockSize, keys };
+  return equalBytes(keys.sndKey, keys.rcvKey) ? null : { blockSize, keys };
 }
 
 /** What a client may ask of a handshake. */
@@ -115,6 +119,9 @@ export async function clientHandshake(
   return blocks;
 }
 
+/** Milliseconds after which a handshake is refused at the earliest: a private operation takes 1 to 8. */
+const refusalFloor = 20;
+
 /** What a server is and proposes in handshakes. */
 export interface ServerHandshakeOptions {
   /** The transport key that clients are sent. */
@@ -123,24 +130,29 @@ export interface ServerHandshakeOptions {
   readonly privateKey: PrivateKey<"decrypt">;
   /** Bytes, one of {@linkcode blockSizes}. @default 4096 */
   readonly blockSize?: number;
+  /** Whether a client's keys were never used before; a recorded handshake is refused like a wrong one. @default always */
+  readonly isNew?: (keys: SessionKeys) => boolean | Promise<boolean>;
 }
 
 /**
  * Does the server's part of the handshake (transport.md Handshake) on a new connection.
  * Throws {@linkcode TransportError}: `AES_KEYS` for every kind of client handshake that is not right, `TERMINATED`,
- * `NETWORK`, `CLOSED`. The caller bounds the time and closes the channel after an error.
+ * `NETWORK`, `CLOSED`. The caller bounds the time and closes the channel after an error. `AES_KEYS` comes at a random
+ * time, later than any decryption takes, so that it does not tell how far the handshake was right.
  */
 export async function serverHandshake(
   channel: Channel,
   options: ServerHandshakeOptions,
 ): Promise<BlockChannel> {
-  const { publicKey, privateKey, blockSize = defaultBlockSize } = options;
+  const { publicKey, privateKey, blockSize = defaultBlockSize, isNew = () => true } = options;
   await channel.write([encodeServerHeader({ blockSize, keyLength: publicKey.der.length }), publicKey.der]);
   const encrypted = await readUnit(channel, privateKey.modulusLength);
+  const arrived = performance.now();
   // A handshake that does not decrypt goes on as one that does not parse: whoever sent it cannot tell which it was.
   const decrypted = await decryptOaep(privateKey, encrypted) ?? new Uint8Array(handshakeLength);
   const handshake = decodeClientHandshake(decrypted);
-  if (handshake === null) {
+  if (handshake === null || !await isNew(handshake.keys)) {
+    await delay(refusalFloor * (1 + Math.random()) - (performance.now() - arrived));
     throw new TransportError("AES_KEYS", "Cannot take the client's handshake: it is not valid");
   }
   const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } = handshake.keys;

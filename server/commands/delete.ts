@@ -51,7 +51,7 @@ async function withLeftovers(path: string): Promise<string[]> {
   try {
     for await (const entry of Deno.readDir(directory)) {
       const rest = entry.name.startsWith(name) ? entry.name.slice(name.length) : null;
-      if (rest !== null && /^(\.new|\.compact|\.lock|\.broken-\d+)?$/.test(rest)) {
+      if (rest !== null && /^(\.handshakes)?(\.new|\.compact|\.lock|\.broken-\d+)?$/.test(rest)) {
         found.push(`${directory}/${entry.name}`);
       }
     }

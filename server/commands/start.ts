@@ -101,7 +101,11 @@ async function startServer(
       trustForwardedFor,
       log: logger.error,
       ...(webSocketPort !== null && { webSocketPort }),
-      ...(stores !== null && { queues: stores.queues, messages: stores.messages }),
+      ...(stores !== null && {
+        queues: stores.queues,
+        messages: stores.messages,
+        replayGuard: stores.replayGuard,
+      }),
     });
   } catch (error) {
     throw new Fatal(messageOf(error));

@@ -2,6 +2,8 @@ import type { Metrics } from "../metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
 import { ioError } from "./error.ts";
 import { corruptError, type Loaded, type StoreProblem } from "./load.ts";
+import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
+import type { ReplayGuard } from "../replay_guard.ts";
 import { isStoreLocked, lockStore, type StoreLock } from "./lock.ts";
 import { directoryOf, type LogIo, replaceFile, systemIo } from "./log_io.ts";
 import { MemoryMessageStore, type MemoryQueueStore } from "./memory.ts";
@@ -39,18 +41,22 @@ export interface DurableOptions {
 export class DurableStores implements AsyncDisposable {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
+  /** Remembers the handshakes of this server, also of earlier runs. */
+  readonly replayGuard: ReplayGuard;
   /** What there was to say about reading the files. */
   readonly notices: readonly string[];
   readonly #log: StoreLog;
   readonly #messages: MessageJournal | MemoryMessageStore;
   readonly #options: DurableOptions;
+  readonly #handshakes: HandshakeLog;
   readonly #lock: StoreLock;
   #closing: Promise<void> | null = null;
 
   private constructor(
-    { queues, messages, notices, lock }: {
+    { queues, messages, handshakes, notices, lock }: {
       readonly queues: StoreLog;
       readonly messages: MessageJournal | MemoryMessageStore;
+      readonly handshakes: HandshakeLog;
       readonly notices: readonly string[];
       readonly lock: StoreLock;
     },
@@ -58,6 +64,8 @@ export class DurableStores implements AsyncDisposable {
   ) {
     this.queues = this.#log = queues;
     this.messages = this.#messages = messages;
+    this.#handshakes = handshakes;
+    this.replayGuard = handshakes.guard;
     this.notices = notices;
     this.#lock = lock;
     this.#options = options;
@@ -67,7 +75,7 @@ export class DurableStores implements AsyncDisposable {
   static async open(options: DurableOptions): Promise<DurableStores> {
     for (const path of [options.storeLog, options.messagesFile]) await makeDirectory(directoryOf(path));
     const lock = await lockStore(options.storeLog);
-    let queues: StoreLog | undefined;
+    let queues: StoreLog | undefined, handshakes: HandshakeLog | undefined;
     try {
       const notices: string[] = [];
       const { storeLog, now = Date.now } = options;
@@ -79,14 +87,16 @@ export class DurableStores implements AsyncDisposable {
       const isLong = loaded.lines !== loaded.memory.size;
       const compact = loaded.isTorn ? "before" : isLong ? "later" : "no";
       queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
+      handshakes = await HandshakeLog.open(handshakesPath(storeLog), logOptions(options));
       if (options.messages === "journal") {
         const journal = await MessageJournal.open(options.messagesFile, messages, logOptions(options));
-        return new DurableStores({ queues, messages: journal, notices, lock }, options);
+        return new DurableStores({ queues, messages: journal, handshakes, notices, lock }, options);
       }
       if (options.restoreMessages) await removeFile(options.messagesFile);
-      return new DurableStores({ queues, messages, notices, lock }, options);
+      return new DurableStores({ queues, messages, handshakes, notices, lock }, options);
     } catch (error) {
       await queues?.close().catch(() => {});
+      await handshakes?.close().catch(() => {});
       lock.release();
       throw error;
     }
@@ -112,11 +122,9 @@ export class DurableStores implements AsyncDisposable {
     try {
       await this.#closeMessages();
     } finally {
-      try {
-        await this.#log.close();
-      } finally {
-        this.#lock.release();
-      }
+      const closed = await Promise.allSettled([this.#log.close(), this.#handshakes.close()]);
+      this.#lock.release();
+      for (const result of closed) if (result.status === "rejected") throw result.reason;
     }
   }
 
@@ -157,7 +165,7 @@ export interface StorePaths {
 }
 
 /**
- * Copies the live content of both files of a server that is stopped; files with nothing in them are not made.
+ * Copies the live content of the files of a server that is stopped; files with nothing in them are not made.
  * Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`).
  */
 export async function copyStores(
@@ -171,6 +179,7 @@ export async function copyStores(
     if (problems.length > 0) throw corruptError(problems);
     if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
     if (messages.memory.size > 0) await writeFile(to.messagesFile, messageLines(messages.memory));
+    await copyHandshakes(handshakesPath(from.storeLog), handshakesPath(to.storeLog));
     return { queues: queues.memory.size, messages: messages.memory.size };
   } finally {
     lock.release();
