@@ -7,7 +7,7 @@
  * ```ts
  * import { SmpClient } from "@simplexmq/smp";
  *
- * await using client = await SmpClient.connect("localhost:5223");
+ * await using client = await SmpClient.connect("localhost:5223#x8…"); // what the server prints
  * const queue = await client.createQueue();
  * await client.send({ senderId: queue.senderId }, new TextEncoder().encode("hello"));
  * ```

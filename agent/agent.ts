@@ -80,6 +80,7 @@ export class Agent implements AsyncDisposable {
       now: Date.now,
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
+      allowUnverified: options.client?.allowUnverified ?? false,
       manual: options.acknowledge === "manual",
       approve: options.approve ?? (() => true),
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
@@ -92,7 +93,7 @@ export class Agent implements AsyncDisposable {
 
   /**
    * Starts an agent: what waits to be sent is sent from now on, messages come after {@linkcode Agent.subscribe}.
-   * Throws `ParseError` for a server, `RangeError` for another option, and what the store throws.
+   * Throws `ParseError` or `TransportError` (`BAD_HASH`) for a server, `RangeError` for another option, and what the store throws.
    */
   static async start(options: AgentOptions): Promise<Agent> {
     checkOptions(options);
@@ -117,7 +118,7 @@ export class Agent implements AsyncDisposable {
 
   /** Changes the servers on which new queues are made. Throws `ParseError`, and `RangeError` when there is none. */
   setServers(servers: readonly (string | ServerAddress)[]): void {
-    checkServers(servers);
+    checkServers(servers, this.#context.allowUnverified);
     this.#servers = servers.map(serverOf);
   }
 

@@ -29,6 +29,8 @@ export interface AgentContext {
   readonly joinTimeout: number;
   /** Whether the application acknowledges messages itself. */
   readonly manual: boolean;
+  /** Whether servers without a key hash are taken. */
+  readonly allowUnverified: boolean;
   readonly approve: (confirmation: Confirmation) => boolean | Promise<boolean>;
   /** A server of the agent's own. */
   server(): ServerAddress;

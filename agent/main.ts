@@ -36,7 +36,9 @@ async function main(): Promise<number> {
 }
 
 /** Serves until a signal comes. */
-async function start({ host, port, database, servers, ...options }: CliOptions): Promise<void> {
+async function start(
+  { host, port, database, servers, allowUnverified, ...options }: CliOptions,
+): Promise<void> {
   preferOpenSsl();
   const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
   const passphrase = options.passphraseFile && await firstLine(options.passphraseFile);
@@ -48,6 +50,7 @@ async function start({ host, port, database, servers, ...options }: CliOptions):
     await Agent.start({
       servers,
       store,
+      client: { allowUnverified },
       acknowledge: "manual",
       ...(retention !== undefined && { retention: retention * 86_400_000 }),
     }),

@@ -8,7 +8,7 @@
  * import { Agent } from "@simplexmq/smp/agent";
  * import { formatQueueInfo } from "@simplexmq/smp";
  *
- * await using agent = await Agent.start({ servers: ["localhost:5223"] });
+ * await using agent = await Agent.start({ servers: ["localhost:5223#x8…"] });
  * const { invitation } = await agent.create("friend");
  * console.log(formatQueueInfo(invitation)); // the other side: agent.join(…)
  * for await (const event of agent.events()) {

@@ -1,4 +1,4 @@
-import type { SmpClientOptions } from "../client/mod.ts";
+import { checkVerifiable, type SmpClientOptions } from "../client/mod.ts";
 import { formatAddress, parseAddress, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Confirmation } from "./context.ts";
@@ -9,7 +9,7 @@ const longestTimer = 2 ** 31 - 1;
 
 /** How an agent is started. All times are in milliseconds. */
 export interface AgentOptions {
-  /** The servers on which it makes its queues, `<host>[:port][#<key hash>]`; one is chosen by chance each time. */
+  /** The servers on which it makes its queues, `<host>[:port]#<key hash>`; one is chosen by chance each time. */
   readonly servers: readonly (string | ServerAddress)[];
   /** Where connections and messages are kept; the agent closes it. @default memory */
   readonly store?: AgentStore;
@@ -81,17 +81,20 @@ export function serverOf(server: string | ServerAddress): ServerAddress {
   return typeof server === "string" ? parseAddress(server) : server;
 }
 
-/** Throws `RangeError` when there is no server, `ParseError` for one that cannot be. */
-export function checkServers(servers: readonly (string | ServerAddress)[]): void {
+/** Throws `RangeError` when there is no server, `ParseError` for one that cannot be, `TransportError` (`BAD_HASH`). */
+export function checkServers(servers: readonly (string | ServerAddress)[], allowUnverified: boolean): void {
   if (servers.length === 0) throw new RangeError("Cannot start an agent without servers: give at least one");
-  for (const server of servers) parseAddress(formatAddress(serverOf(server)));
+  for (const server of servers) {
+    const address = parseAddress(formatAddress(serverOf(server)));
+    if (!allowUnverified) checkVerifiable(address);
+  }
 }
 
 /** Throws what {@linkcode checkServers} throws, and `RangeError` for another option that cannot be. */
 export function checkOptions(
-  { servers, keyPool = 0, buffer = 1, joinTimeout = 1, retention = 1, retry }: AgentOptions,
+  { servers, client, keyPool = 0, buffer = 1, joinTimeout = 1, retention = 1, retry }: AgentOptions,
 ): void {
-  checkServers(servers);
+  checkServers(servers, client?.allowUnverified ?? false);
   const { first = 1, most = 1 } = retry ?? {};
   const numbers = {
     keyPool: typeof keyPool === "number" ? keyPool : 0,

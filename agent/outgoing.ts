@@ -1,3 +1,4 @@
+import { checkVerifiable } from "../client/mod.ts";
 import {
   decodePublicKey,
   encodePublicKeyText,
@@ -5,12 +6,13 @@ import {
   paddedBodyLength,
   publicKeyOf,
   type QueueInfo,
+  type ServerAddress,
 } from "../protocol/mod.ts";
 import { sha256 } from "../protocol/crypto/runtime.ts";
 import { transition } from "./connection.ts";
 import type { Update } from "./connections.ts";
 import type { AgentContext } from "./context.ts";
-import { AgentError } from "./protocol/error.ts";
+import { AgentError, agentError } from "./protocol/error.ts";
 import { encodeAgentMessage } from "./protocol/message.ts";
 import type { ConnectionRecord, OutboxEntry, ReceivingQueue, SendingQueue } from "./store/store.ts";
 
@@ -20,11 +22,15 @@ const blockSize = 4096;
 const messagePositions = 10;
 const noHash = new Uint8Array(0);
 
-/** Makes keys for a queue of the other agent. Throws {@linkcode AgentError} when its encryption key is too short. */
+/**
+ * Makes keys for a queue of the other agent. Throws {@linkcode AgentError} when its encryption key is too short or its
+ * server cannot be told from an impostor.
+ */
 export async function makeSendingQueue(
-  { pool }: Pick<AgentContext, "pool">,
+  { pool, allowUnverified }: Pick<AgentContext, "pool" | "allowUnverified">,
   { server, senderId, encryptionKey }: QueueInfo,
 ): Promise<SendingQueue> {
+  if (!allowUnverified) verifiable(server);
   // The header of a body does not fit a key of 1024 bits (agent.md E2E encryption).
   if (encryptionKey.bits < 2048) {
     throw new AgentError("AGENT A_ENCRYPTION", "Cannot join: the encryption key has less than 2048 bits");
@@ -162,4 +168,12 @@ function paddedLength({ encryptionKey }: SendingQueue): number {
 /** A key as it is compared and shown. */
 export function keyText(der: Uint8Array): string {
   return encodePublicKeyText(decodePublicKey(der));
+}
+
+function verifiable(server: ServerAddress): void {
+  try {
+    checkVerifiable(server);
+  } catch (error) {
+    throw agentError(error);
+  }
 }

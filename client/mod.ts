@@ -7,7 +7,7 @@
  * ```ts
  * import { generateKeyPair, SmpClient } from "@simplexmq/smp";
  *
- * await using client = await SmpClient.connect("localhost:5223");
+ * await using client = await SmpClient.connect("localhost:5223#x8…"); // what the server prints
  * const queue = await client.createQueue();
  * const sender = await generateKeyPair("sign");
  * await client.secureQueue(queue, sender.publicKey);
@@ -25,6 +25,7 @@
 export type { CommandOptions, ConnectionLimits } from "./connection.ts";
 export type { EndEvent, MessageEvent, QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 export {
+  checkVerifiable,
   SmpClient,
   type SmpClientOptions,
   tcpTransport,

@@ -49,6 +49,11 @@ export interface SmpClientOptions extends Partial<ConnectionLimits> {
   readonly connectTimeout?: number;
   /** Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. @default the server's */
   readonly blockSize?: number;
+  /**
+   * Takes an address without a key hash: whoever is on the way there can pretend to be the server then.
+   * @default false
+   */
+  readonly allowUnverified?: boolean;
   /** Closes the client when it aborts, also while it connects. */
   readonly signal?: AbortSignal;
 }
@@ -83,14 +88,15 @@ export class SmpClient implements AsyncDisposable {
   }
 
   /**
-   * Connects to a server, given as `<host>[:port][#<key hash>]` or as a value.
-   * With a key hash, a server with another key is refused.
+   * Connects to a server, given as `<host>[:port]#<key hash>` or as a value. A server with another key is refused, and
+   * an address without a key hash unless `options.allowUnverified` (both `BAD_HASH`).
    * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, or the signal's reason.
    */
   static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
     connectionLimits(options);
     checkBlockSize(options.blockSize);
     const server = typeof address === "string" ? parseAddress(address) : address;
+    if (!options.allowUnverified) checkVerifiable(server);
     const { transport = tcpTransport, connectTimeout = 15_000, blockSize } = options;
     checkLimit("connectTimeout", connectTimeout);
     const timeout = new AbortController();
@@ -231,6 +237,15 @@ export class SmpClient implements AsyncDisposable {
       this.#inbox.put({ type: "END", recipientId });
     }
   }
+}
+
+/** Throws {@linkcode TransportError} (`BAD_HASH`) for an address by which the server cannot be told from an impostor. */
+export function checkVerifiable({ host, keyHash }: ServerAddress): void {
+  if (keyHash !== undefined) return;
+  throw new TransportError(
+    "BAD_HASH",
+    `Cannot trust the server: the address of ${host} has no key hash; add "#" and the hash that the server prints`,
+  );
 }
 
 function connectionLimits(options: SmpClientOptions): ConnectionLimits {

@@ -6,7 +6,7 @@
 // deno-lint-ignore-file no-console
 import { generateKeyPair, SmpClient } from "../mod.ts";
 
-await using client = await SmpClient.connect(Deno.args[0] ?? "localhost:5223");
+await using client = await SmpClient.connect(Deno.args[0] ?? "");
 const queue = await client.createQueue();
 const sender = await generateKeyPair("sign");
 await client.secureQueue(queue, sender.publicKey);

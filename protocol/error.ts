@@ -53,7 +53,7 @@ export class SmpError extends Error {
  * |---|---|
  * | `HEADER` | the server's header has a block size outside 4096..65536 or an unknown protocol |
  * | `RSA_KEY` | the server's transport key cannot be read |
- * | `BAD_HASH` | the server's transport key is not the one of the address |
+ * | `BAD_HASH` | the server's transport key is not the one of the address, or the address names none |
  * | `AES_KEYS` | the client's session keys could not be decrypted or parsed |
  * | `VERSION` | the server's version cannot be read |
  * | `MAJOR_VERSION` | the server speaks a newer protocol |

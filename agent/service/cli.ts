@@ -14,6 +14,7 @@ export interface CliOptions {
   readonly port: number;
   readonly database: string;
   readonly servers: readonly string[];
+  readonly allowUnverified: boolean;
   readonly tokenFile?: string;
   readonly passphraseFile?: string;
   /** Days; `undefined`: for ever. */
@@ -25,7 +26,8 @@ export const helpText = `SMP agent
 
 Usage: agent/main.ts --server ADDRESS [options]
 
-  --server ADDRESS        SMP server for its queues, host[:port][#keyhash]; may be given several times
+  --server ADDRESS        SMP server for its queues, host[:port]#keyhash; may be given several times
+  --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
   --host HOST             address to listen on (default 127.0.0.1: clients need no key to use an agent)
   --port N                TCP port, 0 for a free one (default 5224)
   --db FILE               where connections and messages are kept (default smp-agent.db)
@@ -40,11 +42,11 @@ const valueOptions = ["host", "port", "db", "passphrase-file", "token-file", "ke
 
 /** Reads the arguments of `agent/main.ts`. Never throws: what is wrong is a value. */
 export function parseCli(args: string[]): CliCommand {
-  const odd = args.find((arg) => /^--?_/.test(arg) || /^--(help|version)=/.test(arg));
+  const odd = args.find((arg) => /^--?_/.test(arg) || /^--(help|version|allow-unverified)=/.test(arg));
   if (odd !== undefined) return error(`unknown option ${odd}`);
   const unknown: string[] = [];
   const parsed = parseArgs(args, {
-    boolean: ["help", "version"],
+    boolean: ["help", "version", "allow-unverified"],
     string: [...valueOptions, "server", "_"],
     collect: [...valueOptions, "server"],
     unknown: (arg) => {
@@ -68,7 +70,9 @@ export function parseCli(args: string[]): CliCommand {
   if (servers.length === 0) return error("--server is missing");
   for (const server of servers) {
     try {
-      parseAddress(server);
+      if (parseAddress(server).keyHash === undefined && !parsed["allow-unverified"]) {
+        return error(`--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`);
+      }
     } catch (problem) {
       if (problem instanceof ParseError) return error(`--server ${server}: ${problem.message}`);
       throw problem;
@@ -87,6 +91,7 @@ export function parseCli(args: string[]): CliCommand {
       port,
       database: given.get("db") ?? "smp-agent.db",
       servers,
+      allowUnverified: parsed["allow-unverified"] === true,
       ...(tokenFile !== undefined && { tokenFile }),
       ...(passphraseFile !== undefined && { passphraseFile }),
       ...(retention !== undefined && { retention }),

@@ -133,18 +133,35 @@ Deno.test("an agent that is closed does nothing more, and its events end", async
 });
 
 Deno.test("options that cannot be are told", async () => {
+  const client = { allowUnverified: true };
   const cases = [
     [{ servers: [] }, "at least one"],
     [{ servers: ["a:b"] }, "port"],
-    [{ servers: ["a"], buffer: 0 }, "buffer"],
-    [{ servers: ["a"], keyPool: -1 }, "keyPool"],
-    [{ servers: ["a"], joinTimeout: 0.5 }, "joinTimeout"],
-    [{ servers: ["a"], retry: { first: 1, most: 2 ** 31 } }, "retry.most"],
+    [{ servers: ["a"] }, "no key hash"],
+    [{ servers: ["a"], client, buffer: 0 }, "buffer"],
+    [{ servers: ["a"], client, keyPool: -1 }, "keyPool"],
+    [{ servers: ["a"], client, joinTimeout: 0.5 }, "joinTimeout"],
+    [{ servers: ["a"], client, retry: { first: 1, most: 2 ** 31 } }, "retry.most"],
   ] as const;
   for (const [options, text] of cases) {
     const error = await assertRejects(() => Agent.start(options));
     assertStringIncludes((error as Error).message, text);
   }
+});
+
+Deno.test("an invitation to a server that nobody can tell from an impostor is not joined", async () => {
+  await using server = await startServer();
+  await using a = await TestAgent.start(server.address);
+  await using b = await TestAgent.start(server.address);
+  const { invitation } = await a.agent.create();
+  const { host, port } = invitation.server;
+  const unverifiable = { ...invitation, server: { host, port: port! } };
+  await assertFails(() => b.agent.join(unverifiable), "BROKER TRANSPORT BAD_HASH");
+  assertEquals(b.agent.connections(), []);
+  await using c = await TestAgent.start(server.address, { client: { allowUnverified: true } });
+  const alias = await c.agent.join(unverifiable);
+  await Promise.all([a.next("connected"), c.next("connected")]);
+  assertEquals(c.agent.connections().map(({ connection }) => connection), [alias]);
 });
 
 Deno.test("servers can be changed while the agent runs", async () => {

@@ -39,9 +39,11 @@ async function assertError(agent: TestAgent, code: AgentErrorCode): Promise<void
   assertEquals((await agent.next("error")).error.code, code);
 }
 
+const keyHash = btoa("\0".repeat(32));
+
 /** A queue for REPLY, at a server that nobody reaches: what our agent sends there must not be looked for elsewhere. */
 function replyQueue(senderId = "c2VuZGVy", encryptionKey = hostileKeys[2]!.publicKey): QueueInfo {
-  return { server: { host: "127.0.0.1", port: 1 }, senderId, encryptionKey };
+  return { server: { host: "127.0.0.1", port: 1, keyHash }, senderId, encryptionKey };
 }
 
 /** Waits until the queue is secured. */

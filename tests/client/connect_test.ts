@@ -10,7 +10,7 @@ import {
   TransportError,
   webSocketTransport,
 } from "../../mod.ts";
-import { FakeServer, rejection, turn } from "../support/fake_server.ts";
+import { FakePeer, FakeServer, rejection, turn } from "../support/fake_server.ts";
 import { connect, identity, startServer, transportNames } from "../support/server.ts";
 import { soon } from "../support/wait.ts";
 
@@ -111,6 +111,7 @@ Deno.test("a transport that hears the signal ends when it aborts, and one that c
   const waiting = Promise.withResolvers<Channel>();
   let heard = false;
   const connecting = rejection(SmpClient.connect("localhost", {
+    allowUnverified: true,
     signal: control.signal,
     transport: (_address, signal) => {
       signal.addEventListener("abort", () => heard = true);
@@ -134,15 +135,29 @@ for (
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     listener.close();
     const address = { host: "127.0.0.1", port: listener.addr.port };
-    assertEquals(await codeOf(SmpClient.connect(address, { transport })), "NETWORK");
+    assertEquals(await codeOf(SmpClient.connect(address, { transport, allowUnverified: true })), "NETWORK");
   });
 
   Deno.test(`over ${name}, a listener that does not accept is given up in time`, async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const address = { host: "127.0.0.1", port: listener.addr.port };
-    assertEquals(await codeOf(SmpClient.connect(address, { transport, connectTimeout: 50 })), "TIMEOUT");
+    assertEquals(
+      await codeOf(SmpClient.connect(address, { transport, connectTimeout: 50, allowUnverified: true })),
+      "TIMEOUT",
+    );
   });
 }
+
+Deno.test("an address without a key hash is refused before anything is opened, unless it is allowed", async () => {
+  const error = await assertRejects(() => refused({ allowUnverified: false }), TransportError, 'add "#"');
+  assertEquals(error.code, "BAD_HASH");
+  await using server = await FakeServer.start();
+  const { host, port } = server.address;
+  const options = { transport: server.transport, allowUnverified: true };
+  const connecting = SmpClient.connect({ host, port: port! }, options);
+  await FakePeer.handshake(await server.accept());
+  await using _client = await connecting;
+});
 
 /** Headers and keys that are not right, and the code of the error. */
 const wrongs: readonly (readonly [string, string, readonly Uint8Array<ArrayBuffer>[]])[] = [
@@ -155,7 +170,9 @@ for (const [sent, code, units] of wrongs) {
   Deno.test(`a server that sends ${sent} is ${code}`, async () => {
     await using server = await FakeServer.start();
     const { host, port } = server.address;
-    const connecting = codeOf(SmpClient.connect({ host, port: port! }, { transport: server.transport }));
+    const connecting = codeOf(
+      SmpClient.connect({ host, port: port! }, { transport: server.transport, allowUnverified: true }),
+    );
     const channel = await server.accept();
     await channel.write(units);
     assertEquals(await connecting, code);
@@ -166,7 +183,7 @@ for (const [sent, code, units] of wrongs) {
 /** Connects with options that cannot be; nothing may be opened. */
 function refused(options: SmpClientOptions, address = "localhost"): Promise<SmpClient> {
   const transport = () => Promise.reject(new Error("a connection was opened"));
-  return SmpClient.connect(address, { transport, ...options });
+  return SmpClient.connect(address, { transport, allowUnverified: true, ...options });
 }
 
 const limits = ["connectTimeout", "commandTimeout", "keepAliveInterval", "keepAliveCount", "inFlight"];

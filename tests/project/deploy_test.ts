@@ -3,6 +3,7 @@ import { SmpClient, webSocketTransport } from "../../mod.ts";
 import { environmentNames } from "../../server/cli.ts";
 import { defaultIni } from "../../server/config.ts";
 import { soon } from "../support/wait.ts";
+import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -56,13 +57,27 @@ Deno.test("the permissions of unit, container and executable are those that the 
   const allowed = (command: readonly string[]) => command.filter((arg) => arg.startsWith("--allow-"));
   const names = ["WS_NO_BUFFER_UTIL", "WS_NO_UTF_8_VALIDATE"];
   const files = [`--allow-read=${configDir},${logDir}`, `--allow-write=${configDir},${logDir}`];
-  assertEquals(allowed(await unitCommand()), ["--allow-net", ...files, `--allow-env=${names.join(",")}`]);
+  const ffi = (paths: readonly string[]) => `--allow-ffi=${paths.join(",")}`;
+  const onLinux = ffi(openSslPaths.filter((path) => path.endsWith(".so.3")));
+  assertEquals(allowed(await unitCommand()), [
+    "--allow-net",
+    ...files,
+    `--allow-env=${names.join(",")}`,
+    onLinux,
+  ]);
   const env = `--allow-env=${[...environmentNames, ...names].join(",")}`;
-  assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env]);
+  assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env, onLinux]);
   const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
   const compile = tasks.compile!.command.split(" ");
-  assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env]);
-  for (const text of ["`--allow-net`", `\`--allow-env=${names.join(",")}\``, ...environmentNames]) {
+  assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env, ffi(openSslPaths)]);
+  for (
+    const text of [
+      "`--allow-net`",
+      "`--allow-ffi=PATH`",
+      `\`--allow-env=${names.join(",")}\``,
+      ...environmentNames,
+    ]
+  ) {
     assertStringIncludes(docs, text);
   }
 });

@@ -245,7 +245,7 @@ Deno.test("a server that was exported and imported elsewhere keeps key, ini, que
   );
   assertEquals(
     namesIn(moved).filter((name) => !name.endsWith(".lock")),
-    ["server_key", ...logs, "smp-server.ini"].toSorted(),
+    ["server_key", ...logs, "smp-server-store.log.handshakes", "smp-server.ini"].toSorted(),
   );
   for (const name of namesIn(moved)) assertEquals(Deno.statSync(`${moved}/${name}`).mode! & 0o077, 0, name);
 

@@ -92,15 +92,17 @@ Deno.test("another interface than loopback is warned about", async () => {
 });
 
 Deno.test("what the command line does not know ends with 2 and one line", async () => {
+  const allow = "--allow-unverified";
   const cases = [
     [[], "--server is missing"],
     [["--bogus"], "unknown option --bogus"],
     [["--server", "a", "x"], "unknown argument x"],
+    [["--server", "a"], "--server a has no key hash"],
     [["--server", "a:x"], "--server a:x: "],
-    [["--server", "a", "--port", "x"], "--port x is not a number"],
-    [["--server", "a", "--port", "1", "--port", "2"], "--port is given more than once"],
-    [["--server", "a", "--db="], "--db needs a value"],
-    [["--server", "a", "--keep-days", "0"], "--keep-days 0 is not a number"],
+    [["--server", "a", allow, "--port", "x"], "--port x is not a number"],
+    [["--server", "a", allow, "--port", "1", "--port", "2"], "--port is given more than once"],
+    [["--server", "a", allow, "--db="], "--db needs a value"],
+    [["--server", "a", allow, "--keep-days", "0"], "--keep-days 0 is not a number"],
   ] as const;
   await Promise.all(cases.map(async ([args, text]) => {
     const { code, stdout, stderr } = await run(args, { script });
