@@ -19,7 +19,7 @@ export * from "./e2e.ts";
 export { publicKeyHash } from "./key_hash.ts";
 export { encryptOaep } from "./oaep.ts";
 export * from "./private_key.ts";
-export { verifyPss } from "./pss.ts";
+export { type PublicOperation, verifyPss } from "./pss.ts";
 export {
   decodePublicKey,
   encodePublicKeyText,

@@ -7,9 +7,10 @@ const hashLength = 32;
 const saltLength = 32;
 
 /** The public operation of RSA: the number (bytes, big-endian) to the power of the key's exponent, modulo its modulus. */
-export type PublicOperation = (key: PublicKey, number: Uint8Array) => MaybePromise<Uint8Array<ArrayBuffer>>;
-
-type MaybePromise<T> = T | Promise<T>;
+export type PublicOperation = (
+  key: PublicKey,
+  number: Uint8Array,
+) => Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
 
 /**
  * Verifies an RSA-PSS signature with SHA-256, MGF1-SHA-256 and a salt of 32 bytes (transport.md RSA keys), by a key

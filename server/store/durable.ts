@@ -119,13 +119,14 @@ export class DurableStores implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    try {
-      await this.#closeMessages();
-    } finally {
-      const closed = await Promise.allSettled([this.#log.close(), this.#handshakes.close()]);
-      this.#lock.release();
-      for (const result of closed) if (result.status === "rejected") throw result.reason;
+    const errors: unknown[] = [];
+    for (
+      const close of [() => this.#closeMessages(), () => this.#log.close(), () => this.#handshakes.close()]
+    ) {
+      await close().catch((error) => errors.push(error));
     }
+    this.#lock.release();
+    if (errors.length > 0) throw errors[0];
   }
 
   async #closeMessages(): Promise<void> {
