@@ -12,7 +12,7 @@ export interface Line {
 /** Characters above which a line is not read to its end: no record is so long. */
 const longest = 1 << 20;
 /** Bytes that are read at a time: so few that their text dies in the young generation of the heap. */
-const pieceLength = 1 << 16;
+const pieceLength = 1 << 15;
 
 /** Reads the lines of a file, which may end with LF or CRLF; none when there is no file. Throws `StoreError` (`IO`). */
 export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
