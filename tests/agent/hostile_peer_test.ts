@@ -113,6 +113,17 @@ testHostile(
   },
 );
 
+testHostile("a REPLY to a server that cannot be told from an impostor is not followed", async (scene) => {
+  const { server, agent, hostile, store } = scene;
+  await hostile.key();
+  await secured(server);
+  await hostile.hello();
+  await hostile.reply({ ...replyQueue(), server: { host: "127.0.0.1", port: 1 } });
+  await assertError(agent, "BROKER TRANSPORT BAD_HASH");
+  assertEquals((await store.connections())[0]!.sending, null);
+  await assertTalks(scene);
+});
+
 testHostile("only one REPLY is followed", async (scene) => {
   const { server, agent, hostile, store } = scene;
   await hostile.key();
