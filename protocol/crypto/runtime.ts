@@ -3,7 +3,7 @@
  * browsers; and in a program that wants it and may, the OpenSSL of the system.
  */
 import type * as NodeCrypto from "node:crypto";
-import type { AesKey, CryptoEngine, CryptoHelper } from "./engine/engine.ts";
+import type { AesKey, CryptoEngine, CryptoHelper, MaybePromise } from "./engine/engine.ts";
 import { nodeEngine } from "./engine/node.ts";
 import { openOpenSsl } from "./engine/openssl.ts";
 import { webEngine } from "./engine/web.ts";
@@ -30,17 +30,17 @@ export function cryptoEngine(): string {
 }
 
 /** SHA-256 of `data`: 32 bytes. */
-export function sha256(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+export function sha256(data: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array<ArrayBuffer>> {
   return engine.sha256(data);
 }
 
 /** MGF1-SHA-256 of `seed`: `length` bytes. */
-export function mgf1(seed: Uint8Array, length: number): Promise<Uint8Array> {
+export function mgf1(seed: Uint8Array, length: number): MaybePromise<Uint8Array> {
   return engine.mgf1(seed, length);
 }
 
 /** Makes a key for AES-256-GCM from 32 raw bytes. */
-export function importAesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
+export function importAesKey(raw: Uint8Array<ArrayBuffer>): MaybePromise<AesKey> {
   return engine.importAesKey(raw);
 }
 

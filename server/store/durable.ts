@@ -83,9 +83,11 @@ export class DurableStores implements AsyncDisposable {
       await settle(storeLog, loaded, options, notices);
       const messages = await readMessages(options, loaded.memory, notices);
       notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
-      // What is only long can wait until the server listens; nothing may be appended to a line that is torn.
+      // What is only long can wait until the server listens; nothing may be appended to a line that is torn, and what
+      // was repaired is not to be repaired again.
       const isLong = loaded.lines !== loaded.memory.size;
-      const compact = loaded.isTorn ? "before" : isLong ? "later" : "no";
+      const isDamaged = loaded.isTorn || loaded.problems.length > 0;
+      const compact = isDamaged ? "before" : isLong ? "later" : "no";
       queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
       handshakes = await HandshakeLog.open(handshakesPath(storeLog), logOptions(options));
       if (options.messages === "journal") {

@@ -1,17 +1,20 @@
 import type { PublicKey } from "../public_key.ts";
 
+/** What comes at once, or later where the implementation waits for it. */
+export type MaybePromise<T> = T | Promise<T>;
+
 /** AES-256-GCM with the authentication tag in front (transport.md Blocks). */
 export interface AesKey {
   /**
    * Encrypts `sealed` from byte 16 on, in place, under a 16-byte nonce that this key has never used, and writes the tag
    * before it.
    */
-  seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): Promise<void>;
+  seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): MaybePromise<void>;
   /** Decrypts tag (16 bytes) and ciphertext; `null` when they are not authentic. */
   open(
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
-  ): Promise<Uint8Array<ArrayBuffer> | null>;
+  ): MaybePromise<Uint8Array<ArrayBuffer> | null>;
 }
 
 /** The operations that an implementation of cryptography has to bring; everything else is made of them. */
@@ -19,11 +22,11 @@ export interface CryptoEngine {
   /** What it is called where a program says what it runs on. */
   readonly name: string;
   /** SHA-256 of `data`: 32 bytes. */
-  sha256(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+  sha256(data: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array<ArrayBuffer>>;
   /** MGF1-SHA-256 of `seed` (RFC 8017 B.2.1): `length` bytes. */
-  mgf1(seed: Uint8Array, length: number): Promise<Uint8Array>;
+  mgf1(seed: Uint8Array, length: number): MaybePromise<Uint8Array>;
   /** Makes a key for AES-256-GCM from 32 raw bytes. */
-  importAesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey>;
+  importAesKey(raw: Uint8Array<ArrayBuffer>): MaybePromise<AesKey>;
   /**
    * `number ** exponent % modulus` for a number as long as the modulus (bytes, big-endian), in as many bytes: what
    * verifying and encrypting with RSA are made of. All of it is public, so that its time may depend on all of it.

@@ -90,15 +90,14 @@ function openSslEngine(library: Library): CryptoEngine {
     sha256(data) {
       const hash = new Uint8Array(32);
       library.SHA256(data, BigInt(data.length), hash);
-      return Promise.resolve(hash);
+      return hash;
     },
     mgf1(seed, length) {
       const mask = new Uint8Array(length);
       if (library.PKCS1_MGF1(mask, BigInt(length), seed, BigInt(seed.length), hash) !== 0) check(0);
-      return Promise.resolve(mask);
+      return mask;
     },
-    // deno-lint-ignore require-await
-    importAesKey: async (raw) => new OpenSslAesKey(contexts, raw),
+    importAesKey: (raw) => new OpenSslAesKey(contexts, raw),
     publicOperation: (key, number) => operation.run(key, number),
     startHelper: () => startHelper(library),
   };
@@ -134,8 +133,7 @@ class OpenSslAesKey implements AesKey {
     this.#key = raw.slice();
   }
 
-  // deno-lint-ignore require-await
-  async seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): Promise<void> {
+  seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): void {
     checkNonce(nonce);
     const text = textOf(sealed);
     const { library, encryption, written } = this.#contexts;
@@ -145,11 +143,10 @@ class OpenSslAesKey implements AesKey {
     check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, sealed));
   }
 
-  // deno-lint-ignore require-await
-  async open(
+  open(
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
-  ): Promise<Uint8Array<ArrayBuffer> | null> {
+  ): Uint8Array<ArrayBuffer> | null {
     checkNonce(nonce);
     if (sealed.length < tagLength) return null;
     const ciphertext = sealed.subarray(tagLength);
