@@ -11,6 +11,7 @@ import { randomBytes } from "../protocol/bytes.ts";
 import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
 import { fits } from "./answer.ts";
 import type { Authorizer } from "./authorization.ts";
+import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "./verifier.ts";
 import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -29,7 +30,7 @@ export interface BrokerParts {
   readonly mayCreate?: (client: string | null) => boolean;
   /** Whether memory is short, so that nothing more is taken. @default never */
   readonly isMemoryShort?: () => boolean;
-  /** @default a new one that verifies */
+  /** Decides who may do what. */
   readonly authorizer: Authorizer;
   /** The time that messages get. @default the system's */
   readonly now?: () => Date;
@@ -176,48 +177,19 @@ export class Broker {
 
   /** Removes what has become too old (smp.md Limits). Never rejects. */
   async sweep(): Promise<void> {
-    const now = this.#now().getTime();
-    const { messageLifetime } = this.#limits;
     try {
-      if (messageLifetime > 0) {
-        this.#metrics.messagesExpired += await this.#messages.expire(now - messageLifetime);
-      }
-      for await (const queue of this.#queues.records()) {
-        if (this.#isTooOld(queue, now)) await this.#expire(queue.recipientId, now);
-      }
+      await removeExpired({
+        queues: this.#queues,
+        messages: this.#messages,
+        limits: this.#limits,
+        metrics: this.#metrics,
+        order: this.#runner.order,
+        isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
+        remove: (queue) => this.#remove(queue),
+      }, this.#now().getTime());
     } catch (error) {
       this.#log("Cannot remove what is too old: the server failed", error);
     }
-  }
-
-  #isTooOld({ senderKey, suspended, changedAt }: QueueRecord, now: number): boolean {
-    const { suspendedLifetime, unsecuredLifetime } = this.#limits;
-    const lifetime = suspended ? suspendedLifetime : senderKey === null ? unsecuredLifetime : 0;
-    return lifetime > 0 && changedAt < now - lifetime;
-  }
-
-  /** Removes a queue after all earlier work on it, if it is still too old; one that is used is not. */
-  #expire(recipientId: string, now: number): Promise<void> {
-    return new Promise((resolve, reject) =>
-      this.#runner.order.run(recipientId, async () => {
-        try {
-          const queue = await this.#queues.byRecipientId(recipientId);
-          if (queue !== undefined && this.#isTooOld(queue, now) && await this.#isUnused(queue)) {
-            await this.#remove(queue);
-            this.#metrics.queuesExpired++;
-          }
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      })
-    );
-  }
-
-  async #isUnused({ recipientId, suspended }: QueueRecord): Promise<boolean> {
-    if (suspended) return true;
-    return this.#subscriptions.get(recipientId) === undefined &&
-      await this.#messages.count(recipientId) === 0;
   }
 
   async #create(
