@@ -18,6 +18,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import type { Metrics, Refusal } from "./metrics.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+import { UnsecuredReserve } from "./unsecured_reserve.ts";
 
 /** What a broker is made of. */
 export interface BrokerParts {
@@ -64,6 +65,7 @@ export class Broker {
   readonly #log: (message: string, error: unknown) => void;
   readonly #subscriptions = new Subscriptions();
   readonly #runner: CommandRunner;
+  readonly #reserve = new UnsecuredReserve();
   /** The block sizes that recipients last used, where they are not the default. */
   readonly #recipientBlockSizes = new Map<string, number>();
 
@@ -283,6 +285,7 @@ export class Broker {
     if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
     if (queue.senderKey !== null) return reply(failure("AUTH"));
     await this.#queues.secure(queue.recipientId, senderKey);
+    this.#reserve.delete(queue.recipientId);
     reply({ type: "OK" });
   }
 
@@ -312,6 +315,7 @@ export class Broker {
     await this.#queues.delete(recipientId);
     this.#subscriptions.delete(recipientId);
     this.#recipientBlockSizes.delete(recipientId);
+    this.#reserve.delete(recipientId);
   }
 
   async #send(
@@ -324,9 +328,14 @@ export class Broker {
     const message = { id: randomId(messageIdLength), timestamp: this.#now(), body };
     const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
     if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
-    if (await this.#messages.count(recipientId) >= this.#limits.messagesPerQueue) {
-      return this.#refuse("quota", "QUOTA", reply);
-    }
+    const places = {
+      count: await this.#messages.count(recipientId),
+      most: this.#limits.messagesPerQueue,
+    };
+    const hasPlace = queue.senderKey === null
+      ? this.#reserve.take(recipientId, submitted.connection, places)
+      : places.count < places.most;
+    if (!hasPlace) return this.#refuse("quota", "QUOTA", reply);
     await this.#messages.append(recipientId, message);
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });

@@ -139,9 +139,9 @@ export class TestBroker {
     });
   }
 
-  /** A new connection with blocks of `blockSize` bytes. */
-  connect(blockSize = 4096): TestConnection {
-    const connection = new TestConnection(this, blockSize);
+  /** A new connection with blocks of `blockSize` bytes, of a client that limits per address count by or not. */
+  connect(blockSize = 4096, client: string | null = null): TestConnection {
+    const connection = new TestConnection(this, blockSize, client);
     this.#connections.push(connection);
     return connection;
   }
@@ -160,7 +160,7 @@ export class TestBroker {
 /** A connection that writes down what the broker sends. */
 export class TestConnection implements BrokerConnection {
   readonly blockSize: number;
-  readonly client = null;
+  readonly client: string | null;
   closed = false;
   /** What was sent since {@linkcode take}. */
   received: ServerTransmission[] = [];
@@ -168,9 +168,10 @@ export class TestConnection implements BrokerConnection {
   waiting = 0;
   readonly #test: TestBroker;
 
-  constructor(test: TestBroker, blockSize: number) {
+  constructor(test: TestBroker, blockSize: number, client: string | null) {
     this.#test = test;
     this.blockSize = blockSize;
+    this.client = client;
   }
 
   answer(transmission: ServerTransmission): void {
