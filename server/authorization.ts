@@ -1,6 +1,7 @@
 import { makePublicKey, modulusLength, type PublicKey } from "../protocol/mod.ts";
 import { bytesToBigint } from "../protocol/crypto/bigint.ts";
 import { randomBytes } from "../protocol/bytes.ts";
+import type { Source } from "./refusal_budget.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
 /** A function that verifies a PSS signature for someone. */
@@ -15,7 +16,7 @@ export interface Signed {
 /** What a verification takes where there is no key, and whom it is done for. */
 export interface Effort {
   readonly costs: ExponentClass;
-  readonly source: unknown;
+  readonly source: Source;
 }
 
 const standardExponent = 65537n;
@@ -30,6 +31,7 @@ const remembered = 256;
  */
 export class Authorizer {
   readonly #verify: Verify;
+  readonly #charge: (source: Source, key: PublicKey) => void;
   readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #dummies = new Map<string, PublicKey>();
   /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
@@ -37,9 +39,10 @@ export class Authorizer {
   #nextClass = 0;
   #inWork = 0;
 
-  /** Makes an authorizer. */
-  constructor(verify: Verify) {
+  /** `charge` is told of every refusal: for whom, and a key whose verification takes as long. */
+  constructor(verify: Verify, charge: (source: Source, key: PublicKey) => void = () => {}) {
     this.#verify = verify;
+    this.#charge = charge;
   }
 
   /** How many verifications are under way. */
@@ -59,12 +62,14 @@ export class Authorizer {
     }
     const valid = await this.#counted(key, signature, signed, source);
     if (valid) this.#remember(exponentClass(key));
+    else this.#charge(source, key);
     return valid;
   }
 
   /** Does the work of a verification for a command that is not authorized whatever its signature says. */
   async refuse({ signature, signed }: Signed, { costs, source }: Effort): Promise<void> {
     const dummy = this.#dummy(signature.length || unsignedLength, costs);
+    this.#charge(source, dummy);
     await this.#counted(
       dummy,
       signature.length > 0 ? signature : randomBytes(unsignedLength),

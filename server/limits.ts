@@ -8,6 +8,8 @@ export interface Limits {
   readonly handshakes: number;
   /** Handshakes a second of one IPv4 address or IPv6 /64; ten times as many may come at once after a pause. */
   readonly handshakesPerSecondPerIp: number;
+  /** Milliseconds of work a second that wrongly signed commands of one IPv4 address or IPv6 /64 may cause. */
+  readonly refusedTimePerSecondPerIp: number;
   /** Time for a handshake. */
   readonly handshakeTimeout: number;
   /** Time after which a connection that subscribes to nothing is closed when no block has come. */
@@ -75,6 +77,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "count",
     100,
     "new connections a second from one address; ten times as many may come at once after a pause",
+  ),
+  refusedTimePerSecondPerIp: optional(
+    "refused_ms_per_second_per_ip",
+    "count",
+    250,
+    "milliseconds of work that wrongly signed commands of one address may cause a second, before they wait",
   ),
   handshakeTimeout: limit("handshake_timeout_seconds", "seconds", 5 * second, "time for a handshake"),
   idleTimeout: optional(

@@ -1,4 +1,4 @@
-/** The reasons for which a limit refuses something, or closes a connection that was idle. */
+/** The reasons for which a limit refuses something, lets it wait (`refused_time`), or closes a connection that was idle. */
 export const refusals = [
   "connections",
   "connections_per_ip",
@@ -8,6 +8,7 @@ export const refusals = [
   "new_queue_rate",
   "memory",
   "quota",
+  "refused_time",
   "idle",
   "replay",
 ] as const;

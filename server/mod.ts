@@ -22,6 +22,7 @@ import { Admission, type Admitted } from "./admission.ts";
 import { checkLimits, type Limits } from "./limits.ts";
 import { isMemoryShort, memoryUse } from "./memory_guard.ts";
 import { type Gauges, Metrics } from "./metrics.ts";
+import { RefusalBudget } from "./refusal_budget.ts";
 import { ReplayGuard } from "./replay_guard.ts";
 import { Session } from "./session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
@@ -82,6 +83,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #admission: Admission;
   readonly #replayGuard: ReplayGuard;
   readonly #verifier = new Verifier();
+  readonly #refusals: RefusalBudget;
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
   readonly #blockSize: number;
@@ -115,8 +117,12 @@ export class SmpServer implements AsyncDisposable {
     this.#messages = options.messages ?? new MemoryMessageStore();
     this.#replayGuard = options.replayGuard ?? new ReplayGuard();
     this.#admission = new Admission(this.#limits, this.#metrics);
+    this.#refusals = new RefusalBudget(this.#limits);
     this.#broker = new Broker({
-      authorizer: new Authorizer((...work) => this.#verifier.verify(...work)),
+      authorizer: new Authorizer(
+        (...work) => this.#verifier.verify(...work),
+        (source, key) => this.#refusals.charge(source, key),
+      ),
       queues: this.#queues,
       messages: this.#messages,
       metrics: this.#metrics,
@@ -253,6 +259,7 @@ export class SmpServer implements AsyncDisposable {
       }, watchInterval),
       setInterval(() => {
         this.#admission.sweep();
+        this.#refusals.sweep();
         this.#broker.sweep();
       }, sweepInterval),
     );
@@ -319,6 +326,7 @@ export class SmpServer implements AsyncDisposable {
       broker: this.#broker,
       limits: this.#limits,
       metrics: this.#metrics,
+      refusals: this.#refusals,
       client: admitted.client,
     });
     this.#sessions.add(session);

@@ -10,6 +10,7 @@ import { fitAnswer } from "./answer.ts";
 import type { Broker } from "./broker.ts";
 import type { Limits } from "./limits.ts";
 import type { Metrics } from "./metrics.ts";
+import type { RefusalBudget } from "./refusal_budget.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
 /** How many blocks are encrypted and handed to the system at a time. */
@@ -35,6 +36,7 @@ export class Session implements BrokerConnection {
   readonly #broker: Broker;
   readonly #limits: Limits;
   readonly #metrics: Metrics;
+  readonly #refusals: RefusalBudget;
   /** See {@linkcode BrokerConnection}. */
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
@@ -43,6 +45,8 @@ export class Session implements BrokerConnection {
   writingSince = Infinity;
   #isStopping = false;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the pause of the reader when the connection closes. */
+  #endPause: () => void = () => {};
   #outbox: Outgoing[] = [];
   #inWork = 0;
   #closed = false;
@@ -56,6 +60,7 @@ export class Session implements BrokerConnection {
       readonly broker: Broker;
       readonly limits: Limits;
       readonly metrics: Metrics;
+      readonly refusals: RefusalBudget;
       readonly client: string | null;
     },
   ) {
@@ -63,6 +68,7 @@ export class Session implements BrokerConnection {
     this.#broker = parts.broker;
     this.#limits = parts.limits;
     this.#metrics = parts.metrics;
+    this.#refusals = parts.refusals;
     this.client = parts.client;
   }
 
@@ -120,6 +126,7 @@ export class Session implements BrokerConnection {
   close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#stopTimer);
+    this.#endPause();
     this.#broker.disconnect(this);
     this.#outbox = [];
     this.#wakeWriter();
@@ -130,6 +137,7 @@ export class Session implements BrokerConnection {
   async #readLoop(): Promise<void> {
     for (;;) {
       await this.#answered(this.#limits.inWork);
+      await this.#pause(this.#refusals.delay(this));
       const content = await this.#read();
       if (content === null) return;
       this.lastRead = performance.now();
@@ -163,6 +171,17 @@ export class Session implements BrokerConnection {
       }
       throw error;
     }
+  }
+
+  /** Waits; what the peer sends meanwhile stays in its socket. */
+  async #pause(milliseconds: number): Promise<void> {
+    if (milliseconds === 0 || this.#closed) return;
+    this.#metrics.refuse("refused_time");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, milliseconds);
+    this.#endPause = resolve;
+    await promise;
+    clearTimeout(timer);
   }
 
   /** Waits until fewer than `limit` transmissions are in work. */

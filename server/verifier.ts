@@ -1,6 +1,7 @@
 import type { CryptoHelper } from "../protocol/crypto/engine/engine.ts";
 import { startCryptoHelper } from "../protocol/crypto/runtime.ts";
 import { type PublicKey, verifyPss } from "../protocol/mod.ts";
+import type { Source } from "./refusal_budget.ts";
 
 interface Job {
   readonly key: PublicKey;
@@ -22,14 +23,15 @@ export function exponentClass(key: PublicKey): ExponentClass {
 
 /**
  * Verifies signatures: where the key's exponent is small at once, as that is faster than telling another thread, else
- * on other threads, which serve those who wait in turn, so that one source of many delays the others by one at most.
+ * on other threads, which serve the clients that wait in turn, and the connections of a client in turn, so that a
+ * source of many delays the others by one at most.
  */
 export class Verifier implements Disposable {
   readonly #most: number;
   readonly #idle: CryptoHelper[] = [];
   readonly #helpers = new Set<CryptoHelper>();
-  /** What waits, by its source; a source that was served goes to the end. */
-  readonly #waiting = new Map<unknown, Job[]>();
+  /** What waits, by its client (the connection itself where that is not known) and connection; who was served goes to the end. */
+  readonly #waiting = new Map<Source | string, Map<Source, Job[]>>();
   #isClosed = false;
 
   /** `most` is how many threads there may be. @default one fewer than the machine has processors, 1 to 4 */
@@ -42,7 +44,7 @@ export class Verifier implements Disposable {
     key: PublicKey,
     signature: Uint8Array<ArrayBuffer>,
     data: Uint8Array<ArrayBuffer>,
-    source: unknown,
+    source: Source,
   ): Promise<boolean> {
     if (exponentClass(key) === "small") return verifyPss(key, signature, data);
     return verifyPss(key, signature, data, (key, number) => this.#queue(source, key, number));
@@ -55,13 +57,16 @@ export class Verifier implements Disposable {
     for (let job = this.#take(); job !== null; job = this.#take()) giveUp(job);
   }
 
-  #queue(source: unknown, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  #queue(source: Source, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve, reject) => {
       const job = { key, number, resolve, reject };
       if (this.#isClosed) return giveUp(job);
-      const jobs = this.#waiting.get(source);
-      if (jobs === undefined) this.#waiting.set(source, [job]);
+      const client = source.client ?? source;
+      const connections = this.#waiting.get(client) ?? new Map<Source, Job[]>();
+      const jobs = connections.get(source);
+      if (jobs === undefined) connections.set(source, [job]);
       else jobs.push(job);
+      this.#waiting.set(client, connections);
       const helper = this.#idle.pop() ?? this.#start();
       if (helper !== null) void this.#work(helper);
     });
@@ -92,14 +97,27 @@ export class Verifier implements Disposable {
   }
 
   #take(): Job | null {
-    for (const [source, jobs] of this.#waiting) {
-      this.#waiting.delete(source);
-      const job = jobs.shift()!;
-      if (jobs.length > 0) this.#waiting.set(source, jobs);
-      return job;
-    }
-    return null;
+    return takeTurn(
+      this.#waiting,
+      (connections) => takeTurn(connections, (jobs) => jobs.shift()!, ({ length }) => length > 0),
+      ({ size }) => size > 0,
+    );
   }
+}
+
+/** Takes something of the first entry, which goes to the end if there `isMore` in it; `null` when there is no entry. */
+function takeTurn<K, V, T>(
+  entries: Map<K, V>,
+  take: (value: V) => T,
+  isMore: (value: V) => boolean,
+): T | null {
+  for (const [key, value] of entries) {
+    entries.delete(key);
+    const taken = take(value);
+    if (isMore(value)) entries.set(key, value);
+    return taken;
+  }
+  return null;
 }
 
 /** Answers with what no signature gives. */

@@ -184,7 +184,7 @@ Deno.test("what is accepted costs one verification, an unsigned SEND none", { pe
 
 const verifyAlways: Verify = () => Promise.resolve(true);
 const signed = { signature: new Uint8Array(128), signed: none };
-const source = null;
+const source = { client: null };
 
 async function used(authorizer: Authorizer, exponent: bigint, times: number): Promise<void> {
   const { publicKey } = fakeSigner({ exponent });
