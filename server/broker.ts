@@ -154,26 +154,28 @@ export class Broker {
       const found = await this.#queues.bySenderId(queueId);
       const recipientId = found?.recipientId ?? this.#runner.order.recipientIdOf(queueId);
       if (recipientId !== undefined) this.#runner.order.link(recipientId, queueId);
-      this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
+      this.#inOrder(recipientId ?? queueId, submitted, async (found, reply) => {
         // A recipient ID given as a sender ID leads to a queue too.
-        if (recipientId === undefined) await this.#refuseUnknown(submitted, reply);
-        else await this.#send(queue, submitted, { body, since, reply });
+        const queue = recipientId === undefined ? this.#authorizer.unknownQueue(queueId) : found;
+        await this.#send(queue, submitted, { body, since, reply });
       });
     } catch (error) {
       this.#runner.run(submitted, () => Promise.reject(error));
     }
   }
 
-  /** Does the work of one command on a queue after all earlier ones on it. */
+  /**
+   * Does the work of one command on a queue after all earlier ones on it. A queue that does not exist goes the way of one
+   * whose keys no signature fits (smp.md Authorization: the same time for every AUTH).
+   */
   #inOrder(
     recipientId: string,
     submitted: Submitted,
     work: (queue: QueueRecord, reply: Reply) => Promise<void>,
   ): void {
     this.#runner.runInOrder(recipientId, submitted, async (reply) => {
-      const queue = await this.#queues.byRecipientId(recipientId);
-      if (queue === undefined) await this.#refuseUnknown(submitted, reply);
-      else await work(queue, reply);
+      const unknown = this.#authorizer.unknownQueue(submitted.transmission.queueId);
+      await work(await this.#queues.byRecipientId(recipientId) ?? unknown, reply);
     });
   }
 
@@ -222,13 +224,6 @@ export class Broker {
   #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
     this.#metrics.refuse(reason);
     reply(failure(error));
-  }
-
-  /** smp.md Authorization: the same time for every AUTH. */
-  async #refuseUnknown({ connection, transmission }: Submitted, reply: Reply): Promise<void> {
-    const costs = this.#authorizer.classOfUnknown(transmission.queueId);
-    await this.#authorizer.refuse(transmission, { costs, source: connection });
-    reply(failure("AUTH"));
   }
 
   async #executeRecipient(

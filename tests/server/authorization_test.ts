@@ -183,7 +183,7 @@ Deno.test("what is accepted costs one verification, an unsigned SEND none", { pe
 });
 
 const verifyAlways: Verify = () => Promise.resolve(true);
-const signed = { signature: new Uint8Array(128), signed: none };
+const signed = { signature: new Uint8Array(128), signed: none, queueId: "AAAA" };
 const source = { client: null };
 
 async function used(authorizer: Authorizer, exponent: bigint, times: number): Promise<void> {
@@ -199,7 +199,7 @@ Deno.test(
   async (t) => {
     const authorizer = new Authorizer(verifyAlways);
     const ids = Array.from({ length: 4000 }, () => encodeBase64(randomBytes(12)));
-    const classes = () => ids.map((id) => authorizer.classOfUnknown(id));
+    const classes = () => ids.map((id) => exponentClass(authorizer.unknownQueue(id).recipientKey));
     const share = () => classes().filter((costs) => costs === "large").length / ids.length;
     const near = (expected: number) =>
       assert(Math.abs(share() - expected) < 0.06, `${share()} for ${expected}`);
@@ -215,7 +215,7 @@ Deno.test(
     await t.step("always the same for one ID", async () => {
       const before = classes();
       assertEquals(classes(), before);
-      await authorizer.refuse(signed, { costs: "large", source });
+      await authorizer.verify(null, signed, { costs: "large", source });
       assertEquals(classes(), before);
     });
     await t.step("more of them when more are large, and the same ones", async () => {
@@ -239,7 +239,9 @@ Deno.test("keys that were refused do not count for unknown queues", { permission
   for (let i = 0; i < 300; i++) {
     assert(!await authorizer.verify(publicKey, signed, { costs: "large", source }));
   }
-  for (let i = 0; i < 300; i++) assertEquals(authorizer.classOfUnknown(String(i)), "small");
+  for (let i = 0; i < 300; i++) {
+    assertEquals(exponentClass(authorizer.unknownQueue(String(i)).senderKey!), "small");
+  }
 });
 
 Deno.test("a refusal really verifies, with a key of full length", { permissions }, async (t) => {
@@ -252,8 +254,10 @@ Deno.test("a refusal really verifies, with a key of full length", { permissions 
     for (const signature of [none, ...signatures]) {
       await t.step(`${costs}, ${signature.length} bytes`, async () => {
         used.length = 0;
-        assertEquals(await authorizer.verify(null, { signature, signed: none }, { costs, source }), false);
-        await authorizer.refuse({ signature, signed: none }, { costs, source });
+        for (let i = 0; i < 2; i++) {
+          const signed = { signature, signed: none, queueId: "AAAA" };
+          assertEquals(await authorizer.verify(null, signed, { costs, source }), false);
+        }
         const [key, again] = used;
         assert(key !== undefined && key === again && used.length === 2);
         assertEquals(key.bits, (signature.length || 256) * 8);
@@ -274,7 +278,7 @@ Deno.test(
     const effort = { costs: "small", source } as const;
     for (const length of [0, 127, 129, 256]) {
       assertEquals(
-        await authorizer.verify(publicKey, { signature: new Uint8Array(length), signed: none }, effort),
+        await authorizer.verify(publicKey, { ...signed, signature: new Uint8Array(length) }, effort),
         false,
       );
     }

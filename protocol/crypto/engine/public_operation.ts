@@ -2,12 +2,14 @@ import { bigintToBytes, bytesToBigint, powMod } from "../bigint.ts";
 import type { CryptoEngine, CryptoHelper } from "./engine.ts";
 
 /**
- * The public operation of RSA in the numbers of JavaScript, which every runtime has. V8 is twice as fast with a modulus
- * that it has divided by before, which is why a key keeps its own.
+ * The public operation of RSA in the numbers of JavaScript, which every runtime has.
+ *
+ * V8 is twice as fast with the object that it divides by most of the time. A server that is asked for unknown queues would
+ * so tell them from others, as their key becomes that object: every operation has a modulus of its own.
  */
 export const publicOperation: CryptoEngine["publicOperation"] = ({ modulus, exponent }, number) => {
   const base = bytesToBigint(number);
-  const result = powMod(base, exponent, modulus);
+  const result = powMod(base, exponent, -(-modulus));
   return bigintToBytes(base < modulus ? result : 0n, number.length);
 };
 
