@@ -5,15 +5,11 @@ import {
   decryptOaep,
   encryptOaep,
   importPrivateKey,
-  makePublicKey,
   parsePublicKeyText,
   preferOpenSsl,
-  type PublicKey,
   signPss,
   verifyPss,
 } from "../protocol/mod.ts";
-import { randomBytes } from "../protocol/bytes.ts";
-import { bytesToBigint } from "../protocol/crypto/bigint.ts";
 import { cryptoEngine } from "../protocol/crypto/runtime.ts";
 import rsa from "../tests/vectors/rsa.json" with { type: "json" };
 import { microseconds, printTable, record } from "./table.ts";
@@ -40,12 +36,10 @@ async function benchRsa(engine: string): Promise<void> {
     const [message, signature] = [bytes(vector.pss.message), bytes(vector.pss.valid)];
     const plaintext = bytes(vector.oaep.plaintext);
     const verify = await microseconds(() => verifyPss(key, signature, message));
-    const alternating = await alternatingVerify(key, signature, message);
-    record(`rsa, ${engine}: ${vector.name}`, { verify, alternating });
+    record(`rsa, ${engine}: ${vector.name}`, { verify });
     rows.push([
       vector.name,
       verify.toFixed(0),
-      alternating.toFixed(0),
       await webCryptoVerify(key.der, signature, message),
       (await microseconds(() => encryptOaep(key, plaintext))).toFixed(0),
       ...await privateOperations(vector),
@@ -54,29 +48,12 @@ async function benchRsa(engine: string): Promise<void> {
   const columns = [
     "key",
     "verify",
-    "with another key each time",
     "in WebCrypto",
     "encrypt",
     "sign",
     "decrypt",
   ];
   printTable(`RSA on ${engine}, µs an operation; signing and decrypting always in WebCrypto`, columns, rows);
-}
-
-/** As a server verifies, by one key after the other: V8 is faster with a modulus that it has just divided by. */
-function alternatingVerify(
-  { bits, exponent }: PublicKey,
-  signature: Uint8Array<ArrayBuffer>,
-  message: Uint8Array<ArrayBuffer>,
-): Promise<number> {
-  const keys = Array.from({ length: 50 }, () => {
-    const modulus = randomBytes(bits / 8);
-    modulus[0]! |= 0x80;
-    modulus[modulus.length - 1]! |= 1;
-    return makePublicKey(bytesToBigint(modulus), exponent);
-  });
-  let next = 0;
-  return microseconds(() => verifyPss(keys[next++ % keys.length]!, signature, message));
 }
 
 async function webCryptoVerify(

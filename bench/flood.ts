@@ -1,62 +1,87 @@
-/** What other clients notice while one connection sends wrongly signed commands as fast as it can. */
-import {
-  clientHandshake,
-  connectTcp,
-  encodeBase64,
-  encodeClientTransmission,
-  parseAddress,
-  SmpClient,
-} from "../mod.ts";
-import { randomBytes, textBytes } from "../protocol/bytes.ts";
-import { startServerProcess } from "./server_process.ts";
-import { percentiles, printTable } from "./table.ts";
+/** What clients of one address notice while another address floods the server. */
+import { SmpClient } from "../mod.ts";
+import type { Flood } from "./flood_worker.ts";
+import { noLimits, startServerProcess } from "./server_process.ts";
+import { percentiles, printTable, record } from "./table.ts";
 
-const measured = 4_000;
+/** Milliseconds before the measurement, in which bursts that limits allow are used up. */
+const warmUp = 12_000;
+/** Milliseconds. */
+const measured = 6_000;
+/** Milliseconds between new connections. */
+const connectPause = 50;
 
-/** Prints the table of a PING's time alone and beside a flood, as the event loop is set. */
+const floods: readonly (Omit<Flood, "address"> | null)[] = [
+  null,
+  { kind: "wrong signatures", connections: 1 },
+  { kind: "wrong signatures", connections: 100 },
+  { kind: "handshakes", connections: 100 },
+  { kind: "silent connections", connections: 1_500 },
+];
+
+/** Prints the times of others' PINGs and of their new connections, alone and beside floods, with and without limits. */
 export async function benchFlood(): Promise<void> {
   const rows: string[][] = [];
-  for (const interval of ["61", "1"]) {
-    await using server = await startServerProcess({ env: { DENO_TOKIO_EVENT_INTERVAL: interval } });
-    for (const flooded of [false, true]) {
-      using _flood = flooded ? startFlood(server.address) : null;
-      rows.push([
-        interval,
-        flooded ? "beside a flood" : "alone",
-        ...percentiles(await pings(server.address)),
-      ]);
+  for (const flood of floods) {
+    for (const openSsl of [true, false]) {
+      for (const isLimited of flood === null ? [true] : [true, false]) {
+        await using server = await startServerProcess({ openSsl, ...(isLimited ? {} : { ini: noLimits }) });
+        using _flood = flood && startFlood({ ...flood, address: server.address });
+        await pause(flood === null ? 500 : warmUp);
+        const { pings, connects } = await measure(server.address);
+        const name = flood === null ? "none" : `${flood.kind}, ${flood.connections} connections`;
+        const engine = openSsl ? "OpenSSL" : "node:crypto";
+        const [[p50, p99], [c50, c99]] = [percentiles(pings), percentiles(connects)];
+        record(`flood: ${name}, ${engine}, limits ${isLimited ? "on" : "off"}`, {
+          pingP50: Number(p50),
+          pingP99: Number(p99),
+          connectP50: Number(c50),
+          connectP99: Number(c99),
+        });
+        rows.push([name, engine, isLimited ? "on" : "off", p50, p99, c50, c99]);
+      }
     }
   }
-  printTable("PING, ms", ["DENO_TOKIO_EVENT_INTERVAL", "client", "p50", "p99"], rows);
+  const columns = ["flood", "engine", "limits", "PING p50", "p99", "connect p50", "p99"];
+  printTable("others beside a flood from another address, ms", columns, rows);
 }
 
-function startFlood(address: string): Disposable {
-  const worker = new Worker(import.meta.url, { type: "module" });
-  worker.postMessage(address);
+function startFlood(flood: Flood): Disposable {
+  const worker = new Worker(new URL("flood_worker.ts", import.meta.url), { type: "module" });
+  worker.postMessage(flood);
   return { [Symbol.dispose]: () => worker.terminate() };
 }
 
-async function pings(address: string): Promise<number[]> {
+async function measure(address: string): Promise<{ pings: number[]; connects: number[] }> {
+  const end = performance.now() + measured;
+  const [pings, connects] = await Promise.all([timePings(address, end), timeConnects(address, end)]);
+  return { pings, connects };
+}
+
+async function timePings(address: string, end: number): Promise<number[]> {
   await using client = await SmpClient.connect(address);
   const times: number[] = [];
-  const start = performance.now();
-  while (performance.now() - start < measured) {
+  while (performance.now() < end) {
     const sent = performance.now();
     await client.ping();
     times.push(performance.now() - sent);
+    await pause(1);
   }
   return times;
 }
 
-async function flood(address: string): Promise<void> {
-  const { host, port } = parseAddress(address);
-  const blocks = await clientHandshake(await connectTcp(host, port!));
-  const command = textBytes(`1 ${encodeBase64(randomBytes(12))} SUB`);
-  const batch = Array.from({ length: 16 }, () => encodeClientTransmission(randomBytes(256), command));
-  blocks.drain();
-  for (;;) await blocks.write(batch);
+async function timeConnects(address: string, end: number): Promise<number[]> {
+  const times: number[] = [];
+  while (performance.now() < end) {
+    const began = performance.now();
+    const client = await SmpClient.connect(address);
+    times.push(performance.now() - began);
+    await client.close();
+    await pause(connectPause);
+  }
+  return times;
 }
 
-if ("DedicatedWorkerGlobalScope" in globalThis) {
-  addEventListener("message", (event) => flood((event as globalThis.MessageEvent<string>).data));
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,7 +1,7 @@
 import { TransportError } from "../error.ts";
 import type { AesKey } from "../crypto/runtime.ts";
 import { importAesKey } from "../crypto/runtime.ts";
-import type { Channel } from "./channel.ts";
+import { type Channel, closedError } from "./channel.ts";
 
 /** The block sizes that a server accepts, in bytes (transport.md Handshake, 5). */
 export const blockSizes: readonly number[] = [4096, 8192, 16384, 32768, 65536];
@@ -30,11 +30,17 @@ export interface SessionKeys {
   readonly rcvBaseIv: Uint8Array<ArrayBuffer>;
 }
 
+/** Overwrites session keys that a channel was made with. */
+export function wipeKeys({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys): void {
+  for (const bytes of [sndKey, sndBaseIv, rcvKey, rcvBaseIv]) bytes.fill(0);
+}
+
 /** Encrypts or decrypts the blocks of one direction, each under its own nonce. */
 export class BlockCipher {
   readonly #key: AesKey;
   readonly #baseIv: Uint8Array<ArrayBuffer>;
   #counter: number;
+  #isWiped = false;
 
   private constructor(key: AesKey, baseIv: Uint8Array<ArrayBuffer>, counter: number) {
     this.#key = key;
@@ -66,8 +72,16 @@ export class BlockCipher {
     return padded;
   }
 
+  /** Overwrites the key as far as the runtime lets it; `encrypt` and `decrypt` throw `CLOSED` from now on. */
+  wipe(): void {
+    this.#isWiped = true;
+    this.#key.wipe();
+    this.#baseIv.fill(0);
+  }
+
   /** transport.md Blocks: the base IV with its first 4 bytes XORed with the block counter. */
   #nextNonce(): Uint8Array<ArrayBuffer> {
+    if (this.#isWiped) throw closedError();
     if (this.#counter >= counterEnd) {
       throw new TransportError(
         "COUNTER",
@@ -133,8 +147,10 @@ export class BlockChannel {
     return this.#channel.end();
   }
 
-  /** See `Channel.close`. */
+  /** See `Channel.close`. Overwrites the session keys too. */
   close(): Promise<void> {
+    this.#snd.wipe();
+    this.#rcv.wipe();
     return this.#channel.close();
   }
 

@@ -5,7 +5,7 @@ import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
 import { publicKeyHash } from "../crypto/key_hash.ts";
 import { decodePublicKey, type PublicKey } from "../crypto/public_key.ts";
 import { ParseError, TransportError } from "../error.ts";
-import { BlockChannel, blockSizes, defaultBlockSize, type SessionKeys } from "./block_channel.ts";
+import { BlockChannel, blockSizes, defaultBlockSize, type SessionKeys, wipeKeys } from "./block_channel.ts";
 import { type Channel, terminatedError } from "./channel.ts";
 
 /** The protocol version that this library speaks and announces (transport.md Handshake, 6). */
@@ -111,8 +111,11 @@ export async function clientHandshake(
     rcvBaseIv: randomBytes(16),
   };
   const blockSize = options.blockSize ?? header.blockSize;
-  await channel.write([await encryptHandshake(key, encodeClientHandshake({ blockSize, keys }))]);
+  const encoded = encodeClientHandshake({ blockSize, keys });
+  await channel.write([await encryptHandshake(key, encoded)]);
+  encoded.fill(0);
   const blocks = await BlockChannel.create(channel, blockSize, keys);
+  wipeKeys(keys);
   const welcome = await blocks.read();
   if (welcome === null) throw terminatedError(0, blockSize);
   checkVersion(welcome);
@@ -151,6 +154,7 @@ export async function serverHandshake(
   // A handshake that does not decrypt goes on as one that does not parse: whoever sent it cannot tell which it was.
   const decrypted = await decryptOaep(privateKey, encrypted) ?? new Uint8Array(handshakeLength);
   const handshake = decodeClientHandshake(decrypted);
+  decrypted.fill(0);
   if (handshake === null || !await isNew(handshake.keys)) {
     await delay(refusalFloor * (1 + Math.random()) - (performance.now() - arrived));
     throw new TransportError("AES_KEYS", "Cannot take the client's handshake: it is not valid");
@@ -158,6 +162,7 @@ export async function serverHandshake(
   const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } = handshake.keys;
   const keys = { sndKey: rcvKey, sndBaseIv: rcvBaseIv, rcvKey: sndKey, rcvBaseIv: sndBaseIv };
   const blocks = await BlockChannel.create(channel, handshake.blockSize, keys);
+  wipeKeys(keys);
   await blocks.write([textBytes(`${smpVersion} `)]);
   return blocks;
 }

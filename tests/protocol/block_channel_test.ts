@@ -1,17 +1,31 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import {
   BlockChannel,
   BlockCipher,
   blockSizes,
   type Channel,
+  clientHandshake,
   contentLimit,
   defaultBlockSize,
+  generateKeyPair,
   memoryChannelPair,
+  serverHandshake,
   type SessionKeys,
   TransportError,
 } from "../../protocol/mod.ts";
+import * as nodeCrypto from "node:crypto";
+import type { CryptoEngine } from "../../protocol/crypto/engine/engine.ts";
+import { nodeEngine } from "../../protocol/crypto/engine/node.ts";
+import { webEngine } from "../../protocol/crypto/engine/web.ts";
+import { openSsl } from "../support/openssl.ts";
 import { base64, vectors } from "../support/vectors.ts";
+
+const engines: Readonly<Record<string, CryptoEngine>> = {
+  web: webEngine,
+  node: nodeEngine(nodeCrypto),
+  ...(openSsl === null ? {} : { openSsl }),
+};
 
 const keys: SessionKeys = {
   sndKey: new Uint8Array(32).fill(1),
@@ -204,3 +218,46 @@ Deno.test(
     await assertFails("CLOSED", () => closed.near.write([textBytes("one ")]));
   },
 );
+
+Deno.test("Closing overwrites the keys: nothing is encrypted or decrypted any more", async () => {
+  for (const [name, engine] of Object.entries(engines)) {
+    const raw = new Uint8Array(32).fill(1);
+    const key = await engine.importAesKey(raw);
+    const sealed = new Uint8Array(32);
+    await key.seal(new Uint8Array(16), sealed);
+    key.wipe();
+    // A copy was overwritten, and what was made with the key before cannot be opened with what is left.
+    assertEquals(raw, new Uint8Array(32).fill(1), name);
+    if (name !== "web") assertEquals(await key.open(new Uint8Array(16), sealed), null, name);
+  }
+  const { near, far, raw } = await connect();
+  await far.write([textBytes("one ")]);
+  await near.close();
+  for (const use of [() => near.write([textBytes("two ")]), () => near.read()]) {
+    await assertFails("CLOSED", use);
+  }
+  await raw.close();
+  const cipher = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
+  cipher.wipe();
+  await assertFails("CLOSED", () => cipher.encrypt(textBytes("x"), new Uint8Array(4096)));
+  await assertFails("CLOSED", () => cipher.decrypt(new Uint8Array(4096)));
+});
+
+Deno.test("After the handshake nothing but the channel has the session keys", async () => {
+  const { publicKey, privateKey } = await generateKeyPair("decrypt");
+  const [clientEnd, serverEnd] = memoryChannelPair();
+  let seen: SessionKeys | undefined;
+  const isNew = (keys: SessionKeys) => {
+    assert(keys.sndKey.some((byte) => byte !== 0));
+    seen = keys;
+    return true;
+  };
+  const [client, server] = await Promise.all([
+    clientHandshake(clientEnd),
+    serverHandshake(serverEnd, { publicKey, privateKey, isNew }),
+  ]);
+  for (const bytes of Object.values(seen!)) assertEquals(bytes, new Uint8Array(bytes.length));
+  await client.write([textBytes("still works ")]);
+  assertEquals(asciiText((await server.read())!).slice(0, 12), "still works ");
+  await Promise.all([client.close(), server.close()]);
+});

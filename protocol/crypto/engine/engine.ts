@@ -15,6 +15,8 @@ export interface AesKey {
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
   ): MaybePromise<Uint8Array<ArrayBuffer> | null>;
+  /** Overwrites the key as far as the runtime lets it; nothing may be encrypted or decrypted after that. */
+  wipe(): void;
 }
 
 /** The operations that an implementation of cryptography has to bring; everything else is made of them. */
@@ -25,7 +27,7 @@ export interface CryptoEngine {
   sha256(data: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array<ArrayBuffer>>;
   /** MGF1-SHA-256 of `seed` (RFC 8017 B.2.1): `length` bytes. */
   mgf1(seed: Uint8Array, length: number): MaybePromise<Uint8Array>;
-  /** Makes a key for AES-256-GCM from 32 raw bytes. */
+  /** Makes a key for AES-256-GCM from a copy of 32 raw bytes. */
   importAesKey(raw: Uint8Array<ArrayBuffer>): MaybePromise<AesKey>;
   /**
    * `number ** exponent % modulus` for a number as long as the modulus (bytes, big-endian), in as many bytes: what

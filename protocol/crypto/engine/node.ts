@@ -27,7 +27,7 @@ class NodeAesKey implements AesKey {
 
   constructor(node: typeof NodeCrypto, raw: Uint8Array<ArrayBuffer>) {
     this.#node = node;
-    this.#key = raw;
+    this.#key = raw.slice();
   }
 
   seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): void {
@@ -52,5 +52,9 @@ class NodeAesKey implements AesKey {
       return null;
     }
     return bytesOf(plaintext);
+  }
+
+  wipe(): void {
+    this.#key.fill(0);
   }
 }

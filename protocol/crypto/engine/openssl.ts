@@ -157,6 +157,10 @@ class OpenSslAesKey implements AesKey {
     check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed));
     return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
   }
+
+  wipe(): void {
+    this.#key.fill(0);
+  }
 }
 
 /** The numbers and tables of one public operation at a time. */
