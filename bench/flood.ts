@@ -26,9 +26,14 @@ export async function benchFlood(): Promise<void> {
     for (const openSsl of [true, false]) {
       for (const isLimited of flood === null ? [true] : [true, false]) {
         await using server = await startServerProcess({ openSsl, ...(isLimited ? {} : { ini: noLimits }) });
+        await using client = await SmpClient.connect(server.address);
         using _flood = flood && startFlood({ ...flood, address: server.address });
         await pause(flood === null ? 500 : warmUp);
-        const { pings, connects } = await measure(server.address);
+        const end = performance.now() + measured;
+        const [pings, { connects, refused }] = await Promise.all([
+          timePings(client, end),
+          timeConnects(server.address, end),
+        ]);
         const name = flood === null ? "none" : `${flood.kind}, ${flood.connections} connections`;
         const engine = openSsl ? "OpenSSL" : "node:crypto";
         const [[p50, p99], [c50, c99]] = [percentiles(pings), percentiles(connects)];
@@ -37,12 +42,13 @@ export async function benchFlood(): Promise<void> {
           pingP99: Number(p99),
           connectP50: Number(c50),
           connectP99: Number(c99),
+          refused,
         });
-        rows.push([name, engine, isLimited ? "on" : "off", p50, p99, c50, c99]);
+        rows.push([name, engine, isLimited ? "on" : "off", p50, p99, c50, c99, String(refused)]);
       }
     }
   }
-  const columns = ["flood", "engine", "limits", "PING p50", "p99", "connect p50", "p99"];
+  const columns = ["flood", "engine", "limits", "PING p50", "p99", "connect p50", "p99", "refused"];
   printTable("others beside a flood from another address, ms", columns, rows);
 }
 
@@ -52,14 +58,7 @@ function startFlood(flood: Flood): Disposable {
   return { [Symbol.dispose]: () => worker.terminate() };
 }
 
-async function measure(address: string): Promise<{ pings: number[]; connects: number[] }> {
-  const end = performance.now() + measured;
-  const [pings, connects] = await Promise.all([timePings(address, end), timeConnects(address, end)]);
-  return { pings, connects };
-}
-
-async function timePings(address: string, end: number): Promise<number[]> {
-  await using client = await SmpClient.connect(address);
+async function timePings(client: SmpClient, end: number): Promise<number[]> {
   const times: number[] = [];
   while (performance.now() < end) {
     const sent = performance.now();
@@ -70,16 +69,24 @@ async function timePings(address: string, end: number): Promise<number[]> {
   return times;
 }
 
-async function timeConnects(address: string, end: number): Promise<number[]> {
-  const times: number[] = [];
+async function timeConnects(
+  address: string,
+  end: number,
+): Promise<{ readonly connects: number[]; readonly refused: number }> {
+  const connects: number[] = [];
+  let refused = 0;
   while (performance.now() < end) {
     const began = performance.now();
-    const client = await SmpClient.connect(address);
-    times.push(performance.now() - began);
-    await client.close();
+    try {
+      const client = await SmpClient.connect(address);
+      connects.push(performance.now() - began);
+      await client.close();
+    } catch {
+      refused++;
+    }
     await pause(connectPause);
   }
-  return times;
+  return { connects, refused };
 }
 
 function pause(milliseconds: number): Promise<void> {

@@ -33,7 +33,7 @@ export async function writeResults(path: string): Promise<void> {
 /** The median and the 99th percentile of times, as text. */
 export function percentiles(times: readonly number[]): [p50: string, p99: string] {
   const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
+  const at = (share: number) => sorted[Math.floor(sorted.length * share)]?.toFixed(2) ?? "–";
   return [at(0.5), at(0.99)];
 }
 

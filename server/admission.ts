@@ -22,6 +22,7 @@ export class Admission {
   readonly #limits: Limits;
   readonly #metrics: Metrics;
   readonly #perClient = new Map<string, number>();
+  readonly #handshakesPerClient = new Map<string, number>();
   readonly #handshakeRates: RateLimit;
   readonly #newQueueRates: RateLimit;
   #connections = 0;
@@ -50,18 +51,24 @@ export class Admission {
     }
     this.#connections++;
     this.#handshakes++;
-    if (client !== null) this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
-    let isEstablished = false;
+    if (client !== null) {
+      add(this.#perClient, client, 1);
+      add(this.#handshakesPerClient, client, 1);
+    }
+    let isInHandshake = true;
+    const endHandshake = () => {
+      if (!isInHandshake) return;
+      isInHandshake = false;
+      this.#handshakes--;
+      if (client !== null) add(this.#handshakesPerClient, client, -1);
+    };
     return {
       client,
-      established: () => {
-        isEstablished = true;
-        this.#handshakes--;
-      },
+      established: endHandshake,
       left: () => {
+        endHandshake();
         this.#connections--;
-        if (!isEstablished) this.#handshakes--;
-        if (client !== null) this.#leave(client);
+        if (client !== null) add(this.#perClient, client, -1);
       },
     };
   }
@@ -82,22 +89,26 @@ export class Admission {
   }
 
   #connectionRefusal(client: string | null): Refusal | null {
-    const { connections, connectionsPerIp, handshakes, handshakesPerSecondPerIp: rate } = this.#limits;
+    const { connections, connectionsPerIp, handshakes, handshakesPerIp } = this.#limits;
     if (this.#connections >= connections) return "connections";
     if (this.#handshakes >= handshakes) return "handshakes";
     if (client === null) return null;
     if (connectionsPerIp > 0 && (this.#perClient.get(client) ?? 0) >= connectionsPerIp) {
       return "connections_per_ip";
     }
+    if (handshakesPerIp > 0 && (this.#handshakesPerClient.get(client) ?? 0) >= handshakesPerIp) {
+      return "handshakes_per_ip";
+    }
+    const rate = this.#limits.handshakesPerSecondPerIp;
     if (rate > 0 && !this.#handshakeRates.take(client, { perSecond: rate, burst: rate * handshakeBurst })) {
       return "handshake_rate";
     }
     return null;
   }
+}
 
-  #leave(client: string): void {
-    const count = this.#perClient.get(client)! - 1;
-    if (count === 0) this.#perClient.delete(client);
-    else this.#perClient.set(client, count);
-  }
+function add(counts: Map<string, number>, client: string, change: 1 | -1): void {
+  const count = (counts.get(client) ?? 0) + change;
+  if (count === 0) counts.delete(client);
+  else counts.set(client, count);
 }

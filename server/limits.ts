@@ -6,6 +6,8 @@ export interface Limits {
   readonly connectionsPerIp: number;
   /** Connections at a time that are in their handshake. */
   readonly handshakes: number;
+  /** Connections at a time of one IPv4 address or IPv6 /64 that are in their handshake. */
+  readonly handshakesPerIp: number;
   /** Handshakes a second of one IPv4 address or IPv6 /64; ten times as many may come at once after a pause. */
   readonly handshakesPerSecondPerIp: number;
   /** Milliseconds of work a second that wrongly signed commands of one IPv4 address or IPv6 /64 may cause. */
@@ -72,6 +74,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "connections at a time from one IPv4 address or IPv6 /64",
   ),
   handshakes: limit("handshakes", "count", 1_000, "connections at a time that are still in their handshake"),
+  handshakesPerIp: optional(
+    "handshakes_per_ip",
+    "count",
+    250,
+    "connections at a time from one address that are still in their handshake",
+  ),
   handshakesPerSecondPerIp: optional(
     "handshakes_per_second_per_ip",
     "count",

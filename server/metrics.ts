@@ -3,6 +3,7 @@ export const refusals = [
   "connections",
   "connections_per_ip",
   "handshakes",
+  "handshakes_per_ip",
   "handshake_rate",
   "new_queues_off",
   "new_queue_rate",

@@ -154,3 +154,17 @@ Deno.test("memory is short above its limit, or near the end of the heap", { perm
   assertEquals([99, 100, 101, 0].map((limit) => isMemoryShort(use, limit)), [true, false, false, false]);
   assert(isMemoryShort({ ...use, heapUsed: 851 }, 0));
 });
+
+Deno.test("handshakes at a time of one client leave room for the others'", { permissions }, () => {
+  const test = admission({ handshakes: 10, handshakesPerIp: 3 });
+  const silent = admitMany(test.admission, "10.0.0.1", 5);
+  assertEquals([silent.length, test.metrics.refusals("handshakes_per_ip")], [3, 2]);
+  assertEquals(admitMany(test.admission, "10.0.0.2", 1).length, 1);
+  silent[0]!.established();
+  silent[1]!.left();
+  assertEquals(admitMany(test.admission, "10.0.0.1", 5).length, 2);
+  silent[0]!.left();
+  assertEquals(admitMany(test.admission, "10.0.0.1", 1).length, 0);
+  Object.assign(test.limits, { handshakesPerIp: 0 });
+  assertEquals(admitMany(test.admission, "10.0.0.1", 1).length, 1);
+});
