@@ -142,7 +142,12 @@ Deno.test("queues an hour are limited for each client", { permissions }, () => {
 });
 
 Deno.test("0 is no limit, and a limit that is changed counts at once", { permissions }, () => {
-  const test = admission({ connectionsPerIp: 0, handshakesPerSecondPerIp: 0, newQueuesPerHourPerIp: 0 });
+  const test = admission({
+    connectionsPerIp: 0,
+    handshakesPerIp: 0,
+    handshakesPerSecondPerIp: 0,
+    newQueuesPerHourPerIp: 0,
+  });
   assertEquals(admitMany(test.admission, "a", 900).length, 900);
   for (let i = 0; i < 20_000; i++) assert(test.admission.mayCreate("a"));
   Object.assign(test.limits, { connections: 900 });
