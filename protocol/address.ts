@@ -35,7 +35,7 @@ export function parseAddress(text: string): ServerAddress {
   const colonAt = hostAndPort.indexOf(":");
   const host = colonAt < 0 ? hostAndPort : hostAndPort.slice(0, colonAt);
   if (host === "") throw addressError("host is empty");
-  if (/[\s#:]/.test(host)) throw addressError("host has a space");
+  if (!/^[!-~]+$/.test(host)) throw addressError("host has a space or a character that is not ASCII");
   return {
     host,
     ...(colonAt < 0 ? {} : { port: parsePort(hostAndPort.slice(colonAt + 1)) }),

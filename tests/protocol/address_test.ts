@@ -40,6 +40,7 @@ Deno.test("An address that cannot be is refused with what is wrong", { permissio
   const cases: Record<string, string[]> = {
     "host is empty": ["", ":5223", `#${hash}`, `:5223#${hash}`, ":", "#"],
     "host has a space": [" ", "a b", "h :5223", " h", "h\t:1", "h\n", `h #${hash}`],
+    "a character that is not ASCII": ["h\x7f", "h\x00", "b\u00fccher.example", "h\x9b"],
     "port is empty": ["h:", `h:#${hash}`],
     "is not a number from 1 to 65535": [
       "h:0",

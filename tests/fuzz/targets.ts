@@ -1,0 +1,7 @@
+import { agentTargets } from "./agent_targets.ts";
+import { protocolTargets } from "./protocol_targets.ts";
+import { serverTargets } from "./server_targets.ts";
+import type { Target } from "./target.ts";
+
+/** Everything that takes bytes from outside. */
+export const targets: readonly Target[] = [...protocolTargets, ...serverTargets, ...agentTargets];
