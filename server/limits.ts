@@ -16,6 +16,8 @@ export interface Limits {
   readonly handshakeTimeout: number;
   /** Time after which a connection that subscribes to nothing is closed when no block has come. */
   readonly idleTimeout: number;
+  /** Time after which a connection is closed when no block has come, whatever it subscribes to: its peer is gone. */
+  readonly silentTimeout: number;
   /** Time within which a peer must take what is written to it. */
   readonly writeTimeout: number;
   /** Transmissions of one connection that may be in work or wait to be answered. */
@@ -98,6 +100,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "minutes",
     15 * minute,
     "a connection without subscriptions is closed when nothing has come from it for so long",
+  ),
+  silentTimeout: optional(
+    "silent_timeout_minutes",
+    "minutes",
+    day,
+    "any connection is closed when nothing has come from it for so long; clients send a PING now and then",
   ),
   writeTimeout: limit(
     "write_timeout_seconds",

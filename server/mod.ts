@@ -283,13 +283,13 @@ export class SmpServer implements AsyncDisposable {
     }
   }
 
-  /** smp.md Limits: connections that subscribe to nothing and send nothing. */
+  /** smp.md Limits: connections that send nothing, sooner when they subscribe to nothing. */
   #closeIdle(): void {
-    const { idleTimeout } = this.#limits;
-    if (idleTimeout === 0) return;
-    const before = performance.now() - idleTimeout;
+    const now = performance.now();
+    const { idleTimeout, silentTimeout } = this.#limits;
     for (const session of this.#sessions) {
-      if (session.lastRead > before || this.#broker.isSubscribed(session)) continue;
+      const timeout = this.#broker.isSubscribed(session) ? silentTimeout : idleTimeout || silentTimeout;
+      if (timeout === 0 || session.lastRead > now - timeout) continue;
       this.#metrics.refuse("idle");
       session.close();
     }

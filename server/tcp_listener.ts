@@ -51,6 +51,8 @@ async function acceptLoop(
   while (!signal.aborted) {
     try {
       const connection = await listener.accept();
+      // The system finds out, in its own time, that a peer is gone without a word.
+      connection.setKeepAlive(true);
       events.accept(tcpChannel(connection), connection.remoteAddr.hostname);
     } catch (error) {
       if (signal.aborted) return;

@@ -101,6 +101,16 @@ Deno.test("a connection that subscribes to nothing is closed when it is silent, 
   await busy.ping();
 });
 
+Deno.test("a silent connection is closed in the end although it subscribes, one that sends is not", async () => {
+  await using server = await startServer({ limits: { silentTimeout: 300, idleTimeout: 0 } });
+  await using silent = await connect(server, "tcp", { keepAliveInterval: 60_000 });
+  await using busy = await connect(server, "tcp", { keepAliveInterval: 50, keepAliveCount: 1000 });
+  for (const client of [silent, busy]) await client.createQueue({ keyPair });
+  const reason = await soon(silent.closed);
+  assertEquals([reason.code, server.metrics.refusals("idle")], ["NETWORK", 1]);
+  await busy.ping();
+});
+
 Deno.test("memory above its limit refuses NEW and SEND until the limit is raised", async () => {
   await using server = await startServer();
   await using client = await connect(server);
