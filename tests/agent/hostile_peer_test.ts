@@ -2,9 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type AgentErrorCode, MemoryStore } from "../../agent/mod.ts";
 import { decryptBody, generateKeyPair, type QueueInfo, SmpClient, SmpError, splitBody } from "../../mod.ts";
-import { parseAgentMessage } from "../../agent/protocol/message.ts";
+import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
 import { textBytes } from "../../protocol/bytes.ts";
 import type { SmpServer } from "../../server/mod.ts";
+import { mutate, randomOf } from "../fuzz/mutate.ts";
 import { TestAgent } from "../support/agent.ts";
 import { HostileAgent, hostileKeys } from "../support/hostile_agent.ts";
 import { startServer } from "../support/server.ts";
@@ -222,8 +223,25 @@ Deno.test("whatever order of whatever messages comes, the agent neither stops no
   await using server = await startServer({
     limits: { newQueuesPerHourPerIp: 0, handshakesPerSecondPerIp: 0 },
   });
-  await using agent = await TestAgent.start(server.address);
-  const actions: Record<string, (hostile: HostileAgent) => Promise<void>> = {
+  const store = new MemoryStore();
+  await using agent = await TestAgent.start(server.address, { store });
+  const numbered = { id: 1, timestamp: new Date(0), previousHash: new Uint8Array(0) };
+  const valid = ([
+    { type: "KEY", senderKey: hostileKeys[0]!.publicKey },
+    { type: "HELLO", verificationKey: hostileKeys[1]!.publicKey, noAck: false, ...numbered },
+    { type: "REPLY", queueInfo: replyQueue(), ...numbered },
+    { type: "MSG", body: textBytes("hello"), ...numbered },
+  ] as const).map(encodeAgentMessage);
+  const words = ["KEY ", "HELLO ", "REPLY ", "MSG ", "NO_ACK", "smp::", "\n", " ", "5"];
+  const mutated = (seed: number) => {
+    const random = randomOf(seed);
+    const [one, other] = [0, 1].map(() => valid[Math.floor(random() * valid.length)]!);
+    return mutate(one!, other!, { words, random }).slice(0, 2000);
+  };
+  const actions: Record<string, (hostile: HostileAgent, seed: number) => Promise<void>> = {
+    mutated: (hostile, seed) => hostile.plaintext(mutated(seed)),
+    unsignedMutated: (hostile, seed) => hostile.plaintext(mutated(seed), { senderKey: null }),
+    redirect: (hostile) => hostile.reply(replyQueue("b3RoZXI="), 2001),
     key: (hostile) => hostile.key(),
     hello: (hostile) => hostile.hello(),
     anotherHello: (hostile) => hostile.hello(undefined, 1001),
@@ -235,22 +253,37 @@ Deno.test("whatever order of whatever messages comes, the agent neither stops no
     unparsable: (hostile) => hostile.plaintext(textBytes("\n\n\n")),
   };
   let runs = 0;
-  const order = fc.array(fc.constantFrom(...Object.keys(actions)), { maxLength: 8 });
+  const action = fc.record({
+    name: fc.constantFrom("mutated", ...Object.keys(actions)),
+    seed: fc.nat(),
+  });
+  // As far as a proper peer would come, then anything.
+  const proper = ["key", "hello", "reply"].map((name) => ({ name, seed: 0 }));
+  const order = fc.tuple(fc.nat({ max: proper.length }), fc.array(action, { maxLength: 8 }))
+    .map(([count, rest]) => [...proper.slice(0, count), ...rest]);
+  let redirectable = 0;
   await fc.assert(
-    fc.asyncProperty(order, async (names) => {
+    fc.asyncProperty(order, async (sent) => {
       const alias = `${runs++}`;
       const { invitation } = await agent.agent.create(alias);
       await using hostile = await HostileAgent.connect(invitation);
-      for (const name of names) {
+      let sending: string | null = null;
+      for (const { name, seed } of sent) {
         // What the server refuses has not come.
-        await actions[name]!(hostile).catch((error) => {
+        await actions[name]!(hostile, seed).catch((error) => {
           if (!(error instanceof SmpError && error.code === "AUTH")) throw error;
         });
+        // The agent's acknowledgements have emptied the queue.
+        await until(() => server.gauges().messages === 0);
+        const queue = (await store.connections()).find((one) => one.alias === alias)!.sending;
+        const now = queue === null ? null : `${queue.server.host} ${queue.senderId}`;
+        assert(sending === null || now === sending, `it now sends to ${now}, not to ${sending}`);
+        sending = now;
       }
-      // The agent's acknowledgements have emptied the queue.
-      await until(() => server.gauges().messages === 0);
+      if (sending !== null) redirectable++;
       await agent.agent.delete(alias);
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
+  assert(redirectable > 0);
 });
