@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Authorizer } from "../../server/authorization.ts";
+import { checkLimits } from "../../server/limits.ts";
+import type { DurableStores } from "../../server/store/durable.ts";
 import {
   fakeSigner,
   fakeVerify,
@@ -8,6 +10,7 @@ import {
   type TestConnection,
   type TestQueue,
 } from "../support/broker.ts";
+import { openStores, temporaryFolder } from "../support/durable.ts";
 
 const permissions = "none";
 const signers = { recipient: fakeSigner(), sender: fakeSigner() };
@@ -17,7 +20,17 @@ const signerOf = { ...signers, other: fakeSigner(), none: null };
 interface Step {
   readonly place: number;
   readonly queue: number;
-  readonly command: "NEW" | "SUB" | "KEY" | "ACK" | "OFF" | "DEL" | "SEND" | "disconnect";
+  readonly command:
+    | "NEW"
+    | "SUB"
+    | "KEY"
+    | "ACK"
+    | "OFF"
+    | "DEL"
+    | "SEND"
+    | "disconnect"
+    | "restart"
+    | "crash";
   /** Who signs, if the command is signed. */
   readonly by: "usual" | "recipient" | "sender" | "other";
 }
@@ -25,7 +38,7 @@ interface Step {
 /** A queue, straight from smp.md Queues and delivery. */
 interface ModelQueue {
   readonly name: string;
-  messages: string[];
+  messages: ModelMessage[];
   exists: boolean;
   secured: boolean;
   suspended: boolean;
@@ -34,12 +47,21 @@ interface ModelQueue {
   delivered: boolean;
 }
 
+interface ModelMessage {
+  readonly text: string;
+  /** Which connection has sent it; `null` when that was before a restart. */
+  readonly sender: object | null;
+}
+
 const places = 3;
+const quota = 8;
+const limits = checkLimits({ messagesPerQueue: quota });
 
 /** What each connection is sent, according to smp.md. */
 class Model {
   readonly queues: ModelQueue[] = [];
   readonly sent: string[][] = Array.from({ length: places }, () => []);
+  readonly #connections: object[] = Array.from({ length: places }, () => ({}));
 
   create(place: number, name: string): ModelQueue {
     const state = { exists: true, secured: false, suspended: false, delivered: false };
@@ -49,7 +71,23 @@ class Model {
   }
 
   disconnect(place: number): void {
+    this.#connections[place] = {};
     for (const queue of this.queues) if (queue.subscriber === place) queue.subscriber = null;
+  }
+
+  /** smp.md Store log: suspended queues are gone after it. */
+  restart(): void {
+    for (let place = 0; place < places; place++) this.disconnect(place);
+    for (const queue of this.queues) {
+      queue.exists &&= !queue.suspended;
+      queue.messages = queue.messages.map(({ text }) => ({ text, sender: null }));
+    }
+  }
+
+  /** smp.md Limits, and one place more for who has sent nothing that waits in an unsecured queue. */
+  #hasPlace({ messages, secured }: ModelQueue, sender: object): boolean {
+    if (messages.length < quota) return true;
+    return !secured && messages.length === quota && !messages.some((message) => message.sender === sender);
   }
 
   execute(queue: ModelQueue, corrId: string, { place, command }: Step, by: keyof typeof signerOf): void {
@@ -58,16 +96,18 @@ class Model {
     const answer = (response: string) => void this.sent[place]!.push(`${corrId} ${id} ${response}`);
     const answerNext = () => {
       queue.delivered = messages.length > 0;
-      answer(queue.delivered ? `MSG ${messages[0]}` : "OK");
+      answer(queue.delivered ? `MSG ${messages[0]!.text}` : "OK");
     };
     if (command === "SEND") {
       const authorized = queue.exists && !queue.suspended && by === (queue.secured ? "sender" : "none");
       if (!authorized) return answer("ERR AUTH");
-      messages.push(corrId);
+      const sender = this.#connections[place]!;
+      if (!this.#hasPlace(queue, sender)) return answer("ERR QUOTA");
+      messages.push({ text: corrId, sender });
       answer("OK");
       if (queue.subscriber === null || (queue.delivered && messages.length > 1)) return;
       queue.delivered = true;
-      this.sent[queue.subscriber]!.push(`- ${name} MSG ${messages[0]}`);
+      this.sent[queue.subscriber]!.push(`- ${name} MSG ${messages[0]!.text}`);
       return;
     }
     if (!queue.exists || by !== "recipient") return answer("ERR AUTH");
@@ -99,11 +139,19 @@ class Model {
 
 /** A broker and the model, which are given the same steps. */
 class Walk {
-  readonly test = new TestBroker({ authorizer: new Authorizer(fakeVerify) });
+  test: TestBroker;
   readonly #model = new Model();
-  readonly #connections: TestConnection[] = Array.from({ length: places }, () => this.test.connect());
+  readonly #restart: ((command: "restart" | "crash") => Promise<Stores>) | undefined;
+  #connections: TestConnection[];
   readonly #queues: { real: TestQueue; model: ModelQueue }[] = [];
   #steps = 0;
+
+  /** `restart` gives the stores that are there after it. @default stores in memory, never restarted */
+  constructor(stores: Stores | null = null, restart?: (command: "restart" | "crash") => Promise<Stores>) {
+    this.test = brokerOf(stores);
+    this.#connections = connectionsOf(this.test);
+    this.#restart = restart;
+  }
 
   /** Gives every queue place a queue. */
   async begin(): Promise<void> {
@@ -116,6 +164,7 @@ class Walk {
     const { place, command } = step;
     if (command === "NEW") return await this.#create(place, step.queue);
     if (command === "disconnect") return await this.#reconnect(place);
+    if (command === "restart" || command === "crash") return await this.#startAnew(command);
     const { real, model } = this.#queues[step.queue]!;
     const usual = command !== "SEND" ? "recipient" : model.secured ? "sender" : "none";
     const by = step.by === "usual" ? usual : step.by;
@@ -141,12 +190,36 @@ class Walk {
     this.#queues[queue] = { real, model: this.#model.create(place, name) };
   }
 
+  async #startAnew(command: "restart" | "crash"): Promise<void> {
+    await this.compare();
+    for (const connection of this.#connections) connection.disconnect();
+    const test = brokerOf(await this.#restart!(command));
+    for (const [id, name] of this.test.names) test.names.set(id, name);
+    this.test = test;
+    this.#connections = connectionsOf(test);
+    this.#model.restart();
+  }
+
   async #reconnect(place: number): Promise<void> {
     await this.compare();
     this.#connections[place]!.disconnect();
     this.#connections[place] = this.test.connect();
     this.#model.disconnect(place);
   }
+}
+
+type Stores = Pick<DurableStores, "queues" | "messages">;
+
+function brokerOf(stores: Stores | null): TestBroker {
+  return new TestBroker({
+    authorizer: new Authorizer(fakeVerify),
+    limits,
+    ...(stores && { queues: stores.queues, messages: stores.messages }),
+  });
+}
+
+function connectionsOf(test: TestBroker): TestConnection[] {
+  return Array.from({ length: places }, () => test.connect());
 }
 
 /**
@@ -168,12 +241,18 @@ function weighted<T extends string>(weights: Readonly<Record<T, number>>): fc.Ar
   return fc.oneof(...entries.map(([value, weight]) => ({ arbitrary: fc.constant(value), weight })));
 }
 
-const step: fc.Arbitrary<Step> = fc.record({
-  place: fc.nat(places - 1),
-  queue: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, { arbitrary: fc.nat(places - 1), weight: 2 }),
-  command: weighted({ SEND: 16, ACK: 16, SUB: 10, KEY: 2, OFF: 1, DEL: 1, disconnect: 2, NEW: 1 }),
-  by: weighted({ usual: 15, recipient: 1, sender: 1, other: 1 }),
-});
+const commandWeights = { SEND: 18, ACK: 14, SUB: 10, KEY: 2, OFF: 1, DEL: 1, disconnect: 2, NEW: 1 };
+
+function stepOf(weights: Readonly<Partial<Record<Step["command"], number>>>): fc.Arbitrary<Step> {
+  return fc.record({
+    place: fc.nat(places - 1),
+    queue: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, { arbitrary: fc.nat(places - 1), weight: 2 }),
+    command: weighted(weights as Record<Step["command"], number>),
+    by: weighted({ usual: 15, recipient: 1, sender: 1, other: 1 }),
+  });
+}
+
+const step = stepOf(commandWeights);
 
 Deno.test("any commands one by one give what the spec says", { permissions }, async () => {
   // smp.md Authorization, Queues and delivery
@@ -186,7 +265,7 @@ Deno.test("any commands one by one give what the spec says", { permissions }, as
         await walk.compare();
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 1000 },
   );
 });
 
@@ -213,7 +292,36 @@ Deno.test(
         for (const step of steps) await walk.take(step);
         await walk.compare();
       }),
-      { numRuns: 300 },
+      { numRuns: 1000 },
     );
   },
 );
+
+Deno.test("restarts and crashes in between change nothing, with messages in the journal", async () => {
+  const durableStep = stepOf({ ...commandWeights, restart: 2, crash: 3 });
+  await fc.assert(
+    fc.asyncProperty(fc.array(durableStep, { maxLength: 60, size: "max" }), async (steps) => {
+      await using folder = await temporaryFolder();
+      await using opened = new AsyncDisposableStack();
+      let runs = 0;
+      const open = async () => opened.use(await openStores(`${folder.path}/${runs}`));
+      await Deno.mkdir(`${folder.path}/0`);
+      let stores = await open();
+      const walk = new Walk(stores, async (command) => {
+        if (command === "restart") await stores.close();
+        else await copyFiles(`${folder.path}/${runs}`, `${folder.path}/${++runs}`);
+        return stores = await open();
+      });
+      await walk.begin();
+      for (const step of steps) await walk.take(step);
+      await walk.compare();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** The files as they are at this moment, which is what a process that is killed leaves. */
+async function copyFiles(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name } of Deno.readDir(from)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+}
