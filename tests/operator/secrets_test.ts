@@ -1,0 +1,149 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  encodeBase64,
+  encodePublicKeyText,
+  generateKeyPair,
+  SmpClient,
+  SmpError,
+  tcpChannel,
+} from "../../mod.ts";
+import { textBytes } from "../../protocol/bytes.ts";
+import { RawClient } from "../support/raw_client.ts";
+import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { Telnet } from "../support/telnet.ts";
+import { next, soon } from "../support/wait.ts";
+
+const body = "the body of a message that nobody may see";
+const token = "a token that nobody may see";
+const passphrase = "a passphrase that nobody may see";
+
+/** Text in all the ways in which it could be printed. */
+function forms(text: string): string[] {
+  const bytes = textBytes(text);
+  return [text, encodeBase64(bytes), bytes.toHex(), [...bytes].join(", "), [...bytes].join(",")];
+}
+
+function assertSecret(secrets: readonly string[], outputs: readonly string[]): void {
+  for (const output of outputs) {
+    for (const secret of secrets) {
+      assert(secret.length > 8, "a secret that is short is found anywhere");
+      assert(!output.includes(secret), `"${secret}" is in: ${output.slice(0, 2000)}`);
+    }
+  }
+}
+
+const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[METRICS]\nport: 0\n[LOG]\nlevel: debug\n" +
+  "[LIMITS]\nmessages_per_queue: 3\nhandshake_timeout_seconds: 1\n";
+
+/** Everything that can go well or wrong with queues; gives what must not be seen of it. */
+async function useQueues(address: string): Promise<string[]> {
+  await using client = await SmpClient.connect(address);
+  const keyPair = await generateKeyPair("sign");
+  const other = await generateKeyPair("sign");
+  const queue = await client.createQueue({ keyPair });
+  const wrong = { ...queue, recipientKey: other.privateKey };
+  const refused = async (work: Promise<unknown>) =>
+    assert(await work.then(() => null, (error) => error) instanceof SmpError);
+  const sender = { senderId: queue.senderId, senderKey: keyPair.privateKey };
+  await refused(client.subscribe(wrong));
+  await refused(client.secureQueue(wrong, other.publicKey));
+  await client.secureQueue(queue, keyPair.publicKey);
+  for (let i = 0; i < 3; i++) await client.send(sender, textBytes(body));
+  await refused(client.send(sender, textBytes(body)));
+  await refused(client.send({ senderId: queue.senderId }, textBytes(body)));
+  const events = client.events(queue);
+  assertEquals((await next(events)).type, "MSG");
+  await client.acknowledge(queue);
+  const texts = [keyPair, other].map(({ publicKey }) => encodePublicKeyText(publicKey).slice(4));
+  return [queue.recipientId, queue.senderId, ...texts, ...forms(body)];
+}
+
+/** Connections that are cut, that send junk, and a block that is not authentic. */
+async function misbehave({ port }: { readonly port: number }): Promise<void> {
+  for (const bytes of [new Uint8Array(0), new Uint8Array(256).fill(7)]) {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    await connection.write(bytes);
+    if (bytes.length > 0) { while (await connection.read(new Uint8Array(1000)) !== null); }
+  }
+  await using client = await RawClient.handshake(
+    tcpChannel(await Deno.connect({ hostname: "127.0.0.1", port })),
+  );
+  await client.channel.write([new Uint8Array(4096).fill(9)]);
+  assertEquals(await client.receive(), "   ERR BLOCK ");
+}
+
+Deno.test("nothing that a server prints, logs or serves has IDs, keys or bodies", async () => {
+  await using parent = await temporaryFolder();
+  const folder = `${parent.path}/a`, files = { folder: parent.path };
+  await Deno.mkdir(folder);
+  const directories = ["--config-dir", folder, "--log-dir", folder];
+  const outputs: string[] = [];
+  let secrets: string[];
+  {
+    await using server = await ServerProcess.start({ folder, ini });
+    secrets = await useQueues(server.address);
+    await misbehave({ port: server.port("TCP") });
+    for (const path of ["metrics", "", "status.json", "health", "ready", "nothing"]) {
+      outputs.push(await (await fetch(`${server.metricsUrl}${path}`)).text());
+    }
+    const { stdout, stderr } = await server.kill("SIGTERM");
+    outputs.push(server.printed.join("\n"), stdout, stderr);
+  }
+  const storeLog = `${folder}/smp-server-store.log`;
+  const runs = [
+    ["verify", ...directories],
+    ["export", `${parent.path}/exported`, ...directories],
+  ];
+  for (const args of runs) {
+    const { stdout, stderr } = await run(args, files);
+    outputs.push(stdout, stderr);
+  }
+  // A damaged line is told by its number.
+  await Deno.writeTextFile(storeLog, (await Deno.readTextFile(storeLog)).replace("rk=rsa:", "rk=rsa:!"));
+  for (const args of [["start", "-y", "--port", "0", ...directories], ["verify", ...directories]]) {
+    const { code, stdout, stderr } = await run(args, files);
+    assertEquals(code, 1);
+    outputs.push(stdout, stderr);
+  }
+  const key = (await Deno.readTextFile(`${folder}/server_key`)).split("\n")[2]!;
+  assert(outputs.join("").length > 5_000);
+  assertSecret([...secrets, key], outputs);
+});
+
+Deno.test("nothing that an agent prints has keys, bodies, invitations, its token or its passphrase", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/token`, `${token}\n`);
+  await Deno.writeTextFile(`${folder.path}/passphrase`, `${passphrase}\n`);
+  await using server = await ServerProcess.start({ folder: folder.path });
+  const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", server.address];
+  for (const name of ["token", "passphrase"]) args.push(`--${name}-file`, `${folder.path}/${name}`);
+  const script = "agent/main.ts";
+  await using agent = await ServerProcess.startBare({
+    script,
+    folder: folder.path,
+    args,
+    until: "listening",
+  });
+  await using telnet = await Telnet.connect(agent.port());
+  await telnet.ask("0", "", "TOKEN wrong, and more");
+  await using user = await Telnet.connect(agent.port());
+  await user.ask("0", "", `TOKEN ${token}`);
+  const invitation = (await user.ask("1", "b", "NEW"))![2].slice(4);
+  await user.send("2", "a", `JOIN ${invitation}`);
+  for (let i = 0; i < 2; i++) await user.said();
+  await user.send("3", "a", `SEND :${body}`);
+  for (let i = 0; i < 2; i++) await user.said();
+  // A message that waits while the server is gone.
+  await server.kill("SIGKILL");
+  await user.send("4", "a", `SEND :${body}`);
+  await soon(user.said());
+  const { stdout, stderr } = await agent.kill("SIGTERM");
+  const secrets = [invitation.slice(-60), ...forms(body), ...forms(token), ...forms(passphrase)];
+  assertSecret(secrets, [agent.printed.join("\n"), stdout, stderr]);
+  // The passphrase keeps bodies and keys out of the file too; the token is nowhere.
+  for await (const { name } of Deno.readDir(folder.path)) {
+    if (!name.startsWith("agent.db")) continue;
+    const content = new TextDecoder("latin1").decode(await Deno.readFile(`${folder.path}/${name}`));
+    assertSecret([body, token, passphrase], [content]);
+  }
+});
