@@ -52,6 +52,38 @@ export async function unlockVault(passphrase: string, record: PassphraseRecord):
   }
 }
 
+/** The passphrase of a store. */
+export interface PassphraseOptions {
+  /** Encrypts private keys and message bodies; a store that was made with one needs the same again. */
+  readonly passphrase?: string;
+  /** Rounds of PBKDF2 for a new store with a passphrase. @default 600000 */
+  readonly iterations?: number;
+}
+
+/** The vault of a store, and what it has to keep when this is its first passphrase. Throws `StoreError` (`PASSPHRASE`). */
+export async function vaultFor(
+  { passphrase, iterations }: PassphraseOptions,
+  { record, isEmpty }: {
+    /** What the store has kept of a passphrase. */
+    readonly record: PassphraseRecord | null;
+    /** Whether there are no connections: nothing that is there already can be encrypted. */
+    readonly isEmpty: boolean;
+  },
+): Promise<{ readonly vault: Vault; readonly created: PassphraseRecord | null }> {
+  if (record !== null) {
+    if (passphrase === undefined) {
+      throw new StoreError("PASSPHRASE", "Cannot open the store: it needs its passphrase");
+    }
+    return { vault: await unlockVault(passphrase, record), created: null };
+  }
+  if (passphrase === undefined) return { vault: openVault, created: null };
+  if (!isEmpty) {
+    throw new StoreError("PASSPHRASE", "Cannot open the store: it was made without a passphrase");
+  }
+  const { vault, record: created } = await createVault(passphrase, iterations);
+  return { vault, created };
+}
+
 class AesVault implements Vault {
   readonly #key: AesKey;
 
