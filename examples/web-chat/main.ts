@@ -15,6 +15,7 @@ async function serve(options: ChatOptions): Promise<void> {
   const { config } = server;
   await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
   console.log(`SMP server: ${config.server}`);
+  console.log(`SMP port: ${server.port}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
   console.log(`open http://${host}:${page.port}/ in two browsers`);
   await stopSignal();

@@ -72,6 +72,11 @@ export class ChatServer implements AsyncDisposable {
     }
   }
 
+  /** The TCP port, for other programs. */
+  get port(): number {
+    return this.#server.port;
+  }
+
   /** Stops the server and saves what there is. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop();
