@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { openPage, withBrowser } from "../support/browser.ts";
+import { AgentPeer } from "../support/agent_peer.ts";
+import { withBrowser } from "../support/browser.ts";
 import { connectPages, hear, invite, openChat, say, textsIn, WebChat } from "../support/web_chat.ts";
 
 Deno.test("two people talk in two browsers, over reloads", () =>
@@ -154,4 +155,23 @@ Deno.test("on a phone and by keyboard alone", () =>
     await hear(bob, "two\nlines");
     assert((await textsIn(bob)).includes("two\nlines"));
     assertEquals(problems, []);
+  }));
+
+Deno.test("an independent agent whose keys have exponents of 1024 bits talks with a browser", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page, problems } = await openChat(browser, chat);
+    const link = await invite(page, "peer");
+    // The peer knows no WebSockets.
+    const { port } = new URL(chat.webSocketUrl);
+    const invitation = link.slice(link.indexOf("#") + 1).replace("%23", "#").replace(
+      `:${port}#`,
+      `:${chat.smp.port}#`,
+    );
+    await using peer = new AgentPeer("joiner", chat.smp, invitation, { key: "rsa2048BigExponent" });
+    await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
+    for (let i = 1; i <= 3; i++) await say(page, `from the agent ${i}`);
+    for (let i = 1; i <= 3; i++) await hear(page, `from the peer ${i}`);
+    await peer.line((line) => line.done === true);
+    assertEquals([await page.locator("#log .warning").count(), problems], [0, []]);
   }));
