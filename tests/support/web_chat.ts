@@ -102,9 +102,9 @@ export async function invite(page: Page, name: string): Promise<string> {
   await page.getByRole("button", { name: "Invite" }).click();
   await page.getByRole("textbox", { name: "Name of the conversation" }).fill(name);
   await page.getByRole("button", { name: "Make invitation" }).click();
-  const link = page.getByLabel("Link", { exact: true });
-  await link.waitFor();
-  return await link.inputValue();
+  // The invitation of another conversation may be there before.
+  await page.getByRole("heading", { name, exact: true }).waitFor();
+  return await page.getByLabel("Link", { exact: true }).inputValue();
 }
 
 /** Connects two pages: the first one calls the conversation by `nameOfB`, the second one by `nameOfA`. */

@@ -19,4 +19,6 @@ async function start(): Promise<void> {
   await App.run(config, await openStore());
 }
 
+// A page that comes back out of the browser's cache has lost its connection and its claim to the database.
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 start().catch(fail);
