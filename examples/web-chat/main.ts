@@ -16,6 +16,7 @@ async function serve(options: ChatOptions): Promise<void> {
   await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
   console.log(`SMP server: ${config.server}`);
   console.log(`SMP port: ${server.port}`);
+  console.log(`WebSocket port: ${server.webSocketPort}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
   console.log(`open http://${host}:${page.port}/ in two browsers`);
   await stopSignal();

@@ -69,8 +69,12 @@ export function parseOptions(args: string[]): ChatCommand {
   const webSocketUrl = given.get("ws-url") ?? null;
   const isUrl = webSocketUrl === null || /^wss?:\/\/[\w.-]+(:\d+)?\/[\w/.-]*$/.test(webSocketUrl);
   if (!isUrl) return wrong(`--ws-url ${webSocketUrl} is not like wss://chat.example.org/smp`);
+  const host = given.get("host") ?? "127.0.0.1";
+  if (!/^[\w.-]+$/.test(host)) return wrong(`--host ${host} is not a name or an IPv4 address`);
+  // It is an address to listen on, and none that a browser can connect to.
+  if (host === "0.0.0.0" && webSocketUrl === null) return wrong(`--host ${host} needs --ws-url`);
   const options = {
-    host: given.get("host") ?? "127.0.0.1",
+    host,
     port: ports.port,
     webSocketPort: ports["ws-port"],
     smpPort: ports["smp-port"],

@@ -77,6 +77,11 @@ export class ChatServer implements AsyncDisposable {
     return this.#server.port;
   }
 
+  /** The port for browsers, or for the proxy before it. */
+  get webSocketPort(): number {
+    return this.#server.webSocketPort!;
+  }
+
   /** Stops the server and saves what there is. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop();

@@ -4,7 +4,8 @@
  * @module
  */
 import { withBrowser } from "../support/browser.ts";
-import { connectPages, hear, invite, openChat, say, WebChat } from "../support/web_chat.ts";
+import { connectPages, hear, invite, openChat, say } from "../support/chat_page.ts";
+import { WebChat } from "../support/web_chat.ts";
 
 const docs = new URL("../../docs/", import.meta.url).pathname;
 const desktop = { viewport: { width: 1000, height: 640 }, colorScheme: "light" } as const;

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { AgentPeer } from "../support/agent_peer.ts";
 import { withBrowser } from "../support/browser.ts";
-import { connectPages, hear, invite, openChat, say, textsIn, WebChat } from "../support/web_chat.ts";
+import { connectPages, hear, invite, openChat, say, textsIn } from "../support/chat_page.ts";
+import { WebChat } from "../support/web_chat.ts";
 
 Deno.test("two people talk in two browsers, over reloads", () =>
   withBrowser(async (browser) => {

@@ -1,8 +1,9 @@
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { openPage, type TestPage } from "./browser.ts";
 import { ServerProcess, temporaryFolder } from "./server_process.ts";
 
 const root = new URL("../../", import.meta.url);
+
+/** Options of a server that listens where there is room. */
+export const freePorts: readonly string[] = ["--port", "0", "--ws-port", "0"];
 
 /** The two programs of `deno task web-chat`, with another folder. */
 async function taskCommands(folder: string): Promise<string[][]> {
@@ -27,15 +28,20 @@ export class WebChat implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Makes the page's program and starts the server on free ports. */
-  static async start(): Promise<WebChat> {
+  /** Makes the page's program and starts the server, on free ports unless `options` say otherwise. */
+  static async start(options: readonly string[] = freePorts): Promise<WebChat> {
     const folder = await temporaryFolder();
-    const [bundle, serve] = await taskCommands(folder.path);
-    const { success, stderr } = await new Deno.Command(bundle![0]!, { args: bundle!.slice(1), cwd: root })
-      .output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    const ports = ["--port", "0", "--ws-port", "0"];
-    return new WebChat(folder, serve!, await spawn([...serve!, "--dir", folder.path, ...ports]));
+    try {
+      const [bundle, serve] = await taskCommands(folder.path);
+      const [program, ...args] = bundle!;
+      const { success, stderr } = await new Deno.Command(program!, { args, cwd: root }).output();
+      if (!success) throw new Error(new TextDecoder().decode(stderr));
+      const server = await spawn([...serve!, "--dir", folder.path, ...options]);
+      return new WebChat(folder, serve!, server);
+    } catch (error) {
+      await folder[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Where the page is. */
@@ -46,6 +52,11 @@ export class WebChat implements AsyncDisposable {
   /** Where the page's WebSockets go to. */
   get webSocketUrl(): string {
     return this.#printed(/^WebSockets: (\S+)$/m);
+  }
+
+  /** The port for WebSockets, behind a proxy too. */
+  get listeningPort(): number {
+    return Number(this.#printed(/^WebSocket port: (\d+)$/m));
   }
 
   /** The SMP server's address for programs: host, TCP port, key hash. */
@@ -81,55 +92,4 @@ export class WebChat implements AsyncDisposable {
 
 function spawn(command: readonly string[]): Promise<ServerProcess> {
   return ServerProcess.spawned({ command, until: "open " });
-}
-
-/** Opens the page in a context of its own, past its first form. */
-export async function openChat(
-  browser: Browser,
-  chat: WebChat,
-  { passphrase = "", ...options }: BrowserContextOptions & { readonly passphrase?: string } = {},
-): Promise<TestPage> {
-  const opened = await openPage(browser, options);
-  await opened.page.goto(chat.url);
-  await opened.page.getByLabel("Passphrase").fill(passphrase);
-  await opened.page.getByRole("button", { name: "Start" }).click();
-  await opened.page.getByRole("button", { name: "Invite" }).waitFor();
-  return opened;
-}
-
-/** Makes an invitation to a conversation and gives its link. */
-export async function invite(page: Page, name: string): Promise<string> {
-  await page.getByRole("button", { name: "Invite" }).click();
-  await page.getByRole("textbox", { name: "Name of the conversation" }).fill(name);
-  await page.getByRole("button", { name: "Make invitation" }).click();
-  // The invitation of another conversation may be there before.
-  await page.getByRole("heading", { name, exact: true }).waitFor();
-  return await page.getByLabel("Link", { exact: true }).inputValue();
-}
-
-/** Connects two pages: the first one calls the conversation by `nameOfB`, the second one by `nameOfA`. */
-export async function connectPages(a: Page, b: Page, [nameOfB, nameOfA] = ["Bob", "Alice"]): Promise<void> {
-  const link = await invite(a, nameOfB!);
-  await b.goto(link);
-  // A page of the same address but for what is behind `#` is not loaded again.
-  await b.getByRole("textbox", { name: "Name of the conversation" }).fill(nameOfA!);
-  await b.getByRole("dialog").getByRole("button", { name: "Join" }).click();
-  for (const page of [a, b]) await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
-}
-
-/** Sends a text in the open conversation. */
-export async function say(page: Page, text: string): Promise<void> {
-  const field = page.getByRole("textbox", { name: "Message" });
-  await field.fill(text);
-  await field.press("Enter");
-}
-
-/** The texts in the open conversation, in order. */
-export function textsIn(page: Page): Promise<string[]> {
-  return page.locator("#log .text").allTextContents();
-}
-
-/** Waits for a message in the open conversation. */
-export async function hear(page: Page, text: string): Promise<void> {
-  await page.locator("#log .theirs .text").getByText(text, { exact: true }).waitFor();
 }
