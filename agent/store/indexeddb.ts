@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /**
  * A store for agents in browsers, in one IndexedDB database (docs/agent-store.md).
  *

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import type { DBSchema, IDBPDatabase, IDBPTransaction, StoreNames } from "idb";
 import type {
   ConnectionRecord,

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { AgentError, type AgentEvent } from "../../../agent/mod.ts";
 import type { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
 import { formatQueueInfo, parseAddress } from "../../../protocol/mod.ts";

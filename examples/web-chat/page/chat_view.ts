@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { type Conversation, phaseText } from "./conversation.ts";
 import { element } from "./dom.ts";
 import { qrCode } from "./qr.ts";

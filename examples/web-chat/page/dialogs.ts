@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { element, inside } from "./dom.ts";
 
 /** Lets a button open a dialog whose form does `submit`, which gives what is wrong, or `null` to close it. */

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-
 /** An element of index.html. Throws when it is not there, or is another one. */
 export function element<T extends HTMLElement>(id: string, type: new () => T): T {
   const found = document.getElementById(id);

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { type Conversation, phaseText } from "./conversation.ts";
 import { element, make } from "./dom.ts";
 

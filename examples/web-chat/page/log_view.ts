@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { type ChatMessage, type DeliveryState, deliveryText, integrityText } from "./conversation.ts";
 import { element, inside, make } from "./dom.ts";
 

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import type { PageConfig } from "../smp_server.ts";
 import { App } from "./app.ts";
 import { element } from "./dom.ts";

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { encode } from "uqr";
 
 const svg = "http://www.w3.org/2000/svg";

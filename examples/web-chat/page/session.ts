@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { Agent, AgentError } from "../../../agent/mod.ts";
 import type { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
 import type { Transport } from "../../../client/mod.ts";

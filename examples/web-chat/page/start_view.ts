@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 import { deleteDB } from "idb";
 import { IndexedDbStore, StoreError } from "../../../agent/store/indexeddb.ts";
 import { element } from "./dom.ts";
