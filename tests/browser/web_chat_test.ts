@@ -1,8 +1,26 @@
 import { assert, assertEquals } from "@std/assert";
+import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.ts";
+import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
+import { textBytes } from "../../protocol/bytes.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
 import { withBrowser } from "../support/browser.ts";
 import { connectPages, hear, invite, openChat, say, textsIn } from "../support/chat_page.ts";
+import { HostileAgent } from "../support/hostile_agent.ts";
+import { patience } from "../support/wait.ts";
 import { WebChat } from "../support/web_chat.ts";
+
+/** Sends what only a secured queue takes, as often as it is needed: the protocol has no other way to know. */
+async function secured(send: () => Promise<void>): Promise<void> {
+  const end = performance.now() + patience;
+  let isTaken = false;
+  while (!isTaken) {
+    if (performance.now() > end) throw new Error("the queue was not secured");
+    isTaken = await send().then(() => true, (error) => {
+      if (error instanceof SmpError && error.code === "AUTH") return false;
+      throw error;
+    });
+  }
+}
 
 Deno.test("two people talk in two browsers, over reloads", () =>
   withBrowser(async (browser) => {
@@ -35,6 +53,37 @@ Deno.test("two people talk in two browsers, over reloads", () =>
 
     const origin = new URL(chat.url).origin;
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
+  }));
+
+Deno.test("what is not whole, and an invitation that was used, are told", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const invitation = parseQueueInfo(findInvitation(await invite(alice, "Mallory"))!);
+    const server = { ...invitation.server, port: chat.smp.port };
+    await using mallory = await HostileAgent.connect({ ...invitation, server });
+    await mallory.key();
+    await secured(() => mallory.hello());
+    await mallory.text("one");
+    await mallory.text("four", { id: 4 });
+    const item = alice.getByRole("listitem").filter({ hasText: "four" });
+    await item.getByText("2 messages before this one are missing.").waitFor();
+    await hear(alice, "one");
+    assertEquals(await alice.locator("#log .warning").count(), 1);
+    await mallory.plaintext(textBytes("no message of an agent"));
+    await alice.locator("#notice").getByText("cannot be read; it was dropped").waitFor();
+
+    // The warning is stored with the message.
+    await alice.reload();
+    await alice.getByRole("button", { name: /^Mallory/ }).click();
+    await item.getByText("2 messages before this one are missing.").waitFor();
+    await alice.locator("#notice").getByText("could not be read").waitFor();
+
+    const { page: bob } = await openChat(browser, chat);
+    await bob.goto(linkOf(chat.url, formatQueueInfo(invitation)));
+    await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
+    await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
+    await bob.locator("#notice").getByText("The invitation was used before").waitFor();
   }));
 
 Deno.test("messages go on in order after the server was killed", () =>

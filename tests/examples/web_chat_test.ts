@@ -55,6 +55,7 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
     },
   };
   assertEquals(afterEvent(bob, message, true), bob);
+  assertEquals(afterEvent({ ...bob, phase: "invited" }, message, true).phase, "connecting");
   assertEquals(afterEvent(afterEvent(bob, message, false), message, false).unread, 2);
   const connected = afterEvent(bob, { type: "connected", connection: "Bob" }, true);
   assertEquals(connected, { ...bob, phase: "connected", canSend: true });
@@ -62,7 +63,8 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
   const failure = { type: "error", connection: "Bob", error: failed } as const;
   // That one message was not sent is said at the message.
   assertEquals(afterEvent(bob, { ...failure, id: 1 }, true), bob);
-  assertEquals(afterEvent(bob, failure, true).notice, errorText(failed));
+  assertStringIncludes(afterEvent(bob, failure, true).notice!, "was used before");
+  assertEquals(afterEvent(connected, failure, true).notice, errorText(failed));
   const second = { type: "security", connection: "Bob", reason: "second confirmation" } as const;
   assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
   assertStringIncludes(afterEvent(bob, { type: "end", connection: "Bob" }, true).notice!, "Another program");

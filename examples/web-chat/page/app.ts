@@ -114,10 +114,17 @@ export class App {
   async #load(log: LogView, name: string, before?: number): Promise<void> {
     const { agent, queued } = this.#session;
     // In this order: what is sent in between counts as queued until its event comes.
-    const waiting = await queued(name);
-    const records = await agent.messages(name, { limit: pageSize, ...(before !== undefined && { before }) });
-    log.add(records.map((record) => messageOf(record, waiting)));
-    if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
+    try {
+      const waiting = await queued(name);
+      const records = await agent.messages(name, {
+        limit: pageSize,
+        ...(before !== undefined && { before }),
+      });
+      log.add(records.map((record) => messageOf(record, waiting)));
+      if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
+    } catch (error) {
+      this.#chat.problem(describe(error));
+    }
   }
 
   async #loadEarlier(): Promise<void> {
@@ -150,22 +157,27 @@ export class App {
 
   #bindDialogs(): void {
     const { agent } = this.#session;
+    // The dialog that closes gives the keyboard back to its button.
+    const done = () => this.#chat.focus();
     const inviteName = element("invite-name", HTMLInputElement);
-    bindDialog("invite-dialog", element("invite", HTMLElement), () =>
-      this.#add(async () => {
-        const { connection } = await agent.create(inviteName.value.trim());
-        showServer("reached");
-        return connection;
-      }));
+    const invite = async (name: string) => {
+      await agent.create(name);
+      showServer("reached");
+    };
+    bindDialog("invite-dialog", element("invite", HTMLElement), {
+      submit: () => this.#add(inviteName.value.trim(), invite),
+      done,
+    });
 
     const joinName = element("join-name", HTMLInputElement);
     const joinLink = element("join-link", HTMLTextAreaElement);
     const { keyHash } = parseAddress(this.#config.server);
-    const join = bindDialog("join-dialog", element("join", HTMLElement), async () => {
+    const submit = async () => {
       const invitation = findInvitation(joinLink.value);
       return problemOf(invitation, keyHash) ??
-        await this.#add(() => agent.join(invitation!, { alias: joinName.value.trim() }));
-    });
+        await this.#add(joinName.value.trim(), (name) => agent.join(invitation!, { alias: name }));
+    };
+    const join = bindDialog("join-dialog", element("join", HTMLElement), { submit, done });
     // A link only fills the form: joining is for the person to decide.
     const takeLink = () => {
       const invitation = findInvitation(location.hash);
@@ -181,17 +193,18 @@ export class App {
   }
 
   /** Makes a conversation and opens it; gives what went wrong. */
-  async #add(make: () => Promise<string>): Promise<string | null> {
+  async #add(name: string, make: (name: string) => Promise<unknown>): Promise<string | null> {
+    if (name === "") return "Give the conversation a name.";
     try {
-      const name = await make();
+      await make(name);
       this.#reload(name);
       await this.#select(name);
-      // Asked for when there is something to keep.
-      await navigator.storage.persist();
-      return null;
     } catch (error) {
       return describe(error);
     }
+    // Asked for when there is something to keep. A browser may ask the person, which takes any time, or refuse.
+    navigator.storage.persist().catch(() => {});
+    return null;
   }
 
   #reload(name: string): void {

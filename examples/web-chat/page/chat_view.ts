@@ -73,7 +73,7 @@ export function bindChat(actions: ChatActions): ChatView {
     show(conversation, link) {
       header.hidden = conversation === null;
       element("nothing", HTMLElement).hidden = conversation !== null;
-      element("messages", HTMLElement).hidden = conversation === null || conversation.phase === "invited";
+      element("messages", HTMLElement).hidden = conversation === null || link !== null;
       composer.hidden = !(conversation?.canSend ?? false);
       notice.hidden = (conversation?.notice ?? null) === null;
       notice.textContent = conversation?.notice ?? "";

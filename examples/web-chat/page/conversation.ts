@@ -46,8 +46,11 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
   switch (event.type) {
     case "connected":
       return { ...conversation, phase: "connected", canSend: true };
-    case "message":
-      return isOpen ? conversation : { ...conversation, unread: conversation.unread + 1 };
+    case "message": {
+      // One of a connection of one direction, which is never told to be connected.
+      const phase = conversation.phase === "invited" ? "connecting" : conversation.phase;
+      return { ...conversation, phase, unread: isOpen ? 0 : conversation.unread + 1 };
+    }
     case "end":
       return {
         ...conversation,
@@ -56,7 +59,9 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "security":
       return { ...conversation, notice: securityText(event.reason) };
     case "error":
-      return event.id === undefined ? { ...conversation, notice: errorText(event.error) } : conversation;
+      // That one message cannot be sent is said at the message.
+      if (event.id !== undefined) return conversation;
+      return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
     case "down":
     case "up":
@@ -127,6 +132,12 @@ export function integrityText(integrity: MessageIntegrity): string | null {
     default:
       return integrity satisfies never;
   }
+}
+
+function noticeText({ phase }: Conversation, error: AgentError): string {
+  return phase === "connecting" && error.code === "SMP AUTH"
+    ? "The invitation was used before, or is gone: ask for a new one, and delete this conversation."
+    : errorText(error);
 }
 
 /** What an error means for the person. */

@@ -1,10 +1,18 @@
 import { element, inside } from "./dom.ts";
 
-/** Lets a button open a dialog whose form does `submit`, which gives what is wrong, or `null` to close it. */
+/** What a dialog does. */
+export interface DialogActions {
+  /** Does what the form asks for; gives what is wrong, or `null` to close the dialog. */
+  submit(): Promise<string | null>;
+  /** Is called when it was done and the dialog is closed. */
+  done(): void;
+}
+
+/** Lets a button open a dialog with a form. */
 export function bindDialog(
   dialogId: string,
   button: HTMLElement,
-  submit: () => Promise<string | null>,
+  { submit, done }: DialogActions,
 ): { open(): void } {
   const dialog = element(dialogId, HTMLDialogElement);
   const form = inside(dialog, "form", HTMLFormElement);
@@ -17,8 +25,9 @@ export function bindDialog(
     submitButton.disabled = true;
     const wrong = await submit();
     submitButton.disabled = false;
-    if (wrong === null) dialog.close();
-    else problem.textContent = wrong;
+    if (wrong !== null) return void (problem.textContent = wrong);
+    dialog.close();
+    done();
   };
   dialog.onclose = () => form.reset();
   const open = () => {

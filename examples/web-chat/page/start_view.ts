@@ -14,9 +14,8 @@ export async function openStore(): Promise<IndexedDbStore> {
   }
   if ((await store.connections()).length > 0) return store;
   return await ask("welcome", async (passphrase) => {
-    if (passphrase === "") return store;
     await store[Symbol.asyncDispose]();
-    return await IndexedDbStore.open(databaseName, { passphrase });
+    return await IndexedDbStore.open(databaseName, passphrase === "" ? {} : { passphrase });
   });
 }
 
