@@ -34,7 +34,7 @@ await withBrowser(async (browser) => {
   const restart = await chat.kill();
   await alice.getByText("no connection to the server").waitFor();
   await restart();
-  await alice.getByText("● connected to the server").waitFor();
+  await alice.getByText("connected to the server").waitFor();
   await say(alice, "The server was away for a moment. Nothing is lost.");
   await hear(bob, "The server was away for a moment. Nothing is lost.");
   await alice.locator("#log .delivery").last().getByText("sent").waitFor();

@@ -51,6 +51,18 @@ Deno.test("two people talk in two browsers, over reloads", () =>
     assertEquals(await textsIn(bob.page), ["hello Bob", markup, "are you there?", "I am"]);
     assertEquals(await bob.page.locator("#log .warning").count(), 0);
 
+    // What was written stays with its conversation.
+    await alice.page.getByRole("textbox", { name: "Message" }).fill("not sent yet");
+    const { page: carol } = await openChat(browser, chat);
+    await connectPages(carol, alice.page, ["Alice", "Carol"]);
+    assertEquals(await alice.page.getByRole("textbox", { name: "Message" }).inputValue(), "");
+    await say(carol, "hello from Carol");
+    await hear(alice.page, "hello from Carol");
+    await alice.page.getByRole("button", { name: /^Bob/ }).click();
+    assertEquals(await alice.page.getByRole("textbox", { name: "Message" }).inputValue(), "not sent yet");
+    await hear(alice.page, "are you there?");
+    assertEquals(await textsIn(alice.page), await textsIn(bob.page));
+
     const origin = new URL(chat.url).origin;
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
   }));
@@ -106,7 +118,7 @@ Deno.test("messages go on in order after the server was killed", () =>
     assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
     assertEquals(await bob.locator("#log .warning").count(), 0);
     await bob.locator("#log .mine .delivery").getByText("sent").waitFor();
-    for (const page of [alice, bob]) await page.getByText("● connected to the server").waitFor();
+    for (const page of [alice, bob]) await page.getByText("connected to the server").waitFor();
 
     // All of them are in the store, and shown a hundred at a time.
     await bob.reload();

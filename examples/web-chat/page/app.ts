@@ -16,12 +16,11 @@ import { forgetEverything } from "./start_view.ts";
 const pageSize = 100;
 const title = document.title;
 
-type ServerState = "connecting" | "reached" | "lost";
+type ServerState = "reached" | "lost";
 
 const serverTexts: Readonly<Record<ServerState, string>> = {
-  connecting: "",
-  reached: "● connected to the server",
-  lost: "○ no connection to the server, trying again…",
+  reached: "connected to the server",
+  lost: "no connection to the server, trying again…",
 };
 
 /** The page after the store was opened: conversations, and the one of them that is open. */
@@ -74,6 +73,7 @@ export class App {
       const { id, receivedAt, body, integrity } = event.message;
       const text = new TextDecoder().decode(body);
       log?.add([{ id, at: receivedAt.getTime(), text, from: "them", integrity }]);
+      log?.announce(`${name}: ${text}`);
     } else if (event.type === "sent") {
       log?.delivered(event.id, { type: "sent" });
     } else if (event.type === "error" && event.id !== undefined) {
@@ -113,13 +113,14 @@ export class App {
 
   async #load(log: LogView, name: string, before?: number): Promise<void> {
     const { agent, queued } = this.#session;
-    // In this order: what is sent in between counts as queued until its event comes.
     try {
-      const waiting = await queued(name);
       const records = await agent.messages(name, {
         limit: pageSize,
         ...(before !== undefined && { before }),
       });
+      // After the messages: one that is written in between would look as if it was not to be sent any more. One that was
+      // sent in between does, until its event comes.
+      const waiting = await queued(name);
       log.add(records.map((record) => messageOf(record, waiting)));
       if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
     } catch (error) {
@@ -237,7 +238,9 @@ export class App {
 function showServer(state: ServerState): void {
   const shown = element("server", HTMLElement);
   // Screen readers read out each change.
-  if (shown.textContent !== serverTexts[state]) shown.textContent = serverTexts[state];
+  if (shown.dataset.state === state) return;
+  shown.dataset.state = state;
+  shown.textContent = serverTexts[state];
 }
 
 function describe(error: unknown): string {

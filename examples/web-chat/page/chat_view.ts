@@ -36,6 +36,8 @@ export function bindChat(actions: ChatActions): ChatView {
   const composer = element("composer", HTMLFormElement);
   const text = element("text", HTMLTextAreaElement);
   const problem = element("send-error", HTMLElement);
+  /** What was written and not sent, by conversation. */
+  const drafts = new Map<string, string>();
 
   composer.onsubmit = async (event) => {
     event.preventDefault();
@@ -44,8 +46,11 @@ export function bindChat(actions: ChatActions): ChatView {
     // At once: what is typed while it is stored belongs to the next message.
     text.value = "";
     problem.textContent = "";
+    const to = name.textContent;
     const wrong = await actions.send(written);
     if (wrong === null) return;
+    // Another conversation may be open by now, and must not get it.
+    if (name.textContent !== to) return void drafts.set(to, written + (drafts.get(to) ?? ""));
     text.value = written + text.value;
     problem.textContent = wrong;
   };
@@ -85,8 +90,9 @@ export function bindChat(actions: ChatActions): ChatView {
       }
       if (conversation === null) return;
       if (name.textContent !== conversation.name) {
+        drafts.set(name.textContent, text.value);
         name.textContent = conversation.name;
-        text.value = "";
+        text.value = drafts.get(conversation.name) ?? "";
         problem.textContent = "";
       }
       element("chat-state", HTMLElement).textContent = phaseText(conversation);

@@ -8,6 +8,8 @@ const otherDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 export interface LogView {
   /** Adds messages that are not there yet. */
   add(messages: readonly ChatMessage[]): void;
+  /** Lets screen readers read out what has come; they would read out all that is loaded if the list were live. */
+  announce(text: string): void;
   /** Tells what became of a message. */
   delivered(id: number, delivery: DeliveryState): void;
   /** The lowest number that is shown; `undefined` without messages. */
@@ -17,9 +19,7 @@ export interface LogView {
 /** Shows an empty log in place of the one before. */
 export function showLog(name: string): LogView {
   const scroller = element("messages", HTMLElement);
-  // A new element: screen readers would read out all that changes in the old one.
-  const list = make("ol", { role: "log", "aria-live": "polite", "aria-relevant": "additions" });
-  list.setAttribute("aria-label", `Messages with ${name}`);
+  const list = make("ol", { "aria-label": `Messages with ${name}` });
   element("log", HTMLElement).replaceChildren(list);
   const items = new Map<number, HTMLElement>();
   const deliveries = new Map<number, DeliveryState>();
@@ -44,6 +44,9 @@ export function showLog(name: string): LogView {
       } else if (isAtEnd || messages.at(-1)?.from === "me") {
         scroller.scrollTop = scroller.scrollHeight;
       }
+    },
+    announce(text) {
+      element("announcement", HTMLElement).replaceChildren(make("p", {}, text));
     },
     delivered(id, delivery) {
       deliveries.set(id, delivery);
