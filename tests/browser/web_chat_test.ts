@@ -106,13 +106,20 @@ Deno.test("messages go on in order after the server was killed", () =>
     await connectPages(alice, bob);
     const count = 200;
     const texts = Array.from({ length: count }, (_, i) => `message ${i + 1}`);
-    for (const text of texts.slice(0, 50)) await say(alice, text);
+    for (const text of texts.slice(0, 20)) await say(alice, text);
     const restart = await chat.kill();
     for (const page of [alice, bob]) await page.getByText("no connection to the server").waitFor();
     await say(bob, "written without a server");
     await bob.locator("#log .mine .delivery").getByText("queued").waitFor();
     await restart();
-    for (const text of texts.slice(50)) await say(alice, text);
+    // Faster than anybody types.
+    await alice.evaluate((texts) => {
+      const form = document.querySelector("form#composer") as HTMLFormElement;
+      for (const text of texts) {
+        form.querySelector("textarea")!.value = text;
+        form.requestSubmit();
+      }
+    }, texts.slice(20));
     await hear(alice, "written without a server");
     await hear(bob, texts.at(-1)!);
     assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
