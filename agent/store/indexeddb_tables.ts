@@ -1,4 +1,4 @@
-import type { DBSchema, IDBPDatabase, IDBPTransaction, StoreNames } from "idb";
+import type { DBSchema, IDBPDatabase, IDBPTransaction } from "idb";
 import type {
   ConnectionRecord,
   MessageRecord,
@@ -129,7 +129,7 @@ export async function apply(transaction: Transaction, change: StoreChange): Prom
 
 /** What belongs to a connection must go with it: something to send for none would be tried for ever. */
 async function checkConnection(transaction: Transaction, alias: string): Promise<void> {
-  const key = await transaction.objectStore("connections" satisfies StoreNames<Tables>).getKey(alias);
+  const key = await transaction.objectStore("connections").getKey(alias);
   if (key === undefined) throw new Error(`there is no connection "${alias}"`);
 }
 

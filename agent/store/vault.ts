@@ -26,13 +26,13 @@ const nonceLength = 16;
 const known = "SMP agent store";
 
 /** Leaves everything as it is. */
-export const openVault: Vault = {
+const openVault: Vault = {
   seal: (plaintext) => Promise.resolve(plaintext),
   open: (sealed) => Promise.resolve(sealed),
 };
 
 /** Makes a vault for a new passphrase. */
-export async function createVault(
+async function createVault(
   passphrase: string,
   iterations: number = defaultIterations,
 ): Promise<{ readonly vault: Vault; readonly record: PassphraseRecord }> {
@@ -42,7 +42,7 @@ export async function createVault(
 }
 
 /** Opens a vault. Throws `StoreError` (`PASSPHRASE`) when the passphrase is another one. */
-export async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<Vault> {
+async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<Vault> {
   const vault = new AesVault(await deriveKey(passphrase, record.salt, record.iterations));
   try {
     await vault.open(record.proof);
