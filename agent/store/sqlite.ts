@@ -36,17 +36,12 @@ import {
   type StoreChange,
   StoreError,
 } from "./store.ts";
-import { createVault, openVault, type PassphraseRecord, unlockVault, type Vault } from "./vault.ts";
+import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } from "./vault.ts";
 
 export { StoreError };
 
 /** How a store is opened. */
-export interface SqliteStoreOptions {
-  /** Encrypts private keys and message bodies; a store that was made with one needs the same again. */
-  readonly passphrase?: string;
-  /** Rounds of PBKDF2 for a new store with a passphrase. @default 600000 */
-  readonly iterations?: number;
-}
+export type SqliteStoreOptions = PassphraseOptions;
 
 interface Pending {
   readonly changes: readonly StoreChange[];
@@ -285,25 +280,14 @@ function prepare(database: DatabaseSync, path: string): void {
   }
 }
 
-async function openVaultOf(
-  database: DatabaseSync,
-  { passphrase, iterations }: SqliteStoreOptions,
-): Promise<Vault> {
+async function openVaultOf(database: DatabaseSync, options: SqliteStoreOptions): Promise<Vault> {
   const row = database.prepare("SELECT * FROM passphrase").get();
-  if (row !== undefined) {
-    if (passphrase === undefined) {
-      throw new StoreError("PASSPHRASE", "Cannot open the store: it needs its passphrase");
-    }
-    return await unlockVault(passphrase, row as unknown as PassphraseRecord);
-  }
-  if (passphrase === undefined) return openVault;
+  const record = row === undefined ? null : row as unknown as PassphraseRecord;
   const { count } = database.prepare("SELECT count(*) AS count FROM connections").get()!;
-  if (count !== 0) {
-    throw new StoreError("PASSPHRASE", "Cannot open the store: it was made without a passphrase");
-  }
-  const { vault, record } = await createVault(passphrase, iterations);
+  const { vault, created } = await vaultFor(options, { record, isEmpty: count === 0 });
+  if (created === null) return vault;
   const insert = "INSERT INTO passphrase (only, salt, iterations, proof) VALUES (1, ?, ?, ?)";
-  database.prepare(insert).run(record.salt, record.iterations, record.proof);
+  database.prepare(insert).run(created.salt, created.iterations, created.proof);
   return vault;
 }
 

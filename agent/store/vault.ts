@@ -26,13 +26,13 @@ const nonceLength = 16;
 const known = "SMP agent store";
 
 /** Leaves everything as it is. */
-export const openVault: Vault = {
+const openVault: Vault = {
   seal: (plaintext) => Promise.resolve(plaintext),
   open: (sealed) => Promise.resolve(sealed),
 };
 
 /** Makes a vault for a new passphrase. */
-export async function createVault(
+async function createVault(
   passphrase: string,
   iterations: number = defaultIterations,
 ): Promise<{ readonly vault: Vault; readonly record: PassphraseRecord }> {
@@ -42,7 +42,7 @@ export async function createVault(
 }
 
 /** Opens a vault. Throws `StoreError` (`PASSPHRASE`) when the passphrase is another one. */
-export async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<Vault> {
+async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<Vault> {
   const vault = new AesVault(await deriveKey(passphrase, record.salt, record.iterations));
   try {
     await vault.open(record.proof);
@@ -50,6 +50,38 @@ export async function unlockVault(passphrase: string, record: PassphraseRecord):
   } catch (cause) {
     throw new StoreError("PASSPHRASE", "Cannot open the store: the passphrase is wrong", { cause });
   }
+}
+
+/** The passphrase of a store. */
+export interface PassphraseOptions {
+  /** Encrypts private keys and message bodies; a store that was made with one needs the same again. */
+  readonly passphrase?: string;
+  /** Rounds of PBKDF2 for a new store with a passphrase. @default 600000 */
+  readonly iterations?: number;
+}
+
+/** The vault of a store, and what it has to keep when this is its first passphrase. Throws `StoreError` (`PASSPHRASE`). */
+export async function vaultFor(
+  { passphrase, iterations }: PassphraseOptions,
+  { record, isEmpty }: {
+    /** What the store has kept of a passphrase. */
+    readonly record: PassphraseRecord | null;
+    /** Whether there are no connections: nothing that is there already can be encrypted. */
+    readonly isEmpty: boolean;
+  },
+): Promise<{ readonly vault: Vault; readonly created: PassphraseRecord | null }> {
+  if (record !== null) {
+    if (passphrase === undefined) {
+      throw new StoreError("PASSPHRASE", "Cannot open the store: it needs its passphrase");
+    }
+    return { vault: await unlockVault(passphrase, record), created: null };
+  }
+  if (passphrase === undefined) return { vault: openVault, created: null };
+  if (!isEmpty) {
+    throw new StoreError("PASSPHRASE", "Cannot open the store: it was made without a passphrase");
+  }
+  const { vault, record: created } = await createVault(passphrase, iterations);
+  return { vault, created };
 }
 
 class AesVault implements Vault {

@@ -38,7 +38,7 @@ Deno.test("the example of task try sends and receives a message", async () => {
 Deno.test("every task that the README names exists", async () => {
   const readme = await Deno.readTextFile(`${root}README.md`);
   const { tasks } = JSON.parse(await Deno.readTextFile(`${root}deno.json`));
-  const named = [...readme.matchAll(/npx deno@2\.9\.6 task (\w+)/g)].map((match) => match[1]!);
+  const named = [...readme.matchAll(/npx deno@2\.9\.6 task ([\w-]+)/g)].map((match) => match[1]!);
   assertEquals(named.filter((name) => !(name in tasks)), []);
   assertEquals(named.length > 1, true);
 });

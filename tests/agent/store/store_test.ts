@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
 import { MemoryStore } from "../../../agent/store/memory.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import type { AgentStore } from "../../../agent/store/store.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
+import { temporaryDatabase } from "../../support/indexeddb.ts";
 import { emptyRecord, fullRecord, messageRecord, outboxEntry, put } from "./samples.ts";
 
 const passphrase = { passphrase: "correct horse", iterations: 1000 };
@@ -17,6 +19,13 @@ function testStores(name: string, test: (store: AgentStore) => Promise<void>): v
     Deno.test(`${kind}: ${name}`, async () => {
       await using folder = await temporaryFolder();
       await using store = await SqliteStore.open(`${folder.path}/agent.db`, options);
+      await test(store);
+    });
+  }
+  for (const [kind, options] of [["IndexedDB", {}], ["IndexedDB with passphrase", passphrase]] as const) {
+    Deno.test(`${kind}: ${name}`, { permissions: "none" }, async () => {
+      await using database = temporaryDatabase();
+      await using store = await IndexedDbStore.open(database.name, options);
       await test(store);
     });
   }
@@ -106,8 +115,7 @@ testStores("many commits at once are all kept", async (store) => {
   assertEquals((await store.messages("a", { limit: 1000 })).map(({ id }) => id), ids);
 });
 
-Deno.test("SQLite: a commit that fails changes nothing and takes no other with it", async () => {
-  await using store = await SqliteStore.open(":memory:");
+async function testFailure(store: AgentStore): Promise<void> {
   await store.commit([put(fullRecord("a"))]);
   const bad = store.commit([
     { type: "put message", message: messageRecord("a", 1) },
@@ -118,4 +126,15 @@ Deno.test("SQLite: a commit that fails changes nothing and takes no other with i
   assert(error instanceof Error && "code" in error && error.code === "WRITE");
   await good;
   assertEquals((await store.messages("a")).map(({ id }) => id), [2]);
+}
+
+Deno.test("SQLite: a commit that fails changes nothing and takes no other with it", async () => {
+  await using store = await SqliteStore.open(":memory:");
+  await testFailure(store);
+});
+
+Deno.test("IndexedDB: a commit that fails changes nothing and takes no other with it", async () => {
+  await using database = temporaryDatabase();
+  await using store = await IndexedDbStore.open(database.name);
+  await testFailure(store);
 });

@@ -1,0 +1,61 @@
+/**
+ * A chat for browsers, and the SMP server that it needs: `deno task web-chat`; `--help` lists what it takes.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { helpText, parseOptions } from "./options.ts";
+import type { ChatOptions } from "./options.ts";
+import { servePage } from "./page_server.ts";
+import { ChatServer } from "./smp_server.ts";
+
+async function serve(options: ChatOptions): Promise<void> {
+  const { host, port, directory } = options;
+  await using server = await ChatServer.start(options, (message) => console.error(message));
+  const { config } = server;
+  await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
+  console.log(`SMP server: ${config.server}`);
+  console.log(`SMP port: ${server.port}`);
+  console.log(`WebSocket port: ${server.webSocketPort}`);
+  console.log(`WebSockets: ${config.webSocketUrl}`);
+  console.log(`open http://${host}:${page.port}/ in two browsers`);
+  await stopSignal();
+}
+
+/** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const signals = ["SIGINT", "SIGTERM"] as const;
+    const stop = () => {
+      for (const signal of signals) Deno.removeSignalListener(signal, stop);
+      resolve();
+    };
+    for (const signal of signals) Deno.addSignalListener(signal, stop);
+  });
+}
+
+/** What went wrong, and what can be done. */
+function explain(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Deno.errors.NotCapable || /Requires \w+ access/.test(message)) {
+    return `${message}\nThe task allows 127.0.0.1 and data/web-chat alone; docs/web-chat.md has the command for more.`;
+  }
+  if (/Cannot listen/.test(message)) {
+    return `${message}\nChoose other ports with --port and --ws-port.`;
+  }
+  return message;
+}
+
+const command = parseOptions(Deno.args);
+if (command.type === "help") console.log(helpText);
+else if (command.type === "error") {
+  console.error(`${command.message}; --help lists what there is`);
+  Deno.exitCode = 2;
+} else {
+  try {
+    await serve(command.options);
+  } catch (error) {
+    console.error(explain(error));
+    Deno.exitCode = 1;
+  }
+}

@@ -1,0 +1,257 @@
+import { AgentError, type AgentEvent } from "../../../agent/mod.ts";
+import type { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
+import { formatQueueInfo, parseAddress } from "../../../protocol/mod.ts";
+import type { PageConfig } from "../smp_server.ts";
+import { bindChat, type ChatView } from "./chat_view.ts";
+import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
+import { bindDialog } from "./dialogs.ts";
+import { element } from "./dom.ts";
+import { findInvitation, linkOf, problemOf } from "./invitation.ts";
+import { showList } from "./list_view.ts";
+import { type LogView, showLog } from "./log_view.ts";
+import { ChatSession } from "./session.ts";
+import { forgetEverything } from "./start_view.ts";
+
+/** Messages that are read from the store at a time. */
+const pageSize = 100;
+const title = document.title;
+
+type ServerState = "reached" | "lost";
+
+const serverTexts: Readonly<Record<ServerState, string>> = {
+  reached: "connected to the server",
+  lost: "no connection to the server, trying again…",
+};
+
+/** The page after the store was opened: conversations, and the one of them that is open. */
+export class App {
+  readonly #config: PageConfig;
+  readonly #session: ChatSession;
+  readonly #chat: ChatView;
+  readonly #conversations = new Map<string, Conversation>();
+  #open: { readonly name: string; readonly log: LogView } | null = null;
+
+  private constructor(config: PageConfig, session: ChatSession) {
+    this.#config = config;
+    this.#session = session;
+    const { agent } = session;
+    for (const info of agent.connections()) this.#reload(info.connection);
+    this.#chat = bindChat({
+      send: (text) => this.#send(text),
+      earlier: () => this.#loadEarlier(),
+      delete: () => this.#delete(),
+      back: () => this.#close(),
+    });
+    this.#bindDialogs();
+    element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
+    this.#show();
+  }
+
+  /** Starts the agent and shows the page; resolves when the agent has ended. Throws what the agent throws. */
+  static async run(config: PageConfig, store: IndexedDbStore): Promise<void> {
+    // The session tells of nothing before it is asked to subscribe.
+    const session = await ChatSession.start(config, store, {
+      reached: (isReached) => showServer(isReached ? "reached" : "lost"),
+      refused: (connection, error) => app.#take({ type: "error", connection, error }),
+    });
+    const app = new App(config, session);
+    element("app", HTMLElement).hidden = false;
+    void session.subscribe();
+    for await (const event of session.agent.events()) app.#take(event);
+  }
+
+  #take(event: AgentEvent): void {
+    if (event.type === "down" || event.type === "up") {
+      return showServer(event.type === "up" ? "reached" : "lost");
+    }
+    const { connection: name } = event;
+    const conversation = this.#conversations.get(name);
+    if (conversation === undefined) return;
+    if (event.type !== "error") showServer("reached");
+    const log = this.#open?.name === name ? this.#open.log : null;
+    if (event.type === "message") {
+      const { id, receivedAt, body, integrity } = event.message;
+      const text = new TextDecoder().decode(body);
+      log?.add([{ id, at: receivedAt.getTime(), text, from: "them", integrity }]);
+      log?.announce(`${name}: ${text}`);
+    } else if (event.type === "sent") {
+      log?.delivered(event.id, { type: "sent" });
+    } else if (event.type === "error" && event.id !== undefined) {
+      log?.delivered(event.id, { type: "failed", reason: errorText(event.error) });
+    }
+    const isRead = log !== null && document.visibilityState === "visible";
+    this.#conversations.set(name, afterEvent(conversation, event, isRead));
+    this.#show();
+  }
+
+  async #select(name: string): Promise<void> {
+    const log = showLog(name);
+    this.#open = { name, log };
+    this.#read();
+    this.#chat.setEarlier(false);
+    this.#show();
+    this.#chat.focus();
+    await this.#load(log, name);
+  }
+
+  #close(): void {
+    const name = this.#open?.name;
+    this.#open = null;
+    this.#show();
+    element("list", HTMLElement).querySelectorAll("button").forEach((button) => {
+      if (button.dataset.name === name) button.focus();
+    });
+  }
+
+  /** What is open is read as soon as it is seen. */
+  #read(): void {
+    const conversation = this.#conversations.get(this.#open?.name ?? "");
+    if (conversation === undefined || conversation.unread === 0) return;
+    this.#conversations.set(conversation.name, { ...conversation, unread: 0 });
+    this.#show();
+  }
+
+  async #load(log: LogView, name: string, before?: number): Promise<void> {
+    const { agent, queued } = this.#session;
+    try {
+      const records = await agent.messages(name, {
+        limit: pageSize,
+        ...(before !== undefined && { before }),
+      });
+      // After the messages: one that is written in between would look as if it was not to be sent any more. One that was
+      // sent in between does, until its event comes.
+      const waiting = await queued(name);
+      log.add(records.map((record) => messageOf(record, waiting)));
+      if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
+    } catch (error) {
+      this.#chat.problem(describe(error));
+    }
+  }
+
+  async #loadEarlier(): Promise<void> {
+    if (this.#open !== null) await this.#load(this.#open.log, this.#open.name, this.#open.log.first());
+  }
+
+  async #send(text: string): Promise<string | null> {
+    if (this.#open === null) return null;
+    const { name, log } = this.#open;
+    try {
+      const id = await this.#session.agent.send(name, new TextEncoder().encode(text));
+      log.add([{ id, at: Date.now(), text, from: "me", delivery: { type: "queued" } }]);
+      return null;
+    } catch (error) {
+      return describe(error);
+    }
+  }
+
+  async #delete(): Promise<void> {
+    const name = this.#open?.name;
+    if (name === undefined || !confirm(`Delete the conversation with ${name} and all its messages?`)) return;
+    try {
+      await this.#session.agent.delete(name);
+    } catch (error) {
+      return this.#chat.problem(`It was not deleted: ${describe(error)}`);
+    }
+    this.#conversations.delete(name);
+    this.#close();
+  }
+
+  #bindDialogs(): void {
+    const { agent } = this.#session;
+    // The dialog that closes gives the keyboard back to its button.
+    const done = () => this.#chat.focus();
+    const inviteName = element("invite-name", HTMLInputElement);
+    const invite = async (name: string) => {
+      await agent.create(name);
+      showServer("reached");
+    };
+    bindDialog("invite-dialog", element("invite", HTMLElement), {
+      submit: () => this.#add(inviteName.value.trim(), invite),
+      done,
+    });
+
+    const joinName = element("join-name", HTMLInputElement);
+    const joinLink = element("join-link", HTMLTextAreaElement);
+    const { keyHash } = parseAddress(this.#config.server);
+    const submit = async () => {
+      const invitation = findInvitation(joinLink.value);
+      return problemOf(invitation, keyHash) ??
+        await this.#add(joinName.value.trim(), (name) => agent.join(invitation!, { alias: name }));
+    };
+    const join = bindDialog("join-dialog", element("join", HTMLElement), { submit, done });
+    // A link only fills the form: joining is for the person to decide.
+    const takeLink = () => {
+      const invitation = findInvitation(location.hash);
+      if (invitation === null) return;
+      history.replaceState(null, "", location.pathname);
+      join.open();
+      joinLink.value = invitation;
+      joinName.focus();
+    };
+    addEventListener("hashchange", takeLink);
+    document.addEventListener("visibilitychange", () => this.#read());
+    takeLink();
+  }
+
+  /** Makes a conversation and opens it; gives what went wrong. */
+  async #add(name: string, make: (name: string) => Promise<unknown>): Promise<string | null> {
+    if (name === "") return "Give the conversation a name.";
+    try {
+      await make(name);
+      this.#reload(name);
+      await this.#select(name);
+    } catch (error) {
+      return describe(error);
+    }
+    // Asked for when there is something to keep. A browser may ask the person, which takes any time, or refuse.
+    navigator.storage.persist().catch(() => {});
+    return null;
+  }
+
+  #reload(name: string): void {
+    const info = this.#session.agent.connections().find(({ connection }) => connection === name);
+    if (info === undefined) return;
+    this.#conversations.set(name, conversationOf(info, this.#session.agent.invitation(name) !== null));
+  }
+
+  #show(): void {
+    const open = this.#open?.name ?? null;
+    element("app", HTMLElement).toggleAttribute("data-open", open !== null);
+    const conversation = open === null ? null : this.#conversations.get(open) ?? null;
+    this.#chat.show(conversation, conversation?.phase === "invited" ? this.#link(conversation.name) : null);
+    showList(this.#conversations.values(), open, (name) => void this.#select(name));
+    const unread = [...this.#conversations.values()].reduce((sum, { unread }) => sum + unread, 0);
+    document.title = unread === 0 ? title : `(${unread}) ${title}`;
+  }
+
+  #link(name: string): string | null {
+    const { agent } = this.#session;
+    // It may have been deleted a moment ago.
+    const isThere = agent.connections().some(({ connection }) => connection === name);
+    const invitation = isThere ? agent.invitation(name) : null;
+    return invitation === null
+      ? null
+      : linkOf(location.origin + location.pathname, formatQueueInfo(invitation));
+  }
+}
+
+function showServer(state: ServerState): void {
+  const shown = element("server", HTMLElement);
+  // Screen readers read out each change.
+  if (shown.dataset.state === state) return;
+  shown.dataset.state = state;
+  shown.textContent = serverTexts[state];
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof AgentError)) return String(error);
+  switch (error.code) {
+    case "CONN DUPLICATE":
+      return "There is a conversation with this name: choose another one.";
+    case "CMD SIZE":
+    case "CMD LARGE":
+      return `${error.message.replace(/^Cannot send: t/, "T")}.`;
+    default:
+      return errorText(error);
+  }
+}

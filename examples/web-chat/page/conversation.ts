@@ -1,0 +1,161 @@
+import type {
+  AgentError,
+  AgentEvent,
+  ConnectionInfo,
+  MessageIntegrity,
+  MessageRecord,
+} from "../../../agent/mod.ts";
+
+/** What the list shows of a conversation. */
+export interface Conversation {
+  /** Also the connection's alias. */
+  readonly name: string;
+  /** `invited`: nobody has used the invitation yet; `connecting`: the two agents exchange keys. */
+  readonly phase: "invited" | "connecting" | "connected";
+  readonly canSend: boolean;
+  /** Messages that came while it was not open. */
+  readonly unread: number;
+  /** What the person should know of it; `null` when all is well. */
+  readonly notice: string | null;
+}
+
+/** What became of a message that was sent. */
+export type DeliveryState =
+  | { readonly type: "queued" }
+  | { readonly type: "sent" }
+  | { readonly type: "failed"; readonly reason: string };
+
+/** A message as it is shown. */
+export type ChatMessage =
+  & { readonly id: number; readonly at: number; readonly text: string }
+  & (
+    | { readonly from: "me"; readonly delivery: DeliveryState }
+    | { readonly from: "them"; readonly integrity: MessageIntegrity }
+  );
+
+/** A conversation as the agent has it. */
+export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conversation {
+  const { connection: name, connected, canSend, unreadable } = info;
+  const phase = connected ? "connected" : isInvited ? "invited" : "connecting";
+  const notice = unreadable === 0 ? null : unreadableText(unreadable);
+  return { name, phase, canSend, unread: 0, notice };
+}
+
+/** What an event makes of its conversation. */
+export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen: boolean): Conversation {
+  switch (event.type) {
+    case "connected":
+      return { ...conversation, phase: "connected", canSend: true };
+    case "message": {
+      // One of a connection of one direction, which is never told to be connected.
+      const phase = conversation.phase === "invited" ? "connecting" : conversation.phase;
+      return { ...conversation, phase, unread: isOpen ? 0 : conversation.unread + 1 };
+    }
+    case "end":
+      return {
+        ...conversation,
+        notice: "Another program receives this conversation now; reload to have it here again.",
+      };
+    case "security":
+      return { ...conversation, notice: securityText(event.reason) };
+    case "error":
+      // That one message cannot be sent is said at the message.
+      if (event.id !== undefined) return conversation;
+      return { ...conversation, notice: noticeText(conversation, event.error) };
+    case "sent":
+    case "down":
+    case "up":
+      return conversation;
+    default:
+      return event satisfies never;
+  }
+}
+
+/** A stored message as it is shown; `queued` has the numbers of those that wait to be sent. */
+export function messageOf(record: MessageRecord, queued: ReadonlySet<number>): ChatMessage {
+  const { id, at, body, done, received } = record;
+  const text = new TextDecoder().decode(body);
+  if (received !== null) return { id, at, text, from: "them", integrity: received.integrity };
+  const delivery: DeliveryState = done
+    ? { type: "sent" }
+    : queued.has(id)
+    ? { type: "queued" }
+    : { type: "failed", reason: "the other side's queue is gone" };
+  return { id, at, text, from: "me", delivery };
+}
+
+/** What the list and the head of a conversation say of it. */
+export function phaseText({ phase }: Conversation): string {
+  switch (phase) {
+    case "invited":
+      return "waiting for somebody to join";
+    case "connecting":
+      return "connecting…";
+    case "connected":
+      return "connected, end-to-end encrypted";
+    default:
+      return phase satisfies never;
+  }
+}
+
+/** What is said of a message's delivery. */
+export function deliveryText(delivery: DeliveryState): string {
+  switch (delivery.type) {
+    case "queued":
+      return "queued";
+    case "sent":
+      return "sent";
+    case "failed":
+      return `not sent: ${delivery.reason}`;
+    default:
+      return delivery satisfies never;
+  }
+}
+
+/** What is said of a message that did not come whole and in order; `null` when it did. */
+export function integrityText(integrity: MessageIntegrity): string | null {
+  switch (integrity.type) {
+    case "OK":
+      return null;
+    case "NO_ID": {
+      const count = integrity.to - integrity.from + 1;
+      return count === 1
+        ? "A message before this one is missing."
+        : `${count} messages before this one are missing.`;
+    }
+    case "ID":
+      return "This message is older than the one before: the order was changed.";
+    case "HASH":
+      return "A message before this one was changed.";
+    case "DUPLICATE":
+      return "Two different messages came in the same place.";
+    default:
+      return integrity satisfies never;
+  }
+}
+
+function noticeText({ phase }: Conversation, error: AgentError): string {
+  return phase === "connecting" && error.code === "SMP AUTH"
+    ? "The invitation was used before, or is gone: ask for a new one, and delete this conversation."
+    : errorText(error);
+}
+
+/** What an error means for the person. */
+export function errorText({ code, message }: AgentError): string {
+  if (code === "SMP AUTH") return "The server does not have this conversation's queue any more.";
+  if (code.startsWith("AGENT ")) return "A message came that cannot be read; it was dropped.";
+  if (code.startsWith("BROKER ")) return "The server cannot be reached.";
+  return message;
+}
+
+function unreadableText(count: number): string {
+  return count === 1
+    ? "A message came that could not be read; it was dropped."
+    : `${count} messages came that could not be read; they were dropped.`;
+}
+
+function securityText(reason: "second confirmation" | "confirmation not approved"): string {
+  return reason === "second confirmation"
+    ? "Somebody else has tried to use the same invitation and was refused. Ask whom you talk to whether that was them."
+    : "Somebody who was not approved has tried to join.";
+}

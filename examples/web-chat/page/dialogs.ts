@@ -1,0 +1,39 @@
+import { element, inside } from "./dom.ts";
+
+/** What a dialog does. */
+export interface DialogActions {
+  /** Does what the form asks for; gives what is wrong, or `null` to close the dialog. */
+  submit(): Promise<string | null>;
+  /** Is called when it was done and the dialog is closed. */
+  done(): void;
+}
+
+/** Lets a button open a dialog with a form. */
+export function bindDialog(
+  dialogId: string,
+  button: HTMLElement,
+  { submit, done }: DialogActions,
+): { open(): void } {
+  const dialog = element(dialogId, HTMLDialogElement);
+  const form = inside(dialog, "form", HTMLFormElement);
+  const problem = inside(dialog, ".error", HTMLElement);
+  const submitButton = inside(dialog, "button[type=submit]", HTMLButtonElement);
+  inside(dialog, ".cancel", HTMLButtonElement).onclick = () => dialog.close();
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    submitButton.disabled = true;
+    const wrong = await submit();
+    submitButton.disabled = false;
+    if (wrong !== null) return void (problem.textContent = wrong);
+    dialog.close();
+    done();
+  };
+  dialog.onclose = () => form.reset();
+  const open = () => {
+    problem.textContent = "";
+    if (!dialog.open) dialog.showModal();
+  };
+  button.onclick = open;
+  return { open };
+}

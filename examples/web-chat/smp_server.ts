@@ -1,0 +1,111 @@
+import { formatAddress } from "../../protocol/mod.ts";
+import {
+  formatIdentity,
+  generateIdentity,
+  Metrics,
+  parseIdentity,
+  type ServerIdentity,
+  SmpServer,
+} from "../../server/mod.ts";
+import { DurableStores } from "../../server/store/durable.ts";
+import type { ChatOptions } from "./options.ts";
+
+/** Milliseconds for which messages wait for their recipient. */
+const messageLifetime = 21 * 86_400_000;
+
+/** What a page needs to know of the server. */
+export interface PageConfig {
+  /** Address with key hash, as it stands in invitations. */
+  readonly server: string;
+  /** Where browsers connect to. */
+  readonly webSocketUrl: string;
+}
+
+/** An SMP server for browsers with its key, queues and messages in files; nothing accepted is lost in a crash. */
+export class ChatServer implements AsyncDisposable {
+  /** What pages need to know. */
+  readonly config: PageConfig;
+  readonly #server: SmpServer;
+  readonly #stores: DurableStores;
+
+  private constructor(config: PageConfig, server: SmpServer, stores: DurableStores) {
+    this.config = config;
+    this.#server = server;
+    this.#stores = stores;
+  }
+
+  /** Starts it. Throws what reading the files and listening throw. */
+  static async start(options: ChatOptions, log: (message: string) => void): Promise<ChatServer> {
+    const { host, smpPort: port, webSocketPort, directory } = options;
+    await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
+    const identity = await readIdentity(`${directory}/server_key`);
+    const metrics = new Metrics();
+    const stores = await DurableStores.open({
+      storeLog: `${directory}/store.log`,
+      messagesFile: `${directory}/messages.log`,
+      messages: "journal",
+      restoreMessages: true,
+      fsync: "interval",
+      fsyncInterval: 1000,
+      messageLifetime,
+      metrics,
+      log,
+    });
+    try {
+      const server = await SmpServer.start({
+        identity,
+        host,
+        port,
+        webSocketPort,
+        metrics,
+        log,
+        limits: { messageLifetime },
+        trustForwardedFor: options.webSocketUrl !== null,
+        queues: stores.queues,
+        messages: stores.messages,
+        replayGuard: stores.replayGuard,
+      });
+      return new ChatServer(pageConfig(options, server), server, stores);
+    } catch (error) {
+      await stores.close();
+      throw error;
+    }
+  }
+
+  /** The TCP port, for other programs. */
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** The port for browsers, or for the proxy before it. */
+  get webSocketPort(): number {
+    return this.#server.webSocketPort!;
+  }
+
+  /** Stops the server and saves what there is. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.stop();
+    await this.#stores.close();
+  }
+}
+
+function pageConfig({ host, webSocketUrl }: ChatOptions, { webSocketPort, keyHash }: SmpServer): PageConfig {
+  const url = webSocketUrl ?? `ws://${host}:${webSocketPort}/`;
+  const { hostname, port, protocol } = new URL(url);
+  const defaultPort = protocol === "wss:" ? 443 : 80;
+  return {
+    server: formatAddress({ host: hostname, port: Number(port || defaultPort), keyHash }),
+    webSocketUrl: url,
+  };
+}
+
+async function readIdentity(path: string): Promise<ServerIdentity> {
+  try {
+    return await parseIdentity(await Deno.readTextFile(path));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const identity = await generateIdentity();
+  await Deno.writeTextFile(path, await formatIdentity(identity), { mode: 0o600, createNew: true });
+  return identity;
+}

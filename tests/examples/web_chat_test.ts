@@ -1,0 +1,208 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { AgentError, type AgentEvent, type MessageIntegrity } from "../../agent/mod.ts";
+import { helpText, parseOptions } from "../../examples/web-chat/options.ts";
+import {
+  afterEvent,
+  type Conversation,
+  conversationOf,
+  deliveryText,
+  errorText,
+  integrityText,
+  messageOf,
+  phaseText,
+} from "../../examples/web-chat/page/conversation.ts";
+import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
+import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
+import { textBytes } from "../../protocol/bytes.ts";
+import { WebChat } from "../support/web_chat.ts";
+
+const pure = { permissions: "none" } as const;
+
+const bob: Conversation = { name: "Bob", phase: "connecting", canSend: false, unread: 0, notice: null };
+const info = {
+  connection: "Bob",
+  connected: false,
+  canSend: false,
+  canReceive: true,
+  suspended: false,
+  unreadable: 0,
+  createdAt: 0,
+};
+
+Deno.test("a conversation is what the agent says of its connection", pure, () => {
+  assertEquals(conversationOf(info, true), { ...bob, phase: "invited" });
+  assertEquals(conversationOf(info, false), bob);
+  const connected = conversationOf({ ...info, connected: true, canSend: true, unreadable: 1 }, false);
+  assertEquals([connected.phase, connected.canSend], ["connected", true]);
+  assertStringIncludes(connected.notice!, "could not be read");
+  const texts = (["invited", "connecting", "connected"] as const).map((phase) =>
+    phaseText({ ...bob, phase })
+  );
+  assertEquals(new Set(texts).size, 3);
+});
+
+Deno.test("events change a conversation, and count what nobody has seen", pure, () => {
+  const message: AgentEvent = {
+    type: "message",
+    connection: "Bob",
+    message: {
+      id: 1,
+      receivedAt: new Date(),
+      body: textBytes("x"),
+      integrity: { type: "OK" },
+      server: { id: "", at: new Date() },
+      sender: { id: 1, at: new Date() },
+    },
+  };
+  assertEquals(afterEvent(bob, message, true), bob);
+  assertEquals(afterEvent({ ...bob, phase: "invited" }, message, true).phase, "connecting");
+  assertEquals(afterEvent(afterEvent(bob, message, false), message, false).unread, 2);
+  const connected = afterEvent(bob, { type: "connected", connection: "Bob" }, true);
+  assertEquals(connected, { ...bob, phase: "connected", canSend: true });
+  const failed = new AgentError("SMP AUTH", "x");
+  const failure = { type: "error", connection: "Bob", error: failed } as const;
+  // That one message was not sent is said at the message.
+  assertEquals(afterEvent(bob, { ...failure, id: 1 }, true), bob);
+  assertStringIncludes(afterEvent(bob, failure, true).notice!, "was used before");
+  assertEquals(afterEvent(connected, failure, true).notice, errorText(failed));
+  const second = { type: "security", connection: "Bob", reason: "second confirmation" } as const;
+  assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
+  assertStringIncludes(afterEvent(bob, { type: "end", connection: "Bob" }, true).notice!, "Another program");
+});
+
+Deno.test("a stored message is queued, sent, or never will be", pure, () => {
+  const record = { alias: "Bob", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
+  const shown = { id: 7, at: 5, text: "hi", from: "me" } as const;
+  assertEquals(messageOf(record, new Set([7])), { ...shown, delivery: { type: "queued" } });
+  assertEquals(messageOf({ ...record, done: true }, new Set()), { ...shown, delivery: { type: "sent" } });
+  const lost = messageOf(record, new Set());
+  assertStringIncludes(lost.from === "me" ? deliveryText(lost.delivery) : "", "not sent: ");
+  // Bytes of another program need not be a text.
+  assertEquals(messageOf({ ...record, body: Uint8Array.of(0xff) }, new Set()).text, "\ufffd");
+});
+
+Deno.test("a message that is not whole or in order has a warning", pure, () => {
+  const warnings: [MessageIntegrity, string][] = [
+    [{ type: "NO_ID", from: 3, to: 3 }, "A message before this one is missing."],
+    [{ type: "NO_ID", from: 3, to: 5 }, "3 messages before this one are missing."],
+    [{ type: "ID", id: 1 }, "This message is older than the one before: the order was changed."],
+    [{ type: "HASH" }, "A message before this one was changed."],
+    [{ type: "DUPLICATE" }, "Two different messages came in the same place."],
+  ];
+  for (const [integrity, text] of warnings) assertEquals(integrityText(integrity), text);
+  assertEquals(integrityText({ type: "OK" }), null);
+});
+
+Deno.test("an invitation is found in links and texts, and what is wrong with it is told", async () => {
+  const keyHash = encodeBase64(new Uint8Array(32).fill(255));
+  const { publicKey } = await generateKeyPair("decrypt");
+  const server = { host: "chat.example.org", port: 443, keyHash };
+  const invitation = formatQueueInfo({ server, senderId: "c2lk", encryptionKey: publicKey });
+  const link = linkOf("https://chat.example.org/", invitation);
+  assertEquals(link.split("#").length, 2);
+  assertEquals(URL.parse(link)?.href, link);
+  for (const text of [invitation, link, ` Join me: ${link}\nAlice`]) {
+    assertEquals(findInvitation(text), invitation);
+  }
+  assertEquals(findInvitation("https://chat.example.org/#"), null);
+  assertEquals(problemOf(invitation, keyHash), null);
+  assertStringIncludes(problemOf(null, keyHash)!, "no invitation");
+  assertStringIncludes(problemOf(invitation.slice(0, -30), keyHash)!, "not whole");
+  assertStringIncludes(problemOf(invitation, "other")!, "for the server chat.example.org");
+});
+
+Deno.test("the command line is read, and what is wrong with it is told", pure, () => {
+  const options = {
+    host: "127.0.0.1",
+    port: 8080,
+    webSocketPort: 5280,
+    smpPort: 0,
+    webSocketUrl: null,
+    directory: "data/web-chat",
+  };
+  assertEquals(parseOptions([]), { type: "serve", options });
+  const args = "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d"
+    .split(" ");
+  assertEquals(parseOptions(args), {
+    type: "serve",
+    options: {
+      host: "localhost",
+      port: 0,
+      webSocketPort: 1,
+      smpPort: 2,
+      webSocketUrl: "wss://a.example/smp",
+      directory: "d",
+    },
+  });
+  assertEquals(parseOptions(["--help"]), { type: "help" });
+  for (
+    const [line, message] of [
+      ["--what", "unknown option --what"],
+      ["serve", "unknown option serve"],
+      ["--port 70000", "--port 70000 is not a port from 0 to 65535"],
+      ["--ws-port=-1", "--ws-port -1 is not a port from 0 to 65535"],
+      ["--port 1 --port 2", "--port is given more than once"],
+      ["--host=", "--host needs a value"],
+      ["--host ::1", "--host ::1 is not a name or an IPv4 address"],
+      ["--host 0.0.0.0", "--host 0.0.0.0 needs --ws-url"],
+      ["--ws-url https://a.example", "--ws-url https://a.example is not like wss://chat.example.org/smp"],
+      ["--ws-url wss://a.example/;script-src", "is not like"],
+    ] as const
+  ) {
+    const command = parseOptions(line.split(" "));
+    assertStringIncludes(command.type === "error" ? command.message : "no error", message);
+  }
+});
+
+Deno.test("the docs have every option of the chat, with its default", async () => {
+  const docs = await Deno.readTextFile(new URL("../../docs/web-chat.md", import.meta.url));
+  const options = [...helpText.matchAll(/^ {2}(--\S+ [A-Z]+) .*?(?:\(([^)]*)\))?$/gm)];
+  assertEquals(options.length, 6);
+  for (const [, option, value] of options) {
+    const row = docs.split("\n").find((line) => line.startsWith(`| \`${option}\``)) ?? "";
+    assertStringIncludes(row, value ?? "`ws://` to it");
+  }
+});
+
+Deno.test("the page may load and run nothing but what its server has, and nobody may frame it", async () => {
+  await using chat = await WebChat.start();
+  const answers = await Promise.all(
+    ["", "style.css", "icon.svg", "page.js", "config.json"].map(async (path) => {
+      const response = await fetch(chat.url + path);
+      return { path, policy: response.headers.get("content-security-policy")!, text: await response.text() };
+    }),
+  );
+  for (const { path, policy, text } of answers) {
+    assertEquals(policy.split("; ").slice(0, 5), [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "img-src 'self'",
+      `connect-src 'self' ${chat.webSocketUrl}`,
+    ]);
+    assertStringIncludes(policy, "frame-ancestors 'none'");
+    // Names of XML are no addresses.
+    const urls =
+      text.replaceAll(/http:\/\/www\.w3\.org\/[\w/]+/g, "").match(/\b(https?|wss?):\/\/[\w.-]+/g) ?? [];
+    assert(path === "config.json" || urls.length === 0, `${path} names ${urls}`);
+  }
+  const missing = await fetch(`${chat.url}server_key`);
+  assertEquals([missing.status, await missing.text()], [404, "not found\n"]);
+  const post = await fetch(chat.url, { method: "POST", body: "x" });
+  assertEquals([post.status, await post.text()], [405, "only GET and HEAD\n"]);
+});
+
+Deno.test("the chat says which address it cannot have, and what to do", async () => {
+  await using chat = await WebChat.start();
+  const { port } = new URL(chat.url);
+  for (
+    const [options, text] of [
+      [["--port", port, "--ws-port", "0"], `Cannot listen on 127.0.0.1:${port}`],
+      [["--port", "0", "--ws-port", port], "Choose other ports with --port and --ws-port"],
+      [["--port", "0", "--ws-port", "0", "--host", "127.0.0.2"], "docs/web-chat.md has the command for more"],
+    ] as const
+  ) {
+    const error = await assertRejects(() => WebChat.start(options), Error);
+    assertStringIncludes(error.message, text);
+  }
+});

@@ -1,0 +1,95 @@
+import { ServerProcess, temporaryFolder } from "./server_process.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** Options of a server that listens where there is room. */
+export const freePorts: readonly string[] = ["--port", "0", "--ws-port", "0"];
+
+/** The two programs of `deno task web-chat`, with another folder. */
+async function taskCommands(folder: string): Promise<string[][]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const text: string = tasks["web-chat"].command.replaceAll("data/web-chat", folder);
+  return text.split(" && ").map((command) => [Deno.execPath(), ...command.split(" ").slice(1)]);
+}
+
+/** The chat as its task starts it, in processes of its own. */
+export class WebChat implements AsyncDisposable {
+  readonly #folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  readonly #command: readonly string[];
+  #server: ServerProcess;
+
+  private constructor(
+    folder: Awaited<ReturnType<typeof temporaryFolder>>,
+    command: readonly string[],
+    server: ServerProcess,
+  ) {
+    this.#folder = folder;
+    this.#command = command;
+    this.#server = server;
+  }
+
+  /** Makes the page's program and starts the server, on free ports unless `options` say otherwise. */
+  static async start(options: readonly string[] = freePorts): Promise<WebChat> {
+    const folder = await temporaryFolder();
+    try {
+      const [bundle, serve] = await taskCommands(folder.path);
+      const [program, ...args] = bundle!;
+      const { success, stderr } = await new Deno.Command(program!, { args, cwd: root }).output();
+      if (!success) throw new Error(new TextDecoder().decode(stderr));
+      const server = await spawn([...serve!, "--dir", folder.path, ...options]);
+      return new WebChat(folder, serve!, server);
+    } catch (error) {
+      await folder[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Where the page is. */
+  get url(): string {
+    return this.#printed(/^open (\S+) /m);
+  }
+
+  /** Where the page's WebSockets go to. */
+  get webSocketUrl(): string {
+    return this.#printed(/^WebSockets: (\S+)$/m);
+  }
+
+  /** The port for WebSockets, behind a proxy too. */
+  get listeningPort(): number {
+    return Number(this.#printed(/^WebSocket port: (\d+)$/m));
+  }
+
+  /** The SMP server's address for programs: host, TCP port, key hash. */
+  get smp(): { readonly port: number; readonly keyHash: string } {
+    return {
+      port: Number(this.#printed(/^SMP port: (\d+)$/m)),
+      keyHash: this.#printed(/^SMP server: [^#]*#(\S+)$/m),
+    };
+  }
+
+  /** Kills the server; the function that it gives starts it again on the same ports. */
+  async kill(): Promise<() => Promise<void>> {
+    const ports = [["--port", this.url], ["--ws-port", this.webSocketUrl]].flatMap(([option, url]) => [
+      option!,
+      new URL(url!).port,
+    ]);
+    await this.#server.kill("SIGKILL");
+    return async () => {
+      this.#server = await spawn([...this.#command, "--dir", this.#folder.path, ...ports]);
+    };
+  }
+
+  /** Stops the server. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+
+  #printed(pattern: RegExp): string {
+    return pattern.exec(this.#server.printed.join("\n"))![1]!;
+  }
+}
+
+function spawn(command: readonly string[]): Promise<ServerProcess> {
+  return ServerProcess.spawned({ command, until: "open " });
+}
