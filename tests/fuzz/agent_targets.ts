@@ -3,7 +3,7 @@ import type { Agent } from "../../agent/mod.ts";
 import { AgentError, StoreError } from "../../agent/mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
 import { Session } from "../../agent/service/session.ts";
-import { unlockVault } from "../../agent/store/vault.ts";
+import { vaultFor } from "../../agent/store/vault.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import { parsePublicKeyText, parseQueueInfo } from "../../protocol/mod.ts";
 import { rsaVector } from "../support/vectors.ts";
@@ -88,7 +88,8 @@ export const agentTargets: readonly Target[] = [
     words: [],
     async run(input) {
       const record = { salt: new Uint8Array(16), iterations: 1, proof: input };
-      assertEquals(await expectingAsync(StoreError, () => unlockVault("secret", record)), null);
+      const opened = vaultFor({ passphrase: "secret" }, { record, isEmpty: false });
+      assertEquals(await expectingAsync(StoreError, () => opened), null);
     },
   },
 ];
