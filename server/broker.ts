@@ -11,6 +11,7 @@ import { randomBytes } from "../protocol/bytes.ts";
 import { defaultBlockSize } from "../protocol/transport/block_channel.ts";
 import { fits } from "./answer.ts";
 import type { Authorizer } from "./authorization.ts";
+import { Clock } from "./clock.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "./verifier.ts";
 import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
@@ -33,8 +34,8 @@ export interface BrokerParts {
   readonly isMemoryShort?: () => boolean;
   /** Decides who may do what. */
   readonly authorizer: Authorizer;
-  /** The time that messages get. @default the system's */
-  readonly now?: () => Date;
+  /** @default the system's, as far as it can be believed */
+  readonly clock?: Clock;
   /** Is told about failures of the server itself. */
   readonly log?: (message: string, error: unknown) => void;
 }
@@ -61,7 +62,7 @@ export class Broker {
   readonly #mayCreate: (client: string | null) => boolean;
   readonly #isMemoryShort: () => boolean;
   readonly #authorizer: Authorizer;
-  readonly #now: () => Date;
+  readonly #clock: Clock;
   readonly #log: (message: string, error: unknown) => void;
   readonly #subscriptions = new Subscriptions();
   readonly #runner: CommandRunner;
@@ -78,7 +79,7 @@ export class Broker {
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
     this.#authorizer = parts.authorizer;
-    this.#now = parts.now ?? (() => new Date());
+    this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
     this.#runner = new CommandRunner(this.#metrics, this.#log);
   }
@@ -190,7 +191,7 @@ export class Broker {
         order: this.#runner.order,
         isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
         remove: (queue) => this.#remove(queue),
-      }, this.#now().getTime());
+      }, this.#clock.age());
     } catch (error) {
       this.#log("Cannot remove what is too old: the server failed", error);
     }
@@ -211,7 +212,7 @@ export class Broker {
     if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
     for (let attempt = 0; attempt < idAttempts; attempt++) {
       const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
-      const changedAt = this.#now().getTime();
+      const changedAt = this.#clock.stamp();
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
       if (!await this.#queues.create(record)) continue;
       this.#rememberBlockSize(record, connection);
@@ -294,7 +295,7 @@ export class Broker {
   }
 
   async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
-    if (!queue.suspended) await this.#queues.suspend(queue.recipientId, this.#now().getTime());
+    if (!queue.suspended) await this.#queues.suspend(queue.recipientId, this.#clock.stamp());
     reply({ type: "OK" });
   }
 
@@ -320,7 +321,7 @@ export class Broker {
   ): Promise<void> {
     if (!await this.#maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
-    const message = { id: randomId(messageIdLength), timestamp: this.#now(), body };
+    const message = { id: randomId(messageIdLength), timestamp: new Date(this.#clock.stamp()), body };
     const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
     if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
     const places = {

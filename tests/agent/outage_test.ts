@@ -1,8 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
+import { tcpTransport, type Transport } from "../../client/mod.ts";
+import { networkError } from "../../protocol/transport/channel.ts";
+import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_queue: 100000\n" +
   "new_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n";
@@ -44,6 +48,29 @@ Deno.test("a server that is killed and comes back goes on where it was, and the 
   assertEquals([await b.text(), await a.text()], ["while it is down", "me too"]);
   for (const agent of [a, b]) assertEquals((await agent.next("up")).connections.length, 1);
   assertEquals([...a.events, ...b.events].filter(({ type }) => type === "error"), []);
+});
+
+Deno.test("while names cannot be resolved agents try again, and go on when they can", async () => {
+  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore() };
+  await using server = await startServer(stores);
+  let isResolving = true, failures = 0;
+  const transport: Transport = (address, signal) => {
+    if (isResolving) return tcpTransport(address, signal);
+    failures++;
+    return Promise.reject(networkError("connect", new Error("failed to lookup address information")));
+  };
+  await using a = await TestAgent.start(server.address, { client: { transport } });
+  await using b = await TestAgent.start(server.address);
+  await connectAgents(a, b);
+  isResolving = false;
+  await server.stop();
+  await using _again = await startServer({ ...stores, port: server.port });
+  await a.next("down");
+  await until(() => failures > 3);
+  isResolving = true;
+  await a.next("up");
+  await b.send("a", "here again");
+  assertEquals(await a.text(), "here again");
 });
 
 Deno.test("connecting goes on over an outage of the server", async () => {

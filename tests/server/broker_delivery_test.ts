@@ -1,6 +1,7 @@
-import { checkLimits } from "../../server/limits.ts";
 import { assert, assertEquals } from "@std/assert";
 import { decodeBase64 } from "../../protocol/mod.ts";
+import { Clock } from "../../server/clock.ts";
+import { checkLimits } from "../../server/limits.ts";
 import { TestBroker, type TestConnection } from "../support/broker.ts";
 
 const permissions = "none";
@@ -15,7 +16,7 @@ function lastMessage(connection: TestConnection) {
 Deno.test("a message is pushed as soon as it arrives, without corrId", { permissions }, async () => {
   // smp.md Queues and delivery: otherwise a push with empty corrId as soon as one arrives
   const now = new Date("2021-05-09T09:36:08.123Z");
-  const test = new TestBroker({ now: () => now });
+  const test = new TestBroker({ clock: new Clock(() => now.getTime(), () => now.getTime()) });
   const [alice, bob] = [test.connect(), test.connect()];
   const queue = await alice.create();
   assertEquals(await bob.ask(queue, "SEND hello"), ["send q.s OK"]);

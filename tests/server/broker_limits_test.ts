@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { Clock } from "../../server/clock.ts";
 import { checkLimits, type Limits } from "../../server/limits.ts";
 import { keys, sign, TestBroker, type TestConnection } from "../support/broker.ts";
 
@@ -85,7 +86,8 @@ Deno.test(
 /** A broker whose clock a test moves. */
 function timed() {
   const clock = { now: Date.UTC(2026, 0, 1) };
-  return { clock, test: new TestBroker({ now: () => new Date(clock.now) }) };
+  const test = new TestBroker({ clock: new Clock(() => clock.now, () => clock.now) });
+  return { clock, test };
 }
 
 Deno.test("messages that nobody has read are dropped after their lifetime", { permissions }, async () => {
@@ -204,4 +206,20 @@ Deno.test("commands are counted by kind and answer", { permissions }, async () =
   const counts = ["NEW IDS", "SEND OK", "ACK OK", "ACK ERR NO_MSG", "SUB ERR AUTH"];
   assertEquals(test.metrics.commands, new Map(counts.map((name) => [name, 1])));
   assertEquals([test.metrics.messagesAccepted, test.metrics.messagesDelivered], [1, 1]);
+});
+
+Deno.test("a clock that jumps by years drops nothing and reorders nothing", { permissions }, async () => {
+  const clock = { now: Date.now() };
+  const test = new TestBroker({ clock: new Clock(() => clock.now) });
+  const [alice, bob] = [test.connect(), test.connect()];
+  const queue = await alice.create();
+  const texts = ["now", "years later", "years before", "now again"];
+  for (const [i, years] of [0, 5, -10, 5].entries()) {
+    clock.now += years * 365 * day;
+    await bob.ask(queue, `SEND ${texts[i]}`);
+    await test.broker.sweep();
+  }
+  assertEquals([test.metrics.messagesExpired, test.metrics.queuesExpired], [0, 0]);
+  assertEquals(alice.take(), ["- q MSG now"]);
+  for (const text of texts.slice(1)) assertEquals(await alice.ask(queue, "ACK"), [`ack q MSG ${text}`]);
 });
