@@ -1,0 +1,39 @@
+import { assert, assertEquals } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import lock from "../../deno.lock" with { type: "json" };
+import { billOfMaterials } from "../../deploy/sbom.ts";
+
+const permissions = "none";
+
+Deno.test(
+  "every package of the lock file has its hash, and is in the bill of materials",
+  { permissions },
+  () => {
+    const packages: Record<string, { integrity: string }> = lock.npm;
+    const { components, dependencies } = billOfMaterials();
+    assertEquals(components.map((component) => component["bom-ref"]), Object.keys(packages));
+    for (const { integrity } of Object.values(packages)) {
+      assert(
+        /^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity),
+      );
+    }
+    for (const { hashes: [{ content }] } of components) assertEquals(content.length, 128);
+    for (const { dependsOn } of dependencies) for (const ref of dependsOn) assert(ref in packages, ref);
+  },
+);
+
+Deno.test("what is installed with the server is what the bill says is required", { permissions }, () => {
+  const required = billOfMaterials().components.filter(({ scope }) => scope === "required");
+  assertEquals(required.map(({ name }) => name), ["deno-std", "idb", "ws"]);
+});
+
+Deno.test("no documented task has more permissions than it says it needs", { permissions }, () => {
+  // Tasks that run browsers or make pictures are for developers alone.
+  const all = Object.entries(config.tasks).filter(([, { command }]) =>
+    /--allow-all|(^|\s)-A(\s|$)/.test(command)
+  );
+  assertEquals(all.map(([name]) => name), ["test", "screenshots"]);
+  const { start } = config.tasks;
+  assert(!/--allow-(run|sys|env|import)\b/.test(start.command));
+  assert(/--allow-read=\S/.test(start.command) && /--allow-write=\S/.test(start.command));
+});
