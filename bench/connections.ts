@@ -1,4 +1,4 @@
-import { type Line, makeSigner, openLines, signed } from "./load_process.ts";
+import { type Line, makeSigner, openLines, signed } from "../client/cli/load.ts";
 import { cpuTime, memoryOf, noLimits, type ServerProcess, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 
@@ -33,7 +33,7 @@ async function handshakeCost(openSsl: boolean): Promise<number> {
 async function createCost(openSsl: boolean): Promise<number> {
   await using server = await startServerProcess({ openSsl, ini: noLimits });
   const [line] = await openLines(server.address, 1);
-  const signer = await makeSigner(false);
+  const signer = await makeSigner();
   const create = await signed(signer, "", "", { type: "NEW", recipientKey: signer.publicKey });
   await createQueues(line!, create, 500);
   const before = await cpuTime(server.pid);
@@ -57,7 +57,7 @@ function createQueues(line: Line, create: Uint8Array, count: number): Promise<vo
 /** Bytes of the server's memory for a connection that is subscribed to a queue. */
 async function idleMemory(openSsl: boolean): Promise<number> {
   await using server = await startServerProcess({ openSsl, ini: noLimits });
-  const signer = await makeSigner(false);
+  const signer = await makeSigner();
   const create = await signed(signer, "", "", { type: "NEW", recipientKey: signer.publicKey });
   const open = async (count: number) => {
     const lines = await openLines(server.address, count);

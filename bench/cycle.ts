@@ -1,5 +1,6 @@
 /** How many SEND, MSG, ACK cycles a server makes, what they cost it, and how long they take. */
-import type { LoadOptions, LoadResult } from "./load_process.ts";
+import type { LoadResult } from "../client/cli/load.ts";
+import type { LoadProcessOptions } from "./load_process.ts";
 import {
   cpuTime,
   ffiPermission,
@@ -84,13 +85,13 @@ function startLoadedServer(openSsl: boolean): Promise<ServerProcess> {
 }
 
 /** Puts a load on a new server. */
-async function measure(load: LoadOptions, openSsl: boolean): Promise<Measured> {
+async function measure(load: LoadProcessOptions, openSsl: boolean): Promise<Measured> {
   await using server = await startLoadedServer(openSsl);
   return await measureOn(server, load);
 }
 
 /** Puts a load on a server. */
-export async function measureOn(server: ServerProcess, load: LoadOptions): Promise<Measured> {
+export async function measureOn(server: ServerProcess, load: LoadProcessOptions): Promise<Measured> {
   const script = new URL("load_process.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: [

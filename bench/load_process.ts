@@ -5,257 +5,28 @@
  * `load_process.ts <address> <options as JSON>`
  */
 // deno-lint-ignore-file no-console
-import {
-  type BlockChannel,
-  clientHandshake,
-  connectTcp,
-  decodeServerTransmission,
-  encodeClientTransmission,
-  encodeSigned,
-  generateKeyPair,
-  parseAddress,
-  preferOpenSsl,
-  type PublicKey,
-  type ServerTransmission,
-  signPss,
-} from "../mod.ts";
+import { type LoadOptions, makeSigner, runLoad, type Signer } from "../client/cli/load.ts";
+import { preferOpenSsl } from "../mod.ts";
 import { largeKey, signLarge } from "./large_exponent.ts";
-import { asciiText, textBytes } from "../protocol/bytes.ts";
 
-/** What load is put on a server. */
-export interface LoadOptions {
-  /** Queues with a sender and a recipient each. */
-  readonly pairs: number;
-  /** Connections of senders, and as many of recipients. */
-  readonly connections: number;
-  /** Messages that a pair has on their way. */
-  readonly depth: number;
-  /** Cycles a second in all; as many as there can be without it. */
-  readonly rate?: number;
+/** What a load process is told. */
+export interface LoadProcessOptions extends LoadOptions {
   /** Whether the keys are like those of the reference's peers. */
   readonly largeExponent?: boolean;
-  /** Milliseconds before the measurement. */
-  readonly warmUp: number;
-  /** Milliseconds. */
-  readonly measured: number;
 }
 
-/** What was measured. */
-export interface LoadResult {
-  /** Signed SEND → OK, MSG → signed ACK → OK. */
-  readonly cycles: number;
-  readonly milliseconds: number;
-  /** From writing SEND to the answer of ACK, milliseconds. */
-  readonly p50: number;
-  readonly p99: number;
-}
-
-/** Bytes of a message's body. */
-const bodyLength = 3600;
-const sendId = "S", ackId = "A";
-
-interface Pair {
-  readonly send: Uint8Array;
-  readonly acknowledge: Uint8Array;
-  readonly sender: Line;
-  /** When each message that is on its way was written. */
-  readonly sent: number[];
-}
-
-/** A connection whose transmissions are written as they were made, many at once. */
-export class Line {
-  /** Is told of every transmission of the server. */
-  onTransmission: (transmission: ServerTransmission) => void = () => {};
-  readonly #blocks: BlockChannel;
-  readonly #reading: Promise<void>;
-  #waiting: Uint8Array[] = [];
-  #isWriting = false;
-  #isClosed = false;
-
-  private constructor(blocks: BlockChannel) {
-    this.#blocks = blocks;
-    this.#reading = this.#read();
-  }
-
-  static async open(address: string): Promise<Line> {
-    const { host, port } = parseAddress(address);
-    return new Line(await clientHandshake(await connectTcp(host, port!)));
-  }
-
-  write(content: Uint8Array): void {
-    this.#waiting.push(content);
-    if (!this.#isWriting) void this.#writeAll();
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#blocks.close();
-    await this.#reading;
-  }
-
-  async #read(): Promise<void> {
-    try {
-      for (let content = await this.#blocks.read(); content !== null; content = await this.#blocks.read()) {
-        const decoded = decodeServerTransmission(content);
-        if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
-        const { response } = decoded.value;
-        if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
-        this.onTransmission(decoded.value);
-      }
-    } catch (error) {
-      if (!this.#isClosed) throw error;
-    }
-  }
-
-  async #writeAll(): Promise<void> {
-    this.#isWriting = true;
-    while (this.#waiting.length > 0) await this.#blocks.write(this.#waiting.splice(0, 16));
-    this.#isWriting = false;
-  }
-}
-
-/** Whose keys all queues have. */
-export interface Signer {
-  readonly publicKey: PublicKey;
-  sign(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
-}
-
-/** Makes a key, which all queues may share. */
-export async function makeSigner(largeExponent: boolean): Promise<Signer> {
-  if (largeExponent) return { publicKey: largeKey, sign: signLarge };
-  const { publicKey, privateKey } = await generateKeyPair("sign");
-  return { publicKey, sign: (data) => signPss(privateKey, data) };
-}
-
-/** Makes the content of a block. */
-export async function signed(
-  signer: Signer,
-  corrId: string,
-  queueId: string,
-  command: Parameters<typeof encodeSigned>[2],
-): Promise<Uint8Array> {
-  const text = encodeSigned(textBytes(corrId), queueId, command);
-  return encodeClientTransmission(await signer.sign(text), text);
-}
-
-async function run(address: string, options: LoadOptions): Promise<LoadResult> {
-  const signer = await makeSigner(options.largeExponent ?? false);
-  const queues = await makeQueues(address, options.pairs, signer);
-  const senders = await openLines(address, options.connections);
-  const recipients = await openLines(address, options.connections);
-  const body = new Uint8Array(bodyLength);
-  const byRecipientId = new Map<string, Pair>();
-  for (const [i, { recipientId, senderId }] of queues.entries()) {
-    byRecipientId.set(recipientId, {
-      send: await signed(signer, sendId, senderId, { type: "SEND", body }),
-      acknowledge: await signed(signer, ackId, recipientId, { type: "ACK" }),
-      sender: senders[i % senders.length]!,
-      sent: [],
-    });
-  }
-  const latencies: number[] = [];
-  let [isMeasuring, isStopping, active] = [false, false, 0];
-  const finished = Promise.withResolvers<void>();
-  const send = (pair: Pair) => {
-    pair.sent.push(performance.now());
-    active++;
-    pair.sender.write(pair.send);
-  };
-  for (const line of recipients) {
-    line.onTransmission = ({ corrId, queueId, response }) => {
-      const pair = byRecipientId.get(queueId)!;
-      // The answer to ACK may be the next message.
-      if (asciiText(corrId) === ackId) {
-        if (isMeasuring) latencies.push(performance.now() - pair.sent[0]!);
-        pair.sent.shift();
-        active--;
-        if (!isStopping && options.rate === undefined) send(pair);
-        if (isStopping && active === 0) finished.resolve();
-      }
-      if (response.type === "MSG") line.write(pair.acknowledge);
-    };
-  }
-  for (const [i, { recipientId }] of queues.entries()) {
-    recipients[i % recipients.length]!.write(await signed(signer, "", recipientId, { type: "SUB" }));
-  }
-  const pairs = [...byRecipientId.values()];
-  let timer: ReturnType<typeof sendAtRate> | undefined;
-  if (options.rate === undefined) {
-    for (const pair of pairs) for (let i = 0; i < options.depth; i++) send(pair);
-  } else timer = sendAtRate(options.rate, pairs, send);
-  await pause(options.warmUp);
-  console.log("ready");
-  const began = performance.now();
-  isMeasuring = true;
-  await pause(options.measured);
-  isMeasuring = false;
-  const milliseconds = performance.now() - began;
-  console.log("measured");
-  clearInterval(timer);
-  isStopping = true;
-  if (active > 0) await finished.promise;
-  await Promise.all([...senders, ...recipients].map((line) => line.close()));
-  const sorted = latencies.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
-  return { cycles: latencies.length, milliseconds, p50: at(0.5), p99: at(0.99) };
-}
-
-/** Opens connections, some at a time. */
-export async function openLines(address: string, count: number): Promise<Line[]> {
-  const lines: Line[] = [];
-  while (lines.length < count) {
-    const more = Math.min(32, count - lines.length);
-    lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address))));
-  }
-  return lines;
-}
-
-/** Sends evenly, to one pair after the other, however long the answers take. */
-function sendAtRate(
-  rate: number,
-  pairs: readonly Pair[],
-  send: (pair: Pair) => void,
-): ReturnType<typeof setInterval> {
-  const began = performance.now();
-  let sent = 0;
-  return setInterval(() => {
-    const due = (performance.now() - began) * rate / 1000;
-    for (; sent < due; sent++) send(pairs[sent % pairs.length]!);
-  }, 1);
-}
-
-/** The IDs of a queue. */
-interface Queue {
-  readonly recipientId: string;
-  readonly senderId: string;
-}
-
-/** Makes queues that are secured, over one connection. */
-async function makeQueues(address: string, count: number, signer: Signer): Promise<Queue[]> {
-  const line = await Line.open(address);
-  const queues: Queue[] = [];
-  const finished = Promise.withResolvers<void>();
-  let secured = 0;
-  line.onTransmission = async ({ response }) => {
-    if (response.type === "IDS") {
-      queues.push(response);
-      const key = { type: "KEY", senderKey: signer.publicKey } as const;
-      line.write(await signed(signer, "", response.recipientId, key));
-    } else if (++secured === count) finished.resolve();
-  };
-  const create = { type: "NEW", recipientKey: signer.publicKey } as const;
-  for (let i = 0; i < count; i++) line.write(await signed(signer, "", "", create));
-  await finished.promise;
-  await line.close();
-  return queues;
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+/** Makes a key, of the reference's kind or a usual one. */
+export async function signerFor(largeExponent: boolean): Promise<Signer> {
+  return largeExponent ? { publicKey: largeKey, sign: signLarge } : await makeSigner();
 }
 
 if (import.meta.main) {
   preferOpenSsl();
-  const [address, options] = Deno.args;
-  console.log(JSON.stringify(await run(address!, JSON.parse(options!))));
+  const [address, text] = Deno.args;
+  const options: LoadProcessOptions = JSON.parse(text!);
+  const result = await runLoad(address!, options, {
+    signer: await signerFor(options.largeExponent ?? false),
+    progress: { ready: () => console.log("ready"), measured: () => console.log("measured") },
+  });
+  console.log(JSON.stringify(result));
 }

@@ -1,0 +1,303 @@
+import {
+  type BlockChannel,
+  clientHandshake,
+  connectTcp,
+  decodeServerTransmission,
+  defaultPort,
+  encodeClientTransmission,
+  encodeSigned,
+  generateKeyPair,
+  parseAddress,
+  type PublicKey,
+  type ServerTransmission,
+  signPss,
+} from "../../protocol/mod.ts";
+import { asciiText, textBytes } from "../../protocol/bytes.ts";
+
+/** What load is put on a server. */
+export interface LoadOptions {
+  /** Queues with a sender and a recipient each. */
+  readonly pairs: number;
+  /** Connections of senders, and as many of recipients. */
+  readonly connections: number;
+  /** Messages that a pair has on their way. */
+  readonly depth: number;
+  /** Cycles a second in all; as many as there can be without it. */
+  readonly rate?: number;
+  /** Milliseconds before the measurement. */
+  readonly warmUp: number;
+  /** Milliseconds. */
+  readonly measured: number;
+}
+
+/** Is told how far a load is. */
+export interface LoadProgress {
+  /** The measurement begins. */
+  readonly ready?: () => void;
+  /** The measurement is over; what is on its way comes to its end. */
+  readonly measured?: () => void;
+}
+
+/** What was measured. */
+export interface LoadResult {
+  /** Signed SEND → OK, MSG → signed ACK → OK. */
+  readonly cycles: number;
+  readonly milliseconds: number;
+  /** From writing SEND to the answer of ACK, milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Bytes of a message's body. */
+const bodyLength = 3600;
+const sendId = "S", ackId = "A";
+
+interface Pair {
+  readonly send: Uint8Array;
+  readonly acknowledge: Uint8Array;
+  readonly sender: Line;
+  /** When each message that is on its way was written. */
+  readonly sent: number[];
+}
+
+/** A connection whose transmissions are written as they were made, many at once. */
+export class Line {
+  /** Is told of every transmission of the server. */
+  onTransmission: (transmission: ServerTransmission) => void = () => {};
+  /** Rejects when the connection fails or the server answers an error. */
+  readonly failed: Promise<never>;
+  readonly #blocks: BlockChannel;
+  readonly #reading: Promise<void>;
+  #waiting: Uint8Array[] = [];
+  #isWriting = false;
+  #isClosed = false;
+
+  private constructor(blocks: BlockChannel) {
+    const failure = Promise.withResolvers<never>();
+    this.failed = failure.promise;
+    this.failed.catch(() => {});
+    this.#blocks = blocks;
+    this.#reading = this.#read().catch(failure.reject);
+  }
+
+  /** Connects to a server, whose key must be that of the address if it names one. */
+  static async open(address: string): Promise<Line> {
+    const { host, port, keyHash } = parseAddress(address);
+    const channel = await connectTcp(host, port ?? defaultPort);
+    try {
+      return new Line(await clientHandshake(channel, { ...(keyHash !== undefined && { keyHash }) }));
+    } catch (error) {
+      await channel.close();
+      throw error;
+    }
+  }
+
+  write(content: Uint8Array): void {
+    this.#waiting.push(content);
+    if (!this.#isWriting) void this.#writeAll();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#blocks.close();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      for (;;) {
+        const content = await this.#blocks.read();
+        if (content === null) throw new Error("the server has closed the connection");
+        const decoded = decodeServerTransmission(content);
+        if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
+        const { response } = decoded.value;
+        if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
+        this.onTransmission(decoded.value);
+      }
+    } catch (error) {
+      if (!this.#isClosed) throw error;
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    try {
+      while (this.#waiting.length > 0) await this.#blocks.write(this.#waiting.splice(0, 16));
+    } catch {
+      // Whoever reads is told what happened.
+    }
+    this.#isWriting = false;
+  }
+}
+
+/** Whose keys all queues have. */
+export interface Signer {
+  readonly publicKey: PublicKey;
+  sign(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Makes a key, which all queues may share. */
+export async function makeSigner(): Promise<Signer> {
+  const { publicKey, privateKey } = await generateKeyPair("sign");
+  return { publicKey, sign: (data) => signPss(privateKey, data) };
+}
+
+/** Makes the content of a block. */
+export async function signed(
+  signer: Signer,
+  corrId: string,
+  queueId: string,
+  command: Parameters<typeof encodeSigned>[2],
+): Promise<Uint8Array> {
+  const text = encodeSigned(textBytes(corrId), queueId, command);
+  return encodeClientTransmission(await signer.sign(text), text);
+}
+
+/** Puts load on the server at `address`, all of whose queues have the key of `signer`, and deletes the queues after it. */
+export async function runLoad(
+  address: string,
+  options: LoadOptions,
+  { signer, progress = {} }: { readonly signer: Signer; readonly progress?: LoadProgress },
+): Promise<LoadResult> {
+  const queues = await makeQueues(address, options.pairs, signer);
+  const lines = await openLines(address, 2 * options.connections);
+  const work = loadQueues(queues, lines, options, { signer, progress });
+  try {
+    return await Promise.race([work, ...lines.map(({ failed }) => failed)]);
+  } finally {
+    await Promise.all(lines.map((line) => line.close()));
+    await deleteQueues(address, queues, signer);
+  }
+}
+
+async function loadQueues(
+  queues: readonly Queue[],
+  lines: readonly Line[],
+  options: LoadOptions,
+  { signer, progress }: { readonly signer: Signer; readonly progress: LoadProgress },
+): Promise<LoadResult> {
+  const [senders, recipients] = [lines.slice(0, options.connections), lines.slice(options.connections)];
+  const body = new Uint8Array(bodyLength);
+  const byRecipientId = new Map<string, Pair>();
+  for (const [i, { recipientId, senderId }] of queues.entries()) {
+    byRecipientId.set(recipientId, {
+      send: await signed(signer, sendId, senderId, { type: "SEND", body }),
+      acknowledge: await signed(signer, ackId, recipientId, { type: "ACK" }),
+      sender: senders[i % senders.length]!,
+      sent: [],
+    });
+  }
+  const latencies: number[] = [];
+  let [isMeasuring, isStopping, active] = [false, false, 0];
+  const finished = Promise.withResolvers<void>();
+  const send = (pair: Pair) => {
+    pair.sent.push(performance.now());
+    active++;
+    pair.sender.write(pair.send);
+  };
+  for (const line of recipients) {
+    line.onTransmission = ({ corrId, queueId, response }) => {
+      const pair = byRecipientId.get(queueId)!;
+      // The answer to ACK may be the next message.
+      if (asciiText(corrId) === ackId) {
+        if (isMeasuring) latencies.push(performance.now() - pair.sent[0]!);
+        pair.sent.shift();
+        active--;
+        if (!isStopping && options.rate === undefined) send(pair);
+        if (isStopping && active === 0) finished.resolve();
+      }
+      if (response.type === "MSG") line.write(pair.acknowledge);
+    };
+  }
+  for (const [i, { recipientId }] of queues.entries()) {
+    recipients[i % recipients.length]!.write(await signed(signer, "", recipientId, { type: "SUB" }));
+  }
+  const pairs = [...byRecipientId.values()];
+  let timer: ReturnType<typeof sendAtRate> | undefined;
+  if (options.rate === undefined) {
+    for (const pair of pairs) for (let i = 0; i < options.depth; i++) send(pair);
+  } else timer = sendAtRate(options.rate, pairs, send);
+  await pause(options.warmUp);
+  progress.ready?.();
+  const began = performance.now();
+  isMeasuring = true;
+  await pause(options.measured);
+  isMeasuring = false;
+  const milliseconds = performance.now() - began;
+  progress.measured?.();
+  clearInterval(timer);
+  isStopping = true;
+  if (active > 0) await finished.promise;
+  const sorted = latencies.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
+  return { cycles: latencies.length, milliseconds, p50: at(0.5), p99: at(0.99) };
+}
+
+/** Opens connections, some at a time. */
+export async function openLines(address: string, count: number): Promise<Line[]> {
+  const lines: Line[] = [];
+  while (lines.length < count) {
+    const more = Math.min(32, count - lines.length);
+    lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address))));
+  }
+  return lines;
+}
+
+/** Sends evenly, to one pair after the other, however long the answers take. */
+function sendAtRate(
+  rate: number,
+  pairs: readonly Pair[],
+  send: (pair: Pair) => void,
+): ReturnType<typeof setInterval> {
+  const began = performance.now();
+  let sent = 0;
+  return setInterval(() => {
+    const due = (performance.now() - began) * rate / 1000;
+    for (; sent < due; sent++) send(pairs[sent % pairs.length]!);
+  }, 1);
+}
+
+/** The IDs of a queue. */
+interface Queue {
+  readonly recipientId: string;
+  readonly senderId: string;
+}
+
+/** Makes queues that are secured, over one connection. */
+async function makeQueues(address: string, count: number, signer: Signer): Promise<Queue[]> {
+  const line = await Line.open(address);
+  const queues: Queue[] = [];
+  const finished = Promise.withResolvers<void>();
+  let secured = 0;
+  line.onTransmission = async ({ response }) => {
+    if (response.type === "IDS") {
+      queues.push(response);
+      const key = { type: "KEY", senderKey: signer.publicKey } as const;
+      line.write(await signed(signer, "", response.recipientId, key));
+    } else if (++secured === count) finished.resolve();
+  };
+  const create = { type: "NEW", recipientKey: signer.publicKey } as const;
+  for (let i = 0; i < count; i++) line.write(await signed(signer, "", "", create));
+  await Promise.race([finished.promise, line.failed]);
+  await line.close();
+  return queues;
+}
+
+/** Deletes queues as far as the server still takes commands. */
+async function deleteQueues(address: string, queues: readonly Queue[], signer: Signer): Promise<void> {
+  try {
+    const line = await Line.open(address);
+    const finished = Promise.withResolvers<void>();
+    let deleted = 0;
+    line.onTransmission = () => void (++deleted === queues.length && finished.resolve());
+    for (const { recipientId } of queues) line.write(await signed(signer, "", recipientId, { type: "DEL" }));
+    await Promise.race([finished.promise, line.failed]);
+    await line.close();
+  } catch {
+    // The server is gone, and what happened before was told.
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,151 @@
+import {
+  encodePublicKeyText,
+  formatAddress,
+  generateKeyPair,
+  ParseError,
+  parsePublicKeyText,
+} from "../../protocol/mod.ts";
+import { SmpClient } from "../smp_client.ts";
+import { readAddress, readArguments, readNumber, required, UsageError } from "./arguments.ts";
+import { readQueue, readSenderKey, writeQueue, writeSenderKey } from "./credentials.ts";
+import { type Print, readable } from "./print.ts";
+
+/** Where a command reads a body, and how it is told to stop. */
+export interface Surroundings {
+  readonly print: Print;
+  /** Reads all of the standard input. */
+  readonly readInput: () => Promise<Uint8Array<ArrayBuffer>>;
+  /** Aborts when the user wants the command to end. */
+  readonly signal: AbortSignal;
+}
+
+type Command = (args: readonly string[], surroundings: Surroundings) => Promise<void>;
+
+const commands: Readonly<Record<string, Command>> = {
+  create,
+  key,
+  secure,
+  send,
+  receive,
+  suspend,
+  delete: remove,
+};
+
+/** `smp queue …`. Throws {@linkcode UsageError}. */
+export async function queueCommand(args: readonly string[], surroundings: Surroundings): Promise<void> {
+  const [name = "", ...rest] = args;
+  if (!Object.hasOwn(commands, name)) {
+    throw new UsageError(`there is no smp queue ${name}, but ${Object.keys(commands).join(", ")}`);
+  }
+  await commands[name]!(rest, surroundings);
+}
+
+/** `create ADDRESS --file FILE`: makes a queue and writes its credentials to a new file. */
+async function create(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
+  const { allowUnverified } = given;
+  const [server, file] = [readAddress(given.positional[0]!, allowUnverified), required(given, "file")];
+  await using client = await SmpClient.connect(server, { allowUnverified });
+  const queue = await client.createQueue();
+  try {
+    await writeQueue(file, { server, queue });
+  } catch (error) {
+    // Nobody could ever use it.
+    await client.deleteQueue(queue);
+    throw error;
+  }
+  print({ type: "created", server: formatAddress(server), senderId: queue.senderId, file });
+}
+
+/** `key --file FILE`: makes a sender's key; the public half is for the recipient. */
+async function key(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
+  const { publicKey, privateKey } = await generateKeyPair("sign");
+  await writeSenderKey(required(given, "file"), privateKey);
+  print({ type: "key", publicKey: encodePublicKeyText(publicKey), file: required(given, "file") });
+}
+
+/** `secure KEY --file FILE`: lets nobody but the owner of a key send to the queue from now on. */
+async function secure(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
+  const publicKey = readPublicKey(given.positional[0]!);
+  const { server, queue } = await readQueue(required(given, "file"));
+  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
+  await client.secureQueue(queue, publicKey);
+  print({ type: "secured" });
+}
+
+/** `send ADDRESS SENDER_ID [TEXT] [--key FILE]`: sends a text, or what comes from the standard input. */
+async function send(args: readonly string[], { print, readInput }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["key"], least: 2, most: 3 });
+  const [address, senderId, text] = given.positional as [string, string, string?];
+  const { allowUnverified, options } = given;
+  const server = readAddress(address, allowUnverified);
+  const senderKey = options.key === undefined ? undefined : await readSenderKey(options.key);
+  const body = text === undefined ? await readInput() : new TextEncoder().encode(text);
+  await using client = await SmpClient.connect(server, { allowUnverified });
+  await client.send({ senderId, ...(senderKey && { senderKey }) }, body);
+  print({ type: "sent", bytes: body.length });
+}
+
+/** `receive --file FILE [--count N] [--timeout S]`: prints messages, and acknowledges each when it is printed. */
+async function receive(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file", "count", "timeout"], least: 0, most: 0 });
+  const count = readNumber(given, "count", { fallback: Infinity, least: 1, most: 1_000_000_000 });
+  const seconds = readNumber(given, "timeout", { fallback: 0, least: 1, most: 2_000_000 });
+  const { server, queue } = await readQueue(required(given, "file"));
+  const late = new AbortController();
+  const timer = seconds > 0 ? setTimeout(() => late.abort(), seconds * 1000) : undefined;
+  try {
+    const stop = AbortSignal.any([signal, late.signal]);
+    await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
+    const close = () => void client.close();
+    stop.addEventListener("abort", close);
+    const events = client.events(queue);
+    await client.subscribe(queue);
+    let received = 0;
+    try {
+      for await (const event of events) {
+        if (event.type === "END") throw new Error("another connection has subscribed to the queue");
+        const { messageId, timestamp, body } = event;
+        print({ type: "message", messageId, timestamp, ...readable(body) });
+        await client.acknowledge(queue);
+        if (++received >= count) break;
+      }
+    } catch (error) {
+      // A message that was printed and not acknowledged comes again.
+      if (!stop.aborted) throw error;
+    }
+    stop.removeEventListener("abort", close);
+    if (late.signal.aborted && received === 0) throw new Error(`no message came in ${seconds} seconds`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** `suspend --file FILE`: lets the queue take no more messages. */
+async function suspend(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
+  const { server, queue } = await readQueue(required(given, "file"));
+  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
+  await client.suspendQueue(queue);
+  print({ type: "suspended" });
+}
+
+/** `delete --file FILE`: deletes the queue with its messages; the file stays. */
+async function remove(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
+  const { server, queue } = await readQueue(required(given, "file"));
+  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
+  await client.deleteQueue(queue);
+  print({ type: "deleted" });
+}
+
+function readPublicKey(text: string) {
+  try {
+    return parsePublicKeyText(text);
+  } catch (error) {
+    if (error instanceof ParseError) throw new UsageError(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * A client of SMP servers for the command line and for scripts; `--help` lists what it does (docs/smp-tool.md).
+ *
+ * ```sh
+ * deno run --allow-net client/main.ts ping ADDRESS
+ * ```
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import config from "../deno.json" with { type: "json" };
+import { UsageError } from "./cli/arguments.ts";
+import { load } from "./cli/load_command.ts";
+import { ping } from "./cli/ping.ts";
+import { queueCommand } from "./cli/queue.ts";
+
+const helpText = `SMP client
+
+Usage: smp COMMAND [arguments]
+
+  ping ADDRESS [--count N]                  time a connection and N answers (default 4)
+  queue create ADDRESS --file FILE          make a queue; its credentials go into a new FILE
+  queue key --file FILE                     make a sender's key, in a new FILE
+  queue secure KEY --file FILE              let nobody but the owner of KEY send from now on
+  queue send ADDRESS SENDER_ID [TEXT] [--key FILE]
+                                            send TEXT, or the standard input; signed with --key
+  queue receive --file FILE [--count N] [--timeout SECONDS]
+                                            print messages as they come, and acknowledge them
+  queue suspend --file FILE                 take no more messages
+  queue delete --file FILE                  delete the queue with its messages
+  load ADDRESS [--pairs N] [--connections N] [--depth N] [--seconds N] [--rate N]
+                                            put load on your own server, and measure
+
+  --allow-unverified                        take an address without a key hash: anybody on the way
+                                            there can pretend to be the server
+  --help, --version
+
+ADDRESS is host[:port]#keyhash, as servers print it. Output is one JSON object a line.
+`;
+
+function print(value: Readonly<Record<string, unknown>>): void {
+  console.log(JSON.stringify(value));
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const [command, ...rest] = args;
+  if (args.includes("--help")) return console.log(helpText);
+  if (command === "--version") return console.log(`SMP client ${config.version} (SMP 0.3)`);
+  switch (command) {
+    case "ping":
+      return await ping(rest, print);
+    case "queue":
+      return await queue(rest);
+    case "load":
+      return await load(rest, print);
+    default:
+      throw new UsageError(command === undefined ? "a command is missing" : `there is no command ${command}`);
+  }
+}
+
+async function queue(args: readonly string[]): Promise<void> {
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  try {
+    await queueCommand(args, { print, readInput, signal: interrupted.signal });
+  } finally {
+    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+  }
+}
+
+async function readInput(): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+}
+
+if (import.meta.main) {
+  try {
+    await run(Deno.args);
+  } catch (error) {
+    const isUsage = error instanceof UsageError;
+    console.error(
+      `${error instanceof Error ? error.message : error}${isUsage ? "; --help lists what there is" : ""}`,
+    );
+    Deno.exitCode = isUsage ? 2 : 1;
+  }
+}
