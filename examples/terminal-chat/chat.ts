@@ -1,0 +1,119 @@
+import type { Agent, AgentEvent, ConnectionInfo, MessageIntegrity, MessageRecord } from "../../agent/mod.ts";
+import { formatQueueInfo } from "../../protocol/mod.ts";
+import { helpLines, type Input } from "./input.ts";
+import { harmless, type Kind } from "./screen.ts";
+
+/** Shows a line. */
+export type Show = (text: string, kind?: Kind) => void;
+
+/** Messages that `/history` shows. */
+const historyLength = 20;
+
+/** Does what was typed; gives `false` when the person wants to leave. Rejects when the agent cannot do it. */
+export async function execute(agent: Agent, input: Input, show: Show): Promise<boolean> {
+  switch (input.type) {
+    case "create": {
+      const { invitation } = await agent.create(input.name);
+      show(`give this to ${input.name} over a channel that nobody can change:`, "notice");
+      show(formatQueueInfo(invitation));
+      break;
+    }
+    case "accept":
+      await agent.join(input.invitation, { alias: input.name });
+      show(`accepting the invitation of ${input.name} …`, "notice");
+      break;
+    case "send": {
+      const id = await agent.send(input.name, new TextEncoder().encode(input.text));
+      show(`[${id}] to ${input.name}: ${harmless(input.text)}`, "sent");
+      break;
+    }
+    case "connections": {
+      const connections = agent.connections();
+      if (connections.length === 0) show("there is nobody yet; /c NAME makes an invitation", "notice");
+      for (const connection of connections) show(connectionLine(connection));
+      break;
+    }
+    case "history": {
+      const messages = await agent.messages(input.name, { limit: historyLength });
+      if (messages.length === 0) show(`there are no messages with ${input.name}`, "notice");
+      for (const message of messages) {
+        show(historyLine(message), message.received === null ? "sent" : "received");
+      }
+      break;
+    }
+    case "delete":
+      await agent.delete(input.name);
+      show(`${input.name} and all messages are deleted`, "notice");
+      break;
+    case "help":
+      for (const line of helpLines) show(line);
+      break;
+    case "wrong":
+      show(input.message, "warning");
+      break;
+    case "nothing":
+      break;
+    case "quit":
+      return false;
+    default:
+      return input satisfies never;
+  }
+  return true;
+}
+
+/** Shows what happens. */
+export function showEvent(event: AgentEvent, show: Show): void {
+  switch (event.type) {
+    case "connected":
+      return show(`${event.connection} is connected`, "notice");
+    case "message": {
+      const { body, integrity } = event.message;
+      const warning = integrityWarning(integrity);
+      if (warning !== null) show(`from ${event.connection}: ${warning}`, "warning");
+      return show(`${event.connection}: ${harmless(new TextDecoder().decode(body))}`, "received");
+    }
+    case "sent":
+      return show(`[${event.id}] the server of ${event.connection} has it`, "notice");
+    case "end":
+      return show(`another program receives the messages of ${event.connection} now`, "warning");
+    case "down":
+      return show(`${event.server.host} cannot be reached: ${event.connections.join(", ")}`, "warning");
+    case "up":
+      return show(`${event.server.host} is back: ${event.connections.join(", ")}`, "notice");
+    case "error":
+      return show(`${event.connection}: ${harmless(event.error.message)} (${event.error.code})`, "warning");
+    case "security":
+      return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
+    default:
+      return event satisfies never;
+  }
+}
+
+/** What is wrong with a message; `null` when it is whole and in order. */
+function integrityWarning(integrity: MessageIntegrity): string | null {
+  switch (integrity.type) {
+    case "OK":
+      return null;
+    case "ID":
+      return "this message comes late, or again";
+    case "HASH":
+      return "the message before this one was another one";
+    case "NO_ID":
+      return `messages ${integrity.from} to ${integrity.to} are missing`;
+    case "DUPLICATE":
+      return "this is another message with the number of the last one";
+    default:
+      return integrity satisfies never;
+  }
+}
+
+function connectionLine({ connection, connected, canSend, unreadable }: ConnectionInfo): string {
+  const state = connected ? "connected" : canSend ? "connecting" : "invited";
+  return `${connection}: ${state}${unreadable > 0 ? `, ${unreadable} messages could not be read` : ""}`;
+}
+
+function historyLine({ id, body, at, received, done }: MessageRecord): string {
+  const time = new Date(at).toISOString().slice(0, 16).replace("T", " ");
+  const mark = received !== null ? "<" : done ? ">" : "…";
+  return `${time} ${mark} [${id}] ${harmless(new TextDecoder().decode(body))}`;
+}

@@ -1,0 +1,53 @@
+/** What a person has typed. */
+export type Input =
+  | { readonly type: "create"; readonly name: string }
+  | { readonly type: "accept"; readonly name: string; readonly invitation: string }
+  | { readonly type: "send"; readonly name: string; readonly text: string }
+  | { readonly type: "history"; readonly name: string }
+  | { readonly type: "delete"; readonly name: string }
+  | { readonly type: "connections" | "help" | "quit" | "nothing" }
+  | { readonly type: "wrong"; readonly message: string };
+
+/** What `/help` shows. */
+export const helpLines: readonly string[] = [
+  "/c NAME              make an invitation for somebody whom you call NAME",
+  "/a NAME INVITATION   accept the invitation of somebody whom you call NAME",
+  "@NAME message        send a message",
+  "/connections         list the people whom you can talk to",
+  "/history NAME        show the last messages",
+  "/delete NAME         forget somebody, with all messages",
+  "/help, /quit",
+];
+
+/** Reads a line. Never throws: what is wrong is a value. */
+export function parseInput(line: string): Input {
+  const text = line.trim();
+  if (text === "") return { type: "nothing" };
+  const message = /^@(\S+)\s+(.+)$/s.exec(text);
+  if (message !== null) return { type: "send", name: message[1]!, text: message[2]! };
+  if (text.startsWith("@")) return wrong("write a message after the name: @NAME message");
+  if (!text.startsWith("/")) return wrong("write to whom: @NAME message; /help shows what there is");
+  const [command, name, ...rest] = text.slice(1).split(/\s+/);
+  switch (command) {
+    case "c":
+    case "history":
+    case "delete":
+      if (name === undefined || rest.length > 0) return wrong(`write one name: /${command} NAME`);
+      return { type: command === "c" ? "create" : command, name };
+    case "a":
+      if (name === undefined || rest.length !== 1) {
+        return wrong("write a name and the invitation: /a NAME INVITATION");
+      }
+      return { type: "accept", name, invitation: rest[0]! };
+    case "connections":
+    case "help":
+    case "quit":
+      return name === undefined ? { type: command } : wrong(`/${command} takes nothing`);
+    default:
+      return wrong(`there is no /${command}; /help shows what there is`);
+  }
+}
+
+function wrong(message: string): Input {
+  return { type: "wrong", message };
+}

@@ -1,0 +1,65 @@
+/**
+ * A chat in the terminal, like the original's prototype: `deno task terminal-chat --server ADDRESS`.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { Agent } from "../../agent/mod.ts";
+import { SqliteStore } from "../../agent/store/sqlite.ts";
+import { execute, showEvent } from "./chat.ts";
+import { parseInput } from "./input.ts";
+import { type ChatOptions, helpText, parseOptions } from "./options.ts";
+import { type Kind, Screen } from "./screen.ts";
+
+async function chat({ servers, allowUnverified, database, passphraseFile }: ChatOptions): Promise<void> {
+  const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
+  const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
+  if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  const store = await SqliteStore.open(database, passphrase === undefined ? {} : { passphrase });
+  await using agent = await Agent.start({ servers, store, client: { allowUnverified } });
+  using screen = new Screen();
+  const show = (text: string, kind?: Kind) => screen.show(text, kind);
+  const events = showAll(agent, show);
+  const known = await agent.subscribeAll();
+  show(known.length === 0 ? "/help shows what there is" : `talking to ${known.join(", ")}`, "notice");
+  for await (const line of screen.input()) {
+    try {
+      if (!await execute(agent, parseInput(line), show)) break;
+    } catch (error) {
+      show(error instanceof Error ? error.message : String(error), "warning");
+    }
+  }
+  await agent.close();
+  await events;
+}
+
+async function showAll(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {
+  for await (const event of agent.events()) showEvent(event, show);
+}
+
+async function firstLine(path: string): Promise<string> {
+  const [line = ""] = (await Deno.readTextFile(path)).split(/\r?\n/, 1);
+  if (line === "") throw new Error(`${path} has nothing in its first line`);
+  return line;
+}
+
+const command = parseOptions(Deno.args);
+switch (command.type) {
+  case "help":
+    console.log(helpText);
+    break;
+  case "error":
+    console.error(`${command.message}; --help lists what there is`);
+    Deno.exitCode = 2;
+    break;
+  case "chat":
+    try {
+      await chat(command.options);
+    } catch (error) {
+      console.error(error instanceof Error ? error.message : String(error));
+      Deno.exitCode = 1;
+    }
+    break;
+  default:
+    command satisfies never;
+}

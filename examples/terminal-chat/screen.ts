@@ -1,0 +1,73 @@
+import process from "node:process";
+import { clearLine, createInterface, cursorTo, type Interface } from "node:readline";
+
+/** What a line is, which decides its colour. */
+export type Kind = "received" | "sent" | "notice" | "warning" | "plain";
+
+const colours: Readonly<Record<Kind, string>> = {
+  received: "\x1b[36m",
+  sent: "\x1b[32m",
+  notice: "\x1b[2m",
+  warning: "\x1b[33m",
+  plain: "",
+};
+const reset = "\x1b[0m";
+
+/** A terminal, or a pipe: lines above, and a line that is being typed below them. */
+export class Screen implements Disposable {
+  readonly #lines: Interface;
+  readonly #isTerminal = process.stdout.isTTY === true;
+  readonly #isColoured = process.stdout.isTTY === true && !Deno.noColor;
+  #isOpen = true;
+
+  constructor() {
+    this.#lines = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      terminal: this.#isTerminal,
+      prompt: "> ",
+      historySize: 100,
+    });
+    this.#lines.once("close", () => this.#isOpen = false);
+  }
+
+  /** The lines that are typed, until the end of the input or Ctrl-C. */
+  async *input(): AsyncGenerator<string, void> {
+    this.#prompt();
+    for await (const line of this.#lines) {
+      yield line;
+      this.#prompt();
+    }
+  }
+
+  /** Shows text above the line that is being typed; what others wrote must be {@linkcode harmless}. */
+  show(text: string, kind: Kind = "plain"): void {
+    if (this.#isTerminal && this.#isOpen) {
+      cursorTo(process.stdout, 0);
+      clearLine(process.stdout, 0);
+    }
+    const colour = this.#isColoured ? colours[kind] : "";
+    process.stdout.write(`${colour}${text}${colour === "" ? "" : reset}\n`);
+    this.#prompt();
+  }
+
+  /** Ends the input. */
+  [Symbol.dispose](): void {
+    this.#lines.close();
+  }
+
+  #prompt(): void {
+    if (this.#isTerminal && this.#isOpen) this.#lines.prompt(true);
+  }
+}
+
+/**
+ * Text in which nothing commands the terminal or turns the direction of writing: escape sequences that somebody sends
+ * could otherwise hide or forge lines. Further lines are indented, so that they do not look like lines of this program.
+ */
+export function harmless(text: string): string {
+  return text.replaceAll(/\r\n?|\n/g, "\n    ").replaceAll(
+    /[\p{Cc}\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu,
+    (char) => char === "\n" ? char : `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+  );
+}

@@ -1,0 +1,77 @@
+import { assertEquals } from "@std/assert";
+import { TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
+import { next, soon } from "../support/wait.ts";
+
+/** Runs an example with the permissions that it says it needs; and gives its lines. */
+function start(script: string, ...args: readonly string[]) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", script, ...args],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines = linesOf(child.stdout);
+  return {
+    line: () => next(lines),
+    status: child.status,
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await child.status;
+      while (!(await lines.next()).done);
+    },
+  };
+}
+
+Deno.test("examples/two_agents.ts: two agents talk", async () => {
+  await using example = start("examples/two_agents.ts");
+  const lines = [await example.line(), await example.line()];
+  assertEquals(lines.toSorted(), ["alice received: hello from bob", "bob received: hello from alice"]);
+  assertEquals((await soon(example.status)).code, 0);
+});
+
+Deno.test("examples/sensor_feed.ts: what a sensor measures is read", async () => {
+  await using server = await startServer();
+  await using reader = start("examples/sensor_feed.ts", "read", server.address);
+  await using _sensor = start("examples/sensor_feed.ts", "sense", server.address, await reader.line());
+  for (const celsius of ["20.00", "20.50", "20.99"]) {
+    assertEquals((await reader.line()).split(" ").slice(1), [celsius, "°C"]);
+  }
+});
+
+Deno.test("examples/bot.ts: a bot answers, and invites the next guest", async () => {
+  await using server = await startServer();
+  await using bot = start("examples/bot.ts", server.address);
+  await using agent = await TestAgent.start(server.address);
+  for (const guest of ["one", "two"]) {
+    await agent.agent.join(await bot.line(), { alias: guest });
+    await agent.next("connected");
+    await agent.send(guest, `echo hello ${guest}`);
+    assertEquals(await agent.text(guest), `hello ${guest}`);
+  }
+  await agent.send("two", "dance");
+  assertEquals(await agent.text("two"), "I know: time, echo TEXT");
+});
+
+Deno.test("examples/embedded_server_test.ts: a suite with a server in it passes", async () => {
+  const { code, stdout } = await soon(
+    new Deno.Command(Deno.execPath(), {
+      args: ["test", "--quiet", "--allow-net=127.0.0.1", "examples/embedded_server_test.ts"],
+    }).output(),
+  );
+  assertEquals(code, 0, new TextDecoder().decode(stdout));
+});
+
+async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
+  let rest = "";
+  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}

@@ -1,0 +1,120 @@
+// deno-lint-ignore-file no-console
+import { assert, assertEquals } from "@std/assert";
+import { parseInput } from "../../examples/terminal-chat/input.ts";
+import { harmless } from "../../examples/terminal-chat/screen.ts";
+import { commandOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { TmuxTerminal } from "../support/tmux.ts";
+
+const script = "examples/terminal-chat/main.ts";
+const hasTmux = await TmuxTerminal.isThere();
+if (!hasTmux) console.log("SKIPPED: tests of the terminal chat, as there is no tmux");
+
+const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n";
+
+Deno.test(
+  "two people talk in two terminals, over a server that is killed and a program that is ended",
+  { ignore: !hasTmux },
+  async () => {
+    await using folder = await temporaryFolder();
+    const { path } = folder;
+    await Deno.writeTextFile(`${path}/smp-server.ini`, ini, { mode: 0o600 });
+    const directories = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1"];
+    const serve = (port: number) =>
+      ServerProcess.startBare({ folder: path, args: ["start", "-y", ...directories, "--port", `${port}`] });
+    // Not of the range from which the system gives ports away while the server is down.
+    const server = await serve(10_000 + Math.floor(Math.random() * 20_000));
+    const start = (name: string) =>
+      TmuxTerminal.start(
+        `${path}/${name}.tmux`,
+        commandOf(["--server", server.address, "--db", `${path}/${name}.db`], { script, folder: path }),
+      );
+    await using alice = await start("alice");
+    const bob = await start("bob");
+    await alice.type("/c bob");
+    const invitation = (await alice.line(/^smp::/)).trim();
+    await bob.type(`/a alice ${invitation}`);
+    await Promise.all([alice.line(/^bob is connected/), bob.line(/^alice is connected/)]);
+    await alice.type("@bob hello, Bob");
+    await bob.line(/^alice: hello, Bob/);
+    await alice.line(/^\[1\] the server of bob has it/);
+    await bob.type("@alice hello, Alice");
+    await alice.line(/^bob: hello, Alice/);
+    await alice.type("/connections");
+    await alice.line(/^bob: connected/);
+    assert((await bob.screen({ colours: true })).includes("\x1b[36m"));
+    // What is being typed stays when something comes.
+    await bob.press("u", "n", "f", "i", "n");
+    await alice.type("@bob one more");
+    await bob.line(/^alice: one more/);
+    await bob.line(/^> unfin/);
+    await bob.press("C-u");
+
+    const port = server.port("TCP");
+    await server.kill("SIGKILL");
+    await alice.line(/^127\.0\.0\.1 cannot be reached: bob/);
+    await alice.type("@bob while it is down");
+    await using _again = await serve(port);
+    await alice.line(/^127\.0\.0\.1 is back: bob/);
+    await bob.line(/^alice: while it is down/);
+
+    await bob.type("/quit");
+    await bob[Symbol.asyncDispose]();
+    await alice.type("@bob while you were away");
+    await using bobAgain = await start("bob");
+    await bobAgain.line(/^talking to alice/);
+    await bobAgain.line(/^alice: while you were away/);
+    await bobAgain.type("/history alice");
+    await bobAgain.line(/^\S+ \S+ < \[1\] hello, Bob/);
+    await bobAgain.type("/delete alice");
+    await bobAgain.line(/^alice and all messages are deleted/);
+    await bobAgain.type("@alice x");
+    await bobAgain.line(/there is no connection/i);
+  },
+);
+
+Deno.test("what others write commands no terminal", { permissions: "none" }, () => {
+  assertEquals(harmless("plain text, ümläute 👋"), "plain text, ümläute 👋");
+  assertEquals(harmless("\x1b[2J\x07\x9b1m\x7f"), "\\u001b[2J\\u0007\\u009b1m\\u007f");
+  assertEquals(harmless("one\r\nalice: forged\rx"), "one\n    alice: forged\n    x");
+  assertEquals(harmless("\u202egnp.exe\u2066"), "\\u202egnp.exe\\u2066");
+});
+
+Deno.test("what is typed is understood, or told what is wrong", { permissions: "none" }, () => {
+  assertEquals(parseInput("@bob  hi there "), { type: "send", name: "bob", text: "hi there" });
+  assertEquals(parseInput("/c bob"), { type: "create", name: "bob" });
+  assertEquals(parseInput("/a bob smp::x"), { type: "accept", name: "bob", invitation: "smp::x" });
+  assertEquals(parseInput("  "), { type: "nothing" });
+  for (const text of ["@bob", "hello", "/c", "/c a b", "/a bob", "/quit now", "/dance", "/history"]) {
+    assertEquals(parseInput(text).type, "wrong", text);
+  }
+});
+
+Deno.test("the terminal chat works in a pipe, and explains wrong options", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path });
+  const args = ["--server", server.address, "--db", `${folder.path}/chat.db`];
+  const [command, ...rest] = commandOf(args, { script, folder: folder.path });
+  const child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
+  const input = child.stdin.getWriter();
+  await input.write(new TextEncoder().encode("/connections\n/dance\n/quit\n"));
+  await input.close();
+  const { code, stdout } = await child.output();
+  const lines = new TextDecoder().decode(stdout).trim().split("\n");
+  assertEquals([code, lines], [0, [
+    "/help shows what there is",
+    "there is nobody yet; /c NAME makes an invitation",
+    "there is no /dance; /help shows what there is",
+  ]]);
+  for (
+    const [wrong, text] of [
+      [[], "--server is missing"],
+      [["--server", "a"], "--server a: it has no key hash"],
+      [["--server", server.address, "--bogus"], "unknown option --bogus"],
+      [["--server", server.address, "--db="], "--db needs a value"],
+    ] as const
+  ) {
+    const { code, stderr } = await run(wrong, { script });
+    assertEquals(code, 2);
+    assert(stderr.startsWith(text), stderr);
+  }
+});
