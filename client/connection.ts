@@ -1,3 +1,4 @@
+import { deferred } from "../protocol/deferred.ts";
 import {
   type BlockChannel,
   type ClientCommand,
@@ -104,7 +105,7 @@ export class Connection {
     if (this.#error !== null) return Promise.reject(this.#requestError("it was not sent"));
     if (signal?.aborted) return Promise.reject(signal.reason);
     const corrId = encodeBase64(randomBytes(corrIdLength));
-    const settled = Promise.withResolvers<ServerResponse>();
+    const settled = deferred<ServerResponse>();
     const request: Request = {
       corrId,
       queueId: send.queueId,

@@ -1,3 +1,4 @@
+import { deferred } from "../protocol/deferred.ts";
 import {
   blockSizes,
   type ClientCommand,
@@ -72,7 +73,7 @@ export class SmpClient implements AsyncDisposable {
   readonly #inbox = new Inbox();
 
   private constructor(channel: Awaited<ReturnType<typeof clientHandshake>>, options: SmpClientOptions) {
-    const closed = Promise.withResolvers<TransportError>();
+    const closed = deferred<TransportError>();
     this.closed = closed.promise;
     this.#connection = new Connection(channel, connectionLimits(options), {
       notified: ({ queueId, response }) => this.#notified(queueId, response),

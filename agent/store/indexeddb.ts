@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { deferred } from "../../protocol/deferred.ts";
 import { type IDBPDatabase, openDB } from "idb";
 import {
   apply,
@@ -241,8 +242,8 @@ export class IndexedDbStore implements AgentStore {
 
 /** Keeps other pages from a database until the function that it gives is called. */
 async function lock(name: string): Promise<() => Promise<void>> {
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  const { promise: granted, resolve: grant, reject: refuse } = Promise.withResolvers<void>();
+  const { promise: held, resolve: release } = deferred<void>();
+  const { promise: granted, resolve: grant, reject: refuse } = deferred<void>();
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), lockPatience);
   const released = navigator.locks.request(`smp-agent-store ${name}`, { signal: late.signal }, () => {

@@ -32,8 +32,12 @@ export class MemoryStore implements AgentStore {
 
   /** See {@linkcode AgentStore}. */
   outbox(alias: string, limit: number): Promise<OutboxEntry[]> {
-    const entries = this.#connections.get(alias)?.outbox.values().take(limit) ?? [];
-    return Promise.resolve([...entries]);
+    const entries: OutboxEntry[] = [];
+    for (const entry of this.#connections.get(alias)?.outbox.values() ?? []) {
+      if (entries.length >= limit) break;
+      entries.push(entry);
+    }
+    return Promise.resolve(entries);
   }
 
   /** See {@linkcode AgentStore}. */

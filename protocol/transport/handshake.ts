@@ -1,4 +1,3 @@
-import { delay } from "@std/async/delay";
 import { asciiText, equalBytes, joinParts, randomBytes, textBytes } from "../bytes.ts";
 import { encryptOaep } from "../crypto/oaep.ts";
 import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
@@ -156,7 +155,8 @@ export async function serverHandshake(
   const handshake = decodeClientHandshake(decrypted);
   decrypted.fill(0);
   if (handshake === null || !await isNew(handshake.keys)) {
-    await delay(refusalFloor * (1 + Math.random()) - (performance.now() - arrived));
+    const left = refusalFloor * (1 + Math.random()) - (performance.now() - arrived);
+    await new Promise((resolve) => setTimeout(resolve, left));
     throw new TransportError("AES_KEYS", "Cannot take the client's handshake: it is not valid");
   }
   const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } = handshake.keys;

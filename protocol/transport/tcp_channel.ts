@@ -1,3 +1,4 @@
+import { connectNode } from "./node_connection.ts";
 import { joinParts } from "../bytes.ts";
 import { type Channel, closedError, networkError, terminatedError } from "./channel.ts";
 
@@ -15,11 +16,14 @@ export interface TcpConnection {
   setNoDelay(noDelay?: boolean): void;
 }
 
-/** Connects to `host:port` over TCP (Deno only). Throws `NETWORK`; when `signal` aborts, its reason. */
+/** Connects to `host:port` over TCP (Deno, Node and what is like it). Throws `NETWORK`; when `signal` aborts, its reason. */
 export async function connectTcp(host: string, port: number, signal?: AbortSignal): Promise<Channel> {
   signal?.throwIfAborted();
   try {
-    return tcpChannel(await Deno.connect({ hostname: host, port, ...(signal && { signal }) }));
+    const connection = "Deno" in globalThis
+      ? await Deno.connect({ hostname: host, port, ...(signal && { signal }) })
+      : await connectNode(host, port, signal);
+    return tcpChannel(connection);
   } catch (cause) {
     signal?.throwIfAborted();
     throw networkError(`connect to ${host}:${port}`, cause);

@@ -1,3 +1,4 @@
+import { deferred } from "../deferred.ts";
 import type { TransportError } from "../error.ts";
 import { type Channel, closedError, networkError, sizeError } from "./channel.ts";
 import { UnitQueue } from "./unit_queue.ts";
@@ -42,14 +43,14 @@ class WebSocketChannel implements Channel {
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
-    const opened = Promise.withResolvers<void>();
-    const released = Promise.withResolvers<void>();
+    const opened = deferred<void>();
+    const released = deferred<void>();
     this.opened = opened.promise;
     this.#released = released.promise;
     socket.onopen = () => opened.resolve();
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onerror = (event) => {
-      const reason = event instanceof ErrorEvent ? event.message : "the WebSocket failed";
+      const { message: reason = "the WebSocket failed" } = event as { readonly message?: string };
       this.#incoming.end(networkError("read", reason));
       opened.reject(new Error(reason));
     };

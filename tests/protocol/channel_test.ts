@@ -11,6 +11,7 @@ import {
   TransportError,
 } from "../../protocol/mod.ts";
 import { textBytes } from "../../protocol/bytes.ts";
+import { connectNode } from "../../protocol/transport/node_connection.ts";
 import { listenWebSocket, WsChannel } from "../../server/websocket_listener.ts";
 import { type ChannelPair, failureOf, testChannel, unitOf } from "../support/channel_contract.ts";
 import { opcodes, RawWebSocket } from "../support/raw_client.ts";
@@ -42,6 +43,12 @@ async function openTcp(): Promise<ChannelPair> {
   using listener = Deno.listen({ hostname, port: 0 });
   const [near, far] = await Promise.all([connectTcp(hostname, listener.addr.port), listener.accept()]);
   return pairOf(near, tcpChannel(far));
+}
+
+async function openNodeTcp(): Promise<ChannelPair> {
+  using listener = Deno.listen({ hostname, port: 0 });
+  const [near, far] = await Promise.all([connectNode(hostname, listener.addr.port), listener.accept()]);
+  return pairOf(tcpChannel(near), tcpChannel(far));
 }
 
 /** Listens for one WebSocket; `connect` makes the other end. */
@@ -78,6 +85,7 @@ async function openWs(): Promise<ChannelPair> {
 
 testChannel("memory", openMemory, { messages: true, halfClose: true });
 testChannel("TCP", openTcp, { messages: false, halfClose: true });
+testChannel("TCP of Node", openNodeTcp, { messages: false, halfClose: true });
 testChannel("TCP, the accepting end", swap(openTcp), { messages: false, halfClose: true });
 testChannel("WebSocket", openPlatformWebSocket, { messages: true, halfClose: false, readsAhead: "near" });
 testChannel("WebSocket, the server's end", swap(openPlatformWebSocket), {

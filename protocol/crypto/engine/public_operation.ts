@@ -1,3 +1,4 @@
+import { deferred } from "../../deferred.ts";
 import { bigintToBytes, bytesToBigint, powMod } from "../bigint.ts";
 import type { CryptoEngine, CryptoHelper } from "./engine.ts";
 
@@ -18,7 +19,7 @@ export function startWorker(): CryptoHelper {
   const program = `const powMod = ${powMod};
 self.onmessage = ({ data }) => self.postMessage(powMod(...data));`;
   const worker = new Worker(`data:text/javascript,${encodeURIComponent(program)}`, { type: "module" });
-  let waiting = Promise.withResolvers<bigint>();
+  let waiting = deferred<bigint>();
   worker.onmessage = ({ data }) => waiting.resolve(data);
   worker.onerror = (event) => {
     event.preventDefault();
@@ -26,7 +27,7 @@ self.onmessage = ({ data }) => self.postMessage(powMod(...data));`;
   };
   return {
     async publicOperation({ modulus, exponent }, number) {
-      waiting = Promise.withResolvers();
+      waiting = deferred();
       const base = bytesToBigint(number);
       worker.postMessage([base, exponent, modulus]);
       const result = await waiting.promise;

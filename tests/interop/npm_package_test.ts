@@ -1,0 +1,67 @@
+// deno-lint-ignore-file no-console
+import { assert, assertEquals } from "@std/assert";
+import { startServer } from "../support/server.ts";
+import { temporaryFolder } from "../support/server_process.ts";
+import { soon } from "../support/wait.ts";
+
+const root = new URL("../../", import.meta.url).pathname;
+
+/** How each Node is run, and what it has beyond TCP. */
+const nodes = [
+  { major: 20, hasWebSocket: false },
+  { major: 22, hasWebSocket: true },
+] as const;
+
+/** The command line of a Node that is installed, or that npm has fetched before; `null` when there is none. */
+async function commandOf(major: number): Promise<string[] | null> {
+  for (const command of [["node"], ["npx", "--offline", "--yes", `node@${major}`]]) {
+    const [file, ...args] = command;
+    try {
+      const { stdout } = await new Deno.Command(file!, { args: [...args, "--version"], stderr: "null" })
+        .output();
+      if (new TextDecoder().decode(stdout).startsWith(`v${major}.`)) return command;
+    } catch {
+      // It is not installed.
+    }
+  }
+  return null;
+}
+
+/** Packs the checkout and unpacks it where Node looks for packages, which need none of their dependencies here. */
+async function install(folder: string): Promise<void> {
+  const tarball = `${folder}/package.tgz`;
+  const packing = await new Deno.Command(Deno.execPath(), {
+    args: ["pack", "--quiet", "--allow-dirty", "--no-source-maps", "--output", tarball],
+    cwd: root,
+  }).output();
+  assert(packing.success, new TextDecoder().decode(packing.stderr));
+  const target = `${folder}/node_modules/@simplexmq/smp`;
+  await Deno.mkdir(target, { recursive: true });
+  const args = ["-xzf", tarball, "-C", target, "--strip-components=1"];
+  assert((await new Deno.Command("tar", { args }).output()).success);
+  await Deno.copyFile(`${root}tests/peers/npm_client.mjs`, `${folder}/npm_client.mjs`);
+}
+
+for (const { major, hasWebSocket } of nodes) {
+  const command = await commandOf(major);
+  if (command === null) console.log(`SKIPPED: the npm package on Node ${major}, which is not installed`);
+  Deno.test(
+    `client and agent work on Node ${major}, as an npm package`,
+    { ignore: command === null },
+    async () => {
+      await using folder = await temporaryFolder();
+      await install(folder.path);
+      await using server = await startServer();
+      const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];
+      const { success, stdout, stderr } = await soon(
+        new Deno.Command(file!, { args, cwd: folder.path }).output(),
+      );
+      assert(success, new TextDecoder().decode(stderr));
+      assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
+        "hello over TCP",
+        ...(hasWebSocket ? ["hello over WebSocket"] : []),
+        "hello from an agent OK",
+      ]);
+    },
+  );
+}

@@ -1,0 +1,44 @@
+// deno-lint-ignore-file no-console
+// The npm package of the client and the agent, on whatever Node this is: npm_client.mjs <address> <WebSocket port>.
+import { Agent } from "@simplexmq/smp/agent";
+import { generateKeyPair, SmpClient, webSocketTransport } from "@simplexmq/smp";
+
+const [address, webSocketPort] = process.argv.slice(2);
+const bytes = (text) => new TextEncoder().encode(text);
+const text = (body) => new TextDecoder().decode(body);
+
+async function sendAndReceive(name, at, options) {
+  const client = await SmpClient.connect(at, options);
+  const queue = await client.createQueue();
+  const sender = await generateKeyPair("sign");
+  await client.secureQueue(queue, sender.publicKey);
+  await client.send({ senderId: queue.senderId, senderKey: sender.privateKey }, bytes(`hello over ${name}`));
+  for await (const event of client.events(queue)) {
+    console.log(text(event.body));
+    await client.acknowledge(queue);
+    break;
+  }
+  await client.close();
+}
+
+async function talk() {
+  const alice = await Agent.start({ servers: [address] });
+  const bob = await Agent.start({ servers: [address] });
+  const { invitation } = await alice.create("bob");
+  await bob.join(invitation, { alias: "alice" });
+  await bob.send("alice", bytes("hello from an agent"));
+  for await (const event of alice.events()) {
+    if (event.type !== "message") continue;
+    console.log(text(event.message.body), event.message.integrity.type);
+    break;
+  }
+  await alice.close();
+  await bob.close();
+}
+
+await sendAndReceive("TCP", address, {});
+if (globalThis.WebSocket !== undefined) {
+  const at = address.replace(/:\d+#/, `:${webSocketPort}#`);
+  await sendAndReceive("WebSocket", at, { transport: webSocketTransport });
+}
+await talk();
