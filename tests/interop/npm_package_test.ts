@@ -8,8 +8,8 @@ const root = new URL("../../", import.meta.url).pathname;
 
 /** How each Node is run, and what it has beyond TCP. */
 const nodes = [
-  { major: 20, hasWebSocket: false },
-  { major: 22, hasWebSocket: true },
+  { major: 20, hasWebSocket: false, store: "in memory" },
+  { major: 22, hasWebSocket: true, store: "in SQLite" },
 ] as const;
 
 /** The command line of a Node that is installed, or that npm has fetched before; `null` when there is none. */
@@ -42,7 +42,7 @@ async function install(folder: string): Promise<void> {
   await Deno.copyFile(`${root}tests/peers/npm_client.mjs`, `${folder}/npm_client.mjs`);
 }
 
-for (const { major, hasWebSocket } of nodes) {
+for (const { major, hasWebSocket, store } of nodes) {
   const command = await commandOf(major);
   if (command === null) console.log(`SKIPPED: the npm package on Node ${major}, which is not installed`);
   Deno.test(
@@ -60,6 +60,7 @@ for (const { major, hasWebSocket } of nodes) {
       assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
         "hello over TCP",
         ...(hasWebSocket ? ["hello over WebSocket"] : []),
+        store,
         "hello from an agent OK",
       ]);
     },

@@ -21,8 +21,17 @@ async function sendAndReceive(name, at, options) {
   await client.close();
 }
 
+/** An agent's store: SQLite where there is `node:sqlite`, else memory. */
+async function openStore(path) {
+  if (process.getBuiltinModule("node:sqlite") === undefined) return {};
+  const { SqliteStore } = await import("@simplexmq/smp/agent/sqlite");
+  return { store: await SqliteStore.open(path) };
+}
+
 async function talk() {
-  const alice = await Agent.start({ servers: [address] });
+  const store = await openStore("alice.db");
+  console.log(store.store === undefined ? "in memory" : "in SQLite");
+  const alice = await Agent.start({ servers: [address], ...store });
   const bob = await Agent.start({ servers: [address] });
   const { invitation } = await alice.create("bob");
   await bob.join(invitation, { alias: "alice" });

@@ -1,4 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { openSsl } from "../support/openssl.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -28,6 +30,17 @@ Deno.test("the README's programs send and receive a message", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("the server prints what the README shows", async () => {
+  const readme = await Deno.readTextFile(`${root}README.md`);
+  const shown = /^```\n(transport key hash.*?)\n```/ms.exec(readme)![1]!;
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, openSsl: openSsl !== null });
+  const masked = (text: string) =>
+    text.replaceAll(/[A-Za-z0-9+/]{43}=/g, "HASH").replaceAll(/(localhost|127\.0\.0\.1):\d+/g, "ADDRESS")
+      .replaceAll(/port \d+/g, "port N").replace(/^cryptography: .*$/m, "cryptography: …");
+  assertEquals(masked(server.printed.join("\n")), masked(shown));
 });
 
 Deno.test("the example of task try sends and receives a message", async () => {
