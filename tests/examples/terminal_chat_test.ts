@@ -23,11 +23,12 @@ Deno.test(
       ServerProcess.startBare({ folder: path, args: ["start", "-y", ...directories, "--port", `${port}`] });
     // Not of the range from which the system gives ports away while the server is down.
     const server = await serve(10_000 + Math.floor(Math.random() * 20_000));
-    const start = (name: string) =>
-      TmuxTerminal.start(
-        `${path}/${name}.tmux`,
-        commandOf(["--server", server.address, "--db", `${path}/${name}.db`], { script, folder: path }),
-      );
+    const start = (name: string) => {
+      const colour = name === "alice" ? ["NO_COLOR=1"] : ["-u", "NO_COLOR"];
+      const args = ["--server", server.address, "--db", `${path}/${name}.db`];
+      const command = commandOf(args, { script, folder: path });
+      return TmuxTerminal.start(`${path}/${name}.tmux`, ["env", ...colour, ...command]);
+    };
     await using alice = await start("alice");
     const bob = await start("bob");
     await alice.type("/c bob");
@@ -41,7 +42,9 @@ Deno.test(
     await alice.line(/^bob: hello, Alice/);
     await alice.type("/connections");
     await alice.line(/^bob: connected/);
-    assert((await bob.screen({ colours: true })).includes("\x1b[36m"));
+    const colour = "\x1b[36m";
+    assert((await bob.screen({ colours: true })).includes(colour));
+    assert(!(await alice.screen({ colours: true })).includes(colour));
     // What is being typed stays when something comes.
     await bob.press("u", "n", "f", "i", "n");
     await alice.type("@bob one more");

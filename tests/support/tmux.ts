@@ -18,15 +18,10 @@ export class TmuxTerminal implements AsyncDisposable {
   }
 
   /** Starts a command in a terminal that is wide enough for invitations; `socket` is a path for tmux alone. */
-  static async start(
-    socket: string,
-    command: readonly string[],
-    env: Readonly<Record<string, string>> = {},
-  ): Promise<TmuxTerminal> {
+  static async start(socket: string, command: readonly string[]): Promise<TmuxTerminal> {
     const terminal = new TmuxTerminal(socket);
-    const variables = Object.entries(env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
     const shell = command.map((word) => `'${word}'`).join(" ");
-    await terminal.#run("new-session", "-d", "-x", "1200", "-y", "50", ...variables, `${shell}; cat`);
+    await terminal.#run("new-session", "-d", "-x", "1200", "-y", "50", `${shell}; cat`);
     return terminal;
   }
 
