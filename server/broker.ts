@@ -175,8 +175,8 @@ export class Broker {
     work: (queue: QueueRecord, reply: Reply) => Promise<void>,
   ): void {
     this.#runner.runInOrder(recipientId, submitted, async (reply) => {
-      const unknown = this.#authorizer.unknownQueue(submitted.transmission.queueId);
-      await work(await this.#queues.byRecipientId(recipientId) ?? unknown, reply);
+      const found = await this.#queues.byRecipientId(recipientId);
+      await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply);
     });
   }
 

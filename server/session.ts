@@ -137,7 +137,8 @@ export class Session implements BrokerConnection {
   async #readLoop(): Promise<void> {
     for (;;) {
       await this.#answered(this.#limits.inWork);
-      await this.#pause(this.#refusals.delay(this));
+      const delay = this.#refusals.delay(this);
+      if (delay > 0) await this.#pause(delay);
       const content = await this.#read();
       if (content === null) return;
       this.lastRead = performance.now();
@@ -175,7 +176,7 @@ export class Session implements BrokerConnection {
 
   /** Waits; what the peer sends meanwhile stays in its socket. */
   async #pause(milliseconds: number): Promise<void> {
-    if (milliseconds === 0 || this.#closed) return;
+    if (this.#closed) return;
     this.#metrics.refuse("refused_time");
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, milliseconds);

@@ -30,7 +30,8 @@ Deno.test(
       return TmuxTerminal.start(`${path}/${name}.tmux`, ["env", ...colour, ...command]);
     };
     await using alice = await start("alice");
-    const bob = await start("bob");
+    await using terminals = new AsyncDisposableStack();
+    const bob = terminals.use(await start("bob"));
     await alice.type("/c bob");
     const invitation = (await alice.line(/^smp::/)).trim();
     await bob.type(`/a alice ${invitation}`);
