@@ -44,6 +44,9 @@ async function start(
   const passphrase = options.passphraseFile && await firstLine(options.passphraseFile);
   const stopped = stopSignal();
   await using cleanup = new AsyncDisposableStack();
+  const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
+  // When it cannot be made, opening the database says why.
+  if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
   const store = cleanup.use(await SqliteStore.open(database, passphrase ? { passphrase } : {}));
   const { retention } = options;
   const agent = cleanup.use(

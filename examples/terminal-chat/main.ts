@@ -14,7 +14,8 @@ import { type Kind, Screen } from "./screen.ts";
 async function chat({ servers, allowUnverified, database, passphraseFile }: ChatOptions): Promise<void> {
   const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
   const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
-  if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  // When it cannot be made, opening the database says why.
+  if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
   const store = await SqliteStore.open(database, passphrase === undefined ? {} : { passphrase });
   await using agent = await Agent.start({ servers, store, client: { allowUnverified } });
   using screen = new Screen();

@@ -58,10 +58,14 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
   ];
 }
 
-function spawn([file, ...args]: readonly string[], env: RunOptions["env"]): Deno.ChildProcess {
+function spawn(
+  [file, ...args]: readonly string[],
+  env: RunOptions["env"],
+  cwd: string | URL = root,
+): Deno.ChildProcess {
   return new Deno.Command(file!, {
     args,
-    cwd: root,
+    cwd,
     env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
@@ -118,13 +122,15 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Starts a server by a command line; resolves when it has printed that it listens. */
   static async spawned(
-    { command, env = {}, until = "try it" }: {
+    { command, env = {}, until = "try it", cwd }: {
       readonly command: readonly string[];
       readonly env?: Readonly<Record<string, string>>;
       readonly until?: string;
+      /** @default the checkout */
+      readonly cwd?: string;
     },
   ): Promise<ServerProcess> {
-    const server = new ServerProcess(spawn(command, env));
+    const server = new ServerProcess(spawn(command, env, cwd));
     try {
       do server.printed.push(await next(server.#lines)); while (!server.printed.at(-1)!.startsWith(until));
     } catch (cause) {

@@ -1,0 +1,123 @@
+import { assert, assertEquals } from "@std/assert";
+import { startServer } from "../support/server.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { next, soon } from "../support/wait.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** Commands of the pages that are not run here, and why. */
+const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [/task test/, "this is it"],
+  [
+    /^(useradd|install|cp|systemctl|journalctl|chown|scp|\(cd \/opt)/,
+    "tests/project/deploy_test.ts has the unit",
+  ],
+  [/^docker/, "there is no container engine; tests/project/deploy_test.ts has the image's command"],
+  [/^npm install/, "tests/interop/npm_package_test.ts"],
+  [/\$SITE|^SITE=/, "tests/project/url_test.ts"],
+  [/smp-server (export|import)/, "tests/server/commands_test.ts"],
+  [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
+  [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
+];
+
+interface Command {
+  readonly page: string;
+  readonly line: string;
+}
+
+async function readCommands(): Promise<Command[]> {
+  const pages = ["README.md", "SECURITY.md", "CONTRIBUTING.md"];
+  for await (const { name } of Deno.readDir(new URL("docs", root))) {
+    if (name.endsWith(".md")) pages.push(`docs/${name}`);
+  }
+  const commands: Command[] = [];
+  for (const page of pages) {
+    const text = await Deno.readTextFile(new URL(page, root));
+    for (const [, block] of text.matchAll(/^ *```sh\n(.*?)^ *```/gms)) {
+      for (const given of block!.replaceAll("\\\n", " ").split("\n")) {
+        const line = given.split(" #")[0]!.trim();
+        if (line !== "" && !line.startsWith("#")) commands.push({ page, line });
+      }
+    }
+  }
+  return commands;
+}
+
+/** A checkout whose `data` and new files are its own. */
+async function checkout(folder: string): Promise<void> {
+  for await (const { name } of Deno.readDir(root)) {
+    if (!["data", ".git"].includes(name)) await Deno.symlink(new URL(name, root), `${folder}/${name}`);
+  }
+}
+
+/** The words of a command line, with Deno where it says `deno` and values for variables. */
+function wordsOf(line: string, variables: Readonly<Record<string, string>>): string[] {
+  const filled = line.replaceAll(/\$(\w+)|\bADDRESS\b/g, (word, name) => variables[name ?? word] ?? word);
+  const words = [...filled.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
+  const program = words[0] === "npx" ? words.slice(2) : words.slice(1);
+  return [Deno.execPath(), ...program];
+}
+
+/** How the last line begins that a program prints when it is ready, by what its command line has. */
+const ready: readonly (readonly [pattern: RegExp, until: string, more: readonly string[]])[] = [
+  [/server\/main\.ts start|task start/, "try it", ["--host", "127.0.0.1", "--port", "0"]],
+  [/agent\/main\.ts/, "listening", ["--port", "0"]],
+  [/task web-chat/, "open http", ["--port", "0", "--ws-port", "0"]],
+];
+
+const commands = (await readCommands()).filter(({ line }) => !notRun.some(([pattern]) => pattern.test(line)));
+
+for (const { page, line } of commands.filter(({ line }) => !/smp |client\/main/.test(line))) {
+  Deno.test(`${page}: ${line}`, async () => {
+    await using folder = await temporaryFolder();
+    await checkout(folder.path);
+    await using server = await startServer();
+    const words = wordsOf(line, { ADDRESS: server.address }).map((word, i, all) =>
+      // Ports that the tests of other programs may have.
+      all[i - 1] === "--port" ? "0" : word
+    );
+    const program = ready.find(([pattern]) => pattern.test(line));
+    if (program === undefined) {
+      const [file, ...args] = words;
+      const { code, stderr } = await soon(
+        new Deno.Command(file!, { args, cwd: folder.path, stdin: "null", stdout: "piped" }).output(),
+      );
+      assertEquals(code, 0, new TextDecoder().decode(stderr));
+      return;
+    }
+    const [, until, more] = program;
+    // Options may be given once.
+    const command = words.concat(words.includes("--port") ? [] : more);
+    const running = await ServerProcess.spawned({ command, until, cwd: folder.path });
+    const { code } = await running.kill("SIGTERM");
+    // A task that is told to end may say so itself.
+    assert(code === 0 || line.includes("task") && code === 143, `${code}`);
+  });
+}
+
+Deno.test("the commands of the smp tool in the pages, one after the other", async () => {
+  await using folder = await temporaryFolder();
+  await checkout(folder.path);
+  await using server = await startServer();
+  const variables: Record<string, string> = { ADDRESS: server.address };
+  const lines = commands.filter(({ line }) => /smp |client\/main/.test(line)).map(({ line }) => line);
+  assert(lines.length >= 6);
+  await using receiving = new AsyncDisposableStack();
+  let received: AsyncIterator<string> | null = null;
+  for (const line of lines) {
+    const [file, ...args] = wordsOf(line, variables);
+    const options = { args, cwd: folder.path, stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    if (line.includes("receive")) {
+      const child = receiving.use(new Deno.Command(file!, { ...options, stderr: "null" }).spawn());
+      received = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+      continue;
+    }
+    const { code, stdout, stderr } = await soon(new Deno.Command(file!, options).output());
+    assertEquals(code, 0, `${line}: ${new TextDecoder().decode(stderr)}`);
+    const last = JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!);
+    if (last.senderId !== undefined) variables.SENDER_ID = last.senderId;
+    if (last.publicKey !== undefined) variables.PUBLIC_KEY = last.publicKey;
+  }
+  assertEquals(JSON.parse(await next(received!)).text, "hello");
+  await received!.return?.();
+});
