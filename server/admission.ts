@@ -11,6 +11,8 @@ const hour = 3_600_000;
 export interface Admitted {
   /** What limits per address count by, if the address is known. */
   readonly client: string | null;
+  /** What the client has to say in the handshake has come: from now on it is waited for work, not for the client. */
+  spoke(): void;
   /** The handshake is done. */
   established(): void;
   /** The connection is gone. */
@@ -23,6 +25,8 @@ export class Admission {
   readonly #metrics: Metrics;
   readonly #perClient = new Map<string, number>();
   readonly #handshakesPerClient = new Map<string, number>();
+  /** How to end the connections in whose handshakes the client has said nothing yet, by client, the oldest first. */
+  readonly #silent = new Map<string, Set<() => void>>();
   readonly #handshakeRates: RateLimit;
   readonly #newQueueRates: RateLimit;
   #connections = 0;
@@ -41,9 +45,13 @@ export class Admission {
     return this.#handshakes;
   }
 
-  /** Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. */
-  admit(address: string | undefined): Admitted | null {
+  /**
+   * Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. Where one
+   * address has too many handshakes, the oldest connection that says nothing is ended by its `close` instead.
+   */
+  admit(address: string | undefined, close: () => void = () => {}): Admitted | null {
     const client = address === undefined ? null : clientNetwork(address);
+    if (client !== null) this.#makeRoom(client);
     const reason = this.#connectionRefusal(client);
     if (reason !== null) {
       this.#metrics.refuse(reason);
@@ -55,15 +63,27 @@ export class Admission {
       add(this.#perClient, client, 1);
       add(this.#handshakesPerClient, client, 1);
     }
+    const spoke = () => {
+      const silent = client === null ? undefined : this.#silent.get(client);
+      silent?.delete(end);
+      if (silent?.size === 0) this.#silent.delete(client!);
+    };
     let isInHandshake = true;
     const endHandshake = () => {
       if (!isInHandshake) return;
       isInHandshake = false;
+      spoke();
       this.#handshakes--;
       if (client !== null) add(this.#handshakesPerClient, client, -1);
     };
+    const end = () => {
+      endHandshake();
+      close();
+    };
+    if (client !== null) this.#silent.set(client, (this.#silent.get(client) ?? new Set()).add(end));
     return {
       client,
+      spoke,
       established: endHandshake,
       left: () => {
         endHandshake();
@@ -86,6 +106,16 @@ export class Admission {
   sweep(): void {
     this.#handshakeRates.forget(handshakeBurst * 1000);
     this.#newQueueRates.forget(hour);
+  }
+
+  /** Ends the oldest silent connection of a client that may have no more handshakes. */
+  #makeRoom(client: string): void {
+    const { handshakesPerIp } = this.#limits;
+    if (handshakesPerIp === 0 || (this.#handshakesPerClient.get(client) ?? 0) < handshakesPerIp) return;
+    for (const end of this.#silent.get(client) ?? []) {
+      this.#metrics.refuse("handshakes_per_ip");
+      return end();
+    }
   }
 
   #connectionRefusal(client: string | null): Refusal | null {

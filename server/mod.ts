@@ -208,7 +208,9 @@ export class SmpServer implements AsyncDisposable {
    * the client's IP `address` is given.
    */
   handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
-    const admitted = this.#stopping === null ? this.#admission.admit(address) : null;
+    const admitted = this.#stopping === null
+      ? this.#admission.admit(address, () => void channel.close())
+      : null;
     if (admitted === null) return channel.close();
     this.#metrics.connectionsAccepted++;
     const work = this.#serve(channel, admitted).finally(() => {
@@ -311,6 +313,7 @@ export class SmpServer implements AsyncDisposable {
         ...this.#identity.keyPair,
         blockSize: this.#blockSize,
         isNew: (keys) => this.#isNew(keys),
+        arrived: admitted.spoke,
       });
     } catch {
       // transport.md Handshake, 4: closed without an answer, whatever it was

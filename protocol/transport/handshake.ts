@@ -134,6 +134,8 @@ export interface ServerHandshakeOptions {
   readonly blockSize?: number;
   /** Whether a client's keys were never used before; a recorded handshake is refused like a wrong one. @default always */
   readonly isNew?: (keys: SessionKeys) => boolean | Promise<boolean>;
+  /** Is called when the client's handshake has come, before any work is done on it. */
+  readonly arrived?: () => void;
 }
 
 /**
@@ -150,6 +152,7 @@ export async function serverHandshake(
   await channel.write([encodeServerHeader({ blockSize, keyLength: publicKey.der.length }), publicKey.der]);
   const encrypted = await readUnit(channel, privateKey.modulusLength);
   const arrived = performance.now();
+  options.arrived?.();
   // A handshake that does not decrypt goes on as one that does not parse: whoever sent it cannot tell which it was.
   const decrypted = await decryptOaep(privateKey, encrypted) ?? new Uint8Array(handshakeLength);
   const handshake = decodeClientHandshake(decrypted);

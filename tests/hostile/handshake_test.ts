@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { joinParts, randomBytes } from "../../protocol/bytes.ts";
 import {
   type Channel,
@@ -178,4 +178,15 @@ Deno.test("peers that do not shake hands hold up nobody", async () => {
   await Promise.all(held.map((connection) => connection[Symbol.asyncDispose]()));
   await until(() => server.connections === 0);
   assertEquals(server.metrics.handshakesFailed, held.length);
+});
+
+Deno.test("silent connections of an address end for those that come after, and keep nobody out", async () => {
+  await using server = await startServer({ limits: { handshakesPerIp: 5, handshakeTimeout: 60_000 } });
+  const silent: Deno.TcpConn[] = [];
+  for (let i = 0; i < 20; i++) silent.push(await Deno.connect({ hostname: "127.0.0.1", port: server.port }));
+  await using client = await connect(server);
+  await client.ping();
+  assert(server.metrics.refusals("handshakes_per_ip") >= 15);
+  for (const connection of silent) connection.close();
+  await until(() => server.connections === 1);
 });

@@ -162,14 +162,39 @@ Deno.test("memory is short above its limit, or near the end of the heap", { perm
 
 Deno.test("handshakes at a time of one client leave room for the others'", { permissions }, () => {
   const test = admission({ handshakes: 10, handshakesPerIp: 3 });
-  const silent = admitMany(test.admission, "10.0.0.1", 5);
-  assertEquals([silent.length, test.metrics.refusals("handshakes_per_ip")], [3, 2]);
-  assertEquals(admitMany(test.admission, "10.0.0.2", 1).length, 1);
-  silent[0]!.established();
-  silent[1]!.left();
-  assertEquals(admitMany(test.admission, "10.0.0.1", 5).length, 2);
-  silent[0]!.left();
-  assertEquals(admitMany(test.admission, "10.0.0.1", 1).length, 0);
+  const closed: number[] = [];
+  let opened = 0;
+  const open = (address = "10.0.0.1") => {
+    const number = opened++;
+    return test.admission.admit(address, () => closed.push(number));
+  };
+  const [first, second, third] = [open(), open(), open()];
+  assertEquals(closed, []);
+  // Who has said something is not ended by those who come after.
+  first!.spoke();
+  open();
+  open();
+  assertEquals([closed, test.metrics.refusals("handshakes_per_ip")], [[1, 2], 2]);
+  second!.left();
+  third!.left();
+  assertEquals(test.admission.handshakes, 3);
+  assert(open("10.0.0.2") !== null);
+  first!.established();
+  open();
+  assertEquals(closed, [1, 2]);
+  first!.left();
   Object.assign(test.limits, { handshakesPerIp: 0 });
-  assertEquals(admitMany(test.admission, "10.0.0.1", 1).length, 1);
+  open();
+  assertEquals(closed, [1, 2]);
 });
+
+Deno.test(
+  "when all of a client's handshakes are being worked on, its next one is refused",
+  { permissions },
+  () => {
+    const test = admission({ handshakesPerIp: 2 });
+    for (const one of admitMany(test.admission, "10.0.0.1", 2)) one.spoke();
+    assertEquals(test.admission.admit("10.0.0.1", () => assert(false)), null);
+    assertEquals(test.metrics.refusals("handshakes_per_ip"), 1);
+  },
+);
