@@ -5,6 +5,7 @@ import {
   ParseError,
   parsePublicKeyText,
 } from "../../protocol/mod.ts";
+import type { RecipientQueue } from "../queue.ts";
 import { SmpClient } from "../smp_client.ts";
 import { readAddress, readArguments, readNumber, required, UsageError } from "./arguments.ts";
 import { readQueue, readSenderKey, writeQueue, writeSenderKey } from "./credentials.ts";
@@ -65,13 +66,23 @@ async function key(args: readonly string[], { print }: Surroundings): Promise<vo
   print({ type: "key", publicKey: encodePublicKeyText(publicKey), file: required(given, "file") });
 }
 
-/** `secure KEY --file FILE`: lets nobody but the owner of a key send to the queue from now on. */
-async function secure(args: readonly string[], { print }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
-  const publicKey = readPublicKey(given.positional[0]!);
+/** Connects to the server of the queue in `--file`, for a command with `count` other arguments. */
+async function onQueue(
+  args: readonly string[],
+  count: number,
+  use: (client: SmpClient, queue: RecipientQueue) => Promise<void>,
+): Promise<void> {
+  const given = readArguments(args, { options: ["file"], least: count, most: count });
   const { server, queue } = await readQueue(required(given, "file"));
   await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
-  await client.secureQueue(queue, publicKey);
+  await use(client, queue);
+}
+
+/** `secure KEY --file FILE`: lets nobody but the owner of a key send to the queue from now on. */
+async function secure(args: readonly string[], { print }: Surroundings): Promise<void> {
+  const [text] = readArguments(args, { options: ["file"], least: 1, most: 1 }).positional;
+  const publicKey = readPublicKey(text!);
+  await onQueue(args, 1, (client, queue) => client.secureQueue(queue, publicKey));
   print({ type: "secured" });
 }
 
@@ -125,19 +136,13 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
 
 /** `suspend --file FILE`: lets the queue take no more messages. */
 async function suspend(args: readonly string[], { print }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
-  const { server, queue } = await readQueue(required(given, "file"));
-  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
-  await client.suspendQueue(queue);
+  await onQueue(args, 0, (client, queue) => client.suspendQueue(queue));
   print({ type: "suspended" });
 }
 
 /** `delete --file FILE`: deletes the queue with its messages; the file stays. */
 async function remove(args: readonly string[], { print }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
-  const { server, queue } = await readQueue(required(given, "file"));
-  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
-  await client.deleteQueue(queue);
+  await onQueue(args, 0, (client, queue) => client.deleteQueue(queue));
   print({ type: "deleted" });
 }
 

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { TestAgent } from "../support/agent.ts";
+import { linesOf } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 import { next, soon } from "../support/wait.ts";
 
@@ -66,12 +67,3 @@ Deno.test("examples/embedded_server_test.ts: a suite with a server in it passes"
   );
   assertEquals(code, 0, new TextDecoder().decode(stdout));
 });
-
-async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
-  let rest = "";
-  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-}

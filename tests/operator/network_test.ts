@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console
 import { assert, assertEquals } from "@std/assert";
 import { type Condition, TestNetwork } from "../support/network.ts";
-import { commandOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { commandOf, linesOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
 const network = await TestNetwork.create();
@@ -52,12 +52,3 @@ Deno.test(
     await lines.return?.();
   },
 );
-
-async function* linesOf(bytes: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
-  let rest = "";
-  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-}
