@@ -6,20 +6,30 @@ import { soon } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
-/** How each Node is run, and what it has beyond TCP. */
-const nodes = [
-  { major: 20, hasWebSocket: false, store: "in memory" },
-  { major: 22, hasWebSocket: true, store: "in SQLite" },
-] as const;
+interface Runtime {
+  readonly name: string;
+  /** The package that npm has it as. */
+  readonly package: string;
+  /** What it prints as its version. */
+  readonly version: RegExp;
+  readonly hasWebSocket: boolean;
+  readonly store: "in memory" | "in SQLite";
+}
 
-/** The command line of a Node that is installed, or that npm has fetched before; `null` when there is none. */
-async function commandOf(major: number): Promise<string[] | null> {
-  for (const command of [["node"], ["npx", "--offline", "--yes", `node@${major}`]]) {
+const runtimes: readonly Runtime[] = [
+  { name: "Node 20", package: "node@20", version: /^v20\./, hasWebSocket: false, store: "in memory" },
+  { name: "Node 22", package: "node@22", version: /^v22\./, hasWebSocket: true, store: "in SQLite" },
+  { name: "Bun 1", package: "bun@1", version: /^1\./, hasWebSocket: true, store: "in SQLite" },
+];
+
+/** The command line of a runtime that is installed, or that npm has fetched before; `null` when there is none. */
+async function commandOf({ package: name, version }: Runtime): Promise<string[] | null> {
+  for (const command of [["node"], ["npx", "--offline", "--yes", name]]) {
     const [file, ...args] = command;
     try {
       const { stdout } = await new Deno.Command(file!, { args: [...args, "--version"], stderr: "null" })
         .output();
-      if (new TextDecoder().decode(stdout).startsWith(`v${major}.`)) return command;
+      if (version.test(new TextDecoder().decode(stdout))) return command;
     } catch {
       // It is not installed.
     }
@@ -42,27 +52,24 @@ async function install(folder: string): Promise<void> {
   await Deno.copyFile(`${root}tests/peers/npm_client.mjs`, `${folder}/npm_client.mjs`);
 }
 
-for (const { major, hasWebSocket, store } of nodes) {
-  const command = await commandOf(major);
-  if (command === null) console.log(`SKIPPED: the npm package on Node ${major}, which is not installed`);
-  Deno.test(
-    `client and agent work on Node ${major}, as an npm package`,
-    { ignore: command === null },
-    async () => {
-      await using folder = await temporaryFolder();
-      await install(folder.path);
-      await using server = await startServer();
-      const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];
-      const { success, stdout, stderr } = await soon(
-        new Deno.Command(file!, { args, cwd: folder.path }).output(),
-      );
-      assert(success, new TextDecoder().decode(stderr));
-      assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
-        "hello over TCP",
-        ...(hasWebSocket ? ["hello over WebSocket"] : []),
-        store,
-        "hello from an agent OK",
-      ]);
-    },
-  );
+for (const runtime of runtimes) {
+  const { name, hasWebSocket, store } = runtime;
+  const command = await commandOf(runtime);
+  if (command === null) console.log(`SKIPPED: the npm package on ${name}, which is not installed`);
+  Deno.test(`client and agent work on ${name}, as an npm package`, { ignore: command === null }, async () => {
+    await using folder = await temporaryFolder();
+    await install(folder.path);
+    await using server = await startServer();
+    const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];
+    const { success, stdout, stderr } = await soon(
+      new Deno.Command(file!, { args, cwd: folder.path }).output(),
+    );
+    assert(success, new TextDecoder().decode(stderr));
+    assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
+      "hello over TCP",
+      ...(hasWebSocket ? ["hello over WebSocket"] : []),
+      store,
+      "hello from an agent OK",
+    ]);
+  });
 }
