@@ -291,6 +291,9 @@ export class Broker {
       return reply(failure("NO_MSG"));
     }
     await this.#messages.remove(queue.recipientId, subscription.delivered);
+    if (queue.senderKey === null) {
+      this.#reserve.trim(queue.recipientId, await this.#messages.count(queue.recipientId));
+    }
     this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
   }
 

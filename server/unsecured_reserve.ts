@@ -25,6 +25,11 @@ export class UnsecuredReserve {
   readonly #connections = new WeakMap<BrokerConnection, number>();
   #lastConnection = 0;
 
+  /** Queues of which something is remembered. */
+  get size(): number {
+    return this.#sources.size;
+  }
+
   /**
    * Whether a queue that is not secured takes one more message from `connection`, which is remembered then; `count`
    * messages wait in it, `most` may.
@@ -34,9 +39,8 @@ export class UnsecuredReserve {
     connection: BrokerConnection,
     { count, most }: { readonly count: number; readonly most: number },
   ): boolean {
+    this.trim(recipientId, count);
     const sources = this.#sources.get(recipientId) ?? [];
-    // Messages leave a queue in the order in which they came.
-    if (sources.length > count) sources.splice(0, sources.length - count);
     const source = {
       connection: this.#numberOf(connection),
       ...(count >= most ? { reserveOf: connection.client } : {}),
@@ -45,6 +49,14 @@ export class UnsecuredReserve {
     sources.push(source);
     this.#sources.set(recipientId, sources);
     return true;
+  }
+
+  /** Forgets who has sent what waits no more; `count` messages wait. They leave a queue in the order in which they came. */
+  trim(recipientId: string, count: number): void {
+    const sources = this.#sources.get(recipientId);
+    if (sources === undefined || sources.length <= count) return;
+    if (count === 0) this.#sources.delete(recipientId);
+    else sources.splice(0, sources.length - count);
   }
 
   /** Forgets a queue that was deleted or secured. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { checkLimits } from "../../server/limits.ts";
+import { UnsecuredReserve } from "../../server/unsecured_reserve.ts";
 import { keys, TestBroker } from "../support/broker.ts";
 
 const permissions = "none";
@@ -51,4 +52,16 @@ Deno.test("a secured queue has no reserve", { permissions }, async () => {
   const { test, alice, queue } = await flooded();
   await alice.ask(queue, "KEY");
   assertEquals(await test.connect().ask(queue, "SEND no", { key: keys.sender }), ["send q.s ERR QUOTA"]);
+});
+
+Deno.test("nothing is remembered of what waits no more", { permissions }, () => {
+  const reserve = new UnsecuredReserve();
+  const connection = new TestBroker().connect();
+  for (let count = 0; count < 3; count++) reserve.take("q", connection, { count, most: 3 });
+  reserve.trim("q", 1);
+  // The one that waits is the connection's: it gets no place of the reserve.
+  assertEquals(reserve.take("q", connection, { count: 3, most: 3 }), false);
+  assertEquals(reserve.size, 1);
+  reserve.trim("q", 0);
+  assertEquals(reserve.size, 0);
 });
