@@ -46,6 +46,8 @@ export async function listenWebSocket(
     );
   });
   server.on("connection", (socket: Socket) => {
+    // The HTTP server lets go of a socket that asks for an upgrade: without this its reset would end the process.
+    socket.on("error", () => socket.destroy());
     if (pending.size >= limits.requests) return void socket.destroy();
     pending.set(socket, setTimeout(() => socket.destroy(), limits.timeout));
     socket.on("close", () => settle(socket));
