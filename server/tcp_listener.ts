@@ -1,9 +1,27 @@
-import { delay } from "@std/async/delay";
+import { setTimeout as pause } from "node:timers/promises";
 import { type Channel, networkError } from "../protocol/transport/channel.ts";
 import { tcpChannel } from "../protocol/transport/tcp_channel.ts";
 
 /** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
 const acceptPause = 100;
+/** What `accept` fails with when a connection was reset before, or the network has an error of that connection to tell. */
+const connectionErrors: ReadonlySet<string> = new Set([
+  "ECONNABORTED",
+  "ECONNRESET",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "EINTR",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "ENONET",
+  "ENOPROTOOPT",
+  "ENOTCONN",
+  "EOPNOTSUPP",
+  "EPERM",
+  "EPIPE",
+  "EPROTO",
+  "ETIMEDOUT",
+]);
 
 /** What accepts connections for a server. */
 export interface Listener {
@@ -43,21 +61,39 @@ function listen(host: string, port: number): Deno.TcpListener {
   }
 }
 
-async function acceptLoop(
-  listener: Deno.TcpListener,
+/** Hands on what `listener` accepts until `signal` aborts; no failure of one connection keeps the next one waiting. */
+export async function acceptLoop(
+  listener: Pick<Deno.TcpListener, "accept">,
   events: ListenerEvents,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
+    let connection;
     try {
-      const connection = await listener.accept();
-      // The system finds out, in its own time, that a peer is gone without a word.
-      connection.setKeepAlive(true);
-      events.accept(tcpChannel(connection), connection.remoteAddr.hostname);
+      connection = await listener.accept();
     } catch (error) {
       if (signal.aborted) return;
+      if (isOfOneConnection(error)) continue;
       events.log("Cannot accept a connection", error);
-      await delay(acceptPause, { signal }).catch(() => {});
+      await pause(acceptPause, undefined, { signal }).catch(() => {});
+      continue;
     }
+    takeOver(connection, events);
   }
+}
+
+function takeOver(connection: Deno.TcpConn, events: ListenerEvents): void {
+  try {
+    // The system finds out, in its own time, that a peer is gone without a word.
+    connection.setKeepAlive(true);
+    events.accept(tcpChannel(connection), connection.remoteAddr.hostname);
+  } catch {
+    // The peer has reset the connection already.
+    connection.close();
+  }
+}
+
+/** Whether `accept` has failed because of the connection that came, not for want of files or memory. */
+function isOfOneConnection(error: unknown): boolean {
+  return connectionErrors.has((error as { readonly code?: string }).code ?? "");
 }

@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import { connect as connectNet, type Socket } from "node:net";
 import { textBytes } from "../../protocol/bytes.ts";
 import type { SmpServer } from "../../server/mod.ts";
@@ -36,3 +37,13 @@ for (
     await serves(server);
   });
 }
+
+Deno.test("resets before the connection is accepted keep nobody waiting", async () => {
+  const logged: string[] = [];
+  await using server = await startServer({ log: (message) => logged.push(message) });
+  for (let i = 0; i < 5; i++) {
+    await Promise.all(Array.from({ length: 100 }, () => sendAndReset(server.port, "")));
+    await serves(server);
+  }
+  assertEquals(logged, []);
+});
