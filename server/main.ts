@@ -12,7 +12,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
-import { type Environment, environmentNames, helpText, parseCli } from "./cli.ts";
+import { type Environment, environmentNames, helpText, parseCli } from "./config/cli.ts";
 import { deleteFiles } from "./commands/delete.ts";
 import { init } from "./commands/init.ts";
 import { start } from "./commands/start.ts";

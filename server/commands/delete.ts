@@ -1,5 +1,5 @@
-import type { CliOptions } from "../cli.ts";
-import { ConfigError, defaultConfig, parseConfig, type ServerConfig } from "../config.ts";
+import type { CliOptions } from "../config/cli.ts";
+import { ConfigError, defaultConfig, parseConfig, type ServerConfig } from "../config/config.ts";
 import { isStoreLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { iniPath, readFile } from "./files.ts";

@@ -1,5 +1,5 @@
 import { formatAddress, ParseError } from "../../protocol/mod.ts";
-import type { CliOptions } from "../cli.ts";
+import type { CliOptions } from "../config/cli.ts";
 import {
   ConfigError,
   defaultConfig,
@@ -8,8 +8,8 @@ import {
   iniName,
   parseConfig,
   type ServerConfig,
-} from "../config.ts";
-import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../identity.ts";
+} from "../config/config.ts";
+import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { Fatal, messageOf } from "./terminal.ts";
 

@@ -1,4 +1,4 @@
-import type { CliOptions } from "../cli.ts";
+import type { CliOptions } from "../config/cli.ts";
 import { addressOf, createFiles, iniPath, readConfig, readIdentity } from "./files.ts";
 import type { Terminal } from "./terminal.ts";
 

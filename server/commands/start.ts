@@ -1,10 +1,10 @@
 import config from "../../deno.json" with { type: "json" };
-import type { CliOptions } from "../cli.ts";
-import type { ServerConfig } from "../config.ts";
-import type { ServerIdentity } from "../identity.ts";
-import { createLogger, type Logger } from "../logger.ts";
-import { Metrics } from "../metrics.ts";
-import { SmpServer } from "../mod.ts";
+import type { CliOptions } from "../config/cli.ts";
+import type { ServerConfig } from "../config/config.ts";
+import type { ServerIdentity } from "../config/identity.ts";
+import { createLogger, type Logger } from "../observe/logger.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { SmpServer } from "../server.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";

@@ -1,5 +1,5 @@
-import type { CliOptions } from "../cli.ts";
-import { ConfigError, defaultConfig, iniName, parseConfig, type ServerConfig } from "../config.ts";
+import type { CliOptions } from "../config/cli.ts";
+import { ConfigError, defaultConfig, iniName, parseConfig, type ServerConfig } from "../config/config.ts";
 import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { directoryOf } from "../store/log_io.ts";

@@ -1,4 +1,4 @@
-import type { CliOptions } from "../cli.ts";
+import type { CliOptions } from "../config/cli.ts";
 import { StoreError } from "../store/error.ts";
 import { verifyStores } from "../store/durable.ts";
 import { exists, iniPath, keyWarning, readConfig, readIdentity } from "./files.ts";

@@ -1,4 +1,4 @@
-import { type Gauges, Histogram, type Metrics } from "../metrics.ts";
+import { type Gauges, Histogram, type Metrics } from "./metrics.ts";
 
 /** What is kept of every moment: rates a second, latencies in milliseconds, memory in bytes. */
 export const seriesNames = [

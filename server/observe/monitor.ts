@@ -1,4 +1,4 @@
-import { type Gauges, type Metrics, refusals } from "../metrics.ts";
+import { type Gauges, type Metrics, refusals } from "./metrics.ts";
 import { History, quantile, sampleInterval, type SeriesName, total } from "./history.ts";
 import { type HttpRequest, HttpServer, type Reply } from "./http_server.ts";
 import { formatPrometheus, type ProgramInfo } from "./prometheus.ts";

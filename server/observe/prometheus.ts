@@ -1,4 +1,4 @@
-import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } from "../metrics.ts";
+import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } from "./metrics.ts";
 
 /** What identifies the program that is observed. */
 export interface ProgramInfo {

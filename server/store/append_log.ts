@@ -1,4 +1,4 @@
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import { ioError, StoreError } from "./error.ts";
 import {
   directoryOf,

@@ -1,9 +1,9 @@
-import type { Metrics } from "../metrics.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
 import { ioError } from "./error.ts";
 import { corruptError, type Loaded, type StoreProblem } from "./load.ts";
 import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
-import type { ReplayGuard } from "../replay_guard.ts";
+import type { ReplayGuard } from "../guard/replay_guard.ts";
 import { isStoreLocked, lockStore, type StoreLock } from "./lock.ts";
 import { directoryOf, type LogIo, replaceFile, systemIo } from "./log_io.ts";
 import { MemoryMessageStore, type MemoryQueueStore } from "./memory.ts";

@@ -1,4 +1,4 @@
-import { ReplayGuard } from "../replay_guard.ts";
+import { ReplayGuard } from "../guard/replay_guard.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
 import { ioError } from "./error.ts";
 import { replaceFile, systemIo } from "./log_io.ts";

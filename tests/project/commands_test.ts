@@ -15,7 +15,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/^docker/, "there is no container engine; tests/project/deploy_test.ts has the image's command"],
   [/^npm install/, "tests/interop/npm_package_test.ts"],
   [/\$SITE|^SITE=/, "tests/project/url_test.ts"],
-  [/smp-server (export|import)/, "tests/server/commands_test.ts"],
+  [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
 ];

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { SmpClient, webSocketTransport } from "../../mod.ts";
-import { environmentNames } from "../../server/cli.ts";
-import { defaultIni } from "../../server/config.ts";
+import { environmentNames } from "../../server/config/cli.ts";
+import { defaultIni } from "../../server/config/config.ts";
 import { soon } from "../support/wait.ts";
 import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -120,7 +120,7 @@ Deno.test("the server compiles into one executable without what only tests need"
   }).output();
   const text = new TextDecoder().decode(stderr);
   assertEquals(code, 0, text);
-  for (const name of ["main.ts", "websocket_listener.ts", "ws/"]) assertStringIncludes(text, name);
+  for (const name of ["main.ts", "net/", "ws/"]) assertStringIncludes(text, name);
   for (const name of ["playwright", "fast-check"]) assert(!text.includes(name), name);
   assert((await Deno.stat(output)).isFile);
 });

@@ -12,7 +12,7 @@ import {
 } from "../../protocol/mod.ts";
 import { textBytes } from "../../protocol/bytes.ts";
 import { connectNode } from "../../protocol/transport/node_connection.ts";
-import { listenWebSocket, WsChannel } from "../../server/websocket_listener.ts";
+import { listenWebSocket, WsChannel } from "../../server/net/websocket_listener.ts";
 import { type ChannelPair, failureOf, testChannel, unitOf } from "../support/channel_contract.ts";
 import { opcodes, RawWebSocket } from "../support/raw_client.ts";
 import { soon } from "../support/wait.ts";

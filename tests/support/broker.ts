@@ -15,11 +15,11 @@ import {
 } from "../../protocol/mod.ts";
 import { bigintToBytes } from "../../protocol/crypto/bigint.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import { Authorizer, type Verify } from "../../server/authorization.ts";
-import { Broker, type BrokerParts } from "../../server/broker.ts";
-import { Metrics } from "../../server/metrics.ts";
+import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
+import { Broker, type BrokerParts } from "../../server/broker/broker.ts";
+import { Metrics } from "../../server/observe/metrics.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.ts";
-import type { BrokerConnection } from "../../server/subscriptions.ts";
+import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
 import { patience } from "./wait.ts";
 
 /** A key that can sign. */

@@ -1,4 +1,4 @@
-import { Metrics } from "../../server/metrics.ts";
+import { Metrics } from "../../server/observe/metrics.ts";
 import { type DurableOptions, DurableStores } from "../../server/store/durable.ts";
 
 /** A temporary folder that is gone after the test. */

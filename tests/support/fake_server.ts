@@ -12,8 +12,8 @@ import {
   serverHandshake,
   type ServerResponse,
 } from "../../protocol/mod.ts";
-import { type Listener, listenTcp } from "../../server/tcp_listener.ts";
-import { listenWebSocket } from "../../server/websocket_listener.ts";
+import { type Listener, listenTcp } from "../../server/net/tcp_listener.ts";
+import { listenWebSocket } from "../../server/net/websocket_listener.ts";
 import { identity, type TransportName } from "./server.ts";
 import { soon } from "./wait.ts";
 

@@ -10,8 +10,8 @@ import {
 } from "../../protocol/mod.ts";
 import { randomBytes, textBytes } from "../../protocol/bytes.ts";
 import { bytesToBigint } from "../../protocol/crypto/bigint.ts";
-import { Authorizer, type Verify } from "../../server/authorization.ts";
-import type { ExponentClass } from "../../server/verifier.ts";
+import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
+import type { ExponentClass } from "../../server/guard/verifier.ts";
 import { type Signer, TestBroker, type TestQueue, turn } from "./broker.ts";
 
 /** What a prober can send, and gets AUTH for. */

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { randomBytes } from "../../protocol/bytes.ts";
 import { verifyPss } from "../../protocol/mod.ts";
 import { cryptoEngine } from "../../protocol/crypto/runtime.ts";
-import { Verifier } from "../../server/verifier.ts";
+import { Verifier } from "../../server/guard/verifier.ts";
 import {
   measureRefusals,
   type Probed,

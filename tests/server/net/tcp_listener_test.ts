@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { acceptLoop } from "../../../server/tcp_listener.ts";
+import { acceptLoop } from "../../../server/net/tcp_listener.ts";
 import { soon } from "../../support/wait.ts";
 
 /** A listener that fails with each of `errors`, and gives `connections` after that, then nothing. */

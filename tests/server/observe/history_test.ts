@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Histogram, Metrics } from "../../../server/metrics.ts";
+import { Histogram, Metrics } from "../../../server/observe/metrics.ts";
 import { History, quantile, sampleInterval, seriesNames } from "../../../server/observe/history.ts";
 import { gauges } from "./samples.ts";
 

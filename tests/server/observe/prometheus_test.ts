@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { latencyBuckets, Metrics, refusals } from "../../../server/metrics.ts";
+import { latencyBuckets, Metrics, refusals } from "../../../server/observe/metrics.ts";
 import { formatPrometheus } from "../../../server/observe/prometheus.ts";
 import { type ParsedFamily, parsePrometheus } from "./prometheus_parser.ts";
 import { filledMetrics, gauges } from "./samples.ts";

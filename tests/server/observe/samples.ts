@@ -1,4 +1,4 @@
-import { type Gauges, Metrics } from "../../../server/metrics.ts";
+import { type Gauges, Metrics } from "../../../server/observe/metrics.ts";
 import type { MonitorSource } from "../../../server/observe/monitor.ts";
 
 /** Gauges that differ from each other. */

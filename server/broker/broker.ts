@@ -1,0 +1,390 @@
+import {
+  type ClientCommand,
+  type ClientTransmission,
+  encodeBase64,
+  isKeySize,
+  type PublicKey,
+  type ServerResponse,
+  type ServerTransmission,
+} from "../../protocol/mod.ts";
+import { randomBytes } from "../../protocol/bytes.ts";
+import { defaultBlockSize } from "../../protocol/transport/block_channel.ts";
+import { fits } from "../net/answer.ts";
+import type { Authorizer } from "../guard/authorization.ts";
+import { Clock } from "./clock.ts";
+import { removeExpired } from "./expiry.ts";
+import { exponentClass } from "../guard/verifier.ts";
+import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
+import { defaultLimits, type Limits } from "../config/limits.ts";
+import type { Metrics, Refusal } from "../observe/metrics.ts";
+import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "../store/store.ts";
+import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
+
+/** What a broker is made of. */
+export interface BrokerParts {
+  readonly queues: QueueStore;
+  readonly messages: MessageStore;
+  readonly metrics: Metrics;
+  /** They may change while the broker works. @default `defaultLimits` */
+  readonly limits?: Limits;
+  /** Whether a client may create one more queue. @default always */
+  readonly mayCreate?: (client: string | null) => boolean;
+  /** Whether memory is short, so that nothing more is taken. @default never */
+  readonly isMemoryShort?: () => boolean;
+  /** Decides who may do what. */
+  readonly authorizer: Authorizer;
+  /** @default the system's, as far as it can be believed */
+  readonly clock?: Clock;
+  /** Is told about failures of the server itself. */
+  readonly log?: (message: string, error: unknown) => void;
+}
+
+type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
+
+type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" }>;
+
+const queueIdLength = 12;
+const messageIdLength = 6;
+const idAttempts = 8;
+const noCorrId = new Uint8Array(0);
+
+/**
+ * What the commands do (smp.md). Knows queues, messages and subscriptions, but no sockets.
+ *
+ * All work on one queue is done in order, one command at a time; different queues do not wait for each other.
+ */
+export class Broker {
+  readonly #queues: QueueStore;
+  readonly #messages: MessageStore;
+  readonly #metrics: Metrics;
+  readonly #limits: Limits;
+  readonly #mayCreate: (client: string | null) => boolean;
+  readonly #isMemoryShort: () => boolean;
+  readonly #authorizer: Authorizer;
+  readonly #clock: Clock;
+  readonly #log: (message: string, error: unknown) => void;
+  readonly #subscriptions = new Subscriptions();
+  readonly #runner: CommandRunner;
+  readonly #reserve = new UnsecuredReserve();
+  /** The block sizes that recipients last used, where they are not the default. */
+  readonly #recipientBlockSizes = new Map<string, number>();
+
+  /** Makes a broker over stores that nothing else changes. */
+  constructor(parts: BrokerParts) {
+    this.#queues = parts.queues;
+    this.#messages = parts.messages;
+    this.#metrics = parts.metrics;
+    this.#limits = parts.limits ?? defaultLimits;
+    this.#mayCreate = parts.mayCreate ?? (() => true);
+    this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
+    this.#authorizer = parts.authorizer;
+    this.#clock = parts.clock ?? new Clock();
+    this.#log = parts.log ?? (() => {});
+    this.#runner = new CommandRunner(this.#metrics, this.#log);
+  }
+
+  /** How many queues have a subscribed connection. */
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** How many signatures are being verified or wait for it. */
+  get cryptoInWork(): number {
+    return this.#authorizer.inWork;
+  }
+
+  /** Whether a connection is subscribed to any queue. */
+  isSubscribed(connection: BrokerConnection): boolean {
+    return this.#subscriptions.has(connection);
+  }
+
+  /** Resolves when no command is in work, also of connections that are gone. */
+  idle(): Promise<void> {
+    return this.#runner.idle();
+  }
+
+  /**
+   * Takes a transmission of a connection. Resolves when it has its place in the order of its queue, so that the next
+   * one can be taken; the answer follows through `connection.answer`, exactly once.
+   */
+  async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
+    const { command, corrId, queueId } = transmission;
+    switch (command.type) {
+      case "PING":
+        this.#metrics.answered("PING", "PONG");
+        return connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
+      case "NEW":
+        this.#runner.run(
+          { connection, transmission },
+          (reply) => this.#create(connection, transmission, command, reply),
+        );
+        return;
+      case "SEND":
+        return await this.#submitMessage(connection, transmission, command.body);
+      default:
+        this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
+          await this.#executeRecipient(connection, transmission, { queue, command, reply });
+        });
+    }
+  }
+
+  /** Forgets a connection that has closed: what it did not acknowledge is delivered to the next subscriber. */
+  disconnect(connection: BrokerConnection): void {
+    this.#subscriptions.disconnect(connection);
+  }
+
+  /** A message has its place in the order of the queue that the sender ID belongs to. */
+  async #submitMessage(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    body: Uint8Array,
+  ): Promise<void> {
+    const { queueId } = transmission;
+    const submitted = { connection, transmission };
+    const since = performance.now();
+    if (this.#isMemoryShort()) {
+      // Before the queue is looked up: the refusal says nothing about it.
+      this.#runner.run(
+        submitted,
+        (reply) => Promise.resolve(this.#refuse("memory", "INTERNAL", reply)),
+      );
+      return;
+    }
+    try {
+      const found = await this.#queues.bySenderId(queueId);
+      const recipientId = found?.recipientId ?? this.#runner.order.recipientIdOf(queueId);
+      if (recipientId !== undefined) this.#runner.order.link(recipientId, queueId);
+      this.#inOrder(recipientId ?? queueId, submitted, async (found, reply) => {
+        // A recipient ID given as a sender ID leads to a queue too.
+        const queue = recipientId === undefined ? this.#authorizer.unknownQueue(queueId) : found;
+        await this.#send(queue, submitted, { body, since, reply });
+      });
+    } catch (error) {
+      this.#runner.run(submitted, () => Promise.reject(error));
+    }
+  }
+
+  /**
+   * Does the work of one command on a queue after all earlier ones on it. A queue that does not exist goes the way of one
+   * whose keys no signature fits (smp.md Authorization: the same time for every AUTH).
+   */
+  #inOrder(
+    recipientId: string,
+    submitted: Submitted,
+    work: (queue: QueueRecord, reply: Reply) => Promise<void>,
+  ): void {
+    this.#runner.runInOrder(recipientId, submitted, async (reply) => {
+      const found = await this.#queues.byRecipientId(recipientId);
+      await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply);
+    });
+  }
+
+  /** Removes what has become too old (smp.md Limits). Never rejects. */
+  async sweep(): Promise<void> {
+    try {
+      await removeExpired({
+        queues: this.#queues,
+        messages: this.#messages,
+        limits: this.#limits,
+        metrics: this.#metrics,
+        order: this.#runner.order,
+        isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
+        remove: (queue) => this.#remove(queue),
+      }, this.#clock.age());
+    } catch (error) {
+      this.#log("Cannot remove what is too old: the server failed", error);
+    }
+  }
+
+  async #create(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    { recipientKey }: { readonly recipientKey: PublicKey },
+    reply: Reply,
+  ): Promise<void> {
+    // Before the signature is verified: a refusal should cost nothing.
+    if (this.#limits.newQueues === 0) return this.#refuse("new_queues_off", "AUTH", reply);
+    if (this.#isMemoryShort()) return this.#refuse("memory", "INTERNAL", reply);
+    if (!this.#mayCreate(connection.client)) return reply(failure("INTERNAL"));
+    const effort = { costs: exponentClass(recipientKey), source: connection };
+    if (!await this.#authorizer.verify(recipientKey, transmission, effort)) return reply(failure("AUTH"));
+    if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
+    for (let attempt = 0; attempt < idAttempts; attempt++) {
+      const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
+      const changedAt = this.#clock.stamp();
+      const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
+      if (!await this.#queues.create(record)) continue;
+      this.#rememberBlockSize(record, connection);
+      this.#subscribe(record, connection);
+      return reply({ type: "IDS", recipientId, senderId }, "");
+    }
+    throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
+  }
+
+  #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
+    this.#metrics.refuse(reason);
+    reply(failure(error));
+  }
+
+  async #executeRecipient(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    { queue, command, reply }: {
+      readonly queue: QueueRecord;
+      readonly command: RecipientCommand;
+      readonly reply: Reply;
+    },
+  ): Promise<void> {
+    const effort = { costs: exponentClass(queue.recipientKey), source: connection };
+    if (!await this.#authorizer.verify(queue.recipientKey, transmission, effort)) {
+      return reply(failure("AUTH"));
+    }
+    this.#rememberBlockSize(queue, connection);
+    switch (command.type) {
+      case "SUB": {
+        const next = await this.#nextMessage(queue.recipientId, connection);
+        return this.#deliver(this.#subscribe(queue, connection), next, reply);
+      }
+      case "KEY":
+        return await this.#secure(queue, command.senderKey, reply);
+      case "ACK":
+        return await this.#acknowledge(queue, connection, reply);
+      case "OFF":
+        return await this.#suspend(queue, reply);
+      case "DEL":
+        return await this.#delete(queue, reply);
+      default:
+        return command satisfies never;
+    }
+  }
+
+  /** smp.md Authorization: an unsecured queue takes only unsigned messages, a secured one only those of its sender. */
+  async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
+    const { senderKey, suspended } = queue;
+    const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };
+    if (senderKey === null && transmission.signature.length === 0 && !suspended) return true;
+    return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
+  }
+
+  /** smp.md Queues and delivery: the former connection gets END and nothing more. */
+  #subscribe({ recipientId }: QueueRecord, connection: BrokerConnection): Subscription {
+    const former = this.#subscriptions.get(recipientId)?.connection;
+    const subscription = this.#subscriptions.set(recipientId, connection);
+    if (former !== undefined && former !== connection && !connection.closed) {
+      former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
+    }
+    return subscription;
+  }
+
+  async #secure(queue: QueueRecord, senderKey: PublicKey, reply: Reply): Promise<void> {
+    if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
+    if (queue.senderKey !== null) return reply(failure("AUTH"));
+    await this.#queues.secure(queue.recipientId, senderKey);
+    this.#reserve.delete(queue.recipientId);
+    reply({ type: "OK" });
+  }
+
+  async #acknowledge(queue: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
+    const subscription = this.#subscriptions.get(queue.recipientId);
+    if (subscription?.connection !== connection || subscription.delivered === null) {
+      return reply(failure("NO_MSG"));
+    }
+    await this.#messages.remove(queue.recipientId, subscription.delivered);
+    if (queue.senderKey === null) {
+      this.#reserve.trim(queue.recipientId, await this.#messages.count(queue.recipientId));
+    }
+    this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
+  }
+
+  async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
+    if (!queue.suspended) await this.#queues.suspend(queue.recipientId, this.#clock.stamp());
+    reply({ type: "OK" });
+  }
+
+  async #delete(queue: QueueRecord, reply: Reply): Promise<void> {
+    await this.#remove(queue);
+    reply({ type: "OK" });
+  }
+
+  async #remove({ recipientId, senderId }: QueueRecord): Promise<void> {
+    this.#runner.order.link(recipientId, senderId);
+    // In this order: if the second fails, the client can give the command again.
+    await this.#messages.deleteQueue(recipientId);
+    await this.#queues.delete(recipientId);
+    this.#subscriptions.delete(recipientId);
+    this.#recipientBlockSizes.delete(recipientId);
+    this.#reserve.delete(recipientId);
+  }
+
+  async #send(
+    queue: QueueRecord,
+    submitted: Submitted,
+    { body, since, reply }: { readonly body: Uint8Array; readonly since: number; readonly reply: Reply },
+  ): Promise<void> {
+    if (!await this.#maySend(queue, submitted)) return reply(failure("AUTH"));
+    const { recipientId } = queue;
+    const message = { id: randomId(messageIdLength), timestamp: new Date(this.#clock.stamp()), body };
+    const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
+    if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
+    const places = {
+      count: await this.#messages.count(recipientId),
+      most: this.#limits.messagesPerQueue,
+    };
+    const hasPlace = queue.senderKey === null
+      ? this.#reserve.take(recipientId, submitted.connection, places)
+      : places.count < places.most;
+    if (!hasPlace) return this.#refuse("quota", "QUOTA", reply);
+    await this.#messages.append(recipientId, message);
+    this.#metrics.messagesAccepted++;
+    reply({ type: "OK" });
+    const subscription = this.#subscriptions.get(recipientId);
+    if (subscription === undefined || subscription.delivered !== null) return;
+    const next = await this.#nextMessage(recipientId, subscription.connection);
+    if (next === null) return;
+    subscription.delivered = next.id;
+    this.#metrics.messagesDelivered++;
+    subscription.connection.notify(messageTransmission(recipientId, next), since);
+  }
+
+  /** Answers with a message when there is one, else with OK (smp.md Queues and delivery). */
+  #deliver(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
+    subscription.delivered = message?.id ?? null;
+    if (message !== null) this.#metrics.messagesDelivered++;
+    reply(message === null ? { type: "OK" } : messageResponse(message));
+  }
+
+  /** The oldest message of a queue that fits the blocks of a connection; older ones are dropped. */
+  async #nextMessage(recipientId: string, { blockSize }: BrokerConnection): Promise<StoredMessage | null> {
+    for (;;) {
+      const message = await this.#messages.first(recipientId);
+      if (message === undefined) return null;
+      if (fits(messageTransmission(recipientId, message), blockSize)) return message;
+      // smp.md Size of a message: it never blocks the queue
+      await this.#messages.remove(recipientId, message.id);
+      this.#metrics.messagesDropped++;
+    }
+  }
+
+  #rememberBlockSize({ recipientId }: QueueRecord, { blockSize }: BrokerConnection): void {
+    if (blockSize === defaultBlockSize) this.#recipientBlockSizes.delete(recipientId);
+    else this.#recipientBlockSizes.set(recipientId, blockSize);
+  }
+}
+
+function failure(error: SmpErrorCode): ServerResponse {
+  return { type: "ERR", error };
+}
+
+function randomId(length: number): string {
+  return encodeBase64(randomBytes(length));
+}
+
+function messageResponse({ id, timestamp, body }: StoredMessage): ServerResponse {
+  return { type: "MSG", messageId: id, timestamp, body };
+}
+
+/** A message as it is pushed: with an empty corrId. */
+function messageTransmission(recipientId: string, message: StoredMessage): ServerTransmission {
+  return { corrId: noCorrId, queueId: recipientId, response: messageResponse(message) };
+}

@@ -1,0 +1,78 @@
+import type { ClientTransmission, ServerResponse } from "../../protocol/mod.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { QueueOrder } from "./queue_order.ts";
+import type { BrokerConnection } from "./subscriptions.ts";
+
+/** Answers the command in work; what is sent to its connection later comes after the answer. */
+export type Reply = (response: ServerResponse, queueId?: string) => void;
+
+/** A command and where it came from. */
+export interface Submitted {
+  readonly connection: BrokerConnection;
+  readonly transmission: ClientTransmission;
+}
+
+/** Runs the work of commands: in the order of their queue, answered exactly once whatever fails, and counted. */
+export class CommandRunner {
+  /** The order of the work on each queue. */
+  readonly order: QueueOrder = new QueueOrder();
+  readonly #metrics: Metrics;
+  readonly #log: (message: string, error: unknown) => void;
+  #inWork = 0;
+  #wakeIdle: (() => void)[] = [];
+
+  /** `log` is told about failures of the server itself. */
+  constructor(metrics: Metrics, log: (message: string, error: unknown) => void) {
+    this.#metrics = metrics;
+    this.#log = log;
+  }
+
+  /** Does the work of one command at once, and answers `ERR INTERNAL` when it fails before it has answered. Never rejects. */
+  async run(submitted: Submitted, work: (reply: Reply) => Promise<void>): Promise<void> {
+    this.#inWork++;
+    await this.#run(submitted, work);
+    this.#done();
+  }
+
+  /** Does the work of one command on a queue after all earlier work on it. */
+  runInOrder(recipientId: string, submitted: Submitted, work: (reply: Reply) => Promise<void>): void {
+    this.#inWork++;
+    this.order.run(recipientId, async () => {
+      await this.#run(submitted, work);
+      this.#done();
+    });
+  }
+
+  /** Resolves when no command is in work, also of connections that are gone. */
+  async idle(): Promise<void> {
+    while (this.#inWork > 0) await new Promise<void>((resolve) => this.#wakeIdle.push(resolve));
+  }
+
+  async #run(
+    { connection, transmission: { corrId, queueId, command } }: Submitted,
+    work: (reply: Reply) => Promise<void>,
+  ): Promise<void> {
+    let answered = false;
+    const reply = (response: ServerResponse, id = queueId) => {
+      answered = true;
+      this.#metrics.answered(command.type, answerName(response));
+      connection.answer({ corrId, queueId: id, response });
+    };
+    try {
+      await work(reply);
+    } catch (error) {
+      this.#metrics.internalErrors++;
+      this.#log("Cannot execute a command: the server failed", error);
+      if (!answered) reply({ type: "ERR", error: "INTERNAL" });
+    }
+  }
+
+  #done(): void {
+    if (--this.#inWork > 0) return;
+    for (const wake of this.#wakeIdle.splice(0)) wake();
+  }
+}
+
+function answerName(response: ServerResponse): string {
+  return response.type === "ERR" ? `ERR ${response.error}` : response.type;
+}

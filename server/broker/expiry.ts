@@ -1,0 +1,67 @@
+import { setImmediate } from "node:timers";
+import type { Limits } from "../config/limits.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { QueueOrder } from "./queue_order.ts";
+import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
+
+/** Records that are looked at before other work has its turn. */
+const recordsATurn = 1_000;
+
+/** What expiry needs of a broker. */
+export interface ExpiryParts {
+  readonly queues: QueueStore;
+  readonly messages: MessageStore;
+  readonly limits: Limits;
+  readonly metrics: Metrics;
+  readonly order: QueueOrder;
+  /** Whether a connection is subscribed to a queue. */
+  readonly isSubscribed: (recipientId: string) => boolean;
+  /** Removes a queue and all that belongs to it. */
+  readonly remove: (queue: QueueRecord) => Promise<void>;
+}
+
+/** Removes what has become too old by `now`, milliseconds since 1970 (smp.md Limits). Rejects when a store fails. */
+export async function removeExpired(parts: ExpiryParts, now: number): Promise<void> {
+  const { queues, messages, limits: { messageLifetime }, limits, metrics } = parts;
+  if (messageLifetime > 0) metrics.messagesExpired += await messages.expire(now - messageLifetime);
+  let looked = 0;
+  for await (const queue of queues.records()) {
+    if (++looked % recordsATurn === 0) await new Promise<void>((resolve) => void setImmediate(resolve));
+    if (isTooOld(queue, limits, now)) await expire(parts, queue.recipientId, now);
+  }
+}
+
+function isTooOld(
+  { senderKey, suspended, changedAt }: QueueRecord,
+  { suspendedLifetime, unsecuredLifetime }: Limits,
+  now: number,
+): boolean {
+  const lifetime = suspended ? suspendedLifetime : senderKey === null ? unsecuredLifetime : 0;
+  return lifetime > 0 && changedAt < now - lifetime;
+}
+
+/** Removes a queue after all earlier work on it, if it is still too old; one that is used is not. */
+function expire(parts: ExpiryParts, recipientId: string, now: number): Promise<void> {
+  const { queues, limits, metrics, order, remove } = parts;
+  return new Promise((resolve, reject) =>
+    order.run(recipientId, async () => {
+      try {
+        const queue = await queues.byRecipientId(recipientId);
+        if (queue !== undefined && isTooOld(queue, limits, now) && await isUnused(parts, queue)) {
+          await remove(queue);
+          metrics.queuesExpired++;
+        }
+        resolve();
+      } catch (error) {
+        reject(error);
+      }
+    })
+  );
+}
+
+async function isUnused(
+  { messages, isSubscribed }: ExpiryParts,
+  { recipientId, suspended }: QueueRecord,
+): Promise<boolean> {
+  return suspended || !isSubscribed(recipientId) && await messages.count(recipientId) === 0;
+}

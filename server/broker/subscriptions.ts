@@ -1,0 +1,71 @@
+import type { ServerTransmission } from "../../protocol/mod.ts";
+
+/** A client's connection, as far as the broker knows it. */
+export interface BrokerConnection {
+  /** Bytes of its blocks. */
+  readonly blockSize: number;
+  /** What limits per address count it by; `null` when they do not. */
+  readonly client: string | null;
+  /** Whether it is gone; it never comes back. */
+  readonly closed: boolean;
+  /** Sends the answer to one of its transmissions. */
+  answer(transmission: ServerTransmission): void;
+  /** Sends what it did not ask for; `since` is the time (`performance.now`) at which a message came for it. */
+  notify(transmission: ServerTransmission, since?: number): void;
+}
+
+/** That a connection receives the messages of a queue. */
+export interface Subscription {
+  readonly connection: BrokerConnection;
+  /** The message that was delivered and is not acknowledged, base64. */
+  delivered: string | null;
+}
+
+/** Which connection receives which queue: at most one for each queue. */
+export class Subscriptions {
+  readonly #byQueue = new Map<string, Subscription>();
+  readonly #byConnection = new Map<BrokerConnection, Set<string>>();
+
+  /** How many queues have a subscribed connection. */
+  get size(): number {
+    return this.#byQueue.size;
+  }
+
+  /** Whether a connection receives any queue. */
+  has(connection: BrokerConnection): boolean {
+    return this.#byConnection.has(connection);
+  }
+
+  /** The subscription of a queue. */
+  get(recipientId: string): Subscription | undefined {
+    return this.#byQueue.get(recipientId);
+  }
+
+  /** Subscribes a connection to a queue instead of whoever was, unless it has closed; nothing counts as delivered. */
+  set(recipientId: string, connection: BrokerConnection): Subscription {
+    const subscription: Subscription = { connection, delivered: null };
+    if (connection.closed) return subscription;
+    this.delete(recipientId);
+    this.#byQueue.set(recipientId, subscription);
+    const queues = this.#byConnection.get(connection);
+    if (queues === undefined) this.#byConnection.set(connection, new Set([recipientId]));
+    else queues.add(recipientId);
+    return subscription;
+  }
+
+  /** Ends the subscription of a queue. */
+  delete(recipientId: string): void {
+    const subscription = this.#byQueue.get(recipientId);
+    if (subscription === undefined) return;
+    this.#byQueue.delete(recipientId);
+    const queues = this.#byConnection.get(subscription.connection);
+    queues?.delete(recipientId);
+    if (queues?.size === 0) this.#byConnection.delete(subscription.connection);
+  }
+
+  /** Ends all subscriptions of a connection. */
+  disconnect(connection: BrokerConnection): void {
+    for (const recipientId of this.#byConnection.get(connection) ?? []) this.#byQueue.delete(recipientId);
+    this.#byConnection.delete(connection);
+  }
+}

@@ -1,0 +1,147 @@
+import { makePublicKey, modulusLength, type PublicKey } from "../../protocol/mod.ts";
+import { bytesToBigint } from "../../protocol/crypto/bigint.ts";
+import { randomBytes } from "../../protocol/bytes.ts";
+import type { QueueRecord } from "../store/store.ts";
+import type { Source } from "./refusal_budget.ts";
+import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
+
+/** A function that verifies a PSS signature for someone. */
+export type Verify = Verifier["verify"];
+
+/** A signature, what it covers, and the queue that is meant. */
+export interface Signed {
+  readonly signature: Uint8Array<ArrayBuffer>;
+  readonly signed: Uint8Array<ArrayBuffer>;
+  /** Base64. */
+  readonly queueId: string;
+}
+
+/** What a verification takes where there is no key, and whom it is done for. */
+export interface Effort {
+  readonly costs: ExponentClass;
+  readonly source: Source;
+}
+
+const standardExponent = 65537n;
+const largeExponentLength = 128;
+/** Length of the signature that is verified for a command without one. */
+const unsignedLength = 256;
+const remembered = 256;
+/** How many keys there are for one length and class, so that unknown queues differ among each other as others do. */
+const dummiesOfAKind = 64;
+
+/**
+ * Decides whether a signature authorizes a command, in a time that does not tell why it does not:
+ * every refusal costs one verification of a signature of the same length (smp.md Authorization).
+ */
+export class Authorizer {
+  readonly #verify: Verify;
+  readonly #charge: (source: Source, key: PublicKey) => void;
+  readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  readonly #dummies = { small: new Map<number, PublicKey[]>(), large: new Map<number, PublicKey[]>() };
+  /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
+  readonly #lastClasses: ExponentClass[] = [];
+  #largeOfLast = 0;
+  #nextClass = 0;
+  #inWork = 0;
+
+  /** `charge` is told of every refusal: for whom, and a key whose verification takes as long. */
+  constructor(verify: Verify, charge: (source: Source, key: PublicKey) => void = () => {}) {
+    this.#verify = verify;
+    this.#charge = charge;
+  }
+
+  /** How many verifications are under way. */
+  get inWork(): number {
+    return this.#inWork;
+  }
+
+  /** Whether a command has a valid signature by `key`; without a key never, after a verification with a key of `costs`. */
+  async verify(
+    key: PublicKey | null,
+    { signature, signed, queueId }: Signed,
+    { costs, source }: Effort,
+  ): Promise<boolean> {
+    // Always looked for, so that it takes no longer when it is used.
+    const dummy = this.#dummy(signature.length || unsignedLength, costs, queueId);
+    const isDecided = key !== null && modulusLength(key.bits) === signature.length;
+    const used = isDecided ? key : dummy;
+    const verified = signature.length > 0 ? signature : randomBytes(unsignedLength);
+    const valid = await this.#counted(used, verified, signed, source) && isDecided;
+    if (valid) this.#remember(exponentClass(used));
+    else this.#charge(source, used);
+    return valid;
+  }
+
+  /**
+   * The record that stands for a queue which does not exist: secured, with keys that no signature fits. Their class is
+   * always the same for one ID as long as the share of large exponents among the peers is, and over all IDs as often
+   * "large" as among them.
+   */
+  unknownQueue(queueId: string): QueueRecord {
+    const isLarge = keyedHash(this.#secret, queueId) * this.#lastClasses.length < this.#largeOfLast * 2 ** 32;
+    return isLarge ? unknownQueues.large : unknownQueues.small;
+  }
+
+  async #counted(...work: Parameters<Verify>): Promise<boolean> {
+    this.#inWork++;
+    try {
+      return await this.#verify(...work);
+    } finally {
+      this.#inWork--;
+    }
+  }
+
+  #remember(used: ExponentClass): void {
+    if (this.#lastClasses[this.#nextClass] === "large") this.#largeOfLast--;
+    if (used === "large") this.#largeOfLast++;
+    this.#lastClasses[this.#nextClass] = used;
+    this.#nextClass = (this.#nextClass + 1) % remembered;
+  }
+
+  /** A modulus that nobody can have prepared a signature for; that it has no known factors makes no difference. */
+  #dummy(length: number, costs: ExponentClass, queueId: string): PublicKey {
+    let dummies = this.#dummies[costs].get(length);
+    if (dummies === undefined) {
+      dummies = Array.from({ length: dummiesOfAKind }, () => makeDummy(length, costs));
+      this.#dummies[costs].set(length, dummies);
+    }
+    return dummies[keyedHash(~this.#secret, queueId) % dummiesOfAKind]!;
+  }
+}
+
+function makeDummy(length: number, costs: ExponentClass): PublicKey {
+  const bytes = randomBytes(length);
+  bytes[0]! |= 0x80;
+  bytes[length - 1]! |= 1;
+  const exponent = costs === "small" ? standardExponent : bytesToBigint(randomExponent());
+  return makePublicKey(bytesToBigint(bytes), exponent);
+}
+
+function randomExponent(): Uint8Array {
+  const bytes = randomBytes(largeExponentLength);
+  bytes[0] = bytes[0]! & 0x7f | 0x40;
+  bytes[largeExponentLength - 1]! |= 1;
+  return bytes;
+}
+
+/** Shorter than any signature. */
+const unknownModulus = 2n ** 127n + 1n;
+const unknownQueues = {
+  small: unknownRecord(makePublicKey(unknownModulus, standardExponent)),
+  large: unknownRecord(makePublicKey(unknownModulus, 2n ** 126n + 1n)),
+};
+
+function unknownRecord(key: PublicKey): QueueRecord {
+  const state = { suspended: false, changedAt: 0 };
+  return { recipientId: "", senderId: "", recipientKey: key, senderKey: key, ...state };
+}
+
+/** A number from 0 to 2 ** 32 - 1. It need not be more than spread well: only the time of a refusal shows it. */
+function keyedHash(secret: number, text: string): number {
+  let hash = secret;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

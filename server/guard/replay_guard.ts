@@ -1,0 +1,99 @@
+import { joinParts } from "../../protocol/bytes.ts";
+import { sha256 } from "../../protocol/crypto/runtime.ts";
+import type { SessionKeys } from "../../protocol/transport/block_channel.ts";
+
+/** How many handshakes are remembered at least, unless there were fewer. */
+const defaultMost = 1_000_000;
+
+/**
+ * Remembers the keys of handshakes, as numbers that tell nothing of them, so that a recorded session cannot be played
+ * back: its commands are signed, and its answers would be encrypted with keys and nonces that were used before.
+ *
+ * The last `most` handshakes are remembered, up to twice as many; each takes about 16 bytes.
+ */
+export class ReplayGuard {
+  readonly #most: number;
+  readonly #write: (digest: number) => Promise<void>;
+  #older = new NumberSet();
+  #newer = new NumberSet();
+
+  /** `write` keeps a number where it survives a restart; a failure is its own business. */
+  constructor(
+    { most = defaultMost, write = () => Promise.resolve() }: {
+      readonly most?: number;
+      readonly write?: (digest: number) => Promise<void>;
+    } = {},
+  ) {
+    this.#most = most;
+    this.#write = write;
+  }
+
+  /** How many handshakes are remembered. */
+  get size(): number {
+    return this.#older.size + this.#newer.size;
+  }
+
+  /** Whether there was no handshake with these keys, which is remembered from now on. */
+  async isNew({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys): Promise<boolean> {
+    const hash = await sha256(joinParts([sndKey, sndBaseIv, rcvKey, rcvBaseIv]));
+    const view = new DataView(hash.buffer, hash.byteOffset);
+    // 53 bits. Who sends one handshake cannot choose that another's has the same; by chance a million have with 1 : 10⁴.
+    const digest = (view.getUint32(0) & 0x1fffff) * 2 ** 32 + view.getUint32(4);
+    if (!this.remember(digest)) return false;
+    await this.#write(digest);
+    return true;
+  }
+
+  /** Remembers a number; `false` when it was remembered already. */
+  remember(digest: number): boolean {
+    if (this.#newer.has(digest) || this.#older.has(digest)) return false;
+    if (this.#newer.size >= this.#most) {
+      this.#older = this.#newer;
+      this.#newer = new NumberSet();
+    }
+    this.#newer.add(digest);
+    return true;
+  }
+
+  /** All numbers that are remembered, the older half first. */
+  *digests(): Generator<number> {
+    yield* this.#older;
+    yield* this.#newer;
+  }
+}
+
+/** A set of numbers from 0 to 2 ** 53 - 1 that takes 8 to 16 bytes for each. */
+class NumberSet {
+  /** Numbers plus one where they belong or after that; 0 is an empty place. */
+  #places = new Float64Array(64);
+  size = 0;
+
+  has(number: number): boolean {
+    return this.#places[this.#find(number + 1)] !== 0;
+  }
+
+  add(number: number): void {
+    if (this.size >= this.#places.length * 0.6) this.#grow();
+    const at = this.#find(number + 1);
+    if (this.#places[at] !== 0) return;
+    this.#places[at] = number + 1;
+    this.size++;
+  }
+
+  *[Symbol.iterator](): Generator<number> {
+    for (const place of this.#places) if (place !== 0) yield place - 1;
+  }
+
+  #find(value: number): number {
+    const last = this.#places.length - 1;
+    let at = value & last;
+    while (this.#places[at] !== 0 && this.#places[at] !== value) at = at + 1 & last;
+    return at;
+  }
+
+  #grow(): void {
+    const old = this.#places;
+    this.#places = new Float64Array(old.length * 2);
+    for (const value of old) if (value !== 0) this.#places[this.#find(value)] = value;
+  }
+}

@@ -1,0 +1,126 @@
+import type { CryptoHelper } from "../../protocol/crypto/engine/engine.ts";
+import { startCryptoHelper } from "../../protocol/crypto/runtime.ts";
+import { type PublicKey, verifyPss } from "../../protocol/mod.ts";
+import type { Source } from "./refusal_budget.ts";
+
+interface Job {
+  readonly key: PublicKey;
+  readonly number: Uint8Array;
+  readonly resolve: (result: Uint8Array<ArrayBuffer>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Exponents above this take longer than a block on the wire. */
+const largestSmallExponent = 2n ** 64n;
+
+/** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
+export type ExponentClass = "small" | "large";
+
+/** The class of a key's exponent. */
+export function exponentClass(key: PublicKey): ExponentClass {
+  return key.exponent > largestSmallExponent ? "large" : "small";
+}
+
+/**
+ * Verifies signatures: where the key's exponent is small at once, as that is faster than telling another thread, else
+ * on other threads, which serve the clients that wait in turn, and the connections of a client in turn, so that a
+ * source of many delays the others by one at most.
+ */
+export class Verifier implements Disposable {
+  readonly #most: number;
+  readonly #idle: CryptoHelper[] = [];
+  readonly #helpers = new Set<CryptoHelper>();
+  /** What waits, by its client (the connection itself where that is not known) and connection; who was served goes to the end. */
+  readonly #waiting = new Map<Source | string, Map<Source, Job[]>>();
+  #isClosed = false;
+
+  /** `most` is how many threads there may be. @default one fewer than the machine has processors, 1 to 4 */
+  constructor(most: number = Math.min(Math.max(navigator.hardwareConcurrency - 1, 1), 4)) {
+    this.#most = most;
+  }
+
+  /** Whether `signature` by `key` covers `data`; `source` is whom it is done for. */
+  verify(
+    key: PublicKey,
+    signature: Uint8Array<ArrayBuffer>,
+    data: Uint8Array<ArrayBuffer>,
+    source: Source,
+  ): Promise<boolean> {
+    if (exponentClass(key) === "small") return verifyPss(key, signature, data);
+    return verifyPss(key, signature, data, (key, number) => this.#queue(source, key, number));
+  }
+
+  /** Ends all threads; signatures that wait for them are found invalid, as nobody waits for the answers any more. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const helper of this.#helpers) helper.close();
+    for (let job = this.#take(); job !== null; job = this.#take()) giveUp(job);
+  }
+
+  #queue(source: Source, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    return new Promise((resolve, reject) => {
+      const job = { key, number, resolve, reject };
+      if (this.#isClosed) return giveUp(job);
+      const client = source.client ?? source;
+      const connections = this.#waiting.get(client) ?? new Map<Source, Job[]>();
+      const jobs = connections.get(source);
+      if (jobs === undefined) connections.set(source, [job]);
+      else jobs.push(job);
+      this.#waiting.set(client, connections);
+      const helper = this.#idle.pop() ?? this.#start();
+      if (helper !== null) void this.#work(helper);
+    });
+  }
+
+  #start(): CryptoHelper | null {
+    if (this.#helpers.size >= this.#most) return null;
+    const helper = startCryptoHelper();
+    this.#helpers.add(helper);
+    return helper;
+  }
+
+  /** Works until nothing waits; a helper that has failed is replaced when there is more. */
+  async #work(helper: CryptoHelper): Promise<void> {
+    for (let job = this.#take(); job !== null; job = this.#take()) {
+      try {
+        job.resolve(await helper.publicOperation(job.key, job.number));
+      } catch (error) {
+        if (this.#isClosed) return giveUp(job);
+        job.reject(error);
+        this.#helpers.delete(helper);
+        helper.close();
+        const next = this.#waiting.size > 0 ? this.#start() : null;
+        return next === null ? undefined : await this.#work(next);
+      }
+    }
+    if (!this.#isClosed) this.#idle.push(helper);
+  }
+
+  #take(): Job | null {
+    return takeTurn(
+      this.#waiting,
+      (connections) => takeTurn(connections, (jobs) => jobs.shift()!, ({ length }) => length > 0),
+      ({ size }) => size > 0,
+    );
+  }
+}
+
+/** Takes something of the first entry, which goes to the end if there `isMore` in it; `null` when there is no entry. */
+function takeTurn<K, V, T>(
+  entries: Map<K, V>,
+  take: (value: V) => T,
+  isMore: (value: V) => boolean,
+): T | null {
+  for (const [key, value] of entries) {
+    entries.delete(key);
+    const taken = take(value);
+    if (isMore(value)) entries.set(key, value);
+    return taken;
+  }
+  return null;
+}
+
+/** Answers with what no signature gives. */
+function giveUp({ number, resolve }: Job): void {
+  resolve(new Uint8Array(number.length));
+}

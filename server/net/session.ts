@@ -1,0 +1,270 @@
+import { setImmediate } from "node:timers";
+import {
+  decodeClientTransmission,
+  encodeServerTransmission,
+  type ServerTransmission,
+  TransportError,
+} from "../../protocol/mod.ts";
+import type { BlockChannel } from "../../protocol/transport/block_channel.ts";
+import { fitAnswer } from "./answer.ts";
+import type { Broker } from "../broker/broker.ts";
+import type { Limits } from "../config/limits.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { RefusalBudget } from "../guard/refusal_budget.ts";
+import type { BrokerConnection } from "../broker/subscriptions.ts";
+
+/** How many blocks are encrypted and handed to the system at a time. */
+const batchSize = 16;
+/** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
+const lingerTime = 1_000;
+
+interface Outgoing {
+  readonly transmission: ServerTransmission;
+  readonly isAnswer: boolean;
+  /** When the message came that is delivered by it (`performance.now`). */
+  readonly since?: number | undefined;
+}
+
+/**
+ * One client's connection after the handshake: blocks in, broker, blocks out.
+ *
+ * Reading stops while `limits.inWork` transmissions are in work or wait to be answered. What the broker pushes is at
+ * most one message a subscribed queue, kept as a reference until it is written.
+ */
+export class Session implements BrokerConnection {
+  readonly #blocks: BlockChannel;
+  readonly #broker: Broker;
+  readonly #limits: Limits;
+  readonly #metrics: Metrics;
+  readonly #refusals: RefusalBudget;
+  /** See {@linkcode BrokerConnection}. */
+  readonly client: string | null;
+  /** When the last block came (`performance.now`). */
+  lastRead: number = performance.now();
+  /** Since when the peer has not taken what is being written (`performance.now`); `Infinity` when nothing is. */
+  writingSince = Infinity;
+  #isStopping = false;
+  #stopTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the pause of the reader when the connection closes. */
+  #endPause: () => void = () => {};
+  #outbox: Outgoing[] = [];
+  #inWork = 0;
+  #closed = false;
+  #writerIdle: PromiseWithResolvers<void> | null = null;
+  #readerIdle: PromiseWithResolvers<void> | null = null;
+
+  /** Takes over `blocks`; {@linkcode Session.run} does the rest. */
+  constructor(
+    blocks: BlockChannel,
+    parts: {
+      readonly broker: Broker;
+      readonly limits: Limits;
+      readonly metrics: Metrics;
+      readonly refusals: RefusalBudget;
+      readonly client: string | null;
+    },
+  ) {
+    this.#blocks = blocks;
+    this.#broker = parts.broker;
+    this.#limits = parts.limits;
+    this.#metrics = parts.metrics;
+    this.#refusals = parts.refusals;
+    this.client = parts.client;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  get blockSize(): number {
+    return this.#blocks.blockSize;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  answer(transmission: ServerTransmission): void {
+    const { answer, push } = fitAnswer(transmission, this.blockSize);
+    this.#enqueue({ transmission: answer, isAnswer: true });
+    if (push !== null) this.notify(push);
+  }
+
+  /** See {@linkcode BrokerConnection}. */
+  notify(transmission: ServerTransmission, since?: number): void {
+    this.#enqueue({ transmission, isAnswer: false, since });
+  }
+
+  /** Serves the connection until the peer or an error ends it; closes it and gives up its subscriptions. Never rejects. */
+  async run(): Promise<void> {
+    const writing = this.#writeLoop();
+    try {
+      await this.#readLoop();
+      await this.#answered(1);
+      await this.#end();
+    } catch {
+      // The peer has broken the connection, or close() has: there is nobody to tell.
+    } finally {
+      await this.close();
+      await writing;
+    }
+  }
+
+  /** Takes no further command, waits until all those in work are answered, and ends the connection. Never rejects. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    try {
+      await this.#answered(1);
+      if (this.#closed) return;
+      this.#stopTimer = setTimeout(() => this.close(), lingerTime);
+      await this.#blocks.end();
+    } catch {
+      await this.close();
+    }
+  }
+
+  /** Closes the connection at once. */
+  close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#stopTimer);
+    this.#endPause();
+    this.#broker.disconnect(this);
+    this.#outbox = [];
+    this.#wakeWriter();
+    this.#wakeReader();
+    return this.#blocks.close();
+  }
+
+  async #readLoop(): Promise<void> {
+    for (;;) {
+      await this.#answered(this.#limits.inWork);
+      const delay = this.#refusals.delay(this);
+      if (delay > 0) await this.#pause(delay);
+      const content = await this.#read();
+      if (content === null) return;
+      this.lastRead = performance.now();
+      this.#metrics.bytesReceived += this.blockSize;
+      // What comes now is not executed; the peer learns that when the connection ends.
+      if (this.#isStopping) continue;
+      this.#inWork++;
+      await nextTurn();
+      if (content === "bad block") {
+        this.#metrics.answered("?", "ERR BLOCK");
+        return this.answer(badBlock);
+      }
+      const decoded = decodeClientTransmission(content);
+      if (decoded.ok) {
+        await this.#broker.submit(this, decoded.value);
+      } else {
+        const { corrId, queueId, error } = decoded;
+        this.#metrics.answered("?", `ERR ${error}`);
+        this.answer({ corrId, queueId, response: { type: "ERR", error } });
+      }
+    }
+  }
+
+  async #read(): Promise<Uint8Array<ArrayBuffer> | "bad block" | null> {
+    try {
+      return await this.#blocks.read();
+    } catch (error) {
+      // transport.md Blocks and Channels: a block that does not authenticate, a message of another length
+      if (error instanceof TransportError && (error.code === "AES_DECRYPT" || error.code === "BLOCK")) {
+        return "bad block";
+      }
+      throw error;
+    }
+  }
+
+  /** Waits; what the peer sends meanwhile stays in its socket. */
+  async #pause(milliseconds: number): Promise<void> {
+    if (this.#closed) return;
+    this.#metrics.refuse("refused_time");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, milliseconds);
+    this.#endPause = resolve;
+    await promise;
+    clearTimeout(timer);
+  }
+
+  /** Waits until fewer than `limit` transmissions are in work. */
+  async #answered(limit: number): Promise<void> {
+    while (this.#inWork >= limit && !this.#closed) {
+      this.#readerIdle ??= Promise.withResolvers();
+      await this.#readerIdle.promise;
+    }
+  }
+
+  async #writeLoop(): Promise<void> {
+    try {
+      for (;;) {
+        if (this.#outbox.length === 0 && !this.#closed) {
+          this.#writerIdle = Promise.withResolvers();
+          await this.#writerIdle.promise;
+        }
+        if (this.#closed) return;
+        // What the other commands of this turn are answered goes out in the same write.
+        await nextTurn();
+        const outgoing = this.#outbox;
+        this.#outbox = [];
+        for (let at = 0; at < outgoing.length; at += batchSize) {
+          await this.#write(outgoing.slice(at, at + batchSize));
+        }
+      }
+    } catch {
+      await this.close();
+    }
+  }
+
+  async #write(batch: readonly Outgoing[]): Promise<void> {
+    this.writingSince = performance.now();
+    await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+    this.writingSince = Infinity;
+    this.#metrics.bytesSent += batch.length * this.blockSize;
+    const now = performance.now();
+    for (const { isAnswer, since } of batch) {
+      if (isAnswer) this.#inWork--;
+      if (since !== undefined) this.#metrics.delivery.observe((now - since) / 1000);
+    }
+    this.#wakeReader();
+  }
+
+  /** Ends the connection so that the peer still gets all that was written, even if it goes on sending. */
+  async #end(): Promise<void> {
+    const timer = setTimeout(() => this.close(), lingerTime);
+    try {
+      await this.#blocks.end();
+      await this.#blocks.drain();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #enqueue(outgoing: Outgoing): void {
+    if (this.#closed) return;
+    this.#outbox.push(outgoing);
+    this.#wakeWriter();
+  }
+
+  #wakeWriter(): void {
+    this.#writerIdle?.resolve();
+    this.#writerIdle = null;
+  }
+
+  #wakeReader(): void {
+    this.#readerIdle?.resolve();
+    this.#readerIdle = null;
+  }
+}
+
+const badBlock: ServerTransmission = {
+  corrId: new Uint8Array(0),
+  queueId: "",
+  response: { type: "ERR", error: "BLOCK" },
+};
+
+/**
+ * Lets the other connections have their turn: as long as data waits in a socket, reading it does not go back to the
+ * event loop, and a peer that floods would be served alone (docs/decisions.md, "One transmission a turn").
+ */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}

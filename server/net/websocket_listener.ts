@@ -1,0 +1,150 @@
+import { createServer } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+// @ts-types="@types/ws"
+import type { WebSocket } from "ws";
+import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
+import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import type { Listener, ListenerEvents } from "./tcp_listener.ts";
+
+/** How many messages of a connection are read ahead. */
+const readAhead = 4;
+/** Bytes above which a message is not taken in at all; one just above the largest block still gets its answer. */
+const largestMessage = 1 << 17;
+
+/** What bounds a connection before it is a WebSocket. */
+export interface UpgradeLimits {
+  /** Milliseconds for the HTTP request. */
+  readonly timeout: number;
+  /** Requests at a time. */
+  readonly requests: number;
+  /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */
+  readonly trustForwardedFor: boolean;
+}
+
+/**
+ * Accepts WebSocket connections on `host:port` with path `/` (transport.md Channels); port 0 takes a free one.
+ *
+ * The library `ws` is loaded by the first call: a server without WebSockets needs neither it nor its permissions.
+ */
+export async function listenWebSocket(
+  host: string,
+  port: number,
+  events: ListenerEvents,
+  limits: UpgradeLimits,
+): Promise<Listener> {
+  // @ts-types="@types/ws"
+  const { WebSocketServer } = await import("ws");
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: largestMessage,
+  });
+  const pending = new Map<Socket, ReturnType<typeof setTimeout>>();
+  const server = createServer((_request, response) => {
+    response.writeHead(426, { "content-type": "text/plain" }).end(
+      "This is an SMP server: connect with a WebSocket.\n",
+    );
+  });
+  server.on("connection", (socket: Socket) => {
+    // The HTTP server lets go of a socket that asks for an upgrade: without this its reset would end the process.
+    socket.on("error", () => socket.destroy());
+    if (pending.size >= limits.requests) return void socket.destroy();
+    pending.set(socket, setTimeout(() => socket.destroy(), limits.timeout));
+    socket.on("close", () => settle(socket));
+  });
+  server.on("upgrade", (request, socket: Socket, head) => {
+    if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      settle(socket);
+      const forwarded = limits.trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
+      events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
+    });
+  });
+
+  function settle(socket: Socket): void {
+    clearTimeout(pending.get(socket));
+    pending.delete(socket);
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause) => reject(networkError(`listen on ${host}:${port}`, cause)));
+    server.listen(port, host, resolve);
+  });
+  server.on("error", (error) => events.log("Cannot accept a connection", error));
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of pending.keys()) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+/** Who a connection is from: what a proxy on this machine says, which adds what it sees at the end, or the peer itself. */
+function clientAddress(
+  peer: string | undefined,
+  forwarded: string | readonly string[] | undefined,
+): string | undefined {
+  const isProxy = peer !== undefined && /^(127\.|::1$|::ffff:127\.)/.test(peer);
+  const last = isProxy ? String(forwarded ?? "").split(",").at(-1)!.trim() : "";
+  return last === "" ? peer : last;
+}
+
+/** A WebSocket of the library `ws`, which stops reading when messages are not taken. */
+export class WsChannel implements Channel {
+  readonly #socket: WebSocket;
+  readonly #incoming = new UnitQueue();
+  readonly #released: Promise<void>;
+  #closed = false;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    this.#released = new Promise((resolve) => {
+      socket.on("close", () => {
+        this.#incoming.end();
+        resolve();
+      });
+    });
+    socket.on("error", (error) => this.#incoming.end(networkError("read", error)));
+    socket.on("message", (data, isBinary) => {
+      if (!isBinary) return this.#incoming.end(sizeError("text", 0));
+      this.#incoming.push(new Uint8Array(data as Uint8Array));
+      if (this.#incoming.length >= readAhead) socket.pause();
+    });
+  }
+
+  async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    try {
+      return await this.#incoming.read(size);
+    } finally {
+      if (this.#incoming.length < readAhead) this.#socket.resume();
+    }
+  }
+
+  async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+    await Promise.all(units.map((unit) => this.#send(unit)));
+  }
+
+  end(): Promise<void> {
+    this.#socket.close();
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#incoming.close();
+    this.#socket.terminate();
+    return this.#released;
+  }
+
+  #send(unit: Uint8Array<ArrayBuffer>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(closedError());
+      this.#socket.send(unit, { binary: true }, (error) => {
+        if (!error) resolve();
+        else reject(this.#closed ? closedError(error) : networkError("write", error));
+      });
+    });
+  }
+}

@@ -1,0 +1,343 @@
+import { type Channel, formatAddress, serverHandshake, type SessionKeys } from "../protocol/mod.ts";
+import { blockSizes, defaultBlockSize } from "../protocol/mod.ts";
+import { Authorizer } from "./guard/authorization.ts";
+import { Broker } from "./broker/broker.ts";
+import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
+import { Admission, type Admitted } from "./guard/admission.ts";
+import { checkLimits, type Limits } from "./config/limits.ts";
+import { isMemoryShort, memoryUse } from "./guard/memory_guard.ts";
+import { type Gauges, Metrics } from "./observe/metrics.ts";
+import { RefusalBudget } from "./guard/refusal_budget.ts";
+import { ReplayGuard } from "./guard/replay_guard.ts";
+import { Session } from "./net/session.ts";
+import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
+import type { MessageStore, QueueStore } from "./store/store.ts";
+import { type Listener, type ListenerEvents, listenTcp } from "./net/tcp_listener.ts";
+import { Verifier } from "./guard/verifier.ts";
+import { listenWebSocket } from "./net/websocket_listener.ts";
+
+/** Milliseconds between looks at memory and idle connections. */
+const watchInterval = 1_000;
+/** Milliseconds between looks at what is too old. */
+const sweepInterval = 60_000;
+
+/** How a server is started. */
+export interface SmpServerOptions {
+  /** IP address or name to listen on. @default "0.0.0.0" */
+  readonly host?: string;
+  /** TCP port; 0 takes a free one. @default 5223 */
+  readonly port?: number;
+  /** WebSocket port; 0 takes a free one. @default none: no WebSockets */
+  readonly webSocketPort?: number;
+  /** Transport key. @default a new one */
+  readonly identity?: ServerIdentity;
+  /** Bytes of the blocks that the server proposes: 4096, 8192, 16384, 32768 or 65536. @default 4096 */
+  readonly blockSize?: number;
+  /** What bounds the server. @default `defaultLimits` */
+  readonly limits?: Partial<Limits>;
+  /** Where queues are kept. @default in memory */
+  readonly queues?: QueueStore;
+  /** Where messages are kept. @default in memory */
+  readonly messages?: MessageStore;
+  /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
+  readonly replayGuard?: ReplayGuard;
+  /** Counts what happens. @default new ones */
+  readonly metrics?: Metrics;
+  /** Whether WebSockets come through a reverse proxy on this machine, which names the client in `X-Forwarded-For`. @default false */
+  readonly trustForwardedFor?: boolean;
+  /** Stops the server when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Is told about failures of the server itself; never with IDs, keys or addresses. */
+  readonly log?: (message: string, error?: unknown) => void;
+}
+
+/** A running SMP server. */
+export class SmpServer implements AsyncDisposable {
+  /** What the server has counted. */
+  readonly metrics: Readonly<Metrics>;
+  readonly #metrics: Metrics;
+  readonly #queues: QueueStore;
+  readonly #messages: MessageStore;
+  readonly #admission: Admission;
+  readonly #replayGuard: ReplayGuard;
+  readonly #verifier = new Verifier();
+  readonly #refusals: RefusalBudget;
+  readonly #broker: Broker;
+  readonly #identity: ServerIdentity;
+  readonly #blockSize: number;
+  /** Changed in place by {@linkcode SmpServer.setLimits}, for all that use them. */
+  readonly #limits: Limits;
+  readonly #log: (message: string, error?: unknown) => void;
+  /** The connections, each with the end of its work. */
+  readonly #connections = new Map<Channel, Promise<void>>();
+  readonly #handshaking = new Set<Channel>();
+  readonly #sessions = new Set<Session>();
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  #isMemoryShort = false;
+  #host = "";
+  #tcp: Listener | null = null;
+  #webSocket: Listener | null = null;
+  /** Lets go of the signal that could stop the server. */
+  readonly #stopped = new AbortController();
+  #stopping: Promise<void> | null = null;
+
+  private constructor(options: SmpServerOptions, identity: ServerIdentity) {
+    const { blockSize = defaultBlockSize } = options;
+    if (!blockSizes.includes(blockSize)) {
+      throw new RangeError(`Cannot use blockSize ${blockSize}: it must be one of ${blockSizes.join(", ")}`);
+    }
+    this.#blockSize = blockSize;
+    this.#limits = checkLimits(options.limits);
+    this.#identity = identity;
+    this.#log = options.log ?? (() => {});
+    this.metrics = this.#metrics = options.metrics ?? new Metrics();
+    this.#queues = options.queues ?? new MemoryQueueStore();
+    this.#messages = options.messages ?? new MemoryMessageStore();
+    this.#replayGuard = options.replayGuard ?? new ReplayGuard();
+    this.#admission = new Admission(this.#limits, this.#metrics);
+    this.#refusals = new RefusalBudget(this.#limits);
+    this.#broker = new Broker({
+      authorizer: new Authorizer(
+        (...work) => this.#verifier.verify(...work),
+        (source, key) => this.#refusals.charge(source, key),
+      ),
+      queues: this.#queues,
+      messages: this.#messages,
+      metrics: this.#metrics,
+      limits: this.#limits,
+      mayCreate: (client) => this.#admission.mayCreate(client),
+      isMemoryShort: () => this.#isMemoryShort,
+      log: this.#log,
+    });
+  }
+
+  /**
+   * Starts a server; resolves when it accepts connections.
+   * Throws `RangeError` for an option that cannot be, `TransportError` (`NETWORK`) when a port cannot be had.
+   */
+  static async start(options: SmpServerOptions = {}): Promise<SmpServer> {
+    options.signal?.throwIfAborted();
+    const server = new SmpServer(options, options.identity ?? await generateIdentity());
+    try {
+      await server.#listen(options);
+      server.#watch();
+      options.signal?.throwIfAborted();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    options.signal?.addEventListener("abort", () => void server.stop(), { signal: server.#stopped.signal });
+    return server;
+  }
+
+  /** The address that clients need: host, TCP port and key hash. */
+  get address(): string {
+    return formatAddress({ host: this.#host, port: this.port, keyHash: this.keyHash });
+  }
+
+  /** Base64 of SHA-256 over the server's public key. */
+  get keyHash(): string {
+    return this.#identity.keyHash;
+  }
+
+  /** The TCP port. */
+  get port(): number {
+    return this.#tcp!.port;
+  }
+
+  /** The WebSocket port, if there is one. */
+  get webSocketPort(): number | undefined {
+    return this.#webSocket?.port;
+  }
+
+  /** How many connections there are, those in the handshake included. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** What the server is at the moment. */
+  gauges(): Gauges {
+    return {
+      connections: this.#connections.size,
+      handshakes: this.#admission.handshakes,
+      subscriptions: this.#broker.subscriptions,
+      queues: this.#queues.size,
+      messages: this.#messages.size,
+      messageBytes: this.#messages.bytes,
+      cryptoInWork: this.#broker.cryptoInWork,
+      memory: memoryUse().rss,
+    };
+  }
+
+  /** Why nothing new should be sent here at the moment; `null` when all is well. */
+  notReady(): string | null {
+    if (this.#stopping !== null) return "the server is stopping";
+    return this.#isMemoryShort ? "memory is short" : null;
+  }
+
+  /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */
+  setLimits(limits: Partial<Limits>): void {
+    Object.assign(this.#limits, checkLimits({ ...this.#limits, ...limits }));
+  }
+
+  /**
+   * Serves one connection over any channel, which the server owns from now on; resolves when it has ended.
+   * Never rejects. Refuses the connection when the server stops or a limit is reached; limits per address apply when
+   * the client's IP `address` is given.
+   */
+  handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
+    const admitted = this.#stopping === null
+      ? this.#admission.admit(address, () => void channel.close())
+      : null;
+    if (admitted === null) return channel.close();
+    this.#metrics.connectionsAccepted++;
+    const work = this.#serve(channel, admitted).finally(() => {
+      this.#connections.delete(channel);
+      admitted.left();
+    });
+    this.#connections.set(channel, work);
+    return work;
+  }
+
+  /**
+   * Stops accepting and closes all connections; resolves when nothing of the server is left.
+   * Within `deadline` milliseconds, 0 unless given, commands in work are finished and answered before.
+   */
+  stop({ deadline = 0 }: { readonly deadline?: number } = {}): Promise<void> {
+    return this.#stopping ??= this.#stop(deadline);
+  }
+
+  /** Stops the server at once. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #listen(options: SmpServerOptions): Promise<void> {
+    const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false } = options;
+    this.#host = host;
+    const events: ListenerEvents = {
+      accept: (channel, address) => void this.handle(channel, { address }),
+      log: this.#log,
+    };
+    this.#tcp = listenTcp(host, port, events);
+    if (webSocketPort === undefined) return;
+    const limits = {
+      timeout: this.#limits.handshakeTimeout,
+      requests: this.#limits.connections,
+      trustForwardedFor,
+    };
+    this.#webSocket = await listenWebSocket(host, webSocketPort, events, limits);
+  }
+
+  /** Looks after what time alone changes: memory, idle connections, old queues and messages. */
+  #watch(): void {
+    this.#timers.push(
+      setInterval(() => {
+        this.#checkMemory();
+        this.#closeSlow();
+        this.#closeIdle();
+      }, watchInterval),
+      setInterval(() => {
+        this.#admission.sweep();
+        this.#refusals.sweep();
+        this.#broker.sweep();
+      }, sweepInterval),
+    );
+  }
+
+  #checkMemory(): void {
+    const isShort = isMemoryShort(memoryUse(), this.#limits.memory);
+    if (isShort !== this.#isMemoryShort) {
+      this.#log(isShort ? "Memory is short: new queues and messages are refused" : "Memory is enough again");
+    }
+    this.#isMemoryShort = isShort;
+  }
+
+  /** Connections whose peers do not take what is written. */
+  #closeSlow(): void {
+    const before = performance.now() - this.#limits.writeTimeout;
+    for (const session of this.#sessions) {
+      if (session.writingSince > before) continue;
+      this.#metrics.slowPeersClosed++;
+      session.close();
+    }
+  }
+
+  /** smp.md Limits: connections that send nothing, sooner when they subscribe to nothing. */
+  #closeIdle(): void {
+    const now = performance.now();
+    const { idleTimeout, silentTimeout } = this.#limits;
+    for (const session of this.#sessions) {
+      const timeout = this.#broker.isSubscribed(session) ? silentTimeout : idleTimeout || silentTimeout;
+      if (timeout === 0 || session.lastRead > now - timeout) continue;
+      this.#metrics.refuse("idle");
+      session.close();
+    }
+  }
+
+  /** A recorded handshake is not played back. */
+  async #isNew(keys: SessionKeys): Promise<boolean> {
+    const isNew = await this.#replayGuard.isNew(keys);
+    if (!isNew) this.#metrics.refuse("replay");
+    return isNew;
+  }
+
+  async #serve(channel: Channel, admitted: Admitted): Promise<void> {
+    const timer = setTimeout(() => channel.close(), this.#limits.handshakeTimeout);
+    this.#handshaking.add(channel);
+    let blocks;
+    try {
+      blocks = await serverHandshake(channel, {
+        ...this.#identity.keyPair,
+        blockSize: this.#blockSize,
+        isNew: (keys) => this.#isNew(keys),
+        arrived: admitted.spoke,
+      });
+    } catch {
+      // transport.md Handshake, 4: closed without an answer, whatever it was
+      this.#metrics.handshakesFailed++;
+      return await channel.close();
+    } finally {
+      clearTimeout(timer);
+      this.#handshaking.delete(channel);
+    }
+    this.#metrics.handshakesDone++;
+    admitted.established();
+    const session = new Session(blocks, {
+      broker: this.#broker,
+      limits: this.#limits,
+      metrics: this.#metrics,
+      refusals: this.#refusals,
+      client: admitted.client,
+    });
+    this.#sessions.add(session);
+    if (this.#stopping !== null) session.stop();
+    await session.run();
+    this.#sessions.delete(session);
+  }
+
+  async #stop(deadline: number): Promise<void> {
+    this.#stopped.abort();
+    for (const timer of this.#timers) clearInterval(timer);
+    const listening = [this.#tcp?.close(), this.#webSocket?.close()];
+    if (deadline > 0) await this.#finishWork(deadline);
+    const connections = [...this.#connections];
+    await Promise.all([
+      ...connections.map(([channel]) => channel.close()),
+      ...connections.map(([, work]) => work),
+      ...listening,
+    ]);
+    this.#verifier[Symbol.dispose]();
+  }
+
+  /** Waits until all commands in work are answered and all sessions have ended, at most `deadline` milliseconds. */
+  async #finishWork(deadline: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, deadline);
+    for (const channel of this.#handshaking) channel.close();
+    const sessions = [...this.#sessions].map((session) => session.stop());
+    const work = [...this.#connections.values()];
+    await Promise.race([late, Promise.all([...sessions, ...work, this.#broker.idle()])]);
+    clearTimeout(timer);
+  }
+}

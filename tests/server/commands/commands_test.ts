@@ -1,0 +1,399 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { connectTcp, SmpClient } from "../../../mod.ts";
+import { textBytes } from "../../../protocol/bytes.ts";
+import { parseConfig } from "../../../server/config/config.ts";
+import { RawClient } from "../../support/raw_client.ts";
+import {
+  commandOf,
+  type Outcome,
+  run,
+  ServerProcess,
+  temporaryFolder,
+} from "../../support/server_process.ts";
+import { soon } from "../../support/wait.ts";
+import { rsaVector } from "../../support/vectors.ts";
+
+const journal = "[STORE_LOG]\nenable: on\nmessages: journal\n";
+const logs = ["smp-server-messages.log", "smp-server-store.log"];
+
+/** Runs a command on the files of a folder. */
+function onFolder(folder: string, ...args: readonly string[]): Promise<Outcome> {
+  return run([...args, "--config-dir", folder, "--log-dir", folder], { folder });
+}
+
+async function metricsOf(server: ServerProcess): Promise<string> {
+  return await (await fetch(`${server.metricsUrl}metrics`)).text();
+}
+
+function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted();
+}
+
+/** Every file of a folder with its content and when it was written. */
+function contentOf(folder: string): [string, string, number | undefined][] {
+  return namesIn(folder).map((name) => {
+    const path = `${folder}/${name}`;
+    return [name, Deno.readTextFileSync(path), Deno.statSync(path).mtime?.getTime()];
+  });
+}
+
+/** Makes a queue with messages on a server. */
+async function fillQueue(address: string, texts: readonly string[]) {
+  await using client = await SmpClient.connect(address);
+  const queue = await client.createQueue();
+  for (const text of texts) await client.send(queue, textBytes(text));
+  return queue;
+}
+
+type Queue = Awaited<ReturnType<typeof fillQueue>>;
+
+/** What waits in a queue. */
+async function textsOf(address: string, queue: Queue, count: number): Promise<string[]> {
+  await using client = await SmpClient.connect(address);
+  const events = client.events(queue);
+  await client.subscribe(queue);
+  const texts: string[] = [];
+  for await (const event of events) {
+    assert(event.type === "MSG");
+    texts.push(new TextDecoder().decode(event.body));
+    await client.acknowledge(queue);
+    if (texts.length === count) break;
+  }
+  return texts;
+}
+
+function assertFailed({ code, stderr }: Outcome, ...texts: readonly string[]): void {
+  assertEquals(code, 1);
+  for (const text of texts) assertStringIncludes(stderr, text);
+  assert(!stderr.includes("    at "), stderr);
+}
+
+/** Runs a command on a terminal of its own, which it asks; gives what the terminal shows. */
+async function onTerminal(answer: string, args: readonly string[], folder: string): Promise<string> {
+  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const command = commandOf([...args, "--config-dir", folder, "--log-dir", folder], { folder });
+  const process = new Deno.Command("script", {
+    args: ["--quiet", "--return", "--command", command.map(quote).join(" "), "/dev/null"],
+    cwd: new URL("../../../", import.meta.url),
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(textBytes(answer));
+  const { stdout, code } = await soon(process.output());
+  await writer.close().catch(() => {});
+  return `${new TextDecoder().decode(stdout)}\ncode ${code}`;
+}
+
+Deno.test("init makes key and ini, prints the address, and changes nothing the second time", async () => {
+  await using parent = await temporaryFolder();
+  const folder = `${parent.path}/etc`;
+  const first = await run(["init", "--config-dir", folder], { folder: parent.path });
+  assertEquals([first.code, first.stderr], [0, ""]);
+  assertEquals(namesIn(folder), ["server_key", "smp-server.ini"]);
+  const hash = /^transport key hash: (\S+)$/m.exec(first.stdout)![1];
+  assertStringIncludes(first.stdout, `\nserver address: localhost:5223#${hash}\n`);
+  const content = contentOf(folder);
+  const second = await run(["init", "--config-dir", folder], { folder: parent.path });
+  assertEquals([second.code, second.stderr], [0, ""]);
+  assertEquals(
+    second.stdout,
+    first.stdout.replace(/^made .*$/m, `${folder}/server_key is there already: nothing was changed`),
+  );
+  assertEquals(contentOf(folder), content);
+  // The address has the name that the ini gives.
+  await Deno.writeTextFile(
+    `${folder}/smp-server.ini`,
+    "[TRANSPORT]\npublic_host: smp.example.org\nport: 443\n",
+  );
+  const third = await run(["init", "--config-dir", folder], { folder: parent.path });
+  assertStringIncludes(third.stdout, `\nserver address: smp.example.org:443#${hash}\n`);
+});
+
+Deno.test("a directory that cannot be written to is told, and nothing is left in it", async () => {
+  await using folder = await temporaryFolder();
+  const denied = await run(["init", "--config-dir", `${folder.path}/etc`], {
+    folder: `${folder.path}/other`,
+  });
+  assertFailed(denied, `${folder.path}/etc`);
+  assertEquals(namesIn(folder.path), []);
+  await Deno.writeTextFile(`${folder.path}/file`, "");
+  assertFailed(await onFolder(`${folder.path}/file`, "init"), `${folder.path}/file/`);
+  assertEquals(namesIn(folder.path), ["file"]);
+});
+
+Deno.test("start asks at a terminal whether to make the files", async () => {
+  await using folder = await temporaryFolder();
+  const no = await onTerminal("n\n", ["start", "--host", "127.0.0.1", "--port", "0"], folder.path);
+  for (const text of ["Create the server's key and smp-server.ini?", "Nothing was created", "code 1"]) {
+    assertStringIncludes(no, text);
+  }
+  assertEquals(namesIn(folder.path), []);
+});
+
+Deno.test("delete asks, and removes what the server made and nothing else", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await onFolder(path, "init");
+  for (const name of [...logs, "smp-server-store.log.broken-1", "smp-server-store.log.bak", "mine"]) {
+    await Deno.writeTextFile(`${path}/${name}`, "");
+  }
+  const before = namesIn(path);
+  assertFailed(await onFolder(path, "delete"), "pass -y", `${path}/server_key`);
+  const no = await onTerminal("n\n", ["delete"], path);
+  assertStringIncludes(no, "Nothing was deleted");
+  assertStringIncludes(no, "code 1");
+  assertEquals(namesIn(path), before);
+  const yes = await onTerminal("y\n", ["delete"], path);
+  assertStringIncludes(yes, `deleted ${path}/server_key`);
+  assertStringIncludes(yes, "code 0");
+  assertEquals(namesIn(path), ["mine", "smp-server-store.log.bak"]);
+  const again = await onFolder(path, "delete", "-y");
+  assertEquals([again.code, again.stdout], [0, "there is nothing to delete\n"]);
+});
+
+Deno.test("delete works on an ini that cannot be read, and not on a server that runs", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  {
+    await using _server = await ServerProcess.start({ folder: path, ini: journal });
+    const content = namesIn(path);
+    assertFailed(await onFolder(path, "delete", "-y"), "it is running", "stop it first");
+    assertEquals(namesIn(path), content);
+  }
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "junk");
+  const { code, stderr } = await onFolder(path, "delete", "-y");
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "line 1");
+  assertEquals(namesIn(path), []);
+});
+
+Deno.test("a second server on the same log is refused, and the first goes on", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, ini: journal });
+  assert(server.printed.includes(`store log: ${folder.path}/smp-server-store.log`));
+  const second = await onFolder(folder.path, "start", "--host", "127.0.0.1", "--port", "0");
+  assertFailed(second, `${folder.path}/smp-server-store.log`, "another");
+  await using client = await SmpClient.connect(server.address);
+  await client.createQueue();
+});
+
+Deno.test("verify tells what is right and what is wrong with key, ini and logs, and changes nothing", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const check = async () => {
+    const before = contentOf(path);
+    const outcome = await onFolder(path, "verify");
+    assertEquals(contentOf(path), before);
+    return outcome;
+  };
+  const empty = await check();
+  assertFailed(empty, "1 thing is wrong");
+  assertStringIncludes(empty.stdout, `wrong: there is no ${path}/server_key`);
+  {
+    await using server = await ServerProcess.start({ folder: path, ini: journal });
+    await fillQueue(server.address, ["a", "b"]);
+    const running = await onFolder(path, "verify");
+    assertEquals(running.code, 0);
+    assertStringIncludes(running.stdout, "a server is running");
+    await server.kill("SIGTERM");
+  }
+  const good = await check();
+  assertEquals([good.code, good.stderr], [0, ""]);
+  assertStringIncludes(good.stdout, `ok: 1 queues in ${path}/smp-server-store.log\n`);
+  assertStringIncludes(good.stdout, `ok: 2 messages in ${path}/smp-server-messages.log\n`);
+  await Deno.chmod(`${path}/server_key`, 0o644);
+  assertStringIncludes((await check()).stdout, "can be read by other users");
+  const log = await Deno.readTextFile(`${path}/smp-server-store.log`);
+  await Deno.writeTextFile(`${path}/smp-server-store.log`, `bogus line\n${log}`);
+  const bad = await check();
+  assertFailed(bad, "1 thing is wrong");
+  assertStringIncludes(bad.stdout, `wrong: ${path}/smp-server-store.log: line 1: `);
+  // start refuses, --repair goes on with a copy
+  assertFailed(await onFolder(path, "start", "--port", "0"), "smp-server-store.log", "line 1", "--repair");
+  await using server = await ServerProcess.start({ folder: path, args: ["--repair"] });
+  assertEquals(namesIn(path).filter((name) => name.includes(".broken-")).length, 1);
+  await server.kill("SIGTERM");
+  assertEquals((await check()).code, 0);
+  await Deno.writeTextFile(`${path}/server_key`, "x");
+  assertFailed(await check(), `${path}/server_key: Cannot `);
+});
+
+Deno.test("a server that was exported and imported elsewhere keeps key, ini, queues and messages", async () => {
+  await using folder = await temporaryFolder();
+  const [from, moved, to] = ["from", "moved", "to"].map((name) => `${folder.path}/${name}`) as [
+    string,
+    string,
+    string,
+  ];
+  await Deno.mkdir(from);
+  const all = { folder: folder.path };
+  const at = (directory: string) => ["--config-dir", directory, "--log-dir", directory];
+  let queue: Queue, hash: string;
+  {
+    await using server = await ServerProcess.start({ folder: from, ini: journal });
+    queue = await fillQueue(server.address, ["a", "b", "c"]);
+    hash = server.keyHash;
+    assertFailed(await run(["export", moved, ...at(from)], all), `${from}/smp-server-store.log`);
+    await server.kill("SIGTERM");
+  }
+  await Deno.mkdir(`${moved}/full`, { recursive: true });
+  const before = contentOf(from);
+  assertFailed(await run(["export", moved, ...at(from)], all), moved, "not empty");
+  await Deno.remove(`${moved}/full`);
+  const out = await run(["export", moved, ...at(from)], all);
+  assertEquals([out.code, out.stderr], [0, ""]);
+  assertStringIncludes(out.stdout, `1 queues and 3 messages to ${moved}`);
+  assertEquals(
+    contentOf(from).filter(([name]) => !name.endsWith(".lock")),
+    before.filter(([name]) => !name.endsWith(".lock")),
+  );
+  assertEquals(
+    namesIn(moved).filter((name) => !name.endsWith(".lock")),
+    ["server_key", ...logs, "smp-server-store.log.handshakes", "smp-server.ini"].toSorted(),
+  );
+  for (const name of namesIn(moved)) assertEquals(Deno.statSync(`${moved}/${name}`).mode! & 0o077, 0, name);
+
+  const into = await run(["import", moved, ...at(to)], all);
+  assertEquals([into.code, into.stderr], [0, ""]);
+  assertStringIncludes(into.stdout, "1 queues and 3 messages\n");
+  assertStringIncludes(into.stdout, `transport key hash: ${hash}\n`);
+  await using server = await ServerProcess.start({ folder: to, args: [] });
+  assertEquals(server.keyHash, hash);
+  assertEquals(await textsOf(server.address, queue, 3), ["a", "b", "c"]);
+  const content = namesIn(to);
+  assertFailed(await run(["import", moved, ...at(to)], all), "is there already");
+  assertEquals(namesIn(to), content);
+});
+
+Deno.test("an import that fails leaves nothing, and says what is wrong", async () => {
+  await using folder = await temporaryFolder();
+  const [moved, to] = [`${folder.path}/moved`, `${folder.path}/to`];
+  const attempt = () => run(["import", moved, "--config-dir", to, "--log-dir", to], { folder: folder.path });
+  const files = () => {
+    try {
+      return namesIn(to).filter((name) => !name.endsWith(".lock"));
+    } catch {
+      return [];
+    }
+  };
+  assertFailed(await attempt(), `There is no ${moved}/server_key`, "not an exported server");
+  await Deno.mkdir(moved);
+  await Deno.writeTextFile(`${moved}/server_key`, rsaVector("rsa2048").pkcs1Pem);
+  await Deno.writeTextFile(`${moved}/smp-server.ini`, "[TRANSPORT]\nport: x\n");
+  assertFailed(await attempt(), `${moved}/smp-server.ini: line 2: port must be`);
+  assertEquals(files(), []);
+  await Deno.writeTextFile(`${moved}/smp-server.ini`, `[STORE_LOG]\nfile: ${to}/elsewhere.log\n`);
+  await Deno.writeTextFile(`${moved}/smp-server-store.log`, "bogus\nbogus\n");
+  const bad = await attempt();
+  assertFailed(bad, `${moved}/smp-server-store.log`, "line 1");
+  assertStringIncludes(bad.stderr, `which is kept: ${to}/elsewhere.log`);
+  assertEquals(files(), []);
+});
+
+Deno.test("bad values of ini and environment end the start with where they are and what is allowed", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "[TRANSPORT]\nport: x\n[LIMITS]\nconnections: none\n");
+  const bad = await onFolder(path, "start", "-y");
+  assertFailed(
+    bad,
+    `${path}/smp-server.ini: line 2: port must be `,
+    `${path}/smp-server.ini: line 4: connections must be `,
+  );
+  assertEquals(namesIn(path), ["smp-server.ini"]);
+  const env = await run(["start"], { folder: path, env: { SMP_PORT: "x", SMP_CONFIG_DIR: path } });
+  assertEquals([env.code, env.stdout], [2, ""]);
+  assertMatch(env.stderr, /^SMP_PORT x is not a number from 0 to 65535; [^\n]*\n$/);
+});
+
+Deno.test("a server is set up by the environment alone", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const env = {
+    SMP_CONFIG_DIR: `${path}/etc`,
+    SMP_LOG_DIR: `${path}/log`,
+    SMP_STORE_LOG: "on",
+    SMP_HOST: "127.0.0.1",
+    SMP_PORT: "0",
+    SMP_WS_PORT: "0",
+  };
+  await using server = await ServerProcess.startBare({
+    folder: path,
+    args: ["start", "-y"],
+    env,
+    webSockets: true,
+  });
+  assert(server.port("TCP") > 0 && server.port("WebSockets") > 0);
+  await using client = await SmpClient.connect(server.address);
+  await client.createQueue();
+  assertEquals(namesIn(`${path}/etc`), ["server_key", "smp-server.ini"]);
+  assert(namesIn(`${path}/log`).includes("smp-server-store.log"));
+  for (const name of ["etc", "log"]) assertEquals(Deno.statSync(`${path}/${name}`).mode! & 0o777, 0o700);
+});
+
+Deno.test("SIGHUP reads the limits again; a bad ini leaves the old ones", async () => {
+  await using folder = await temporaryFolder();
+  const ini = (limits: string) => `[LOG]\nlog: json\n[LIMITS]\n${limits}\n`;
+  await using server = await ServerProcess.start({ folder: folder.path, ini: ini("messages_per_queue: 1") });
+  await using client = await SmpClient.connect(server.address);
+  const queue = await client.createQueue();
+  const isRoom = () => client.send(queue, textBytes("x")).then(() => true, () => false);
+  assertEquals([await isRoom(), await isRoom()], [true, false]);
+  const reload = async (text: string) => {
+    await Deno.writeTextFile(`${folder.path}/smp-server.ini`, text);
+    server.signal("SIGHUP");
+    return JSON.parse(await server.logged());
+  };
+  const bad = await reload(ini("messages_per_queue: many"));
+  assertEquals(bad.level, "error");
+  assertStringIncludes(JSON.stringify(bad), "line 4: messages_per_queue must be ");
+  assertEquals(await isRoom(), false);
+  assertEquals((await reload(ini("messages_per_queue: 2"))).level, "info");
+  assertEquals([await isRoom(), await isRoom()], [true, false]);
+});
+
+Deno.test("a second signal ends the server at once", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, ini: "[METRICS]\nport: 0\n" });
+  // A peer that does not read its answers is waited for.
+  await using peer = await RawClient.handshake(await connectTcp("127.0.0.1", server.port("TCP")), 65536);
+  const flood = (async () => {
+    for (;;) await peer.send(...Array(16).fill(" 1  PING "));
+  })().catch(() => {});
+  const received = async () => /^smp_received_bytes_total .*$/m.exec(await metricsOf(server))![0];
+  for (let last = "", same = 0; same < 10;) {
+    const now = await received();
+    same = now === last && now !== "smp_received_bytes_total 0" ? same + 1 : 0;
+    last = now;
+  }
+  server.signal("SIGTERM");
+  assertEquals(await server.line(), "stopping");
+  const { code, stdout } = await server.kill("SIGTERM");
+  assertEquals([code, stdout], [143, ""]);
+  await flood;
+});
+
+Deno.test("metrics say whether the server is ready, and the ini of the first start is the default", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({
+    folder: folder.path,
+    ini: `${journal}[METRICS]\nport: 0\n`,
+  });
+  await using client = await SmpClient.connect(server.address);
+  await client.createQueue();
+  const ready = await fetch(`${server.metricsUrl}ready`);
+  assertEquals([ready.status, await ready.text()], [200, "ready\n"]);
+  const metrics = await metricsOf(server);
+  for (
+    const line of ["smp_queues 1", "smp_connections 1", 'smp_commands_total{command="NEW",answer="IDS"} 1']
+  ) {
+    assertStringIncludes(metrics, `${line}\n`);
+  }
+  await Deno.mkdir(`${folder.path}/fresh`);
+  await onFolder(`${folder.path}/fresh`, "init");
+  const directories = { configDir: `${folder.path}/fresh`, logDir: `${folder.path}/fresh` };
+  const text = await Deno.readTextFile(`${folder.path}/fresh/smp-server.ini`);
+  assertEquals(parseConfig(text, "ini", directories), parseConfig("", "ini", directories));
+});

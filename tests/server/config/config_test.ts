@@ -1,0 +1,165 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  ConfigError,
+  defaultConfig,
+  defaultIni,
+  parseConfig,
+  type ServerConfig,
+} from "../../../server/config/config.ts";
+import { parseIni } from "../../../server/config/ini.ts";
+import { defaultLimits, type Limits, limitTable } from "../../../server/config/limits.ts";
+
+const permissions = "none";
+const directories = { configDir: "/c", logDir: "/l" };
+const file = "/c/smp-server.ini";
+
+function parse(text: string) {
+  return parseConfig(text, file, directories);
+}
+
+/** What an ini changes of the defaults. */
+function changed(text: string): Partial<ServerConfig> {
+  const { config, warnings } = parse(text);
+  assertEquals(warnings, []);
+  const defaults = new Map<string, unknown>(Object.entries(defaultConfig(directories)));
+  const entries = Object.entries(config).filter(([name, value]) => defaults.get(name) !== value);
+  return Object.fromEntries(entries.filter(([name]) => name !== "limits"));
+}
+
+Deno.test("an ini that says nothing leaves the defaults", { permissions }, () => {
+  for (const text of ["", "\n\n", "# x\n; y\n", "[STORE_LOG]\n[TRANSPORT]"]) {
+    assertEquals(parse(text), { config: defaultConfig(directories), warnings: [] });
+  }
+});
+
+Deno.test("every key is read", { permissions }, () => {
+  const cases: readonly (readonly [string, string, Partial<ServerConfig>])[] = [
+    ["STORE_LOG", "enable: on", { storeLog: true }],
+    ["STORE_LOG", "file: /x", { storeLogFile: "/x" }],
+    ["STORE_LOG", "fsync: always", { fsync: "always" }],
+    ["STORE_LOG", "fsync: off", { fsync: "off" }],
+    ["STORE_LOG", "fsync_interval_ms: 20", { fsyncInterval: 20 }],
+    ["STORE_LOG", "messages: journal", { messages: "journal" }],
+    ["STORE_LOG", "messages_file: /m", { messagesFile: "/m" }],
+    ["STORE_LOG", "restore_messages: off", { restoreMessages: false }],
+    ["TRANSPORT", "key_file: /k", { keyFile: "/k" }],
+    ["TRANSPORT", "host: ::1", { host: "::1" }],
+    ["TRANSPORT", "public_host: smp.example.org", { publicHost: "smp.example.org" }],
+    ["TRANSPORT", "port: 1", { port: 1 }],
+    ["TRANSPORT", "websockets: 80", { webSocketPort: 80 }],
+    ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
+    ["METRICS", "port: 0", { metricsPort: 0 }],
+    ["METRICS", "host: ::1", { metricsHost: "::1" }],
+    ["LOG", "level: debug", { logLevel: "debug" }],
+    ["LOG", "log: json", { logFormat: "json" }],
+  ];
+  for (const [section, line, expected] of cases) {
+    const spellings = [
+      line,
+      line.replace(": ", " = "),
+      line.replace(": ", "="),
+      ` ${line.replace(": ", ":")} `,
+    ];
+    for (const one of spellings) assertEquals(changed(`[${section}]\n${one}\n`), expected);
+    assertEquals(changed(`\uFEFF[ ${section.toLowerCase()} ]\r\n${line}\r\n`), expected);
+  }
+  const keys = new Set(cases.map(([section, line]) => `${section} ${line.split(":")[0]}`));
+  assertEquals(
+    defaultIni(directories).match(/^# [a-z_]+: /gm)!.length,
+    keys.size + Object.keys(limitTable).length,
+  );
+});
+
+Deno.test("every limit is read in its unit", { permissions }, () => {
+  const factors = { count: 1, seconds: 1000, minutes: 60_000, days: 86_400_000, MiB: 2 ** 20, "on/off": 1 };
+  for (const [name, { key, unit, zeroIsNone }] of Object.entries(limitTable)) {
+    const set = (value: string) => parse(`[LIMITS]\n${key}: ${value}`).config.limits;
+    const with_ = (value: number) => ({ ...defaultLimits, [name]: value });
+    if (unit === "on/off") {
+      assertEquals([set("off"), set("on")], [with_(0), with_(1)]);
+      continue;
+    }
+    assertEquals(set("7"), with_(7 * factors[unit]));
+    if (zeroIsNone) assertEquals(set("0"), with_(0));
+    for (const bad of ["", "-1", "1.5", "x", "1e3", "9".repeat(30), ...(zeroIsNone ? [] : ["0"])]) {
+      const error = assertThrows(() => set(bad), ConfigError);
+      assertStringIncludes(error.message, `${file}: line 2: ${key} must be a whole number from `);
+    }
+  }
+  const several = parse("[LIMITS]\nconnections: 1\nin_work: 2").config.limits;
+  assertEquals(several, { ...defaultLimits, connections: 1, inWork: 2 } satisfies Limits);
+});
+
+Deno.test("the ini of the first start has every key with a comment and its default, and changes nothing", {
+  permissions,
+}, () => {
+  const text = defaultIni(directories);
+  assertEquals(parse(text), { config: defaultConfig(directories), warnings: [] });
+  // smp.md Server files: a commented-out `# enable: on` under [STORE_LOG]
+  assert(/^\[STORE_LOG\]\n## [^\n]+\n# enable: on$/m.test(text));
+  const keys = text.match(/^## \S[^\n]*\n# [a-z_]+: /gm)!;
+  assertEquals(keys.length, text.match(/^# /gm)!.length);
+  // With every # removed it is as if nothing was set, but for what is off by default.
+  const active = text.replace(/^# /gm, "");
+  const { config, warnings } = parse(active);
+  assertEquals(warnings, []);
+  const usual = defaultConfig(directories);
+  assertEquals(config, {
+    ...usual,
+    publicHost: "localhost",
+    storeLog: true,
+    webSocketPort: 80,
+    metricsPort: 9223,
+  });
+});
+
+Deno.test("unknown and repeated keys are warnings with their lines", { permissions }, () => {
+  const text = "port: 1\n[TRANSPORT]\nport: 2\nbogus: 1\nport: 3\n[BOGUS]\nport: 4\n__proto__: 1\n";
+  const { config, warnings } = parse(text);
+  assertEquals(config.port, 3);
+  const where = warnings.map((warning) => Number(/line (\d+):/.exec(warning)![1]));
+  assertEquals(where, [1, 4, 5, 7, 8]);
+  for (const warning of warnings) assert(warning.startsWith(`${file}: line `));
+});
+
+Deno.test("all bad values are told at once, with file, line and what is allowed", { permissions }, () => {
+  const text =
+    "[TRANSPORT]\nport: 99999\njunk\n[STORE_LOG]\nenable: maybe\nfsync: never\nfile:\n[LOG]\nlog: xml";
+  const error = assertThrows(() => parse(text), ConfigError);
+  assertEquals(error.message.split("\n"), [
+    `${file}: line 2: port must be a number from 0 to 65535, not "99999"`,
+    `${file}: line 3: it is not [SECTION], key: value or a comment`,
+    `${file}: line 5: enable must be on or off, not "maybe"`,
+    `${file}: line 6: fsync must be off or interval or always, not "never"`,
+    `${file}: line 7: file must be a text that is not empty, not ""`,
+    `${file}: line 9: log must be text or json, not "xml"`,
+  ]);
+});
+
+Deno.test("no text makes the reader throw anything but its error", { permissions }, () => {
+  const line = fc.oneof(
+    fc.string(),
+    fc.constantFrom(
+      "[LIMITS]",
+      "[TRANSPORT]",
+      "[",
+      "=",
+      ":",
+      "port=1",
+      "port: -1",
+      "# x",
+      "connections: 0",
+      "[]",
+    ),
+  );
+  fc.assert(fc.property(fc.array(line), (lines) => {
+    const text = lines.join("\n");
+    parseIni(text);
+    try {
+      parse(text);
+    } catch (error) {
+      assert(error instanceof ConfigError);
+    }
+  }));
+});

@@ -1,0 +1,3 @@
+import { testRefusalTimes } from "../../support/refusal_time_contract.ts";
+
+testRefusalTimes();

@@ -1,0 +1,67 @@
+import { assertEquals } from "@std/assert";
+import { checkLimits } from "../../../server/config/limits.ts";
+import { UnsecuredReserve } from "../../../server/guard/unsecured_reserve.ts";
+import { keys, TestBroker } from "../../support/broker.ts";
+
+const permissions = "none";
+
+/** A queue with a quota of 16 that one connection has filled. */
+async function flooded({ client = null }: { readonly client?: string | null } = {}) {
+  const test = new TestBroker({ limits: checkLimits({ messagesPerQueue: 16 }) });
+  const [alice, mallory] = [test.connect(), test.connect(4096, client)];
+  const queue = await alice.create("q");
+  for (let i = 0; i < 16; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);
+  assertEquals(await mallory.ask(queue, "SEND no"), ["send q.s ERR QUOTA"]);
+  alice.take();
+  return { test, alice, mallory, queue };
+}
+
+Deno.test(
+  "who has filled an unsecured queue does not shut out the others, who get a place each",
+  { permissions },
+  async () => {
+    const { test, queue } = await flooded();
+    for (const name of ["bob", "carol"]) {
+      const other = test.connect();
+      assertEquals(await other.ask(queue, `SEND ${name}`), ["send q.s OK"]);
+      assertEquals(await other.ask(queue, "SEND no"), ["send q.s ERR QUOTA"]);
+    }
+    // The reserve is an eighth of the quota.
+    assertEquals(await test.connect().ask(queue, "SEND no"), ["send q.s ERR QUOTA"]);
+  },
+);
+
+Deno.test(
+  "the connections of one address get two places of the reserve, and again when those messages have left",
+  { permissions },
+  async () => {
+    const { test, alice, queue } = await flooded({ client: "10.0.0.1" });
+    const [one, two] = [test.connect(4096, "10.0.0.1"), test.connect(4096, "10.0.0.1")];
+    assertEquals(await one.ask(queue, "SEND a"), ["send q.s OK"]);
+    assertEquals(await two.ask(queue, "SEND b"), ["send q.s OK"]);
+    assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG 1"]);
+    assertEquals(await test.connect(4096, "10.0.0.1").ask(queue, "SEND no"), ["send q.s ERR QUOTA"]);
+    assertEquals(await test.connect(4096, "10.0.0.2").ask(queue, "SEND c"), ["send q.s OK"]);
+    for (let i = 2; i < 16; i++) assertEquals(await alice.ask(queue, "ACK"), [`ack q MSG ${i}`]);
+    for (const text of ["a", "b", "c"]) assertEquals(await alice.ask(queue, "ACK"), [`ack q MSG ${text}`]);
+    assertEquals(await alice.ask(queue, "ACK"), ["ack q OK"]);
+  },
+);
+
+Deno.test("a secured queue has no reserve", { permissions }, async () => {
+  const { test, alice, queue } = await flooded();
+  await alice.ask(queue, "KEY");
+  assertEquals(await test.connect().ask(queue, "SEND no", { key: keys.sender }), ["send q.s ERR QUOTA"]);
+});
+
+Deno.test("nothing is remembered of what waits no more", { permissions }, () => {
+  const reserve = new UnsecuredReserve();
+  const connection = new TestBroker().connect();
+  for (let count = 0; count < 3; count++) reserve.take("q", connection, { count, most: 3 });
+  reserve.trim("q", 1);
+  // The one that waits is the connection's: it gets no place of the reserve.
+  assertEquals(reserve.take("q", connection, { count: 3, most: 3 }), false);
+  assertEquals(reserve.size, 1);
+  reserve.trim("q", 0);
+  assertEquals(reserve.size, 0);
+});

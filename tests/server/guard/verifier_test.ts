@@ -1,0 +1,100 @@
+import { assert, assertEquals } from "@std/assert";
+import { decodePublicKey, makePublicKey, type PublicKey } from "../../../protocol/mod.ts";
+import type { Source } from "../../../server/guard/refusal_budget.ts";
+import { exponentClass, Verifier } from "../../../server/guard/verifier.ts";
+import { turn } from "../../support/broker.ts";
+import { base64, vectors } from "../../support/vectors.ts";
+import { soon } from "../../support/wait.ts";
+
+const permissions = "none";
+const one = { client: null };
+const samples = vectors.rsa.map(({ name, spki, pss }) => ({
+  name,
+  key: decodePublicKey(base64(spki)),
+  message: base64(pss.message),
+  valid: base64(pss.valid),
+  tampered: base64(pss.tampered),
+}));
+const large = samples.find(({ key }) => exponentClass(key) === "large")!;
+
+Deno.test("signatures of every class of keys are told from tampered ones", { permissions }, async () => {
+  using verifier = new Verifier();
+  for (const { name, key, message, valid, tampered } of samples) {
+    const all = [valid, tampered, valid, new Uint8Array(valid.length).fill(255)];
+    const results = all.map((signature) => verifier.verify(key, signature, message, one));
+    assertEquals(await soon(Promise.all(results)), [true, false, true, false], name);
+  }
+});
+
+Deno.test("a large exponent does not keep this thread from other work", { permissions }, async () => {
+  using verifier = new Verifier(1);
+  const results = Array.from(
+    { length: 20 },
+    () => verifier.verify(large.key, large.valid, large.message, one),
+  );
+  let turns = 0, isDone = false;
+  const done = Promise.all(results).then(() => isDone = true);
+  // There would be one turn for each verification at most if they were made here.
+  for (; !isDone; turns++) await turn();
+  await soon(done);
+  assert(turns > results.length, `${turns} turns`);
+});
+
+/** The order in which one thread does verifications that all wait, each named by its source. */
+async function orderOf(sources: readonly (readonly [name: string, source: Source])[]): Promise<string[]> {
+  using verifier = new Verifier(1);
+  const order: string[] = [];
+  await soon(Promise.all(sources.map(async ([name, source]) => {
+    await verifier.verify(large.key, large.valid, large.message, source);
+    order.push(name);
+  })));
+  return order;
+}
+
+Deno.test(
+  "a source of many verifications delays the others by one each at most",
+  { permissions },
+  async () => {
+    const [flood, a, b] = ["flood", "a", "b"].map((name) => [name, { client: null }] as const);
+    const order = await orderOf([...Array(10).fill(flood), a, b, b]);
+    // One of the flood was under way.
+    assertEquals(order.slice(0, 7), ["flood", "flood", "a", "b", "flood", "b", "flood"]);
+    assertEquals(order.length, 13);
+  },
+);
+
+Deno.test("many connections of one address delay the others by one at most", { permissions }, async () => {
+  const flood = Array.from({ length: 10 }, (_, i) => [`flood ${i}`, { client: "10.0.0.1" }] as const);
+  const other = ["other", { client: "10.0.0.2" }] as const;
+  const order = await orderOf([...flood, ...flood, other, other]);
+  assertEquals(order.slice(0, 5), ["flood 0", "flood 1", "other", "flood 2", "other"]);
+  // The connections of an address take turns too.
+  assertEquals(order[12], "flood 0");
+});
+
+Deno.test("what waits when the verifier is closed is found invalid", { permissions }, async () => {
+  const verifier = new Verifier(1);
+  const verify = () => verifier.verify(large.key, large.valid, large.message, one);
+  const waiting = [verify(), verify(), verify()];
+  await Promise.resolve();
+  verifier[Symbol.dispose]();
+  assertEquals((await soon(Promise.all(waiting))).slice(1), [false, false]);
+  assertEquals(await soon(verify()), false);
+});
+
+Deno.test("a thread that fails is replaced", { permissions }, async () => {
+  using verifier = new Verifier(1);
+  const broken: PublicKey = {
+    ...makePublicKey(large.key.modulus, large.key.exponent),
+    bits: large.key.bits,
+    exponent: large.key.exponent,
+    modulus: 0n,
+  };
+  const failed = verifier.verify(broken, large.valid, large.message, one).then(
+    () => "no error",
+    () => "an error",
+  );
+  const next = verifier.verify(large.key, large.valid, large.message, { client: null });
+  assertEquals(await soon(Promise.all([failed, next])), ["an error", true]);
+  assertEquals(await soon(verifier.verify(large.key, large.valid, large.message, one)), true);
+});

@@ -1,3 +1,0 @@
-import { testRefusalTimes } from "../support/refusal_time_contract.ts";
-
-testRefusalTimes();
