@@ -4,7 +4,7 @@ import { Authorizer } from "./guard/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
 import { Admission, type Admitted } from "./guard/admission.ts";
-import { checkLimits, type Limits } from "./config/limits.ts";
+import { checkLimits, type Limits, type LimitSource } from "./config/limits.ts";
 import { isMemoryShort, memoryUse } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { RefusalBudget } from "./guard/refusal_budget.ts";
@@ -65,8 +65,8 @@ export class SmpServer implements AsyncDisposable {
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
   readonly #blockSize: number;
-  /** Changed in place by {@linkcode SmpServer.setLimits}, for all that use them. */
-  readonly #limits: Limits;
+  #limits: Limits;
+  readonly #limitSource: LimitSource = () => this.#limits;
   readonly #log: (message: string, error?: unknown) => void;
   /** The connections, each with the end of its work. */
   readonly #connections = new Map<Channel, Promise<void>>();
@@ -94,8 +94,8 @@ export class SmpServer implements AsyncDisposable {
     this.#queues = options.queues ?? new MemoryQueueStore();
     this.#messages = options.messages ?? new MemoryMessageStore();
     this.#replayGuard = options.replayGuard ?? new ReplayGuard();
-    this.#admission = new Admission(this.#limits, this.#metrics);
-    this.#refusals = new RefusalBudget(this.#limits);
+    this.#admission = new Admission(this.#limitSource, this.#metrics);
+    this.#refusals = new RefusalBudget(this.#limitSource);
     this.#broker = new Broker({
       authorizer: new Authorizer(
         (...work) => this.#verifier.verify(...work),
@@ -104,7 +104,7 @@ export class SmpServer implements AsyncDisposable {
       queues: this.#queues,
       messages: this.#messages,
       metrics: this.#metrics,
-      limits: this.#limits,
+      limits: this.#limitSource,
       mayCreate: (client) => this.#admission.mayCreate(client),
       isMemoryShort: () => this.#isMemoryShort,
       log: this.#log,
@@ -177,7 +177,7 @@ export class SmpServer implements AsyncDisposable {
 
   /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */
   setLimits(limits: Partial<Limits>): void {
-    Object.assign(this.#limits, checkLimits({ ...this.#limits, ...limits }));
+    this.#limits = checkLimits({ ...this.#limits, ...limits });
   }
 
   /**
@@ -221,12 +221,10 @@ export class SmpServer implements AsyncDisposable {
     };
     this.#tcp = listenTcp(host, port, events);
     if (webSocketPort === undefined) return;
-    const limits = {
-      timeout: this.#limits.handshakeTimeout,
-      requests: this.#limits.connections,
+    this.#webSocket = await listenWebSocket(host, webSocketPort, events, {
+      limits: this.#limitSource,
       trustForwardedFor,
-    };
-    this.#webSocket = await listenWebSocket(host, webSocketPort, events, limits);
+    });
   }
 
   /** Looks after what time alone changes: memory, idle connections, old queues and messages. */
@@ -305,7 +303,7 @@ export class SmpServer implements AsyncDisposable {
     admitted.established();
     const session = new Session(blocks, {
       broker: this.#broker,
-      limits: this.#limits,
+      limits: this.#limitSource,
       metrics: this.#metrics,
       refusals: this.#refusals,
       client: admitted.client,

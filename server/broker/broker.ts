@@ -15,7 +15,7 @@ import { Clock } from "./clock.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
-import { defaultLimits, type Limits } from "../config/limits.ts";
+import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "../store/store.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
@@ -26,8 +26,8 @@ export interface BrokerParts {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
   readonly metrics: Metrics;
-  /** They may change while the broker works. @default `defaultLimits` */
-  readonly limits?: Limits;
+  /** @default `defaultLimits` */
+  readonly limits?: LimitSource;
   /** Whether a client may create one more queue. @default always */
   readonly mayCreate?: (client: string | null) => boolean;
   /** Whether memory is short, so that nothing more is taken. @default never */
@@ -58,7 +58,7 @@ export class Broker {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
-  readonly #limits: Limits;
+  readonly #limits: LimitSource;
   readonly #mayCreate: (client: string | null) => boolean;
   readonly #isMemoryShort: () => boolean;
   readonly #authorizer: Authorizer;
@@ -75,7 +75,7 @@ export class Broker {
     this.#queues = parts.queues;
     this.#messages = parts.messages;
     this.#metrics = parts.metrics;
-    this.#limits = parts.limits ?? defaultLimits;
+    this.#limits = parts.limits ?? (() => defaultLimits);
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
     this.#authorizer = parts.authorizer;
@@ -186,7 +186,7 @@ export class Broker {
       await removeExpired({
         queues: this.#queues,
         messages: this.#messages,
-        limits: this.#limits,
+        limits: this.#limits(),
         metrics: this.#metrics,
         order: this.#runner.order,
         isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
@@ -204,7 +204,7 @@ export class Broker {
     reply: Reply,
   ): Promise<void> {
     // Before the signature is verified: a refusal should cost nothing.
-    if (this.#limits.newQueues === 0) return this.#refuse("new_queues_off", "AUTH", reply);
+    if (this.#limits().newQueues === 0) return this.#refuse("new_queues_off", "AUTH", reply);
     if (this.#isMemoryShort()) return this.#refuse("memory", "INTERNAL", reply);
     if (!this.#mayCreate(connection.client)) return reply(failure("INTERNAL"));
     const effort = { costs: exponentClass(recipientKey), source: connection };
@@ -329,7 +329,7 @@ export class Broker {
     if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
     const places = {
       count: await this.#messages.count(recipientId),
-      most: this.#limits.messagesPerQueue,
+      most: this.#limits().messagesPerQueue,
     };
     const hasPlace = queue.senderKey === null
       ? this.#reserve.take(recipientId, submitted.connection, places)

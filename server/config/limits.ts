@@ -38,6 +38,9 @@ export interface Limits {
   readonly memory: number;
 }
 
+/** Gives the limits that hold now: they are read at each use, as they may change. */
+export type LimitSource = () => Limits;
+
 /** How a limit is written for people. */
 export type LimitUnit = "count" | "seconds" | "minutes" | "days" | "MiB" | "on/off";
 

@@ -1,5 +1,5 @@
 import { clientNetwork } from "./client_network.ts";
-import type { Limits } from "../config/limits.ts";
+import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import { RateLimit } from "./rate_limit.ts";
 
@@ -21,7 +21,7 @@ export interface Admitted {
 
 /** Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only. */
 export class Admission {
-  readonly #limits: Limits;
+  readonly #limits: LimitSource;
   readonly #metrics: Metrics;
   readonly #perClient = new Map<string, number>();
   readonly #handshakesPerClient = new Map<string, number>();
@@ -32,8 +32,8 @@ export class Admission {
   #connections = 0;
   #handshakes = 0;
 
-  /** `limits` may change while it is used; `now` is a clock in milliseconds that never goes back. */
-  constructor(limits: Limits, metrics: Metrics, now: () => number = () => performance.now()) {
+  /** `now` is a clock in milliseconds that never goes back. */
+  constructor(limits: LimitSource, metrics: Metrics, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#metrics = metrics;
     this.#handshakeRates = new RateLimit(now);
@@ -95,7 +95,7 @@ export class Admission {
 
   /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
   mayCreate(client: string | null): boolean {
-    const perHour = this.#limits.newQueuesPerHourPerIp;
+    const perHour = this.#limits().newQueuesPerHourPerIp;
     if (client === null || perHour === 0) return true;
     const allowed = this.#newQueueRates.take(client, { perSecond: perHour / 3600, burst: perHour });
     if (!allowed) this.#metrics.refuse("new_queue_rate");
@@ -110,7 +110,7 @@ export class Admission {
 
   /** Ends the oldest silent connection of a client that may have no more handshakes. */
   #makeRoom(client: string): void {
-    const { handshakesPerIp } = this.#limits;
+    const { handshakesPerIp } = this.#limits();
     if (handshakesPerIp === 0 || (this.#handshakesPerClient.get(client) ?? 0) < handshakesPerIp) return;
     for (const end of this.#silent.get(client) ?? []) {
       this.#metrics.refuse("handshakes_per_ip");
@@ -119,7 +119,7 @@ export class Admission {
   }
 
   #connectionRefusal(client: string | null): Refusal | null {
-    const { connections, connectionsPerIp, handshakes, handshakesPerIp } = this.#limits;
+    const { connections, connectionsPerIp, handshakes, handshakesPerIp } = this.#limits();
     if (this.#connections >= connections) return "connections";
     if (this.#handshakes >= handshakes) return "handshakes";
     if (client === null) return null;
@@ -129,7 +129,7 @@ export class Admission {
     if (handshakesPerIp > 0 && (this.#handshakesPerClient.get(client) ?? 0) >= handshakesPerIp) {
       return "handshakes_per_ip";
     }
-    const rate = this.#limits.handshakesPerSecondPerIp;
+    const rate = this.#limits().handshakesPerSecondPerIp;
     if (rate > 0 && !this.#handshakeRates.take(client, { perSecond: rate, burst: rate * handshakeBurst })) {
       return "handshake_rate";
     }

@@ -1,5 +1,5 @@
 import type { PublicKey } from "../../protocol/mod.ts";
-import type { Limits } from "../config/limits.ts";
+import type { LimitSource } from "../config/limits.ts";
 
 /** Whom work is done for: a connection, whose `client` is what limits per address count it by. */
 export interface Source {
@@ -24,21 +24,21 @@ const mostClients = 100_000;
  * taken. A connection none of whose commands was refused never waits, whatever others of its address do.
  */
 export class RefusalBudget {
-  readonly #limits: Limits;
+  readonly #limits: LimitSource;
   readonly #now: () => number;
   readonly #connections = new WeakMap<Source, Debt>();
   /** The one that has caused nothing for longest first. */
   readonly #clients = new Map<string, Debt>();
 
-  /** `limits` may change while it is used; `now` is a clock in milliseconds that never goes back. */
-  constructor(limits: Limits, now: () => number = () => performance.now()) {
+  /** `now` is a clock in milliseconds that never goes back. */
+  constructor(limits: LimitSource, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#now = now;
   }
 
   /** Counts a refusal that took a verification with `key`, or one that takes as long. */
   charge(source: Source, key: PublicKey): void {
-    const rate = this.#limits.refusedTimePerSecondPerIp / 1000;
+    const rate = this.#limits().refusedTimePerSecondPerIp / 1000;
     if (rate === 0) return;
     const cost = verificationCost(key);
     this.#connections.set(
@@ -59,7 +59,7 @@ export class RefusalBudget {
   /** Milliseconds that `source` has to wait before its next command is taken. */
   delay(source: Source): number {
     const own = this.#connections.get(source);
-    const rate = this.#limits.refusedTimePerSecondPerIp / 1000;
+    const rate = this.#limits().refusedTimePerSecondPerIp / 1000;
     if (own === undefined || rate === 0) return 0;
     const clients = source.client === null ? undefined : this.#clients.get(source.client);
     return Math.max(this.#excess(own, rate * connectionShare), this.#excess(clients, rate));

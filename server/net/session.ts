@@ -8,7 +8,7 @@ import {
 import type { BlockChannel } from "../../protocol/transport/block_channel.ts";
 import { fitAnswer } from "./answer.ts";
 import type { Broker } from "../broker/broker.ts";
-import type { Limits } from "../config/limits.ts";
+import type { LimitSource } from "../config/limits.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { RefusalBudget } from "../guard/refusal_budget.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
@@ -34,7 +34,7 @@ interface Outgoing {
 export class Session implements BrokerConnection {
   readonly #blocks: BlockChannel;
   readonly #broker: Broker;
-  readonly #limits: Limits;
+  readonly #limits: LimitSource;
   readonly #metrics: Metrics;
   readonly #refusals: RefusalBudget;
   /** See {@linkcode BrokerConnection}. */
@@ -58,7 +58,7 @@ export class Session implements BrokerConnection {
     blocks: BlockChannel,
     parts: {
       readonly broker: Broker;
-      readonly limits: Limits;
+      readonly limits: LimitSource;
       readonly metrics: Metrics;
       readonly refusals: RefusalBudget;
       readonly client: string | null;
@@ -136,7 +136,7 @@ export class Session implements BrokerConnection {
 
   async #readLoop(): Promise<void> {
     for (;;) {
-      await this.#answered(this.#limits.inWork);
+      await this.#answered(this.#limits().inWork);
       const delay = this.#refusals.delay(this);
       if (delay > 0) await this.#pause(delay);
       const content = await this.#read();

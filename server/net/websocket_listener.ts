@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { WebSocket } from "ws";
 import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
 import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import type { LimitSource } from "../config/limits.ts";
 import type { Listener, ListenerEvents } from "./tcp_listener.ts";
 
 /** How many messages of a connection are read ahead. */
@@ -11,12 +12,9 @@ const readAhead = 4;
 /** Bytes above which a message is not taken in at all; one just above the largest block still gets its answer. */
 const largestMessage = 1 << 17;
 
-/** What bounds a connection before it is a WebSocket. */
-export interface UpgradeLimits {
-  /** Milliseconds for the HTTP request. */
-  readonly timeout: number;
-  /** Requests at a time. */
-  readonly requests: number;
+/** How connections come to be WebSockets. */
+export interface UpgradeOptions {
+  readonly limits: LimitSource;
   /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */
   readonly trustForwardedFor: boolean;
 }
@@ -30,7 +28,7 @@ export async function listenWebSocket(
   host: string,
   port: number,
   events: ListenerEvents,
-  limits: UpgradeLimits,
+  { limits, trustForwardedFor }: UpgradeOptions,
 ): Promise<Listener> {
   // @ts-types="@types/ws"
   const { WebSocketServer } = await import("ws");
@@ -48,15 +46,15 @@ export async function listenWebSocket(
   server.on("connection", (socket: Socket) => {
     // The HTTP server lets go of a socket that asks for an upgrade: without this its reset would end the process.
     socket.on("error", () => socket.destroy());
-    if (pending.size >= limits.requests) return void socket.destroy();
-    pending.set(socket, setTimeout(() => socket.destroy(), limits.timeout));
+    if (pending.size >= limits().connections) return void socket.destroy();
+    pending.set(socket, setTimeout(() => socket.destroy(), limits().handshakeTimeout));
     socket.on("close", () => settle(socket));
   });
   server.on("upgrade", (request, socket: Socket, head) => {
     if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       settle(socket);
-      const forwarded = limits.trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
+      const forwarded = trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
       events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
     });
   });

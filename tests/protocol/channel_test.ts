@@ -12,6 +12,7 @@ import {
 } from "../../protocol/mod.ts";
 import { textBytes } from "../../protocol/bytes.ts";
 import { connectNode } from "../../protocol/transport/node_connection.ts";
+import { defaultLimits } from "../../server/config/limits.ts";
 import { listenWebSocket, WsChannel } from "../../server/net/websocket_listener.ts";
 import { type ChannelPair, failureOf, testChannel, unitOf } from "../support/channel_contract.ts";
 import { opcodes, RawWebSocket } from "../support/raw_client.ts";
@@ -58,8 +59,7 @@ async function openWebSocket<T extends Channel>(
   const accepted = Promise.withResolvers<Channel>();
   const events = { accept: accepted.resolve, log: () => {} };
   const listener = await listenWebSocket(hostname, 0, events, {
-    timeout: 5000,
-    requests: 10,
+    limits: () => defaultLimits,
     trustForwardedFor: false,
   });
   const client = await connect(listener.port);

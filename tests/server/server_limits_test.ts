@@ -216,3 +216,24 @@ Deno.test("a store that never ends holds up a graceful stop no longer than its d
   assertEquals(await sending, "TransportError");
   messages.released.resolve();
 });
+
+for (const transport of transportNames) {
+  Deno.test(`over ${transport}, limits that are changed hold for the next connection`, async () => {
+    await using server = await startServer({ limits: { connections: 1 } });
+    await using _one = await connect(server, transport);
+    assertEquals(await codeOf(connect(server, transport)), "TransportError");
+    server.setLimits({ connections: 2 });
+    await using _two = await connect(server, transport);
+  });
+}
+
+Deno.test("the WebSocket port's limits can be changed", async () => {
+  await using server = await startServer({ limits: { connections: 1, handshakeTimeout: 60_000 } });
+  const dial = () => Deno.connect({ hostname: "127.0.0.1", port: server.webSocketPort! });
+  using _one = await dial();
+  server.setLimits({ connections: 3, handshakeTimeout: 50 });
+  using two = await dial();
+  // Closed by the new timeout, not at once: the first one is still there.
+  assertEquals(await soon(two.read(new Uint8Array(1)).catch(() => null)), null);
+  await using _client = await connect(server, "websocket");
+});

@@ -13,6 +13,7 @@ import {
   type ServerResponse,
 } from "../../protocol/mod.ts";
 import { type Listener, listenTcp } from "../../server/net/tcp_listener.ts";
+import { defaultLimits } from "../../server/config/limits.ts";
 import { listenWebSocket } from "../../server/net/websocket_listener.ts";
 import { identity, type TransportName } from "./server.ts";
 import { soon } from "./wait.ts";
@@ -42,8 +43,7 @@ export class FakeServer implements AsyncDisposable {
     if (transport === "tcp") return new FakeServer(incoming, listenTcp(host, 0, events), tcpTransport);
     if (transport === "websocket") {
       const listener = await listenWebSocket(host, 0, events, {
-        timeout: 5_000,
-        requests: 100,
+        limits: () => defaultLimits,
         trustForwardedFor: false,
       });
       return new FakeServer(incoming, listener, webSocketTransport);

@@ -72,7 +72,7 @@ Deno.test("one message at a time is unacknowledged", { permissions }, async () =
 
 Deno.test("messages come in the order in which they were accepted", { permissions }, async () => {
   // smp.md Queues and delivery: order within a queue is the order of acceptance, always
-  const test = new TestBroker({ limits: checkLimits({ messagesPerQueue: 300 }) });
+  const test = new TestBroker({ limits: () => checkLimits({ messagesPerQueue: 300 }) });
   const [alice, bob, carol] = [test.connect(), test.connect(), test.connect()];
   const queue = await alice.create();
   const bodies = Array.from({ length: 300 }, (_, i) => String(i));

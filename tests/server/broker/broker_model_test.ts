@@ -213,7 +213,7 @@ type Stores = Pick<DurableStores, "queues" | "messages">;
 function brokerOf(stores: Stores | null): TestBroker {
   return new TestBroker({
     authorizer: new Authorizer(fakeVerify),
-    limits,
+    limits: () => limits,
     ...(stores && { queues: stores.queues, messages: stores.messages }),
   });
 }

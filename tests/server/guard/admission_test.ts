@@ -79,10 +79,15 @@ Deno.test("clients are forgotten when their bucket is full again, or when there 
 
 /** An admission with some limits, its metrics and its clock. */
 function admission(given: Partial<Limits>) {
-  const limits = { ...checkLimits(given) };
+  let limits = checkLimits(given);
   const metrics = new Metrics();
   const clock = { now: 0 };
-  return { limits, metrics, clock, admission: new Admission(limits, metrics, () => clock.now) };
+  return {
+    setLimits: (changed: Partial<Limits>) => limits = { ...limits, ...changed },
+    metrics,
+    clock,
+    admission: new Admission(() => limits, metrics, () => clock.now),
+  };
 }
 
 function admitMany(to: Admission, address: string | undefined, count: number): Admitted[] {
@@ -150,7 +155,7 @@ Deno.test("0 is no limit, and a limit that is changed counts at once", { permiss
   });
   assertEquals(admitMany(test.admission, "a", 900).length, 900);
   for (let i = 0; i < 20_000; i++) assert(test.admission.mayCreate("a"));
-  Object.assign(test.limits, { connections: 900 });
+  test.setLimits({ connections: 900 });
   assertEquals(admitMany(test.admission, "b", 1).length, 0);
 });
 
@@ -183,7 +188,7 @@ Deno.test("handshakes at a time of one client leave room for the others'", { per
   open();
   assertEquals(closed, [1, 2]);
   first!.left();
-  Object.assign(test.limits, { handshakesPerIp: 0 });
+  test.setLimits({ handshakesPerIp: 0 });
   open();
   assertEquals(closed, [1, 2]);
 });

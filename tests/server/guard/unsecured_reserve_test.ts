@@ -7,7 +7,7 @@ const permissions = "none";
 
 /** A queue with a quota of 16 that one connection has filled. */
 async function flooded({ client = null }: { readonly client?: string | null } = {}) {
-  const test = new TestBroker({ limits: checkLimits({ messagesPerQueue: 16 }) });
+  const test = new TestBroker({ limits: () => checkLimits({ messagesPerQueue: 16 }) });
   const [alice, mallory] = [test.connect(), test.connect(4096, client)];
   const queue = await alice.create("q");
   for (let i = 0; i < 16; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);

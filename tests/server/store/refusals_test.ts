@@ -81,7 +81,7 @@ for (const { name, queue: state, command, options, error } of refusals) {
     const texts = () => Promise.all([storeLog, messagesFile].map((path) => Deno.readTextFile(path)));
     await using stores = await openStores(folder.path);
     const { queues, messages } = stores;
-    const test = new TestBroker({ queues, messages, limits: checkLimits({ messagesPerQueue: 2 }) });
+    const test = new TestBroker({ queues, messages, limits: () => checkLimits({ messagesPerQueue: 2 }) });
     const alice = test.connect();
     const queue = await alice.create();
     await prepare[state](test, queue);
