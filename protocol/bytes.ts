@@ -22,16 +22,11 @@ export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The number of bytes that {@linkcode joinParts} gives for `parts`, whose texts are ASCII. */
-export function partsLength(parts: readonly Part[]): number {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  return length;
-}
-
 /** Joins bytes and ASCII texts into one array of bytes. */
 export function joinParts(parts: readonly Part[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(partsLength(parts));
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const joined = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {
     if (typeof part === "string") encoder.encodeInto(part, joined.subarray(at));

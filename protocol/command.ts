@@ -1,6 +1,11 @@
 import { decodeBase64 } from "./base64.ts";
 import { asciiText, type Part } from "./bytes.ts";
-import { decodePublicKey, encodePublicKeyText, type PublicKey } from "./crypto/public_key.ts";
+import {
+  decodePublicKey,
+  encodePublicKeyText,
+  type PublicKey,
+  publicKeyTextLength,
+} from "./crypto/public_key.ts";
 import { ParseError, type SmpErrorCode, smpErrorCodes } from "./error.ts";
 
 /** A command of an SMP client (smp.md Commands). */
@@ -78,6 +83,34 @@ export function commandParts(command: Command): Part[] {
     default:
       return command satisfies never;
   }
+}
+
+/** The number of bytes that {@linkcode commandParts} make, without making them. */
+export function commandLength(command: Command): number {
+  switch (command.type) {
+    case "NEW":
+      return 4 + publicKeyTextLength(command.recipientKey);
+    case "KEY":
+      return 4 + publicKeyTextLength(command.senderKey);
+    case "SEND":
+      return 5 + bodyLength(command.body);
+    case "IDS":
+      return 5 + command.recipientId.length + command.senderId.length;
+    case "MSG":
+      return 4 + command.messageId.length + 1 + timestampLength + 1 + bodyLength(command.body);
+    case "ERR":
+      return 4 + command.error.length;
+    default:
+      return command.type.length;
+  }
+}
+
+/** `YYYY-MM-DDTHH:MM:SS.mmmZ` */
+const timestampLength = 24;
+
+/** `<size> <body> ` */
+function bodyLength({ length }: Uint8Array): number {
+  return String(length).length + 1 + length + 1;
 }
 
 /** A command and the index after the space that ends it. */

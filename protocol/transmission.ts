@@ -1,8 +1,9 @@
 import { decodeBase64, encodeBase64 } from "./base64.ts";
-import { asciiText, joinParts, type Part, partsLength } from "./bytes.ts";
+import { asciiText, joinParts } from "./bytes.ts";
 import {
   type ClientCommand,
   type Command,
+  commandLength,
   commandParts,
   isClientCommand,
   parseCommand,
@@ -69,16 +70,13 @@ export function encodeClientTransmission(signature: Uint8Array, signed: Uint8Arr
 
 /** Encodes a server transmission. */
 export function encodeServerTransmission(transmission: ServerTransmission): Uint8Array<ArrayBuffer> {
-  return joinParts(serverParts(transmission));
+  const { corrId, queueId, response } = transmission;
+  return joinParts([" ", corrId, ` ${queueId} `, ...commandParts(response), " "]);
 }
 
 /** The number of bytes that {@linkcode encodeServerTransmission} gives. */
-export function serverTransmissionLength(transmission: ServerTransmission): number {
-  return partsLength(serverParts(transmission));
-}
-
-function serverParts({ corrId, queueId, response }: ServerTransmission): Part[] {
-  return [" ", corrId, ` ${queueId} `, ...commandParts(response), " "];
+export function serverTransmissionLength({ corrId, queueId, response }: ServerTransmission): number {
+  return 1 + corrId.length + 1 + queueId.length + 1 + commandLength(response) + 1;
 }
 
 /** Decodes the content of a client's block, in the order that the spec prescribes (smp.md Transmission, 1 to 5). */
@@ -91,7 +89,7 @@ export function decodeClientTransmission(content: Uint8Array<ArrayBuffer>): Deco
   const error = clientCredentialsError(command, signature, queueId);
   if (error !== null) return { ok: false, corrId, queueId, error };
   const received = content.subarray(signedStart, end - 1);
-  const canonical = partsLength([corrId, queueId, ...commandParts(command)]) + 2;
+  const canonical = corrId.length + 1 + queueId.length + 1 + commandLength(command);
   const signed = received.length === canonical ? received : encodeSigned(corrId, queueId, command);
   return { ok: true, value: { signature, signed, corrId, queueId, command } };
 }

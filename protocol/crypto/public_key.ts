@@ -139,6 +139,11 @@ export function encodePublicKeyText(key: PublicKey): string {
   return `rsa:${encodeBase64(key.der)}`;
 }
 
+/** The length of {@linkcode encodePublicKeyText}'s text. */
+export function publicKeyTextLength({ der }: PublicKey): number {
+  return 4 + Math.ceil(der.length / 3) * 4;
+}
+
 /** Parses the text form of a public key, `rsa:<base64>`; {@linkcode ParseError} (`PUBLIC_KEY`) when it is not one. */
 export function parsePublicKeyText(text: string): PublicKey {
   if (!text.startsWith("rsa:")) {

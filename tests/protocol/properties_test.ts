@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { asciiText, joinParts, textBytes } from "../../protocol/bytes.ts";
+import { commandLength, commandParts } from "../../protocol/command.ts";
 import {
   decodeBase64,
   decodeClientHandshake,
@@ -80,6 +81,22 @@ property(
     assertEquals(serverTransmissionLength(value), content.length);
     assertEquals(decodeServerTransmission(new Uint8Array([...content, ...rest])), { ok: true, value });
   }),
+);
+
+property(
+  "The length of a command is that of its encoding",
+  fc.property(
+    arbitrary.clientTransmission,
+    arbitrary.serverTransmission,
+    fc.integer({ min: 0, max: 70_000 }),
+    ({ command }, { response }, size) => {
+      const body = new Uint8Array(size);
+      const sized = [command, response].map((one) => "body" in one ? { ...one, body } : one);
+      for (const one of [command, response, ...sized]) {
+        assertEquals(commandLength(one), joinParts(commandParts(one)).length);
+      }
+    },
+  ),
 );
 
 property(
