@@ -10,6 +10,7 @@ import {
   type TestConnection,
   type TestQueue,
 } from "../../support/broker.ts";
+import { CrashDisk } from "../../support/crash_disk.ts";
 import { openStores, temporaryFolder } from "../../support/durable.ts";
 
 const permissions = "none";
@@ -141,13 +142,13 @@ class Model {
 class Walk {
   test: TestBroker;
   readonly #model = new Model();
-  readonly #restart: ((command: "restart" | "crash") => Promise<Stores>) | undefined;
+  readonly #restart: ((step: Step) => Promise<Stores>) | undefined;
   #connections: TestConnection[];
   readonly #queues: { real: TestQueue; model: ModelQueue }[] = [];
   #steps = 0;
 
   /** `restart` gives the stores that are there after it. @default stores in memory, never restarted */
-  constructor(stores: Stores | null = null, restart?: (command: "restart" | "crash") => Promise<Stores>) {
+  constructor(stores: Stores | null = null, restart?: (step: Step) => Promise<Stores>) {
     this.test = brokerOf(stores);
     this.#connections = connectionsOf(this.test);
     this.#restart = restart;
@@ -164,7 +165,7 @@ class Walk {
     const { place, command } = step;
     if (command === "NEW") return await this.#create(place, step.queue);
     if (command === "disconnect") return await this.#reconnect(place);
-    if (command === "restart" || command === "crash") return await this.#startAnew(command);
+    if (command === "restart" || command === "crash") return await this.#startAnew(step);
     const { real, model } = this.#queues[step.queue]!;
     const usual = command !== "SEND" ? "recipient" : model.secured ? "sender" : "none";
     const by = step.by === "usual" ? usual : step.by;
@@ -190,10 +191,10 @@ class Walk {
     this.#queues[queue] = { real, model: this.#model.create(place, name) };
   }
 
-  async #startAnew(command: "restart" | "crash"): Promise<void> {
+  async #startAnew(step: Step): Promise<void> {
     await this.compare();
     for (const connection of this.#connections) connection.disconnect();
-    const test = brokerOf(await this.#restart!(command));
+    const test = brokerOf(await this.#restart!(step));
     for (const [id, name] of this.test.names) test.names.set(id, name);
     this.test = test;
     this.#connections = connectionsOf(test);
@@ -303,13 +304,19 @@ Deno.test("restarts and crashes in between change nothing, with messages in the 
     fc.asyncProperty(fc.array(durableStep, { maxLength: 60, size: "max" }), async (steps) => {
       await using folder = await temporaryFolder();
       await using opened = new AsyncDisposableStack();
-      let runs = 0;
-      const open = async () => opened.use(await openStores(`${folder.path}/${runs}`));
-      await Deno.mkdir(`${folder.path}/0`);
+      let runs = 0, disk: CrashDisk;
+      const open = async () => {
+        disk = new CrashDisk();
+        return opened.use(await openStores(`${folder.path}/${runs}`, { io: disk }));
+      };
       let stores = await open();
-      const walk = new Walk(stores, async (command) => {
+      const walk = new Walk(stores, async ({ command, place, queue }) => {
         if (command === "restart") await stores.close();
-        else await copyFiles(`${folder.path}/${runs}`, `${folder.path}/${++runs}`);
+        else {
+          // Commands are answered, but a compaction may be anywhere.
+          const operations = place * places + queue;
+          await disk.crash(`${folder.path}/${runs}`, `${folder.path}/${++runs}`, operations);
+        }
         return stores = await open();
       });
       await walk.begin();
@@ -319,9 +326,3 @@ Deno.test("restarts and crashes in between change nothing, with messages in the 
     { numRuns: 200 },
   );
 });
-
-/** The files as they are at this moment, which is what a process that is killed leaves. */
-async function copyFiles(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to);
-  for await (const { name } of Deno.readDir(from)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
-}
