@@ -1,11 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { Monitor } from "../../server/observe/monitor.ts";
 import { gauges, testSource } from "../server/observe/samples.ts";
-import { openPage, withBrowser } from "../support/browser.ts";
+import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
+import { requiring } from "../support/requires.ts";
 
+const test = requiring(chromiumLack);
 const phone = { viewport: { width: 320, height: 640 } };
 
-Deno.test("the status page is live, readable on a phone, and asks nobody but the server", () =>
+test("the status page is live, readable on a phone, and asks nobody but the server", () =>
   withBrowser(async (browser) => {
     const source = testSource();
     await using monitor = await Monitor.start({ host: "127.0.0.1", port: 0, source });
@@ -45,7 +47,7 @@ Deno.test("the status page is live, readable on a phone, and asks nobody but the
     await page.getByText("the server does not answer").waitFor();
   }));
 
-Deno.test("what the server tells is text on the status page, never markup", () =>
+test("what the server tells is text on the status page, never markup", () =>
   withBrowser(async (browser) => {
     const source = { ...testSource(), notReady: () => "<img src=x onerror=alert(1)>" };
     await using monitor = await Monitor.start({ host: "127.0.0.1", port: 0, source });

@@ -1,8 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { withBrowser } from "../support/browser.ts";
-import { Forwarder, isInstalled, startNginx, temporaryCertificate } from "../support/tls_proxy.ts";
+import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { Forwarder, startNginx, temporaryCertificate } from "../support/tls_proxy.ts";
+import { lackOf, requiring } from "../support/requires.ts";
 import { connectPages, hear, openChat, say } from "../support/chat_page.ts";
 import { freePorts, WebChat } from "../support/web_chat.ts";
+
+const test = requiring(chromiumLack, lackOf("nginx", "-v"), lackOf("openssl", "version"));
 
 /** The configuration in the docs. */
 async function documented(): Promise<string> {
@@ -19,12 +22,8 @@ function withPlaces(configuration: string, places: Readonly<Record<string, strin
   return configuration;
 }
 
-Deno.test("two people talk over https and wss through the nginx of the docs", () =>
+test("two people talk over https and wss through the nginx of the docs", () =>
   withBrowser(async (browser) => {
-    if (!isInstalled("nginx", "-v") || !isInstalled("openssl", "version")) {
-      // deno-lint-ignore no-console
-      return console.log("SKIPPED: there is no nginx, or no openssl, here");
-    }
     await using tls = await temporaryCertificate();
     const socket = `${tls.folder}/socket`;
     await using proxy = new Forwarder(socket);

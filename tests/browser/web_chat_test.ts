@@ -3,11 +3,14 @@ import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.
 import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/bytes.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
-import { withBrowser } from "../support/browser.ts";
+import { chromiumLack, withBrowser } from "../support/browser.ts";
 import { connectPages, hear, invite, openChat, say, textsIn } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
+import { requiring } from "../support/requires.ts";
 import { patience } from "../support/wait.ts";
 import { WebChat } from "../support/web_chat.ts";
+
+const test = requiring(chromiumLack);
 
 /** Sends what only a secured queue takes, as often as it is needed: the protocol has no other way to know. */
 async function secured(send: () => Promise<void>): Promise<void> {
@@ -22,7 +25,7 @@ async function secured(send: () => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("two people talk in two browsers, over reloads", () =>
+test("two people talk in two browsers, over reloads", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const alice = await openChat(browser, chat);
@@ -67,7 +70,7 @@ Deno.test("two people talk in two browsers, over reloads", () =>
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
   }));
 
-Deno.test("what is not whole, and an invitation that was used, are told", () =>
+test("what is not whole, and an invitation that was used, are told", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice } = await openChat(browser, chat);
@@ -98,7 +101,7 @@ Deno.test("what is not whole, and an invitation that was used, are told", () =>
     await bob.locator("#notice").getByText("The invitation was used before").waitFor();
   }));
 
-Deno.test("messages go on in order after the server was killed", () =>
+test("messages go on in order after the server was killed", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice } = await openChat(browser, chat);
@@ -139,7 +142,7 @@ Deno.test("messages go on in order after the server was killed", () =>
     assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
   }));
 
-Deno.test("with a passphrase the page asks for it, and can forget everything", () =>
+test("with a passphrase the page asks for it, and can forget everything", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page, problems } = await openChat(browser, chat, { passphrase: "correct horse" });
@@ -166,7 +169,7 @@ Deno.test("with a passphrase the page asks for it, and can forget everything", (
     assertEquals(problems, []);
   }));
 
-Deno.test("on a phone and by keyboard alone", () =>
+test("on a phone and by keyboard alone", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const phone = { viewport: { width: 320, height: 640 }, colorScheme: "dark" as const };
@@ -226,7 +229,7 @@ Deno.test("on a phone and by keyboard alone", () =>
     assertEquals(problems, []);
   }));
 
-Deno.test("an independent agent whose keys have exponents of 1024 bits talks with a browser", () =>
+test("an independent agent whose keys have exponents of 1024 bits talks with a browser", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page, problems } = await openChat(browser, chat);

@@ -1,19 +1,17 @@
-// deno-lint-ignore-file no-console
 import { assert, assertEquals } from "@std/assert";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
+import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { TmuxTerminal } from "../support/tmux.ts";
 
 const script = "examples/terminal-chat/main.ts";
-const hasTmux = await TmuxTerminal.isThere();
-if (!hasTmux) console.log("SKIPPED: tests of the terminal chat, as there is no tmux");
+const testInTerminal = requiring(lackOf("tmux", "-V"));
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n";
 
-Deno.test(
+testInTerminal(
   "two people talk in two terminals, over a server that is killed and a program that is ended",
-  { ignore: !hasTmux },
   async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;

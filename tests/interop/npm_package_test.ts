@@ -1,5 +1,5 @@
-// deno-lint-ignore-file no-console
 import { assert, assertEquals } from "@std/assert";
+import { requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { soon } from "../support/wait.ts";
@@ -55,8 +55,8 @@ async function install(folder: string): Promise<void> {
 for (const runtime of runtimes) {
   const { name, hasWebSocket, store } = runtime;
   const command = await commandOf(runtime);
-  if (command === null) console.log(`SKIPPED: the npm package on ${name}, which is not installed`);
-  Deno.test(`client and agent work on ${name}, as an npm package`, { ignore: command === null }, async () => {
+  const lack = command === null ? `${name} is not installed, nor kept by npm` : null;
+  requiring(lack)(`client and agent work on ${name}, as an npm package`, async () => {
     await using folder = await temporaryFolder();
     await install(folder.path);
     await using server = await startServer();

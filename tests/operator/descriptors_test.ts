@@ -1,7 +1,7 @@
-// deno-lint-ignore-file no-console
 import { assertEquals } from "@std/assert";
 import { generateKeyPair, SmpClient } from "../../mod.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
@@ -9,13 +9,10 @@ import { next, soon } from "../support/wait.ts";
 const most = 64;
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n";
 
-Deno.test("without descriptors the server goes on, and takes connections when there are some again", async () => {
+const test = requiring(lackOf("prlimit", "--version"));
+
+test("without descriptors the server goes on, and takes connections when there are some again", async () => {
   const wrapper = ["prlimit", `--nofile=${most}:${most}`];
-  try {
-    await new Deno.Command(wrapper[0]!, { args: ["--version"], stdout: "null" }).output();
-  } catch {
-    return console.log("SKIPPED: no prlimit here, so no limit of descriptors");
-  }
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start({ folder: folder.path, ini, wrapper });
   await using client = await SmpClient.connect(server.address);

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import { ServerProcess } from "../support/server_process.ts";
+import { type Lack, lackOf, requiring } from "../support/requires.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
 const ini =
@@ -15,15 +16,19 @@ function smallDisk(folder: string): string[] {
   return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", folder];
 }
 
-/** Whether this machine allows mount namespaces. */
-async function canMount(folder: string): Promise<boolean> {
-  const [command, ...args] = smallDisk(folder);
-  try {
-    const { code } = await new Deno.Command(command!, { args: [...args, "true"], stderr: "null" }).output();
-    return code === 0;
-  } catch {
-    return false;
-  }
+/** A folder with a place for the disk. */
+async function prepare(): Promise<AsyncDisposable & { readonly path: string }> {
+  const folder = await temporaryFolder();
+  await Deno.mkdir(`${folder.path}/disk`);
+  await Deno.writeTextFile(`${folder.path}/disk.ini`, ini);
+  return folder;
+}
+
+/** Tries the disk. */
+async function lackOfMounts(): Promise<Lack> {
+  await using folder = await prepare();
+  const [command, ...args] = smallDisk(`${folder.path}/disk`);
+  return lackOf(command!, ...args, "true") && "a mount namespace with a disk of its own cannot be made";
 }
 
 /** Runs a command that reaches into the server's namespace, which Deno's own functions want every permission for. */
@@ -32,21 +37,18 @@ async function run(command: string, ...args: string[]): Promise<void> {
   assert(success, `${command} ${args.join(" ")}`);
 }
 
+const test = requiring(await lackOfMounts());
+
 async function metric(server: ServerProcess, name: string): Promise<number> {
   const text = await (await fetch(`${server.metricsUrl}metrics`)).text();
   return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)![1]);
 }
 
-Deno.test("on a full disk messages get ERR INTERNAL, and nothing accepted is lost when there is room again", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.mkdir(`${folder}/disk`);
-    await Deno.writeTextFile(`${folder}/disk.ini`, ini);
-    if (!await canMount(`${folder}/disk`)) {
-      // deno-lint-ignore no-console
-      return console.log("SKIPPED: no mount namespaces here, so no full disk");
-    }
-    const disk = `${folder}/disk`;
+test(
+  "on a full disk messages get ERR INTERNAL, and nothing accepted is lost when there is room again",
+  async () => {
+    await using folder = await prepare();
+    const disk = `${folder.path}/disk`;
     await using server = await ServerProcess.start({ folder: disk, wrapper: smallDisk(disk) });
     await using client = await SmpClient.connect(server.address);
     const keyPair = await generateKeyPair("sign", 1024);
@@ -77,10 +79,10 @@ Deno.test("on a full disk messages get ERR INTERNAL, and nothing accepted is los
     message.set(textBytes(`${after} `));
     await client.send(queue, message);
     accepted.push(after);
-    await run("cp", "-r", inside, `${folder}/copy`);
+    await run("cp", "-r", inside, `${folder.path}/copy`);
     await client.close();
     await server.kill("SIGKILL");
-    await using again = await ServerProcess.start({ folder: `${folder}/copy` });
+    await using again = await ServerProcess.start({ folder: `${folder.path}/copy` });
     await using reader = await SmpClient.connect(again.address);
     await reader.subscribe(queue);
     const events = reader.events(queue);
@@ -91,7 +93,5 @@ Deno.test("on a full disk messages get ERR INTERNAL, and nothing accepted is los
       await soon(reader.acknowledge(queue));
     }
     assertEquals(received, accepted);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
+  },
+);

@@ -1,20 +1,15 @@
-// deno-lint-ignore-file no-console
 import { assert, assertEquals } from "@std/assert";
 import { type Condition, TestNetwork } from "../support/network.ts";
+import { requiring } from "../support/requires.ts";
 import { commandOf, linesOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
-const network = await TestNetwork.create();
-if (network === null) {
-  console.log("SKIPPED: tests over bad networks, as network namespaces are not allowed here");
-}
-await network?.[Symbol.asyncDispose]();
+const test = requiring(await TestNetwork.lack());
 
-Deno.test(
+test(
   "over cut, slow and lossy connections agents lose, double and reorder nothing, and recover by themselves",
-  { ignore: network === null },
   async () => {
-    await using network = (await TestNetwork.create())!;
+    await using network = await TestNetwork.create();
     await using folder = await temporaryFolder();
     const place = ["--config-dir", folder.path, "--log-dir", folder.path, "--port", "0"];
     await using server = await ServerProcess.startBare({

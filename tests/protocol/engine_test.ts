@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as nodeCrypto from "node:crypto";
 import { type CryptoEngine, tagLength } from "../../protocol/crypto/engine/engine.ts";
 import { nodeEngine } from "../../protocol/crypto/engine/node.ts";
@@ -7,7 +7,8 @@ import { webEngine } from "../../protocol/crypto/engine/web.ts";
 import * as runtime from "../../protocol/crypto/runtime.ts";
 import { decodePublicKey, makePublicKey } from "../../protocol/mod.ts";
 import { power, toBytes, toNumber } from "../support/rsa_private.ts";
-import { openSsl } from "../support/openssl.ts";
+import { openSsl, openSslLack } from "../support/openssl.ts";
+import { requiring } from "../support/requires.ts";
 import { base64, vectors } from "../support/vectors.ts";
 
 const engines: readonly CryptoEngine[] = [
@@ -78,6 +79,10 @@ async function importWithoutProcess(): Promise<typeof runtime> {
     Object.defineProperty(globalThis, "process", descriptor);
   }
 }
+
+requiring(openSslLack)("the engines are tested with OpenSSL among them", () => {
+  assert(engines.includes(openSsl!));
+});
 
 for (const engine of engines) {
   const { name, sha256, mgf1 } = engine;

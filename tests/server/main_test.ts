@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { SmpClient, webSocketTransport } from "../../client/mod.ts";
-import { openSsl } from "../support/openssl.ts";
+import { openSslLack } from "../support/openssl.ts";
+import { requiring } from "../support/requires.ts";
 import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 import { base64, rsaVector } from "../support/vectors.ts";
@@ -27,7 +28,7 @@ Deno.test("start prints hash, store log and one line a transport when it accepts
   );
 });
 
-Deno.test("a server that may open OpenSSL says so and runs on it", { ignore: openSsl === null }, async () => {
+requiring(openSslLack)("a server that may open OpenSSL says so and runs on it", async () => {
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start({ folder: folder.path, openSsl: true });
   assert(

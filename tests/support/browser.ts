@@ -1,4 +1,5 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Lack } from "./requires.ts";
 
 /** Where a Chromium may be. */
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -12,12 +13,15 @@ export interface TestPage {
   readonly origins: Set<string>;
 }
 
-/** Gives `test` a Chromium and closes it; says that the test was skipped where there is none. */
+const executablePath = places.find(isFile);
+
+/** Why tests have to do without a browser. */
+export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
+
+/** Gives `test` a Chromium and closes it. */
 export async function withBrowser(test: (browser: Browser) => Promise<void>): Promise<void> {
-  const executablePath = places.find(isFile);
   if (executablePath === undefined) {
-    // deno-lint-ignore no-console
-    return console.log("SKIPPED: there is no Chromium here (Debian: apt-get install chromium)");
+    throw new Error("there is no Chromium (Debian: apt-get install chromium)");
   }
   // Its sandbox is not for root, and these pages are our own.
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });

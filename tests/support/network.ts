@@ -1,3 +1,4 @@
+import type { Lack } from "./requires.ts";
 import { soon } from "./wait.ts";
 
 /** How the connection between the two sides is. */
@@ -16,8 +17,22 @@ export class TestNetwork implements AsyncDisposable {
     this.#holders = holders;
   }
 
-  /** Makes both sides; `null` where this machine does not allow namespaces. */
-  static async create(): Promise<TestNetwork | null> {
+  /** Why this machine has none, found by making one. */
+  static async lack(): Promise<Lack> {
+    await using network = await TestNetwork.#make();
+    if (network === null) return "network namespaces with a cable between them cannot be made";
+    return await network.#worsen() ? null : "the kernel cannot make a connection slow";
+  }
+
+  /** Makes both sides. */
+  static async create(): Promise<TestNetwork> {
+    const network = await TestNetwork.#make();
+    if (network === null) throw new Error("network namespaces cannot be made");
+    return network;
+  }
+
+  /** `null` when it cannot be made. */
+  static async #make(): Promise<TestNetwork | null> {
     const hold = ["sh", "-c", "echo ready; exec sleep 600"];
     try {
       const client = spawn(["unshare", "--user", "--map-root-user", "--net", ...hold]);
@@ -43,14 +58,22 @@ export class TestNetwork implements AsyncDisposable {
     await this.#run("client", ["ip", "link", "set", device.client, condition === "cut" ? "down" : "up"]);
     for (const side of ["client", "server"] as const) {
       await this.#run(side, ["tc", "qdisc", "del", "dev", device[side], "root"]);
-      if (condition !== "slow and lossy") continue;
-      const netem = ["netem", "delay", "30ms", "20ms", "loss", "5%", "reorder", "20%"];
-      // Where the kernel has no netem: a queue of a few packets, which drops what is more, and drains slowly.
-      const narrow = ["tbf", "rate", "2mbit", "burst", "5kb", "limit", "15kb"];
+    }
+    if (condition === "slow and lossy" && !await this.#worsen()) {
+      throw new Error("the connection cannot be made worse");
+    }
+  }
+
+  async #worsen(): Promise<boolean> {
+    const netem = ["netem", "delay", "30ms", "20ms", "loss", "5%", "reorder", "20%"];
+    // Where the kernel has no netem: a queue of a few packets, which drops what is more, and drains slowly.
+    const narrow = ["tbf", "rate", "2mbit", "burst", "5kb", "limit", "15kb"];
+    for (const side of ["client", "server"] as const) {
       const add = (kind: readonly string[]) =>
         this.#run(side, ["tc", "qdisc", "add", "dev", device[side], "root", ...kind]);
-      if (!await add(netem) && !await add(narrow)) throw new Error("the connection cannot be made worse");
+      if (!await add(netem) && !await add(narrow)) return false;
     }
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

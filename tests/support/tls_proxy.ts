@@ -117,13 +117,3 @@ export async function temporaryCertificate(): Promise<
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
-
-/** Whether a program can be run here, tried with an argument that does nothing. */
-export function isInstalled(program: string, argument: string): boolean {
-  try {
-    return new Deno.Command(program, { args: [argument], stdout: "null", stderr: "null" }).outputSync()
-      .success;
-  } catch {
-    return false;
-  }
-}

@@ -8,15 +8,6 @@ export class TmuxTerminal implements AsyncDisposable {
     this.#socket = socket;
   }
 
-  /** Whether there is tmux. */
-  static async isThere(): Promise<boolean> {
-    try {
-      return (await new Deno.Command("tmux", { args: ["-V"], stdout: "null" }).output()).success;
-    } catch {
-      return false;
-    }
-  }
-
   /** Starts a command in a terminal that is wide enough for invitations; `socket` is a path for tmux alone. */
   static async start(socket: string, command: readonly string[]): Promise<TmuxTerminal> {
     const terminal = new TmuxTerminal(socket);

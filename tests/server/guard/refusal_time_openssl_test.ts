@@ -1,6 +1,13 @@
-import "../../support/openssl.ts";
+import { assertMatch } from "@std/assert";
+import { cryptoEngine } from "../../../protocol/crypto/runtime.ts";
 import { preferOpenSsl } from "../../../protocol/mod.ts";
+import { openSsl, openSslLack } from "../../support/openssl.ts";
 import { testRefusalTimes } from "../../support/refusal_time_contract.ts";
+import { requiring } from "../../support/requires.ts";
 
-preferOpenSsl();
-testRefusalTimes();
+requiring(openSslLack)("refusals are timed on OpenSSL too", () => assertMatch(cryptoEngine(), /^OpenSSL/));
+
+if (openSsl !== null) {
+  preferOpenSsl();
+  testRefusalTimes();
+}
