@@ -21,7 +21,7 @@ export class TestNetwork implements AsyncDisposable {
   static async lack(): Promise<Lack> {
     await using network = await TestNetwork.#make();
     if (network === null) return "network namespaces with a cable between them cannot be made";
-    return await network.#worsen() ? null : "the kernel cannot make a connection slow";
+    return await network.#worsen() ? null : "tc cannot make a connection slow";
   }
 
   /** Makes both sides. */

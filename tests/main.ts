@@ -1,0 +1,69 @@
+/**
+ * The whole test suite: `deno task test`. Runs the groups of tests, which have different permissions, one after the
+ * other, whatever comes of each; the last lines say what failed, what this machine could not run and why, and how many
+ * of each there were. Options are passed on to `deno test`, `--filter TEXT` for instance.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { openSslPaths } from "../protocol/crypto/engine/openssl.ts";
+import { parseReport, type TestReport } from "./support/test_report.ts";
+
+interface Group {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+const groups: readonly Group[] = [
+  {
+    name: "the tests without a browser",
+    args: [
+      "--parallel",
+      "--allow-net=127.0.0.1",
+      "--allow-read",
+      "--allow-write",
+      "--allow-run",
+      "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE",
+      `--allow-ffi=${openSslPaths.join(",")}`,
+      "--ignore=tests/browser",
+      "tests",
+    ],
+  },
+  { name: "the tests in a browser", args: ["--allow-all", "tests/browser"] },
+];
+
+/** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
+async function run({ name, args }: Group, reportPath: string): Promise<TestReport> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--quiet", `--junit-path=${reportPath}`, ...args, ...Deno.args],
+    stdin: "null",
+    signal: stopping.signal,
+  }).spawn();
+  const { success } = await child.status;
+  const report = parseReport(await Deno.readTextFile(reportPath).catch(() => ""));
+  if (success || report.failed.length > 0) return report;
+  return { ...report, failed: [`${name} did not run to their end`] };
+}
+
+const stopping = new AbortController();
+if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stopping.abort());
+const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
+const reports: TestReport[] = [];
+try {
+  for (const [i, group] of groups.entries()) {
+    if (!stopping.signal.aborted) reports.push(await run(group, `${folder}/${i}.xml`));
+  }
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
+const passed = reports.reduce((sum, report) => sum + report.passed, 0);
+const failed = reports.flatMap((report) => report.failed);
+// What a filter leaves out is skipped in the report too.
+const skipped = reports.flatMap((report) => report.skipped).filter((name) =>
+  Deno.args.length === 0 || name.includes("(skipped: ")
+);
+for (const [what, names] of [["failed", failed], ["skipped", skipped]] as const) {
+  if (names.length > 0) console.log(`${what}:\n${names.map((name) => `  ${name}`).join("\n")}`);
+}
+console.log(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
+Deno.exit(failed.length > 0 || stopping.signal.aborted ? 1 : 0);

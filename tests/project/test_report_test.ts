@@ -1,0 +1,28 @@
+import { assertEquals } from "@std/assert";
+import { temporaryFolder } from "../support/server_process.ts";
+import { parseReport } from "../support/test_report.ts";
+
+const files = {
+  "a_test.ts": `
+    Deno.test('passes: <&"ü\\'> > x', () => {});
+    Deno.test.ignore("needs what is not there (skipped: no 'x')", () => {});
+    Deno.test("steps", async (t) => {
+      await t.step("one", async (t) => void await t.step("two", () => {}));
+      await t.step({ name: "three", ignore: true, fn: () => {} });
+    });
+    Deno.test("fails", () => { throw new Error("<skipped/>"); });`,
+  "b_test.ts": `
+    setTimeout(() => { throw new Error("nobody catches this"); }, 10);
+    Deno.test("is cancelled", () => new Promise((resolve) => setTimeout(resolve, 60_000)));`,
+};
+
+Deno.test("what passed, failed and was skipped is read from Deno's report", async () => {
+  await using folder = await temporaryFolder();
+  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${folder.path}/${name}`, text);
+  const args = ["test", "--no-lock", "--no-config", "--parallel", "--junit-path=report.xml", "."];
+  await new Deno.Command(Deno.execPath(), { args, cwd: folder.path, stdin: "null" }).output();
+  const { passed, failed, skipped } = parseReport(await Deno.readTextFile(`${folder.path}/report.xml`));
+  assertEquals(passed, 2);
+  assertEquals(failed.toSorted(), ["fails (./a_test.ts)", "is cancelled (./b_test.ts)"]);
+  assertEquals(skipped.toSorted(), ["needs what is not there (skipped: no 'x')", "steps > three"]);
+});
