@@ -1,8 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
-import { decodePublicKey, makePublicKey, type PublicKey } from "../../../protocol/mod.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { decodePublicKey } from "../../../protocol/mod.ts";
 import type { Source } from "../../../server/guard/refusal_budget.ts";
 import { exponentClass, Verifier } from "../../../server/guard/verifier.ts";
 import { turn } from "../../support/broker.ts";
+import { run } from "../../support/server_process.ts";
 import { base64, vectors } from "../../support/vectors.ts";
 import { soon } from "../../support/wait.ts";
 
@@ -82,19 +83,8 @@ Deno.test("what waits when the verifier is closed is found invalid", { permissio
   assertEquals(await soon(verify()), false);
 });
 
-Deno.test("a thread that fails is replaced", { permissions }, async () => {
-  using verifier = new Verifier(1);
-  const broken: PublicKey = {
-    ...makePublicKey(large.key.modulus, large.key.exponent),
-    bits: large.key.bits,
-    exponent: large.key.exponent,
-    modulus: 0n,
-  };
-  const failed = verifier.verify(broken, large.valid, large.message, one).then(
-    () => "no error",
-    () => "an error",
-  );
-  const next = verifier.verify(large.key, large.valid, large.message, { client: null });
-  assertEquals(await soon(Promise.all([failed, next])), ["an error", true]);
-  assertEquals(await soon(verifier.verify(large.key, large.valid, large.message, one)), true);
+Deno.test("a thread that fails is replaced", async () => {
+  const { code, stdout, stderr } = await run([], { script: "tests/support/failing_thread.ts" });
+  assertEquals([code, stdout], [0, '["an error","valid","valid"]\n'], stderr);
+  assertStringIncludes(stderr, "Division by zero");
 });
