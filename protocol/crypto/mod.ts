@@ -1,7 +1,8 @@
 /**
  * Keys, signatures and encryption of SMP: RSA-PSS, RSA-OAEP and AES-256-GCM (transport.md RSA keys, agent.md).
  *
- * Private keys stay in WebCrypto. Public keys may have any exponent, as those of reference peers do.
+ * Private keys stay in WebCrypto. Public keys may have any odd exponent of up to 1024 bits,
+ * as those of reference peers do.
  *
  * @example Sign and verify
  * ```ts

@@ -4,7 +4,7 @@ import { bigintToBytes, bitLength, bytesToBigint } from "./bigint.ts";
 import { latin1Bytes } from "../bytes.ts";
 import { DerReader, derTag, encodeDer, encodePositiveInteger, rsaAlgorithm } from "./der.ts";
 
-/** An RSA public key of any size, with any odd exponent from 3 to below the modulus. */
+/** An RSA public key of any size, with any odd exponent from 3 to 1024 bits, also one greater than the modulus. */
 export interface PublicKey {
   /** X.509 SubjectPublicKeyInfo, DER. */
   readonly der: Uint8Array<ArrayBuffer>;
@@ -26,6 +26,9 @@ export type KeySize = typeof keySizes[number];
 export function isKeySize(bits: number): bits is KeySize {
   return (keySizes as readonly number[]).includes(bits);
 }
+
+/** Bytes of the longest exponent (transport.md RSA keys), for every size: reference peers draw them below 2^1024. */
+const longestExponent = 128;
 
 /** Length in bytes of a signature by, or a ciphertext for, a key of `bits` bits. */
 export function modulusLength(bits: number): number {
@@ -54,13 +57,11 @@ export function makePublicKey(modulus: bigint, exponent: bigint): PublicKey {
 export function decodePublicKey(der: Uint8Array): PublicKey {
   try {
     const { modulus, exponent } = readNumbers(der);
-    if ((modulus.at(-1)! & 1) === 0) throw new SyntaxError("the modulus is even");
-    if ((exponent.at(-1)! & 1) === 0 || (exponent.length === 1 && exponent[0]! < 3)) {
-      throw new SyntaxError("the exponent must be odd and at least 3");
+    checkOdd("modulus", modulus);
+    if (exponent.length > longestExponent) {
+      throw new SyntaxError(`the exponent has more than ${longestExponent * 8} bits`);
     }
-    if (!isBelow(exponent, modulus)) {
-      throw new SyntaxError("the exponent must be smaller than the modulus");
-    }
+    checkOdd("exponent", exponent);
     return new DerPublicKey(der, modulus);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
@@ -70,9 +71,9 @@ export function decodePublicKey(der: Uint8Array): PublicKey {
 
 /** The two numbers of an RSA public key, big-endian and in their shortest form. */
 export interface PublicNumbers {
-  /** Odd. */
+  /** Odd, at least 3. */
   readonly modulus: Uint8Array;
-  /** Odd, at least 3, below the modulus. */
+  /** Odd, at least 3, at most 1024 bits. */
   readonly exponent: Uint8Array;
 }
 
@@ -127,11 +128,9 @@ class DerPublicKey implements PublicKey {
   }
 }
 
-/** Whether a number is smaller than another, both big-endian and in their shortest form. */
-function isBelow(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return a.length < b.length;
-  const at = a.findIndex((byte, i) => byte !== b[i]);
-  return at >= 0 && a[at]! < b[at]!;
+function checkOdd(name: string, number: Uint8Array): void {
+  if ((number.at(-1)! & 1) === 1 && (number.length > 1 || number[0]! > 1)) return;
+  throw new SyntaxError(`the ${name} must be odd and at least 3`);
 }
 
 /** The text form of a public key: `rsa:` and base64 of its DER. */

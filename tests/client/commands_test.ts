@@ -2,6 +2,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { textBytes } from "../../protocol/bytes.ts";
 import {
   generateKeyPair,
+  keySizes,
   makePublicKey,
   type RecipientQueue,
   type SmpClient,
@@ -12,6 +13,7 @@ import {
 import { MemoryMessageStore } from "../../server/mod.ts";
 import { FakeServer, queueIds, rejection } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
+import { uncheckedKey } from "../support/unchecked_key.ts";
 import { next, soon } from "../support/wait.ts";
 
 const keyPair = await generateKeyPair("sign", 1024);
@@ -94,6 +96,27 @@ for (const transport of transportNames) {
     }
     await client.suspendQueue(queue);
     assertEquals(await codeOf(client.send({ senderId, senderKey: senderPair.privateKey }, body)), "AUTH");
+  });
+
+  // transport.md RSA keys: any odd exponent from 3 to 1024 bits, for every size
+  Deno.test(`over ${transport}, NEW and KEY take exponents of up to 1024 bits and no longer ones`, async () => {
+    await using server = await startServer();
+    await using client = await connect(server, transport);
+    const { privateKey } = keyPair;
+    for (const bits of keySizes) {
+      const modulus = 2n ** BigInt(bits - 1) + 1n;
+      const queue = await client.createQueue({ keyPair });
+      const longer = [2n ** 1024n + 1n, 2n ** BigInt(bits) + 1n, 2n ** 2048n + 1n];
+      for (const exponent of [1n, 2n ** 1024n - 2n, ...longer]) {
+        const publicKey = uncheckedKey(modulus, exponent);
+        assertEquals(await codeOf(client.createQueue({ keyPair: { publicKey, privateKey } })), "CMD SYNTAX");
+        assertEquals(await codeOf(client.secureQueue(queue, publicKey)), "CMD SYNTAX");
+      }
+      const longest = uncheckedKey(modulus, 2n ** 1024n - 1n);
+      // It is read, and the signature is by another key.
+      assertEquals(await codeOf(client.createQueue({ keyPair: { publicKey: longest, privateKey } })), "AUTH");
+      await client.secureQueue(queue, longest);
+    }
   });
 
   Deno.test(`over ${transport}, hundreds of commands at once each get their own answer`, async () => {

@@ -1,7 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { blockSizes } from "../../protocol/mod.ts";
 import { parseIdentity, type SmpServer } from "../../server/mod.ts";
+import { openSsl } from "../support/openssl.ts";
 import { startServer } from "../support/server.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { rsaVector } from "../support/vectors.ts";
 
 // The server against tests/peers/client.mjs, which checks every answer itself: it was written from the specification
@@ -24,7 +26,11 @@ const script = new URL("../peers/client.mjs", import.meta.url).pathname;
 const decoder = new TextDecoder();
 
 /** Runs scenarios of the client, named with commas between them, against a server; gives its lines, throws when it was not content. */
-async function runPeer(server: SmpServer, scenario: string, options: PeerOptions = {}): Promise<Line[]> {
+async function runPeer(
+  server: Pick<SmpServer, "port" | "keyHash"> & Partial<Pick<SmpServer, "webSocketPort">>,
+  scenario: string,
+  options: PeerOptions = {},
+): Promise<Line[]> {
   const port = options.webSocket ? server.webSocketPort : server.port;
   const args = [script, "127.0.0.1", String(port), server.keyHash, scenario, JSON.stringify(options)];
   const { code, stdout, stderr } = await outputOfNode(args);
@@ -108,7 +114,10 @@ for (const webSocket of [false, true]) {
   });
 }
 
-for (const name of ["rsa1024", "rsa3072", "rsa4096", "rsa1024BigExponent", "rsa2048BigExponent"]) {
+const lifeKeys = ["rsa1024", "rsa3072", "rsa4096", "rsa1024BigExponent", "rsa2048BigExponent"];
+lifeKeys.push("rsa1024GreaterExponent");
+
+for (const name of lifeKeys) {
   testPeer(`an independent client lives the life of a queue with both keys ${name}`, "life", {
     recipientKey: name,
     senderKey: name,
@@ -123,6 +132,8 @@ const keyPairs = [
   ["rsa2048BigExponent", "rsa2048"],
   ["rsa1024", "rsa2048BigExponent"],
   ["rsa2048BigExponent", "rsa1024BigExponent"],
+  ["rsa1024GreaterExponent", "rsa2048"],
+  ["rsa4096", "rsa1024GreaterExponent"],
 ] as const;
 
 for (const [recipientKey, senderKey] of keyPairs) {
@@ -132,6 +143,19 @@ for (const [recipientKey, senderKey] of keyPairs) {
     { recipientKey, senderKey },
   );
 }
+
+Deno.test({
+  name: "a server on OpenSSL takes exponents of 1024 bits, also greater than the modulus",
+  ignore: openSsl === null,
+  async fn() {
+    await using folder = await temporaryFolder();
+    await using server = await ServerProcess.start({ folder: folder.path, openSsl: true });
+    const peer = { port: server.port("TCP"), keyHash: server.keyHash };
+    for (const name of ["rsa1024GreaterExponent", "rsa1024BigExponent", "rsa2048BigExponent"]) {
+      await runPeer(peer, "life,wrongSignatures", { recipientKey: name, senderKey: name });
+    }
+  },
+});
 
 testPeer(
   "200 SENDs at once to three queues, signed with a big exponent, keep each queue's order",

@@ -4,7 +4,7 @@
 //
 // It connects, sends three messages and wants three, checks what it gets itself, prints one JSON line per step, and
 // exits with 0, or with 1 after a line with `failed`. Options: `key`, the name in tests/vectors/rsa.json of the pair that
-// it uses for everything; `noReply`.
+// it uses for everything; `signer`, the pair that signs instead; `noReply`.
 
 import { Buffer } from "node:buffer";
 import {
@@ -24,6 +24,7 @@ import { clientHandshake, sendCommand, Session, signText, TcpLink, verifyText } 
 const [role, server, invitation, optionsText = "{}"] = process.argv.slice(2);
 const options = { key: "rsa2048", noReply: false, ...JSON.parse(optionsText) };
 const pair = keyPair(options.key);
+const signer = keyPair(options.signer ?? options.key);
 const [host, port, keyHash] = server.split(" ");
 
 function print(line) {
@@ -60,7 +61,7 @@ function seal(plaintext, encryptionKey) {
     Buffer.concat([key, iv, cipher.getAuthTag(), length]),
   );
   const signed = Buffer.concat([header, encrypted]);
-  return Buffer.concat([signText(pair.privateKey, signed.toString("latin1")), signed]);
+  return Buffer.concat([signText(signer.privateKey, signed.toString("latin1")), signed]);
 }
 
 /** Takes a body apart; the signature is as long as `verificationKey`, or as our own key before there is one. */
@@ -93,7 +94,7 @@ class ReceivingQueue {
 
   static async make() {
     const queue = new ReceivingQueue();
-    const answer = await own.request(`NEW ${pair.text}`, { pair });
+    const answer = await own.request(`NEW ${signer.text}`, { pair: signer });
     check("NEW", answer.name, "IDS");
     Object.assign(queue, { recipientId: answer.recipientId, senderId: answer.senderId });
     return queue;
@@ -113,7 +114,7 @@ class ReceivingQueue {
   }
 
   async #acknowledge() {
-    const answer = await own.request("ACK", { queueId: this.recipientId, pair });
+    const answer = await own.request("ACK", { queueId: this.recipientId, pair: signer });
     if (answer.name === "MSG") this.#first = answer;
     else check("ACK", answer.name, "OK");
   }
@@ -122,7 +123,7 @@ class ReceivingQueue {
   async greeted() {
     const [, senderKey] = /^KEY (rsa:\S+)\n\n\n$/.exec(await this.#next(256)) ?? [];
     check("a confirmation", senderKey !== undefined, true);
-    const answer = await own.request(`KEY ${senderKey}`, { queueId: this.recipientId, pair });
+    const answer = await own.request(`KEY ${senderKey}`, { queueId: this.recipientId, pair: signer });
     check("KEY", answer.name, "OK");
     await this.#acknowledge();
     const [, key] = /^\n0 \S+ \nHELLO (rsa:\S+)\n$/.exec(await this.#next(256)) ?? [];
@@ -165,15 +166,15 @@ class SendingQueue {
     queue.#session = await open({ host, port: Number(port), keyHash });
     queue.#senderId = senderId;
     queue.#encryptionKey = publicKeyOf(key);
-    await queue.#send(`KEY ${pair.text}\n\n\n`, false);
-    await queue.#retry(`\n0 ${new Date().toISOString()} \nHELLO ${pair.text}\n`);
+    await queue.#send(`KEY ${signer.text}\n\n\n`, false);
+    await queue.#retry(`\n0 ${new Date().toISOString()} \nHELLO ${signer.text}\n`);
     return queue;
   }
 
   async #send(plaintext, isSigned = true) {
     const command = sendCommand(seal(plaintext, this.#encryptionKey));
-    const signer = isSigned ? { pair } : {};
-    const { name } = await this.#session.request(command, { queueId: this.#senderId, ...signer });
+    const signing = isSigned ? { pair: signer } : {};
+    const { name } = await this.#session.request(command, { queueId: this.#senderId, ...signing });
     return name;
   }
 

@@ -60,13 +60,13 @@ Deno.test("A public key built from its parts is the one it was taken from", { pe
   assertEquals(decodePublicKey(spki({})), key);
 });
 
-Deno.test("A key of any size and odd exponent decodes", { permissions: "none" }, () => {
+// transport.md RSA keys: any odd exponent from 3 to 1024 bits, for every size
+Deno.test("A key of any size and odd exponent of up to 1024 bits decodes", { permissions: "none" }, () => {
   const sizes = [3, 8, 9, 255, 256, 257, 512, 1023, 1024, 1025, 1536, 2047, 2048, 3072, 4096, 4097, 8192];
   for (const bits of sizes) {
     const modulus = (1n << BigInt(bits - 1)) + 1n;
-    const exponents = [3n, modulus - 2n].filter((exponent) => exponent > 2n);
-    if (bits > 1024) exponents.push(65537n, (1n << 1023n) + 1n);
-    for (const exponent of exponents) {
+    const near = [modulus - 2n, modulus, modulus + 2n].filter((exponent) => exponent > 2n && bits < 1025);
+    for (const exponent of [3n, 65537n, ...near, 2n ** 1023n + 1n, 2n ** 1024n - 1n]) {
       const key = decodePublicKey(spki({ modulus: integer(modulus), exponent: integer(exponent) }));
       assertEquals([key.modulus, key.exponent, key.bits], [modulus, exponent, bits]);
       assertEquals(isKeySize(key.bits), [1024, 2048, 3072, 4096].includes(bits));
@@ -80,13 +80,16 @@ Deno.test("A public key that cannot be is refused", { permissions: "none" }, () 
   const extra = Uint8Array.of(5, 0);
   const whole = spki({});
   const cases: Record<string, readonly Uint8Array[]> = {
-    "the modulus is even": [spki({ modulus: integer(n - 1n) }), spki({ modulus: integer(2n ** 1024n) })],
-    "the exponent must be odd and at least 3": [1n, 2n, 4n, 65536n, n - 1n].map((e) =>
+    "the modulus must be odd and at least 3": [1n, 2n, n - 1n, 2n ** 1024n].map((modulus) =>
+      spki({ modulus: integer(modulus) })
+    ),
+    "the exponent must be odd and at least 3": [1n, 2n, 4n, 65536n, n - 1n, 2n ** 1024n - 2n].map((e) =>
       spki({ exponent: integer(e) })
     ),
-    "the exponent must be smaller than the modulus": [n, n + 2n, n * n].map((e) =>
-      spki({ exponent: integer(e) })
-    ),
+    "the exponent has more than 1024 bits": [2n ** 1024n + 1n, n * n, 2n ** 16_000n + 1n].flatMap((e) => [
+      spki({ exponent: integer(e) }),
+      spki({ exponent: integer(e), modulus: integer(2n ** 4095n + 1n) }),
+    ]),
     "a positive INTEGER is expected": [
       spki({ exponent: Uint8Array.of(2, 0) }),
       spki({ exponent: Uint8Array.of(2, 1, 0x81) }),
@@ -137,7 +140,7 @@ Deno.test("No key is made from numbers that make none", { permissions: "none" },
     251n,
     1n,
   ]];
-  pairs.push([251n, 251n], [3n, 5n], [1n, 1n], [-5n, 3n], [251n, -3n], [-251n, -3n]);
+  pairs.push([251n, 2n ** 1024n + 1n], [1n, 1n], [-5n, 3n], [251n, -3n], [-251n, -3n]);
   for (const [modulus, exponent] of pairs) {
     assertThrows(() => makePublicKey(modulus, exponent), ParseError, "Cannot ");
   }
