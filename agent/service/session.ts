@@ -33,8 +33,8 @@ const longestSkip = 1 << 24;
 
 /** What comes with a connection's answer later. */
 interface Waiting {
-  /** The corrId of a JOIN without its `CON` or `ERR`. */
-  join?: string;
+  /** A JOIN without its `CON` or `ERR`; the alias as the client gave it, empty where one was made. */
+  join?: { readonly corrId: string; readonly alias: string };
   /** The corrIds of SENDs without their `SENT` or `ERR`, by the number of the message. */
   readonly sends: Map<number, string>;
 }
@@ -82,9 +82,10 @@ export class Session {
       corrId = waiting?.sends.get(id) ?? "";
       waiting?.sends.delete(id);
     } else if (waiting?.join !== undefined && (response.type === "CON" || response.type === "ERR")) {
-      // CON is a notification; only a failure answers JOIN.
-      if (response.type === "ERR") corrId = waiting.join;
+      const { join } = waiting;
       delete waiting.join;
+      // CON is a notification; only a failure answers JOIN.
+      if (response.type === "ERR") return this.say(join.corrId, join.alias, response);
     }
     return this.say(corrId, alias, response);
   }
@@ -205,7 +206,7 @@ export class Session {
   ): Promise<void> {
     const connection = await this.#owner.agent.join(invitation, { reply, ...(alias && { alias }) });
     this.#owner.claim(connection, this);
-    this.#waitingFor(connection).join = corrId;
+    this.#waitingFor(connection).join = { corrId, alias };
   }
 
   async #subscribeAll(corrId: string): Promise<void> {

@@ -103,6 +103,24 @@ Deno.test("without an alias NEW and JOIN make one, and nothing else works", asyn
   }
 });
 
+// agent.md Plaintext agent protocol
+Deno.test("NEW and JOIN without an alias that fail answer without one", async () => {
+  const server = await startServer();
+  await using service = await startService(server);
+  await using a = await Telnet.connect(service.port);
+  const invitation = (await a.ask("1", "bob", "NEW"))![2].slice(4);
+  const unknown = invitation.replace(/::[A-Za-z0-9+/]{16}::/, "::AAAAAAAAAAAAAAAA::");
+  for (const alias of ["", "x"]) {
+    assertEquals(await a.ask("2", alias, `JOIN ${unknown}`), ["2", alias, "ERR SMP AUTH"]);
+    assertEquals(await a.ask("3", alias, `JOIN ${unknown} NO_REPLY x`), ["3", alias, "ERR CMD SYNTAX"]);
+  }
+  await server.stop();
+  assertEquals(await a.said(), ["", "bob", "END"]);
+  for (const alias of ["", "y"]) {
+    assertEquals(await a.ask("4", alias, "NEW"), ["4", alias, "ERR BROKER NETWORK"]);
+  }
+});
+
 Deno.test("every wrong command gets its error, and the session goes on", async () => {
   await using server = await startServer();
   await using service = await startService(server);
