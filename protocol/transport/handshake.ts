@@ -47,7 +47,8 @@ export function decodeServerHeader(bytes: Uint8Array<ArrayBuffer>): ServerHeader
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const blockSize = view.getUint32(0), protocol = view.getUint16(4), keyLength = view.getUint16(6);
   if (blockSize < smallestBlock || blockSize > largestBlock) {
-    throw headerError(`block size ${blockSize} is not between ${smallestBlock} and ${largestBlock}`);
+    const range = `${smallestBlock} and ${largestBlock}`;
+    throw headerError(`block size ${blockSize} is not between ${range}; ${notSmp}`);
   }
   if (protocol !== 0) throw headerError(`protocol ${protocol} is not known`);
   if (keyLength === 0 || keyLength > longestKey) {
@@ -98,7 +99,7 @@ export async function clientHandshake(
   channel: Channel,
   options: ClientHandshakeOptions = {},
 ): Promise<BlockChannel> {
-  const header = decodeServerHeader(await readUnit(channel, headerLength));
+  const header = decodeServerHeader(await readHeader(channel));
   const key = serverKey((await readUnit(channel, header.keyLength)).slice());
   if (options.keyHash !== undefined && await publicKeyHash(key) !== options.keyHash) {
     throw new TransportError("BAD_HASH", "Cannot trust the server: its key is not the one of the address");
@@ -176,6 +177,17 @@ async function readUnit(channel: Channel, size: number): Promise<Uint8Array<Arra
   return unit;
 }
 
+/** The server's header. Servers of other protocols wait for the client to speak, and close in the end. */
+async function readHeader(channel: Channel): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await readUnit(channel, headerLength);
+  } catch (cause) {
+    if (!(cause instanceof TransportError && cause.code === "TERMINATED")) throw cause;
+    const message = `Cannot read the server's header: the peer closed the connection before it; ${notSmp}`;
+    throw new TransportError("TERMINATED", message, { cause });
+  }
+}
+
 function serverKey(der: Uint8Array): PublicKey {
   try {
     return decodePublicKey(der);
@@ -210,6 +222,8 @@ function checkVersion(welcome: Uint8Array): void {
     );
   }
 }
+
+const notSmp = "this may not be an SMP port, or be one for another transport (TCP, WebSocket)";
 
 function headerError(what: string): TransportError {
   return new TransportError("HEADER", `Cannot read the server's header: ${what}`);

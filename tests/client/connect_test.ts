@@ -180,6 +180,28 @@ for (const [sent, code, units] of wrongs) {
   });
 }
 
+Deno.test("connecting over TCP to the WebSocket port says that it may be the wrong one", async () => {
+  await using server = await startServer({ limits: { handshakeTimeout: 100 } });
+  const address = { host: "127.0.0.1", port: server.webSocketPort!, keyHash: server.keyHash };
+  const error = await assertRejects(() => soon(SmpClient.connect(address)), TransportError);
+  assertEquals(error.code, "TERMINATED");
+  assert(error.message.includes("may not be an SMP port"), error.message);
+});
+
+Deno.test("connecting over TCP to a server that speaks HTTP says that it may be the wrong port", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const answering = listener.accept().then(async (connection) => {
+    await connection.write(textBytes("HTTP/1.1 408 Request Timeout\r\n\r\n"));
+    connection.close();
+  });
+  const address = { host: "127.0.0.1", port: listener.addr.port };
+  const connecting = SmpClient.connect(address, { allowUnverified: true });
+  const error = await assertRejects(() => soon(connecting), TransportError);
+  await answering;
+  assertEquals(error.code, "HEADER");
+  assert(error.message.includes("may not be an SMP port"), error.message);
+});
+
 /** Connects with options that cannot be; nothing may be opened. */
 function refused(options: SmpClientOptions, address = "localhost"): Promise<SmpClient> {
   const transport = () => Promise.reject(new Error("a connection was opened"));
