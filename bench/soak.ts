@@ -5,7 +5,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { parseArgs } from "@std/cli/parse-args";
+import { readCommandLine, UsageError } from "../cli/options.ts";
 import { generateKeyPair, preferOpenSsl, SmpClient } from "../mod.ts";
 import { randomBytes } from "../protocol/bytes.ts";
 import { cpuTime, memoryOf, noLimits, type ServerProcess, startServerProcess } from "./server_process.ts";
@@ -18,11 +18,7 @@ const memoryGrowth = 32;
 /** Milliseconds without work before a look. */
 const rest = 5_000;
 
-const minutes = Number(parseArgs(Deno.args, { string: ["minutes"] }).minutes ?? "60");
-if (!(minutes > 0)) {
-  console.error("--minutes must be a number above 0");
-  Deno.exit(2);
-}
+const minutes = readMinutes();
 preferOpenSsl();
 const keyPair = await generateKeyPair("sign");
 await using server = await startServerProcess({
@@ -51,6 +47,28 @@ console.log(
   stayed.length === 0 ? "\neverything is back at its start" : `\nthis has grown: ${stayed.join(", ")}`,
 );
 Deno.exitCode = stayed.length === 0 ? 0 : 1;
+
+/** How long it takes; ends the program when it shall not run. */
+function readMinutes(): number {
+  try {
+    const { options, positional: [argument] } = readCommandLine(Deno.args, {
+      minutes: "value",
+      help: "flag",
+    });
+    if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
+    if (options.help) {
+      console.log("usage: soak [--minutes N] (60)");
+      Deno.exit(0);
+    }
+    const minutes = Number(options.minutes ?? "60");
+    if (!(minutes > 0)) throw new UsageError("--minutes must be a number above 0");
+    return minutes;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    Deno.exit(2);
+  }
+}
 
 /** Lets all users work; gives what they have done. */
 async function run(milliseconds: number): Promise<Record<string, number>> {

@@ -9,7 +9,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
-import { UsageError } from "./cli/arguments.ts";
+import { UsageError } from "../cli/options.ts";
 import { load } from "./cli/load_command.ts";
 import { ping } from "./cli/ping.ts";
 import { queueCommand } from "./cli/queue.ts";

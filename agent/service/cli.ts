@@ -1,4 +1,4 @@
-import { parseArgs } from "@std/cli/parse-args";
+import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { parseAddress, ParseError } from "../../protocol/mod.ts";
 
 /** What the command line asks for. */
@@ -38,72 +38,62 @@ Usage: agent/main.ts --server ADDRESS [options]
   --version               print the version
 `;
 
-const valueOptions = ["host", "port", "db", "passphrase-file", "token-file", "keep-days"] as const;
+const kinds = {
+  "server": "list",
+  "allow-unverified": "flag",
+  "host": "value",
+  "port": "value",
+  "db": "value",
+  "passphrase-file": "value",
+  "token-file": "value",
+  "keep-days": "value",
+  "help": "flag",
+  "version": "flag",
+} as const;
 
 /** Reads the arguments of `agent/main.ts`. Never throws: what is wrong is a value. */
-export function parseCli(args: string[]): CliCommand {
-  const odd = args.find((arg) => /^--?_/.test(arg) || /^--(help|version|allow-unverified)=/.test(arg));
-  if (odd !== undefined) return error(`unknown option ${odd}`);
-  const unknown: string[] = [];
-  const parsed = parseArgs(args, {
-    boolean: ["help", "version", "allow-unverified"],
-    string: [...valueOptions, "server", "_"],
-    collect: [...valueOptions, "server"],
-    unknown: (arg) => {
-      unknown.push(arg);
-      return false;
-    },
-  });
-  if (unknown.length > 0) {
-    return error(`unknown ${unknown[0]!.startsWith("-") ? "option" : "argument"} ${unknown[0]}`);
+export function parseCli(args: readonly string[]): CliCommand {
+  try {
+    return readCommand(args);
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
   }
-  if (parsed.help) return { type: "help" };
-  if (parsed.version) return { type: "version" };
-  const given = new Map<string, string>();
-  for (const option of valueOptions) {
-    const values = parsed[option] as string[];
-    if (values.length > 1) return error(`--${option} is given more than once`);
-    if (values[0] === "") return error(`--${option} needs a value`);
-    if (values[0] !== undefined) given.set(option, values[0]);
-  }
-  const servers = parsed.server as string[];
-  if (servers.length === 0) return error("--server is missing");
-  for (const server of servers) {
-    try {
-      if (parseAddress(server).keyHash === undefined && !parsed["allow-unverified"]) {
-        return error(`--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`);
-      }
-    } catch (problem) {
-      if (problem instanceof ParseError) return error(`--server ${server}: ${problem.message}`);
-      throw problem;
-    }
-  }
-  const port = number(given.get("port") ?? "5224", 0, 65535);
-  if (port === null) return error(`--port ${given.get("port")} is not a number from 0 to 65535`);
-  const days = given.get("keep-days");
-  const retention = days === undefined ? undefined : number(days, 1, 36_500);
-  if (retention === null) return error(`--keep-days ${days} is not a number from 1 to 36500`);
-  const [tokenFile, passphraseFile] = [given.get("token-file"), given.get("passphrase-file")];
+}
+
+function readCommand(args: readonly string[]): CliCommand {
+  const { options: given, positional: [argument] } = readCommandLine(args, kinds);
+  if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
+  if (given.help) return { type: "help" };
+  if (given.version) return { type: "version" };
+  const { server: servers, port, "allow-unverified": allowUnverified, "keep-days": days } = given;
+  const { "token-file": tokenFile, "passphrase-file": passphraseFile } = given;
+  if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
+  for (const server of servers) checkAddress(server, allowUnverified);
   return {
     type: "start",
     options: {
-      host: given.get("host") ?? "127.0.0.1",
-      port,
-      database: given.get("db") ?? "smp-agent.db",
+      host: given.host ?? "127.0.0.1",
+      port: port === undefined ? 5224 : readWhole("port", port, { least: 0, most: 65_535 }),
+      database: given.db ?? "smp-agent.db",
       servers,
-      allowUnverified: parsed["allow-unverified"] === true,
+      allowUnverified,
       ...(tokenFile !== undefined && { tokenFile }),
       ...(passphraseFile !== undefined && { passphraseFile }),
-      ...(retention !== undefined && { retention }),
+      ...(days !== undefined && { retention: readWhole("keep-days", days, { least: 1, most: 36_500 }) }),
     },
   };
 }
 
-function number(text: string, least: number, most: number): number | null {
-  const value = Number(text);
-  return /^\d{1,9}$/.test(text) && value >= least && value <= most ? value : null;
-}
-
-function error(message: string): CliCommand {
-  return { type: "error", message };
+/** Throws `UsageError` for a server that cannot be, or that could be anybody. */
+export function checkAddress(server: string, allowUnverified: boolean): void {
+  try {
+    if (parseAddress(server).keyHash !== undefined || allowUnverified) return;
+  } catch (error) {
+    if (error instanceof ParseError) throw new UsageError(`--server ${server}: ${error.message}`);
+    throw error;
+  }
+  throw new UsageError(
+    `--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`,
+  );
 }

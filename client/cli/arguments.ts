@@ -1,10 +1,5 @@
-import { parseArgs } from "@std/cli/parse-args";
+import { type OptionKinds, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { parseAddress, ParseError, type ServerAddress } from "../../protocol/mod.ts";
-
-/** A command line that cannot be used; the message says what is wrong. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 /** What was given to a command: its arguments in order, and its options. */
 export interface Arguments<Option extends string> {
@@ -25,28 +20,15 @@ export function readArguments<Option extends string>(
     readonly most: number;
   },
 ): Arguments<Option> {
-  const odd = args.find((arg) => /^--?_/.test(arg) || /^--allow-unverified=/.test(arg));
-  if (odd !== undefined) throw new UsageError(`unknown option ${odd}`);
-  const parsed = parseArgs([...args], {
-    boolean: ["allow-unverified"],
-    string: [...options, "_"],
-    collect: options,
-    unknown: (arg, key) => {
-      if (key !== undefined) throw new UsageError(`unknown option ${arg}`);
-      return true;
-    },
-  });
-  const given: Partial<Record<Option, string>> = {};
-  for (const option of options) {
-    const values = parsed[option] as string[];
-    if (values.length > 1) throw new UsageError(`--${option} is given more than once`);
-    if (values[0] === "") throw new UsageError(`--${option} needs a value`);
-    if (values[0] !== undefined) given[option] = values[0];
-  }
-  const positional = parsed._.map(String);
+  const kinds: OptionKinds = {
+    ...Object.fromEntries(options.map((option) => [option, "value"] as const)),
+    "allow-unverified": "flag",
+  };
+  const { options: given, positional } = readCommandLine(args, kinds);
   if (positional.length < least) throw new UsageError("an argument is missing");
   if (positional.length > most) throw new UsageError(`unknown argument ${positional[most]}`);
-  return { positional, options: given, allowUnverified: parsed["allow-unverified"] === true };
+  const values = given as Readonly<Partial<Record<Option, string>>>;
+  return { positional, options: values, allowUnverified: given["allow-unverified"] === true };
 }
 
 /** The whole number of an option from `least` to `most`; `fallback` when it is not given. Throws {@linkcode UsageError}. */
@@ -56,10 +38,7 @@ export function readNumber<Option extends string>(
   { fallback, least, most }: { readonly fallback: number; readonly least: number; readonly most: number },
 ): number {
   const text = options[option];
-  if (text === undefined) return fallback;
-  const value = Number(text);
-  if (/^\d{1,9}$/.test(text) && value >= least && value <= most) return value;
-  throw new UsageError(`--${option} ${text} is not a number from ${least} to ${most}`);
+  return text === undefined ? fallback : readWhole(option, text, { least, most });
 }
 
 /** The value of an option that must be given. Throws {@linkcode UsageError}. */

@@ -1,3 +1,4 @@
+import { UsageError } from "../../cli/options.ts";
 import {
   encodePublicKeyText,
   formatAddress,
@@ -7,7 +8,7 @@ import {
 } from "../../protocol/mod.ts";
 import type { RecipientQueue } from "../queue.ts";
 import { SmpClient } from "../smp_client.ts";
-import { readAddress, readArguments, readNumber, required, UsageError } from "./arguments.ts";
+import { readAddress, readArguments, readNumber, required } from "./arguments.ts";
 import { readQueue, readSenderKey, writeQueue, writeSenderKey } from "./credentials.ts";
 import { type Print, readable } from "./print.ts";
 

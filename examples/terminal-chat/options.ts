@@ -1,5 +1,5 @@
-import { parseArgs } from "@std/cli/parse-args";
-import { parseAddress, ParseError } from "../../protocol/mod.ts";
+import { checkAddress } from "../../agent/service/cli.ts";
+import { readCommandLine, UsageError } from "../../cli/options.ts";
 
 /** How the chat is started. */
 export interface ChatOptions {
@@ -25,55 +25,31 @@ export const helpText = `A chat in the terminal (docs/terminal-chat.md)
   --help                  print this
 `;
 
-/** Reads the command line. Never throws: what is wrong is a value. */
-export function parseOptions(args: string[]): ChatCommand {
-  const unknown: string[] = [];
-  const names = ["db", "passphrase-file", "server"];
-  const parsed = parseArgs(args, {
-    boolean: ["help", "allow-unverified"],
-    string: names,
-    collect: names,
-    unknown: (arg) => {
-      unknown.push(arg);
-      return false;
-    },
-  });
-  if (unknown.length > 0) return wrong(`unknown option ${unknown[0]}`);
-  if (parsed.help) return { type: "help" };
-  const [databases, passphraseFiles, servers] = names.map((name) => parsed[name] as string[]) as [
-    string[],
-    string[],
-    string[],
-  ];
-  for (const [i, values] of [databases, passphraseFiles].entries()) {
-    if (values.length > 1) return wrong(`--${names[i]} is given more than once`);
-    if (values[0] === "") return wrong(`--${names[i]} needs a value`);
-  }
-  const allowUnverified = parsed["allow-unverified"] === true;
-  if (servers.length === 0) return wrong("--server is missing: the address that a server prints");
-  for (const server of servers) {
-    const problem = serverProblem(server, allowUnverified);
-    if (problem !== null) return wrong(`--server ${server}: ${problem}`);
-  }
-  const database = databases[0] ?? "data/chat.db";
-  return {
-    type: "chat",
-    options: { servers, allowUnverified, database, passphraseFile: passphraseFiles[0] },
-  };
-}
+const kinds = {
+  "server": "list",
+  "db": "value",
+  "passphrase-file": "value",
+  "allow-unverified": "flag",
+  "help": "flag",
+} as const;
 
-function serverProblem(server: string, allowUnverified: boolean): string | null {
+/** Reads the command line. Never throws: what is wrong is a value. */
+export function parseOptions(args: readonly string[]): ChatCommand {
   try {
-    const hasHash = parseAddress(server).keyHash !== undefined;
-    return hasHash || allowUnverified
-      ? null
-      : 'it has no key hash; add "#" and the hash, or pass --allow-unverified';
+    return readOptions(args);
   } catch (error) {
-    if (error instanceof ParseError) return error.message;
+    if (error instanceof UsageError) return { type: "error", message: error.message };
     throw error;
   }
 }
 
-function wrong(message: string): ChatCommand {
-  return { type: "error", message };
+function readOptions(args: readonly string[]): ChatCommand {
+  const { options: given, positional: [argument] } = readCommandLine(args, kinds);
+  if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
+  if (given.help) return { type: "help" };
+  const { server: servers, db: database = "data/chat.db", "passphrase-file": passphraseFile } = given;
+  const allowUnverified = given["allow-unverified"];
+  if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
+  for (const server of servers) checkAddress(server, allowUnverified);
+  return { type: "chat", options: { servers, allowUnverified, database, passphraseFile } };
 }

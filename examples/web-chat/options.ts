@@ -1,4 +1,4 @@
-import { parseArgs } from "@std/cli/parse-args";
+import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 
 /** How the chat is served. */
 export interface ChatOptions {
@@ -34,56 +34,42 @@ export const helpText = `Serves a chat for browsers, with an SMP server of its o
   --help          print this
 `;
 
-const names = ["host", "port", "ws-port", "smp-port", "ws-url", "dir"] as const;
+const kinds = {
+  "host": "value",
+  "port": "value",
+  "ws-port": "value",
+  "smp-port": "value",
+  "ws-url": "value",
+  "dir": "value",
+  "help": "flag",
+} as const;
 
 /** Reads the command line. Never throws: what is wrong is a value. */
-export function parseOptions(args: string[]): ChatCommand {
-  const unknown: string[] = [];
-  const parsed = parseArgs(args, {
-    boolean: ["help"],
-    string: [...names],
-    collect: [...names],
-    unknown: (arg) => {
-      unknown.push(arg);
-      return false;
-    },
-  });
-  if (unknown.length > 0) return wrong(`unknown option ${unknown[0]}`);
-  if (parsed.help) return { type: "help" };
-  const given = new Map<string, string>();
-  for (const name of names) {
-    const values = parsed[name] as string[];
-    if (values.length > 1) return wrong(`--${name} is given more than once`);
-    if (values[0] === "") return wrong(`--${name} needs a value`);
-    if (values[0] !== undefined) given.set(name, values[0]);
+export function parseOptions(args: readonly string[]): ChatCommand {
+  try {
+    return readOptions(args);
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
   }
-  const ports = { port: 8080, "ws-port": 5280, "smp-port": 0 };
-  for (const name of ["port", "ws-port", "smp-port"] as const) {
-    const text = given.get(name);
-    if (text === undefined) continue;
-    if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) {
-      return wrong(`--${name} ${text} is not a port from 0 to 65535`);
-    }
-    ports[name] = Number(text);
-  }
-  const webSocketUrl = given.get("ws-url") ?? null;
-  const isUrl = webSocketUrl === null || /^wss?:\/\/[\w.-]+(:\d+)?\/[\w/.-]*$/.test(webSocketUrl);
-  if (!isUrl) return wrong(`--ws-url ${webSocketUrl} is not like wss://chat.example.org/smp`);
-  const host = given.get("host") ?? "127.0.0.1";
-  if (!/^[\w.-]+$/.test(host)) return wrong(`--host ${host} is not a name or an IPv4 address`);
-  // It is an address to listen on, and none that a browser can connect to.
-  if (host === "0.0.0.0" && webSocketUrl === null) return wrong(`--host ${host} needs --ws-url`);
-  const options = {
-    host,
-    port: ports.port,
-    webSocketPort: ports["ws-port"],
-    smpPort: ports["smp-port"],
-    webSocketUrl,
-    directory: given.get("dir") ?? "data/web-chat",
-  };
-  return { type: "serve", options };
 }
 
-function wrong(message: string): ChatCommand {
-  return { type: "error", message };
+function readOptions(args: readonly string[]): ChatCommand {
+  const { options: given, positional: [argument] } = readCommandLine(args, kinds);
+  if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
+  if (given.help) return { type: "help" };
+  const { host = "127.0.0.1", "ws-url": webSocketUrl = null, dir: directory = "data/web-chat" } = given;
+  const port = (option: "port" | "ws-port" | "smp-port", fallback: number) =>
+    given[option] === undefined ? fallback : readWhole(option, given[option], { least: 0, most: 65_535 });
+  const ports = {
+    port: port("port", 8080),
+    webSocketPort: port("ws-port", 5280),
+    smpPort: port("smp-port", 0),
+  };
+  const isUrl = webSocketUrl === null || /^wss?:\/\/[\w.-]+(:\d+)?\/[\w/.-]*$/.test(webSocketUrl);
+  if (!isUrl) throw new UsageError(`--ws-url ${webSocketUrl} is not like wss://chat.example.org/smp`);
+  if (!/^[\w.-]+$/.test(host)) throw new UsageError(`--host ${host} is not a name or an IPv4 address`);
+  // It is an address to listen on, and none that a browser can connect to.
+  if (host === "0.0.0.0" && webSocketUrl === null) throw new UsageError(`--host ${host} needs --ws-url`);
+  return { type: "serve", options: { host, ...ports, webSocketUrl, directory } };
 }

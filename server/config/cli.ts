@@ -1,5 +1,5 @@
-import { parseArgs } from "@std/cli/parse-args";
-import { readPort, readSwitch } from "./config.ts";
+import { type Options, readCommandLine, UsageError } from "../cli/options.ts";
+import { type GivenSettings, readPort, readSwitch } from "./config.ts";
 
 /** What the command line and the environment ask for. */
 export type CliCommand =
@@ -10,17 +10,11 @@ export type CliCommand =
   | { readonly type: "error"; readonly message: string };
 
 /** What was given; what is missing comes from the ini. */
-export interface CliOptions {
+export interface CliOptions extends GivenSettings {
   /** Answers the questions. */
   readonly yes: boolean;
   readonly configDir: string;
   readonly logDir: string;
-  readonly host?: string;
-  /** 0 takes a free port. */
-  readonly port?: number;
-  /** 0 takes a free port. */
-  readonly webSocketPort?: number;
-  readonly storeLog?: boolean;
   /** Go on without the damaged lines of logs. */
   readonly repair: boolean;
 }
@@ -65,95 +59,99 @@ export const environmentNames = [
 /** The environment, as far as it was set and may be read. */
 export type Environment = Readonly<Partial<Record<typeof environmentNames[number], string>>>;
 
-const valueOptions = ["config-dir", "log-dir", "host", "port", "ws-port"] as const;
-const startOnly = ["host", "port", "ws-port", "store-log", "repair"] as const;
-const commands = ["start", "init", "delete", "verify", "export", "import"] as const;
-type Command = typeof commands[number];
+const kinds = {
+  "yes": "flag",
+  "config-dir": "value",
+  "log-dir": "value",
+  "host": "value",
+  "port": "value",
+  "ws-port": "value",
+  "store-log": "flag",
+  "repair": "flag",
+  "help": "flag",
+  "version": "flag",
+} as const;
+
+/** The options that not every command takes. */
+const special = ["host", "port", "ws-port", "store-log", "repair"] as const;
+
+/** Which of them each command takes. */
+const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
+  start: special,
+  init: [],
+  delete: [],
+  verify: [],
+  export: [],
+  import: [],
+};
+type Command = "start" | "init" | "delete" | "verify" | "export" | "import";
+type Given = Options<typeof kinds>;
 
 /** Reads the arguments of `server/main.ts` and the environment. Never throws: what is wrong is a value. */
-export function parseCli(args: string[], environment: Environment = {}): CliCommand {
-  // What the library would take in its own way: names that it uses itself, and values of options that have none.
-  const odd = args.find((arg) =>
-    /^--?_/.test(arg) || /^(--(yes|help|version|store-log|repair)=|-[yl].)/.test(arg)
-  );
-  if (odd !== undefined) return error(`unknown option ${odd}`);
-  const unknown: string[] = [];
-  const parsed = parseArgs(args, {
-    boolean: ["yes", "store-log", "repair", "help", "version"],
-    string: [...valueOptions, "_"],
-    collect: [...valueOptions],
-    alias: { y: "yes", l: "store-log" },
-    unknown: (arg, key) => {
-      if (key !== undefined) unknown.push(arg);
-      return key === undefined;
-    },
-  });
-  if (unknown.length > 0) return error(`unknown option ${unknown[0]}`);
-  if (parsed.help) return { type: "help" };
-  if (parsed.version) return { type: "version" };
-  const [word = "start", ...rest] = parsed._.map(String);
-  const command = commands.find((name) => name === word);
-  if (command === undefined) return error(`unknown command ${word}`);
-  const given = new Map<string, string>();
-  for (const option of valueOptions) {
-    const values = parsed[option] as string[];
-    if (values.length > 1) return error(`--${option} is given more than once`);
-    if (values[0] === "") return error(`--${option} needs a value`);
-    if (values[0] !== undefined) given.set(option, values[0]);
+export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
+  try {
+    return readCommand(args, environment);
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
   }
-  for (const option of startOnly) {
-    const isGiven = given.has(option) || parsed[option] === true;
-    if (isGiven && command !== "start") return error(`${command} does not take --${option}`);
-  }
-  const options = readOptions(given, parsed, environment);
-  return typeof options === "string" ? error(options) : withDirectory(command, rest, options);
 }
 
-function withDirectory(type: Command, rest: readonly string[], options: CliOptions): CliCommand {
+function readCommand(args: readonly string[], environment: Environment): CliCommand {
+  const { options: given, positional } = readCommandLine(args, kinds, { y: "yes", l: "store-log" });
+  if (given.help) return { type: "help" };
+  if (given.version) return { type: "version" };
+  const [word = "start", ...rest] = positional;
+  if (!Object.hasOwn(taken, word)) throw new UsageError(`unknown command ${word}`);
+  const type = word as Command;
+  for (const option of special) {
+    const isGiven = given[option] !== undefined && given[option] !== false;
+    if (isGiven && !taken[type].includes(option)) throw new UsageError(`${type} does not take --${option}`);
+  }
+  const options = readOptions(given, environment);
   const takesDirectory = type === "export" || type === "import";
-  if (rest.length > (takesDirectory ? 1 : 0)) return error(`${type} does not take ${rest.at(-1)}`);
+  if (rest.length > (takesDirectory ? 1 : 0)) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
   if (!takesDirectory) return { type, options };
   const [directory = ""] = rest;
-  return directory === "" ? error(`${type} needs a directory`) : { type, options, directory };
+  if (directory === "") throw new UsageError(`${type} needs a directory`);
+  return { type, options, directory };
 }
 
-/** The options, or what is wrong with them. */
-function readOptions(
-  given: ReadonlyMap<string, string>,
-  parsed: Readonly<Record<string, unknown>>,
-  environment: Environment,
-): CliOptions | string {
-  const options: { -readonly [K in keyof CliOptions]: CliOptions[K] } = {
-    yes: parsed.yes === true,
-    repair: parsed.repair === true,
-    configDir: given.get("config-dir") ?? (environment.SMP_CONFIG_DIR || "/etc/opt/simplex"),
-    logDir: given.get("log-dir") ?? (environment.SMP_LOG_DIR || "/var/opt/simplex"),
+function readOptions(given: Given, environment: Environment): CliOptions {
+  return {
+    yes: given.yes,
+    repair: given.repair,
+    configDir: given["config-dir"] ?? (environment.SMP_CONFIG_DIR || "/etc/opt/simplex"),
+    logDir: given["log-dir"] ?? (environment.SMP_LOG_DIR || "/var/opt/simplex"),
+    ...readSettings(given, environment),
   };
-  const host = given.get("host") ?? environment.SMP_HOST;
-  if (host) options.host = host;
+}
+
+/** What counts instead of the ini. */
+function readSettings(given: Given, environment: Environment): GivenSettings {
+  const settings: { -readonly [K in keyof GivenSettings]: GivenSettings[K] } = {};
+  const host = given.host ?? environment.SMP_HOST;
+  if (host && /\s/.test(host)) throw new UsageError(`the host "${host.replaceAll(/\s/g, " ")}" has spaces`);
+  if (host) settings.host = host;
   for (
     const [option, variable, name] of [
       ["port", "SMP_PORT", "port"],
       ["ws-port", "SMP_WS_PORT", "webSocketPort"],
     ] as const
   ) {
-    const text = given.get(option) ?? environment[variable];
+    const text = given[option] ?? environment[variable];
     if (!text) continue;
     const read = readPort(text);
-    const source = given.has(option) ? `--${option}` : variable;
-    if ("allowed" in read) return `${source} ${text} is not ${read.allowed}`;
-    options[name] = read.value;
+    const source = given[option] === undefined ? variable : `--${option}`;
+    if ("allowed" in read) throw new UsageError(`${source} ${text} is not ${read.allowed}`);
+    settings[name] = read.value;
   }
   const { SMP_STORE_LOG } = environment;
-  if (parsed["store-log"] === true) options.storeLog = true;
+  if (given["store-log"]) settings.storeLog = true;
   else if (SMP_STORE_LOG) {
     const read = readSwitch(SMP_STORE_LOG);
-    if ("allowed" in read) return `SMP_STORE_LOG ${SMP_STORE_LOG} is not ${read.allowed}`;
-    options.storeLog = read.value;
+    if ("allowed" in read) throw new UsageError(`SMP_STORE_LOG ${SMP_STORE_LOG} is not ${read.allowed}`);
+    settings.storeLog = read.value;
   }
-  return options;
-}
-
-function error(message: string): CliCommand {
-  return { type: "error", message };
+  return settings;
 }

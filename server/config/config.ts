@@ -39,6 +39,16 @@ export interface ServerConfig {
   readonly limits: Limits;
 }
 
+/** What can be given on the command line or in the environment instead of in the ini. */
+export interface GivenSettings {
+  readonly host?: string;
+  /** 0 takes a free port. */
+  readonly port?: number;
+  /** 0 takes a free port. */
+  readonly webSocketPort?: number;
+  readonly storeLog?: boolean;
+}
+
 /** The directories of a server's files. */
 export interface Directories {
   readonly configDir: string;

@@ -110,8 +110,10 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
   for (
     const [wrong, text] of [
       [[], "--server is missing"],
-      [["--server", "a"], "--server a: it has no key hash"],
+      [["--server", "a"], "--server a has no key hash"],
+      [["--server="], "--server needs a value"],
       [["--server", server.address, "--bogus"], "unknown option --bogus"],
+      [["--server", server.address, "bogus"], "unknown argument bogus"],
       [["--server", server.address, "--db="], "--db needs a value"],
     ] as const
   ) {

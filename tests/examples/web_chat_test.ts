@@ -138,9 +138,9 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
   for (
     const [line, message] of [
       ["--what", "unknown option --what"],
-      ["serve", "unknown option serve"],
-      ["--port 70000", "--port 70000 is not a port from 0 to 65535"],
-      ["--ws-port=-1", "--ws-port -1 is not a port from 0 to 65535"],
+      ["serve", "unknown argument serve"],
+      ["--port 70000", "--port 70000 is not a number from 0 to 65535"],
+      ["--ws-port=-1", "--ws-port -1 is not a number from 0 to 65535"],
       ["--port 1 --port 2", "--port is given more than once"],
       ["--host=", "--host needs a value"],
       ["--host ::1", "--host ::1 is not a name or an IPv4 address"],

@@ -6,7 +6,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { parseArgs } from "@std/cli/parse-args";
+import { type CommandLine, readCommandLine, UsageError } from "../../cli/options.ts";
 import { printTable } from "../../bench/table.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
 import { readCorpus, writeCorpus } from "./corpus.ts";
@@ -69,8 +69,23 @@ async function run(target: Target, input: Uint8Array<ArrayBuffer>): Promise<stri
   }
 }
 
-const options = parseArgs(Deno.args, { string: ["seconds", "seed"] });
-const names = options._.map(String);
+const kinds = { seconds: "value", seed: "value", help: "flag" } as const;
+
+function readArguments(): CommandLine<typeof kinds> {
+  try {
+    return readCommandLine(Deno.args, kinds);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    Deno.exit(2);
+  }
+}
+
+const { options, positional: names } = readArguments();
+if (options.help) {
+  console.log("usage: fuzz [TARGET…] [--seconds N] [--seed N]");
+  Deno.exit(0);
+}
 const [seconds, seed] = [Number(options.seconds ?? 10), Number(options.seed ?? Date.now() % 2 ** 31)];
 const unknown = names.find((name) => !targets.some((target) => target.name === name));
 if (unknown !== undefined || !(seconds > 0) || !Number.isInteger(seed)) {

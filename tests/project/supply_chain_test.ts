@@ -25,7 +25,27 @@ Deno.test(
 
 Deno.test("what is installed with the server is what the bill says is required", { permissions }, () => {
   const required = billOfMaterials(lock).components.filter(({ scope }) => scope === "required");
-  assertEquals(required.map(({ name }) => name), ["deno-std", "idb", "ws"]);
+  assertEquals(required.map(({ name }) => name), ["idb", "ws"]);
+});
+
+Deno.test("executables and the library load the packages that SECURITY.md names, and no others", async () => {
+  const allowed: Record<string, readonly string[]> = {
+    "server/main.ts": ["ws"],
+    "agent/main.ts": [],
+    "client/main.ts": [],
+    "mod.ts": [],
+    "agent/mod.ts": [],
+    "agent/store/indexeddb.ts": ["idb"],
+  };
+  for (const [path, names] of Object.entries(allowed)) {
+    const args = ["info", "--json", new URL(`../../${path}`, import.meta.url).pathname];
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+    const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+      modules: { npmPackage?: string }[];
+    };
+    const packages = modules.flatMap(({ npmPackage }) => npmPackage?.replace(/@[^@]*$/, "") ?? []);
+    assertEquals([...new Set(packages)].filter((name) => !name.startsWith("@types/")), names, path);
+  }
 });
 
 Deno.test("no documented task has more permissions than it says it needs", { permissions }, () => {

@@ -97,6 +97,7 @@ Deno.test("what the command line does not know ends with 2 and one line", async 
     [[], "--server is missing"],
     [["--bogus"], "unknown option --bogus"],
     [["--server", "a", "x"], "unknown argument x"],
+    [["--server", ""], "--server needs a value"],
     [["--server", "a"], "--server a has no key hash"],
     [["--server", "a:x"], "--server a:x: "],
     [["--server", "a", allow, "--port", "x"], "--port x is not a number"],
