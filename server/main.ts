@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     case "start":
       return await start(command.options, terminal);
     case "init":
-      return await init(command.options, terminal);
+      return await init(command.options, command.settings, terminal);
     case "delete":
       return await deleteFiles(command.options, terminal);
     case "verify":

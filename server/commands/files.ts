@@ -5,6 +5,7 @@ import {
   defaultConfig,
   defaultIni,
   type Directories,
+  type GivenSettings,
   iniName,
   parseConfig,
   type ServerConfig,
@@ -106,9 +107,13 @@ export async function keyWarning(keyFile: string): Promise<string | null> {
   return `${keyFile} can be read by other users: chmod 600 ${keyFile}`;
 }
 
-/** Makes the transport key, and the ini if there is none. Throws {@linkcode Fatal}. */
-export async function createFiles(options: CliOptions, keyFile: string): Promise<ServerIdentity> {
-  if (!await exists(iniPath(options))) await writeNewFile(iniPath(options), defaultIni(options));
+/** Makes the transport key, and the ini with `settings` if there is none. Throws {@linkcode Fatal}. */
+export async function createFiles(
+  options: CliOptions,
+  keyFile: string,
+  settings: GivenSettings = {},
+): Promise<ServerIdentity> {
+  if (!await exists(iniPath(options))) await writeNewFile(iniPath(options), defaultIni(options, settings));
   const identity = await generateIdentity();
   await writeNewFile(keyFile, await formatIdentity(identity));
   return identity;

@@ -1,13 +1,19 @@
 import type { CliOptions } from "../config/cli.ts";
-import { addressOf, createFiles, iniPath, readConfig, readIdentity } from "./files.ts";
-import type { Terminal } from "./terminal.ts";
+import type { GivenSettings } from "../config/config.ts";
+import { addressOf, createFiles, exists, iniPath, readConfig, readIdentity } from "./files.ts";
+import { Fatal, type Terminal } from "./terminal.ts";
 
-/** Makes key and ini, or says that they are there. Throws `Fatal`. */
-export async function init(options: CliOptions, terminal: Terminal): Promise<void> {
+/** Makes key and ini, which says `settings`, or says that they are there. Throws {@linkcode Fatal}. */
+export async function init(
+  options: CliOptions,
+  settings: GivenSettings,
+  terminal: Terminal,
+): Promise<void> {
+  await checkIni(options, settings);
   const { config } = await readConfig(options);
   const { keyFile } = config;
   const found = await readIdentity(keyFile);
-  const identity = found ?? await createFiles(options, keyFile);
+  const identity = found ?? await createFiles(options, keyFile, settings);
   terminal.print(
     found === null
       ? `made ${keyFile} and ${iniPath(options)}`
@@ -15,4 +21,21 @@ export async function init(options: CliOptions, terminal: Terminal): Promise<voi
   );
   terminal.print(`transport key hash: ${identity.keyHash}`);
   terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
+}
+
+/** Throws {@linkcode Fatal} when there is an ini already that says something else than `settings`. */
+async function checkIni(
+  { configDir, logDir, yes, repair }: CliOptions,
+  settings: GivenSettings,
+): Promise<void> {
+  const path = iniPath({ configDir, logDir });
+  if (!await exists(path)) return;
+  const { config } = await readConfig({ configDir, logDir, yes, repair });
+  for (const name of ["host", "port", "webSocketPort", "storeLog"] as const) {
+    if (settings[name] !== undefined && settings[name] !== config[name]) {
+      throw new Fatal(
+        `${path} is there already and says something else: nothing was changed; edit it instead`,
+      );
+    }
+  }
 }

@@ -5,7 +5,13 @@ import { type GivenSettings, readPort, readSwitch } from "./config.ts";
 export type CliCommand =
   | { readonly type: "help" }
   | { readonly type: "version" }
-  | { readonly type: "start" | "init" | "delete" | "verify"; readonly options: CliOptions }
+  | { readonly type: "start" | "delete" | "verify"; readonly options: CliOptions }
+  | {
+    readonly type: "init";
+    readonly options: CliOptions;
+    /** What the command line alone says, for the ini. */
+    readonly settings: GivenSettings;
+  }
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
   | { readonly type: "error"; readonly message: string };
 
@@ -25,7 +31,8 @@ export const helpText = `SMP server
 Usage: server/main.ts [command] [options]
 
   start             start the server (the default)
-  init              make the server's key and smp-server.ini, and print its address
+  init              make the server's key and smp-server.ini, and print its address; --host, --port,
+                    --ws-port and -l are written into the ini
   delete            remove key, ini and logs
   verify            check key, ini and logs; changes nothing
   export DIR        copy key, ini and the live content of the logs to DIR
@@ -78,10 +85,10 @@ const special = ["host", "port", "ws-port", "store-log", "repair"] as const;
 /** Which of them each command takes. */
 const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   start: special,
-  init: [],
+  init: ["host", "port", "ws-port", "store-log"],
   delete: [],
-  verify: [],
-  export: [],
+  verify: ["store-log"],
+  export: ["store-log"],
   import: [],
 };
 type Command = "start" | "init" | "delete" | "verify" | "export" | "import";
@@ -111,6 +118,7 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
   const options = readOptions(given, environment);
   const takesDirectory = type === "export" || type === "import";
   if (rest.length > (takesDirectory ? 1 : 0)) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
+  if (type === "init") return { type, options, settings: readSettings(given, {}) };
   if (!takesDirectory) return { type, options };
   const [directory = ""] = rest;
   if (directory === "") throw new UsageError(`${type} needs a directory`);

@@ -142,8 +142,18 @@ export function parseConfig(
   return { config, warnings };
 }
 
-/** The text of the ini that is written on the first start: every key with a comment and its default, commented out. */
-export function defaultIni(directories: Directories): string {
+/**
+ * The text of the ini that is written on the first start: every key with a comment and its default, commented out
+ * unless it was given.
+ */
+export function defaultIni(directories: Directories, given: GivenSettings = {}): string {
+  const { host, port, webSocketPort, storeLog } = given;
+  const values = new Map<string, string | number | undefined>([
+    ["[TRANSPORT] host", host],
+    ["[TRANSPORT] port", port],
+    ["[TRANSPORT] websockets", webSocketPort],
+    ["[STORE_LOG] enable", storeLog === undefined ? undefined : storeLog ? "on" : "off"],
+  ]);
   const lines = [
     "## SMP server. Every key is shown with its default; remove its # to change it.",
     "## SIGHUP makes a running server read [LIMITS] again; the rest takes a restart.",
@@ -151,7 +161,9 @@ export function defaultIni(directories: Directories): string {
   let section = "";
   for (const setting of settings(directories)) {
     if (setting.section !== section) lines.push("", `[${section = setting.section}]`);
-    lines.push(`## ${setting.comment}`, `# ${setting.key}: ${setting.default}`);
+    const value = values.get(name(setting));
+    lines.push(`## ${setting.comment}`);
+    lines.push(value === undefined ? `# ${setting.key}: ${setting.default}` : `${setting.key}: ${value}`);
   }
   return lines.join("\n") + "\n";
 }

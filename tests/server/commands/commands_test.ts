@@ -111,6 +111,49 @@ Deno.test("init makes key and ini, prints the address, and changes nothing the s
   assertStringIncludes(third.stdout, `\nserver address: smp.example.org:443#${hash}\n`);
 });
 
+Deno.test("init writes what it is given into the ini that it makes, and start goes by it", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const given = ["-l", "--host", "127.0.0.1", "--port", "0", "--ws-port=0"];
+  const made = await onFolder(path, "init", ...given);
+  assertEquals([made.code, made.stderr], [0, ""]);
+  const directories = { configDir: path, logDir: path };
+  const text = await Deno.readTextFile(`${path}/smp-server.ini`);
+  assertEquals(text.split("\n").filter((line) => /^[a-z]/.test(line)), [
+    "enable: on",
+    "host: 127.0.0.1",
+    "port: 0",
+    "websockets: 0",
+  ]);
+  const written = { host: "127.0.0.1", port: 0, webSocketPort: 0, storeLog: true };
+  assertEquals(parseConfig(text, "ini", directories).config, {
+    ...parseConfig("", "ini", directories).config,
+    ...written,
+  });
+  const content = contentOf(path);
+  assertEquals((await onFolder(path, "init", ...given)).code, 0);
+  assertFailed(await onFolder(path, "init", "--port", "1"), `${path}/smp-server.ini is there already`);
+  assertEquals(contentOf(path), content);
+  await using server = await ServerProcess.startBare({
+    folder: path,
+    args: ["start", "--config-dir", path, "--log-dir", path],
+    webSockets: true,
+  });
+  assert(server.port("TCP") > 0 && server.port("WebSockets") > 0);
+  assert(server.printed.includes(`store log: ${path}/smp-server-store.log`));
+});
+
+Deno.test("verify and export take the -l that start needed", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await onFolder(path, "init");
+  const off = "warning: the store log is off: start does not read these logs\n";
+  assertStringIncludes((await onFolder(path, "verify")).stdout, off);
+  const verified = await onFolder(path, "verify", "-l");
+  assertEquals([verified.code, verified.stdout.includes(off)], [0, false]);
+  assertEquals((await onFolder(path, "export", `${path}/moved`, "-l")).code, 0);
+});
+
 Deno.test("a directory that cannot be written to is told, and nothing is left in it", async () => {
   await using folder = await temporaryFolder();
   const denied = await run(["init", "--config-dir", `${folder.path}/etc`], {

@@ -182,22 +182,59 @@ Deno.test("parseCli never throws", { permissions }, async (t) => {
   }
 });
 
-Deno.test("the other commands take the directories and -y, and no options of start", { permissions }, () => {
-  const options = { ...defaults, yes: true, configDir: "c", logDir: "l" };
-  const given = ["-y", "--config-dir", "c", "--log-dir", "l"];
-  for (const type of ["init", "delete", "verify"] as const) {
-    assertEquals(parseCli([type, ...given]), { type, options });
-  }
-  for (const type of ["export", "import"] as const) {
-    assertEquals(parseCli([type, ...given, "dir"]), { type, options, directory: "dir" });
-    assertEquals(errorOf([type]), `${type} needs a directory`);
-    assertEquals(errorOf([type, ""]), `${type} needs a directory`);
-  }
-  for (const type of ["init", "delete", "verify", "export", "import"]) {
-    for (const option of ["--host=h", "--port=1", "--ws-port=1", "-l", "--repair"]) {
-      assert(errorOf([type, option]).startsWith(`${type} does not take --`));
+Deno.test(
+  "the other commands take the directories, -y, and what of start concerns them",
+  { permissions },
+  () => {
+    const options = { ...defaults, yes: true, configDir: "c", logDir: "l" };
+    const given = ["-y", "--config-dir", "c", "--log-dir", "l"];
+    const withLog = { ...options, storeLog: true };
+    for (const type of ["delete", "verify"] as const) {
+      assertEquals(parseCli([type, ...given]), { type, options });
     }
-  }
+    for (const type of ["export", "import"] as const) {
+      assertEquals(parseCli([type, ...given, "dir"]), { type, options, directory: "dir" });
+      assertEquals(errorOf([type]), `${type} needs a directory`);
+      assertEquals(errorOf([type, ""]), `${type} needs a directory`);
+    }
+    assertEquals(parseCli(["verify", "-l", ...given]), { type: "verify", options: withLog });
+    const directory = "dir";
+    assertEquals(parseCli(["export", "-l", ...given, directory]), {
+      type: "export",
+      options: withLog,
+      directory,
+    });
+    for (const type of ["delete", "verify", "export", "import"]) {
+      for (const option of ["--host=h", "--port=1", "--ws-port=1", "--repair"]) {
+        assertEquals(errorOf([type, option]), `${type} does not take ${option.replace(/=.*/, "")}`);
+      }
+    }
+    for (const type of ["delete", "import"]) {
+      assertEquals(
+        errorOf([type, "-l"]),
+        `${type} does not take --store-log`,
+      );
+    }
+    assertEquals(errorOf(["init", "--repair"]), "init does not take --repair");
+  },
+);
+
+Deno.test("what init is given is for the ini, what the environment says is not", { permissions }, () => {
+  const settings = { host: "h", port: 1, webSocketPort: 2, storeLog: true };
+  const args = ["init", "-l", "--host", "h", "--port", "1", "--ws-port", "2"];
+  assertEquals(parseCli(args), { type: "init", options: { ...defaults, ...settings }, settings });
+  const environment = { SMP_HOST: "other", SMP_PORT: "3" };
+  assertEquals(parseCli(args, environment), {
+    type: "init",
+    options: { ...defaults, ...settings },
+    settings,
+  });
+  assertEquals(parseCli(["init"], environment), {
+    type: "init",
+    options: { ...defaults, host: "other", port: 3 },
+    settings: {},
+  });
+  assertEquals(errorOf(["init", "--host", "a\n[b]"]), 'the host "a [b]" has spaces');
 });
 
 Deno.test("the environment counts where the command line says nothing", { permissions }, () => {
