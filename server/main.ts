@@ -16,14 +16,14 @@ import { type Environment, environmentNames, helpText, parseCli } from "./config
 import { deleteFiles } from "./commands/delete.ts";
 import { init } from "./commands/init.ts";
 import { start } from "./commands/start.ts";
-import { Fatal, messageOf, type Terminal } from "./commands/terminal.ts";
+import { askUser, Fatal, messageOf, type Terminal } from "./commands/terminal.ts";
 import { exportServer, importServer } from "./commands/transfer.ts";
 import { verify } from "./commands/verify.ts";
 
 const terminal: Terminal = {
   print: (line) => console.log(line),
   warn: (line) => console.error(line),
-  ask: (question) => Deno.stdin.isTerminal() ? confirm(question) : null,
+  ask: askUser,
 };
 
 async function main(): Promise<void> {

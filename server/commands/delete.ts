@@ -18,7 +18,7 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
   if (paths.length === 0) return terminal.print("there is nothing to delete");
   const what = `${paths.join(", ")}`;
   const answer = options.yes ||
-    terminal.ask(`Delete ${what}? The server's address and queues are lost for ever.`);
+    await terminal.ask(`Delete ${what}? The server's address and queues are lost for ever.`);
   if (answer === null) throw new Fatal(`Cannot ask whether to delete ${what}: pass -y to delete`);
   if (!answer) throw new Fatal("Nothing was deleted");
   for (const path of paths) {

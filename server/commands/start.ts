@@ -50,7 +50,7 @@ async function createFirst(
   terminal: Terminal,
 ): Promise<ServerIdentity> {
   const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
-  const answer = options.yes || terminal.ask(question);
+  const answer = options.yes || await terminal.ask(question);
   if (answer === null) {
     throw new Fatal(`There is no ${keyFile} yet: pass -y to make it, or --config-dir to say where it is`);
   }

@@ -5,7 +5,38 @@ export interface Terminal {
   /** Prints a warning. */
   warn(line: string): void;
   /** Asks a question; `null` when nobody is there to answer. */
-  ask(question: string): boolean | null;
+  ask(question: string): Promise<boolean | null>;
+}
+
+/** Asks on the standard input. Ctrl-C there ends the program. */
+export async function askUser(question: string): Promise<boolean | null> {
+  if (!Deno.stdin.isTerminal()) return null;
+  const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
+  const interrupt = () => {
+    write("\n");
+    Deno.exit(130);
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    write(`${question} [y/N] `);
+    const answer = await readLine();
+    if (answer === null) write("\n");
+    return /^\s*y(es)?\s*$/i.test(answer ?? "");
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+  }
+}
+
+/** The next line of the terminal; `null` when there is none. */
+async function readLine(): Promise<string | null> {
+  const bytes = new Uint8Array(1024);
+  const decoder = new TextDecoder();
+  for (let line = "";;) {
+    const count = await Deno.stdin.read(bytes);
+    if (count === null) return line === "" ? null : line;
+    line += decoder.decode(bytes.subarray(0, count), { stream: true });
+    if (line.includes("\n") || line.length > bytes.length) return line;
+  }
 }
 
 /** A failure that is told in one line and ends the program. */

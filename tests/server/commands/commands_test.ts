@@ -80,10 +80,19 @@ async function onTerminal(answer: string, args: readonly string[], folder: strin
     stdout: "piped",
   }).spawn();
   const writer = process.stdin.getWriter();
-  await writer.write(textBytes(answer));
-  const { stdout, code } = await soon(process.output());
+  let shown = "", isAnswered = false;
+  const talk = async () => {
+    for await (const text of process.stdout.pipeThrough(new TextDecoderStream())) {
+      shown += text;
+      if (isAnswered || !shown.includes("[y/N] ")) continue;
+      isAnswered = true;
+      await writer.write(textBytes(answer));
+    }
+  };
+  await soon(talk());
+  const { code } = await soon(process.status);
   await writer.close().catch(() => {});
-  return `${new TextDecoder().decode(stdout)}\ncode ${code}`;
+  return `${shown}\ncode ${code}`;
 }
 
 Deno.test("init makes key and ini, prints the address, and changes nothing the second time", async () => {
@@ -173,6 +182,40 @@ Deno.test("start asks at a terminal whether to make the files", async () => {
     assertStringIncludes(no, text);
   }
   assertEquals(namesIn(folder.path), []);
+});
+
+Deno.test("y and yes in any case mean yes, and everything else no", async () => {
+  for (
+    const [answer, isYes] of [["yes", true], ["Y", true], [" YES ", true], ["yess", false], [
+      "",
+      false,
+    ]] as const
+  ) {
+    await using folder = await temporaryFolder();
+    await onFolder(folder.path, "init");
+    const shown = await onTerminal(`${answer}\n`, ["delete"], folder.path);
+    assertStringIncludes(shown, isYes ? "code 0" : "Nothing was deleted");
+    assertEquals(namesIn(folder.path).length, isYes ? 0 : 2, answer);
+  }
+  await using folder = await temporaryFolder();
+  // A port that cannot be had ends the start after its files are made.
+  const place = ["start", "--host", "192.0.2.1", "--port", "1"];
+  assertStringIncludes(await onTerminal("Yes\n", place, folder.path), "Cannot listen");
+  assertEquals(namesIn(folder.path).filter((name) => !name.endsWith(".lock")), [
+    "server_key",
+    "smp-server.ini",
+  ]);
+});
+
+Deno.test("Ctrl-C and Ctrl-D at a question end with a line, and do nothing", async () => {
+  await using folder = await temporaryFolder();
+  await onFolder(folder.path, "init");
+  for (const [key, code] of [["\x03", 130], ["\x04", 1]] as const) {
+    const shown = await onTerminal(key, ["delete"], folder.path);
+    assertMatch(shown.replaceAll("\r", "").replace("^C", "").replace("^D\b\b", ""), /\[y\/N\] \n/);
+    assertStringIncludes(shown, `code ${code}`);
+    assertEquals(namesIn(folder.path), ["server_key", "smp-server.ini"]);
+  }
 });
 
 Deno.test("delete asks, and removes what the server made and nothing else", async () => {
