@@ -1,4 +1,4 @@
-import { type Options, readCommandLine, UsageError } from "../cli/options.ts";
+import { type Options, readCommandLine, UsageError } from "../../cli/options.ts";
 import { type GivenSettings, readPort, readSwitch } from "./config.ts";
 
 /** What the command line and the environment ask for. */
