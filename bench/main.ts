@@ -14,23 +14,45 @@ import { benchGrowth } from "./growth.ts";
 import { benchRestart } from "./restart.ts";
 import { writeResults } from "./table.ts";
 
-const benches: Readonly<Record<string, () => Promise<void>>> = {
-  calibration: benchCalibration,
-  cycle: benchCycles,
-  exponents: benchLargeExponents,
-  flood: benchFlood,
-  connections: benchConnections,
-  restart: benchRestart,
-  growth: benchGrowth,
-  agent: benchAgent,
+interface Bench {
+  readonly run: () => Promise<void>;
+  readonly about: string;
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  calibration: { run: benchCalibration, about: "what OpenSSL and the system take, to compare machines" },
+  cycle: {
+    run: benchCycles,
+    about: "how many messages go through a server, what they cost it, how long they take",
+  },
+  exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
+  flood: { run: benchFlood, about: "what others notice while one address floods the server" },
+  connections: { run: benchConnections, about: "what a connection and a queue cost the server" },
+  restart: { run: benchRestart, about: "time and memory of a start, by what is in the logs" },
+  growth: {
+    run: benchGrowth,
+    about: "how cost grows with connections and queues; draws docs/performance/*.svg",
+  },
+  agent: { run: benchAgent, about: "two agents: connecting, messages, starting" },
   // Last, as it changes what crypto runs on in this process.
-  crypto: benchCrypto,
+  crypto: { run: benchCrypto, about: "what the crypto of a block and of a command takes" },
 };
 
-const unknown = Deno.args.filter((name) => !(name in benches));
+const help = `deno task bench [NAME...]
+
+Runs all benchmarks, or those that are named; prints tables and writes bench-results.json.
+
+${Object.entries(benches).map(([name, { about }]) => `  ${name.padEnd(11)}  ${about}`).join("\n")}`;
+
+if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) {
+  console.log(help);
+  Deno.exit();
+}
+
+const unknown = Deno.args.filter((name) => !Object.hasOwn(benches, name));
 if (unknown.length > 0) {
   console.error(`there is no benchmark ${unknown[0]}, but ${Object.keys(benches).join(", ")}`);
   Deno.exit(2);
 }
-for (const name of Deno.args.length > 0 ? Deno.args : Object.keys(benches)) await benches[name]!();
+for (const name of Deno.args.length > 0 ? Deno.args : Object.keys(benches)) await benches[name]!.run();
 await writeResults("bench-results.json");

@@ -51,13 +51,18 @@ Deno.exitCode = stayed.length === 0 ? 0 : 1;
 /** How long it takes; ends the program when it shall not run. */
 function readMinutes(): number {
   try {
-    const { options, positional: [argument] } = readCommandLine(Deno.args, {
-      minutes: "value",
-      help: "flag",
-    });
+    const { options, positional: [argument] } = readCommandLine(
+      Deno.args,
+      { minutes: "value", help: "flag" },
+      { h: "help" },
+    );
     if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
     if (options.help) {
-      console.log("usage: soak [--minutes N] (60)");
+      console.log(`deno task soak [--minutes N]
+
+Puts mixed load on a server and looks whether everything is back at its start; ends with 1 when something stayed.
+
+  --minutes N  how long, 60 unless it is given`);
       Deno.exit(0);
     }
     const minutes = Number(options.minutes ?? "60");

@@ -1,7 +1,7 @@
 /**
- * Feeds everything that takes bytes from outside with inputs made from those that reach new code:
- * `deno task fuzz [--seconds N] [TARGET…]`. Prints how many inputs ran and what was found; what is worth keeping goes
- * into the corpus, which the tests replay.
+ * Feeds everything that takes bytes from outside with inputs made from those that reach new code: `deno task fuzz`.
+ * Prints how many inputs ran and what was found; with `--save` what is worth keeping goes into the corpus, which the
+ * tests replay.
  *
  * @module
  */
@@ -30,7 +30,14 @@ interface Outcome {
   readonly finds: readonly string[];
 }
 
-async function fuzz(target: Target, seconds: number, random: () => number): Promise<Outcome> {
+async function fuzz(
+  target: Target,
+  { seconds, random, save }: {
+    readonly seconds: number;
+    readonly random: () => number;
+    readonly save: boolean;
+  },
+): Promise<Outcome> {
   using coverage = await Coverage.start(new URL("../../", import.meta.url).href);
   const corpus: Uint8Array<ArrayBuffer>[] = [];
   const finds: string[] = [];
@@ -51,7 +58,7 @@ async function fuzz(target: Target, seconds: number, random: () => number): Prom
   while (performance.now() < end && finds.length < mostFinds) {
     await attempt(mutate(pick(), pick(), { words: target.words, random }));
   }
-  await writeCorpus(target.name, corpus);
+  if (save) await writeCorpus(target.name, corpus);
   return { runs, kept: corpus.length, coverage: coverage.size, finds };
 }
 
@@ -69,39 +76,50 @@ async function run(target: Target, input: Uint8Array<ArrayBuffer>): Promise<stri
   }
 }
 
-const kinds = { seconds: "value", seed: "value", help: "flag" } as const;
+const help = `deno task fuzz [--seconds N] [--seed N] [--save] [TARGET...]
+
+Feeds all targets, or those that are named, with inputs made from those that reach new code; ends with 1 when something
+was found.
+
+  --seconds N  how long each target is fuzzed, 10 unless it is given
+  --seed N     makes the same choices again
+  --save       puts what is worth replaying into tests/fuzz/corpus; nothing is written without it
+
+targets: ${targets.map(({ name }) => `"${name}"`).join(", ")}`;
+
+const kinds = { seconds: "value", seed: "value", save: "flag", help: "flag" } as const;
+
+/** Ends with what is wrong with the command line. */
+function refuse(problem: string): never {
+  console.error(`${problem}; --help shows what there is`);
+  Deno.exit(2);
+}
 
 function readArguments(): CommandLine<typeof kinds> {
   try {
-    return readCommandLine(Deno.args, kinds);
+    return readCommandLine(Deno.args, kinds, { h: "help" });
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
-    Deno.exit(2);
+    if (error instanceof UsageError) return refuse(error.message);
+    throw error;
   }
 }
 
-const { options, positional: names } = readArguments();
+const { options: { save, ...options }, positional: names } = readArguments();
 if (options.help) {
-  console.log("usage: fuzz [TARGET…] [--seconds N] [--seed N]");
-  Deno.exit(0);
+  console.log(help);
+  Deno.exit();
 }
 const [seconds, seed] = [Number(options.seconds ?? 10), Number(options.seed ?? Date.now() % 2 ** 31)];
 const unknown = names.find((name) => !targets.some((target) => target.name === name));
-if (unknown !== undefined || !(seconds > 0) || !Number.isInteger(seed)) {
-  console.error(
-    unknown === undefined
-      ? "--seconds takes a number above 0, --seed a whole number"
-      : `there is no target "${unknown}", but ${targets.map(({ name }) => `"${name}"`).join(", ")}`,
-  );
-  Deno.exit(2);
-}
+if (unknown !== undefined) refuse(`there is no target "${unknown}"`);
+if (!(seconds > 0)) refuse("--seconds takes a number above 0");
+if (!Number.isInteger(seed)) refuse("--seed takes a whole number");
 const random = randomOf(seed);
 const rows: string[][] = [];
 const finds: string[] = [];
 for (const target of targets) {
   if (names.length > 0 && !names.includes(target.name)) continue;
-  const outcome = await fuzz(target, seconds, random);
+  const outcome = await fuzz(target, { seconds, random, save });
   rows.push([
     target.name,
     ...[outcome.runs, outcome.kept, outcome.coverage, outcome.finds.length].map(String),

@@ -1,0 +1,47 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { patience } from "../support/wait.ts";
+
+const root = new URL("../../", import.meta.url);
+
+/** Runs a task of the project to its end. */
+async function task(...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", ...args],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    // A task is told to end, and tells its program.
+    signal: AbortSignal.timeout(patience),
+  }).output();
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+}
+
+for (
+  const [name, words] of [["bench", ["cycle", "crypto"]], ["soak", ["--minutes"]], ["fuzz", [
+    "--save",
+  ]]] as const
+) {
+  Deno.test(`task ${name} --help says what there is and does nothing`, async () => {
+    for (const option of ["--help", "-h"]) {
+      const { code, stdout, stderr } = await task(name, option);
+      assertEquals([code, stderr], [0, ""]);
+      for (const word of [`deno task ${name} [`, ...words]) assertStringIncludes(stdout, word);
+    }
+  });
+}
+
+Deno.test("what is fuzzed leaves the corpus as it is, unless it is to be saved", async () => {
+  const corpus = new URL("tests/fuzz/corpus/address.json", root);
+  const before = await Deno.stat(corpus);
+  const { code, stdout } = await task("fuzz", "--seconds", "0.01", "address");
+  assertEquals(code, 0, stdout);
+  assert(stdout.includes("address"));
+  assertEquals((await Deno.stat(corpus)).mtime, before.mtime);
+});
+
+Deno.test("what the command line of task fuzz does not know ends with 2 and one line", async () => {
+  for (const args of [["--bogus"], ["--seconds"], ["--seconds", "0"], ["--seed", "x"], ["no target"]]) {
+    const { code, stderr } = await task("fuzz", ...args);
+    assertEquals([code, stderr.trim().split("\n").length], [2, 1], stderr);
+  }
+});
