@@ -25,7 +25,8 @@ Usage: smp COMMAND [arguments]
   queue send ADDRESS SENDER_ID [TEXT] [--key FILE]
                                             send TEXT, or the standard input; signed with --key
   queue receive --file FILE [--count N] [--timeout SECONDS]
-                                            print messages as they come, and acknowledge them
+                                            print messages as they come, and acknowledge them; ends
+                                            after SECONDS, and fails if none has come
   queue suspend --file FILE                 take no more messages
   queue delete --file FILE                  delete the queue with its messages
   load ADDRESS [--pairs N] [--connections N] [--depth N] [--seconds N] [--rate N]
@@ -42,46 +43,56 @@ function print(value: Readonly<Record<string, unknown>>): void {
   console.log(JSON.stringify(value));
 }
 
-async function run(args: readonly string[]): Promise<void> {
+async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
   const [command, ...rest] = args;
   if (args.includes("--help")) return console.log(helpText);
   if (command === "--version") return console.log(`SMP client ${config.version} (SMP 0.3)`);
+  const surroundings = { print, readInput, signal };
   switch (command) {
     case "ping":
-      return await ping(rest, print);
+      return await ping(rest, surroundings);
     case "queue":
-      return await queue(rest);
+      return await queueCommand(rest, surroundings);
     case "load":
-      return await load(rest, print);
+      return await load(rest, surroundings);
     default:
       throw new UsageError(command === undefined ? "a command is missing" : `there is no command ${command}`);
   }
 }
 
-async function queue(args: readonly string[]): Promise<void> {
-  const interrupted = new AbortController();
-  const interrupt = () => interrupted.abort();
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
-  try {
-    await queueCommand(args, { print, readInput, signal: interrupted.signal });
-  } finally {
-    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
-  }
-}
-
-async function readInput(): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+async function readInput(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const input = Deno.stdin.readable.pipeThrough(new TransformStream<Uint8Array<ArrayBuffer>>(), { signal });
+  return new Uint8Array(await new Response(input).arrayBuffer());
 }
 
 if (import.meta.main) {
+  const interrupted = new AbortController();
+  let exitCode = 1;
+  const signals = [["SIGINT", 130], ["SIGTERM", 143]] as const;
+  const listeners = signals.map(([signal, code]) => {
+    const listener = () => {
+      exitCode = code;
+      forget();
+      interrupted.abort();
+    };
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  // The second signal ends the program at once.
+  const forget = () => listeners.splice(0).forEach((remove) => remove());
   try {
-    await run(Deno.args);
+    await run(Deno.args, interrupted.signal);
   } catch (error) {
     const isUsage = error instanceof UsageError;
-    console.error(
-      `${error instanceof Error ? error.message : error}${isUsage ? "; --help lists what there is" : ""}`,
-    );
-    Deno.exitCode = isUsage ? 2 : 1;
+    const message = interrupted.signal.aborted
+      ? "interrupted"
+      : error instanceof Error
+      ? error.message
+      : error;
+    console.error(`${message}${isUsage ? "; --help lists what there is" : ""}`);
+    // Something may still wait for its input.
+    Deno.exit(isUsage ? 2 : exitCode);
+  } finally {
+    forget();
   }
 }

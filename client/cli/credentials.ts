@@ -17,9 +17,34 @@ export interface StoredQueue {
   readonly queue: RecipientQueue;
 }
 
-/** Writes a new file for its owner alone. Throws when there is one already. */
-async function writeSecret(path: string, value: Readonly<Record<string, string>>): Promise<void> {
-  await Deno.writeTextFile(path, `${JSON.stringify(value, null, 2)}\n`, { createNew: true, mode: 0o600 });
+/**
+ * Writes what `make` gives to a new file, for its owner alone; leaves none when anything fails. Throws an `Error` that
+ * says so when there is a file already.
+ */
+async function writeSecret(
+  path: string,
+  make: () => Promise<Readonly<Record<string, string>>>,
+): Promise<void> {
+  using file = await openNew(path);
+  try {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(await make(), null, 2)}\n`);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.sync();
+  } catch (error) {
+    await Deno.remove(path);
+    throw error;
+  }
+}
+
+async function openNew(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
+    const what =
+      "it is there already and may hold a key; choose another name, or remove it if it is of no use";
+    throw new Error(`Cannot write ${path}: ${what}`, { cause });
+  }
 }
 
 /** Reads the texts of a file. Throws an `Error` that names the file and what is missing. */
@@ -56,14 +81,16 @@ async function readKey(path: string, text: string): Promise<PrivateKey<"sign">> 
   }
 }
 
-/** Writes what a queue's recipient needs to a new file. */
-export async function writeQueue(path: string, { server, queue }: StoredQueue): Promise<void> {
-  const { recipientId, senderId, recipientKey } = queue;
-  await writeSecret(path, {
-    server: formatAddress(server),
-    recipientId,
-    senderId,
-    recipientKey: await keyText(recipientKey),
+/** Makes a queue, and writes what its recipient needs to a new file; makes none when there is one already. */
+export async function writeQueue(path: string, make: () => Promise<StoredQueue>): Promise<void> {
+  await writeSecret(path, async () => {
+    const { server, queue: { recipientId, senderId, recipientKey } } = await make();
+    return {
+      server: formatAddress(server),
+      recipientId,
+      senderId,
+      recipientKey: await keyText(recipientKey),
+    };
   });
 }
 
@@ -82,7 +109,7 @@ export async function readQueue(path: string): Promise<StoredQueue> {
 
 /** Writes a sender's key to a new file. */
 export async function writeSenderKey(path: string, key: PrivateKey<"sign">): Promise<void> {
-  await writeSecret(path, { senderKey: await keyText(key) });
+  await writeSecret(path, async () => ({ senderKey: await keyText(key) }));
 }
 
 /** Reads a file of {@linkcode writeSenderKey}. Throws an `Error` that says what is wrong with it. */

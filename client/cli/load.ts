@@ -50,6 +50,8 @@ export interface LoadResult {
 
 /** Bytes of a message's body. */
 const bodyLength = 3600;
+/** Milliseconds. */
+const grace = 500;
 const sendId = "S", ackId = "A";
 
 interface Pair {
@@ -153,17 +155,30 @@ export async function signed(
   return encodeClientTransmission(await signer.sign(text), text);
 }
 
-/** Puts load on the server at `address`, all of whose queues have the key of `signer`, and deletes the queues after it. */
+/**
+ * Puts load on the server at `address`, all of whose queues have the key of `signer`, and deletes the queues after it,
+ * also when `signal` ends it.
+ */
 export async function runLoad(
   address: string,
   options: LoadOptions,
-  { signer, progress = {} }: { readonly signer: Signer; readonly progress?: LoadProgress },
+  { signer, progress = {}, signal }: {
+    readonly signer: Signer;
+    readonly progress?: LoadProgress;
+    readonly signal?: AbortSignal;
+  },
 ): Promise<LoadResult> {
-  const queues = await makeQueues(address, options.pairs, signer);
-  const lines = await openLines(address, 2 * options.connections);
-  const work = loadQueues(queues, lines, options, { signer, progress });
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => {});
+  signal?.addEventListener("abort", () => reject(signal.reason));
+  // Queues that are asked for are waited for a little: what is not known cannot be deleted.
+  const abortedLater = aborted.catch((reason) => pause(grace).then(() => Promise.reject(reason)));
+  const queues = await Promise.race([makeQueues(address, options.pairs, signer), abortedLater]);
+  const lines: Line[] = [];
   try {
-    return await Promise.race([work, ...lines.map(({ failed }) => failed)]);
+    lines.push(...await Promise.race([openLines(address, 2 * options.connections), aborted]));
+    const work = loadQueues(queues, lines, options, { signer, progress });
+    return await Promise.race([work, aborted, ...lines.map(({ failed }) => failed)]);
   } finally {
     await Promise.all(lines.map((line) => line.close()));
     await deleteQueues(address, queues, signer);

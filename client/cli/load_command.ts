@@ -1,15 +1,15 @@
 import { formatAddress } from "../../protocol/mod.ts";
 import { readAddress, readArguments, readNumber } from "./arguments.ts";
 import { makeSigner, runLoad } from "./load.ts";
-import type { Print } from "./print.ts";
 import { drawProgress } from "./progress.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** Milliseconds of load before the measurement. */
 const warmUp = 1_000;
 const drawInterval = 100;
 
 /** `smp load ADDRESS`: how many messages a second a server passes on, and how long each takes. */
-export async function load(args: readonly string[], print: Print): Promise<void> {
+export async function load(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, {
     options: ["pairs", "connections", "depth", "seconds", "rate"],
     least: 1,
@@ -33,7 +33,10 @@ export async function load(args: readonly string[], print: Print): Promise<void>
   const length = warmUp + options.measured;
   const timer = setInterval(() => drawProgress((performance.now() - began) / length * 0.99), drawInterval);
   try {
-    const result = await runLoad(address, { ...options, ...rate }, { signer: await makeSigner() });
+    const result = await runLoad(address, { ...options, ...rate }, {
+      signer: await makeSigner(),
+      signal,
+    });
     const { cycles, milliseconds, p50, p99 } = result;
     print({
       type: "load",

@@ -1,15 +1,15 @@
 import { SmpClient } from "../smp_client.ts";
 import { readAddress, readArguments, readNumber } from "./arguments.ts";
-import type { Print } from "./print.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** `smp ping ADDRESS`: how long a connection takes, and an answer. */
-export async function ping(args: readonly string[], print: Print): Promise<void> {
+export async function ping(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, { options: ["count"], least: 1, most: 1 });
   const count = readNumber(given, "count", { fallback: 4, least: 1, most: 1_000_000 });
   const { allowUnverified } = given;
   const address = readAddress(given.positional[0]!, allowUnverified);
   const began = performance.now();
-  await using client = await SmpClient.connect(address, { allowUnverified });
+  await using client = await SmpClient.connect(address, { allowUnverified, signal });
   print({ type: "connected", milliseconds: rounded(performance.now() - began) });
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
@@ -23,9 +23,15 @@ export async function ping(args: readonly string[], print: Print): Promise<void>
     type: "summary",
     count,
     least: rounded(sorted[0]!),
-    median: rounded(sorted[sorted.length >> 1]!),
+    median: rounded(median(sorted)),
     most: rounded(sorted.at(-1)!),
   });
+}
+
+/** The middle of sorted numbers; of the two in the middle their mean. */
+export function median(sorted: readonly number[]): number {
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2;
 }
 
 /** Milliseconds with three decimals. */

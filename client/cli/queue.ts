@@ -1,5 +1,6 @@
 import { UsageError } from "../../cli/options.ts";
 import {
+  decodeBase64,
   encodePublicKeyText,
   formatAddress,
   generateKeyPair,
@@ -10,16 +11,8 @@ import type { RecipientQueue } from "../queue.ts";
 import { SmpClient } from "../smp_client.ts";
 import { readAddress, readArguments, readNumber, required } from "./arguments.ts";
 import { readQueue, readSenderKey, writeQueue, writeSenderKey } from "./credentials.ts";
-import { type Print, readable } from "./print.ts";
-
-/** Where a command reads a body, and how it is told to stop. */
-export interface Surroundings {
-  readonly print: Print;
-  /** Reads all of the standard input. */
-  readonly readInput: () => Promise<Uint8Array<ArrayBuffer>>;
-  /** Aborts when the user wants the command to end. */
-  readonly signal: AbortSignal;
-}
+import { readable } from "./print.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 type Command = (args: readonly string[], surroundings: Surroundings) => Promise<void>;
 
@@ -35,28 +28,33 @@ const commands: Readonly<Record<string, Command>> = {
 
 /** `smp queue …`. Throws {@linkcode UsageError}. */
 export async function queueCommand(args: readonly string[], surroundings: Surroundings): Promise<void> {
-  const [name = "", ...rest] = args;
-  if (!Object.hasOwn(commands, name)) {
-    throw new UsageError(`there is no smp queue ${name}, but ${Object.keys(commands).join(", ")}`);
+  const [name, ...rest] = args;
+  if (name === undefined || !Object.hasOwn(commands, name)) {
+    const wrong = name === undefined ? "a command is missing after queue" : `there is no smp queue ${name}`;
+    throw new UsageError(`${wrong}: ${Object.keys(commands).join(", ")}`);
   }
   await commands[name]!(rest, surroundings);
 }
 
 /** `create ADDRESS --file FILE`: makes a queue and writes its credentials to a new file. */
-async function create(args: readonly string[], { print }: Surroundings): Promise<void> {
+async function create(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
   const { allowUnverified } = given;
   const [server, file] = [readAddress(given.positional[0]!, allowUnverified), required(given, "file")];
-  await using client = await SmpClient.connect(server, { allowUnverified });
-  const queue = await client.createQueue();
+  await using cleanup = new AsyncDisposableStack();
+  let made: { readonly client: SmpClient; readonly queue: RecipientQueue } | undefined;
   try {
-    await writeQueue(file, { server, queue });
+    await writeQueue(file, async () => {
+      const client = cleanup.use(await SmpClient.connect(server, { allowUnverified, signal }));
+      made = { client, queue: await client.createQueue() };
+      return { server, queue: made.queue };
+    });
   } catch (error) {
     // Nobody could ever use it.
-    await client.deleteQueue(queue);
+    await made?.client.deleteQueue(made.queue).catch(() => {});
     throw error;
   }
-  print({ type: "created", server: formatAddress(server), senderId: queue.senderId, file });
+  print({ type: "created", server: formatAddress(server), senderId: made!.queue.senderId, file });
 }
 
 /** `key --file FILE`: makes a sender's key; the public half is for the recipient. */
@@ -70,32 +68,35 @@ async function key(args: readonly string[], { print }: Surroundings): Promise<vo
 /** Connects to the server of the queue in `--file`, for a command with `count` other arguments. */
 async function onQueue(
   args: readonly string[],
-  count: number,
+  { count, signal }: { readonly count: number; readonly signal: AbortSignal },
   use: (client: SmpClient, queue: RecipientQueue) => Promise<void>,
 ): Promise<void> {
   const given = readArguments(args, { options: ["file"], least: count, most: count });
   const { server, queue } = await readQueue(required(given, "file"));
-  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
+  await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified, signal });
   await use(client, queue);
 }
 
 /** `secure KEY --file FILE`: lets nobody but the owner of a key send to the queue from now on. */
-async function secure(args: readonly string[], { print }: Surroundings): Promise<void> {
+async function secure(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const [text] = readArguments(args, { options: ["file"], least: 1, most: 1 }).positional;
   const publicKey = readPublicKey(text!);
-  await onQueue(args, 1, (client, queue) => client.secureQueue(queue, publicKey));
+  await onQueue(args, { count: 1, signal }, (client, queue) => client.secureQueue(queue, publicKey));
   print({ type: "secured" });
 }
 
 /** `send ADDRESS SENDER_ID [TEXT] [--key FILE]`: sends a text, or what comes from the standard input. */
-async function send(args: readonly string[], { print, readInput }: Surroundings): Promise<void> {
+async function send(args: readonly string[], { print, readInput, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, { options: ["key"], least: 2, most: 3 });
   const [address, senderId, text] = given.positional as [string, string, string?];
   const { allowUnverified, options } = given;
   const server = readAddress(address, allowUnverified);
+  if (senderId === "" || decodeBase64(senderId) === null) {
+    throw new UsageError(`"${senderId}" is not a sender ID, which smp queue create prints`);
+  }
   const senderKey = options.key === undefined ? undefined : await readSenderKey(options.key);
-  const body = text === undefined ? await readInput() : new TextEncoder().encode(text);
-  await using client = await SmpClient.connect(server, { allowUnverified });
+  const body = text === undefined ? await readInput(signal) : new TextEncoder().encode(text);
+  await using client = await SmpClient.connect(server, { allowUnverified, signal });
   await client.send({ senderId, ...(senderKey && { senderKey }) }, body);
   print({ type: "sent", bytes: body.length });
 }
@@ -108,42 +109,43 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
   const { server, queue } = await readQueue(required(given, "file"));
   const late = new AbortController();
   const timer = seconds > 0 ? setTimeout(() => late.abort(), seconds * 1000) : undefined;
+  const stop = AbortSignal.any([signal, late.signal]);
+  let [isSubscribed, received] = [false, 0];
   try {
-    const stop = AbortSignal.any([signal, late.signal]);
-    await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified });
-    const close = () => void client.close();
-    stop.addEventListener("abort", close);
+    await using client = await SmpClient.connect(server, {
+      allowUnverified: given.allowUnverified,
+      signal: stop,
+    });
     const events = client.events(queue);
     await client.subscribe(queue);
-    let received = 0;
-    try {
-      for await (const event of events) {
-        if (event.type === "END") throw new Error("another connection has subscribed to the queue");
-        const { messageId, timestamp, body } = event;
-        print({ type: "message", messageId, timestamp, ...readable(body) });
-        await client.acknowledge(queue);
-        if (++received >= count) break;
-      }
-    } catch (error) {
-      // A message that was printed and not acknowledged comes again.
-      if (!stop.aborted) throw error;
+    isSubscribed = true;
+    for await (const event of events) {
+      if (event.type === "END") throw new Error("another connection has subscribed to the queue");
+      const { messageId, timestamp, body } = event;
+      print({ type: "message", messageId, timestamp, ...readable(body) });
+      await client.acknowledge(queue);
+      if (++received >= count) break;
     }
-    stop.removeEventListener("abort", close);
-    if (late.signal.aborted && received === 0) throw new Error(`no message came in ${seconds} seconds`);
+  } catch (error) {
+    // A message that was printed and not acknowledged comes again.
+    if (!stop.aborted) throw error;
   } finally {
     clearTimeout(timer);
   }
+  if (!late.signal.aborted || received > 0) return;
+  const reason = isSubscribed ? "" : ": the server has not answered";
+  throw new Error(`no message came in ${seconds} seconds${reason}`);
 }
 
 /** `suspend --file FILE`: lets the queue take no more messages. */
-async function suspend(args: readonly string[], { print }: Surroundings): Promise<void> {
-  await onQueue(args, 0, (client, queue) => client.suspendQueue(queue));
+async function suspend(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
+  await onQueue(args, { count: 0, signal }, (client, queue) => client.suspendQueue(queue));
   print({ type: "suspended" });
 }
 
 /** `delete --file FILE`: deletes the queue with its messages; the file stays. */
-async function remove(args: readonly string[], { print }: Surroundings): Promise<void> {
-  await onQueue(args, 0, (client, queue) => client.deleteQueue(queue));
+async function remove(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
+  await onQueue(args, { count: 0, signal }, (client, queue) => client.deleteQueue(queue));
   print({ type: "deleted" });
 }
 

@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
+import { median } from "../../client/cli/ping.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
-import { soon } from "../support/wait.ts";
+import { next, soon, until } from "../support/wait.ts";
 
 const script = "client/main.ts";
 
@@ -95,8 +96,10 @@ Deno.test("what the command line of smp does not know ends with 2 and one line",
   const cases = [
     [[], "a command is missing"],
     [["dance"], "there is no command dance"],
-    [["queue"], "there is no smp queue "],
-    [["queue", "dance"], "there is no smp queue dance"],
+    [["queue"], "a command is missing after queue: create, key, "],
+    [["queue", "dance"], "there is no smp queue dance: create, key, "],
+    [["queue", "send", "a", "bad id", "x", "--allow-unverified"], '"bad id" is not a sender ID'],
+    [["queue", "send", "a", "", "x", "--allow-unverified"], '"" is not a sender ID'],
     [["ping"], "an argument is missing"],
     [["ping", "a"], "a has no key hash"],
     [["ping", "a:x"], "a:x: "],
@@ -125,7 +128,8 @@ Deno.test("what cannot be done ends with 1 and one line", async () => {
     [["ping", `127.0.0.1:${server.port}#${btoa("\0".repeat(32))}`], "Cannot trust the server"],
     [["queue", "receive", "--file", file], `Cannot read ${file}: it has no server`],
     [["queue", "receive", "--file", `${folder.path}/none`], "No such file"],
-    [["queue", "create", server.address, "--file", file], "File exists"],
+    [["queue", "create", server.address, "--file", file], `Cannot write ${file}: it is there already`],
+    [["queue", "key", "--file", file], `Cannot write ${file}: it is there already`],
   ] as const;
   for (const [args, text] of cases) {
     const { code, stdout, stderr } = await run(args, { script, folder: folder.path });
@@ -133,6 +137,128 @@ Deno.test("what cannot be done ends with 1 and one line", async () => {
     assert(stderr.startsWith(text), stderr);
   }
   assertEquals(server.gauges().queues, 0);
+  assertEquals(await Deno.readTextFile(file), "{}");
+});
+
+Deno.test("a disk that takes nothing leaves neither a file nor a queue", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const file = `${folder.path}/file`;
+  // Files of no length, as on a full disk.
+  const wrapper = ["sh", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "sh"];
+  for (const command of [["create", server.address], ["key"]]) {
+    const args = ["queue", ...command, "--file", file];
+    const { code, stdout, stderr } = await run(args, { script, folder: folder.path, wrapper });
+    assertEquals([code, stdout], [1, ""], stderr);
+    assertEquals([...Deno.readDirSync(folder.path)], []);
+  }
+  assertEquals(server.gauges().queues, 0);
+});
+
+/** A port where nothing but connections happens; tells of each. */
+function silentPort() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connections: Deno.TcpConn[] = [];
+  const accepted = (async function* () {
+    for await (const connection of listener) {
+      connections.push(connection);
+      yield connection;
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    accepted,
+    [Symbol.dispose]() {
+      listener.close();
+      for (const connection of connections) {
+        try {
+          connection.close();
+        } catch {
+          // The test has closed it.
+        }
+      }
+    },
+  };
+}
+
+Deno.test("Ctrl-C ends every command of smp, also while it waits for the server or its input", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  using silent = silentPort();
+  const [file, made] = [`${folder.path}/queue`, `${folder.path}/made`];
+  await smp(folder.path, "queue", "create", server.address, "--file", file);
+  const address = `127.0.0.1:${silent.port}#${server.keyHash}`;
+  const stored = JSON.parse(await Deno.readTextFile(file));
+  await Deno.writeTextFile(file, JSON.stringify({ ...stored, server: address }));
+  const [key] = await smp(folder.path, "queue", "key", "--file", `${folder.path}/key`);
+  const queue = ["--file", file];
+  const commands: readonly (readonly [code: number, args: readonly string[]])[] = [
+    [130, ["ping", address]],
+    [130, ["queue", "create", address, "--file", made]],
+    [130, ["queue", "secure", String(key!.publicKey), ...queue]],
+    [130, ["queue", "send", address, stored.senderId, "text"]],
+    [130, ["queue", "suspend", ...queue]],
+    [130, ["queue", "delete", ...queue]],
+    [130, ["load", address]],
+    // It is how one ends it.
+    [0, ["queue", "receive", ...queue]],
+  ];
+  for (const [code, args] of commands) {
+    const [command, ...rest] = commandOf(args, { script, folder: folder.path });
+    await using child = new Deno.Command(command!, { args: rest, stdout: "null", stderr: "piped" }).spawn();
+    await next(silent.accepted);
+    child.kill("SIGINT");
+    const { code: ended, stderr } = await soon(child.output());
+    const text = new TextDecoder().decode(stderr);
+    assertEquals([ended, text], [code, code === 0 ? "" : "interrupted\n"], args.join(" "));
+  }
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name).toSorted(), ["key", "queue"]);
+});
+
+Deno.test("Ctrl-C ends smp queue send while it reads, and smp load with its queues deleted", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const start = (stdin: "piped" | "null", ...args: readonly string[]) => {
+    const [command, ...rest] = commandOf(args, { script, folder: folder.path });
+    return new Deno.Command(command!, { args: rest, stdin, stdout: "null", stderr: "piped" }).spawn();
+  };
+  await using sending = start("piped", "queue", "send", server.address, "AAAA");
+  // More than a pipe holds: it is read.
+  const input = sending.stdin.getWriter();
+  await soon(input.write(new Uint8Array(2 ** 18)));
+  sending.kill("SIGINT");
+  const { code, stderr } = await soon(sending.output());
+  assertEquals([code, new TextDecoder().decode(stderr)], [130, "interrupted\n"]);
+  await input.abort().catch(() => {});
+  await using loading = start("null", "load", server.address, "--seconds", "1000", "--pairs", "3");
+  await until(() => server.gauges().connections === 8);
+  loading.kill("SIGTERM");
+  const load = await soon(loading.output());
+  assertEquals([load.code, new TextDecoder().decode(load.stderr)], [143, "interrupted\n"]);
+  await until(() => server.gauges().connections === 0);
+  assertEquals(server.gauges().queues, 0);
+});
+
+Deno.test("the timeout of smp queue receive has connecting in it", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  using silent = silentPort();
+  const file = `${folder.path}/queue`;
+  await smp(folder.path, "queue", "create", server.address, "--file", file);
+  const stored = JSON.parse(await Deno.readTextFile(file));
+  await Deno.writeTextFile(
+    file,
+    JSON.stringify({ ...stored, server: `127.0.0.1:${silent.port}#${server.keyHash}` }),
+  );
+  const waiting = silent.accepted.next();
+  const args = ["queue", "receive", "--file", file, "--timeout", "1"];
+  const { code, stderr } = await run(args, { script, folder: folder.path });
+  assertEquals([code, stderr], [1, "no message came in 1 seconds: the server has not answered\n"]);
+  await soon(waiting);
+});
+
+Deno.test("the middle of an even count is between the two in the middle", { permissions: "none" }, () => {
+  assertEquals([[3], [1, 3], [1, 2, 4], [1.265, 1.731, 2.969, 9.241]].map(median), [3, 2, 2, 2.35]);
 });
 
 Deno.test("smp --help and --version need no permission", async () => {
