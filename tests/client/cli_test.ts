@@ -261,6 +261,27 @@ Deno.test("the middle of an even count is between the two in the middle", { perm
   assertEquals([[3], [1, 3], [1, 2, 4], [1.265, 1.731, 2.969, 9.241]].map(median), [3, 2, 2, 2.35]);
 });
 
+Deno.test("deno task smp has the files where the user stands, and no others", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.mkdir(`${folder.path}/a b`);
+  const task = (...args: readonly string[]) => {
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const cwd = `${folder.path}/a b`;
+    return new Deno.Command(Deno.execPath(), {
+      args: ["task", "--quiet", "--config", config, "smp", ...args],
+      cwd,
+      // What started the tests may have set it.
+      env: { INIT_CWD: cwd, NO_COLOR: "1" },
+      stdin: "null",
+    }).output();
+  };
+  const { code, stderr } = await soon(task("queue", "key", "--file", "bob.json"));
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  assert((await Deno.stat(`${folder.path}/a b/bob.json`)).isFile);
+  assertEquals((await soon(task("queue", "key", "--file", `${folder.path}/elsewhere`))).code, 1);
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["a b"]);
+});
+
 Deno.test("smp --help and --version need no permission", async () => {
   const [help, version] = await Promise.all([run(["--help"], { script }), run(["--version"], { script })]);
   assertEquals([help.code, version.code], [0, 0]);

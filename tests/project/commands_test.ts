@@ -106,7 +106,9 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
   let received: AsyncIterator<string> | null = null;
   for (const line of lines) {
     const [file, ...args] = wordsOf(line, variables);
-    const options = { args, cwd: folder.path, stdin: "null", stdout: "piped", stderr: "piped" } as const;
+    // What started the tests may have set it.
+    const env = { INIT_CWD: folder.path };
+    const options = { args, cwd: folder.path, env, stdin: "null", stdout: "piped", stderr: "piped" } as const;
     if (line.includes("receive")) {
       const child = receiving.use(new Deno.Command(file!, { ...options, stderr: "null" }).spawn());
       received = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
