@@ -8,15 +8,7 @@
 // deno-lint-ignore-file no-console
 import { Agent } from "../agent/mod.ts";
 import { formatQueueInfo } from "../mod.ts";
-
-await using agent = await Agent.start({ servers: Deno.args });
-let guests = 0;
-
-/** An invitation is for one: each guest gets a new one. */
-async function invite(): Promise<void> {
-  const { invitation } = await agent.create(`guest ${++guests}`);
-  console.log(formatQueueInfo(invitation));
-}
+import { run } from "./run.ts";
 
 function answer(text: string): string {
   const [command, ...rest] = text.trim().split(" ");
@@ -30,16 +22,27 @@ function answer(text: string): string {
   }
 }
 
-await invite();
-for await (const event of agent.events()) {
-  switch (event.type) {
-    case "connected":
-      await invite();
-      break;
-    case "message": {
-      const text = answer(new TextDecoder().decode(event.message.body));
-      await agent.send(event.connection, new TextEncoder().encode(text));
-      break;
+async function bot(servers: readonly string[]): Promise<void> {
+  await using agent = await Agent.start({ servers });
+  let guests = 0;
+  /** An invitation is for one: each guest gets a new one. */
+  const invite = async () => {
+    const { invitation } = await agent.create(`guest ${++guests}`);
+    console.log(formatQueueInfo(invitation));
+  };
+  await invite();
+  for await (const event of agent.events()) {
+    switch (event.type) {
+      case "connected":
+        await invite();
+        break;
+      case "message": {
+        const text = answer(new TextDecoder().decode(event.message.body));
+        await agent.send(event.connection, new TextEncoder().encode(text));
+        break;
+      }
     }
   }
 }
+
+await run("bot.ts ADDRESS…, which is what a server prints", (args) => args.length > 0 ? bot(args) : null);

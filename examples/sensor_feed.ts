@@ -11,6 +11,7 @@
  */
 // deno-lint-ignore-file no-console
 import { encodePublicKeyText, generateKeyPair, parsePublicKeyText, SmpClient, SmpError } from "../mod.ts";
+import { run } from "./run.ts";
 
 /** Milliseconds between measurements. */
 const interval = 200;
@@ -49,7 +50,8 @@ async function sense(address: string, senderId: string): Promise<void> {
   }
 }
 
-const [role, address = "", senderId = ""] = Deno.args;
-if (role === "read") await read(address);
-else if (role === "sense") await sense(address, senderId);
-else console.error("usage: sensor_feed.ts read ADDRESS | sense ADDRESS SENDER_ID");
+await run("sensor_feed.ts read ADDRESS | sense ADDRESS SENDER_ID", ([role, address, senderId, ...rest]) => {
+  if (address === undefined || rest.length > 0) return null;
+  if (role === "read" && senderId === undefined) return read(address);
+  return role === "sense" && senderId !== undefined ? sense(address, senderId) : null;
+});

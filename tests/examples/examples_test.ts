@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { TestAgent } from "../support/agent.ts";
 import { linesOf } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
@@ -57,6 +57,31 @@ Deno.test("examples/bot.ts: a bot answers, and invites the next guest", async ()
   }
   await agent.send("two", "dance");
   assertEquals(await agent.text("two"), "I know: time, echo TEXT");
+});
+
+Deno.test("examples without arguments say how they are used, and in one line what goes wrong", async () => {
+  const nowhere = `127.0.0.1:1#${"A".repeat(43)}=`;
+  const cases = [
+    ["hello.ts", [], 2, "usage: hello.ts ADDRESS"],
+    ["hello.ts", ["a:x"], 2, "Cannot parse server address"],
+    ["hello.ts", ["a", "b"], 2, "usage: "],
+    ["hello.ts", [nowhere], 1, "Cannot connect to 127.0.0.1:1: "],
+    ["bot.ts", [], 2, "usage: bot.ts ADDRESS"],
+    ["bot.ts", [nowhere], 1, "127.0.0.1:1"],
+    ["sensor_feed.ts", [], 2, "usage: sensor_feed.ts read ADDRESS"],
+    ["sensor_feed.ts", ["sense", nowhere], 2, "usage: "],
+    ["sensor_feed.ts", ["read", nowhere], 1, "Cannot connect to 127.0.0.1:1: "],
+    ["sensor_feed.ts", ["sense", nowhere, "AAAA"], 1, "Cannot connect to 127.0.0.1:1: "],
+  ] as const;
+  await Promise.all(cases.map(async ([example, args, code, text]) => {
+    const command = ["run", "--quiet", "--no-prompt", "--allow-net", `examples/${example}`, ...args];
+    const outcome = await soon(
+      new Deno.Command(Deno.execPath(), { args: command, env: { NO_COLOR: "1" } }).output(),
+    );
+    const stderr = new TextDecoder().decode(outcome.stderr);
+    assertEquals([outcome.code, stderr.trimEnd().split("\n").length], [code, 1], stderr);
+    assertStringIncludes(stderr, text);
+  }));
 });
 
 Deno.test("examples/embedded_server_test.ts: a suite with a server in it passes", async () => {

@@ -1,0 +1,23 @@
+/**
+ * What the examples have in common: they say how they are used, and what goes wrong in one line.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-console
+import { ParseError } from "../mod.ts";
+
+/** Runs an example with its arguments; ends with 2 when `start` gives `null` for them, with 1 when it fails. */
+export async function run(
+  usage: string,
+  start: (args: readonly string[]) => Promise<void> | null,
+): Promise<void> {
+  try {
+    const running = start(Deno.args);
+    if (running !== null) return await running;
+    console.error(`usage: ${usage}`);
+    Deno.exitCode = 2;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exitCode = error instanceof ParseError ? 2 : 1;
+  }
+}
