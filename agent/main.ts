@@ -12,6 +12,7 @@ import config from "../deno.json" with { type: "json" };
 import { preferOpenSsl } from "../protocol/mod.ts";
 import { Agent } from "./agent.ts";
 import { type CliOptions, helpText, parseCli } from "./service/cli.ts";
+import { tellUnreachable } from "./service/reach.ts";
 import { AgentService } from "./service/service.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 
@@ -28,15 +29,16 @@ async function main(): Promise<number> {
       console.error(`${command.message}; --help lists what there is`);
       return 2;
     case "start":
-      await start(command.options);
+      await serve(command.options);
+      console.log("stopped");
       return 0;
     default:
       return command satisfies never;
   }
 }
 
-/** Serves until a signal comes. */
-async function start(
+/** Serves until a signal comes and everything is closed. */
+async function serve(
   { host, port, database, servers, allowUnverified, ...options }: CliOptions,
 ): Promise<void> {
   preferOpenSsl();
@@ -64,9 +66,17 @@ async function start(
       `warning: whoever reaches ${host}:${service.port} can read and send everything, in plain text`,
     );
   }
+  console.log(`database: ${database}`);
+  for (const server of servers) console.log(`server: ${server}`);
+  console.log(`address: ${host.includes(":") ? `[${host}]` : host}:${service.port}`);
   console.log(`listening on port ${service.port}`);
+  const probing = new AbortController();
+  const tell = (line: string) => console.error(`warning: ${line}`);
+  const probed = tellUnreachable(servers, { allowUnverified, signal: probing.signal, tell });
   await stopped;
   console.log("stopping");
+  probing.abort();
+  await probed;
 }
 
 async function firstLine(path: string): Promise<string> {

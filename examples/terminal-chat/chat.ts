@@ -1,5 +1,5 @@
 import type { Agent, AgentEvent, ConnectionInfo, MessageIntegrity, MessageRecord } from "../../agent/mod.ts";
-import { formatQueueInfo } from "../../protocol/mod.ts";
+import { formatQueueInfo, ParseError, parseQueueInfo } from "../../protocol/mod.ts";
 import { helpLines, type Input } from "./input.ts";
 import { harmless, type Kind } from "./screen.ts";
 
@@ -19,6 +19,10 @@ export async function execute(agent: Agent, input: Input, show: Show): Promise<b
       break;
     }
     case "accept":
+      if (!isInvitation(input.invitation)) {
+        show("this is not a whole invitation: copy all of the line that begins with smp::", "warning");
+        break;
+      }
       await agent.join(input.invitation, { alias: input.name });
       show(`accepting the invitation of ${input.name} …`, "notice");
       break;
@@ -59,6 +63,16 @@ export async function execute(agent: Agent, input: Input, show: Show): Promise<b
       return input satisfies never;
   }
   return true;
+}
+
+function isInvitation(text: string): boolean {
+  try {
+    parseQueueInfo(text);
+    return true;
+  } catch (error) {
+    if (error instanceof ParseError) return false;
+    throw error;
+  }
 }
 
 /** Shows what happens. */

@@ -5,6 +5,7 @@
  */
 // deno-lint-ignore-file no-console
 import { Agent } from "../../agent/mod.ts";
+import { tellUnreachable } from "../../agent/service/reach.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { execute, showEvent } from "./chat.ts";
 import { parseInput } from "./input.ts";
@@ -21,6 +22,9 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
   using screen = new Screen();
   const show = (text: string, kind?: Kind) => screen.show(text, kind);
   const events = showAll(agent, show);
+  const probing = new AbortController();
+  const tell = (line: string) => show(line, "warning");
+  const probed = tellUnreachable(servers, { allowUnverified, signal: probing.signal, tell });
   const known = await agent.subscribeAll();
   show(known.length === 0 ? "/help shows what there is" : `talking to ${known.join(", ")}`, "notice");
   for await (const line of screen.input()) {
@@ -30,8 +34,9 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
       show(error instanceof Error ? error.message : String(error), "warning");
     }
   }
+  probing.abort();
   await agent.close();
-  await events;
+  await Promise.all([events, probed]);
 }
 
 async function showAll(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {

@@ -1,9 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
 import { lackOf, requiring } from "../support/requires.ts";
-import { commandOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { TmuxTerminal } from "../support/tmux.ts";
+import { next, soon } from "../support/wait.ts";
 
 const script = "examples/terminal-chat/main.ts";
 const testInTerminal = requiring(lackOf("tmux", "-V"));
@@ -98,7 +99,7 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
   const [command, ...rest] = commandOf(args, { script, folder: folder.path });
   const child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
   const input = child.stdin.getWriter();
-  await input.write(new TextEncoder().encode("/connections\n/dance\n/quit\n"));
+  await input.write(new TextEncoder().encode("/connections\n/dance\n/a bob smp::x\n/quit\n"));
   await input.close();
   const { code, stdout } = await child.output();
   const lines = new TextDecoder().decode(stdout).trim().split("\n");
@@ -106,6 +107,7 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
     "/help shows what there is",
     "there is nobody yet; /c NAME makes an invitation",
     "there is no /dance; /help shows what there is",
+    "this is not a whole invitation: copy all of the line that begins with smp::",
   ]]);
   for (
     const [wrong, text] of [
@@ -121,4 +123,21 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
     assertEquals(code, 2);
     assert(stderr.startsWith(text), stderr);
   }
+});
+
+Deno.test("the terminal chat says that its server cannot be used, and goes on", async () => {
+  await using folder = await temporaryFolder();
+  const args = ["--server", `127.0.0.1:1#${"A".repeat(43)}=`, "--db", `${folder.path}/chat.db`];
+  const [command, ...rest] = commandOf(args, { script, folder: folder.path });
+  await using child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
+  const lines = linesOf(child.stdout);
+  const shown = [await next(lines), await next(lines)].toSorted();
+  assertEquals(shown[0], "/help shows what there is");
+  assertStringIncludes(shown[1]!, "127.0.0.1:1 cannot be used now: Cannot connect to 127.0.0.1:1: ");
+  const input = child.stdin.getWriter();
+  await input.write(new TextEncoder().encode("/connections\n"));
+  assertEquals(await next(lines), "there is nobody yet; /c NAME makes an invitation");
+  await input.close();
+  assertEquals((await soon(child.status)).code, 0);
+  assert((await lines.next()).done);
 });

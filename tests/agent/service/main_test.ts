@@ -19,10 +19,15 @@ Deno.test("the agent prints its port, serves, stops on a signal and goes on wher
   let invitation = "";
   {
     await using agent = await start(folder.path, server);
-    assertEquals(agent.printed, [`listening on port ${agent.port()}`]);
+    assertEquals(agent.printed, [
+      `database: ${folder.path}/agent.db`,
+      `server: ${server.address}`,
+      `address: 127.0.0.1:${agent.port()}`,
+      `listening on port ${agent.port()}`,
+    ]);
     await using a = await Telnet.connect(agent.port());
     invitation = (await a.ask("1", "b", "NEW"))![2].slice(4);
-    assertEquals(await agent.kill("SIGTERM"), { code: 0, stdout: "stopping\n", stderr: "" });
+    assertEquals(await agent.kill("SIGTERM"), { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
   }
   for (const { name } of Deno.readDirSync(folder.path)) {
     assertEquals(Deno.statSync(`${folder.path}/${name}`).mode! & 0o777, 0o600, name);
@@ -89,6 +94,22 @@ Deno.test("another interface than loopback is warned about", async () => {
     await agent.logged(),
     /^warning: whoever reaches 0\.0\.0\.0:\d+ can read and send everything, in plain text$/,
   );
+});
+
+Deno.test("an agent says which servers it cannot use, and goes on", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const nowhere = `127.0.0.1:1#${server.keyHash}`;
+  const other = `127.0.0.1:${server.webSocketPort}#${server.keyHash}`;
+  await using agent = await start(folder.path, server, "--server", nowhere);
+  const line = await agent.logged();
+  assert(line.startsWith("warning: 127.0.0.1:1 cannot be used now: Cannot connect to 127.0.0.1:1: "), line);
+  await using a = await Telnet.connect(agent.port());
+  assert((await a.ask("1", "b", "NEW"))![1] === "b");
+  await agent.kill("SIGTERM");
+  await using silent = await start(folder.path, server, "--server", other);
+  // It does not wait for the answer of a server.
+  assertEquals((await silent.kill("SIGTERM")).code, 0);
 });
 
 Deno.test("what the command line does not know ends with 2 and one line", async () => {
