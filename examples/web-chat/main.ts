@@ -14,8 +14,8 @@ async function serve(options: ChatOptions): Promise<void> {
   await using server = await ChatServer.start(options, (message) => console.error(message));
   const { config } = server;
   await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
-  console.log(`SMP server: ${config.server}`);
-  console.log(`SMP port: ${server.port}`);
+  console.log(`SMP server for browsers: ${config.server}`);
+  console.log(`SMP server for other programs: ${server.address}`);
   console.log(`WebSocket port: ${server.webSocketPort}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
   console.log(`open http://${host}:${page.port}/ in two browsers`);

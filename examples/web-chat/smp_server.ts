@@ -72,9 +72,10 @@ export class ChatServer implements AsyncDisposable {
     }
   }
 
-  /** The TCP port, for other programs. */
-  get port(): number {
-    return this.#server.port;
+  /** Its address for programs that use TCP, on this machine. */
+  get address(): string {
+    // That is an address to listen on, and none that a program can connect to everywhere.
+    return this.#server.address.replace(/^0\.0\.0\.0:/, "localhost:");
   }
 
   /** The port for browsers, or for the proxy before it. */

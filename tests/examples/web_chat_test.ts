@@ -14,6 +14,7 @@ import {
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/bytes.ts";
+import { SmpClient } from "../../client/mod.ts";
 import { WebChat } from "../support/web_chat.ts";
 
 const pure = { permissions: "none" } as const;
@@ -162,6 +163,12 @@ Deno.test("the docs have every option of the chat, with its default", async () =
     const row = docs.split("\n").find((line) => line.startsWith(`| \`${option}\``)) ?? "";
     assertStringIncludes(row, value ?? "`ws://` to it");
   }
+});
+
+Deno.test("the chat prints the address that other programs need", async () => {
+  await using chat = await WebChat.start();
+  await using client = await SmpClient.connect({ host: "127.0.0.1", ...chat.smp });
+  await client.ping();
 });
 
 Deno.test("the page may load and run nothing but what its server has, and nobody may frame it", async () => {

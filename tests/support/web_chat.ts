@@ -1,3 +1,4 @@
+import { parseAddress } from "../../protocol/mod.ts";
 import { ServerProcess, temporaryFolder } from "./server_process.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -61,10 +62,8 @@ export class WebChat implements AsyncDisposable {
 
   /** The SMP server's address for programs: host, TCP port, key hash. */
   get smp(): { readonly port: number; readonly keyHash: string } {
-    return {
-      port: Number(this.#printed(/^SMP port: (\d+)$/m)),
-      keyHash: this.#printed(/^SMP server: [^#]*#(\S+)$/m),
-    };
+    const { port, keyHash } = parseAddress(this.#printed(/^SMP server for other programs: (\S+)$/m));
+    return { port: port!, keyHash: keyHash! };
   }
 
   /** Kills the server; the function that it gives starts it again on the same ports. */
