@@ -1,4 +1,5 @@
 import { parseQueueInfo, type QueueInfo, type ServerAddress, SmpError } from "../protocol/mod.ts";
+import { inBatches } from "./batches.ts";
 import type { AgentCommand, AgentResponse } from "./command.ts";
 import { newConnection } from "./connection.ts";
 import { Connections } from "./connections.ts";
@@ -25,7 +26,7 @@ import {
 } from "./options.ts";
 import { greetings, invitationOf, makeSendingQueue, withMessage } from "./outgoing.ts";
 import { AgentError, agentError } from "./protocol/error.ts";
-import { Servers, type SubscribedQueue } from "./servers.ts";
+import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { MemoryStore } from "./store/memory.ts";
 import type { AgentStore, ConnectionRecord, MessageQuery, MessageRecord } from "./store/store.ts";
 
@@ -213,7 +214,7 @@ export class Agent implements AsyncDisposable {
     return this.#command(async () => {
       const aliases = this.#context.connections.all().filter(({ receiving }) => receiving !== null)
         .map(({ alias }) => alias);
-      const done = await Promise.all(aliases.map(async (connection) => {
+      const done = await inBatches(aliases, subscriptionBatch, async (connection) => {
         try {
           await this.subscribe(connection);
           return [connection];
@@ -221,7 +222,7 @@ export class Agent implements AsyncDisposable {
           this.#events.put({ type: "error", connection, error: agentError(error) });
           return [];
         }
-      }));
+      });
       return done.flat();
     });
   }

@@ -1,5 +1,6 @@
 import { type MessageEvent, SmpClient, type SmpClientOptions } from "../client/mod.ts";
 import { formatAddress, type PrivateKey, type ServerAddress, SmpError } from "../protocol/mod.ts";
+import { inBatches } from "./batches.ts";
 import { type Backoff, backoffDelay, Pause } from "./backoff.ts";
 
 /** A queue that is subscribed to. */
@@ -40,8 +41,8 @@ export interface ServersOptions {
 /** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
 const settleTime = 10_000;
 
-/** Subscriptions that are sent at a time after a reconnect. */
-const batchSize = 100;
+/** Subscriptions that are sent at a time: each has its time from then on. */
+export const subscriptionBatch = 100;
 
 /** One connection to each server, made when it is needed, and made again as long as there are subscriptions. */
 export class Servers implements AsyncDisposable {
@@ -205,22 +206,18 @@ class Link {
   async #resubscribe(client: SmpClient): Promise<void> {
     const all = [...this.#queues.values()];
     const back: SubscribedQueue[] = [];
-    for (let at = 0; at < all.length; at += batchSize) {
-      await Promise.all(
-        all.slice(at, at + batchSize).map(async (queue) => {
-          try {
-            await client.subscribe(await ownQueue(queue));
-            back.push(queue);
-          } catch (error) {
-            // Any other failure ends the connection, and it is tried again.
-            if (!(error instanceof SmpError)) return await client.close();
-            if (error.code === "INTERNAL") return await client.close();
-            this.#queues.delete(queue.recipientId);
-            this.#options.events.refused(queue, error);
-          }
-        }),
-      );
-    }
+    await inBatches(all, subscriptionBatch, async (queue) => {
+      try {
+        await client.subscribe(await ownQueue(queue));
+        back.push(queue);
+      } catch (error) {
+        // Any other failure ends the connection, and it is tried again.
+        if (!(error instanceof SmpError)) return await client.close();
+        if (error.code === "INTERNAL") return await client.close();
+        this.#queues.delete(queue.recipientId);
+        this.#options.events.refused(queue, error);
+      }
+    });
     if (this.#client === client) this.#options.events.up(this.#server, back);
   }
 }

@@ -1,6 +1,8 @@
 import { joinParts, latin1Bytes, textBytes } from "../../protocol/bytes.ts";
 import type { Agent } from "../agent.ts";
+import { inBatches } from "../batches.ts";
 import { type AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
+import { subscriptionBatch } from "../servers.ts";
 import { formatResponse, parseCommandLine, type ServiceCommand, type ServiceResponse } from "./command.ts";
 import { LineError, LineReader } from "./line_reader.ts";
 
@@ -212,14 +214,14 @@ export class Session {
   async #subscribeAll(corrId: string): Promise<void> {
     const { agent } = this.#owner;
     const all = agent.connections().filter(({ canReceive }) => canReceive);
-    await Promise.all(all.map(async ({ connection }) => {
+    await inBatches(all, subscriptionBatch, async ({ connection }) => {
       try {
         await this.#subscribe(connection);
         await this.say(corrId, connection, { type: "OK" });
       } catch (error) {
         await this.#say(corrId, connection, agentError(error));
       }
-    }));
+    });
   }
 
   async #subscribe(alias: string): Promise<void> {
