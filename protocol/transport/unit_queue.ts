@@ -4,6 +4,7 @@ import type { TransportError } from "../error.ts";
 /** Messages that have arrived and the reader that waits for one: the receiving half of message-based channels. */
 export class UnitQueue {
   readonly #units: Uint8Array<ArrayBuffer>[] = [];
+  #bytes = 0;
   #ended: TransportError | "end" | null = null;
   #wake: (() => void) | null = null;
 
@@ -12,10 +13,16 @@ export class UnitQueue {
     return this.#units.length;
   }
 
+  /** How many bytes wait to be read. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Adds a message that has arrived. */
   push(unit: Uint8Array<ArrayBuffer>): void {
     if (this.#ended !== null) return;
     this.#units.push(unit);
+    this.#bytes += unit.length;
     this.#wakeReader();
   }
 
@@ -28,6 +35,7 @@ export class UnitQueue {
   /** Drops what has arrived; reads fail with `CLOSED`. */
   close(): void {
     this.#units.length = 0;
+    this.#bytes = 0;
     this.#ended = closedError();
     this.#wakeReader();
   }
@@ -40,6 +48,7 @@ export class UnitQueue {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
     const unit = this.#units.shift()!;
+    this.#bytes -= unit.length;
     if (unit.length !== size) throw sizeError(`${unit.length} bytes`, size);
     return unit;
   }

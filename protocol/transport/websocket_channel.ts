@@ -3,8 +3,8 @@ import type { TransportError } from "../error.ts";
 import { type Channel, closedError, networkError, sizeError } from "./channel.ts";
 import { UnitQueue } from "./unit_queue.ts";
 
-/** How many messages a server may send ahead of the reader; more than an honest one has reason to. */
-const mostUnread = 16_384;
+/** How many messages and bytes a server may send ahead of the reader; more than an honest one has reason to. */
+const mostUnread = { messages: 16_384, bytes: 1 << 26 };
 /** Bytes that may wait in the socket before a writer has to wait. */
 const highWater = 1 << 18;
 /** Milliseconds between looks at whether the socket has taken what waits. */
@@ -95,8 +95,9 @@ class WebSocketChannel implements Channel {
   }
 
   #receive(data: unknown): void {
+    const { messages, bytes } = mostUnread;
     if (!(data instanceof ArrayBuffer)) this.#fail(sizeError("text", 0));
-    else if (this.#incoming.length >= mostUnread) {
+    else if (this.#incoming.length >= messages || this.#incoming.bytes + data.byteLength > bytes) {
       this.#fail(networkError("read", "the server sends more than it may"));
     } else this.#incoming.push(new Uint8Array(data));
   }

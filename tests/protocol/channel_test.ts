@@ -203,19 +203,21 @@ Deno.test("a WebSocket text message is BLOCK for the client", async () => {
   await soon(client.close());
 });
 
-Deno.test("a WebSocket that nobody reads is ended after 16384 messages", async () => {
-  await using pair = await openPlatformWebSocket();
-  const unit = new Uint8Array(1);
-  const flood = async () => {
-    for (;; await turn()) await pair.far.write(Array(1024).fill(unit));
-  };
-  assertEquals(await failureOf(flood()), "NETWORK");
-  let count = 0;
-  const drain = async () => {
-    for (;; count++) await pair.near.read(1);
-  };
-  assertEquals([await failureOf(drain()), count], ["NETWORK", 16_384]);
-});
+for (const [size, most] of [[1, 16_384], [65_536, 1024]] as const) {
+  Deno.test(`a WebSocket that nobody reads is ended after ${most} messages of ${size} bytes`, async () => {
+    await using pair = await openPlatformWebSocket();
+    const unit = new Uint8Array(size);
+    const flood = async () => {
+      for (;; await turn()) await pair.far.write(Array(64).fill(unit));
+    };
+    assertEquals(await failureOf(flood()), "NETWORK");
+    let count = 0;
+    const drain = async () => {
+      for (;; count++) await pair.near.read(size);
+    };
+    assertEquals([await failureOf(drain()), count], ["NETWORK", most]);
+  });
+}
 
 const connectors = {
   TCP: (port: number, signal?: AbortSignal) => connectTcp(hostname, port, signal),
