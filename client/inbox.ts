@@ -22,10 +22,11 @@ export class Inbox {
   readonly #waiting = new Set<() => void>();
   #end: { readonly error: Error | null } | null = null;
 
-  /** Accepts events of a queue from now on. */
-  open(recipientId: string): void {
-    if (this.#end !== null || this.#mailboxes.has(recipientId)) return;
+  /** Accepts events of a queue from now on; `false` when it did already. */
+  open(recipientId: string): boolean {
+    if (this.#end !== null || this.#mailboxes.has(recipientId)) return false;
     this.#mailboxes.set(recipientId, { event: null, claimed: false, wake: noop });
+    return true;
   }
 
   /** Accepts events of a queue that is subscribed again: the end of its earlier subscription is of no interest. */

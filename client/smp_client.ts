@@ -150,9 +150,10 @@ export class SmpClient implements AsyncDisposable {
 
   /** Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits. */
   async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
-    this.#inbox.open(queue.recipientId);
+    const isNew = this.#inbox.open(queue.recipientId);
     await this.#recipientCommand(queue, { type: "SUB" }, options, ({ type }) => {
       if (type === "OK" || type === "MSG") this.#inbox.reopen(queue.recipientId);
+      else if (isNew) this.#inbox.drop(queue.recipientId);
     });
   }
 

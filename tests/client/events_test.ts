@@ -212,6 +212,31 @@ Deno.test("what a server sends for queues that nobody subscribed to is dropped",
   await client.close();
 });
 
+Deno.test("what a server sends for a queue whose SUB it refused is dropped, as if nobody had asked", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve();
+  const refused = rejection(client.subscribe(queueA!));
+  const ended = client.events(queueA).next();
+  await peer.answer(await peer.take(), { type: "ERR", error: "AUTH" });
+  assertInstanceOf(await refused, SmpError);
+  assertEquals((await soon(ended)).done, true);
+  // One that was heard before goes on being heard.
+  const heard = client.events(queueB);
+  const first = next(heard);
+  const again = rejection(client.subscribe(queueB!));
+  await peer.answer(await peer.take(), { type: "ERR", error: "INTERNAL" });
+  await again;
+  const all = next(client.events());
+  await peer.push(queueA!.recipientId, message("to nobody"));
+  await peer.push(queueB!.recipientId, message("heard"));
+  assertEquals(textOf(await first), "heard");
+  const subscribed = client.subscribe({ ...queueA!, recipientId: queueIds[2] });
+  await peer.answer(await peer.take(), message("the first of all"));
+  await soon(subscribed);
+  assertEquals(textOf(await all), "the first of all");
+  await client.close();
+});
+
 Deno.test("an unread event is replaced by the next of its queue, so that their number is bounded", async () => {
   await using server = await FakeServer.start();
   const { client, peer } = await server.serve();
