@@ -112,7 +112,7 @@ export class SmpClient implements AsyncDisposable {
     const close = () => void channel?.close();
     signal.addEventListener("abort", close);
     try {
-      channel = await transport(server, signal);
+      channel = await open(transport, server, signal);
       signal.throwIfAborted();
       const { keyHash } = server;
       const blocks = await clientHandshake(channel, {
@@ -238,6 +238,29 @@ export class SmpClient implements AsyncDisposable {
     } else if (response.type === "END") {
       this.#inbox.put({ type: "END", recipientId });
     }
+  }
+}
+
+/** Milliseconds that a transport has to end after its signal has aborted. */
+const abortPatience = 1000;
+
+/** The channel of a transport; one that does not hear the signal is given up, and its channel closed when it comes. */
+async function open(transport: Transport, server: ServerAddress, signal: AbortSignal): Promise<Channel> {
+  const opening = transport(server, signal);
+  const givenUp = deferred<never>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const abort = () => {
+    timer = setTimeout(() => {
+      opening.then((channel) => channel.close(), () => {});
+      givenUp.reject(signal.reason);
+    }, abortPatience);
+  };
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([opening, givenUp.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
   }
 }
 

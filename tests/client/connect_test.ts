@@ -3,6 +3,7 @@ import { textBytes } from "../../protocol/bytes.ts";
 import {
   type Channel,
   encodeServerHeader,
+  memoryChannelPair,
   ParseError,
   SmpClient,
   type SmpClientOptions,
@@ -128,6 +129,16 @@ Deno.test("a transport that hears the signal ends when it aborts, and one that c
   assert(closed);
 });
 
+Deno.test("a transport that does not hear the signal is given up, and its channel closed when it comes", async () => {
+  const waiting = Promise.withResolvers<Channel>();
+  const transport = () => waiting.promise;
+  const connecting = SmpClient.connect("localhost", { allowUnverified: true, connectTimeout: 50, transport });
+  assertEquals(await codeOf(connecting), "TIMEOUT");
+  const [near, far] = memoryChannelPair();
+  waiting.resolve(near);
+  assertEquals(await soon(far.read(1)), null);
+});
+
 for (
   const [name, transport] of Object.entries({ tcp: tcpTransport, websocket: webSocketTransport })
 ) {
@@ -208,7 +219,14 @@ function refused(options: SmpClientOptions, address = "localhost"): Promise<SmpC
   return SmpClient.connect(address, { transport, allowUnverified: true, ...options });
 }
 
-const limits = ["connectTimeout", "commandTimeout", "keepAliveInterval", "keepAliveCount", "inFlight"];
+const limits = [
+  "connectTimeout",
+  "commandTimeout",
+  "keepAliveInterval",
+  "keepAliveCount",
+  "inFlight",
+  "waiting",
+];
 for (const name of limits) {
   Deno.test(`option ${name} is a whole number of at least 1`, async () => {
     for (const value of [0, -1, 1.5, NaN, Infinity, "5", null]) {
