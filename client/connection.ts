@@ -12,12 +12,13 @@ import {
   type ServerTransmission,
   signPss,
   TransportError,
+  type TransportErrorCode,
 } from "../protocol/mod.ts";
 import { asciiText, randomBytes, textBytes } from "../protocol/bytes.ts";
 
 /** What bounds a connection to a server. All times are in milliseconds. */
 export interface ConnectionLimits {
-  /** Time for an answer, from when the command is written. @default 15000 */
+  /** Time for an answer, from the call: waiting to be sent is included. @default 15000 */
   readonly commandTimeout: number;
   /** Time without anything from the server after which a PING is sent. @default 30000 */
   readonly keepAliveInterval: number;
@@ -25,6 +26,8 @@ export interface ConnectionLimits {
   readonly keepAliveCount: number;
   /** Commands that may wait for answers at a time; further ones wait to be sent. @default 256 */
   readonly inFlight: number;
+  /** Commands that may wait to be sent at a time; further ones are refused (`BUSY`). @default 4096 */
+  readonly waiting: number;
 }
 
 /** What a connection tells its owner, at once and in order. */
@@ -48,7 +51,7 @@ export interface CommandToSend {
 
 /** What can be asked of any command. */
 export interface CommandOptions {
-  /** Gives up waiting; whether the command is executed is then unknown, unless it had not been sent. */
+  /** Gives up waiting; what was not sent is not sent any more, else whether the command is executed is unknown. */
   readonly signal?: AbortSignal;
 }
 
@@ -58,8 +61,9 @@ interface Request {
   readonly content: Promise<Uint8Array>;
   readonly answered: (response: ServerResponse) => void;
   readonly settled: PromiseWithResolvers<ServerResponse>;
+  /** When it is given up, in milliseconds as `performance` tells them. */
+  readonly deadline: number;
   timer?: ReturnType<typeof setTimeout>;
-  isOver: boolean;
 }
 
 const corrIdLength = 12;
@@ -73,7 +77,8 @@ export class Connection {
   readonly #blocks: BlockChannel;
   readonly #limits: ConnectionLimits;
   readonly #events: ConnectionEvents;
-  #outgoing: Request[] = [];
+  /** The commands of which nothing was written, in order; what is not in here is never written. */
+  readonly #outgoing = new Set<Request>();
   /** The commands that were sent and wait for their answers, by corrId. */
   readonly #pending = new Map<string, Request>();
   /** Commands that are being signed: closing waits for them. */
@@ -100,30 +105,36 @@ export class Connection {
     return this.#blocks.blockSize;
   }
 
-  /** Sends a command and gives its answer, `ERR` included. Throws {@linkcode TransportError}, `RangeError` or the signal's reason. */
+  /**
+   * Sends a command and gives its answer, `ERR` included. Throws {@linkcode TransportError}, `RangeError` or the
+   * signal's reason.
+   */
   request(send: CommandToSend, { signal }: CommandOptions = {}): Promise<ServerResponse> {
-    if (this.#error !== null) return Promise.reject(this.#requestError("it was not sent"));
+    if (this.#error !== null) return Promise.reject(this.#closedError(false));
     if (signal?.aborted) return Promise.reject(signal.reason);
+    const { waiting, commandTimeout } = this.#limits;
+    // What was given up while it is signed still costs.
+    if (Math.max(this.#outgoing.size, this.#signing.size) >= waiting) {
+      return Promise.reject(requestError("BUSY", `${waiting} commands wait already`, false));
+    }
     const corrId = encodeBase64(randomBytes(corrIdLength));
-    const settled = deferred<ServerResponse>();
     const request: Request = {
       corrId,
       queueId: send.queueId,
       content: encode(corrId, send, this.blockSize),
       answered: send.answered ?? (() => {}),
-      settled,
-      isOver: false,
+      settled: deferred<ServerResponse>(),
+      deadline: performance.now() + commandTimeout,
     };
+    request.timer = setTimeout(() => this.#timeOut(request), commandTimeout);
     const abort = () => this.#reject(request, signal!.reason);
     signal?.addEventListener("abort", abort);
-    // The writer looks at it later, maybe after it has failed.
-    const signed: Promise<unknown> = request.content.then(() => {}, () => {}).then(() =>
-      this.#signing.delete(signed)
-    );
+    const signed: Promise<unknown> = request.content.catch((error) => this.#reject(request, error))
+      .then(() => this.#signing.delete(signed));
     this.#signing.add(signed);
-    this.#outgoing.push(request);
+    this.#outgoing.add(request);
     this.#wake();
-    return settled.promise.finally(() => signal?.removeEventListener("abort", abort));
+    return request.settled.promise.finally(() => signal?.removeEventListener("abort", abort));
   }
 
   /** Ends everything with `cause`, once; resolves when the system has released the connection. */
@@ -135,10 +146,8 @@ export class Connection {
     this.#error = error;
     clearInterval(this.#keepAlive);
     this.#released = Promise.all([this.#blocks.close(), ...this.#signing]).then(() => {});
-    for (const request of this.#outgoing) this.#reject(request, this.#requestError("it was not sent"));
-    for (const request of this.#pending.values()) {
-      this.#reject(request, this.#requestError("whether it was executed is unknown"));
-    }
+    for (const request of this.#outgoing) this.#reject(request, this.#closedError(false));
+    for (const request of this.#pending.values()) this.#reject(request, this.#closedError(true));
     this.#wake();
     this.#events.closed(error);
     return this.#released;
@@ -174,37 +183,29 @@ export class Connection {
   async #writeLoop(): Promise<void> {
     while (this.#error === null) {
       const room = Math.min(batchSize, this.#limits.inFlight - this.#pending.size);
-      const batch = this.#outgoing.splice(0, room);
+      const batch = first(this.#outgoing, room);
       if (batch.length === 0) await new Promise<void>((resolve) => this.#wakeWriter = resolve);
       else await this.#write(batch);
     }
   }
 
   async #write(batch: readonly Request[]): Promise<void> {
+    const signed = await Promise.all(batch.map(async (request) => {
+      const content = await request.content.catch(() => null);
+      return content && { request, content };
+    }));
     const contents: Uint8Array[] = [];
-    for (const request of batch) {
-      try {
-        const content = await request.content;
-        if (request.isOver) continue;
-        contents.push(content);
-        this.#await(request);
-      } catch (error) {
-        this.#reject(request, error);
-      }
+    const now = performance.now();
+    for (const entry of signed) {
+      // Its timer is about to run; another one that did has made the room for it.
+      if (entry !== null && entry.request.deadline <= now) this.#timeOut(entry.request);
+      // What was given up meanwhile is not written; from here on nobody can tell any more.
+      if (entry === null || !this.#outgoing.delete(entry.request)) continue;
+      this.#pending.set(entry.request.corrId, entry.request);
+      contents.push(entry.content);
     }
-    if (contents.length > 0 && this.#error === null) await this.#blocks.write(contents);
-  }
-
-  /** From now on an answer is expected. */
-  #await(request: Request): void {
-    if (this.#error !== null) return this.#reject(request, this.#requestError("it was not sent"));
-    this.#pending.set(request.corrId, request);
-    const { commandTimeout } = this.#limits;
-    request.timer = setTimeout(() => {
-      const unknown = "whether it was executed is unknown";
-      const message = `Cannot execute the command: no answer in ${commandTimeout} ms, ${unknown}`;
-      this.#reject(request, new TransportError("TIMEOUT", message));
-    }, commandTimeout);
+    if (contents.length === 0) return;
+    await this.#blocks.write(contents);
   }
 
   #checkAlive(): void {
@@ -219,14 +220,22 @@ export class Connection {
     }
   }
 
+  #timeOut(request: Request): void {
+    const isSent = this.#pending.has(request.corrId);
+    const reason = `${
+      isSent ? "no answer" : "the server takes no more"
+    } in ${this.#limits.commandTimeout} ms`;
+    this.#reject(request, requestError("TIMEOUT", reason, isSent));
+  }
+
   #reject(request: Request, error: unknown): void {
     this.#finish(request);
     request.settled.reject(error);
   }
 
   #finish(request: Request): void {
-    request.isOver = true;
     clearTimeout(request.timer);
+    this.#outgoing.delete(request);
     if (this.#pending.delete(request.corrId)) this.#wake();
   }
 
@@ -235,12 +244,32 @@ export class Connection {
     this.#wakeWriter = null;
   }
 
-  #requestError(outcome: string): TransportError {
-    const { code, message } = this.#error!;
-    return new TransportError(code, `Cannot execute the command: ${outcome}. ${message}`, {
-      cause: this.#error,
-    });
+  /** The error of a command on a connection that is gone. */
+  #closedError(isSent: boolean): TransportError {
+    const cause = this.#error!;
+    return requestError(cause.code, cause.message, isSent, { cause });
   }
+}
+
+/** The first `count` of a set. */
+function first<T>(set: ReadonlySet<T>, count: number): T[] {
+  const taken: T[] = [];
+  for (const value of set) {
+    if (taken.length >= count) break;
+    taken.push(value);
+  }
+  return taken;
+}
+
+function requestError(
+  code: TransportErrorCode,
+  reason: string,
+  isSent: boolean,
+  options?: ErrorOptions,
+): TransportError {
+  const outcome = isSent ? "whether it was executed is unknown" : "it was not sent";
+  const message = `Cannot execute the command: ${outcome} (${reason})`;
+  return new TransportError(code, message, { ...options, neverSent: !isSent });
 }
 
 async function encode(

@@ -63,8 +63,9 @@ export interface SmpClientOptions extends Partial<ConnectionLimits> {
  * A connection to one SMP server (smp.md).
  *
  * Every command rejects with {@linkcode SmpError} when the server answers `ERR`, with {@linkcode TransportError} when
- * the connection fails or no answer comes in time (the outcome is then unknown; nothing is sent twice), and with the
- * reason of `options.signal` when that aborts. Commands may overlap; they are sent in the order of the calls.
+ * the connection fails or no answer comes in time, and with the reason of `options.signal` when that aborts. The
+ * outcome is then unknown, unless the error's `neverSent` says that the command was not sent: it never is then, and
+ * nothing is sent twice. Commands may overlap; they are sent in the order of the calls.
  */
 export class SmpClient implements AsyncDisposable {
   /** Resolves with the reason when the connection is gone; its code is `CLOSED` after {@linkcode SmpClient.close}. */
@@ -274,8 +275,9 @@ export function checkVerifiable({ host, keyHash }: ServerAddress): void {
 }
 
 function connectionLimits(options: SmpClientOptions): ConnectionLimits {
-  const { commandTimeout = 15_000, keepAliveInterval = 30_000, keepAliveCount = 2, inFlight = 256 } = options;
-  const limits = { commandTimeout, keepAliveInterval, keepAliveCount, inFlight };
+  const { commandTimeout = 15_000, keepAliveInterval = 30_000, keepAliveCount = 2 } = options;
+  const { inFlight = 256, waiting = 4096 } = options;
+  const limits = { commandTimeout, keepAliveInterval, keepAliveCount, inFlight, waiting };
   for (const [name, value] of Object.entries(limits)) checkLimit(name, value);
   return limits;
 }

@@ -63,6 +63,7 @@ export class SmpError extends Error {
  * | `COUNTER` | the connection has used up its block counter and must be opened anew |
  * | `NETWORK` | the connection cannot be made, or broke |
  * | `TIMEOUT` | the peer did not do in time what it had to |
+ * | `BUSY` | more commands wait to be sent than may |
  * | `CLOSED` | this side closed the connection |
  * | `RESPONSE` | the answer to the command cannot be read |
  * | `UNEXPECTED` | the answer is not one that the command can have |
@@ -80,21 +81,31 @@ export type TransportErrorCode =
   | "COUNTER"
   | "NETWORK"
   | "TIMEOUT"
+  | "BUSY"
   | "CLOSED"
   | "RESPONSE"
   | "UNEXPECTED";
 
-/** The connection to the peer failed; the outcome of commands in flight is unknown. */
+/** What a {@linkcode TransportError} is made with. */
+export interface TransportErrorOptions extends ErrorOptions {
+  /** See {@linkcode TransportError.neverSent}. @default false */
+  readonly neverSent?: boolean;
+}
+
+/** The connection to the peer failed; the outcome of commands in flight is unknown unless `neverSent`. */
 export class TransportError extends Error {
   /** The class name. */
   override readonly name = "TransportError";
   /** What failed; see {@linkcode TransportErrorCode}. */
   readonly code: TransportErrorCode;
+  /** Nothing of the command was or will be written, so that it may be given again; `false`: it may have been executed. */
+  readonly neverSent: boolean;
 
   /** Makes an error with a stable `code`, a `message` for people and, in `options.cause`, what led to it. */
-  constructor(code: TransportErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: TransportErrorCode, message: string, options: TransportErrorOptions = {}) {
     super(message, options);
     this.code = code;
+    this.neverSent = options.neverSent ?? false;
   }
 }
 

@@ -70,6 +70,7 @@ function brokerCode({ code }: TransportError): AgentErrorCode {
     case "RESPONSE":
       return "BROKER RESPONSE CMD SYNTAX";
     case "NETWORK":
+    case "BUSY":
     case "CLOSED":
     case "COUNTER":
       return "BROKER NETWORK";

@@ -3,7 +3,7 @@ import { Agent, AgentError, type AgentErrorCode, MemoryStore } from "../../agent
 import { formatQueueInfo, generateKeyPair, loadPrivateKey, SmpClient } from "../../mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
-import { until } from "../support/wait.ts";
+import { soon, until } from "../support/wait.ts";
 
 async function assertFails(command: () => Promise<unknown>, code: AgentErrorCode): Promise<void> {
   const error = await assertRejects(command, AgentError);
@@ -363,4 +363,13 @@ Deno.test("messages that are done are removed after the retention, others stay",
   await until(() => Date.now() > last);
   await using _again = await TestAgent.start(server.address, { store, retention: 1 });
   assertEquals((await store.messages("a")).map(({ id }) => id), [9]);
+});
+
+Deno.test("hundreds of connections are subscribed without more commands at a time than a client lets wait", async () => {
+  await using server = await startServer();
+  await using agent = await TestAgent.start(server.address, { client: { inFlight: 10, waiting: 100 } });
+  const aliases = Array.from({ length: 250 }, (_, i) => `${i}`);
+  for (const alias of aliases) await agent.agent.create(alias);
+  assertEquals(await soon(agent.agent.subscribeAll()), aliases);
+  assertEquals(agent.events, []);
 });

@@ -3,7 +3,7 @@ import { textBytes } from "../../protocol/bytes.ts";
 import { type Channel, generateKeyPair, SmpClient, TransportError } from "../../mod.ts";
 import { corrIdOf, FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
-import { next, soon, until } from "../support/wait.ts";
+import { next, patience, soon, until } from "../support/wait.ts";
 
 const { privateKey: recipientKey, publicKey } = await generateKeyPair("sign", 1024);
 const [queueA, queueB] = queueIds.map((recipientId) => ({
@@ -50,6 +50,12 @@ const breaks: Readonly<Record<string, { code: string; run: (peer: FakePeer) => P
   },
 };
 
+/** How commands that a server does not take are given up. */
+const waysToGiveUp = {
+  "the deadline": { isAbort: false, options: { commandTimeout: 500 } },
+  "a signal": { isAbort: true, options: {} },
+} as const;
+
 for (const transport of transportNames) {
   for (const [name, { code, run }] of Object.entries(breaks)) {
     Deno.test(`over ${transport}, when the server ${name}, all that waits fails in one turn`, async () => {
@@ -65,7 +71,7 @@ for (const transport of transportNames) {
       assertEquals([unknown, settled()], [commands.length, all]);
       for (const error of await Promise.all(commands)) {
         assertInstanceOf(error, TransportError);
-        assertEquals([error.code, error.cause], [reason.code, reason]);
+        assertEquals([error.code, error.cause, error.neverSent], [reason.code, reason, false]);
         assert(error.message.includes("whether it was executed is unknown"), error.message);
       }
       await client.close();
@@ -98,7 +104,7 @@ for (const transport of transportNames) {
     const texts = ["whether it was executed is unknown", "it was not sent", "it was not sent"];
     for (const error of await soon(Promise.all([sent, waiting, late]))) {
       assertInstanceOf(error, TransportError);
-      assertEquals(error.code, "CLOSED");
+      assertEquals([error.code, error.neverSent], ["CLOSED", texts.length < 3]);
       assert(error.message.includes(texts.shift()!), error.message);
     }
     assertEquals((await client.closed).code, "CLOSED");
@@ -107,7 +113,7 @@ for (const transport of transportNames) {
 
   Deno.test(`over ${transport}, a server that stops reading makes commands wait, and closing ends them`, async () => {
     await using server = await FakeServer.start(transport);
-    const { client, peer } = await server.serve({ inFlight: 10_000 });
+    const { client, peer } = await server.serve({ inFlight: 10_000, waiting: 5_000 });
     const sent = Array.from({ length: 5_000 }, () => client.send(queueA!, new Uint8Array(4000)));
     const outcomes = Promise.all(sent.map(codeOf));
     await peer.take();
@@ -116,6 +122,49 @@ for (const transport of transportNames) {
     await peer.channel.close();
     await soon(closing);
   });
+
+  for (const [how, giveUp] of Object.entries(waysToGiveUp)) {
+    Deno.test(`over ${transport}, what ${how} gave up before it was written is never written`, async () => {
+      await using server = await FakeServer.start(transport);
+      const { client, peer } = await server.serve({ inFlight: 3000, ...giveUp.options });
+      // A server that talks, but does not read.
+      let talking = true;
+      const talk = (async () => {
+        for (; talking; await turn()) await peer.push(queueIds[2], { type: "END" });
+      })();
+      const control = new AbortController();
+      const outcomes = Array.from({ length: 4000 }, (_, i) => {
+        const body = new Uint8Array(3900);
+        new DataView(body.buffer).setUint32(0, i);
+        return rejection(client.send(queueA!, body, { signal: control.signal }));
+      });
+      if (giveUp.isAbort) {
+        for (let i = 0; i < 20; i++) await turn();
+        control.abort(reason);
+      }
+      const errors = await Promise.all(outcomes);
+      talking = false;
+      await talk;
+      const pinging = client.ping({ signal: AbortSignal.timeout(patience) }).catch((error) => error);
+      const received: number[] = [];
+      for (let command = await peer.take(); command.command.type !== "PING"; command = await peer.take()) {
+        if (command.command.type !== "SEND") throw new Error(`${command.command.type} was not sent`);
+        const { body } = command.command;
+        received.push(new DataView(body.buffer, body.byteOffset).getUint32(0));
+      }
+      await client.close();
+      await pinging;
+      assert(received.length < errors.length, "everything was written");
+      assertEquals(received, received.toSorted((a, b) => a - b));
+      if (giveUp.isAbort) return assertEquals(new Set(errors), new Set([reason]));
+      const written = new Set(received);
+      for (const [i, error] of errors.entries()) {
+        assertInstanceOf(error, TransportError);
+        assertEquals([error.code, error.neverSent], ["TIMEOUT", !written.has(i)], `command ${i}`);
+        assertEquals(error.message.includes("it was not sent"), error.neverSent, error.message);
+      }
+    });
+  }
 }
 
 /** A client over a memory channel of which one operation can be replaced once it is connected. */
@@ -231,6 +280,50 @@ Deno.test("a command without an answer in commandTimeout is TIMEOUT, and the con
   await peer.answer(await peer.take(), { type: "OK" });
   const answering = peer.take().then((command) => peer.answer(command, { type: "PONG" }));
   await soon(Promise.all([client.ping(), answering]));
+  await client.close();
+});
+
+Deno.test("a command that is one too many to wait is BUSY, until another is sent or given up", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ inFlight: 1, waiting: 2 });
+  const control = new AbortController();
+  const first = client.ping();
+  const firstTaken = await peer.take();
+  const second = client.ping();
+  const third = rejection(client.ping({ signal: control.signal }));
+  const refused = async () => {
+    const error = await rejection(client.send(queueA!, textBytes("refused")));
+    assertInstanceOf(error, TransportError);
+    assertEquals([error.code, error.neverSent], ["BUSY", true]);
+  };
+  await refused();
+  control.abort(reason);
+  assertEquals(await third, reason);
+  const fourth = client.subscribe(queueA!);
+  await refused();
+  await peer.answer(firstTaken, { type: "PONG" });
+  await soon(first);
+  await peer.answer(await peer.take(), { type: "PONG" });
+  await soon(second);
+  const last = client.send(queueA!, textBytes("x"));
+  await peer.answer(await peer.take(), { type: "OK" });
+  await soon(fourth);
+  const command = await peer.take();
+  assert(command.command.type === "SEND");
+  assertEquals(command.command.body, textBytes("x"));
+  await peer.answer(command, { type: "OK" });
+  await soon(last);
+  await client.close();
+});
+
+Deno.test("a command that is too long is RangeError at once, whatever waits before it", async () => {
+  await using server = await FakeServer.start();
+  const { client, peer } = await server.serve({ inFlight: 1 });
+  const first = client.ping();
+  const taken = await peer.take();
+  assertInstanceOf(await rejection(client.send(queueA!, new Uint8Array(5000))), RangeError);
+  await peer.answer(taken, { type: "PONG" });
+  await soon(first);
   await client.close();
 });
 
