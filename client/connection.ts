@@ -22,7 +22,10 @@ export interface ConnectionLimits {
   readonly commandTimeout: number;
   /** Time without anything from the server after which a PING is sent. @default 30000 */
   readonly keepAliveInterval: number;
-  /** Unanswered PINGs, one each interval, after which the connection counts as dead. @default 2 */
+  /**
+   * Unanswered PINGs, one each interval, after which the connection counts as dead; also intervals in which the
+   * server does not take what is written to it. @default 2
+   */
   readonly keepAliveCount: number;
   /** Commands that may wait for answers at a time; further ones wait to be sent. @default 256 */
   readonly inFlight: number;
@@ -88,6 +91,8 @@ export class Connection {
   #released: Promise<void> | null = null;
   #received = true;
   #unansweredPings = 0;
+  /** Keep-alive intervals in which the write that is under way has not ended; `null`: none is. */
+  #stuckIntervals: number | null = null;
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
   /** Takes over `blocks` and begins to read. */
@@ -205,11 +210,15 @@ export class Connection {
       contents.push(entry.content);
     }
     if (contents.length === 0) return;
+    this.#stuckIntervals = 0;
     await this.#blocks.write(contents);
+    this.#stuckIntervals = null;
   }
 
   #checkAlive(): void {
-    if (this.#received) {
+    if (this.#stuckIntervals !== null && this.#stuckIntervals++ >= this.#limits.keepAliveCount) {
+      this.close(new TransportError("TIMEOUT", "The server does not take what is written to it"));
+    } else if (this.#received) {
       this.#received = false;
       this.#unansweredPings = 0;
     } else if (this.#unansweredPings < this.#limits.keepAliveCount) {

@@ -125,3 +125,47 @@ for (const transport of transportNames) {
     await client.close();
   });
 }
+
+for (const keepAliveCount of [1, 2, 3]) {
+  Deno.test(`a server that talks but takes nothing for ${keepAliveCount} intervals is dead`, async () => {
+    await withClock({ keepAliveCount, inFlight: 1000 }, async ({ client, peer, tick }) => {
+      const sends = Array.from(
+        { length: 100 },
+        () => rejection(client.send({ senderId: queueIds[0] }, new Uint8Array(10))),
+      );
+      // The writer is stuck: what has been written by now is all that a reader finds.
+      await turn();
+      let isClosed = false;
+      client.closed.then(() => isClosed = true);
+      for (let i = 0; i <= keepAliveCount; i++) {
+        assertEquals(isClosed, false, `after ${i} intervals`);
+        await peer.push(queueIds[0], { type: "END" });
+        await turn();
+        tick();
+        await turn();
+      }
+      const error = await soon(client.closed);
+      assertEquals(error.code, "TIMEOUT");
+      for (const refused of await Promise.all(sends)) {
+        assert(refused instanceof TransportError && refused.code === "TIMEOUT");
+      }
+    });
+  });
+}
+
+Deno.test("a server that takes something in each interval, however little, lives", async () => {
+  await withClock({ keepAliveCount: 1, inFlight: 1000 }, async ({ client, peer, tick }) => {
+    const sends = Array.from(
+      { length: 100 },
+      () => client.send({ senderId: queueIds[0] }, new Uint8Array(10)),
+    );
+    const settled = Promise.allSettled(sends);
+    for (let taken = 0; taken < 96; taken += 16) {
+      for (const command of await peer.takeAll(16)) await peer.answer(command, { type: "OK" });
+      await turn();
+      tick();
+    }
+    for (const command of await peer.takeAll(4)) await peer.answer(command, { type: "OK" });
+    assertEquals(new Set((await soon(settled)).map(({ status }) => status)), new Set(["fulfilled"]));
+  });
+});
