@@ -27,13 +27,16 @@ for (const [what, code] of Object.entries(leaks)) {
 Deno.test("protocol, client, agent and its store for browsers touch neither Deno nor Node when they are imported", async () => {
   const root = new URL("../../", import.meta.url).pathname;
   const program = `delete globalThis.Deno; delete globalThis.process;
-    const { SmpClient, parseAddress } = await import("${root}mod.ts");
+    const { SmpClient, parseAddress, preferOpenSsl } = await import("${root}mod.ts");
     const { Agent } = await import("${root}agent/mod.ts");
     const { IndexedDbStore } = await import("${root}agent/store/indexeddb.ts");
-    console.log(typeof SmpClient, typeof Agent, typeof IndexedDbStore, parseAddress("localhost").host);`;
+    console.log(typeof SmpClient, typeof Agent, typeof IndexedDbStore, parseAddress("localhost").host, preferOpenSsl());`;
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", "--config", config, program],
     env: { NO_COLOR: "1" },
   }).output();
-  assertEquals([code, new TextDecoder().decode(stdout)], [0, "function function function localhost\n"]);
+  assertEquals([code, new TextDecoder().decode(stdout)], [
+    0,
+    "function function function localhost WebCrypto\n",
+  ]);
 });
