@@ -4,6 +4,7 @@ import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { networkError } from "../../protocol/transport/channel.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
+import { steadyPort } from "../support/ports.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 import { until } from "../support/wait.ts";
@@ -14,8 +15,7 @@ const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_
 /** A server process that can be killed and started again on its port. */
 async function restartable(folder: string) {
   await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
-  // Not of the range from which the system gives ports away while the server is down.
-  const port = 10_000 + Math.floor(Math.random() * 20_000);
+  const port = steadyPort();
   const place = ["--config-dir", folder, "--log-dir", folder, "--host", "127.0.0.1", "--port", `${port}`];
   const start = () => ServerProcess.startBare({ folder, args: ["start", ...place, "-y"] });
   let server = await start();
@@ -51,7 +51,7 @@ Deno.test("a server that is killed and comes back goes on where it was, and the 
 });
 
 Deno.test("while names cannot be resolved agents try again, and go on when they can", async () => {
-  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore() };
+  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore(), port: steadyPort() };
   await using server = await startServer(stores);
   let isResolving = true, failures = 0;
   const transport: Transport = (address, signal) => {
@@ -64,7 +64,7 @@ Deno.test("while names cannot be resolved agents try again, and go on when they 
   await connectAgents(a, b);
   isResolving = false;
   await server.stop();
-  await using _again = await startServer({ ...stores, port: server.port });
+  await using _again = await startServer(stores);
   await a.next("down");
   await until(() => failures > 3);
   isResolving = true;

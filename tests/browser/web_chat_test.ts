@@ -8,7 +8,7 @@ import { connectPages, hear, invite, openChat, say, textsIn } from "../support/c
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { requiring } from "../support/requires.ts";
 import { patience } from "../support/wait.ts";
-import { WebChat } from "../support/web_chat.ts";
+import { steadyPorts, WebChat } from "../support/web_chat.ts";
 
 const test = requiring(chromiumLack);
 
@@ -103,7 +103,7 @@ test("what is not whole, and an invitation that was used, are told", () =>
 
 test("messages go on in order after the server was killed", () =>
   withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
+    await using chat = await WebChat.start(steadyPorts());
     const { page: alice } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);

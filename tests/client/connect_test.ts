@@ -69,7 +69,8 @@ for (const transport of transportNames) {
       await using server = await FakeServer.start(transport);
       const connecting = rejection(server.connect({ connectTimeout: 250 }));
       const channel = await server.accept();
-      await run(channel);
+      // On a busy machine the time may be over before.
+      await run(channel).catch(() => {});
       const error = await connecting;
       assertInstanceOf(error, TransportError);
       assertEquals(error.code, "TIMEOUT");

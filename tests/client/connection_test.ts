@@ -272,7 +272,7 @@ Deno.test("a command is given up when its signal aborts, and the connection goes
 
 Deno.test("a command without an answer in commandTimeout is TIMEOUT, and the connection goes on", async () => {
   await using server = await FakeServer.start();
-  const { client, peer } = await server.serve({ commandTimeout: 500 });
+  const { client, peer } = await server.serve({ commandTimeout: 2_000 });
   const error = await rejection(client.send(queueA!, textBytes("x")));
   assertInstanceOf(error, TransportError);
   assertEquals(error.code, "TIMEOUT");

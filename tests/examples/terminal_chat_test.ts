@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
+import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { TmuxTerminal } from "../support/tmux.ts";
@@ -20,8 +21,7 @@ testInTerminal(
     const directories = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1"];
     const serve = (port: number) =>
       ServerProcess.startBare({ folder: path, args: ["start", "-y", ...directories, "--port", `${port}`] });
-    // Not of the range from which the system gives ports away while the server is down.
-    const server = await serve(10_000 + Math.floor(Math.random() * 20_000));
+    const server = await serve(steadyPort());
     const start = (name: string) => {
       const colour = name === "alice" ? ["NO_COLOR=1"] : ["-u", "NO_COLOR"];
       const args = ["--server", server.address, "--db", `${path}/${name}.db`];

@@ -90,7 +90,7 @@ for (const socket of socketNames) {
 
   for (const sent of [0, 1, 255]) {
     Deno.test(`over ${socket}, a peer that stops after ${sent} bytes is closed after handshakeTimeout`, async () => {
-      await using server = await startServer({ limits: { handshakeTimeout: 100 } });
+      await using server = await startServer({ limits: { handshakeTimeout: 1_000 } });
       const channel = await openChannel(server, socket);
       await readServerKey(channel);
       // A WebSocket message of another length is refused at once.
@@ -135,7 +135,7 @@ async function holder(server: SmpServer, socket: SocketName): Promise<AsyncDispo
 }
 
 Deno.test("a handshake of one byte at a time is closed after handshakeTimeout", async () => {
-  await using server = await startServer({ limits: { handshakeTimeout: 50 } });
+  await using server = await startServer({ limits: { handshakeTimeout: 300 } });
   const channel = await openChannel(server, "tcp");
   const handshake = await encrypted(await readServerKey(channel), contentOf(4096));
   let sent = 0;

@@ -51,11 +51,12 @@ const requests: readonly (readonly [string, string, RegExp])[] = [
 
 for (const [name, request, answer] of requests) {
   Deno.test(`on the WebSocket port, ${name} ends with an HTTP error at most`, async () => {
-    await using server = await startServer({ limits: { handshakeTimeout: 100 } });
+    await using server = await startServer({ limits: { handshakeTimeout: 1_000 } });
     using connection = await dial(server);
     await connection.write(textBytes(request));
     assert(answer.test(await readAll(connection)));
     assertEquals(server.connections, 0);
+    server.setLimits({ handshakeTimeout: 60_000 });
     await serves(server);
   });
 
@@ -69,7 +70,7 @@ for (const [name, request, answer] of requests) {
   });
 
   Deno.test(`on the WebSocket port, ${name} and a reset leave nothing`, async () => {
-    await using server = await startServer({ limits: { handshakeTimeout: 100 } });
+    await using server = await startServer({ limits: { handshakeTimeout: 60_000 } });
     for (let i = 0; i < 5; i++) {
       using connection = await dial(server);
       await connection.write(textBytes(request));
@@ -86,11 +87,12 @@ Deno.test("connections that never upgrade are bounded, and closed after handshak
   const texts = await Promise.all(silent.map(readAll));
   assertEquals(texts, silent.map(() => ""));
   for (const connection of silent) connection.close();
+  server.setLimits({ handshakeTimeout: 60_000 });
   await serves(server);
 });
 
 Deno.test("an upgrade of one byte at a time is closed after handshakeTimeout", async () => {
-  await using server = await startServer({ limits: { handshakeTimeout: 50 } });
+  await using server = await startServer({ limits: { handshakeTimeout: 300 } });
   using connection = await dial(server);
   let sent = 0;
   const writing = (async () => {

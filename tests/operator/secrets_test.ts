@@ -33,7 +33,7 @@ function assertSecret(secrets: readonly string[], outputs: readonly string[]): v
 }
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[METRICS]\nport: 0\n[LOG]\nlevel: debug\n" +
-  "[LIMITS]\nmessages_per_queue: 3\nhandshake_timeout_seconds: 1\n";
+  "[LIMITS]\nmessages_per_queue: 3\nhandshake_timeout_seconds: 30\n";
 
 /** Everything that can go well or wrong with queues; gives what must not be seen of it. */
 async function useQueues(address: string): Promise<string[]> {

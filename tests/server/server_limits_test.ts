@@ -90,7 +90,7 @@ Deno.test("queues of a client are limited, its messages and others' queues are n
 
 Deno.test("a connection that subscribes to nothing is closed when it is silent, one with a subscription is not", async () => {
   // smp.md Limits: idle connection without subscription closed
-  await using server = await startServer({ limits: { idleTimeout: 300 } });
+  await using server = await startServer({ limits: { idleTimeout: 2_000 } });
   await using idle = await connect(server);
   await using subscribed = await connect(server);
   await using busy = await connect(server, "tcp", { keepAliveInterval: 50, keepAliveCount: 1000 });
@@ -102,7 +102,7 @@ Deno.test("a connection that subscribes to nothing is closed when it is silent, 
 });
 
 Deno.test("a silent connection is closed in the end although it subscribes, one that sends is not", async () => {
-  await using server = await startServer({ limits: { silentTimeout: 300, idleTimeout: 0 } });
+  await using server = await startServer({ limits: { silentTimeout: 2_000, idleTimeout: 0 } });
   await using silent = await connect(server, "tcp", { keepAliveInterval: 60_000 });
   await using busy = await connect(server, "tcp", { keepAliveInterval: 50, keepAliveCount: 1000 });
   for (const client of [silent, busy]) await client.createQueue({ keyPair });
@@ -235,5 +235,6 @@ Deno.test("the WebSocket port's limits can be changed", async () => {
   using two = await dial();
   // Closed by the new timeout, not at once: the first one is still there.
   assertEquals(await soon(two.read(new Uint8Array(1)).catch(() => null)), null);
+  server.setLimits({ handshakeTimeout: 60_000 });
   await using _client = await connect(server, "websocket");
 });

@@ -1,5 +1,6 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import type { Lack } from "./requires.ts";
+import { patience } from "./wait.ts";
 
 /** Where a Chromium may be. */
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -24,7 +25,7 @@ export async function withBrowser(test: (browser: Browser) => Promise<void>): Pr
     throw new Error("there is no Chromium (Debian: apt-get install chromium)");
   }
   // Its sandbox is not for root, and these pages are our own.
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"], timeout: patience });
   try {
     await test(browser);
   } finally {
@@ -35,6 +36,7 @@ export async function withBrowser(test: (browser: Browser) => Promise<void>): Pr
 /** Opens a page in a context of its own. */
 export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<TestPage> {
   const page = await (await browser.newContext(options)).newPage();
+  page.setDefaultTimeout(patience);
   const problems: string[] = [];
   const origins = new Set<string>();
   page.on("pageerror", (error) => problems.push(error.message));

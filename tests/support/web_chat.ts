@@ -1,10 +1,16 @@
 import { parseAddress } from "../../protocol/mod.ts";
+import { steadyPort } from "./ports.ts";
 import { ServerProcess, temporaryFolder } from "./server_process.ts";
 
 const root = new URL("../../", import.meta.url);
 
 /** Options of a server that listens where there is room. */
 export const freePorts: readonly string[] = ["--port", "0", "--ws-port", "0"];
+
+/** Options of a server that is killed and started again. */
+export function steadyPorts(): readonly string[] {
+  return ["--port", `${steadyPort()}`, "--ws-port", `${steadyPort()}`];
+}
 
 /** The two programs of `deno task web-chat`, with another folder. */
 async function taskCommands(folder: string): Promise<string[][]> {
@@ -66,7 +72,7 @@ export class WebChat implements AsyncDisposable {
     return { port: port!, keyHash: keyHash! };
   }
 
-  /** Kills the server; the function that it gives starts it again on the same ports. */
+  /** Kills the server, which was started on {@linkcode steadyPorts}; the function that it gives starts it there again. */
   async kill(): Promise<() => Promise<void>> {
     const ports = [["--port", this.url], ["--ws-port", this.webSocketUrl]].flatMap(([option, url]) => [
       option!,

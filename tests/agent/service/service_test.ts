@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Agent } from "../../../agent/mod.ts";
 import { AgentService } from "../../../agent/service/service.ts";
 import { keySource } from "../../support/agent.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { startServer } from "../../support/server.ts";
 import { type Said, Telnet } from "../../support/telnet.ts";
 import { soon, until } from "../../support/wait.ts";
@@ -195,7 +196,7 @@ Deno.test("another session takes a connection over, and gets what the first has 
 });
 
 Deno.test("when its server is gone a client gets END, and messages again when it is back", async () => {
-  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore() };
+  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore(), port: steadyPort() };
   const server = await startServer(stores);
   await using service = await startService(server);
   await using a = await Telnet.connect(service.port);
@@ -206,7 +207,7 @@ Deno.test("when its server is gone a client gets END, and messages again when it
   assertEquals(await b.said(), ["", "alice", "END"]);
   // Sent when that is possible.
   await a.send("2", "bob", "SEND :while it was away");
-  await using _again = await startServer({ ...stores, port: server.port });
+  await using _again = await startServer(stores);
   assertEquals(await a.said(), ["2", "bob", "SENT 1"]);
   assertMatch(command(await b.said(), "", "alice"), /\nwhile it was away$/);
 });
