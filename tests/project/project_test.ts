@@ -40,3 +40,19 @@ Deno.test("protocol, client, agent and its store for browsers touch neither Deno
     "function function function localhost WebCrypto\n",
   ]);
 });
+
+Deno.test("tests are ignored by requiring() alone, which says why", async () => {
+  const found: string[] = [];
+  const look = async (folder: URL): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (isDirectory) await look(new URL(`${name}/`, folder));
+      else if (name.endsWith(".ts")) {
+        const text = await Deno.readTextFile(new URL(name, folder));
+        if (/\bignore: |\.ignore\(|\.only\(|\bonly: true|SKIPPED/.test(text)) found.push(name);
+      }
+    }
+  };
+  await look(new URL("../", import.meta.url));
+  // The test of the report ignores tests of its own; this file has the words.
+  assertEquals(found.toSorted(), ["project_test.ts", "requires.ts", "test_report_test.ts"]);
+});
