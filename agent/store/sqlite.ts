@@ -14,7 +14,8 @@
  * @module
  */
 import { closeSync, openSync } from "node:fs";
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import type * as NodeSqlite from "node:sqlite";
 import { migrations } from "./migrations.ts";
 import {
   connectionColumns,
@@ -42,6 +43,8 @@ export { StoreError };
 
 /** How a store is opened. */
 export type SqliteStoreOptions = PassphraseOptions;
+
+const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unknown } };
 
 interface Pending {
   readonly changes: readonly StoreChange[];
@@ -81,9 +84,10 @@ export class SqliteStore implements AgentStore {
   static async open(path: string, options: SqliteStoreOptions = {}): Promise<SqliteStore> {
     let database;
     try {
+      const sqlite = loadSqlite();
       // What SQLite makes beside it gets the same mode.
       if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
-      database = new DatabaseSync(path, { timeout: 0 });
+      database = new sqlite.DatabaseSync(path, { timeout: 0 });
       prepare(database, path);
       return new SqliteStore(database, await openVaultOf(database, options));
     } catch (error) {
@@ -258,6 +262,13 @@ function upsert(table: string, columns: Readonly<Record<string, unknown>>, key: 
   const updates = names.filter((name) => !key.includes(name)).map((name) => `${name} = excluded.${name}`);
   return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")}) ` +
     `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${updates.join(", ")}`;
+}
+
+/** Not imported, so that older versions of Node get an error that says what to do. */
+function loadSqlite(): typeof NodeSqlite {
+  const sqlite = runtime.process?.getBuiltinModule?.("node:sqlite");
+  if (sqlite === undefined) throw new Error("there is no node:sqlite here; Node has it since version 22.13");
+  return sqlite as typeof NodeSqlite;
 }
 
 function prepare(database: DatabaseSync, path: string): void {

@@ -18,6 +18,9 @@ const closePatience = 1000;
  */
 export async function connectWebSocket(url: string, signal?: AbortSignal): Promise<Channel> {
   signal?.throwIfAborted();
+  if (!("WebSocket" in globalThis)) {
+    throw networkError(`connect to ${url}`, "there is no WebSocket here; Node has one since version 22");
+  }
   const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
   const channel = new WebSocketChannel(socket);

@@ -1,10 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { installNpmPackage } from "../support/npm_package.ts";
 import { requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { soon } from "../support/wait.ts";
-
-const root = new URL("../../", import.meta.url).pathname;
 
 interface Runtime {
   readonly name: string;
@@ -13,14 +13,19 @@ interface Runtime {
   /** What it prints as its version. */
   readonly version: RegExp;
   readonly hasWebSocket: boolean;
-  readonly store: "in memory" | "in SQLite";
+  readonly hasSqlite: boolean;
 }
 
 const runtimes: readonly Runtime[] = [
-  { name: "Node 20", package: "node@20", version: /^v20\./, hasWebSocket: false, store: "in memory" },
-  { name: "Node 22", package: "node@22", version: /^v22\./, hasWebSocket: true, store: "in SQLite" },
-  { name: "Bun 1", package: "bun@1", version: /^1\./, hasWebSocket: true, store: "in SQLite" },
+  { name: "Node 20", package: "node@20", version: /^v20\./, hasWebSocket: false, hasSqlite: false },
+  { name: "Node 22", package: "node@22", version: /^v22\./, hasWebSocket: true, hasSqlite: true },
+  { name: "Bun 1", package: "bun@1", version: /^1\./, hasWebSocket: true, hasSqlite: true },
 ];
+
+const noWebSocket = "TransportError NETWORK: Cannot connect to ws://127.0.0.1:PORT/: " +
+  "there is no WebSocket here; Node has one since version 22";
+const noSqlite = "StoreError OPEN: Cannot open alice.db: " +
+  "there is no node:sqlite here; Node has it since version 22.13";
 
 /** The command line of a runtime that is installed, or that npm has fetched before; `null` when there is none. */
 async function commandOf({ package: name, version }: Runtime): Promise<string[] | null> {
@@ -37,28 +42,36 @@ async function commandOf({ package: name, version }: Runtime): Promise<string[] 
   return null;
 }
 
-/** Packs the checkout and unpacks it where Node looks for packages, which need none of their dependencies here. */
-async function install(folder: string): Promise<void> {
-  const tarball = `${folder}/package.tgz`;
-  const packing = await new Deno.Command(Deno.execPath(), {
-    args: ["pack", "--quiet", "--allow-dirty", "--no-source-maps", "--output", tarball],
-    cwd: root,
-  }).output();
-  assert(packing.success, new TextDecoder().decode(packing.stderr));
-  const target = `${folder}/node_modules/@simplexmq/smp`;
-  await Deno.mkdir(target, { recursive: true });
-  const args = ["-xzf", tarball, "-C", target, "--strip-components=1"];
-  assert((await new Deno.Command("tar", { args }).output()).success);
-  await Deno.copyFile(`${root}tests/peers/npm_client.mjs`, `${folder}/npm_client.mjs`);
-}
+Deno.test("the npm package has client and agent, and depends on idb of the tested version alone", async () => {
+  await using folder = await temporaryFolder();
+  const place = await installNpmPackage(folder.path);
+  const { exports, dependencies, engines, ...made } = JSON.parse(
+    await Deno.readTextFile(`${place}/package.json`),
+  );
+  const { "./server": _server, ...exported } = config.exports;
+  assertEquals(Object.keys(exports), Object.keys(exported));
+  const lock = JSON.parse(await Deno.readTextFile(new URL("../../deno.lock", import.meta.url)));
+  assertEquals(Object.entries<string>(dependencies).map((entry) => entry.join("@")), [
+    Object.keys(lock.npm).find((id) => id.startsWith("idb@")),
+  ]);
+  assertEquals(Object.keys(made), ["name", "version", "type", "license", "main", "types"]);
+  assertEquals([made.version, made.license, engines], [config.version, config.license, { node: ">=20.16" }]);
+  const folders = [];
+  for await (const { name, isDirectory } of Deno.readDir(place)) if (isDirectory) folders.push(name);
+  assertEquals(folders.sort(), ["agent", "client", "protocol"]);
+  for (const program of ["client/main.ts", "client/main.js", "agent/main.ts", "agent/service"]) {
+    await assertRejects(() => Deno.stat(`${place}/${program}`), Deno.errors.NotFound);
+  }
+});
 
 for (const runtime of runtimes) {
-  const { name, hasWebSocket, store } = runtime;
+  const { name, hasWebSocket, hasSqlite } = runtime;
   const command = await commandOf(runtime);
   const lack = command === null ? `${name} is not installed, nor kept by npm` : null;
   requiring(lack)(`client and agent work on ${name}, as an npm package`, async () => {
     await using folder = await temporaryFolder();
-    await install(folder.path);
+    await installNpmPackage(folder.path);
+    await Deno.copyFile(new URL("../peers/npm_client.mjs", import.meta.url), `${folder.path}/npm_client.mjs`);
     await using server = await startServer();
     const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];
     const { success, stdout, stderr } = await soon(
@@ -67,8 +80,8 @@ for (const runtime of runtimes) {
     assert(success, new TextDecoder().decode(stderr));
     assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
       "hello over TCP",
-      ...(hasWebSocket ? ["hello over WebSocket"] : []),
-      store,
+      hasWebSocket ? "hello over WebSocket" : noWebSocket,
+      ...(hasSqlite ? ["in SQLite"] : [noSqlite, "in memory"]),
       "hello from an agent OK",
     ]);
   });

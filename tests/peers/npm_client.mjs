@@ -1,6 +1,8 @@
 // deno-lint-ignore-file no-console
 // The npm package of the client and the agent, on whatever Node this is: npm_client.mjs <address> <WebSocket port>.
+import { existsSync } from "node:fs";
 import { Agent } from "@simplexmq/smp/agent";
+import { SqliteStore } from "@simplexmq/smp/agent/sqlite";
 import { generateKeyPair, SmpClient, webSocketTransport } from "@simplexmq/smp";
 
 const [address, webSocketPort] = process.argv.slice(2);
@@ -21,11 +23,15 @@ async function sendAndReceive(name, at, options) {
   await client.close();
 }
 
-/** An agent's store: SQLite where there is `node:sqlite`, else memory. */
+/** An agent's store: SQLite, or memory where there is none. */
 async function openStore(path) {
-  if (process.getBuiltinModule("node:sqlite") === undefined) return {};
-  const { SqliteStore } = await import("@simplexmq/smp/agent/sqlite");
-  return { store: await SqliteStore.open(path) };
+  try {
+    return { store: await SqliteStore.open(path) };
+  } catch (error) {
+    if (existsSync(path)) throw error;
+    console.log(`${error.name} ${error.code}: ${error.message}`);
+    return {};
+  }
 }
 
 async function talk() {
@@ -46,8 +52,11 @@ async function talk() {
 }
 
 await sendAndReceive("TCP", address, {});
-if (globalThis.WebSocket !== undefined) {
+try {
   const at = address.replace(/:\d+#/, `:${webSocketPort}#`);
   await sendAndReceive("WebSocket", at, { transport: webSocketTransport });
+} catch (error) {
+  if (globalThis.WebSocket !== undefined) throw error;
+  console.log(`${error.name} ${error.code}: ${error.message.replace(/:\d+/, ":PORT")}`);
 }
 await talk();
