@@ -91,7 +91,10 @@ async function measure(load: LoadProcessOptions, openSsl: boolean): Promise<Meas
 }
 
 /** Puts a load on a server. */
-export async function measureOn(server: ServerProcess, load: LoadProcessOptions): Promise<Measured> {
+export async function measureOn(
+  server: Pick<ServerProcess, "address" | "pid">,
+  load: LoadProcessOptions,
+): Promise<Measured> {
   const script = new URL("load_process.ts", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: [
