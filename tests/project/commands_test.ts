@@ -8,6 +8,7 @@ const root = new URL("../../", import.meta.url);
 /** Commands of the pages that are not run here, and why. */
 const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/task test/, "this is it"],
+  [/^git clone/, "this is a checkout"],
   [
     /^(useradd|install|cp|systemctl|journalctl|chown|scp|\(cd \/opt)/,
     "tests/project/deploy_test.ts has the unit",
@@ -43,8 +44,12 @@ async function readCommands(): Promise<Command[]> {
   return commands;
 }
 
-/** A checkout whose `data` and new files are its own. */
+/** A checkout whose `data` and new files are its own, with the README's programs under the names that it says. */
 async function checkout(folder: string): Promise<void> {
+  const readme = await Deno.readTextFile(new URL("README.md", root));
+  for (const [, name, program] of readme.matchAll(/ as `(\w+\.ts)`:\s+```ts\n(.*?)```/gsi)) {
+    await Deno.writeTextFile(`${folder}/${name}`, program!);
+  }
   for await (const { name } of Deno.readDir(root)) {
     if (!["data", ".git"].includes(name)) await Deno.symlink(new URL(name, root), `${folder}/${name}`);
   }
