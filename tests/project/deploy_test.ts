@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { SmpClient, webSocketTransport } from "../../mod.ts";
 import { environmentNames } from "../../server/config/cli.ts";
 import { defaultIni } from "../../server/config/config.ts";
+import { cacheOf } from "../support/module_cache.ts";
 import { soon } from "../support/wait.ts";
 import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -37,11 +38,12 @@ async function unitCommand(): Promise<string[]> {
 for (
   const [what, command] of [["the systemd unit", unitCommand], ["the Dockerfile", dockerCommand]] as const
 ) {
-  Deno.test(`${what} starts a server with its permissions`, async () => {
+  Deno.test(`${what} starts a server with its permissions, and no package but ws`, async () => {
     await using folder = await temporaryFolder();
-    // The cache of modules is the one of this machine.
-    const args = forTest(await command(), folder.path).filter((arg) => arg !== "--cached-only");
-    await using server = await ServerProcess.spawned({ command: [Deno.execPath(), ...args] });
+    const args = forTest(await command(), folder.path);
+    assert(args.includes("--cached-only"));
+    const env = { DENO_DIR: await cacheOf(["ws"], folder.path) };
+    await using server = await ServerProcess.spawned({ command: [Deno.execPath(), ...args], env });
     await using client = await soon(SmpClient.connect(server.address));
     await client.createQueue();
     const port = server.port("WebSockets");
@@ -51,6 +53,23 @@ for (
     assertEquals(code, 0);
   });
 }
+
+Deno.test("the container's image has every module of the server", async () => {
+  const copied = [...(await read("deploy/Dockerfile")).matchAll(/^COPY (.*) \S+$/gm)].flatMap((
+    [, paths],
+  ) => paths!.split(" "));
+  const modules: string[] = [];
+  for (const path of ["server/main.ts", "server/net/websocket_listener.ts"]) {
+    const args = ["info", "--json", path];
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).output();
+    const graph = JSON.parse(new TextDecoder().decode(stdout)) as { modules: { specifier: string }[] };
+    modules.push(...graph.modules.map(({ specifier }) => specifier));
+  }
+  const own = modules.filter((url) => url.startsWith(root.href)).map((url) => url.slice(root.href.length));
+  assert(own.length > 20);
+  const left = own.filter((path) => !copied.some((one) => path === one || path.startsWith(`${one}/`)));
+  assertEquals(left, []);
+});
 
 Deno.test("the permissions of unit, container and executable are those that the docs list", async () => {
   const docs = await read("docs/operations.md");

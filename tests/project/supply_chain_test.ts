@@ -1,9 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { billOfMaterials, type LockFile } from "../../deploy/sbom.ts";
+import { cacheOf } from "../support/module_cache.ts";
+import { temporaryFolder } from "../support/server_process.ts";
 
 const permissions = "none";
-const lock: LockFile = JSON.parse(await Deno.readTextFile(new URL("../../deno.lock", import.meta.url)));
+const root = new URL("../../", import.meta.url);
+const lock: LockFile = JSON.parse(await Deno.readTextFile(new URL("deno.lock", root)));
+const serverLock: LockFile = JSON.parse(await Deno.readTextFile(new URL("deploy/server.lock", root)));
 const runner = await Deno.readTextFile(new URL("../main.ts", import.meta.url));
 
 Deno.test(
@@ -45,6 +49,44 @@ Deno.test("executables and the library load the packages that SECURITY.md names,
     };
     const packages = modules.flatMap(({ npmPackage }) => npmPackage?.replace(/@[^@]*$/, "") ?? []);
     assertEquals([...new Set(packages)].filter((name) => !name.startsWith("@types/")), names, path);
+  }
+});
+
+Deno.test("what is published depends on ws and idb, and on nothing of the standard library", async () => {
+  const args = ["publish", "--dry-run", "--allow-dirty", "--no-check"];
+  const { stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root, env: { NO_COLOR: "1" } })
+    .output();
+  const found = new Map<string, string[]>();
+  const listed = [...new TextDecoder().decode(stderr).matchAll(/^\s*file:\/\/(\S+\.ts) /gm)];
+  assert(listed.length > 80, `${listed.length} modules are published`);
+  for (const [, path] of listed) {
+    for (const line of (await Deno.readTextFile(path!)).split("\n")) {
+      const name = /^(?! \*).*\b(?:from|import\() ?"([^".][^"]*)"|ts-types="([^"]*)"/.exec(line);
+      const from = name?.[1] ?? name?.[2];
+      if (from === undefined || from.startsWith("node:")) continue;
+      found.set(from, [...new Set([...found.get(from) ?? [], path!.slice(root.pathname.length)])]);
+    }
+  }
+  assertEquals([...found].sort(([a], [b]) => a < b ? -1 : 1), [
+    ["@types/ws", ["server/net/websocket_listener.ts"]],
+    ["idb", ["agent/store/indexeddb.ts", "agent/store/indexeddb_tables.ts"]],
+    ["ws", ["server/net/websocket_listener.ts"]],
+  ]);
+});
+
+Deno.test("the lock file of deployed servers has ws alone, as the whole one has it", { permissions }, () => {
+  const ids = Object.keys(serverLock.npm);
+  assertEquals(ids.map((id) => id.slice(0, id.lastIndexOf("@"))), ["ws"]);
+  for (const id of ids) assertEquals(serverLock.npm[id], lock.npm[id]);
+});
+
+Deno.test("the programs without WebSockets need no package", async () => {
+  await using folder = await temporaryFolder();
+  const env = { DENO_DIR: await cacheOf([], folder.path), NO_COLOR: "1" };
+  for (const program of ["client/main.ts", "agent/main.ts"]) {
+    const args = ["run", "--cached-only", program, "--help"];
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root, env }).output();
+    assert(success, new TextDecoder().decode(stderr));
   }
 });
 
