@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { deadline } from "@std/async/deadline";
 import config from "../../deno.json" with { type: "json" };
 import { installNpmPackage } from "../support/npm_package.ts";
 import { requiring } from "../support/requires.ts";
 import { temporaryFolder } from "../support/server_process.ts";
-import { soon } from "../support/wait.ts";
+import { patience } from "../support/wait.ts";
 
 const program = `
 import { type Channel, generateKeyPair, SmpClient, TransportError, webSocketTransport } from "@simplexmq/smp";
@@ -71,8 +72,9 @@ for (const version of versions) {
       JSON.stringify({ compilerOptions: given, files: ["program.ts"] }),
     );
     const [file, ...args] = command!;
-    const { success, stdout } = await soon(
+    const { success, stdout } = await deadline(
       new Deno.Command(file!, { args: [...args, "--project", "."], cwd: folder.path }).output(),
+      4 * patience,
     );
     assertEquals(new TextDecoder().decode(stdout), "");
     assert(success);

@@ -52,11 +52,15 @@ async function talk() {
 }
 
 await sendAndReceive("TCP", address, {});
+const at = address.replace(/:\d+#/, `:${webSocketPort}#`);
+const overWebSocket = () => sendAndReceive("WebSocket", at, { transport: webSocketTransport });
 try {
-  const at = address.replace(/:\d+#/, `:${webSocketPort}#`);
-  await sendAndReceive("WebSocket", at, { transport: webSocketTransport });
+  await overWebSocket();
 } catch (error) {
   if (globalThis.WebSocket !== undefined) throw error;
   console.log(`${error.name} ${error.code}: ${error.message.replace(/:\d+/, ":PORT")}`);
+  // One that the program brings along does as well.
+  globalThis.WebSocket = (await import("ws")).default;
+  await overWebSocket();
 }
 await talk();

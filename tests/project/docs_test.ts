@@ -50,6 +50,18 @@ Deno.test("every link between the project's pages leads to something", async () 
   }
 });
 
+Deno.test("every file and folder of the project that a page names exists", async () => {
+  const folders = "agent|bench|cli|client|deploy|docs|examples|protocol|server|std|tests";
+  let checked = 0;
+  for (const { path, text } of pages) {
+    for (const [, named] of text.matchAll(new RegExp("`((?:" + folders + ")/[\\w./-]+)`", "g"))) {
+      checked++;
+      await Deno.stat(new URL(named!, root)).catch(() => assert(false, `${path}: there is no ${named}`));
+    }
+  }
+  assert(checked > 50, `${checked} were checked`);
+});
+
 Deno.test("every task that a page names exists", () => {
   for (const { path, text } of pages) {
     // As code, on one line: not the end of a sentence.
