@@ -99,7 +99,33 @@ Deno.test("no documented task has more permissions than it says it needs", { per
   assertEquals([...runner.matchAll(/"--allow-all".*/g)].map(([rest]) => rest), [
     '"--allow-all", "tests/browser"] },',
   ]);
-  const { start } = config.tasks;
-  assert(!/--allow-(run|sys|env|import)\b/.test(start.command));
-  assert(/--allow-read=\S/.test(start.command) && /--allow-write=\S/.test(start.command));
+});
+
+Deno.test("programs of tasks and pages get the network, and named files, variables and libraries alone", async () => {
+  const tasks: Record<string, { readonly command: string }> = config.tasks;
+  const names = ["start", "try", "web-chat", "terminal-chat", "smp"];
+  const commands = names.map((name) => tasks[name]!.command);
+  const pages = ["README.md"];
+  for await (const { name } of Deno.readDir(new URL("docs", root))) {
+    if (name.endsWith(".md")) pages.push(`docs/${name}`);
+  }
+  for (const page of pages) {
+    const text = (await Deno.readTextFile(new URL(page, root))).replaceAll("\\\n", " ");
+    commands.push(
+      ...[...text.matchAll(/^ *(deno run .*)$/gm)].map(([, line]) => line!).filter((line) =>
+        !line.includes(" bench/")
+      ),
+    );
+  }
+  assert(commands.length > 12, `${commands.length} were found`);
+  for (const command of commands) {
+    const allowed = command.match(/(?<= )(--allow-\S+|-A)(?= )/g) ?? [];
+    assert(allowed.length > 0, command);
+    for (const permission of allowed) {
+      assert(
+        /^--allow-(net(=.+)?|(read|write|env|ffi|import)=.+)$/.test(permission),
+        `${permission}: ${command}`,
+      );
+    }
+  }
 });
