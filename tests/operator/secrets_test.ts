@@ -147,3 +147,35 @@ Deno.test("nothing that an agent prints has keys, bodies, invitations, its token
     assertSecret([body, token, passphrase], [content]);
   }
 });
+
+Deno.test("nothing that a server prints, logs or serves has the address of a client", async () => {
+  await using folder = await temporaryFolder();
+  const limits = "connections_per_ip: 1\nhandshake_timeout_seconds: 1\n";
+  const ini =
+    `[TRANSPORT]\ntrust_forwarded_for: on\n[METRICS]\nport: 0\n[LOG]\nlevel: debug\n[LIMITS]\n${limits}`;
+  await using server = await ServerProcess.start({ folder: folder.path, ini, webSockets: true });
+  const client = "203.0.113.77";
+  const connect = async (bytes: Uint8Array<ArrayBuffer>) => {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port("WebSockets") });
+    const lines = ["GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket"];
+    lines.push("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==");
+    lines.push(`X-Forwarded-For: ${client}`, "", "");
+    await connection.write(new Uint8Array([...textBytes(lines.join("\r\n")), ...bytes]));
+    return connection;
+  };
+  // One is refused for the other, one sends a wrong frame, and both end in their handshake.
+  const connections = [await connect(new Uint8Array(0)), await connect(new Uint8Array(0))];
+  connections.push(await connect(new Uint8Array(100).fill(255)));
+  for (const connection of connections) {
+    const buffer = new Uint8Array(1000);
+    while (await soon(connection.read(buffer).catch(() => null)) !== null);
+    connection.close();
+  }
+  const outputs: string[] = [];
+  for (const path of ["metrics", "", "status.json", "health", "ready"]) {
+    outputs.push(await (await fetch(`${server.metricsUrl}${path}`)).text());
+  }
+  assert(/smp_refused_total\{reason="connections_per_ip"\} [1-9]/.test(outputs[0]!), outputs[0]);
+  const { stdout, stderr } = await server.kill("SIGTERM");
+  assertSecret([client], [...outputs, server.printed.join("\n"), stdout, stderr]);
+});

@@ -252,3 +252,36 @@ Deno.test("bytes of every value come through, in bodies and aliases", async () =
   assert(said.includes("SENT 1"));
   assertMatch(said.find((line) => line.startsWith("MSG"))!, / 8\nтест$/);
 });
+
+Deno.test("SENT goes to whom the connection belongs to, with the number of its own commands alone", async () => {
+  await using server = await startServer();
+  await using service = await startService(server);
+  await using a = await Telnet.connect(service.port);
+  await using b = await Telnet.connect(service.port);
+  await connect(a, b);
+  await using other = await Telnet.connect(service.port);
+  await other.send("5", "bob", "SEND :from another");
+  assertEquals(await a.said(), ["", "bob", "SENT 1"]);
+  // It has been told nothing meanwhile.
+  assertEquals(await other.ask("6", "bob", "SUB"), ["6", "bob", "OK"]);
+  assertEquals(await other.ask("7", "bob", "SEND :again"), ["7", "bob", "SENT 2"]);
+});
+
+Deno.test("what was written to a client is not said again, what nobody was there for is", async () => {
+  await using server = await startServer();
+  await using service = await startService(server);
+  await using a = await Telnet.connect(service.port);
+  const first = await Telnet.connect(service.port);
+  await connect(a, first);
+  assertEquals(await a.ask("2", "bob", "SEND :written"), ["2", "bob", "SENT 1"]);
+  // It is written and acknowledged, and never read.
+  await until(() => server.gauges().messages === 0);
+  await first[Symbol.asyncDispose]();
+  await until(() => service.owner("alice") === undefined);
+  assertEquals(await a.ask("3", "bob", "SEND :kept"), ["3", "bob", "SENT 2"]);
+  await using second = await Telnet.connect(service.port);
+  await second.send("4", "alice", "SUB");
+  const said = [await second.said(), await second.said()].map((said) => said![2]);
+  assert(said.includes("OK"));
+  assertMatch(said.find((line) => line.startsWith("MSG"))!, /\nkept$/);
+});

@@ -84,6 +84,31 @@ Deno.test("with a passphrase nothing secret is on the disk, and no other opens i
   assertEquals((await store.connections())[0]?.receiving?.recipientKey, recipientKey);
 });
 
+Deno.test("what is deleted is overwritten in the files of a store", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/agent.db`;
+  const texts = ["the body of a message that is done with", "the body of a connection that is deleted"];
+  const onDisk = () =>
+    [...Deno.readDirSync(folder.path)].map(({ name }) =>
+      asciiText(Deno.readFileSync(`${folder.path}/${name}`))
+    ).join("");
+  {
+    await using store = await SqliteStore.open(path);
+    await store.commit([put(emptyRecord("a")), put(emptyRecord("b"))]);
+    for (const [i, alias] of ["a", "b"].entries()) {
+      const message = { ...messageRecord(alias, 1), body: textBytes(texts[i]!) };
+      await store.commit([{ type: "put message", message }]);
+    }
+    for (const text of texts) assert(onDisk().includes(text), text);
+    await store.commit([{ type: "message done", alias: "a", id: 1 }, {
+      type: "delete connection",
+      alias: "b",
+    }]);
+    assertEquals(await store.prune(Number.MAX_SAFE_INTEGER), 1);
+  }
+  for (const text of texts) assert(!onDisk().includes(text), text);
+});
+
 Deno.test("a passphrase cannot be given later", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/agent.db`;
