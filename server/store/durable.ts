@@ -1,7 +1,7 @@
 import type { Metrics } from "../observe/metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
 import { ioError } from "./error.ts";
-import { corruptError, type Loaded, type StoreProblem } from "./load.ts";
+import { corruptError, type Loaded, nameLines, type StoreProblem } from "./load.ts";
 import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
 import { isStoreLocked, lockStore, type StoreLock } from "./lock.ts";
@@ -79,14 +79,14 @@ export class DurableStores implements AsyncDisposable {
     try {
       const notices: string[] = [];
       const { storeLog, now = Date.now } = options;
-      const loaded = await loadStoreLog(storeLog, now());
+      const loaded = await loadStoreLog(storeLog, now(), { recover: options.repair ?? false });
       await settle(storeLog, loaded, options, notices);
       const messages = await readMessages(options, loaded.memory, notices);
       notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
-      // What is only long can wait until the server listens; nothing may be appended to a line that is torn, and what
-      // was repaired is not to be repaired again.
+      // What is only long can wait until the server listens; nothing may be appended to a line without an end, and
+      // what was repaired is not to be repaired again.
       const isLong = loaded.lines !== loaded.memory.size;
-      const isDamaged = loaded.isTorn || loaded.problems.length > 0;
+      const isDamaged = loaded.lacksEnd || loaded.problems.length > 0;
       const compact = isDamaged ? "before" : isLong ? "later" : "no";
       queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
       handshakes = await HandshakeLog.open(handshakesPath(storeLog), logOptions(options));
@@ -203,7 +203,7 @@ async function readMessages(
 ): Promise<MemoryMessageStore> {
   const { messages, messagesFile, restoreMessages, messageLifetime, now = Date.now } = options;
   if (messages === "memory" && !restoreMessages) return new MemoryMessageStore();
-  const loaded = await loadMessages(messagesFile);
+  const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false });
   await settle(messagesFile, loaded, options, notices);
   const { memory } = loaded;
   const before = memory.size;
@@ -219,7 +219,7 @@ async function readMessages(
 /** Ends the start when lines are damaged, unless they are to be left out. */
 async function settle(
   file: string,
-  { problems, isTorn }: Loaded,
+  { problems, recovered, isTorn }: Loaded,
   { repair = false }: DurableOptions,
   notices: string[],
 ): Promise<void> {
@@ -227,10 +227,14 @@ async function settle(
   if (problems.length === 0) return;
   if (!repair) throw corruptError(problems);
   const copy = await copyAside(file);
-  const numbers = problems.slice(0, 10).map(({ line }) => line).join(", ");
-  notices.push(
-    `left out ${problems.length} damaged lines of ${file} (${numbers}…); the file is kept as ${copy}`,
+  const [joined, lost] = [true, false].map((isJoined) =>
+    problems.filter(({ line }) => recovered.includes(line) === isJoined)
   );
+  const saved = `; the file is kept as ${copy}`;
+  if (joined!.length > 0) {
+    notices.push(`read the records that had run together in ${nameLines(joined!)} of ${file}${saved}`);
+  }
+  if (lost!.length > 0) notices.push(`left out ${nameLines(lost!)} of ${file}, damaged${saved}`);
 }
 
 function tornNotice(file: string): string {

@@ -1,11 +1,12 @@
 import { decodeBase64, encodeBase64 } from "../../protocol/mod.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
-import { type Loaded, loadRecords } from "./load.ts";
+import { type Loaded, loadRecords, type RecordFormat } from "./load.ts";
 import { MemoryMessageStore } from "./memory.ts";
 import type { MessageStore, StoredMessage } from "./store.ts";
 
 /** The first line of a messages file. */
 const header = "smp-messages 1";
+const shapes = [["smp-messages", "1"], ["MSG", "", "", "", ""], ["ACK", "", ""], ["CLEAR", ""]];
 
 /**
  * Keeps messages in memory and in a journal that gets every message and acknowledgement (docs/files.md).
@@ -93,18 +94,22 @@ export function* messageLines(memory: MemoryMessageStore): Generator<string> {
   for (const [recipientId, message] of memory.messages()) yield messageLine(recipientId, message);
 }
 
-/** Reads a messages file into memory. Throws `StoreError` (`IO`); what cannot be read is in the result. */
+/**
+ * Reads a messages file into memory; `recover` as for {@linkcode loadRecords}. Throws `StoreError` (`IO`); what cannot
+ * be read is in the result.
+ */
 export async function loadMessages(
   path: string,
+  options: { readonly recover?: boolean } = {},
 ): Promise<Loaded & { readonly memory: MemoryMessageStore }> {
   const memory = new MemoryMessageStore();
-  const loaded = await loadRecords(path, ({ text, number, isTorn }) => {
-    // What is left of a body is a shorter body.
-    if (isTorn) return "it is torn";
+  const apply: RecordFormat["apply"] = ({ text, number, end }) => {
     if (number === 1) return text === header ? null : `it is not "${header}"`;
+    // What is left of a body is a shorter body.
+    if (end === "none") return "it may be cut off";
     return applyLine(memory, text);
-  });
-  return { ...loaded, memory };
+  };
+  return { ...await loadRecords(path, { shapes, apply }, options), memory };
 }
 
 /** Does what a line says; gives what is wrong with it. */

@@ -5,8 +5,8 @@ export interface Line {
   /** Counted from 1. */
   readonly number: number;
   readonly text: string;
-  /** Whether the file ends before the line does, as after a crash in the middle of writing it. */
-  readonly isTorn: boolean;
+  /** What follows the text: `LF`, also after a CR; `CR`, where a CRLF has lost its last byte; or the end of the file. */
+  readonly end: "LF" | "CR" | "none";
 }
 
 /** Characters above which a line is not read to its end: no record is so long. */
@@ -25,12 +25,14 @@ export async function* readLines(path: string): AsyncGenerator<readonly Line[]> 
       rest = pieces.pop()!;
       // Cut, so that it is found to be unreadable and does not fill the memory.
       if (rest.length > longest) rest = rest.slice(0, longest);
-      yield pieces.map((text) => ({ number: ++number, text: withoutCr(text), isTorn: false }));
+      yield pieces.map((text) => ({ number: ++number, text: withoutCr(text), end: "LF" }));
     }
   } catch (error) {
     throw ioError("read", path, error);
   }
-  if (rest !== "") yield [{ number: ++number, text: rest, isTorn: true }];
+  if (rest === "") return;
+  const text = withoutCr(rest);
+  yield [{ number: ++number, text, end: text === rest ? "none" : "CR" }];
 }
 
 function withoutCr(text: string): string {

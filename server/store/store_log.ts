@@ -7,8 +7,9 @@ import {
 } from "../../protocol/mod.ts";
 import { lendBase64 } from "../../protocol/base64.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
-import { type Loaded, loadRecords } from "./load.ts";
+import { type Loaded, loadRecords, type RecordFormat } from "./load.ts";
 import { MemoryQueueStore } from "./memory.ts";
+import type { Line } from "./read_lines.ts";
 import type { QueueRecord, QueueStore } from "./store.ts";
 
 /**
@@ -108,29 +109,31 @@ export function* storeLogLines(records: Iterable<QueueRecord>): Generator<string
   for (const record of records) if (!record.suspended) yield createLine(record);
 }
 
+const shapes = [["CREATE", "rid=", "sid=", "rk=rsa:", "sk=rsa:"], ["SECURE", "", "rsa:"], ["DELETE", ""]];
+
 /**
- * Reads a store log into memory; a last line without an end counts if it is a whole record, as keys tell their
- * length. Queues count as changed at `now` (milliseconds since 1970).
- * Throws `StoreError` (`IO`); what cannot be read is in the result.
+ * Reads a store log into memory. Queues count as changed at `now` (milliseconds since 1970); `recover` as for
+ * {@linkcode loadRecords}. Throws `StoreError` (`IO`); what cannot be read is in the result.
  */
 export async function loadStoreLog(
   path: string,
   now: number,
+  options: { readonly recover?: boolean } = {},
 ): Promise<Loaded & { readonly memory: MemoryQueueStore }> {
   const memory = new MemoryQueueStore();
-  const loaded = await loadRecords(path, ({ text }) => {
+  const apply: RecordFormat["apply"] = (line) => {
     try {
-      return applyLine(memory, text, now);
+      return applyLine(memory, line, now);
     } catch (error) {
       if (error instanceof ParseError) return error.message;
       throw error;
     }
-  });
-  return { ...loaded, memory };
+  };
+  return { ...await loadRecords(path, { shapes, apply }, options), memory };
 }
 
 /** Does what a line says; gives what is wrong with it. */
-function applyLine(memory: MemoryQueueStore, text: string, now: number): string | null {
+function applyLine(memory: MemoryQueueStore, { text, end }: Line, now: number): string | null {
   const [word, first = "", second = "", third, fourth, ...more] = text.split(" ");
   switch (word) {
     case "CREATE":
@@ -147,6 +150,8 @@ function applyLine(memory: MemoryQueueStore, text: string, now: number): string 
     }
     case "DELETE":
       if (second !== "" || third !== undefined || !isId(first)) break;
+      // Keys tell their length, so that CREATE and SECURE are whole when they can be read; an ID does not.
+      if (end === "none" && !isWholeId(memory, first)) return "its ID may be cut off";
       memory.delete(first);
       return null;
   }
@@ -189,6 +194,15 @@ function createLine({ recipientId, senderId, recipientKey, senderKey }: QueueRec
  */
 function ownCopy(id: string): string | null {
   return id === "" ? null : lendBase64(id, encodeBase64);
+}
+
+/** Whether an ID that may have been cut off is that of a queue and cannot have been another one's. */
+function isWholeId(memory: MemoryQueueStore, id: string): boolean {
+  if (memory.get(id) === undefined) return false;
+  for (const { recipientId } of memory.records()) {
+    if (recipientId !== id && recipientId.startsWith(id)) return false;
+  }
+  return true;
 }
 
 function isId(text: string): boolean {
