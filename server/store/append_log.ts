@@ -26,11 +26,17 @@ export interface AppendLogOptions {
   /** Bytes below which the log is not compacted. @default 65536 */
   readonly smallest?: number;
   readonly metrics: Metrics;
-  /** Is told about failures that no caller hears of. */
+  /** Is told about failures that no caller hears of; what it throws is lost. */
   readonly log: (message: string, error?: unknown) => void;
   /** @default the system's files */
   readonly io?: LogIo;
 }
+
+/** Milliseconds after which a log that has failed is tried again at the latest. */
+const slowestRetry = 30_000;
+
+/** Line ends that are written, and cut off again, to see whether a disk takes anything. */
+const probe = new Uint8Array(1 << 14).fill(0x0a);
 
 interface Pending {
   readonly line: string;
@@ -44,7 +50,8 @@ interface Pending {
  *
  * When a line is written its `commit` is called before anything else happens, so that the state in memory is what the
  * file says whenever the log looks at it. After a failed write the file is cut back to its last whole line, after a
- * failed sync it is written anew from memory, as nobody knows what is on the disk then.
+ * failed sync it is written anew from memory, as nobody knows what is on the disk then. Both are tried again and again
+ * until they work, whether anything is appended or not.
  * When it has grown to twice its size it is compacted, while appending goes on.
  */
 export class AppendLog {
@@ -68,6 +75,10 @@ export class AppendLog {
   /** What is on the disk is unknown. */
   #mustRewrite = false;
   #isHealthy = true;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryDelay = 0;
+  /** The log has failed and it is time to try again. */
+  #mustRetry = false;
   #syncTimer: ReturnType<typeof setTimeout> | undefined;
   #syncing: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -95,14 +106,14 @@ export class AppendLog {
     }
   }
 
-  /** Whether the last write and the last sync went well. */
+  /** Whether the last write and the last sync went well, or the disk works again. */
   get healthy(): boolean {
     return this.#isHealthy;
   }
 
   /**
    * Appends a line and calls `commit` when it is written; resolves after that, rejects with {@linkcode StoreError}
-   * (`IO`) when it is not written.
+   * (`IO`) when it is not written, and with what `commit` throws, which undoes the line.
    */
   append(line: string, commit: () => void): Promise<void> {
     if (this.#isClosed) {
@@ -124,6 +135,7 @@ export class AppendLog {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#syncTimer);
+    clearTimeout(this.#retryTimer);
     await this.#compacting;
     await this.#running;
     await this.#syncing;
@@ -144,9 +156,11 @@ export class AppendLog {
   async #loop(): Promise<void> {
     // So that all commands of this turn are written together.
     await Promise.resolve();
-    while (this.#pending.length > 0 || this.#switch !== null) {
+    // Nothing in here rejects: the log would be silent for ever.
+    while (this.#pending.length > 0 || this.#switch !== null || this.#mustRetry) {
       if (this.#switch !== null) await this.#switch();
-      else await this.#write(this.#pending.splice(0));
+      else if (this.#pending.length > 0) await this.#write(this.#pending.splice(0));
+      else await this.#retry();
     }
     // In the same turn as the last look at what waits, so that nothing is left waiting.
     this.#running = null;
@@ -160,21 +174,33 @@ export class AppendLog {
       await this.#repair();
       await this.#writeBytes(bytes);
     } catch (cause) {
-      this.#isHealthy = false;
-      this.#options.metrics.logFailures++;
+      this.#failed();
       const error = ioError("write", this.#path, cause);
       for (const { reject } of batch) reject(error);
       return;
     }
-    this.#isHealthy = true;
+    this.#works();
     this.#options.metrics.logFlush.observe((performance.now() - start) / 1000);
     this.#length += bytes.length;
     this.#tail?.push(text);
-    for (const { commit } of batch) commit();
+    for (const pending of batch) this.#commit(pending);
     for (const { resolve } of batch) resolve();
     if (this.#options.fsync === "interval") this.#syncLater();
     const { smallest = 1 << 16 } = this.#options;
     if (this.#length > smallest && this.#length > 2 * this.#compactLength && !this.#isClosed) this.compact();
+  }
+
+  #commit({ commit, reject }: Pending): void {
+    try {
+      commit();
+    } catch (error) {
+      reject(error);
+      // The file says what is not so: it is written anew, and no compaction may keep it.
+      this.#tail = null;
+      this.#mustRewrite = true;
+      this.#failed();
+      this.#tell(`Cannot do what was written to ${this.#path}, it will be written anew`, error);
+    }
   }
 
   async #writeBytes(bytes: Uint8Array): Promise<void> {
@@ -190,6 +216,58 @@ export class AppendLog {
     this.#mustRewrite = true;
     await this.#file.sync();
     this.#mustRewrite = false;
+  }
+
+  #works(): void {
+    // A sync may have failed while the write went on.
+    if (this.#mustRewrite) return;
+    this.#isHealthy = true;
+    this.#retryDelay = 0;
+  }
+
+  #failed(): void {
+    this.#isHealthy = false;
+    this.#options.metrics.logFailures++;
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#retryTimer !== undefined || this.#isClosed) return;
+    this.#retryDelay = Math.min(
+      this.#retryDelay * 2 || Math.max(1, this.#options.fsyncInterval),
+      slowestRetry,
+    );
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      this.#mustRetry = true;
+      this.#run();
+    }, this.#retryDelay);
+  }
+
+  /** Repairs the file when nobody writes, and finds out whether the disk works again. */
+  async #retry(): Promise<void> {
+    this.#mustRetry = false;
+    if (this.#isHealthy) return;
+    try {
+      const isRewritten = this.#mustRewrite;
+      await this.#repair();
+      if (!isRewritten) {
+        await this.#writeBytes(probe);
+        this.#mustCut = true;
+        await this.#cut();
+      }
+      this.#works();
+    } catch {
+      this.#retryLater();
+    }
+  }
+
+  #tell(message: string, error: unknown): void {
+    try {
+      this.#options.log(message, error);
+    } catch {
+      // Nothing is left that could be told.
+    }
   }
 
   /** Makes the file say what memory says, after a failure. */
@@ -211,10 +289,11 @@ export class AppendLog {
   }
 
   #use(file: LogFile, length: number): void {
-    this.#file.close();
+    const old = this.#file;
     this.#file = file;
     this.#length = this.#compactLength = length;
     this.#mustCut = this.#mustRewrite = false;
+    closeQuietly(old);
   }
 
   async #compact(): Promise<void> {
@@ -229,7 +308,7 @@ export class AppendLog {
             await this.#switchTo(aside, written, tail);
             resolve();
           } catch (error) {
-            written.file.close();
+            closeQuietly(written.file);
             reject(error);
           }
         };
@@ -238,7 +317,7 @@ export class AppendLog {
     } catch (error) {
       this.#compactLength = this.#length;
       this.#options.metrics.logFailures++;
-      this.#options.log(`Cannot compact ${this.#path}, it goes on growing`, error);
+      this.#tell(`Cannot compact ${this.#path}, it goes on growing`, error);
       await this.#io.remove(aside).catch(() => {});
     } finally {
       this.#tail = null;
@@ -258,7 +337,7 @@ export class AppendLog {
     // From here on the new file is the log, whatever else fails.
     this.#use(file, length + bytes.length);
     await this.#io.syncDirectory(directoryOf(this.#path)).catch((error) => {
-      this.#options.log(`Cannot sync the directory of ${this.#path}`, error);
+      this.#tell(`Cannot sync the directory of ${this.#path}`, error);
     });
   }
 
@@ -266,7 +345,7 @@ export class AppendLog {
     if (this.#syncTimer !== undefined || this.#isClosed) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
-      this.#syncing = this.#sync();
+      this.#syncing = this.#syncing.then(() => this.#sync());
     }, this.#options.fsyncInterval);
   }
 
@@ -278,10 +357,17 @@ export class AppendLog {
       // The file has been replaced, and the new one is synced.
       if (file !== this.#file) return;
       this.#mustRewrite = true;
-      this.#isHealthy = false;
-      this.#options.metrics.logFailures++;
-      this.#options.log(`Cannot sync ${this.#path}, it will be written anew`, error);
-      this.#syncLater();
+      this.#failed();
+      this.#tell(`Cannot sync ${this.#path}, it will be written anew`, error);
     }
+  }
+}
+
+/** Closes a file of which nothing is expected any more. */
+function closeQuietly(file: LogFile): void {
+  try {
+    file.close();
+  } catch {
+    // It is closed.
   }
 }

@@ -17,6 +17,8 @@ export class FakeDisk implements LogIo {
   largestWrite = Infinity;
   writes = 0;
   renames = 0;
+  opens = 0;
+  truncates = 0;
   /** Files that were opened and not closed. */
   opened = 0;
   #failWrites = 0;
@@ -64,6 +66,7 @@ export class FakeDisk implements LogIo {
 
   // deno-lint-ignore require-await
   async open(path: string, isNew: boolean): Promise<LogFile> {
+    this.opens++;
     this.#check("open", path);
     const content = this.#files.get(path) ?? { text: "", synced: "" };
     if (isNew) content.text = "";
@@ -79,6 +82,7 @@ export class FakeDisk implements LogIo {
       },
       // deno-lint-ignore require-await
       truncate: async (length) => {
+        this.truncates++;
         this.#check("truncate", path);
         content.text = content.text.slice(0, length);
       },

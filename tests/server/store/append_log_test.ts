@@ -161,6 +161,164 @@ Deno.test(
 );
 
 Deno.test(
+  "after a failed interval sync an idle log is written anew as soon as the disk works",
+  { permissions },
+  async () => {
+    const disk = new FakeDisk();
+    const { log, append } = await openLog(disk, { fsync: "interval" });
+    disk.failing.add("sync");
+    await append("one");
+    await until(() => !log.healthy);
+    // Nothing is written from here on.
+    const before = disk.renames;
+    disk.failing.clear();
+    disk.failing.add("sync log.new");
+    const tries = disk.opens;
+    await until(() => disk.opens > tries + 2);
+    assert(!log.healthy);
+    disk.failing.clear();
+    await until(() => log.healthy);
+    assertEquals([disk.renames - before, disk.afterPowerCut(path)], [1, "one\n"]);
+    await append("two");
+    assertEquals(disk.text(path), "one\ntwo\n");
+    await log.close();
+    assertEquals(disk.opened, 0);
+  },
+);
+
+Deno.test("a sync that fails while a line is written is repaired all the same", { permissions }, async () => {
+  const disk = new FakeDisk();
+  const { log, append } = await openLog(disk, { fsync: "interval" });
+  await append("one");
+  const release = disk.hold();
+  const second = append("two");
+  await disk.held;
+  disk.failing.add("sync");
+  await until(() => !log.healthy);
+  disk.failing.clear();
+  const before = disk.renames;
+  release();
+  await second;
+  await until(() => log.healthy && disk.renames > before);
+  assertEquals(disk.afterPowerCut(path), "one\ntwo\n");
+  await log.close();
+});
+
+for (const fsync of ["off", "interval", "always"] as const) {
+  Deno.test(`after a failed write an idle log with fsync: ${fsync} is well again when the disk is`, {
+    permissions,
+  }, async () => {
+    const disk = new FakeDisk();
+    const { log, append } = await openLog(disk, { fsync });
+    await append("one");
+    for (const operations of [["write"], ["write", "truncate"], ["write", "sync", "truncate"]]) {
+      for (const operation of operations) disk.failing.add(operation);
+      await assertRejects(() => append("lost"), StoreError);
+      const tries = disk.writes + disk.truncates;
+      await until(() => disk.writes + disk.truncates > tries + 2);
+      assert(!log.healthy);
+      disk.failing.clear();
+      await until(() => log.healthy);
+      assertEquals(disk.text(path), "one\n");
+    }
+    await append("two");
+    await log.close();
+    assertEquals([disk.afterPowerCut(path), disk.opened], ["one\ntwo\n", 0]);
+  });
+}
+
+for (const fsync of ["off", "interval", "always"] as const) {
+  Deno.test(`a commit that throws fails its own line alone and undoes it, fsync: ${fsync}`, {
+    permissions,
+  }, async () => {
+    const disk = new FakeDisk();
+    const { log, append, lines } = await openLog(disk, { fsync });
+    const broken = () =>
+      log.append("broken", () => {
+        throw new RangeError("broken commit");
+      });
+    const results = await Promise.allSettled([append("one"), broken(), append("two"), broken()]);
+    assertEquals(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled", "rejected"]);
+    await until(() => log.healthy);
+    assertEquals(disk.text(path), "one\ntwo\n");
+    await assertRejects(broken, RangeError, "broken commit");
+    await append("three");
+    assertEquals(disk.text(path), "one\ntwo\nthree\n");
+    await assertRejects(broken, RangeError);
+    await log.close();
+    assertEquals([lines, disk.afterPowerCut(path)], [["one", "two", "three"], "one\ntwo\nthree\n"]);
+    assertEquals(disk.opened, 0);
+  });
+}
+
+Deno.test("a commit that throws during a compaction is not kept by it", { permissions }, async () => {
+  const disk = new FakeDisk();
+  const { log, append } = await openLog(disk);
+  await append("one");
+  const release = disk.hold("log.compact");
+  const compacting = log.compact();
+  await disk.held;
+  const broken = log.append("broken", () => {
+    throw new Error("broken commit");
+  });
+  await assertRejects(() => broken, Error, "broken commit");
+  release();
+  await compacting;
+  await append("two");
+  assertEquals(disk.text(path), "one\ntwo\n");
+  await log.close();
+});
+
+/** What a log is given, and may throw. */
+const hooks: Record<string, (fail: () => void) => Partial<AppendLogOptions>> = {
+  "log": (fail) => ({ log: fail }),
+  "snapshot": (fail) => ({
+    snapshot: () => {
+      fail();
+      return ["one", "two"];
+    },
+  }),
+  "iterator of the snapshot": (fail) => ({
+    *snapshot() {
+      yield "one";
+      fail();
+      yield "two";
+    },
+  }),
+};
+
+for (const [name, hook] of Object.entries(hooks)) {
+  Deno.test(`a ${name} that throws ends neither writes nor compactions nor syncs`, {
+    permissions,
+  }, async () => {
+    const disk = new FakeDisk();
+    let throws = false;
+    const fail = () => {
+      if (throws) throw new Error(`${name} is broken`);
+    };
+    const { log, append } = await openLog(disk, { fsync: "interval", ...hook(fail) });
+    throws = true;
+    disk.failing.add("rename log.compact");
+    await append("one");
+    await log.compact();
+    disk.failing.clear();
+    disk.failing.add("syncDirectory");
+    await log.compact();
+    disk.failing.add("sync");
+    await append("two").catch(() => {});
+    await until(() => !log.healthy);
+    disk.failing.clear();
+    throws = false;
+    await until(() => log.healthy);
+    await append("three");
+    assert(disk.text(path).endsWith("three\n"));
+    await log.compact();
+    await log.close();
+    assertEquals(disk.opened, 0);
+  });
+}
+
+Deno.test(
   "a log that has grown to twice its size is written anew without what is gone",
   { permissions },
   async () => {
