@@ -67,6 +67,7 @@ export class Broker {
   readonly #subscriptions = new Subscriptions();
   readonly #runner: CommandRunner;
   readonly #reserve = new UnsecuredReserve();
+  #sweeping: Promise<void> | null = null;
   /** The block sizes that recipients last used, where they are not the default. */
   readonly #recipientBlockSizes = new Map<string, number>();
 
@@ -99,9 +100,9 @@ export class Broker {
     return this.#subscriptions.has(connection);
   }
 
-  /** Resolves when no command is in work, also of connections that are gone. */
-  idle(): Promise<void> {
-    return this.#runner.idle();
+  /** Resolves when no command is in work, also of connections that are gone, and nothing is removed for its age. */
+  async idle(): Promise<void> {
+    await Promise.all([this.#runner.idle(), this.#sweeping]);
   }
 
   /**
@@ -180,8 +181,12 @@ export class Broker {
     });
   }
 
-  /** Removes what has become too old (smp.md Limits). Never rejects. */
-  async sweep(): Promise<void> {
+  /** Removes what has become too old (smp.md Limits); does nothing more when that is under way. Never rejects. */
+  sweep(): Promise<void> {
+    return this.#sweeping ??= this.#sweep().finally(() => this.#sweeping = null);
+  }
+
+  async #sweep(): Promise<void> {
     try {
       await removeExpired({
         queues: this.#queues,

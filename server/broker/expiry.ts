@@ -1,11 +1,8 @@
-import { setImmediate } from "node:timers";
 import type { Limits } from "../config/limits.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { QueueOrder } from "./queue_order.ts";
+import { nextTurn, recordsATurn } from "../store/next_turn.ts";
 import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
-
-/** Records that are looked at before other work has its turn. */
-const recordsATurn = 1_000;
 
 /** What expiry needs of a broker. */
 export interface ExpiryParts {
@@ -26,7 +23,7 @@ export async function removeExpired(parts: ExpiryParts, now: number): Promise<vo
   if (messageLifetime > 0) metrics.messagesExpired += await messages.expire(now - messageLifetime);
   let looked = 0;
   for await (const queue of queues.records()) {
-    if (++looked % recordsATurn === 0) await new Promise<void>((resolve) => void setImmediate(resolve));
+    if (++looked % recordsATurn === 0) await nextTurn();
     if (isTooOld(queue, limits, now)) await expire(parts, queue.recipientId, now);
   }
 }

@@ -1,4 +1,5 @@
 import type { PublicKey } from "../../protocol/mod.ts";
+import { nextTurn, recordsATurn } from "./next_turn.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store.ts";
 
 /** Keeps queues in memory: gone when the program ends. */
@@ -126,14 +127,37 @@ export class MemoryMessageStore implements MessageStore {
     return Promise.resolve();
   }
 
-  expire(time: number): Promise<number> {
-    const before = this.#size;
-    for (const [recipientId, message] of this.messages()) {
-      if (message.timestamp.getTime() < time) {
-        this.#remove(recipientId, this.#queues.get(recipientId)!, message);
+  async expire(time: number): Promise<number> {
+    let expired = 0;
+    for await (const messages of this.expired(time)) expired += this.removeAll(messages);
+    return expired;
+  }
+
+  /**
+   * The messages at the front of their queues that were accepted before `time`, in slices of a turn each. Those of a
+   * slice may be removed before the next one is asked for, and anything else may change.
+   */
+  async *expired(time: number): AsyncGenerator<(readonly [recipientId: string, messageId: string])[]> {
+    let slice: [string, string][] = [], looked = 0;
+    for (const [recipientId, queue] of this.#queues) {
+      for (const { id, timestamp } of queue.values()) {
+        if (++looked % recordsATurn === 0) {
+          if (slice.length > 0) yield slice;
+          slice = [];
+          await nextTurn();
+        }
+        if (timestamp.getTime() >= time) break;
+        slice.push([recipientId, id]);
       }
     }
-    return Promise.resolve(before - this.#size);
+    if (slice.length > 0) yield slice;
+  }
+
+  /** Removes messages at once; how many of them there were. */
+  removeAll(messages: readonly (readonly [recipientId: string, messageId: string])[]): number {
+    const before = this.#size;
+    for (const [recipientId, messageId] of messages) this.remove(recipientId, messageId);
+    return before - this.#size;
   }
 
   /** All messages with the recipient IDs of their queues, each queue's in order. */

@@ -58,7 +58,10 @@ export interface MessageStore {
   deleteQueue(recipientId: string): Promise<void>;
   /** How many messages of a queue there are. */
   count(recipientId: string): Promise<number>;
-  /** Removes all messages that were accepted before `time` (milliseconds since 1970); how many there were. */
+  /**
+   * Removes messages that were accepted before `time` (milliseconds since 1970), but none that waits behind a younger
+   * one; how many there were. Other work goes on meanwhile.
+   */
   expire(time: number): Promise<number>;
   /** How many messages there are in all. */
   readonly size: number;

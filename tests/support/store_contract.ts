@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { setImmediate } from "node:timers";
 import fc from "fast-check";
 import { encodeBase64 } from "../../protocol/mod.ts";
 import { randomBytes } from "../../protocol/bytes.ts";
@@ -302,6 +303,45 @@ export function testMessageStore(
     await store.append("b", old);
     assertEquals([await store.expire(100), await store.expire(100), store.size, store.bytes], [2, 0, 2, 9]);
     assertEquals([await drain(store, "a"), await drain(store, "b")], [[edge, young], []]);
+  });
+
+  test("expiry looks at no message behind one that stays, and others have their turn meanwhile", async (store) => {
+    let looks = 0;
+    const message = (time: number): StoredMessage => {
+      const getTime = () => {
+        looks++;
+        return time;
+      };
+      return { ...newMessage("x"), timestamp: Object.assign(new Date(time), { getTime }) };
+    };
+    const queues = 5_000;
+    await Promise.all(Array.from({ length: queues }, async (_, i) => {
+      for (const time of i % 2 === 0 ? [1, 200, 2, 201] : [200, 1]) {
+        await store.append(`q${i}`, message(time));
+      }
+    }));
+    let turns = 0, isDone = false;
+    const expiring = store.expire(100).finally(() => isDone = true);
+    while (!isDone) {
+      await new Promise<void>((resolve) => void setImmediate(resolve));
+      if (++turns === 1) {
+        // What comes and goes meanwhile changes nothing for the others.
+        await store.deleteQueue("q0");
+        await store.remove("q1", (await store.first("q1"))!.id);
+        await store.append("late", message(200));
+      }
+    }
+    const expired = await expiring;
+    assert(expired >= queues / 2 - 1 && expired <= queues / 2 + 1, `${expired}`);
+    assert(looks <= queues * 1.5 + 10, `${looks} messages were looked at`);
+    assert(turns >= 5, `${turns}`);
+    assertEquals([await store.count("q2"), await store.count("q3"), await store.count("late")], [3, 2, 1]);
+  });
+
+  test("several expiries at a time remove and count each message once", async (store) => {
+    for (let i = 0; i < 2_500; i++) await store.append(`q${i}`, newMessage("x"));
+    const all = await Promise.all([1, 2, 3].map(() => store.expire(Infinity)));
+    assertEquals([all.reduce((sum, count) => sum + count), store.size, store.bytes], [2_500, 0, 0]);
   });
 
   test("any sequence of operations gives what arrays would", async (store) => {

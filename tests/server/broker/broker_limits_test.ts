@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Clock } from "../../../server/broker/clock.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
-import { keys, sign, TestBroker, type TestConnection } from "../../support/broker.ts";
+import { keys, sign, TestBroker, type TestConnection, turn } from "../../support/broker.ts";
 
 const permissions = "none";
 const day = 86_400_000;
@@ -153,6 +153,30 @@ Deno.test(
     assertEquals(test.metrics.queuesExpired, 1);
   },
 );
+
+Deno.test("what is too old is removed by one walk at a time, which idle waits for", {
+  permissions,
+}, async () => {
+  const { test } = timed();
+  const release = Promise.withResolvers<void>();
+  let walks = 0, isIdle = false;
+  test.around = async (operation, run) => {
+    if (operation === "expire") {
+      walks++;
+      await release.promise;
+    }
+    return await run();
+  };
+  const sweeps = [test.broker.sweep(), test.broker.sweep()];
+  const idle = test.broker.idle().then(() => isIdle = true);
+  await turn();
+  sweeps.push(test.broker.sweep());
+  assertEquals([walks, isIdle], [1, false]);
+  release.resolve();
+  await Promise.all([...sweeps, idle]);
+  await test.broker.sweep();
+  assertEquals(walks, 2);
+});
 
 Deno.test("removing old queues keeps the order of commands that are in work", { permissions }, async () => {
   const { clock, test } = timed();
