@@ -112,7 +112,7 @@ export class AppendLog {
   }
 
   /**
-   * Appends a line and calls `commit` when it is written; resolves after that, rejects with {@linkcode StoreError}
+   * Appends a line, or several with LFs between them, and calls `commit` when it is written; resolves after that, rejects with {@linkcode StoreError}
    * (`IO`) when it is not written, and with what `commit` throws, which undoes the line.
    */
   append(line: string, commit: () => void): Promise<void> {

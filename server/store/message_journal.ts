@@ -62,7 +62,7 @@ export class MessageJournal implements MessageStore {
   async remove(recipientId: string, messageId: string): Promise<void> {
     if (!this.#memory.has(recipientId, messageId)) return;
     await this.#log.append(
-      `ACK ${recipientId} ${messageId}`,
+      ackLine(recipientId, messageId),
       () => void this.#memory.remove(recipientId, messageId),
     );
   }
@@ -72,9 +72,14 @@ export class MessageJournal implements MessageStore {
     await this.#log.append(`CLEAR ${recipientId}`, () => void this.#memory.deleteQueue(recipientId));
   }
 
-  /** Needs no record: what has expired is left out when the file is read. */
-  expire(time: number): Promise<number> {
-    return this.#memory.expire(time);
+  /** Written as acknowledged: what has expired stays so, whatever the lifetime is when the file is read. */
+  async expire(time: number): Promise<number> {
+    let expired = 0;
+    for await (const messages of this.#memory.expired(time)) {
+      const lines = messages.map(([recipientId, messageId]) => ackLine(recipientId, messageId));
+      await this.#log.append(lines.join("\n"), () => void (expired += this.#memory.removeAll(messages)));
+    }
+    return expired;
   }
 
   /** Writes the journal anew without what is no longer true. */
@@ -138,6 +143,10 @@ function applyLine(memory: MemoryMessageStore, text: string): string | null {
 
 function messageLine(recipientId: string, { id, timestamp, body }: StoredMessage): string {
   return `MSG ${recipientId} ${id} ${timestamp.toISOString()} ${encodeBase64(body)}`;
+}
+
+function ackLine(recipientId: string, messageId: string): string {
+  return `ACK ${recipientId} ${messageId}`;
 }
 
 function isId(text: string): boolean {

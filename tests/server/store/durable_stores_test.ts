@@ -5,6 +5,8 @@ import { randomBytes, textBytes } from "../../../protocol/bytes.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
 import { copyStores, type DurableStores, verifyStores } from "../../../server/store/durable.ts";
 import { StoreError } from "../../../server/store/error.ts";
+import { type LogIo, systemIo } from "../../../server/store/log_io.ts";
+import { loadMessages } from "../../../server/store/message_journal.ts";
 import type { QueueRecord, StoredMessage } from "../../../server/store/store.ts";
 import { fakeSigner } from "../../support/broker.ts";
 import { openStores, storePaths, temporaryFolder } from "../../support/durable.ts";
@@ -292,6 +294,65 @@ Deno.test(
   },
 );
 
+for (const how of ["stop", "crash"]) {
+  Deno.test(
+    `messages that have expired do not come back after a ${how}, read or not, whatever the lifetime is then`,
+    {
+      permissions,
+    },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { messagesFile } = storePaths(folder.path);
+      const queue = newQueue();
+      const first = await openStores(folder.path);
+      await first.queues.create(queue);
+      const messages = ["old", "old and read", "young and read", "young"].map((text) =>
+        newMessage(text, new Date(text.startsWith("old") ? 1 : 1_000))
+      );
+      for (const message of messages) await first.messages.append(queue.recipientId, message);
+      // The one is acknowledged while it expires, the other when it has been delivered before.
+      const acknowledge = (i: number) => first.messages.remove(queue.recipientId, messages[i]!.id);
+      const expiring = first.messages.expire(500);
+      await Promise.all([acknowledge(1), expiring]);
+      await acknowledge(0);
+      await acknowledge(2);
+      if (how === "stop") await first.close();
+      else await Deno.copyFile(messagesFile, `${messagesFile}.crash`);
+      await first.close();
+      if (how === "crash") await Deno.rename(`${messagesFile}.crash`, messagesFile);
+      await using again = await openStores(folder.path, { messageLifetime: 0 });
+      assertEquals(await textsOf(again, queue.recipientId), ["young"]);
+    },
+  );
+}
+
+Deno.test("messages that expire while the disk fails are there until it works", { permissions }, async () => {
+  await using folder = await temporaryFolder();
+  const { messagesFile } = storePaths(folder.path);
+  let isFull = false;
+  const io: LogIo = {
+    ...systemIo,
+    open: async (path, isNew) => {
+      const file = await systemIo.open(path, isNew);
+      const write = (bytes: Uint8Array) => {
+        if (isFull) throw new Error("no space left");
+        return file.write(bytes);
+      };
+      return { ...file, write: async (bytes) => await write(bytes) };
+    },
+  };
+  const stores = await openStores(folder.path, { io, log: () => {} });
+  for (let i = 0; i < 2_500; i++) void stores.messages.append("AAAA", newMessage(`${i}`, new Date(1)));
+  await stores.messages.append("AAAA", newMessage("young", new Date(1_000)));
+  isFull = true;
+  await assertRejects(() => stores.messages.expire(500), StoreError);
+  assertEquals([stores.messages.size, (await loadMessages(messagesFile)).memory.size], [2_501, 2_501]);
+  isFull = false;
+  assertEquals(await stores.messages.expire(500), 2_500);
+  assertEquals([stores.messages.size, (await loadMessages(messagesFile)).memory.size], [1, 1]);
+  await stores.close();
+});
+
 Deno.test("a second server on the same log is refused, and may start when the first has gone", {
   permissions,
 }, async () => {
@@ -345,6 +406,7 @@ Deno.test("any history, compacted at any time, is there after a restart", { perm
       "append",
       "append",
       "remove",
+      "expire",
       "compact",
       "restart",
     ),
@@ -380,7 +442,12 @@ Deno.test("any history, compacted at any time, is there after a restart", { perm
             await stores.queues.delete(recipientId);
           } else if (operation === "append") {
             found.texts.push(`${i}`);
-            await stores.messages.append(recipientId, newMessage(`${i}`));
+            await stores.messages.append(recipientId, newMessage(`${i}`, new Date(i)));
+          } else if (operation === "expire") {
+            for (const { texts } of model.values()) {
+              while (texts.length > 0 && Number(texts[0]) < i - 5) texts.shift();
+            }
+            await stores.messages.expire(i - 5);
           } else if (operation === "remove" && found.texts.length > 0) {
             found.texts.shift();
             await stores.messages.remove(recipientId, (await stores.messages.first(recipientId))!.id);
