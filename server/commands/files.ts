@@ -71,6 +71,7 @@ export async function readConfig(
     const { config, warnings } = text === null
       ? { config: defaultConfig(options), warnings: [] }
       : parseConfig(text, path, options);
+    const empty = text?.trim() === "" ? [`${path} is empty: everything is at its default`] : [];
     const { host, port, webSocketPort, storeLog } = options;
     return {
       config: {
@@ -80,7 +81,7 @@ export async function readConfig(
         ...(webSocketPort !== undefined && { webSocketPort }),
         ...(storeLog !== undefined && { storeLog }),
       },
-      warnings,
+      warnings: [...empty, ...warnings],
     };
   } catch (error) {
     if (error instanceof ConfigError) throw new Fatal(error.message);

@@ -133,6 +133,10 @@ export function parseConfig(
     if ("allowed" in read) errors.push({ line, what: `${key} must be ${read.allowed}, not "${value}"` });
     else config = { ...config, ...read.value, limits: { ...config.limits, ...read.value.limits } };
   }
+  const last = entries.at(-1);
+  if (last !== undefined && last.line === text.split("\n").length) {
+    warnings.push(`${file}: line ${last.line} has no end: if the file was cut off, ${last.key} may be too`);
+  }
   if (errors.length > 0) {
     const lines = errors.toSorted((a, b) => a.line - b.line).map(({ line, what }) =>
       `${file}: line ${line}: ${what}`
