@@ -1,5 +1,6 @@
 import type { CliOptions } from "../config/cli.ts";
-import { ConfigError, defaultConfig, parseConfig, type ServerConfig } from "../config/config.ts";
+import { defaultConfig, type ServerConfig } from "../config/config.ts";
+import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { isStoreLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { iniPath, readFile } from "./files.ts";

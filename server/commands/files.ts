@@ -1,15 +1,13 @@
 import { formatAddress, ParseError } from "../../protocol/mod.ts";
 import type { CliOptions } from "../config/cli.ts";
 import {
-  ConfigError,
   defaultConfig,
-  defaultIni,
   type Directories,
   type GivenSettings,
   iniName,
-  parseConfig,
   type ServerConfig,
 } from "../config/config.ts";
+import { ConfigError, defaultIni, parseConfig } from "../config/config_file.ts";
 import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { Fatal, messageOf } from "./terminal.ts";

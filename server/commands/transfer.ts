@@ -1,5 +1,6 @@
 import type { CliOptions } from "../config/cli.ts";
-import { ConfigError, defaultConfig, iniName, parseConfig, type ServerConfig } from "../config/config.ts";
+import { defaultConfig, iniName, type ServerConfig } from "../config/config.ts";
+import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { directoryOf } from "../store/log_io.ts";

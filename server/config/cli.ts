@@ -1,5 +1,6 @@
 import { type Options, readCommandLine, UsageError } from "../../cli/options.ts";
-import { type GivenSettings, readPort, readSwitch } from "./config.ts";
+import type { GivenSettings } from "./config.ts";
+import { readPort, readSwitch } from "./values.ts";
 
 /** What the command line and the environment ask for. */
 export type CliCommand =

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type BlockChannel, clientHandshake, contentLimit, memoryChannelPair } from "../../protocol/mod.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import { ConfigError, defaultIni, parseConfig } from "../../server/config/config.ts";
+import { ConfigError, defaultIni, parseConfig } from "../../server/config/config_file.ts";
 import { generateIdentity, Metrics, SmpServer } from "../../server/mod.ts";
 import { HandshakeLog } from "../../server/store/handshake_log.ts";
 import { loadMessages, messageLines } from "../../server/store/message_journal.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { SmpClient, webSocketTransport } from "../../mod.ts";
 import { environmentNames } from "../../server/config/cli.ts";
-import { defaultIni } from "../../server/config/config.ts";
+import { defaultIni } from "../../server/config/config_file.ts";
 import { cacheOf } from "../support/module_cache.ts";
 import { soon } from "../support/wait.ts";
 import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connectTcp, SmpClient } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/bytes.ts";
-import { parseConfig } from "../../../server/config/config.ts";
+import { parseConfig } from "../../../server/config/config_file.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import {
   commandOf,

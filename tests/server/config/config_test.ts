@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  ConfigError,
-  defaultConfig,
-  defaultIni,
-  parseConfig,
-  type ServerConfig,
-} from "../../../server/config/config.ts";
+import { defaultConfig, type ServerConfig } from "../../../server/config/config.ts";
+import { ConfigError, defaultIni, parseConfig } from "../../../server/config/config_file.ts";
 import { parseIni } from "../../../server/config/ini.ts";
 import { defaultLimits, type Limits, limitTable } from "../../../server/config/limits.ts";
 

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { readConfig, readIdentity } from "../../../server/commands/files.ts";
 import { Fatal } from "../../../server/commands/terminal.ts";
-import { ConfigError, defaultConfig, defaultIni, parseConfig } from "../../../server/config/config.ts";
+import { defaultConfig } from "../../../server/config/config.ts";
+import { ConfigError, defaultIni, parseConfig } from "../../../server/config/config_file.ts";
 import { formatIdentity, generateIdentity } from "../../../server/config/identity.ts";
 import { temporaryFolder } from "../../support/durable.ts";
 

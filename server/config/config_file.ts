@@ -1,0 +1,74 @@
+import { defaultConfig, type Directories, type GivenSettings, type ServerConfig } from "./config.ts";
+import { parseIni } from "./ini.ts";
+import { nameOf, settings, writeValue } from "./settings.ts";
+
+/** A configuration file that cannot be used; the message has a line for each thing that is wrong. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code = "CONFIG";
+}
+
+/**
+ * Reads the text of an ini; `file` is its name in messages. Unknown keys are warnings.
+ * Throws {@linkcode ConfigError} that names every line with a bad value and what is allowed.
+ */
+export function parseConfig(
+  text: string,
+  file: string,
+  directories: Directories,
+): { readonly config: ServerConfig; readonly warnings: readonly string[] } {
+  const { entries, problems } = parseIni(text);
+  const errors = problems.map(({ line }) => ({ line, what: "it is not [SECTION], key: value or a comment" }));
+  const warnings: string[] = [];
+  const seen = new Map<string, number>();
+  let config = defaultConfig(directories);
+  const table = new Map(settings(directories).map((setting) => [nameOf(setting), setting]));
+  for (const { line, section, key, value } of entries) {
+    const setting = table.get(nameOf({ section, key }));
+    const earlier = seen.get(nameOf({ section, key }));
+    if (setting === undefined) {
+      const where = section === "" ? "outside of any section" : `in [${section}]`;
+      warnings.push(`${file}: line ${line}: there is no key ${key} ${where}; it is ignored`);
+      continue;
+    }
+    if (earlier !== undefined) {
+      warnings.push(`${file}: line ${line}: ${key} is also in line ${earlier}; the last one counts`);
+    }
+    seen.set(nameOf({ section, key }), line);
+    const read = setting.read(value);
+    if ("allowed" in read) errors.push({ line, what: `${key} must be ${read.allowed}, not "${value}"` });
+    else config = { ...config, ...read.value, limits: { ...config.limits, ...read.value.limits } };
+  }
+  const last = entries.at(-1);
+  if (last !== undefined && last.line === text.split("\n").length) {
+    warnings.push(`${file}: line ${last.line} has no end: if the file was cut off, ${last.key} may be too`);
+  }
+  if (errors.length > 0) {
+    const lines = errors.toSorted((a, b) => a.line - b.line).map(({ line, what }) =>
+      `${file}: line ${line}: ${what}`
+    );
+    throw new ConfigError(lines.join("\n"));
+  }
+  return { config, warnings };
+}
+
+/**
+ * The text of the ini that is written on the first start: every key with a comment and its default, commented out
+ * unless it was given.
+ */
+export function defaultIni(directories: Directories, given: GivenSettings = {}): string {
+  const lines = [
+    "## SMP server. Every key is shown with its default; remove its # to change it.",
+    "## SIGHUP makes a running server read [LIMITS] again; the rest takes a restart.",
+  ];
+  let section = "";
+  for (const setting of settings(directories)) {
+    if (setting.section !== section) lines.push("", `[${section = setting.section}]`);
+    const value = writeValue(setting.of(given) ?? null);
+    lines.push(`## ${setting.comment}`);
+    lines.push(
+      value === null ? `# ${setting.key}: ${setting.example ?? setting.default}` : `${setting.key}: ${value}`,
+    );
+  }
+  return lines.join("\n") + "\n";
+}

@@ -1,0 +1,173 @@
+import { defaultConfig, type Directories, type ServerConfig } from "./config.ts";
+import { type Limits, limitTable } from "./limits.ts";
+import {
+  oneOf,
+  type Read,
+  readHostName,
+  readLimit,
+  readMilliseconds,
+  readPort,
+  readSwitch,
+  readText,
+  writeLimit,
+} from "./values.ts";
+
+/** One key of the ini. */
+export interface Setting {
+  readonly section: string;
+  readonly key: string;
+  /** The default as it is written; `null` when nothing that can be written means the same. */
+  readonly default: string | null;
+  /** What is shown instead of the default. */
+  readonly example: string | null;
+  readonly comment: string;
+  /** What the value makes of the configuration, or what is allowed. */
+  read(value: string): Read<Partial<ServerConfig>>;
+  /** Its value in a configuration. */
+  of(config: Partial<ServerConfig>): unknown;
+}
+
+/** What a setting is made from. */
+interface Description<T> {
+  readonly key: string;
+  readonly comment: string;
+  readonly read: (text: string) => Read<T>;
+  readonly example?: string;
+}
+
+/** Every key of the ini, in the order in which they are written. */
+export function settings(directories: Directories): readonly Setting[] {
+  const defaults = defaultConfig(directories);
+  const section = (
+    name: string,
+    describe: (
+      setting: <K extends keyof ServerConfig>(field: K, description: Description<ServerConfig[K]>) => Setting,
+    ) => readonly Setting[],
+  ) =>
+    describe((field, description) => makeSetting(name, { ...description, field, default: defaults[field] }));
+  return [
+    ...section("STORE_LOG", (setting) => [
+      setting("storeLog", {
+        key: "enable",
+        comment: "keep queues over restarts (default off)",
+        read: readSwitch,
+        example: "on", // smp.md Server files
+      }),
+      setting("storeLogFile", { key: "file", comment: "where queues are kept", read: readText }),
+      setting("fsync", {
+        key: "fsync",
+        comment: "when writes are synced to the disk: off, interval, or always (before every answer)",
+        read: oneOf("off", "interval", "always"),
+      }),
+      setting("fsyncInterval", {
+        key: "fsync_interval_ms",
+        comment: "milliseconds, with fsync: interval",
+        read: readMilliseconds,
+      }),
+      setting("messages", {
+        key: "messages",
+        comment: "memory: messages are saved when the server stops; journal: as soon as they are accepted",
+        read: oneOf("memory", "journal"),
+      }),
+      setting("messagesFile", { key: "messages_file", comment: "where messages are kept", read: readText }),
+      setting("restoreMessages", {
+        key: "restore_messages",
+        comment: "with messages: memory, save messages at the end and restore them at the start",
+        read: readSwitch,
+      }),
+    ]),
+    ...section("TRANSPORT", (setting) => [
+      setting("keyFile", { key: "key_file", comment: "the transport key, PEM", read: readText }),
+      setting("host", { key: "host", comment: "address to listen on", read: readText }),
+      setting("publicHost", {
+        key: "public_host",
+        comment: "name that clients reach the server by, for the address that is printed",
+        read: readHostName,
+        example: "localhost",
+      }),
+      setting("port", { key: "port", comment: "TCP port, 0 for a free one", read: readPort }),
+      setting("webSocketPort", {
+        key: "websockets",
+        comment: "port for WebSockets, 0 for a free one (default: no WebSockets)",
+        read: readPort,
+        example: "80",
+      }),
+      setting("trustForwardedFor", {
+        key: "trust_forwarded_for",
+        comment: "on behind a reverse proxy on this machine: limits count by its X-Forwarded-For",
+        read: readSwitch,
+      }),
+    ]),
+    ...limitSettings(),
+    ...section("METRICS", (setting) => [
+      setting("metricsPort", {
+        key: "port",
+        comment: "port for metrics and the status page, 0 for a free one (default: none)",
+        read: readPort,
+        example: "9223",
+      }),
+      setting("metricsHost", { key: "host", comment: "address for them", read: readText }),
+    ]),
+    ...section("LOG", (setting) => [
+      setting("logLevel", {
+        key: "level",
+        comment: "error, warn, info or debug",
+        read: oneOf("error", "warn", "info", "debug"),
+      }),
+      setting("logFormat", {
+        key: "log",
+        comment: "text or json, one line a record",
+        read: oneOf("text", "json"),
+      }),
+    ]),
+  ];
+}
+
+/** The name of a key in messages, which has to be unique. */
+export function nameOf({ section, key }: { readonly section: string; readonly key: string }): string {
+  return `[${section.toUpperCase()}] ${key.toLowerCase()}`;
+}
+
+/** A value as it is written; `null` when there is nothing to write. */
+export function writeValue(value: unknown): string | null {
+  if (value === null) return null;
+  return typeof value === "boolean" ? (value ? "on" : "off") : String(value);
+}
+
+function makeSetting<K extends keyof ServerConfig>(
+  section: string,
+  { key, comment, read, field, example, default: usual }: Description<ServerConfig[K]> & {
+    readonly field: K;
+    readonly default: ServerConfig[K];
+  },
+): Setting {
+  return {
+    section,
+    key,
+    comment,
+    default: writeValue(usual),
+    example: example ?? null,
+    read(text) {
+      const result = read(text);
+      return "allowed" in result ? result : { value: { [field]: result.value } };
+    },
+    of: (config) => config[field],
+  };
+}
+
+function limitSettings(): readonly Setting[] {
+  return Object.entries(limitTable).map(([limit, info]) => ({
+    section: "LIMITS",
+    key: info.key,
+    default: writeLimit(info),
+    example: null,
+    comment: info.zeroIsNone ? `${info.comment}; 0: no limit` : info.comment,
+    read(text) {
+      const result = readLimit(info, text);
+      return "allowed" in result
+        ? result
+        : { value: { limits: { [limit]: result.value } as unknown as Limits } };
+    },
+    of: ({ limits }) => limits?.[limit as keyof Limits],
+  }));
+}

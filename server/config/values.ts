@@ -1,0 +1,64 @@
+import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
+
+/** A value that was read, or what is allowed instead. */
+export type Read<T> = { readonly value: T } | { readonly allowed: string };
+
+/** A port from 0 to 65535. */
+export function readPort(value: string): Read<number> {
+  const port = Number(value);
+  return /^\d{1,5}$/.test(value) && port <= 65535 ? { value: port } : { allowed: "a number from 0 to 65535" };
+}
+
+/** `on` or `off`. */
+export function readSwitch(value: string): Read<boolean> {
+  const names = new Map([["on", true], ["off", false]]);
+  const found = names.get(value.toLowerCase());
+  return found === undefined ? { allowed: "on or off" } : { value: found };
+}
+
+/** Any text but none. */
+export function readText(value: string): Read<string> {
+  return value === "" ? { allowed: "a text that is not empty" } : { value };
+}
+
+/** What an address can have (transport.md Address). */
+export function readHostName(value: string): Read<string> {
+  return /^[^\s#:]+$/.test(value) ? { value } : { allowed: "a host name or an IPv4 address" };
+}
+
+/** Milliseconds, an hour at most. */
+export function readMilliseconds(value: string): Read<number> {
+  const most = 3_600_000;
+  const milliseconds = Number(value);
+  const isRight = /^\d+$/.test(value) && milliseconds >= 1 && milliseconds <= most;
+  return isRight ? { value: milliseconds } : { allowed: `a whole number from 1 to ${most}` };
+}
+
+/** One of some words. */
+export function oneOf<const T extends string>(...values: readonly T[]): (value: string) => Read<T> {
+  return (text) => {
+    const found = values.find((value) => value === text.toLowerCase());
+    return found === undefined ? { allowed: values.join(" or ") } : { value: found };
+  };
+}
+
+/** A limit in the unit that it is written in; gives it in that of `Limits`. */
+export function readLimit(info: LimitInfo, text: string): Read<number> {
+  if (info.unit === "on/off") {
+    const read = readSwitch(text);
+    return "allowed" in read ? read : { value: read.value ? 1 : 0 };
+  }
+  const factor = unitFactors[info.unit];
+  const value = /^\d{1,15}$/.test(text) ? Number(text) * factor : NaN;
+  if (limitProblem(info, value) === null) return { value };
+  const least = info.zeroIsNone ? 0 : 1;
+  const most = info.unit === "seconds" ? ` to ${Math.floor((2 ** 31 - 1) / factor)}` : "";
+  const unit = info.unit === "count" ? "" : ` (${info.unit})`;
+  return { allowed: `a whole number from ${least}${most}${unit}` };
+}
+
+/** The default of a limit as it is written. */
+export function writeLimit(info: LimitInfo): string {
+  if (info.unit === "on/off") return info.default === 1 ? "on" : "off";
+  return `${info.default / unitFactors[info.unit]}`;
+}
