@@ -53,22 +53,22 @@ export function parseConfig(
 }
 
 /**
- * The text of the ini that is written on the first start: every key with a comment and its default, commented out
- * unless it was given.
+ * The text of the ini that is written on the first start: every key with a comment and its default or an
+ * example, commented out unless it was given.
  */
 export function defaultIni(directories: Directories, given: GivenSettings = {}): string {
   const lines = [
-    "## SMP server. Every key is shown with its default; remove its # to change it.",
+    "## SMP server. Every key is shown with its default or, where the comment gives the default, with an example;",
+    "## to change one, remove its # and write another value.",
     "## SIGHUP makes a running server read [LIMITS] again; the rest takes a restart.",
   ];
   let section = "";
   for (const setting of settings(directories)) {
     if (setting.section !== section) lines.push("", `[${section = setting.section}]`);
     const value = writeValue(setting.of(given) ?? null);
-    lines.push(`## ${setting.comment}`);
-    lines.push(
-      value === null ? `# ${setting.key}: ${setting.example ?? setting.default}` : `${setting.key}: ${value}`,
-    );
+    const { key, comment, example, default: usual } = setting;
+    lines.push(example === null ? `## ${comment}` : `## ${comment} (default: ${usual ?? "none"})`);
+    lines.push(value === null ? `# ${key}: ${example ?? usual}` : `${key}: ${value}`);
   }
   return lines.join("\n") + "\n";
 }

@@ -18,7 +18,7 @@ export interface Setting {
   readonly key: string;
   /** The default as it is written; `null` when nothing that can be written means the same. */
   readonly default: string | null;
-  /** What is shown instead of the default. */
+  /** What is shown instead of the default, for a key that would otherwise say nothing. */
   readonly example: string | null;
   readonly comment: string;
   /** What the value makes of the configuration, or what is allowed. */
@@ -49,7 +49,7 @@ export function settings(directories: Directories): readonly Setting[] {
     ...section("STORE_LOG", (setting) => [
       setting("storeLog", {
         key: "enable",
-        comment: "keep queues over restarts (default off)",
+        comment: "keep queues over restarts",
         read: readSwitch,
         example: "on", // smp.md Server files
       }),
@@ -83,12 +83,12 @@ export function settings(directories: Directories): readonly Setting[] {
         key: "public_host",
         comment: "name that clients reach the server by, for the address that is printed",
         read: readHostName,
-        example: "localhost",
+        example: "smp.example.org",
       }),
       setting("port", { key: "port", comment: "TCP port, 0 for a free one", read: readPort }),
       setting("webSocketPort", {
         key: "websockets",
-        comment: "port for WebSockets, 0 for a free one (default: no WebSockets)",
+        comment: "port for WebSockets, 0 for a free one",
         read: readPort,
         example: "80",
       }),
@@ -102,7 +102,7 @@ export function settings(directories: Directories): readonly Setting[] {
     ...section("METRICS", (setting) => [
       setting("metricsPort", {
         key: "port",
-        comment: "port for metrics and the status page, 0 for a free one (default: none)",
+        comment: "port for metrics and the status page, 0 for a free one",
         read: readPort,
         example: "9223",
       }),

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { SmpClient, webSocketTransport } from "../../mod.ts";
 import { environmentNames } from "../../server/config/cli.ts";
-import { defaultIni } from "../../server/config/config_file.ts";
+import { settings } from "../../server/config/settings.ts";
 import { cacheOf } from "../support/module_cache.ts";
 import { soon } from "../support/wait.ts";
 import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
@@ -103,19 +103,13 @@ Deno.test("the permissions of unit, container and executable are those that the 
 
 Deno.test("operations.md has every key of the ini with its default and meaning", async () => {
   const docs = await read("docs/operations.md");
-  let section = "", comment = "", keys = 0;
-  for (const line of defaultIni({ configDir, logDir }).split("\n")) {
-    section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
-    comment = /^## (.*)$/.exec(line)?.[1] ?? comment;
-    const [, key, value] = /^# ([a-z_]+): (.*)$/.exec(line) ?? [];
-    if (key === undefined) continue;
-    keys++;
-    const row = docs.split("\n").map((row) => row.split("|").map((cell) => cell.trim())).find((cells) =>
-      cells[1] === `\`[${section}]\`` && cells[2] === `\`${key}\``
-    );
-    assertEquals(row?.slice(3, 5), [`\`${value}\``, comment]);
+  const rows = docs.split("\n").map((row) => row.split("|").map((cell) => cell.trim()));
+  const table = settings({ configDir, logDir });
+  for (const { section, key, default: usual, comment } of table) {
+    const row = rows.find((cells) => cells[1] === `\`[${section}]\`` && cells[2] === `\`${key}\``);
+    assertEquals(row?.slice(3, 5), [usual === null ? "none" : `\`${usual}\``, comment]);
   }
-  assert(keys > 20);
+  assert(table.length > 20);
 });
 
 Deno.test("the proxy passes on to the port that the docs give the server", async () => {

@@ -86,7 +86,7 @@ Deno.test("every limit is read in its unit", { permissions }, () => {
   assertEquals(several, { ...defaultLimits, connections: 1, inWork: 2 } satisfies Limits);
 });
 
-Deno.test("the ini of the first start has every key with a comment and its default, and changes nothing", {
+Deno.test("the ini of the first start has every key with a comment, and changes nothing", {
   permissions,
 }, () => {
   const text = defaultIni(directories);
@@ -95,18 +95,46 @@ Deno.test("the ini of the first start has every key with a comment and its defau
   assert(/^\[STORE_LOG\]\n## [^\n]+\n# enable: on$/m.test(text));
   const keys = text.match(/^## \S[^\n]*\n# [a-z_]+: /gm)!;
   assertEquals(keys.length, text.match(/^# /gm)!.length);
-  // With every # removed it is as if nothing was set, but for what is off by default.
-  const active = text.replace(/^# /gm, "");
-  const { config, warnings } = parse(active);
-  assertEquals(warnings, []);
-  const usual = defaultConfig(directories);
-  assertEquals(config, {
-    ...usual,
-    publicHost: "localhost",
-    storeLog: true,
-    webSocketPort: 80,
-    metricsPort: 9223,
+});
+
+Deno.test("what the ini shows is the default, unless its comment gives the default: then it is an example", {
+  permissions,
+}, () => {
+  const lines = defaultIni(directories).split("\n");
+  let section = "";
+  const examples = new Map<string, string>();
+  for (const [i, line] of lines.entries()) {
+    section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
+    const [, active, key] = /^# (([a-z_]+): .*)$/.exec(line) ?? [];
+    if (key === undefined) continue;
+    const { config, warnings } = parse(`[${section}]\n${active}\n`);
+    assertEquals(warnings, []);
+    const usual = / \(default: (.*)\)$/.exec(lines[i - 1]!)?.[1];
+    if (usual === undefined) {
+      assertEquals(config, defaultConfig(directories), key);
+      continue;
+    }
+    assertThrows(() => assertEquals(config, defaultConfig(directories)), Error);
+    examples.set(`${section} ${key}`, usual);
+    if (usual === "none") continue;
+    assertEquals(parse(`[${section}]\n${key}: ${usual}\n`).config, defaultConfig(directories), key);
+  }
+  assertEquals(Object.fromEntries(examples), {
+    "STORE_LOG enable": "off",
+    "TRANSPORT public_host": "none",
+    "TRANSPORT websockets": "none",
+    "METRICS port": "none",
   });
+});
+
+Deno.test("a setting that is given stands in the ini, and only there is it not commented out", {
+  permissions,
+}, () => {
+  const given = { host: "::1", port: 1, webSocketPort: 0, storeLog: false };
+  const text = defaultIni(directories, given);
+  const active = text.split("\n").filter((line) => /^[^#[]/.test(line));
+  assertEquals(active, ["enable: off", "host: ::1", "port: 1", "websockets: 0"]);
+  assertEquals(parse(text).config, { ...defaultConfig(directories), ...given });
 });
 
 Deno.test("unknown and repeated keys are warnings with their lines", { permissions }, () => {
