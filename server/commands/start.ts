@@ -9,6 +9,7 @@ import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { addressOf, createFiles, keyWarning, readConfig, readIdentity } from "./files.ts";
+import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
 /** Milliseconds for finishing what is in work when the server is stopped. */
@@ -16,41 +17,64 @@ const stopDeadline = 10_000;
 
 /** Starts the server; resolves when a signal has stopped it and everything is saved. Throws {@linkcode Fatal}. */
 export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
+  const signals = new Signals();
+  const { stop } = signals;
+  stop.addEventListener("abort", () => terminal.print("stopping"));
+  try {
+    await run(options, terminal, signals);
+  } catch (error) {
+    if (error !== stop.reason) throw error;
+  }
+  terminal.print("stopped");
+}
+
+/** Runs the server until it is stopped; throws the reason of `signals.stop` when that comes during the start. */
+async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
+  const { stop } = signals;
   const engine = preferOpenSsl();
   const { config: settings, warnings } = await readConfig(options);
-  const identity = await readIdentity(settings.keyFile) ?? await createFirst(options, settings, terminal);
+  const identity = await readIdentity(settings.keyFile) ??
+    await createFirst(options, settings, { terminal, signals });
+  stop.throwIfAborted();
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
   for (const warning of warnings) logger.warn(warning);
   const warning = await keyWarning(settings.keyFile);
   if (warning !== null) logger.warn(warning);
 
-  await using cleanup = new AsyncDisposableStack();
   const metrics = new Metrics();
-  const stores = settings.storeLog ? cleanup.use(await openStores(settings, options, metrics, logger)) : null;
-  for (const notice of stores?.notices ?? []) logger.info(notice);
-  const stopped = stopSignal();
-  const server = cleanup.use(await startServer(settings, { identity, metrics, stores, logger }));
-  const monitor = await startMonitor(settings, server, stores);
-  if (monitor !== null) cleanup.use(monitor);
-  const forgetReload = onReload(() => reload(options, server, logger));
-  announce(settings, { server, monitor, engine }, terminal);
+  const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;
+  try {
+    for (const notice of stores?.notices ?? []) logger.info(notice);
+    stop.throwIfAborted();
+    await using server = await startServer(settings, { identity, metrics, stores, logger });
+    await using monitor = await startMonitor(settings, server, stores);
+    stop.throwIfAborted();
+    announce(settings, { server, monitor, engine }, terminal);
+    signals.onReload(() => reload(options, server, logger));
+    await aborted(stop);
+    await server.stop({ deadline: stopDeadline });
+  } finally {
+    await stores?.close();
+  }
+}
 
-  await stopped;
-  forgetReload();
-  terminal.print("stopping");
-  await server.stop({ deadline: stopDeadline });
-  await stores?.close();
-  terminal.print("stopped");
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }
 
 async function createFirst(
   options: CliOptions,
   { keyFile }: ServerConfig,
-  terminal: Terminal,
+  { terminal, signals }: { readonly terminal: Terminal; readonly signals: Signals },
 ): Promise<ServerIdentity> {
   const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
-  const answer = options.yes || await terminal.ask(question);
+  const ask = async () => {
+    using _pause = signals.pause();
+    return await terminal.ask(question);
+  };
+  const answer = options.yes || await ask();
   if (answer === null) {
     throw new Fatal(`There is no ${keyFile} yet: pass -y to make it, or --config-dir to say where it is`);
   }
@@ -61,8 +85,11 @@ async function createFirst(
 async function openStores(
   settings: ServerConfig,
   { repair }: CliOptions,
-  metrics: Metrics,
-  logger: Logger,
+  { metrics, logger, stop }: {
+    readonly metrics: Metrics;
+    readonly logger: Logger;
+    readonly stop: AbortSignal;
+  },
 ): Promise<DurableStores> {
   try {
     return await DurableStores.open({
@@ -76,9 +103,10 @@ async function openStores(
       repair,
       metrics,
       log: logger.error,
+      signal: stop,
     });
   } catch (error) {
-    throw new Fatal(messageOf(error));
+    throw error === stop.reason ? error : new Fatal(messageOf(error));
   }
 }
 
@@ -174,23 +202,4 @@ async function reload(options: CliOptions, server: SmpServer, logger: Logger): P
   } catch (error) {
     logger.error("Cannot read the limits again, the old ones stay", error);
   }
-}
-
-/** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const signals = ["SIGINT", "SIGTERM"] as const;
-    const stop = () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, stop);
-      resolve();
-    };
-    for (const signal of signals) Deno.addSignalListener(signal, stop);
-  });
-}
-
-/** Calls `reload` at SIGHUP, where there is such a thing; gives a function that ends that. */
-function onReload(reload: () => void): () => void {
-  if (Deno.build.os === "windows") return () => {};
-  Deno.addSignalListener("SIGHUP", reload);
-  return () => Deno.removeSignalListener("SIGHUP", reload);
 }

@@ -26,6 +26,8 @@ export interface DurableOptions {
   readonly fsyncInterval: number;
   /** Milliseconds after which messages are not restored; 0 for none. */
   readonly messageLifetime: number;
+  /** Ends the reading of the files. */
+  readonly signal?: AbortSignal;
   /** Goes on without lines that cannot be read; the file is kept as a copy. @default false */
   readonly repair?: boolean;
   readonly metrics: Metrics;
@@ -71,15 +73,15 @@ export class DurableStores implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Locks and reads the files, making them if there are none. Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`). */
+  /** Locks and reads the files, making them if there are none. Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`), or the reason of `signal`. */
   static async open(options: DurableOptions): Promise<DurableStores> {
     for (const path of [options.storeLog, options.messagesFile]) await makeDirectory(directoryOf(path));
     const lock = await lockStore(options.storeLog);
     let queues: StoreLog | undefined, handshakes: HandshakeLog | undefined;
     try {
       const notices: string[] = [];
-      const { storeLog, now = Date.now } = options;
-      const loaded = await loadStoreLog(storeLog, now(), { recover: options.repair ?? false });
+      const { storeLog, now = Date.now, signal } = options;
+      const loaded = await loadStoreLog(storeLog, now(), { recover: options.repair ?? false, signal });
       await settle(storeLog, loaded, options, notices);
       const messages = await readMessages(options, loaded.memory, notices);
       notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
@@ -201,9 +203,9 @@ async function readMessages(
   queues: MemoryQueueStore,
   notices: string[],
 ): Promise<MemoryMessageStore> {
-  const { messages, messagesFile, restoreMessages, messageLifetime, now = Date.now } = options;
+  const { messages, messagesFile, restoreMessages, messageLifetime, now = Date.now, signal } = options;
   if (messages === "memory" && !restoreMessages) return new MemoryMessageStore();
-  const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false });
+  const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false, signal });
   await settle(messagesFile, loaded, options, notices);
   const { memory } = loaded;
   const before = memory.size;

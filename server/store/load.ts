@@ -30,19 +30,28 @@ export interface RecordFormat {
   readonly apply: (line: Line) => string | null;
 }
 
+/** How a file is read. */
+export interface LoadOptions {
+  /** Takes the whole records of damaged lines. @default false */
+  readonly recover?: boolean;
+  /** Ends the reading. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Reads all records of a file. A last line without its end that `apply` does not take is no problem if it may be the
  * beginning of a record: nobody was told that it is written. With `recover`, the whole records of lines in which
- * several stand one behind the other are applied. Throws {@linkcode StoreError} (`IO`).
+ * several stand one behind the other are applied. Throws {@linkcode StoreError} (`IO`), or the reason of `signal`.
  */
 export async function loadRecords(
   file: string,
   format: RecordFormat,
-  { recover = false }: { readonly recover?: boolean } = {},
+  { recover = false, signal }: LoadOptions = {},
 ): Promise<Loaded> {
   const problems: StoreProblem[] = [], recovered: number[] = [];
   let lines = 0, isTorn = false, lacksEnd = false;
   for await (const batch of readLines(file)) {
+    signal?.throwIfAborted();
     for (const line of batch) {
       lines++;
       if (line.end !== "LF") lacksEnd = true;

@@ -1,6 +1,6 @@
 import { decodeBase64, encodeBase64 } from "../../protocol/mod.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
-import { type Loaded, loadRecords, type RecordFormat } from "./load.ts";
+import { type Loaded, type LoadOptions, loadRecords, type RecordFormat } from "./load.ts";
 import { MemoryMessageStore } from "./memory.ts";
 import type { MessageStore, StoredMessage } from "./store.ts";
 
@@ -105,7 +105,7 @@ export function* messageLines(memory: MemoryMessageStore): Generator<string> {
  */
 export async function loadMessages(
   path: string,
-  options: { readonly recover?: boolean } = {},
+  options: LoadOptions = {},
 ): Promise<Loaded & { readonly memory: MemoryMessageStore }> {
   const memory = new MemoryMessageStore();
   const apply: RecordFormat["apply"] = ({ text, number, end }) => {

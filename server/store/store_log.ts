@@ -7,7 +7,7 @@ import {
 } from "../../protocol/mod.ts";
 import { lendBase64 } from "../../protocol/base64.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
-import { type Loaded, loadRecords, type RecordFormat } from "./load.ts";
+import { type Loaded, type LoadOptions, loadRecords, type RecordFormat } from "./load.ts";
 import { MemoryQueueStore } from "./memory.ts";
 import type { Line } from "./read_lines.ts";
 import type { QueueRecord, QueueStore } from "./store.ts";
@@ -118,7 +118,7 @@ const shapes = [["CREATE", "rid=", "sid=", "rk=rsa:", "sk=rsa:"], ["SECURE", "",
 export async function loadStoreLog(
   path: string,
   now: number,
-  options: { readonly recover?: boolean } = {},
+  options: LoadOptions = {},
 ): Promise<Loaded & { readonly memory: MemoryQueueStore }> {
   const memory = new MemoryQueueStore();
   const apply: RecordFormat["apply"] = (line) => {

@@ -1,8 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { connectTcp, SmpClient } from "../../../mod.ts";
+import { SmpClient } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/bytes.ts";
 import { parseConfig } from "../../../server/config/config_file.ts";
-import { RawClient } from "../../support/raw_client.ts";
 import {
   commandOf,
   type Outcome,
@@ -438,27 +437,6 @@ Deno.test("SIGHUP reads the limits again; a bad ini leaves the old ones", async 
   assertEquals(await isRoom(), false);
   assertEquals((await reload(ini("messages_per_queue: 2"))).level, "info");
   assertEquals([await isRoom(), await isRoom()], [true, false]);
-});
-
-Deno.test("a second signal ends the server at once", async () => {
-  await using folder = await temporaryFolder();
-  await using server = await ServerProcess.start({ folder: folder.path, ini: "[METRICS]\nport: 0\n" });
-  // A peer that does not read its answers is waited for.
-  await using peer = await RawClient.handshake(await connectTcp("127.0.0.1", server.port("TCP")), 65536);
-  const flood = (async () => {
-    for (;;) await peer.send(...Array(16).fill(" 1  PING "));
-  })().catch(() => {});
-  const received = async () => /^smp_received_bytes_total .*$/m.exec(await metricsOf(server))![0];
-  for (let last = "", same = 0; same < 10;) {
-    const now = await received();
-    same = now === last && now !== "smp_received_bytes_total 0" ? same + 1 : 0;
-    last = now;
-  }
-  server.signal("SIGTERM");
-  assertEquals(await server.line(), "stopping");
-  const { code, stdout } = await server.kill("SIGTERM");
-  assertEquals([code, stdout], [143, ""]);
-  await flood;
 });
 
 Deno.test("metrics say whether the server is ready, and the ini of the first start is the default", async () => {
