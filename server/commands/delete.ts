@@ -4,11 +4,15 @@ import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { isStoreLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { iniPath, readFile } from "./files.ts";
+import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
 /** Removes key, ini and logs after a question. Throws {@linkcode Fatal}. */
 export async function deleteFiles(options: CliOptions, terminal: Terminal): Promise<void> {
   const config = await configOrDefault(options, terminal);
+  using _key = await lockKeyFile(config.keyFile, {
+    taken: `Cannot delete the server: it is running with ${config.keyFile}; stop it first`,
+  });
   if (await isStoreLocked(config.storeLogFile)) {
     throw new Fatal(`Cannot delete the server: it is running with ${config.storeLogFile}; stop it first`);
   }

@@ -46,8 +46,11 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
   const aside = `${path}.new`;
   try {
     await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
+    using file = await Deno.open(aside, { write: true, create: true, mode: 0o600 });
+    // Two that write at once must not each believe that the file is theirs.
+    if (!await file.tryLock(true).catch(() => true)) throw new Error("another process is writing it");
     if (await exists(path)) throw new Error("it is already there");
-    using file = await Deno.open(aside, { write: true, create: true, truncate: true, mode: 0o600 });
+    await file.truncate(0);
     const bytes = new TextEncoder().encode(text);
     for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     await file.sync();
@@ -90,7 +93,11 @@ export async function readConfig(
 /** Reads the transport key; `null` when there is none. Throws {@linkcode Fatal} that says what is wrong with it. */
 export async function readIdentity(keyFile: string): Promise<ServerIdentity | null> {
   const text = await readFile(keyFile);
-  if (text === null) return null;
+  return text === null ? null : await identityOf(keyFile, text);
+}
+
+/** The transport key in the text of `keyFile`. Throws {@linkcode Fatal} that says what is wrong with it. */
+export async function identityOf(keyFile: string, text: string): Promise<ServerIdentity> {
   try {
     return await parseIdentity(text);
   } catch (error) {

@@ -8,7 +8,8 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
-import { addressOf, createFiles, keyWarning, readConfig, readIdentity } from "./files.ts";
+import { addressOf, createFiles, identityOf, keyWarning, readConfig } from "./files.ts";
+import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
@@ -33,14 +34,16 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   const { stop } = signals;
   const engine = preferOpenSsl();
   const { config: settings, warnings } = await readConfig(options);
-  const identity = await readIdentity(settings.keyFile) ??
-    await createFirst(options, settings, { terminal, signals });
+  const { keyFile } = settings;
+  using key = await lockKey(keyFile) ?? await createFirst(options, settings, { terminal, signals });
+  const identity = await identityOf(keyFile, key.text);
   stop.throwIfAborted();
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
   for (const warning of warnings) logger.warn(warning);
-  const warning = await keyWarning(settings.keyFile);
-  if (warning !== null) logger.warn(warning);
+  for (const warning of [await keyWarning(keyFile), key.warning]) {
+    if (warning !== null) logger.warn(warning);
+  }
 
   const metrics = new Metrics();
   const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;
@@ -68,7 +71,7 @@ async function createFirst(
   options: CliOptions,
   { keyFile }: ServerConfig,
   { terminal, signals }: { readonly terminal: Terminal; readonly signals: Signals },
-): Promise<ServerIdentity> {
+): Promise<KeyFile> {
   const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
   const ask = async () => {
     using _pause = signals.pause();
@@ -79,7 +82,17 @@ async function createFirst(
     throw new Fatal(`There is no ${keyFile} yet: pass -y to make it, or --config-dir to say where it is`);
   }
   if (!answer) throw new Fatal("Nothing was created");
-  return await createFiles(options, keyFile);
+  await createFiles(options, keyFile);
+  const made = await lockKey(keyFile);
+  if (made === null) throw new Fatal(`Cannot read ${keyFile}: it was removed`);
+  return made;
+}
+
+function lockKey(keyFile: string): Promise<KeyFile | null> {
+  return lockKeyFile(keyFile, {
+    taken:
+      `Cannot use ${keyFile}: another server uses it; stop that one, or give this one its own --config-dir`,
+  });
 }
 
 async function openStores(

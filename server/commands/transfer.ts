@@ -5,7 +5,8 @@ import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { lockPath } from "../store/lock.ts";
-import { addressOf, exists, iniPath, readConfig, readFile, readIdentity, writeNewFile } from "./files.ts";
+import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
+import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
 /** The names of the files in an exported directory. */
@@ -21,14 +22,18 @@ export async function exportServer(
   { print }: Terminal,
 ): Promise<void> {
   const { config } = await readConfig(options);
-  if (await readIdentity(config.keyFile) === null) throw new Fatal(`There is no ${config.keyFile} to export`);
+  using key = await lockKeyFile(config.keyFile, {
+    taken: `Cannot export the server: it is running with ${config.keyFile}; stop it first`,
+  });
+  if (key === null) throw new Fatal(`There is no ${config.keyFile} to export`);
+  await identityOf(config.keyFile, key.text);
   await makeEmpty(directory);
   const to = exported(directory);
   const counts = await copyLogs(config, to);
   const ini = await readFile(iniPath(options));
   if (ini !== null) await writeNewFile(to.ini, ini);
   // Last: a directory with a key is complete.
-  await writeNewFile(to.keyFile, (await readFile(config.keyFile))!);
+  await writeNewFile(to.keyFile, key.text);
   print(`exported the key, ${counts.queues} queues and ${counts.messages} messages to ${directory}`);
   print("keep it secret: whoever has the key can pretend to be the server");
 }
@@ -40,10 +45,11 @@ export async function importServer(
   terminal: Terminal,
 ): Promise<void> {
   const from = exported(directory);
-  const identity = await readIdentity(from.keyFile);
-  if (identity === null) {
-    throw new Fatal(`There is no ${from.keyFile}: ${directory} is not an exported server`);
-  }
+  using key = await lockKeyFile(from.keyFile, {
+    taken: `Cannot import: a server is running with ${from.keyFile}; stop it first`,
+  });
+  if (key === null) throw new Fatal(`There is no ${from.keyFile}: ${directory} is not an exported server`);
+  const identity = await identityOf(from.keyFile, key.text);
   const ini = await readFile(from.ini);
   const config = configOf(ini ?? "", from.ini, options, terminal);
   const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile];
@@ -52,17 +58,19 @@ export async function importServer(
       throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
     }
   }
+  const made = [config.storeLogFile, config.messagesFile];
   try {
-    for (const path of [config.storeLogFile, config.messagesFile]) {
-      await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
-    }
+    for (const path of made) await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
     const counts = await copyLogs(from, config);
-    if (ini !== null) await writeNewFile(iniPath(options), ini);
+    if (ini !== null) {
+      await writeNewFile(iniPath(options), ini);
+      made.push(iniPath(options));
+    }
     // Last: a server with a key is complete.
-    await writeNewFile(config.keyFile, (await readFile(from.keyFile))!);
+    await writeNewFile(config.keyFile, key.text);
     terminal.print(`imported the key, ${counts.queues} queues and ${counts.messages} messages`);
   } catch (error) {
-    for (const path of targets) await Deno.remove(path).catch(() => {});
+    for (const path of made) await Deno.remove(path).catch(() => {});
     throw error instanceof Fatal ? error : new Fatal(messageOf(error));
   } finally {
     await Deno.remove(lockPath(from.storeLogFile)).catch(() => {});

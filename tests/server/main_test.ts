@@ -132,11 +132,11 @@ Deno.test("a port that is taken is explained, for both transports", async () => 
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
   const start = ["start", "--host", "127.0.0.1", "--config-dir", folder.path];
-  const outcomes = await Promise.all([
-    run([...start, "--port", String(port)], { folder: folder.path }),
-    run([...start, "--port", "0", "--ws-port", String(port)], { folder: folder.path, webSockets: true }),
-  ]);
-  for (const { code, stdout, stderr } of outcomes) {
+  for (const place of [["--port", String(port)], ["--port", "0", "--ws-port", String(port)]]) {
+    const { code, stdout, stderr } = await run([...start, ...place], {
+      folder: folder.path,
+      webSockets: true,
+    });
     assertEquals([code, stdout], [1, ""]);
     assertOneLine(stderr);
     assert(/^Cannot listen on 127\.0\.0\.1\b.*\bin use\b/i.test(stderr), stderr);
@@ -160,11 +160,11 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 }
 
 Deno.test("a signal ends the server well as soon as it says anything", async () => {
-  await using folder = await temporaryFolder();
-  await Deno.writeTextFile(`${folder.path}/server_key`, rsaVector("rsa2048").pkcs1Pem, { mode: 0o600 });
   // Several at a time, so that the signal comes at once now and then.
   const signals: Deno.Signal[] = ["SIGTERM", "SIGINT", "SIGTERM", "SIGINT", "SIGTERM", "SIGINT"];
   await Promise.all(signals.map(async (signal) => {
+    await using folder = await temporaryFolder();
+    await Deno.writeTextFile(`${folder.path}/server_key`, rsaVector("rsa2048").pkcs1Pem, { mode: 0o600 });
     await using server = await ServerProcess.start({
       folder: folder.path,
       args: [],

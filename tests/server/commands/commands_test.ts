@@ -256,10 +256,12 @@ Deno.test("delete works on an ini that cannot be read, and not on a server that 
 
 Deno.test("a second server on the same log is refused, and the first goes on", async () => {
   await using folder = await temporaryFolder();
-  await using server = await ServerProcess.start({ folder: folder.path, ini: journal });
-  assert(server.printed.includes(`store log: ${folder.path}/smp-server-store.log`));
-  const second = await onFolder(folder.path, "start", "--host", "127.0.0.1", "--port", "0");
-  assertFailed(second, `${folder.path}/smp-server-store.log`, "another");
+  const { path } = folder;
+  await using server = await ServerProcess.start({ folder: path, ini: journal });
+  assert(server.printed.includes(`store log: ${path}/smp-server-store.log`));
+  const place = ["--host", "127.0.0.1", "--port", "0", "--config-dir", `${path}/other`, "--log-dir", path];
+  const second = await run(["start", "-y", "-l", ...place], { folder: path });
+  assertFailed(second, `${path}/smp-server-store.log`, "another", "--log-dir");
   await using client = await SmpClient.connect(server.address);
   await client.createQueue();
 });
@@ -320,7 +322,7 @@ Deno.test("a server that was exported and imported elsewhere keeps key, ini, que
     await using server = await ServerProcess.start({ folder: from, ini: journal });
     queue = await fillQueue(server.address, ["a", "b", "c"]);
     hash = server.keyHash;
-    assertFailed(await run(["export", moved, ...at(from)], all), `${from}/smp-server-store.log`);
+    assertFailed(await run(["export", moved, ...at(from)], all), `${from}/server_key`, "stop it first");
     await server.kill("SIGTERM");
   }
   await Deno.mkdir(`${moved}/full`, { recursive: true });
