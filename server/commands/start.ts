@@ -154,7 +154,7 @@ async function startServer(
 }
 
 async function startMonitor(
-  { metricsHost: host, metricsPort: port }: ServerConfig,
+  { metricsHost: host, metricsPort: port, metricsHosts: hosts }: ServerConfig,
   server: SmpServer,
   stores: DurableStores | null,
 ): Promise<Monitor | null> {
@@ -167,7 +167,7 @@ async function startMonitor(
     startedAt: Date.now(),
   };
   try {
-    return await Monitor.start({ host, port, source });
+    return await Monitor.start({ host, port, hosts, source });
   } catch (error) {
     throw new Fatal(messageOf(error));
   }

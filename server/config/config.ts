@@ -26,6 +26,8 @@ export interface ServerConfig {
   readonly metricsHost: string;
   /** 0 takes a free one; `null`: no metrics. */
   readonly metricsPort: number | null;
+  /** The names by which metrics may be asked for, besides `localhost` and IP addresses. */
+  readonly metricsHosts: readonly string[];
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly limits: Limits;
@@ -68,6 +70,7 @@ export function defaultConfig({ configDir, logDir }: Directories): ServerConfig 
     restoreMessages: true,
     metricsHost: "127.0.0.1",
     metricsPort: null,
+    metricsHosts: [],
     logLevel: "info",
     logFormat: "text",
     limits: defaultLimits,

@@ -4,6 +4,7 @@ import {
   oneOf,
   type Read,
   readHostName,
+  readHostNames,
   readLimit,
   readMilliseconds,
   readPort,
@@ -107,6 +108,12 @@ export function settings(directories: Directories): readonly Setting[] {
         example: "9223",
       }),
       setting("metricsHost", { key: "host", comment: "address for them", read: readText }),
+      setting("metricsHosts", {
+        key: "hosts",
+        comment: "names by which they may be asked for, besides host, localhost and IP addresses",
+        read: readHostNames,
+        example: "smp, smp.monitoring.svc",
+      }),
     ]),
     ...section("LOG", (setting) => [
       setting("logLevel", {
@@ -130,7 +137,7 @@ export function nameOf({ section, key }: { readonly section: string; readonly ke
 
 /** A value as it is written; `null` when there is nothing to write. */
 export function writeValue(value: unknown): string | null {
-  if (value === null) return null;
+  if (value === null || (Array.isArray(value) && value.length === 0)) return null;
   return typeof value === "boolean" ? (value ? "on" : "off") : String(value);
 }
 

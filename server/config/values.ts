@@ -26,6 +26,14 @@ export function readHostName(value: string): Read<string> {
   return /^[^\s#:]+$/.test(value) ? { value } : { allowed: "a host name or an IPv4 address" };
 }
 
+/** Names of hosts between commas, as they stand in the `Host` of a request but for case and port. */
+export function readHostNames(value: string): Read<readonly string[]> {
+  const names = value.split(",").map((name) => name.trim());
+  return names.every((name) => /^[\w-]+(\.[\w-]+)*$/.test(name))
+    ? { value: names.map((name) => name.toLowerCase()) }
+    : { allowed: "host names without ports, separated by commas" };
+}
+
 /** Milliseconds, an hour at most. */
 export function readMilliseconds(value: string): Read<number> {
   const most = 3_600_000;

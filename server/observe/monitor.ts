@@ -20,6 +20,8 @@ export interface MonitorOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly source: MonitorSource;
+  /** Names in lower case by which requests may call this server, besides `host`. @default none */
+  readonly hosts?: readonly string[];
   /** Milliseconds of a clock that does not go back. @default `performance.now` */
   readonly now?: () => number;
   /** Milliseconds for a request from connecting to the end of the answer. @default 10000 */
@@ -61,7 +63,7 @@ const mostRequests = 100;
 /** Serves metrics for Prometheus, `/health`, `/ready` and a status page over HTTP (docs/monitoring.md). */
 export class Monitor implements AsyncDisposable {
   readonly #source: MonitorSource;
-  readonly #host: string;
+  readonly #names: ReadonlySet<string>;
   readonly #now: () => number;
   readonly #history: History;
   #server: HttpServer | null = null;
@@ -70,9 +72,9 @@ export class Monitor implements AsyncDisposable {
   #second = -Infinity;
   #requests = 0;
 
-  private constructor({ host, source, now = () => performance.now() }: MonitorOptions) {
+  private constructor({ host, hosts = [], source, now = () => performance.now() }: MonitorOptions) {
     this.#source = source;
-    this.#host = host.toLowerCase();
+    this.#names = new Set(["localhost", host.toLowerCase(), ...hosts]);
     this.#now = now;
     this.#history = new History(source.metrics, now());
   }
@@ -110,12 +112,18 @@ export class Monitor implements AsyncDisposable {
 
   #reply({ method, path, hostName }: HttpRequest): Reply {
     // A page of somebody else whose name points here must not read this.
-    if (!isOwnName(hostName, this.#host)) return plain("wrong host", 403);
+    if (!this.#isOwnName(hostName)) return plain("wrong host", 403);
     if (this.#isTooOften()) return plain("too many requests", 503, { "retry-after": "1" });
     const reply = this.#page(path);
     if (reply === null) return plain("not found", 404);
     if (method !== "GET" && method !== "HEAD") return plain("only GET", 405, { allow: "GET, HEAD" });
     return reply;
+  }
+
+  /** Whether a request names this server by an IP address, or by a name that it was told is its own. */
+  #isOwnName(name: string): boolean {
+    if (name === "") return false;
+    return this.#names.has(name.replace(/\.$/, "")) || /^(\d+\.){3}\d+$/.test(name) || name.startsWith("[");
   }
 
   #isTooOften(): boolean {
@@ -201,10 +209,4 @@ function page(
 
 function plain(line: string, status = 200, headers: Readonly<Record<string, string>> = {}): Reply {
   return page("text/plain; charset=utf-8", `${line}\n`, status, headers);
-}
-
-/** Whether a request names this server by an IP address, `localhost` or the name it was told to listen on. */
-function isOwnName(name: string, host: string): boolean {
-  return name === "localhost" || (name === host && name !== "") || /^(\d+\.){3}\d+$/.test(name) ||
-    name.startsWith("[");
 }

@@ -18,7 +18,8 @@ function changed(text: string): Partial<ServerConfig> {
   const { config, warnings } = parse(text);
   assertEquals(warnings, []);
   const defaults = new Map<string, unknown>(Object.entries(defaultConfig(directories)));
-  const entries = Object.entries(config).filter(([name, value]) => defaults.get(name) !== value);
+  const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+  const entries = Object.entries(config).filter(([name, value]) => !isSame(defaults.get(name), value));
   return Object.fromEntries(entries.filter(([name]) => name !== "limits"));
 }
 
@@ -46,6 +47,7 @@ Deno.test("every key is read", { permissions }, () => {
     ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
     ["METRICS", "port: 0", { metricsPort: 0 }],
     ["METRICS", "host: ::1", { metricsHost: "::1" }],
+    ["METRICS", "hosts: smp, SMP.example", { metricsHosts: ["smp", "smp.example"] }],
     ["LOG", "level: debug", { logLevel: "debug" }],
     ["LOG", "log: json", { logFormat: "json" }],
   ];
@@ -124,6 +126,7 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
     "TRANSPORT public_host": "none",
     "TRANSPORT websockets": "none",
     "METRICS port": "none",
+    "METRICS hosts": "none",
   });
 });
 
@@ -158,6 +161,14 @@ Deno.test("all bad values are told at once, with file, line and what is allowed"
     `${file}: line 7: file must be a text that is not empty, not ""`,
     `${file}: line 9: log must be text or json, not "xml"`,
   ]);
+});
+
+Deno.test("the hosts of the metrics are names without ports and patterns", { permissions }, () => {
+  const read = (hosts: string) => parse(`[METRICS]\nhosts: ${hosts}`).config.metricsHosts;
+  assertEquals([read("a"), read("a,b_1 ,  C-2.d")], [["a"], ["a", "b_1", "c-2.d"]]);
+  for (const bad of ["", ",", "a,", "a b", "a:9223", "*", "*.example", "http://a", "a/", "[::1]", "a..b"]) {
+    assertStringIncludes(assertThrows(() => read(bad), ConfigError).message, "hosts must be host names");
+  }
 });
 
 Deno.test("no text makes the reader throw anything but its error", { permissions }, () => {

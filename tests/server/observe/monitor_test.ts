@@ -92,6 +92,32 @@ Deno.test(
 );
 
 Deno.test(
+  "names that the monitor was given are its own, in any case, and no others",
+  { permissions: net },
+  () =>
+    withMonitor(async (url) => {
+      const { port } = new URL(url);
+      const cases = [
+        ["smp", 200],
+        ["SMP:9223", 200],
+        ["smp.monitoring.svc:80", 200],
+        ["smp.monitoring.svc.", 200],
+        ["monitoring.svc", 403],
+        ["smp.monitoring.svc.evil.example", 403],
+        ["evil.smp", 403],
+        ["", 403],
+        ["localhost", 200],
+      ] as const;
+      for (const [host, status] of cases) {
+        const request = `GET /metrics HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+        using connection = await open(Number(port), request);
+        const text = await readAll(connection);
+        assert(text.startsWith(`HTTP/1.1 ${status} `), `${host}: ${text.slice(0, 40)}`);
+      }
+    }, { hosts: ["smp", "smp.monitoring.svc"] }),
+);
+
+Deno.test(
   "the numbers of the page are those of the server",
   { permissions: net },
   () =>
