@@ -41,6 +41,9 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   const { logLevel: level, logFormat: format } = settings;
   const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
   for (const warning of warnings) logger.warn(warning);
+  if (warnings.length > 0 && !settings.storeLog) {
+    logger.warn("the store log is off: queues and messages are kept in memory only");
+  }
   for (const warning of [await keyWarning(keyFile), key.warning]) {
     if (warning !== null) logger.warn(warning);
   }

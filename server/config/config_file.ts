@@ -1,6 +1,7 @@
 import { defaultConfig, type Directories, type GivenSettings, type ServerConfig } from "./config.ts";
 import { parseIni } from "./ini.ts";
-import { nameOf, settings, writeValue } from "./settings.ts";
+import { nearest } from "./nearest.ts";
+import { nameOf, type Setting, settings, writeValue } from "./settings.ts";
 
 /** A configuration file that cannot be used; the message has a line for each thing that is wrong. */
 export class ConfigError extends Error {
@@ -28,7 +29,9 @@ export function parseConfig(
     const earlier = seen.get(nameOf({ section, key }));
     if (setting === undefined) {
       const where = section === "" ? "outside of any section" : `in [${section}]`;
-      warnings.push(`${file}: line ${line}: there is no key ${key} ${where}; it is ignored`);
+      const meant = meantBy({ section, key }, [...table.values()]);
+      const hint = meant === null ? "" : `; did you mean ${meant}?`;
+      warnings.push(`${file}: line ${line}: there is no key ${key} ${where}, it is ignored${hint}`);
       continue;
     }
     if (earlier !== undefined) {
@@ -50,6 +53,21 @@ export function parseConfig(
     throw new ConfigError(lines.join("\n"));
   }
   return { config, warnings };
+}
+
+/** What an unknown key was perhaps meant to be: one of the same section, else the same key of a section like it, or of any. */
+function meantBy(
+  { section, key }: Pick<Setting, "section" | "key">,
+  table: readonly Setting[],
+): string | null {
+  const sections = new Set(table.map((setting) => setting.section));
+  const own = sections.has(section.toUpperCase()) ? section.toUpperCase() : nearest(section, sections);
+  const here = nearest(key, table.filter((setting) => setting.section === own).map((setting) => setting.key));
+  const isOwn = own === section.toUpperCase();
+  if (here !== null) return isOwn ? here : `[${own}] ${here}`;
+  if (own !== null && !isOwn) return `[${own}]`;
+  const elsewhere = table.filter((setting) => setting.key === key.toLowerCase());
+  return elsewhere.length === 0 ? null : elsewhere.map((s) => `[${s.section}] ${s.key}`).join(" or ");
 }
 
 /**

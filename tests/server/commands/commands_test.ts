@@ -463,3 +463,12 @@ Deno.test("metrics say whether the server is ready, and the ini of the first sta
   const text = await Deno.readTextFile(`${folder.path}/fresh/smp-server.ini`);
   assertEquals(parseConfig(text, "ini", directories), parseConfig("", "ini", directories));
 });
+
+Deno.test("a server that keeps nothing because of a slip in its ini says so", async () => {
+  for (const ini of ["[STORE_LOG]\nenabel: on\n", "[STORELOG]\nenable: on\n"]) {
+    await using folder = await temporaryFolder();
+    await using server = await ServerProcess.start({ folder: folder.path, ini });
+    assertStringIncludes(await server.logged(), "did you mean");
+    assertMatch(await server.logged(), / WARN the store log is off: .* in memory only$/);
+  }
+});

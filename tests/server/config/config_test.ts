@@ -149,6 +149,32 @@ Deno.test("unknown and repeated keys are warnings with their lines", { permissio
   for (const warning of warnings) assert(warning.startsWith(`${file}: line `));
 });
 
+Deno.test("a key that is like one, or in a section like one, is told with what was perhaps meant", {
+  permissions,
+}, () => {
+  const cases = [
+    ["[STORE_LOG]\nenabel: on", "enable"],
+    ["[STORE_LOG]\nenabled: on", "enable"],
+    ["[STORELOG]\nenable: on", "[STORE_LOG] enable"],
+    ["[store-log]\nenabel: on", "[STORE_LOG] enable"],
+    ["[LOGS]\nlevle: debug", "[LOG] level"],
+    ["[TRANSPORT]\nwebsocket: 80", "websockets"],
+    ["[LIMITS]\nconnectionsPerIp: 1", "connections_per_ip"],
+    ["[TRANSPORT]\nenable: on", "[STORE_LOG] enable"],
+    ["[STORE_LOG]\nport: 1", "[TRANSPORT] port or [METRICS] port"],
+    ["port: 1", "[TRANSPORT] port or [METRICS] port"],
+    ["[STORE_LOG]\nsomething: else", null],
+    ["[BOGUS]\n__proto__: 1", null],
+    [`[BOGUS]\n${"port".repeat(1000)}: 1`, null],
+  ] as const;
+  for (const [text, meant] of cases) {
+    const { config, warnings: [warning = "", ...more] } = parse(text);
+    assertEquals([config, more], [defaultConfig(directories), []]);
+    assert(/line [12]: there is no key \S+ .*, it is ignored/.test(warning), warning);
+    assertEquals(/; did you mean (.*)\?$/.exec(warning)?.[1] ?? null, meant, text);
+  }
+});
+
 Deno.test("all bad values are told at once, with file, line and what is allowed", { permissions }, () => {
   const text =
     "[TRANSPORT]\nport: 99999\njunk\n[STORE_LOG]\nenable: maybe\nfsync: never\nfile:\n[LOG]\nlog: xml";
