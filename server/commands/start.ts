@@ -1,6 +1,7 @@
 import config from "../../deno.json" with { type: "json" };
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { changedKeys } from "../config/settings.ts";
 import type { ServerIdentity } from "../config/identity.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -57,7 +58,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     await using monitor = await startMonitor(settings, server, stores);
     stop.throwIfAborted();
     announce(settings, { server, monitor, engine }, terminal);
-    signals.onReload(() => reload(options, server, logger));
+    signals.onReload(() => reload(options, settings, { server, logger }));
     await aborted(stop);
     await server.stop({ deadline: stopDeadline });
   } finally {
@@ -186,14 +187,16 @@ function announce(
   },
   { print }: Terminal,
 ): void {
-  const { storeLog, storeLogFile, metricsHost } = settings;
+  const { host, storeLog, storeLogFile, metricsHost } = settings;
   const address = addressOf(settings, server.port, server.keyHash);
   print(`transport key hash: ${server.keyHash}`);
   print(
     storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",
   );
-  print(`listening on port ${server.port} (TCP)`);
-  if (server.webSocketPort !== undefined) print(`listening on port ${server.webSocketPort} (WebSockets)`);
+  print(`listening on port ${server.port} (TCP) at ${host}`);
+  if (server.webSocketPort !== undefined) {
+    print(`listening on port ${server.webSocketPort} (WebSockets) at ${host}`);
+  }
   if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);
   print(
     `cryptography: ${engine}${
@@ -208,13 +211,19 @@ function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Reads the limits again; what is wrong with the ini changes nothing. */
-async function reload(options: CliOptions, server: SmpServer, logger: Logger): Promise<void> {
+/** Reads the limits again, and says what else has changed; what is wrong with the ini changes nothing. */
+async function reload(
+  options: CliOptions,
+  running: ServerConfig,
+  { server, logger }: { readonly server: SmpServer; readonly logger: Logger },
+): Promise<void> {
   try {
-    const { config: { limits }, warnings } = await readConfig(options);
+    const { config, warnings } = await readConfig(options);
     for (const warning of warnings) logger.warn(warning);
-    server.setLimits(limits);
+    server.setLimits(config.limits);
     logger.info("read the limits again");
+    const changed = changedKeys(options, { from: running, to: config });
+    if (changed.length > 0) logger.warn(`not taken until the next start: ${changed.join(", ")}`);
   } catch (error) {
     logger.error("Cannot read the limits again, the old ones stay", error);
   }

@@ -135,6 +135,16 @@ export function nameOf({ section, key }: { readonly section: string; readonly ke
   return `[${section.toUpperCase()}] ${key.toLowerCase()}`;
 }
 
+/** The keys, as named in messages, that have another value in `to` than in `from`, but for those of `[LIMITS]`. */
+export function changedKeys(
+  directories: Directories,
+  { from, to }: { readonly from: ServerConfig; readonly to: ServerConfig },
+): readonly string[] {
+  return settings(directories)
+    .filter(({ section, of }) => section !== "LIMITS" && writeValue(of(from)) !== writeValue(of(to)))
+    .map(nameOf);
+}
+
 /** A value as it is written; `null` when there is nothing to write. */
 export function writeValue(value: unknown): string | null {
   if (value === null || (Array.isArray(value) && value.length === 0)) return null;

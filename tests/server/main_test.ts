@@ -15,8 +15,8 @@ Deno.test("start prints hash, store log and one line a transport when it accepts
   const [hash = "", store, tcp, webSockets, engine, address, hint, ...more] = server.printed;
   assert(/^transport key hash: [A-Za-z0-9+/]{43}=$/.test(hash), hash);
   assert(/^store log: off\b/.test(store ?? ""), store);
-  assert(/^listening on port [1-9]\d* \(TCP\)$/.test(tcp ?? ""), tcp);
-  assert(/^listening on port [1-9]\d* \(WebSockets\)$/.test(webSockets ?? ""), webSockets);
+  assert(/^listening on port [1-9]\d* \(TCP\) at 127\.0\.0\.1$/.test(tcp ?? ""), tcp);
+  assert(/^listening on port [1-9]\d* \(WebSockets\) at 127\.0\.0\.1$/.test(webSockets ?? ""), webSockets);
   assert(/^cryptography: node:crypto;/.test(engine ?? ""), engine);
   const expected = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
   assertEquals([address, more], [`server address: ${expected}`, []]);

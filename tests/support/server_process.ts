@@ -162,8 +162,8 @@ export class ServerProcess implements AsyncDisposable {
 
   /** The port that it says it listens on. */
   port(transport?: "TCP" | "WebSockets"): number {
-    const end = transport === undefined ? "" : ` \\(${transport}\\)`;
-    return Number(this.#printed(new RegExp(`^listening on port (\\d+)${end}$`, "m")));
+    const what = transport === undefined ? "" : ` \\(${transport}\\)`;
+    return Number(this.#printed(new RegExp(`^listening on port (\\d+)${what}( |$)`, "m")));
   }
 
   /** The next line that it prints. */

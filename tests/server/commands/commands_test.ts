@@ -420,7 +420,7 @@ Deno.test("a server is set up by the environment alone", async () => {
   for (const name of ["etc", "log"]) assertEquals(Deno.statSync(`${path}/${name}`).mode! & 0o777, 0o700);
 });
 
-Deno.test("SIGHUP reads the limits again; a bad ini leaves the old ones", async () => {
+Deno.test("SIGHUP reads the limits again and says what else has changed; a bad ini leaves the old ones", async () => {
   await using folder = await temporaryFolder();
   const ini = (limits: string) => `[LOG]\nlog: json\n[LIMITS]\n${limits}\n`;
   await using server = await ServerProcess.start({ folder: folder.path, ini: ini("messages_per_queue: 1") });
@@ -439,6 +439,15 @@ Deno.test("SIGHUP reads the limits again; a bad ini leaves the old ones", async 
   assertEquals(await isRoom(), false);
   assertEquals((await reload(ini("messages_per_queue: 2"))).level, "info");
   assertEquals([await isRoom(), await isRoom()], [true, false]);
+  // What the command line says instead of the ini has not changed.
+  const more = "[TRANSPORT]\nport: 1\nwebsockets: 0\n[STORE_LOG]\nenable: on\n[METRICS]\nhosts: a, b\n";
+  let record = await reload(ini("in_work: 3") + more);
+  // It is written again when a second has passed.
+  if (record.level === "info") record = JSON.parse(await server.logged());
+  assertEquals([record.level, record.message], [
+    "warn",
+    "not taken until the next start: [STORE_LOG] enable, [TRANSPORT] websockets, [METRICS] hosts",
+  ]);
 });
 
 Deno.test("metrics say whether the server is ready, and the ini of the first start is the default", async () => {
