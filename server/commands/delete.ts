@@ -3,9 +3,10 @@ import { defaultConfig, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { isStoreLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
+import { osReason } from "../store/os_error.ts";
 import { iniPath, readFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
-import { Fatal, messageOf, type Terminal } from "./terminal.ts";
+import { Fatal, type Terminal } from "./terminal.ts";
 
 /** Removes key, ini and logs after a question. Throws {@linkcode Fatal}. */
 export async function deleteFiles(options: CliOptions, terminal: Terminal): Promise<void> {
@@ -30,7 +31,7 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
     try {
       await Deno.remove(path);
     } catch (error) {
-      throw new Fatal(`Cannot delete ${path}: ${messageOf(error)}`);
+      throw new Fatal(`Cannot delete ${path}: ${osReason(error)}`);
     }
     terminal.print(`deleted ${path}`);
   }
@@ -62,7 +63,7 @@ async function withLeftovers(path: string): Promise<string[]> {
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
-      throw new Fatal(`Cannot read ${directory}: ${messageOf(error)}`);
+      throw new Fatal(`Cannot read ${directory}: ${osReason(error)}`);
     }
   }
   return found.toSorted();

@@ -10,7 +10,8 @@ import {
 import { ConfigError, defaultIni, parseConfig } from "../config/config_file.ts";
 import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { directoryOf } from "../store/log_io.ts";
-import { Fatal, messageOf } from "./terminal.ts";
+import { osReason } from "../store/os_error.ts";
+import { Fatal } from "./terminal.ts";
 
 /** Path of the ini. */
 export function iniPath({ configDir }: Directories): string {
@@ -23,7 +24,7 @@ export async function readFile(path: string): Promise<string | null> {
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
-    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
   }
 }
 
@@ -34,7 +35,7 @@ export async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
-    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
   }
 }
 
@@ -58,7 +59,7 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
     using directory = await Deno.open(directoryOf(path));
     await directory.sync();
   } catch (error) {
-    throw new Fatal(`Cannot write ${path}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot write ${path}: ${osReason(error)}`);
   }
 }
 

@@ -1,4 +1,5 @@
-import { Fatal, messageOf } from "./terminal.ts";
+import { osReason } from "../store/os_error.ts";
+import { Fatal } from "./terminal.ts";
 
 /** The file of a transport key, which no other server can use until this is disposed. */
 export interface KeyFile extends Disposable {
@@ -50,7 +51,7 @@ async function lock(
   } catch (error) {
     if (error instanceof Fatal) throw error;
     // File systems of networks have no locks, or none for who may only read.
-    warning = `${path} cannot be locked (${messageOf(error)}): see to it that no other server uses it`;
+    warning = `${path} cannot be locked (${osReason(error)}): see to it that no other server uses it`;
   }
   try {
     if (!await isAt(file, path)) return null;
@@ -65,7 +66,7 @@ async function lock(
       },
     };
   } catch (error) {
-    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
   }
 }
 
@@ -74,7 +75,7 @@ async function open(path: string): Promise<Deno.FsFile | null> {
     return await Deno.open(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
-    throw new Fatal(`Cannot read ${path}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
   }
 }
 

@@ -4,6 +4,7 @@ import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { directoryOf } from "../store/log_io.ts";
+import { osReason } from "../store/os_error.ts";
 import { lockPath } from "../store/lock.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
@@ -60,7 +61,7 @@ export async function importServer(
   }
   const made = [config.storeLogFile, config.messagesFile];
   try {
-    for (const path of made) await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
+    for (const path of made) await makeDirectory(directoryOf(path));
     const counts = await copyLogs(from, config);
     if (ini !== null) {
       await writeNewFile(iniPath(options), ini);
@@ -110,6 +111,14 @@ async function copyLogs(from: Logs, to: Logs): Promise<{ queues: number; message
   }
 }
 
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new Fatal(`Cannot make the directory ${path}: ${osReason(error)}`);
+  }
+}
+
 async function makeEmpty(directory: string): Promise<void> {
   try {
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
@@ -117,6 +126,6 @@ async function makeEmpty(directory: string): Promise<void> {
       throw new Error("it is not empty");
     }
   } catch (error) {
-    throw new Fatal(`Cannot export to ${directory}: ${messageOf(error)}`);
+    throw new Fatal(`Cannot export to ${directory}: ${osReason(error)}`);
   }
 }

@@ -1,3 +1,5 @@
+import { osReason } from "./os_error.ts";
+
 /** What kind of failure a {@linkcode StoreError} is. */
 export type StoreErrorCode =
   /** A file has lines that cannot be read. */
@@ -20,6 +22,5 @@ export class StoreError extends Error {
 
 /** The error of an operation that the system did not do. */
 export function ioError(action: string, path: string, cause: unknown): StoreError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new StoreError("IO", `Cannot ${action} ${path}: ${reason}`, { cause });
+  return new StoreError("IO", `Cannot ${action} ${path}: ${osReason(cause)}`, { cause });
 }

@@ -481,3 +481,31 @@ Deno.test("a server that keeps nothing because of a slip in its ini says so", as
     assertMatch(await server.logged(), / WARN the store log is off: .* in memory only$/);
   }
 });
+
+Deno.test("what the system does not do is told in words, with the file", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.writeTextFile(`${path}/file`, "");
+  await Deno.mkdir(`${path}/full/server_key`, { recursive: true });
+  await Deno.mkdir(`${path}/etc`);
+  await Deno.symlink("smp-server.ini", `${path}/etc/smp-server.ini`);
+  const notDirectory = "a part of its path is not a directory";
+  const exists = "there is something of that name already";
+  const cases = [
+    [["init", "--config-dir", `${path}/file`], notDirectory],
+    [["init", "--config-dir", `${path}/file/etc`], notDirectory],
+    [["verify", "--config-dir", `${path}/file`], notDirectory],
+    [["delete", "-y", "--config-dir", `${path}/file`], notDirectory],
+    [["start", "-y", "--config-dir", `${path}/full`, "--log-dir", path], "it is a directory"],
+    [["verify", "--config-dir", `${path}/etc`], "its links lead in a circle"],
+    [["export", `${path}/file`, "--config-dir", `${path}/made`], exists],
+    [["start", "-l", "--config-dir", `${path}/made`, "--log-dir", `${path}/file`], exists],
+    [["import", `${path}/file`, "--config-dir", `${path}/new`], notDirectory],
+  ] as const;
+  await run(["init", "--config-dir", `${path}/made`], { folder: path });
+  for (const [args, reason] of cases) {
+    const outcome = await run(args, { folder: path });
+    assertFailed(outcome, `${path}/`, reason);
+    assert(!/os error|readfile|mkdir/.test(outcome.stderr), outcome.stderr);
+  }
+});

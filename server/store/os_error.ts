@@ -1,0 +1,26 @@
+/** What the system says when it does not do something with a file, by its code. */
+const reasons: ReadonlyMap<string, string> = new Map([
+  ["EACCES", "permission denied"],
+  ["EDQUOT", "no space is left for this user"],
+  ["EEXIST", "there is something of that name already"],
+  ["EIO", "the disk has failed"],
+  ["EISDIR", "it is a directory"],
+  ["ELOOP", "its links lead in a circle"],
+  ["EMFILE", "too many files are open"],
+  ["ENAMETOOLONG", "its name is too long"],
+  ["ENFILE", "too many files are open"],
+  ["ENOENT", "there is no such file or directory"],
+  ["ENOSPC", "no space is left on the disk"],
+  ["ENOTDIR", "a part of its path is not a directory"],
+  ["ENOTEMPTY", "it is not empty"],
+  ["EPERM", "permission denied"],
+  ["EROFS", "the file system is read-only"],
+]);
+
+/** Why the system has not done something with a file, for a message that names the file itself. */
+export function osReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as { readonly code?: unknown };
+  const reason = typeof code === "string" ? reasons.get(code) : undefined;
+  return reason ?? error.message.replace(/ \(os error \d+\).*$/s, "");
+}
