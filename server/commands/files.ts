@@ -13,6 +13,11 @@ import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
+/** Bits of a transport key that takes what clients encrypt in the handshake, 102 bytes with OAEP (transport.md Handshake). */
+const leastBits = (102 + 66) * 8;
+/** Bits of a transport key below which it is weak. */
+const strongBits = 2048;
+
 /** Path of the ini. */
 export function iniPath({ configDir }: Directories): string {
   return `${configDir}/${iniName}`;
@@ -99,19 +104,40 @@ export async function readIdentity(keyFile: string): Promise<ServerIdentity | nu
 
 /** The transport key in the text of `keyFile`. Throws {@linkcode Fatal} that says what is wrong with it. */
 export async function identityOf(keyFile: string, text: string): Promise<ServerIdentity> {
+  let identity;
   try {
-    return await parseIdentity(text);
+    identity = await parseIdentity(text);
   } catch (error) {
     if (error instanceof ParseError) throw new Fatal(`${keyFile}: ${error.message}`);
     throw error;
   }
+  const { bits } = identity.keyPair.publicKey;
+  if (bits >= leastBits) return identity;
+  throw new Fatal(`${keyFile}: Cannot use private key: ${bits} bits are too few for the handshake`);
 }
 
-/** Says who else can read the transport key, if anybody can. */
-export async function keyWarning(keyFile: string): Promise<string | null> {
-  const { mode } = await Deno.stat(keyFile);
-  if (mode === null || (mode & 0o077) === 0) return null;
-  return `${keyFile} can be read by other users: chmod 600 ${keyFile}`;
+/** What is weak about the transport key and its file, and about the ini. */
+export async function weaknesses(
+  directories: Directories,
+  keyFile: string,
+  { keyPair: { publicKey: { bits } } }: ServerIdentity,
+): Promise<string[]> {
+  const ini = iniPath(directories);
+  const found: string[] = [];
+  if (bits < strongBits) {
+    found.push(
+      `${keyFile} has ${bits} bits: keys below ${strongBits} can be broken; a new server has a better one`,
+    );
+  }
+  if (await isOpenTo(0o077, keyFile)) {
+    found.push(`${keyFile} can be read by other users: chmod 600 ${keyFile}`);
+  }
+  if (await isOpenTo(0o022, ini)) found.push(`${ini} can be changed by other users: chmod 600 ${ini}`);
+  return found;
+}
+
+async function isOpenTo(bits: number, path: string): Promise<boolean> {
+  return await exists(path) && (((await Deno.stat(path)).mode ?? 0) & bits) !== 0;
 }
 
 /** Makes the transport key, and the ini with `settings` if there is none. Throws {@linkcode Fatal}. */

@@ -9,7 +9,7 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
-import { addressOf, createFiles, identityOf, keyWarning, readConfig } from "./files.ts";
+import { addressOf, createFiles, identityOf, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -45,9 +45,8 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   if (warnings.length > 0 && !settings.storeLog) {
     logger.warn("the store log is off: queues and messages are kept in memory only");
   }
-  for (const warning of [await keyWarning(keyFile), key.warning]) {
-    if (warning !== null) logger.warn(warning);
-  }
+  for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
+  if (key.warning !== null) logger.warn(key.warning);
 
   const metrics = new Metrics();
   const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;

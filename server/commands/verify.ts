@@ -1,7 +1,7 @@
 import type { CliOptions } from "../config/cli.ts";
 import { StoreError } from "../store/error.ts";
 import { verifyStores } from "../store/durable.ts";
-import { exists, iniPath, keyWarning, readConfig, readIdentity } from "./files.ts";
+import { exists, iniPath, readConfig, readIdentity, weaknesses } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
 /** Checks key, ini and logs and prints a line for each; changes nothing. Throws {@linkcode Fatal} when anything is wrong. */
@@ -21,8 +21,7 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
     bad(`there is no ${config.keyFile}; init makes it`);
   } else {
     print(`ok: ${config.keyFile}, transport key hash: ${identity.keyHash}`);
-    const warning = await keyWarning(config.keyFile);
-    if (warning !== null) print(`warning: ${warning}`);
+    for (const warning of await weaknesses(options, config.keyFile, identity)) print(`warning: ${warning}`);
   }
 
   try {

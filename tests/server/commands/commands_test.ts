@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/bytes.ts";
@@ -507,5 +508,39 @@ Deno.test("what the system does not do is told in words, with the file", async (
     const outcome = await run(args, { folder: path });
     assertFailed(outcome, `${path}/`, reason);
     assert(!/os error|readfile|mkdir/.test(outcome.stderr), outcome.stderr);
+  }
+});
+
+Deno.test("start and verify warn of what is weak: a short key, a key others can read, an ini others can change", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 1536 });
+  await Deno.writeTextFile(
+    `${path}/server_key`,
+    privateKey.export({ type: "pkcs1", format: "pem" }) as string,
+  );
+  await Deno.chmod(`${path}/server_key`, 0o640);
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "");
+  await Deno.chmod(`${path}/smp-server.ini`, 0o664);
+  const warnings = [
+    `${path}/server_key has 1536 bits: `,
+    `${path}/server_key can be read by other users: chmod 600`,
+    `${path}/smp-server.ini can be changed by other users: chmod 600`,
+  ];
+  const verified = await onFolder(path, "verify");
+  assertEquals(verified.code, 0);
+  for (const warning of warnings) assertStringIncludes(verified.stdout, `warning: ${warning}`);
+  await using server = await ServerProcess.start({ folder: path, args: [] });
+  for (const warning of warnings) assertStringIncludes(await server.logged(), ` WARN ${warning}`);
+  await using client = await SmpClient.connect(server.address);
+  await client.createQueue();
+});
+
+Deno.test("a key that no client can connect with ends the start", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.writeTextFile(`${path}/server_key`, rsaVector("rsa1024").pkcs1Pem, { mode: 0o600 });
+  for (const command of ["start", "verify", "init"]) {
+    assertFailed(await onFolder(path, command), `${path}/server_key: `, "1024 bits are too few");
   }
 });
