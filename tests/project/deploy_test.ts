@@ -112,6 +112,13 @@ Deno.test("operations.md has every key of the ini with its default and meaning",
   assert(table.length > 20);
 });
 
+Deno.test("the unit leads to the documentation that it is installed with", async () => {
+  const [, page] = /^Documentation=file:\/\/\/opt\/smp\/server\/(\S+)$/m.exec(
+    await read("deploy/smp-server.service"),
+  )!;
+  assertStringIncludes(await read(page!), "deploy/smp-server.service");
+});
+
 Deno.test("the proxy passes on to the port that the docs give the server", async () => {
   const port = /proxy_pass http:\/\/127\.0\.0\.1:(\d+);/.exec(await read("deploy/nginx.conf"))![1];
   assertStringIncludes(await read("docs/operations.md"), `websockets: ${port}\n`);
