@@ -520,7 +520,7 @@ Deno.test("start and verify warn of what is weak: a short key, a key others can 
     privateKey.export({ type: "pkcs1", format: "pem" }) as string,
   );
   await Deno.chmod(`${path}/server_key`, 0o640);
-  await Deno.writeTextFile(`${path}/smp-server.ini`, "");
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "# nothing\n");
   await Deno.chmod(`${path}/smp-server.ini`, 0o664);
   const warnings = [
     `${path}/server_key has 1536 bits: `,

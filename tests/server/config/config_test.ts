@@ -168,7 +168,7 @@ Deno.test("a key that is like one, or in a section like one, is told with what w
     [`[BOGUS]\n${"port".repeat(1000)}: 1`, null],
   ] as const;
   for (const [text, meant] of cases) {
-    const { config, warnings: [warning = "", ...more] } = parse(text);
+    const { config, warnings: [warning = "", ...more] } = parse(`${text}\n`);
     assertEquals([config, more], [defaultConfig(directories), []]);
     assert(/line [12]: there is no key \S+ .*, it is ignored/.test(warning), warning);
     assertEquals(/; did you mean (.*)\?$/.exec(warning)?.[1] ?? null, meant, text);
