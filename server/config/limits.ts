@@ -130,7 +130,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     10_000,
     "queues that one address may create in an hour",
   ),
-  messagesPerQueue: limit("messages_per_queue", "count", 128, "messages that may wait in a queue"),
+  messagesPerQueue: limit(
+    "messages_per_queue",
+    "count",
+    128,
+    "messages that may wait in a queue; an eighth more before it is secured",
+  ),
   messageLifetime: optional(
     "message_lifetime_days",
     "days",
