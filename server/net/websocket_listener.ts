@@ -1,9 +1,10 @@
 import { createServer } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 // @ts-types="@types/ws"
 import type { WebSocket } from "ws";
 import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
 import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import { BoundedServer } from "./bounded_server.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Listener, ListenerEvents } from "./tcp_listener.ts";
 
@@ -37,46 +38,27 @@ export async function listenWebSocket(
     perMessageDeflate: false,
     maxPayload: largestMessage,
   });
-  const pending = new Map<Socket, ReturnType<typeof setTimeout>>();
   const server = createServer((_request, response) => {
-    response.writeHead(426, { "content-type": "text/plain" }).end(
+    response.writeHead(426, { "content-type": "text/plain", "connection": "close" }).end(
       "This is an SMP server: connect with a WebSocket.\n",
     );
-  });
-  server.on("connection", (socket: Socket) => {
-    // The HTTP server lets go of a socket that asks for an upgrade: without this its reset would end the process.
-    socket.on("error", () => socket.destroy());
-    if (pending.size >= limits().connections) return void socket.destroy();
-    pending.set(socket, setTimeout(() => socket.destroy(), limits().handshakeTimeout));
-    socket.on("close", () => settle(socket));
   });
   server.on("upgrade", (request, socket: Socket, head) => {
     if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      settle(socket);
+      http.release(socket);
       const forwarded = trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
       events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
     });
   });
-
-  function settle(socket: Socket): void {
-    clearTimeout(pending.get(socket));
-    pending.delete(socket);
-  }
-
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) => reject(networkError(`listen on ${host}:${port}`, cause)));
-    server.listen(port, host, resolve);
+  const http = await BoundedServer.listen(server, {
+    host,
+    port,
+    most: () => limits().connections,
+    timeout: () => limits().handshakeTimeout,
+    failed: (error) => events.log("Cannot accept a connection", error),
   });
-  server.on("error", (error) => events.log("Cannot accept a connection", error));
-  return {
-    port: (server.address() as AddressInfo).port,
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of pending.keys()) socket.destroy();
-      await closed;
-    },
-  };
+  return { port: http.port, close: () => http.close() };
 }
 
 /** Who a connection is from: what a proxy on this machine says, which adds what it sees at the end, or the peer itself. */

@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { networkError } from "../../protocol/transport/channel.ts";
+import { BoundedServer } from "../net/bounded_server.ts";
 
 /** What is answered to a request. */
 export interface Reply {
@@ -26,7 +25,7 @@ export interface HttpServerOptions {
   readonly port: number;
   /** Milliseconds for a connection from its begin to its end. */
   readonly timeout: number;
-  /** Connections at a time; more are closed at once. */
+  /** Connections at a time; a further one ends the oldest. */
   readonly mostConnections: number;
   /** Answers a request. */
   readonly reply: (request: HttpRequest) => Reply;
@@ -35,70 +34,54 @@ export interface HttpServerOptions {
 /** An HTTP server for small answers. It takes one request a connection, and none of its clients can hold it up. */
 export class HttpServer implements AsyncDisposable {
   // Deno.serve has no bound for its connections nor for their time; this has, as each socket can be seen.
-  readonly #server = createServer((request, response) => this.#answer(request, response));
-  readonly #deadlines = new Map<Socket, ReturnType<typeof setTimeout>>();
-  readonly #reply: (request: HttpRequest) => Reply;
+  readonly #server: BoundedServer;
 
-  private constructor({ timeout, mostConnections, reply }: HttpServerOptions) {
-    this.#reply = reply;
-    this.#server.on("connection", (socket: Socket) => {
-      if (this.#deadlines.size >= mostConnections) return void socket.destroy();
-      this.#deadlines.set(socket, setTimeout(() => socket.destroy(), timeout));
-      socket.on("close", () => {
-        clearTimeout(this.#deadlines.get(socket));
-        this.#deadlines.delete(socket);
-      });
-    });
+  private constructor(server: BoundedServer) {
+    this.#server = server;
   }
 
   /** Starts a server. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
-  static async start(options: HttpServerOptions): Promise<HttpServer> {
-    const { host, port } = options;
-    const http = new HttpServer(options);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        http.#server.once("error", reject);
-        http.#server.listen(port, host, resolve);
-      });
-    } catch (cause) {
-      throw networkError(`listen on ${host}:${port}`, cause);
-    }
-    // A failed accept, for want of file descriptors for instance, passes.
-    http.#server.on("error", () => {});
-    return http;
+  static async start(
+    { host, port, timeout, mostConnections, reply }: HttpServerOptions,
+  ): Promise<HttpServer> {
+    const server = createServer((request, response) => answer(request, response, reply));
+    return new HttpServer(
+      await BoundedServer.listen(server, { host, port, most: () => mostConnections, timeout: () => timeout }),
+    );
   }
 
   /** The port it listens on. */
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#server.port;
   }
 
   /** Connections that are open. */
   get connections(): number {
-    return this.#deadlines.size;
+    return this.#server.sockets;
   }
 
   /** Closes all connections; resolves when nothing of the server is left. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    for (const socket of this.#deadlines.keys()) socket.destroy();
-    await closed;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#server.close();
   }
+}
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    const { status = 200, headers, body } = this.#safeReply(request);
-    const bytes = new TextEncoder().encode(body);
-    response.writeHead(status, { ...headers, "content-length": String(bytes.length), "connection": "close" });
-    response.end(request.method === "HEAD" ? undefined : bytes);
-  }
+function answer(request: IncomingMessage, response: ServerResponse, reply: HttpServerOptions["reply"]): void {
+  const { status = 200, headers, body } = safeReply(request, reply);
+  const bytes = new TextEncoder().encode(body);
+  response.writeHead(status, { ...headers, "content-length": String(bytes.length), "connection": "close" });
+  response.end(request.method === "HEAD" ? undefined : bytes);
+}
 
-  #safeReply({ method = "", url = "", headers: { host = "" } }: IncomingMessage): Reply {
-    try {
-      const path = url.startsWith("/") ? url.split("?", 1)[0]! : "";
-      return this.#reply({ method, path, hostName: hostNameOf(host) });
-    } catch {
-      return { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
-    }
+function safeReply(
+  { method = "", url = "", headers: { host = "" } }: IncomingMessage,
+  reply: HttpServerOptions["reply"],
+): Reply {
+  try {
+    const path = url.startsWith("/") ? url.split("?", 1)[0]! : "";
+    return reply({ method, path, hostName: hostNameOf(host) });
+  } catch {
+    return { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
   }
 }
 

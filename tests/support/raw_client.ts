@@ -26,7 +26,7 @@ export async function openChannel(server: SmpServer, socket: SocketName): Promis
 }
 
 /** Opcodes of WebSocket frames. */
-export const opcodes = { text: 1, binary: 2, close: 8 };
+export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
 /** A WebSocket that does only what it is told: the platform's reads ahead, answers and closes by itself. */
 export class RawWebSocket implements Channel {
@@ -84,12 +84,16 @@ export function upgradeRequest(path: string): string {
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 }
 
-/** One final frame. Its masking key is zero, which masks nothing. */
-function frame(opcode: number, payload: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+/** One frame, the final one unless it is told. Its masking key is zero, which masks nothing. */
+export function frame(
+  opcode: number,
+  payload: Uint8Array<ArrayBuffer>,
+  isFinal = true,
+): Uint8Array<ArrayBuffer> {
   const length = payload.length;
   const short = length < 126, medium = length < 65536;
   const head = new Uint8Array(short ? 6 : medium ? 8 : 14);
-  head[0] = 0x80 | opcode;
+  head[0] = (isFinal ? 0x80 : 0) | opcode;
   head[1] = 0x80 | (short ? length : medium ? 126 : 127);
   if (!short) {
     const view = new DataView(head.buffer);

@@ -1,0 +1,232 @@
+import { assert, assertEquals } from "@std/assert";
+import { connect as connectNet, type Socket } from "node:net";
+import { setImmediate } from "node:timers";
+import { joinParts, randomBytes, textBytes } from "../../protocol/bytes.ts";
+import {
+  BlockCipher,
+  connectTcp,
+  decodePublicKey,
+  encodeClientHandshake,
+  encryptOaep,
+  SmpClient,
+  webSocketTransport,
+} from "../../mod.ts";
+import { parseAddress } from "../../protocol/mod.ts";
+import { randomOf } from "../fuzz/mutate.ts";
+import { frame, opcodes, readServerKey, upgradeRequest } from "../support/raw_client.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { patience, soon } from "../support/wait.ts";
+
+// The deadline for a handshake is longer than the test waits: what is left behind stays and is seen.
+const ini = `[METRICS]
+port: 0
+[LIMITS]
+handshakes_per_ip: 0
+handshakes_per_second_per_ip: 0
+handshake_timeout_seconds: 600
+`;
+
+/** Bytes that one test sends about, and connections that it makes at least and at most, so many at a time. */
+const volume = 2 ** 26;
+const [fewest, most, atATime] = [36, 300, 6];
+
+/** How a peer goes. */
+const ends = ["reset", "end"] as const;
+/** What a peer waits for after it has sent its bytes: nothing, some turns of the event loop, or a first answer. */
+const waits = ["nothing", "turns", "answer"] as const;
+
+/** All that one client sends, in the pieces that mean something. */
+type Life = (key: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>[]>;
+
+/** A handshake, and then so many blocks that their answers do not fit the socket of a peer that does not read. */
+async function units(key: Uint8Array<ArrayBuffer>, blocks: number): Promise<Uint8Array<ArrayBuffer>[]> {
+  const keys = {
+    sndKey: randomBytes(32),
+    sndBaseIv: randomBytes(16),
+    rcvKey: randomBytes(32),
+    rcvBaseIv: randomBytes(16),
+  };
+  const handshake = encodeClientHandshake({ blockSize: 4096, keys });
+  const cipher = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
+  const sent = [await encryptOaep(decodePublicKey(key), handshake)];
+  for (let i = 0; i < blocks; i++) {
+    const block = new Uint8Array(4096);
+    await cipher.encrypt(textBytes(` ${i}  PING `), block);
+    sent.push(block);
+  }
+  return sent;
+}
+
+async function framed(key: Uint8Array<ArrayBuffer>, blocks: number): Promise<Uint8Array<ArrayBuffer>[]> {
+  const [handshake, ...rest] = (await units(key, blocks)).map((unit) => frame(opcodes.binary, unit));
+  const ping = frame(opcodes.ping, textBytes("hi"));
+  return [
+    textBytes(upgradeRequest("/")),
+    ping,
+    handshake!,
+    ping,
+    ...rest,
+    frame(opcodes.close, new Uint8Array(0)),
+  ];
+}
+
+const get = (path: string) => textBytes(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+
+const lives: Readonly<Record<string, readonly (readonly [string, Life])[]>> = {
+  TCP: [
+    ["a handshake and a few blocks", (key) => units(key, 4)],
+    ["a handshake and many blocks", (key) => units(key, 1200)],
+  ],
+  WebSockets: [
+    ["an upgrade, a handshake and a few frames", (key) => framed(key, 4)],
+    ["an upgrade, a handshake and many frames", (key) => framed(key, 1200)],
+    ["an upgrade on another path", () => Promise.resolve([textBytes(upgradeRequest("/other")), get("/")])],
+    ["plain requests", () => Promise.resolve([get("/"), get("/"), get("/")])],
+  ],
+  metrics: [
+    ["a request for the status page", () => Promise.resolve([get("/")])],
+    ["requests for all metrics", () => Promise.resolve(new Array(20).fill(get("/metrics")))],
+    ["an upgrade", () => Promise.resolve([textBytes(upgradeRequest("/")), get("/")])],
+  ],
+};
+
+/** One connection to `port` that sends the first `length` of `bytes`, and goes. */
+async function live(
+  port: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  { wait, end, turns }: {
+    readonly wait: typeof waits[number];
+    readonly end: typeof ends[number];
+    readonly turns: number;
+  },
+): Promise<void> {
+  const socket: Socket = connectNet({ host: "127.0.0.1", port });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  const happened = Promise.withResolvers<void>();
+  socket.on("error", () => {});
+  socket.once("close", () => happened.resolve());
+  socket.once("connect", () => {
+    // What the server does not take, because nobody reads its answers, keeps nobody here waiting.
+    if (bytes.length === 0) happened.resolve();
+    else socket.write(bytes, () => happened.resolve());
+    if (bytes.length > 65536) setImmediate(() => happened.resolve());
+  });
+  await soon(happened.promise);
+  if (wait === "answer" && !socket.destroyed) {
+    const answered = Promise.withResolvers<void>();
+    const timer = setTimeout(() => answered.resolve(), 50);
+    socket.once("data", () => {
+      socket.pause();
+      answered.resolve();
+    });
+    socket.once("close", () => answered.resolve());
+    await answered.promise;
+    clearTimeout(timer);
+  } else if (wait === "turns") {
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => void setImmediate(resolve));
+  }
+  if (end === "reset") socket.resetAndDestroy();
+  else {
+    socket.end();
+    socket.resume();
+    // Who has ended and is still being sent something goes in the end.
+    const timer = setTimeout(() => socket.destroy(), 200);
+    socket.once("close", () => clearTimeout(timer));
+  }
+  await soon(closed);
+}
+
+async function serves(server: ServerProcess): Promise<void> {
+  const { host, keyHash } = parseAddress(server.address);
+  for (const [port, transport] of [["TCP", undefined], ["WebSockets", webSocketTransport]] as const) {
+    await using client = await soon(
+      SmpClient.connect({ host, port: server.port(port), keyHash: keyHash! }, transport && { transport }),
+    );
+    await soon(client.ping());
+  }
+}
+
+async function status(server: ServerProcess): Promise<{ connections: number; handshakes: number }> {
+  const response = await soon(fetch(new URL("/status.json", server.metricsUrl)));
+  if (response.ok) return (await response.json()).gauges;
+  // It was asked too often in this second.
+  await response.body?.cancel();
+  return { connections: -1, handshakes: -1 };
+}
+
+/** Sockets that a process has. */
+async function socketsOf(pid: number): Promise<number> {
+  const { stdout } = await new Deno.Command("ls", { args: ["-l", `/proc/${pid}/fd`] }).output();
+  return new TextDecoder().decode(stdout).split("socket:").length - 1;
+}
+
+/** Waits until the server holds nothing of the connections that there were. */
+async function settled(server: ServerProcess, sockets: number): Promise<void> {
+  const end = performance.now() + patience;
+  for (;;) {
+    const found = [await status(server), await socketsOf(server.pid)] as const;
+    if (found[0].connections === 0 && found[0].handshakes === 0 && found[1] <= sockets) return;
+    assert(
+      performance.now() < end,
+      `the server still holds ${JSON.stringify(found)}, not ${sockets} sockets`,
+    );
+  }
+}
+
+async function serverKey(server: ServerProcess): Promise<Uint8Array<ArrayBuffer>> {
+  const channel = await connectTcp("127.0.0.1", server.port("TCP"));
+  try {
+    return await readServerKey(channel);
+  } finally {
+    await channel.close();
+  }
+}
+
+/** How many bytes are sent of pieces: up to the end of one, one byte less or more, or anywhere in the next. */
+function lengthOf(pieces: readonly Uint8Array[], random: () => number): number {
+  const below = (limit: number) => Math.floor(random() * limit);
+  const whole = below(pieces.length + 1);
+  const start = pieces.slice(0, whole).reduce((sum, { length }) => sum + length, 0);
+  const more = [0, 0, -1, 1, below(pieces[whole]?.length ?? 1)];
+  return Math.max(0, start + more[below(more.length)]!);
+}
+
+for (const [port, kinds] of Object.entries(lives)) {
+  for (const [name, life] of kinds) {
+    Deno.test(`on the ${port} port, ${name}, cut anywhere by a reset or an end, leave the server as it was`, async () => {
+      await using folder = await temporaryFolder();
+      await using server = await ServerProcess.start({ folder: folder.path, ini, webSockets: true });
+      const number = port === "metrics"
+        ? Number(new URL(server.metricsUrl!).port)
+        : server.port(port as "TCP");
+      const key = await serverKey(server);
+      await serves(server);
+      await settled(server, Infinity);
+      const sockets = await socketsOf(server.pid);
+      const seed = Math.floor(Math.random() * 2 ** 31);
+      const random = randomOf(seed);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+      try {
+        const size = joinParts(await life(key)).length;
+        const connections = Math.min(most, Math.max(fewest, volume / size));
+        for (let i = 0; i < connections; i += atATime) {
+          await Promise.all(Array.from({ length: atATime }, async () => {
+            const [wait, end, turns] = [pick(waits), pick(ends), Math.floor(random() * 20)];
+            const cut = randomOf(random() * 2 ** 31);
+            const pieces = await life(key);
+            const bytes = joinParts(pieces).subarray(0, lengthOf(pieces, cut));
+            await live(number, bytes, { wait, end, turns });
+          }));
+        }
+        await serves(server);
+        await settled(server, sockets);
+      } catch (cause) {
+        const { stderr } = await server.kill("SIGKILL");
+        throw new Error(`with the seed ${seed}: ${stderr}`, { cause });
+      }
+      const { code, stderr } = await server.kill("SIGTERM");
+      assertEquals([code, stderr], [0, stderr]);
+      assert(!/error/i.test(stderr), stderr);
+    });
+  }
+}
