@@ -12,7 +12,8 @@ import { ReplayGuard } from "./guard/replay_guard.ts";
 import { Session } from "./net/session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
-import { type Listener, type ListenerEvents, listenTcp } from "./net/tcp_listener.ts";
+import type { Listener } from "./net/accept_loop.ts";
+import { type ListenerEvents, listenTcp } from "./net/tcp_listener.ts";
 import { Verifier } from "./guard/verifier.ts";
 import { listenWebSocket } from "./net/websocket_listener.ts";
 

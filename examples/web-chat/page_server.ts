@@ -33,7 +33,7 @@ export async function servePage({ host, port, config, program }: PageServerOptio
   ]);
   const notFound = { ...reply("text/plain", "not found\n"), status: 404 };
   const notAllowed = { ...reply("text/plain", "only GET and HEAD\n"), status: 405 };
-  return await HttpServer.start({
+  return HttpServer.start({
     host,
     port,
     timeout,

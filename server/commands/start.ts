@@ -54,7 +54,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     for (const notice of stores?.notices ?? []) logger.info(notice);
     stop.throwIfAborted();
     await using server = await startServer(settings, { identity, metrics, stores, logger });
-    await using monitor = await startMonitor(settings, server, stores);
+    await using monitor = startMonitor(settings, server, stores);
     stop.throwIfAborted();
     announce(settings, { server, monitor, engine }, terminal);
     signals.onReload(() => reload(options, settings, { server, logger }));
@@ -156,11 +156,11 @@ async function startServer(
   }
 }
 
-async function startMonitor(
+function startMonitor(
   { metricsHost: host, metricsPort: port, metricsHosts: hosts }: ServerConfig,
   server: SmpServer,
   stores: DurableStores | null,
-): Promise<Monitor | null> {
+): Monitor | null {
   if (port === null) return null;
   const source = {
     metrics: server.metrics,
@@ -170,7 +170,7 @@ async function startMonitor(
     startedAt: Date.now(),
   };
   try {
-    return await Monitor.start({ host, port, hosts, source });
+    return Monitor.start({ host, port, hosts, source });
   } catch (error) {
     throw new Fatal(messageOf(error));
   }

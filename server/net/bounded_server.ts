@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { networkError } from "../../protocol/transport/channel.ts";
+import { acceptConnections, type Listener } from "./accept_loop.ts";
+import { ConnectionStream } from "./connection_stream.ts";
 
 /** What bounds the sockets of an HTTP server. */
 export interface SocketBounds {
@@ -9,42 +9,46 @@ export interface SocketBounds {
   /** Milliseconds from the begin of a connection within which its socket is released or ended. */
   readonly timeout: () => number;
   /** Whether a new connection may stay. @default always */
-  readonly admit?: (socket: Socket) => boolean;
-  /** Is told that a connection could not be accepted. */
-  readonly failed?: (error: Error) => void;
+  readonly admit?: (socket: ConnectionStream) => boolean;
+  /** Is told that no connection can be accepted at the moment. */
+  readonly failed?: (error: unknown) => void;
 }
 
 /**
  * An HTTP server whose sockets have an error listener as long as they live, a deadline and a bound in number.
  *
- * Without the listener a peer's reset ends the process: the HTTP server drops its own where a socket is upgraded.
+ * Without the listener a peer's reset ends the process: the HTTP server drops its own where a socket is upgraded. It
+ * is given its connections, because by itself it stops accepting for ever once descriptors have run out.
  */
 export class BoundedServer {
   readonly #server: Server;
-  readonly #deadlines = new Map<Socket, ReturnType<typeof setTimeout>>();
+  readonly #bounds: SocketBounds;
+  readonly #listener: Listener;
+  readonly #deadlines = new Map<ConnectionStream, ReturnType<typeof setTimeout>>();
 
-  private constructor(server: Server, bounds: SocketBounds) {
+  private constructor(
+    server: Server,
+    { host, port, ...bounds }: SocketBounds & { readonly host: string; readonly port: number },
+  ) {
     this.#server = server;
-    server.on("connection", (socket: Socket) => this.#bound(socket, bounds));
+    this.#bounds = bounds;
+    this.#listener = acceptConnections(host, port, {
+      take: (connection) => this.#take(new ConnectionStream(connection)),
+      failed: (error) => bounds.failed?.(error),
+    });
   }
 
   /** Listens on `host:port`; port 0 takes a free one. Throws `TransportError` (`NETWORK`). */
-  static async listen(
+  static listen(
     server: Server,
-    { host, port, ...bounds }: SocketBounds & { readonly host: string; readonly port: number },
-  ): Promise<BoundedServer> {
-    const bounded = new BoundedServer(server, bounds);
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause) => reject(networkError(`listen on ${host}:${port}`, cause)));
-      server.listen(port, host, resolve);
-    });
-    server.on("error", (error) => bounds.failed?.(error));
-    return bounded;
+    options: SocketBounds & { readonly host: string; readonly port: number },
+  ): BoundedServer {
+    return new BoundedServer(server, options);
   }
 
   /** The port it listens on. */
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#listener.port;
   }
 
   /** Sockets that are open and not released. */
@@ -53,24 +57,25 @@ export class BoundedServer {
   }
 
   /** Takes the deadline from a socket, which somebody else looks after from now on. */
-  release(socket: Socket): void {
+  release(socket: ConnectionStream): void {
     clearTimeout(this.#deadlines.get(socket));
     this.#deadlines.delete(socket);
   }
 
-  /** Stops listening and ends all sockets that are not released; resolves when the server is closed. */
+  /** Stops listening and ends all sockets that are not released. */
   async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const socket of this.#deadlines.keys()) socket.destroy();
-    await closed;
+    await this.#listener.close();
   }
 
-  #bound(socket: Socket, { most, timeout, admit }: SocketBounds): void {
+  #take(socket: ConnectionStream): void {
+    const { most, timeout, admit } = this.#bounds;
     socket.on("error", () => socket.destroy());
     if (admit?.(socket) === false) return void socket.destroy();
     if (this.#deadlines.size >= most()) this.#endOldest();
     this.#deadlines.set(socket, setTimeout(() => socket.destroy(), timeout()));
     socket.on("close", () => this.release(socket));
+    this.#server.emit("connection", socket);
   }
 
   #endOldest(): void {

@@ -1,12 +1,14 @@
 import { createServer } from "node:http";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 // @ts-types="@types/ws"
 import type { WebSocket } from "ws";
 import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
 import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import type { Listener } from "./accept_loop.ts";
 import { BoundedServer } from "./bounded_server.ts";
+import { ConnectionStream } from "./connection_stream.ts";
 import type { LimitSource } from "../config/limits.ts";
-import type { Listener, ListenerEvents } from "./tcp_listener.ts";
+import type { ListenerEvents } from "./tcp_listener.ts";
 
 /** How many messages of a connection are read ahead. */
 const readAhead = 4;
@@ -43,15 +45,20 @@ export async function listenWebSocket(
       "This is an SMP server: connect with a WebSocket.\n",
     );
   });
-  server.on("upgrade", (request, socket: Socket, head) => {
-    if (request.url !== "/") return void socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
+  server.on("upgrade", (request, socket: Duplex, head) => {
+    if (!(socket instanceof ConnectionStream)) return;
+    if (request.url !== "/") {
+      // Reading on finds the peer's end.
+      socket.resume().end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
+      return;
+    }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       http.release(socket);
       const forwarded = trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
       events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
     });
   });
-  const http = await BoundedServer.listen(server, {
+  const http = BoundedServer.listen(server, {
     host,
     port,
     most: () => limits().connections,

@@ -41,12 +41,10 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /** Starts a server. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
-  static async start(
-    { host, port, timeout, mostConnections, reply }: HttpServerOptions,
-  ): Promise<HttpServer> {
+  static start({ host, port, timeout, mostConnections, reply }: HttpServerOptions): HttpServer {
     const server = createServer((request, response) => answer(request, response, reply));
     return new HttpServer(
-      await BoundedServer.listen(server, { host, port, most: () => mostConnections, timeout: () => timeout }),
+      BoundedServer.listen(server, { host, port, most: () => mostConnections, timeout: () => timeout }),
     );
   }
 

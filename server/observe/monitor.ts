@@ -80,11 +80,11 @@ export class Monitor implements AsyncDisposable {
   }
 
   /** Starts a monitor. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
-  static async start(options: MonitorOptions): Promise<Monitor> {
+  static start(options: MonitorOptions): Monitor {
     const { host, port, timeout = 10_000 } = options;
     const monitor = new Monitor(options);
     const reply = (request: HttpRequest) => monitor.#reply(request);
-    monitor.#server = await HttpServer.start({ host, port, timeout, mostConnections, reply });
+    monitor.#server = HttpServer.start({ host, port, timeout, mostConnections, reply });
     monitor.#timer = setInterval(() => monitor.sample(), sampleInterval);
     return monitor;
   }

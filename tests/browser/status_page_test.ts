@@ -10,7 +10,7 @@ const phone = { viewport: { width: 320, height: 640 } };
 test("the status page is live, readable on a phone, and asks nobody but the server", () =>
   withBrowser(async (browser) => {
     const source = testSource();
-    await using monitor = await Monitor.start({ host: "127.0.0.1", port: 0, source });
+    await using monitor = Monitor.start({ host: "127.0.0.1", port: 0, source });
     for (const connections of [1, 5, 3]) {
       source.gauges = () => ({ ...gauges, connections });
       monitor.sample();
@@ -50,7 +50,7 @@ test("the status page is live, readable on a phone, and asks nobody but the serv
 test("what the server tells is text on the status page, never markup", () =>
   withBrowser(async (browser) => {
     const source = { ...testSource(), notReady: () => "<img src=x onerror=alert(1)>" };
-    await using monitor = await Monitor.start({ host: "127.0.0.1", port: 0, source });
+    await using monitor = Monitor.start({ host: "127.0.0.1", port: 0, source });
     const { page, problems } = await openPage(browser, { colorScheme: "dark" });
     await page.goto(`http://127.0.0.1:${monitor.port}`);
     await page.getByText("not ready: <img src=x onerror=alert(1)>").waitFor();

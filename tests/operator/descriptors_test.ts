@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { generateKeyPair, SmpClient } from "../../mod.ts";
+import { generateKeyPair, parseAddress, SmpClient, webSocketTransport } from "../../mod.ts";
 import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -7,30 +7,40 @@ import { next, soon } from "../support/wait.ts";
 
 /** Descriptors that the server may have, files and sockets together. */
 const most = 64;
-const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n";
+const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[METRICS]\nport: 0\n";
 
 const test = requiring(lackOf("prlimit", "--version"));
 
-test("without descriptors the server goes on, and takes connections when there are some again", async () => {
+test("without descriptors the server goes on, and all ports take connections when there are some again", async () => {
   const wrapper = ["prlimit", `--nofile=${most}:${most}`];
   await using folder = await temporaryFolder();
-  await using server = await ServerProcess.start({ folder: folder.path, ini, wrapper });
+  await using server = await ServerProcess.start({ folder: folder.path, ini, wrapper, webSockets: true });
   await using client = await SmpClient.connect(server.address);
   const keyPair = await generateKeyPair("sign", 1024);
   const queue = await client.createQueue({ keyPair });
   const events = client.events(queue);
-  const port = server.port("TCP");
   const connections: Deno.TcpConn[] = [];
-  while (connections.length < 2 * most) {
+  const dial = async (port: number) => {
     connections.push(await Deno.connect({ hostname: "127.0.0.1", port }));
-  }
+  };
+  while (connections.length < 2 * most) await dial(server.port("TCP"));
   while (!(await server.logged()).includes("Cannot accept a connection"));
+  await dial(server.port("WebSockets"));
+  await dial(Number(new URL(server.metricsUrl!).port));
   // Who is connected notices nothing, and what is accepted is written.
   for (const text of ["one", "two"]) await soon(client.send(queue, textBytes(text)));
   await soon(client.ping());
   for (const connection of connections) connection.close();
   await using later = await soon(SmpClient.connect(server.address));
   await later.ping();
+  const { host, keyHash } = parseAddress(server.address);
+  await using webSocket = await soon(SmpClient.connect(
+    { host, port: server.port("WebSockets"), keyHash: keyHash! },
+    { transport: webSocketTransport },
+  ));
+  await webSocket.ping();
+  const response = await soon(fetch(new URL("/health", server.metricsUrl)));
+  assertEquals(await response.text(), "ok\n");
   for (const text of ["one", "two"]) {
     const event = await next(events);
     assertEquals(event.type === "MSG" && asciiText(event.body), text);

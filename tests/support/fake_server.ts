@@ -12,7 +12,8 @@ import {
   serverHandshake,
   type ServerResponse,
 } from "../../protocol/mod.ts";
-import { type Listener, listenTcp } from "../../server/net/tcp_listener.ts";
+import type { Listener } from "../../server/net/accept_loop.ts";
+import { listenTcp } from "../../server/net/tcp_listener.ts";
 import { defaultLimits } from "../../server/config/limits.ts";
 import { listenWebSocket } from "../../server/net/websocket_listener.ts";
 import { identity, type TransportName } from "./server.ts";

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { TransportError } from "../../../mod.ts";
 import { Monitor, type MonitorOptions } from "../../../server/observe/monitor.ts";
 import { formatPrometheus } from "../../../server/observe/prometheus.ts";
@@ -22,7 +22,7 @@ async function withMonitor(
   test: (url: string, monitor: Monitor) => Promise<void>,
   options: Partial<MonitorOptions> = {},
 ): Promise<void> {
-  await using monitor = await Monitor.start({
+  await using monitor = Monitor.start({
     host: "127.0.0.1",
     port: 0,
     source: testSource(),
@@ -129,14 +129,16 @@ Deno.test(
     }),
 );
 
-Deno.test("a port that is taken is told", { permissions: net }, () =>
-  withMonitor(async (_url, { port }) => {
-    const error = await assertRejects(
+Deno.test("a port that is taken is told", { permissions: net }, async () => {
+  await withMonitor((_url, { port }) => {
+    const error = assertThrows(
       () => Monitor.start({ host: "127.0.0.1", port, source: testSource() }),
       TransportError,
     );
     assertStringIncludes(error.message, `Cannot listen on 127.0.0.1:${port}: `);
-  }));
+    return Promise.resolve();
+  });
+});
 
 /** Opens a connection and sends `text`. */
 async function open(port: number, text: string): Promise<Deno.TcpConn> {

@@ -1,5 +1,7 @@
-import { assertEquals } from "@std/assert";
-import { acceptLoop } from "../../../server/net/tcp_listener.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { tcpChannel } from "../../../protocol/mod.ts";
+import { acceptLoop } from "../../../server/net/accept_loop.ts";
+import { ConnectionStream } from "../../../server/net/connection_stream.ts";
 import { soon } from "../../support/wait.ts";
 
 /** A listener that fails with each of `errors`, and gives `connections` after that, then nothing. */
@@ -27,7 +29,7 @@ async function logOf(errors: readonly Error[]): Promise<unknown[]> {
   const logged: unknown[] = [];
   const listener = fakeListener(errors);
   const stop = new AbortController();
-  void acceptLoop(listener, { accept: () => {}, log: (_, error) => logged.push(error) }, stop.signal);
+  void acceptLoop(listener, { take: () => {}, failed: (error) => logged.push(error) }, stop.signal);
   await soon(listener.exhausted);
   stop.abort();
   return logged;
@@ -54,33 +56,40 @@ Deno.test("accept is told of an error that nobody knows, and goes on", async () 
   assertEquals(await logOf([error]), [error]);
 });
 
-for (
-  const [name, failing] of [["keep-alive", "setKeepAlive"], ["Nagle's algorithm", "setNoDelay"]] as const
-) {
-  Deno.test(`a connection whose ${name} cannot be set is closed, and the next one accepted`, async () => {
+for (const failing of ["setKeepAlive", "take"]) {
+  Deno.test(`a connection whose ${failing} fails is closed, and the next one accepted`, async () => {
     const closed: string[] = [];
+    const taken: string[] = [];
+    const fail = () => {
+      throw systemError("EINVAL");
+    };
     const connection = (name: string, fails: boolean) =>
       ({
-        remoteAddr: { hostname: "127.0.0.1" },
-        setKeepAlive() {},
-        setNoDelay() {},
+        name,
+        setKeepAlive: fails && failing === "setKeepAlive" ? fail : () => {},
         close: () => closed.push(name),
-        ...(fails && {
-          [failing]() {
-            throw systemError("EINVAL");
-          },
-        }),
       }) as unknown as Deno.TcpConn;
-    const accepted: string[] = [];
     const listener = fakeListener([], [connection("first", true), connection("second", false)]);
+    const take = (connection: Deno.TcpConn) => {
+      const { name } = connection as unknown as { readonly name: string };
+      if (name === "first") fail();
+      taken.push(name);
+    };
     const stop = new AbortController();
-    void acceptLoop(
-      listener,
-      { accept: (_, address) => accepted.push(address!), log: () => {} },
-      stop.signal,
-    );
+    void acceptLoop(listener, { take, failed: () => {} }, stop.signal);
     await soon(listener.exhausted);
     stop.abort();
-    assertEquals([closed, accepted], [["first"], ["127.0.0.1"]]);
+    assertEquals([closed, taken], [["first"], ["second"]]);
   });
 }
+
+Deno.test("what a connection is made into throws when it was reset, so that it is closed", () => {
+  const connection = {
+    remoteAddr: { hostname: "127.0.0.1" },
+    setNoDelay() {
+      throw systemError("EINVAL");
+    },
+  } as unknown as Deno.TcpConn;
+  assertThrows(() => tcpChannel(connection), Error, "EINVAL");
+  assertThrows(() => new ConnectionStream(connection), Error, "EINVAL");
+});

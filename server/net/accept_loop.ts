@@ -1,0 +1,95 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { networkError } from "../../protocol/transport/channel.ts";
+
+/** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
+const acceptPause = 100;
+/** What `accept` fails with when a connection was reset before, or the network has an error of that connection to tell. */
+const connectionErrors: ReadonlySet<string> = new Set([
+  "ECONNABORTED",
+  "ECONNRESET",
+  "EHOSTDOWN",
+  "EHOSTUNREACH",
+  "EINTR",
+  "ENETDOWN",
+  "ENETUNREACH",
+  "ENONET",
+  "ENOPROTOOPT",
+  "ENOTCONN",
+  "EOPNOTSUPP",
+  "EPERM",
+  "EPIPE",
+  "EPROTO",
+  "ETIMEDOUT",
+]);
+
+/** What accepts connections. */
+export interface Listener {
+  /** The port it listens on. */
+  readonly port: number;
+  /** Stops accepting; connections go on. */
+  close(): Promise<void>;
+}
+
+/** What is done with connections and failures. */
+export interface AcceptEvents {
+  /** Takes over a connection, which is closed when this throws. */
+  take(connection: Deno.TcpConn): void;
+  /** Is told that no connection can be accepted at the moment. */
+  failed(error: unknown): void;
+}
+
+/** Accepts connections on `host:port`; port 0 takes a free one. Throws `TransportError` (`NETWORK`). */
+export function acceptConnections(host: string, port: number, events: AcceptEvents): Listener {
+  const listener = listen(host, port);
+  const stop = new AbortController();
+  const accepting = acceptLoop(listener, events, stop.signal);
+  return {
+    port: listener.addr.port,
+    async close() {
+      if (!stop.signal.aborted) listener.close();
+      stop.abort();
+      await accepting;
+    },
+  };
+}
+
+function listen(host: string, port: number): Deno.TcpListener {
+  try {
+    return Deno.listen({ hostname: host, port });
+  } catch (cause) {
+    throw networkError(`listen on ${host}:${port}`, cause);
+  }
+}
+
+/** Hands on what `listener` accepts until `signal` aborts; no failure of one connection keeps the next one waiting. */
+export async function acceptLoop(
+  listener: Pick<Deno.TcpListener, "accept">,
+  events: AcceptEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    let connection;
+    try {
+      connection = await listener.accept();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isOfOneConnection(error)) continue;
+      events.failed(error);
+      await pause(acceptPause, undefined, { signal }).catch(() => {});
+      continue;
+    }
+    try {
+      // The system finds out, in its own time, that a peer is gone without a word.
+      connection.setKeepAlive(true);
+      events.take(connection);
+    } catch {
+      // The peer has reset the connection already.
+      connection.close();
+    }
+  }
+}
+
+/** Whether `accept` has failed because of the connection that came, not for want of files or memory. */
+function isOfOneConnection(error: unknown): boolean {
+  return connectionErrors.has((error as { readonly code?: string }).code ?? "");
+}

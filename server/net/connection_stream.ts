@@ -1,0 +1,63 @@
+import { Duplex } from "node:stream";
+
+/** Bytes that are read at a time. */
+const readSize = 16_384;
+
+/** A TCP connection as a stream of Node, for its HTTP server. */
+export class ConnectionStream extends Duplex {
+  readonly #connection: Deno.TcpConn;
+  readonly #buffer = new Uint8Array(readSize);
+  /** The IP address of the peer. */
+  readonly remoteAddress: string;
+
+  /** Takes over `connection`. */
+  constructor(connection: Deno.TcpConn) {
+    super();
+    connection.setNoDelay(true);
+    this.#connection = connection;
+    this.remoteAddress = connection.remoteAddr.hostname;
+  }
+
+  /** Ends the stream after what was written, without waiting for the peer: the HTTP server asks for it. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else this.end(() => this.destroy());
+  }
+
+  override _read(): void {
+    this.#connection.read(this.#buffer).then(
+      (count) => this.push(count === null ? null : this.#buffer.slice(0, count)),
+      (error) => this.destroy(error),
+    );
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#writeAll(chunk).then(() => done(), done);
+  }
+
+  override _writev(
+    chunks: { readonly chunk: Uint8Array }[],
+    done: (error?: Error | null) => void,
+  ): void {
+    const bytes = new Uint8Array(chunks.reduce((sum, { chunk }) => sum + chunk.length, 0));
+    let at = 0;
+    for (const { chunk } of chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#writeAll(bytes).then(() => done(), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#connection.closeWrite().then(() => done(), done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#connection.close();
+    done(error);
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
+  }
+}
