@@ -13,9 +13,9 @@ import { Session } from "./net/session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
 import type { Listener } from "./net/accept_loop.ts";
-import { type ListenerEvents, listenTcp } from "./net/tcp_listener.ts";
+import { listenTcp } from "./net/tcp_listener.ts";
 import { Verifier } from "./guard/verifier.ts";
-import { listenWebSocket } from "./net/websocket_listener.ts";
+import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
 /** Milliseconds between looks at memory and idle connections. */
 const watchInterval = 1_000;
@@ -187,17 +187,8 @@ export class SmpServer implements AsyncDisposable {
    * the client's IP `address` is given.
    */
   handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
-    const admitted = this.#stopping === null
-      ? this.#admission.admit(address, () => void channel.close())
-      : null;
-    if (admitted === null) return channel.close();
-    this.#metrics.connectionsAccepted++;
-    const work = this.#serve(channel, admitted).finally(() => {
-      this.#connections.delete(channel);
-      admitted.left();
-    });
-    this.#connections.set(channel, work);
-    return work;
+    const admitted = this.#admit(address, () => void channel.close());
+    return admitted === null ? channel.close() : this.#own(channel, admitted);
   }
 
   /**
@@ -216,8 +207,10 @@ export class SmpServer implements AsyncDisposable {
   async #listen(options: SmpServerOptions): Promise<void> {
     const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false } = options;
     this.#host = host;
-    const events: ListenerEvents = {
+    const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
+      admit: (address, close) => this.#admit(address, close),
+      serve: (channel, admitted) => void this.#own(channel, admitted),
       log: this.#log,
     };
     this.#tcp = listenTcp(host, port, events);
@@ -279,6 +272,22 @@ export class SmpServer implements AsyncDisposable {
     const isNew = await this.#replayGuard.isNew(keys);
     if (!isNew) this.#metrics.refuse("replay");
     return isNew;
+  }
+
+  /** Lets a connection in, unless the server stops or a limit is reached. */
+  #admit(address: string | undefined, close: () => void): Admitted | null {
+    return this.#stopping === null ? this.#admission.admit(address, close) : null;
+  }
+
+  /** Serves a connection that was let in to its end. */
+  #own(channel: Channel, admitted: Admitted): Promise<void> {
+    this.#metrics.connectionsAccepted++;
+    const work = this.#serve(channel, admitted).finally(() => {
+      this.#connections.delete(channel);
+      admitted.left();
+    });
+    this.#connections.set(channel, work);
+    return work;
   }
 
   async #serve(channel: Channel, admitted: Admitted): Promise<void> {

@@ -1,7 +1,8 @@
-import { clientNetwork } from "./client_network.ts";
+import { clientNetwork, type CountedNetwork, countedNetworks } from "./client_network.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import { RateLimit } from "./rate_limit.ts";
+import { type SilentConnection, SilentConnections } from "./silent_connections.ts";
 
 /** How many seconds' worth of handshakes a client may make at once. */
 const handshakeBurst = 10;
@@ -19,18 +20,20 @@ export interface Admitted {
   left(): void;
 }
 
-/** Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only. */
+/**
+ * Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only.
+ *
+ * Where there is no place for a handshake, the oldest connection that says nothing makes room: of those that share
+ * the limit, or of the address that has most of them where the limit is one in all.
+ */
 export class Admission {
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
-  readonly #perClient = new Map<string, number>();
-  readonly #handshakesPerClient = new Map<string, number>();
-  /** How to end the connections in whose handshakes the client has said nothing yet, by client, the oldest first. */
-  readonly #silent = new Map<string, Set<() => void>>();
+  readonly #connections = new Counts();
+  readonly #handshakes = new Counts();
+  readonly #silent = new SilentConnections();
   readonly #handshakeRates: RateLimit;
   readonly #newQueueRates: RateLimit;
-  #connections = 0;
-  #handshakes = 0;
 
   /** `now` is a clock in milliseconds that never goes back. */
   constructor(limits: LimitSource, metrics: Metrics, now: () => number = () => performance.now()) {
@@ -42,62 +45,32 @@ export class Admission {
 
   /** Connections in their handshake. */
   get handshakes(): number {
-    return this.#handshakes;
+    return this.#handshakes.all;
   }
 
   /**
-   * Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. Where one
-   * address has too many handshakes, the oldest connection that says nothing is ended by its `close` instead.
+   * Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. `close` ends
+   * it while it says nothing, to make room for another one.
    */
   admit(address: string | undefined, close: () => void = () => {}): Admitted | null {
     const client = address === undefined ? null : clientNetwork(address);
-    if (client !== null) this.#makeRoom(client);
-    const reason = this.#connectionRefusal(client);
+    const networks = client === null ? [] : countedNetworks(client);
+    const reason = this.#refusal(networks);
     if (reason !== null) {
       this.#metrics.refuse(reason);
       return null;
     }
-    this.#connections++;
-    this.#handshakes++;
-    if (client !== null) {
-      add(this.#perClient, client, 1);
-      add(this.#handshakesPerClient, client, 1);
-    }
-    const spoke = () => {
-      const silent = client === null ? undefined : this.#silent.get(client);
-      silent?.delete(end);
-      if (silent?.size === 0) this.#silent.delete(client!);
-    };
-    let isInHandshake = true;
-    const endHandshake = () => {
-      if (!isInHandshake) return;
-      isInHandshake = false;
-      spoke();
-      this.#handshakes--;
-      if (client !== null) add(this.#handshakesPerClient, client, -1);
-    };
-    const end = () => {
-      endHandshake();
-      close();
-    };
-    if (client !== null) this.#silent.set(client, (this.#silent.get(client) ?? new Set()).add(end));
-    return {
-      client,
-      spoke,
-      established: endHandshake,
-      left: () => {
-        endHandshake();
-        this.#connections--;
-        if (client !== null) add(this.#perClient, client, -1);
-      },
-    };
+    return this.#letIn(client, networks, close);
   }
 
   /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
   mayCreate(client: string | null): boolean {
     const perHour = this.#limits().newQueuesPerHourPerIp;
     if (client === null || perHour === 0) return true;
-    const allowed = this.#newQueueRates.take(client, { perSecond: perHour / 3600, burst: perHour });
+    const allowed = takeAll(this.#newQueueRates, countedNetworks(client), {
+      perSecond: perHour / 3600,
+      burst: perHour,
+    });
     if (!allowed) this.#metrics.refuse("new_queue_rate");
     return allowed;
   }
@@ -108,37 +81,93 @@ export class Admission {
     this.#newQueueRates.forget(hour);
   }
 
-  /** Ends the oldest silent connection of a client that may have no more handshakes. */
-  #makeRoom(client: string): void {
-    const { handshakesPerIp } = this.#limits();
-    if (handshakesPerIp === 0 || (this.#handshakesPerClient.get(client) ?? 0) < handshakesPerIp) return;
-    for (const end of this.#silent.get(client) ?? []) {
-      this.#metrics.refuse("handshakes_per_ip");
-      return end();
-    }
+  #letIn(client: string | null, networks: readonly CountedNetwork[], close: () => void): Admitted {
+    let state: "silent" | "heard" | "established" | "left" = "silent";
+    const spoke = () => {
+      if (state !== "silent") return;
+      state = "heard";
+      this.#silent.delete(silent);
+    };
+    const established = () => {
+      spoke();
+      if (state !== "heard") return;
+      state = "established";
+      this.#handshakes.add(networks, -1);
+    };
+    const left = () => {
+      established();
+      if (state === "left") return;
+      state = "left";
+      this.#connections.add(networks, -1);
+    };
+    const silent: SilentConnection = {
+      networks: client === null ? [""] : networks.map(({ network }) => network),
+      end() {
+        left();
+        close();
+      },
+    };
+    this.#connections.add(networks, 1);
+    this.#handshakes.add(networks, 1);
+    this.#silent.add(silent);
+    return { client, spoke, established, left };
   }
 
-  #connectionRefusal(client: string | null): Refusal | null {
-    const { connections, connectionsPerIp, handshakes, handshakesPerIp } = this.#limits();
-    if (this.#connections >= connections) return "connections";
-    if (this.#handshakes >= handshakes) return "handshakes";
-    if (client === null) return null;
-    if (connectionsPerIp > 0 && (this.#perClient.get(client) ?? 0) >= connectionsPerIp) {
-      return "connections_per_ip";
+  /** Why a connection of `networks` is refused; makes room for it where that is possible. */
+  #refusal(networks: readonly CountedNetwork[]): Refusal | null {
+    const limits = this.#limits();
+    const perSecond = limits.handshakesPerSecondPerIp;
+    if (this.#connections.full(networks, limits.connectionsPerIp) !== undefined) return "connections_per_ip";
+    if (perSecond > 0) {
+      const rate = { perSecond, burst: perSecond * handshakeBurst };
+      if (!takeAll(this.#handshakeRates, networks, rate)) return "handshake_rate";
     }
-    if (handshakesPerIp > 0 && (this.#handshakesPerClient.get(client) ?? 0) >= handshakesPerIp) {
+    const full = this.#handshakes.full(networks, limits.handshakesPerIp);
+    if (full !== undefined && !this.#makeRoom("handshakes_per_ip", this.#silent.oldestOf(full))) {
       return "handshakes_per_ip";
     }
-    const rate = this.#limits().handshakesPerSecondPerIp;
-    if (rate > 0 && !this.#handshakeRates.take(client, { perSecond: rate, burst: rate * handshakeBurst })) {
-      return "handshake_rate";
-    }
+    if (this.#connections.all >= limits.connections && !this.#makeRoom("connections")) return "connections";
+    if (this.#handshakes.all >= limits.handshakes && !this.#makeRoom("handshakes")) return "handshakes";
     return null;
+  }
+
+  #makeRoom(reason: Refusal, connection = this.#silent.oldestOfMost()): boolean {
+    if (connection === undefined) return false;
+    this.#metrics.refuse(reason);
+    connection.end();
+    return true;
   }
 }
 
-function add(counts: Map<string, number>, client: string, change: 1 | -1): void {
-  const count = (counts.get(client) ?? 0) + change;
-  if (count === 0) counts.delete(client);
-  else counts.set(client, count);
+/** How many there are, in all and of each network. */
+class Counts {
+  all = 0;
+  readonly #perNetwork = new Map<string, number>();
+
+  add(networks: readonly CountedNetwork[], change: 1 | -1): void {
+    this.all += change;
+    for (const { network } of networks) {
+      const count = (this.#perNetwork.get(network) ?? 0) + change;
+      if (count === 0) this.#perNetwork.delete(network);
+      else this.#perNetwork.set(network, count);
+    }
+  }
+
+  /** The first network that has its share of `limit`; 0 is no limit. */
+  full(networks: readonly CountedNetwork[], limit: number): string | undefined {
+    if (limit === 0) return undefined;
+    return networks.find(({ network, share }) => (this.#perNetwork.get(network) ?? 0) >= limit * share)
+      ?.network;
+  }
+}
+
+/** Takes one of each network's rate, up to the first that has none left: who is refused by its own takes none of others'. */
+function takeAll(
+  rates: RateLimit,
+  networks: readonly CountedNetwork[],
+  { perSecond, burst }: { readonly perSecond: number; readonly burst: number },
+): boolean {
+  return networks.every(({ network, share }) =>
+    rates.take(network, { perSecond: perSecond * share, burst: burst * share })
+  );
 }

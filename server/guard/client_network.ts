@@ -14,3 +14,25 @@ export function clientNetwork(address: string): string {
   const groups = [...before, ...new Array(Math.max(0, 8 - before.length - after.length)).fill("0"), ...after];
   return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, "")).join(":")}::/64`;
 }
+
+/** A network that a limit counts by, and how many times the limit per address it may have. */
+export interface CountedNetwork {
+  readonly network: string;
+  readonly share: number;
+}
+
+/**
+ * The networks that a client of {@linkcode clientNetwork} counts in, the narrowest first: an IPv6 /64 counts in its
+ * /56 and /48 too, which one customer may have as well, with twice and four times the limit.
+ */
+export function countedNetworks(client: string): readonly CountedNetwork[] {
+  const groups = /^([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4})::\/64$/.exec(client);
+  if (groups === null) return [{ network: client, share: 1 }];
+  const [, a, b, c, d] = groups;
+  const high = (parseInt(d!, 16) & 0xff00).toString(16);
+  return [
+    { network: client, share: 1 },
+    { network: `${a}:${b}:${c}:${high}::/56`, share: 2 },
+    { network: `${a}:${b}:${c}::/48`, share: 4 },
+  ];
+}

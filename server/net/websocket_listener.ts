@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 // @ts-types="@types/ws"
 import type { WebSocket } from "ws";
@@ -7,6 +7,7 @@ import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
 import type { Listener } from "./accept_loop.ts";
 import { BoundedServer } from "./bounded_server.ts";
 import { ConnectionStream } from "./connection_stream.ts";
+import type { Admitted } from "../guard/admission.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { ListenerEvents } from "./tcp_listener.ts";
 
@@ -14,6 +15,14 @@ import type { ListenerEvents } from "./tcp_listener.ts";
 const readAhead = 4;
 /** Bytes above which a message is not taken in at all; one just above the largest block still gets its answer. */
 const largestMessage = 1 << 17;
+
+/** What the listener does with connections and failures. */
+export interface WebSocketEvents extends ListenerEvents {
+  /** Lets a connection from `address` in that is no WebSocket yet, and that `close` ends; `null` refuses it. */
+  admit(address: string, close: () => void): Admitted | null;
+  /** Takes a connection that was let in. */
+  serve(channel: Channel, admitted: Admitted): void;
+}
 
 /** How connections come to be WebSockets. */
 export interface UpgradeOptions {
@@ -30,7 +39,7 @@ export interface UpgradeOptions {
 export async function listenWebSocket(
   host: string,
   port: number,
-  events: ListenerEvents,
+  events: WebSocketEvents,
   { limits, trustForwardedFor }: UpgradeOptions,
 ): Promise<Listener> {
   // @ts-types="@types/ws"
@@ -40,6 +49,8 @@ export async function listenWebSocket(
     perMessageDeflate: false,
     maxPayload: largestMessage,
   });
+  /** The connections that were let in when they came, which is all but those of a proxy. */
+  const admitted = new Map<ConnectionStream, Admitted>();
   const server = createServer((_request, response) => {
     response.writeHead(426, { "content-type": "text/plain", "connection": "close" }).end(
       "This is an SMP server: connect with a WebSocket.\n",
@@ -54,28 +65,44 @@ export async function listenWebSocket(
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       http.release(socket);
-      const forwarded = trustForwardedFor ? request.headers["x-forwarded-for"] : undefined;
-      events.accept(new WsChannel(webSocket), clientAddress(socket.remoteAddress, forwarded));
+      const channel = new WsChannel(webSocket);
+      const client = admitted.get(socket);
+      if (client === undefined) return events.accept(channel, forwardedFor(request) ?? socket.remoteAddress);
+      admitted.delete(socket);
+      events.serve(channel, client);
     });
   });
+
+  /** Whoever says nothing counts as a client in its handshake, by its address. */
+  function admit(socket: ConnectionStream): boolean {
+    if (trustForwardedFor && isLoopback(socket.remoteAddress)) return true;
+    const client = events.admit(socket.remoteAddress, () => socket.destroy());
+    if (client === null) return false;
+    admitted.set(socket, client);
+    socket.once("close", () => {
+      if (admitted.delete(socket)) client.left();
+    });
+    return true;
+  }
+
   const http = BoundedServer.listen(server, {
     host,
     port,
     most: () => limits().connections,
     timeout: () => limits().handshakeTimeout,
+    admit,
     failed: (error) => events.log("Cannot accept a connection", error),
   });
   return { port: http.port, close: () => http.close() };
 }
 
-/** Who a connection is from: what a proxy on this machine says, which adds what it sees at the end, or the peer itself. */
-function clientAddress(
-  peer: string | undefined,
-  forwarded: string | readonly string[] | undefined,
-): string | undefined {
-  const isProxy = peer !== undefined && /^(127\.|::1$|::ffff:127\.)/.test(peer);
-  const last = isProxy ? String(forwarded ?? "").split(",").at(-1)!.trim() : "";
-  return last === "" ? peer : last;
+/** Who a connection is from, as a proxy says, which adds what it sees at the end. */
+function forwardedFor({ headers }: IncomingMessage): string | undefined {
+  return String(headers["x-forwarded-for"] ?? "").split(",").at(-1)!.trim() || undefined;
+}
+
+function isLoopback(address: string): boolean {
+  return /^(127\.|::1$|::ffff:127\.)/.test(address);
 }
 
 /** A WebSocket of the library `ws`, which stops reading when messages are not taken. */

@@ -104,11 +104,8 @@ for (const socket of socketNames) {
   Deno.test(`over ${socket}, connections above the limit are refused, the others are served`, async () => {
     const [limit, flood] = [5, 30];
     await using server = await startServer({ limits: { connections: limit, handshakeTimeout: 60_000 } });
-    const served = await Promise.all(
-      Array.from({ length: limit - 1 }, () => RawClient.connect(server, socket)),
-    );
-    await using silent = await holder(server, socket);
-    for (let i = 0; i < flood; i++) await closed(await openChannel(server, socket));
+    const served = await Promise.all(Array.from({ length: limit }, () => RawClient.connect(server, socket)));
+    for (let i = 0; i < flood; i++) await refused(server, socket);
     assertEquals(server.connections, limit);
     assertEquals([server.metrics.connectionsAccepted, server.metrics.refusals("connections")], [
       limit,
@@ -118,13 +115,42 @@ for (const socket of socketNames) {
       await client.send(" 1  PING ");
       assertEquals(await client.receive(), " 1  PONG ");
     }
-    await silent[Symbol.asyncDispose]();
-    await served[0]![Symbol.asyncDispose]();
+    for (const client of served.splice(0, 2)) await client[Symbol.asyncDispose]();
     await until(() => server.connections === limit - 2);
     for (let i = 0; i < 2; i++) served.push(await RawClient.connect(server, socket));
     assertEquals(server.connections, limit);
     await Promise.all(served.map((client) => client[Symbol.asyncDispose]()));
   });
+
+  for (const limit of ["connections", "handshakes", "handshakesPerIp"] as const) {
+    Deno.test(`over ${socket}, peers that fill ${limit} and say nothing keep nobody out`, async () => {
+      await using server = await startServer({ limits: { [limit]: 5, handshakeTimeout: 600_000 } });
+      const silent: Channel[] = [];
+      for (let i = 0; i < 20; i++) {
+        silent.push(await openChannel(server, socket));
+        await readServerKey(silent[i]!);
+      }
+      await using client = await RawClient.connect(server, socket);
+      await client.send(" 1  PING ");
+      assertEquals(await client.receive(), " 1  PONG ");
+      // The oldest have gone.
+      for (const channel of silent.splice(0, 16)) await closed(channel);
+      for (const channel of silent) await channel.close();
+      await until(() => server.connections === 1);
+    });
+  }
+}
+
+/** Connects and is refused. */
+async function refused(server: SmpServer, socket: SocketName): Promise<void> {
+  let channel;
+  try {
+    channel = await openChannel(server, socket);
+  } catch {
+    // Before there was a WebSocket.
+    return;
+  }
+  await closed(channel);
 }
 
 /** A connection that has got the server's key and says nothing. */

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { textBytes } from "../../protocol/bytes.ts";
+import { memoryChannelPair } from "../../mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { RawClient, upgradeRequest } from "../support/raw_client.ts";
 import { startServer } from "../support/server.ts";
@@ -77,9 +78,61 @@ for (const [name, request, answer] of requests) {
       // Closing with the answer unread resets the connection.
       await serves(server);
     }
-    await serves(server);
+    await until(() => server.connections === 0 && server.gauges().handshakes === 0);
   });
 }
+
+for (const limit of ["connections", "handshakes", "handshakesPerIp"] as const) {
+  for (const [name, sent] of [["nothing", ""], ["half an upgrade", upgrade.slice(0, 30)]] as const) {
+    Deno.test(`sockets that fill ${limit} and send ${name} keep nobody off the WebSocket port`, async () => {
+      await using server = await startServer({ limits: { [limit]: 5, handshakeTimeout: 600_000 } });
+      const silent: Deno.TcpConn[] = [];
+      for (let i = 0; i < 20; i++) {
+        const connection = await dial(server);
+        silent.push(connection);
+        await connection.write(textBytes(sent)).catch(() => {});
+      }
+      await serves(server);
+      assertEquals(await Promise.all(silent.slice(0, 16).map(readAll)), new Array(16).fill(""));
+      for (const connection of silent) connection.close();
+      await until(() => server.gauges().handshakes === 0);
+    });
+  }
+}
+
+Deno.test("sockets that never upgrade count by their address, and nobody else pays", async () => {
+  await using server = await startServer({ limits: { handshakesPerSecondPerIp: 1, handshakesPerIp: 3 } });
+  const silent = await Promise.all(Array.from({ length: 30 }, () => dial(server)));
+  await until(() => server.metrics.refusals("handshake_rate") === 20);
+  assertEquals([server.gauges().handshakes, server.metrics.refusals("handshakes_per_ip")], [3, 7]);
+  const [clientEnd, serverEnd] = memoryChannelPair();
+  void server.handle(serverEnd, { address: "10.0.0.1" });
+  await using _other = await RawClient.handshake(clientEnd);
+  for (const connection of silent) connection.close();
+  await until(() => server.gauges().handshakes === 0);
+});
+
+Deno.test("sockets of a trusted proxy count by the address it tells, from when it tells it", async () => {
+  const limits = { handshakesPerIp: 2, handshakeTimeout: 600_000 };
+  await using server = await startServer({ trustForwardedFor: true, limits });
+  // As many as a proxy has open before it knows what its clients want.
+  const silent = await Promise.all(Array.from({ length: 20 }, () => dial(server)));
+  await serves(server);
+  assertEquals([server.metrics.refusals("handshakes_per_ip"), server.gauges().handshakes], [0, 0]);
+  // A /48 has four times the places of an address, however many of its /64s connect.
+  const many: Deno.TcpConn[] = [];
+  for (let i = 0; i < 20; i++) {
+    const connection = await dial(server);
+    const header = `X-Forwarded-For: 2001:db8:1:${(i * 257).toString(16)}::1`;
+    await connection.write(textBytes(upgrade.replace("\r\n", `\r\n${header}\r\n`)));
+    many.push(connection);
+  }
+  await until(() => server.metrics.refusals("handshakes_per_ip") === 12);
+  assertEquals(server.gauges().handshakes, 8);
+  await serves(server);
+  for (const connection of [...silent, ...many]) connection.close();
+  await until(() => server.connections === 0);
+});
 
 Deno.test("connections that never upgrade are bounded, and closed after handshakeTimeout", async () => {
   await using server = await startServer({ limits: { connections: 4, handshakeTimeout: 300 } });

@@ -16,6 +16,7 @@ import { defaultLimits } from "../../server/config/limits.ts";
 import { listenWebSocket, WsChannel } from "../../server/net/websocket_listener.ts";
 import { type ChannelPair, failureOf, testChannel, unitOf } from "../support/channel_contract.ts";
 import { opcodes, RawWebSocket } from "../support/raw_client.ts";
+import { lettingIn } from "../support/fake_server.ts";
 import { soon } from "../support/wait.ts";
 
 const hostname = "127.0.0.1";
@@ -57,8 +58,7 @@ async function openWebSocket<T extends Channel>(
   connect: (port: number) => Promise<T>,
 ): Promise<{ client: T; server: Channel; release: () => Promise<void> }> {
   const accepted = Promise.withResolvers<Channel>();
-  const events = { accept: accepted.resolve, log: () => {} };
-  const listener = await listenWebSocket(hostname, 0, events, {
+  const listener = await listenWebSocket(hostname, 0, lettingIn(accepted.resolve), {
     limits: () => defaultLimits,
     trustForwardedFor: false,
   });

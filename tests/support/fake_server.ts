@@ -15,7 +15,7 @@ import {
 import type { Listener } from "../../server/net/accept_loop.ts";
 import { listenTcp } from "../../server/net/tcp_listener.ts";
 import { defaultLimits } from "../../server/config/limits.ts";
-import { listenWebSocket } from "../../server/net/websocket_listener.ts";
+import { listenWebSocket, type WebSocketEvents } from "../../server/net/websocket_listener.ts";
 import { identity, type TransportName } from "./server.ts";
 import { soon } from "./wait.ts";
 
@@ -43,7 +43,7 @@ export class FakeServer implements AsyncDisposable {
     const events = { accept: (channel: Channel) => incoming.add(channel), log: () => {} };
     if (transport === "tcp") return new FakeServer(incoming, listenTcp(host, 0, events), tcpTransport);
     if (transport === "websocket") {
-      const listener = await listenWebSocket(host, 0, events, {
+      const listener = await listenWebSocket(host, 0, lettingIn(events.accept), {
         limits: () => defaultLimits,
         trustForwardedFor: false,
       });
@@ -176,3 +176,9 @@ export function turn(): Promise<void> {
 
 /** A queue's IDs that no server has made. */
 export const queueIds = ["cXVldWVB", "cXVldWVC", "cXVldWVD"] as const;
+
+/** Lets all WebSocket connections in and hands them to `accept`. */
+export function lettingIn(accept: (channel: Channel) => void): WebSocketEvents {
+  const admitted = { client: null, spoke() {}, established() {}, left() {} };
+  return { accept, admit: () => admitted, serve: accept, log: () => {} };
+}

@@ -39,14 +39,19 @@ export class RawWebSocket implements Channel {
   /** Connects to a loopback port and upgrades. */
   static async connect(port: number): Promise<RawWebSocket> {
     const bytes = tcpChannel(await Deno.connect({ hostname: "127.0.0.1", port }));
-    await bytes.write([textBytes(upgradeRequest("/"))]);
-    let response = "";
-    while (!response.endsWith("\r\n\r\n")) {
-      const byte = await soon(bytes.read(1));
-      if (byte === null) throw new Error(`the server closed instead of upgrading: ${response}`);
-      response += asciiText(byte);
+    try {
+      await bytes.write([textBytes(upgradeRequest("/"))]);
+      let response = "";
+      while (!response.endsWith("\r\n\r\n")) {
+        const byte = await soon(bytes.read(1));
+        if (byte === null) throw new Error(`the server closed instead of upgrading: ${response}`);
+        response += asciiText(byte);
+      }
+      if (!response.startsWith("HTTP/1.1 101 ")) throw new Error(`the server does not upgrade: ${response}`);
+    } catch (error) {
+      await bytes.close();
+      throw error;
     }
-    if (!response.startsWith("HTTP/1.1 101 ")) throw new Error(`the server does not upgrade: ${response}`);
     return new RawWebSocket(bytes);
   }
 

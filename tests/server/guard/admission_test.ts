@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Admission, type Admitted } from "../../../server/guard/admission.ts";
-import { clientNetwork } from "../../../server/guard/client_network.ts";
+import { clientNetwork, countedNetworks } from "../../../server/guard/client_network.ts";
 import { checkLimits, type Limits } from "../../../server/config/limits.ts";
 import { isMemoryShort } from "../../../server/guard/memory_guard.ts";
+import { type SilentConnection, SilentConnections } from "../../../server/guard/silent_connections.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
 import { RateLimit } from "../../../server/guard/rate_limit.ts";
 
@@ -90,18 +91,27 @@ function admission(given: Partial<Limits>) {
   };
 }
 
-function admitMany(to: Admission, address: string | undefined, count: number): Admitted[] {
-  return Array.from({ length: count }, () => to.admit(address)).filter((one) => one !== null);
+function admitMany(
+  to: Admission,
+  address: string | undefined,
+  count: number,
+  state: "silent" | "heard" = "silent",
+): Admitted[] {
+  return Array.from({ length: count }, () => {
+    const admitted = to.admit(address);
+    if (state === "heard") admitted?.spoke();
+    return admitted;
+  }).filter((one) => one !== null);
 }
 
 Deno.test("connections are limited in all, and places come back", { permissions }, () => {
   const test = admission({ connections: 3 });
-  const admitted = admitMany(test.admission, undefined, 5);
+  const admitted = admitMany(test.admission, undefined, 5, "heard");
   assertEquals([admitted.length, test.metrics.refusals("connections")], [3, 2]);
   for (const one of admitted.slice(1)) one.established();
   for (const one of admitted) one.left();
   assertEquals(test.admission.handshakes, 0);
-  assertEquals(admitMany(test.admission, undefined, 5).length, 3);
+  assertEquals(admitMany(test.admission, undefined, 5, "heard").length, 3);
 });
 
 Deno.test("connections are limited for each client, others are let in", { permissions }, () => {
@@ -116,10 +126,10 @@ Deno.test("connections are limited for each client, others are let in", { permis
 
 Deno.test("handshakes at a time are limited, and one that is done makes room", { permissions }, () => {
   const test = admission({ handshakes: 2 });
-  const [first, second] = admitMany(test.admission, "a", 5);
+  const [first, second] = admitMany(test.admission, "a", 5, "heard");
   assertEquals(test.metrics.refusals("handshakes"), 3);
   first!.established();
-  assertEquals(admitMany(test.admission, "a", 2).length, 1);
+  assertEquals(admitMany(test.admission, "a", 2, "heard").length, 1);
   first!.left();
   second!.left();
   assertEquals(test.admission.handshakes, 1);
@@ -153,7 +163,7 @@ Deno.test("0 is no limit, and a limit that is changed counts at once", { permiss
     handshakesPerSecondPerIp: 0,
     newQueuesPerHourPerIp: 0,
   });
-  assertEquals(admitMany(test.admission, "a", 900).length, 900);
+  assertEquals(admitMany(test.admission, "a", 900, "heard").length, 900);
   for (let i = 0; i < 20_000; i++) assert(test.admission.mayCreate("a"));
   test.setLimits({ connections: 900 });
   assertEquals(admitMany(test.admission, "b", 1).length, 0);
@@ -203,3 +213,167 @@ Deno.test(
     assertEquals(test.metrics.refusals("handshakes_per_ip"), 1);
   },
 );
+
+Deno.test("an IPv6 network counts in its /56 and /48 too", { permissions }, () => {
+  const networks = (address: string) => countedNetworks(clientNetwork(address)).map(({ network }) => network);
+  assertEquals(networks("2001:db8:0:1234::1"), [
+    "2001:db8:0:1234::/64",
+    "2001:db8:0:1200::/56",
+    "2001:db8:0::/48",
+  ]);
+  assertEquals(networks("2001:db8:0:ff::1").slice(1), networks("2001:db8::1").slice(1));
+  for (const address of ["10.0.0.1", "::ffff:10.0.0.1", "", "x", ":", "1:2:3:4:5:6:7:8:9:10", "g:h:i:j::"]) {
+    assert(networks(address).length === 1 || address.startsWith("1:"), address);
+  }
+});
+
+/** The addresses that a flood comes from: one, four, and very many of one /56 and of one /48. */
+const sources: Readonly<Record<string, (i: number) => string>> = {
+  "one address": () => "10.0.0.1",
+  "four addresses": (i) => `10.0.0.${i % 4}`,
+  "the /64s of a /56": (i) => `2001:db8:1:${(i % 256).toString(16)}::${i}`,
+  "the /64s of a /48": (i) => `2001:db8:1:${(i * 257 % 65536).toString(16)}::${i}`,
+};
+/** How many addresses' worth of a limit each of them can have. */
+const shares: Readonly<Record<string, number>> = {
+  "one address": 1,
+  "four addresses": 4,
+  "the /64s of a /56": 2,
+  "the /64s of a /48": 4,
+};
+
+for (const [from, address] of Object.entries(sources)) {
+  const share = shares[from]!;
+
+  for (
+    const [name, limits] of [
+      ["handshakes", { handshakes: 40 }],
+      ["connections", { connections: 40 }],
+      ["both with limits by address", { connections: 80, handshakes: 40, handshakesPerIp: 10 }],
+    ] as const
+  ) {
+    Deno.test(`silent connections from ${from} leave room for others: ${name}`, { permissions }, () => {
+      const test = admission({ handshakesPerSecondPerIp: 0, ...limits });
+      let open = 0;
+      const ended: string[] = [];
+      const connect = (address: string) => {
+        open++;
+        const admitted = test.admission.admit(address, () => {
+          open--;
+          ended.push(address);
+        });
+        assert(admitted !== null, `${address} is refused`);
+      };
+      for (let i = 0; i < 500; i++) connect(address(i));
+      const most = Math.min(40, "handshakesPerIp" in limits ? 10 * share : Infinity);
+      assertEquals([open, test.admission.handshakes], [most, most]);
+      ended.length = 0;
+      const honest = ["192.0.2.1", "2001:db8:2::1"];
+      for (const one of honest) connect(one);
+      // It is the flood that makes room, however it goes on, for as long as others are fewer from where they are.
+      for (let i = 500; i < 1000; i++) connect(address(i));
+      for (const one of honest) assert(!ended.includes(one));
+      assertEquals(test.admission.handshakes, Math.min(most + honest.length, 40));
+    });
+  }
+
+  Deno.test(
+    `established connections from ${from} are limited for all of it together`,
+    { permissions },
+    () => {
+      const test = admission({ connectionsPerIp: 10, handshakesPerSecondPerIp: 0 });
+      let count = 0;
+      for (let i = 0; i < 500; i++) {
+        const admitted = test.admission.admit(address(i));
+        admitted?.established();
+        if (admitted !== null) count++;
+      }
+      assertEquals([count, test.metrics.refusals("connections_per_ip")], [10 * share, 500 - 10 * share]);
+      assert(test.admission.admit("192.0.2.1") !== null);
+    },
+  );
+
+  Deno.test(`handshakes a second from ${from} are limited for all of it together`, { permissions }, () => {
+    const test = admission({ handshakesPerSecondPerIp: 1, connectionsPerIp: 0, handshakesPerIp: 0 });
+    let count = 0;
+    for (let i = 0; i < 500; i++) if (test.admission.admit(address(i)) !== null) count++;
+    assertEquals([count, test.metrics.refusals("handshake_rate")], [10 * share, 500 - 10 * share]);
+    assert(test.admission.admit("192.0.2.1") !== null);
+  });
+
+  Deno.test(`queues an hour from ${from} are limited for all of it together`, { permissions }, () => {
+    const test = admission({ newQueuesPerHourPerIp: 10 });
+    let count = 0;
+    for (let i = 0; i < 500; i++) if (test.admission.mayCreate(clientNetwork(address(i)))) count++;
+    assertEquals(count, 10 * share);
+    assert(test.admission.mayCreate("192.0.2.1"));
+  });
+}
+
+Deno.test("neighbours of a /64 that is refused keep their share of the /56 and /48", { permissions }, () => {
+  const test = admission({ newQueuesPerHourPerIp: 10 });
+  for (let i = 0; i < 500; i++) test.admission.mayCreate("2001:db8:1:1::/64");
+  const created = Array.from({ length: 15 }, () => test.admission.mayCreate("2001:db8:1:2::/64"));
+  assertEquals(created.filter((may) => may).length, 10);
+});
+
+Deno.test("when everybody has one silent connection, the oldest makes room", { permissions }, () => {
+  const test = admission({ handshakes: 3 });
+  const closed: string[] = [];
+  for (const address of ["a", "b", "c", "d", "e"]) test.admission.admit(address, () => closed.push(address));
+  assertEquals(closed, ["a", "b"]);
+  test.admission.admit("e", () => closed.push("e again"));
+  test.admission.admit("f", () => closed.push("f"));
+  assertEquals(closed, ["a", "b", "c", "e"]);
+});
+
+Deno.test("a place that was made is there at once, and nobody leaves twice", { permissions }, () => {
+  const test = admission({ connections: 1 });
+  const first = test.admission.admit("a");
+  const second = test.admission.admit("b");
+  first!.left();
+  first!.established();
+  first!.spoke();
+  assertEquals(test.admission.handshakes, 1);
+  second!.established();
+  assertEquals([test.admission.handshakes, test.admission.admit("c")], [0, null]);
+  second!.left();
+  second!.left();
+  assert(test.admission.admit("c") !== null);
+});
+
+Deno.test("counts of silent connections stay right, whatever comes and goes", { permissions }, () => {
+  const step = fc.record({ address: fc.nat(6), act: fc.constantFrom("come", "speak", "leave") });
+  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+    const silent = new SilentConnections();
+    // The oldest first.
+    const model: SilentConnection[] = [];
+    const widest = (one: SilentConnection) => one.networks.at(-1)!;
+    const counts = () => {
+      const counts = new Map<string, number>();
+      for (const one of model) counts.set(widest(one), (counts.get(widest(one)) ?? 0) + 1);
+      return counts;
+    };
+    for (const { address, act } of steps) {
+      if (act === "come") {
+        const one = { networks: [`${address}`, `${address % 3}/48`], end() {} };
+        silent.add(one);
+        model.push(one);
+      } else {
+        const one = act === "leave"
+          ? silent.oldestOfMost()
+          : model.find(({ networks }) => networks[0] === `${address}`);
+        if (one === undefined) continue;
+        silent.delete(one);
+        silent.delete(one);
+        model.splice(model.indexOf(one), 1);
+      }
+      assertEquals(silent.oldestOf(`${address}`), model.find(({ networks }) => networks[0] === `${address}`));
+      const found = silent.oldestOfMost();
+      assertEquals(found === undefined, model.length === 0);
+      if (found === undefined) continue;
+      assertEquals(counts().get(widest(found)), Math.max(...counts().values()));
+      assertEquals(found, model.find((one) => widest(one) === widest(found)));
+    }
+  }));
+});

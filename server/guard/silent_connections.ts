@@ -1,0 +1,68 @@
+/** A connection in whose handshake the client has said nothing yet. */
+export interface SilentConnection {
+  /** The networks it is from, the narrowest first; `""` where no address is known. */
+  readonly networks: readonly string[];
+  /** Ends it. */
+  end(): void;
+}
+
+/**
+ * The silent connections, so that one of those who have most of them can make room for another client.
+ *
+ * Each step takes the same time however many there are: what a flood makes the server do must not grow with it.
+ */
+export class SilentConnections {
+  /** By network, the oldest first. */
+  readonly #byNetwork = new Map<string, Set<SilentConnection>>();
+  /** At `n` the widest networks that have `n` connections, those first that have had so many the longest. */
+  readonly #byCount: Set<string>[] = [];
+  #most = 0;
+
+  /** Adds a connection. */
+  add(connection: SilentConnection): void {
+    for (const network of connection.networks) {
+      const connections = this.#byNetwork.get(network);
+      if (connections === undefined) this.#byNetwork.set(network, new Set([connection]));
+      else connections.add(connection);
+    }
+    this.#recount(connection.networks.at(-1)!, 1);
+  }
+
+  /** Removes a connection if it is there. */
+  delete(connection: SilentConnection): void {
+    const widest = connection.networks.at(-1)!;
+    if (!this.#byNetwork.get(widest)?.has(connection)) return;
+    this.#recount(widest, -1);
+    for (const network of connection.networks) {
+      const connections = this.#byNetwork.get(network)!;
+      connections.delete(connection);
+      if (connections.size === 0) this.#byNetwork.delete(network);
+    }
+  }
+
+  /** The oldest one of a network. */
+  oldestOf(network: string): SilentConnection | undefined {
+    return first(this.#byNetwork.get(network) ?? []);
+  }
+
+  /** The oldest one of the widest network that has most. */
+  oldestOfMost(): SilentConnection | undefined {
+    const network = first(this.#byCount[this.#most] ?? []);
+    return network === undefined ? undefined : this.oldestOf(network);
+  }
+
+  /** Called while `network` still has or already has the connection that makes the difference. */
+  #recount(network: string, change: 1 | -1): void {
+    const size = this.#byNetwork.get(network)!.size;
+    const [before, after] = change === 1 ? [size - 1, size] : [size, size - 1];
+    this.#byCount[before]?.delete(network);
+    if (after > 0) (this.#byCount[after] ??= new Set()).add(network);
+    if (after > this.#most) this.#most = after;
+    while (this.#most > 0 && this.#byCount[this.#most]!.size === 0) this.#most--;
+  }
+}
+
+function first<T>(values: Iterable<T>): T | undefined {
+  for (const value of values) return value;
+  return undefined;
+}
