@@ -187,8 +187,9 @@ export class SmpServer implements AsyncDisposable {
    * the client's IP `address` is given.
    */
   handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
-    const admitted = this.#admit(address, () => void channel.close());
-    return admitted === null ? channel.close() : this.#own(channel, admitted);
+    const quiet = quietChannel(channel);
+    const admitted = this.#admit(address, () => void quiet.close());
+    return admitted === null ? quiet.close() : this.#own(quiet, admitted);
   }
 
   /**
@@ -348,4 +349,20 @@ export class SmpServer implements AsyncDisposable {
     await Promise.race([late, Promise.all([...sessions, ...work, this.#broker.idle()])]);
     clearTimeout(timer);
   }
+}
+
+/** A channel whose `close` never throws or rejects, whoever made it. */
+function quietChannel(channel: Channel): Channel {
+  return {
+    read: (size) => channel.read(size),
+    write: (units) => channel.write(units),
+    end: () => channel.end(),
+    async close() {
+      try {
+        await channel.close();
+      } catch {
+        // There is nobody to tell.
+      }
+    },
+  };
 }

@@ -1,0 +1,56 @@
+import { assertEquals } from "@std/assert";
+import { type Channel, memoryChannelPair } from "../../mod.ts";
+import { RawClient } from "../support/raw_client.ts";
+import { startServer } from "../support/server.ts";
+import { soon, until } from "../support/wait.ts";
+
+/** How a channel of somebody else may break its promise that `close` never rejects. */
+const closes: Readonly<Record<string, () => Promise<void>>> = {
+  "rejects": () => Promise.reject(new Error("cannot close")),
+  "throws": () => {
+    throw new Error("cannot close");
+  },
+};
+
+for (const [name, fail] of Object.entries(closes)) {
+  const failing = (channel: Channel): Channel => ({
+    read: (size) => channel.read(size),
+    write: (units) => channel.write(units),
+    end: () => channel.end(),
+    close() {
+      void channel.close();
+      return fail();
+    },
+  });
+
+  Deno.test(`a channel whose close ${name} ends like another, whenever it is closed`, async () => {
+    const server = await startServer({ limits: { connections: 1, handshakeTimeout: 50 } });
+    // In the handshake, by its deadline.
+    const [silent, silentEnd] = memoryChannelPair();
+    await soon(server.handle(failing(silentEnd)));
+    await silent.close();
+    server.setLimits({ handshakeTimeout: 60_000 });
+    // To make room for the next one.
+    const [evicted, evictedEnd] = memoryChannelPair();
+    const evicting = server.handle(failing(evictedEnd));
+    // By the peer, after the handshake.
+    const [peer, peerEnd] = memoryChannelPair();
+    const serving = server.handle(failing(peerEnd));
+    await soon(evicting);
+    const client = await RawClient.handshake(peer);
+    // By a limit, at once.
+    const [refused, refusedEnd] = memoryChannelPair();
+    await soon(server.handle(failing(refusedEnd)));
+    await peer.end();
+    assertEquals(await client.receive(), null);
+    await soon(serving);
+    await until(() => server.connections === 0);
+    // By the server's end, in a session.
+    const [last, lastEnd] = memoryChannelPair();
+    const ending = server.handle(failing(lastEnd));
+    await RawClient.handshake(last);
+    await soon(server.stop());
+    await soon(ending);
+    await Promise.all([evicted, peer, refused, last].map((channel) => channel.close()));
+  });
+}
