@@ -1,20 +1,13 @@
 import { createServer, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-// @ts-types="@types/ws"
-import type { WebSocket } from "ws";
-import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
-import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import type { Channel } from "../../protocol/mod.ts";
 import type { Listener } from "./accept_loop.ts";
 import { BoundedServer } from "./bounded_server.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 import type { Admitted } from "../guard/admission.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { ListenerEvents } from "./tcp_listener.ts";
-
-/** How many messages of a connection are read ahead. */
-const readAhead = 4;
-/** Bytes above which a message is not taken in at all; one just above the largest block still gets its answer. */
-const largestMessage = 1 << 17;
+import { receiverOptions, WsChannel } from "./ws_channel.ts";
 
 /** What the listener does with connections and failures. */
 export interface WebSocketEvents extends ListenerEvents {
@@ -44,11 +37,7 @@ export async function listenWebSocket(
 ): Promise<Listener> {
   // @ts-types="@types/ws"
   const { WebSocketServer } = await import("ws");
-  const sockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: largestMessage,
-  });
+  const sockets = new WebSocketServer(receiverOptions);
   /** The connections that were let in when they came, which is all but those of a proxy. */
   const admitted = new Map<ConnectionStream, Admitted>();
   const server = createServer((_request, response) => {
@@ -65,7 +54,7 @@ export async function listenWebSocket(
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       http.release(socket);
-      const channel = new WsChannel(webSocket);
+      const channel = new WsChannel(webSocket, socket);
       const client = admitted.get(socket);
       if (client === undefined) return events.accept(channel, forwardedFor(request) ?? socket.remoteAddress);
       admitted.delete(socket);
@@ -103,62 +92,4 @@ function forwardedFor({ headers }: IncomingMessage): string | undefined {
 
 function isLoopback(address: string): boolean {
   return /^(127\.|::1$|::ffff:127\.)/.test(address);
-}
-
-/** A WebSocket of the library `ws`, which stops reading when messages are not taken. */
-export class WsChannel implements Channel {
-  readonly #socket: WebSocket;
-  readonly #incoming = new UnitQueue();
-  readonly #released: Promise<void>;
-  #closed = false;
-
-  constructor(socket: WebSocket) {
-    this.#socket = socket;
-    this.#released = new Promise((resolve) => {
-      socket.on("close", () => {
-        this.#incoming.end();
-        resolve();
-      });
-    });
-    socket.on("error", (error) => this.#incoming.end(networkError("read", error)));
-    socket.on("message", (data, isBinary) => {
-      if (!isBinary) return this.#incoming.end(sizeError("text", 0));
-      this.#incoming.push(new Uint8Array(data as Uint8Array));
-      if (this.#incoming.length >= readAhead) socket.pause();
-    });
-  }
-
-  async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    try {
-      return await this.#incoming.read(size);
-    } finally {
-      if (this.#incoming.length < readAhead) this.#socket.resume();
-    }
-  }
-
-  async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
-    await Promise.all(units.map((unit) => this.#send(unit)));
-  }
-
-  end(): Promise<void> {
-    this.#socket.close();
-    return Promise.resolve();
-  }
-
-  close(): Promise<void> {
-    this.#closed = true;
-    this.#incoming.close();
-    this.#socket.terminate();
-    return this.#released;
-  }
-
-  #send(unit: Uint8Array<ArrayBuffer>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(closedError());
-      this.#socket.send(unit, { binary: true }, (error) => {
-        if (!error) resolve();
-        else reject(this.#closed ? closedError(error) : networkError("write", error));
-      });
-    });
-  }
 }

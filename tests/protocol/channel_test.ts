@@ -13,7 +13,8 @@ import {
 import { textBytes } from "../../protocol/bytes.ts";
 import { connectNode } from "../../protocol/transport/node_connection.ts";
 import { defaultLimits } from "../../server/config/limits.ts";
-import { listenWebSocket, WsChannel } from "../../server/net/websocket_listener.ts";
+import { listenWebSocket } from "../../server/net/websocket_listener.ts";
+import { WsChannel } from "../../server/net/ws_channel.ts";
 import { type ChannelPair, failureOf, testChannel, unitOf } from "../support/channel_contract.ts";
 import { opcodes, RawWebSocket } from "../support/raw_client.ts";
 import { lettingIn } from "../support/fake_server.ts";

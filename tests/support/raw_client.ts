@@ -74,6 +74,18 @@ export class RawWebSocket implements Channel {
     await this.#bytes.write([frame(opcode, payload)]);
   }
 
+  /** Writes bytes that are frames or not. */
+  async writeBytes(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.#bytes.write([bytes]);
+  }
+
+  /** Reads a short frame of any kind. */
+  async skipFrame(): Promise<void> {
+    const head = await this.#bytes.read(2);
+    const length = head === null ? 0 : head[1]! & 127;
+    if (length > 0) await this.#bytes.read(length);
+  }
+
   end(): Promise<void> {
     return this.#bytes.end();
   }

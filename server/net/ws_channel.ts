@@ -1,0 +1,115 @@
+import type { EventEmitter } from "node:events";
+// @ts-types="@types/ws"
+import type { WebSocket } from "ws";
+import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
+import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+
+/** Bytes and messages that wait to be read above which no more are taken from the socket. */
+const readAhead = { bytes: 16_384, messages: 16 };
+/** Messages that can wait at most: blocks that come before the socket has stopped are fewer. */
+const mostWaiting = 512;
+/** Bytes besides the first message, above which no more are taken from the socket before that is whole. */
+const mostBesideFirst = 4_096;
+
+/** What bounds the library `ws`: see docs/decisions.md, "What a WebSocket may hold". */
+export const receiverOptions = {
+  noServer: true,
+  perMessageDeflate: false,
+  // One just above the largest block still gets its answer.
+  maxPayload: 65_536 + 1_024,
+  maxFragments: 16,
+  maxBufferedChunks: 256,
+  // One message, ping or pong a turn: a flood of them does not hold up the other connections.
+  allowSynchronousEvents: false,
+  // Milliseconds for the peer to answer a close frame.
+  closeTimeout: 1_000,
+};
+
+/** A WebSocket of the library `ws`, which stops reading when messages are not taken. */
+export class WsChannel implements Channel {
+  readonly #socket: WebSocket;
+  readonly #incoming = new UnitQueue();
+  readonly #released: Promise<void>;
+  /** Bytes of messages that wait to be read. */
+  #waiting = 0;
+  /** Bytes that have come before the first message was whole, and that it should have; `null` from then on. */
+  #first: { received: number; expected: number } | null = { received: 0, expected: 0 };
+  #closed = false;
+
+  /** Takes over a WebSocket over `stream`. */
+  constructor(socket: WebSocket, stream: EventEmitter = socket) {
+    this.#socket = socket;
+    // The WebSocket's own event may come turns after the connection is released.
+    this.#released = new Promise((resolve) => void stream.once("close", resolve));
+    const count = (bytes: Uint8Array) => {
+      if (this.#first !== null) this.#first.received += bytes.length;
+      this.#hold();
+    };
+    stream.on("data", count);
+    socket.on("close", () => this.#incoming.end());
+    socket.on("error", (error) => this.#incoming.end(networkError("read", error)));
+    socket.on("message", (data, isBinary) => {
+      stream.off("data", count);
+      this.#first = null;
+      if (isBinary) this.#take(new Uint8Array(data as Uint8Array));
+      else this.#incoming.end(sizeError("text", 0));
+      this.#hold();
+    });
+  }
+
+  async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (this.#first !== null) {
+      this.#first.expected = size;
+      this.#hold();
+    }
+    try {
+      const unit = await this.#incoming.read(size);
+      this.#waiting -= unit?.length ?? 0;
+      return unit;
+    } finally {
+      if (this.#incoming.length === 0) this.#waiting = 0;
+      this.#hold();
+    }
+  }
+
+  async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
+    await Promise.all(units.map((unit) => this.#send(unit)));
+  }
+
+  end(): Promise<void> {
+    this.#socket.close();
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#incoming.close();
+    this.#socket.terminate();
+    return this.#released;
+  }
+
+  #take(message: Uint8Array<ArrayBuffer>): void {
+    if (this.#incoming.length >= mostWaiting) return this.#incoming.end(sizeError(message.length, 0));
+    this.#waiting += message.length;
+    this.#incoming.push(message);
+  }
+
+  /** Takes no more from the socket, or goes on. */
+  #hold(): void {
+    const first = this.#first;
+    const isFull = this.#waiting >= readAhead.bytes || this.#incoming.length >= readAhead.messages ||
+      (first !== null && first.received > first.expected + mostBesideFirst);
+    if (isFull) this.#socket.pause();
+    else if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  #send(unit: Uint8Array<ArrayBuffer>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(closedError());
+      this.#socket.send(unit, { binary: true }, (error) => {
+        if (!error) resolve();
+        else reject(this.#closed ? closedError(error) : networkError("write", error));
+      });
+    });
+  }
+}
