@@ -13,8 +13,8 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { RefusalBudget } from "../guard/refusal_budget.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
-/** How many blocks are encrypted and handed to the system at a time. */
-const batchSize = 16;
+/** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
+const batchBytes = 65_536;
 /** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
 const lingerTime = 1_000;
 
@@ -194,6 +194,7 @@ export class Session implements BrokerConnection {
   }
 
   async #writeLoop(): Promise<void> {
+    const batchSize = batchBytes / this.blockSize;
     try {
       for (;;) {
         if (this.#outbox.length === 0 && !this.#closed) {

@@ -217,6 +217,50 @@ Deno.test("a peer that shuts down writing and does not read its answers is close
   await until(() => server.metrics.slowPeersClosed === 1 && server.connections === 0);
 });
 
+Deno.test("a peer that takes its largest blocks one by one in time is not closed", async () => {
+  // Many of them together take twice the time that one has.
+  const [writeTimeout, delay, count] = [2_000, 250, 16];
+  await using server = await startServer({ limits: { writeTimeout } });
+  const [clientEnd, serverEnd] = memoryChannelPair();
+  let isSlow = false;
+  const handling = server.handle({
+    read: (size) => serverEnd.read(size),
+    async write(units) {
+      for (const unit of units) {
+        if (isSlow) await new Promise((resolve) => setTimeout(resolve, delay));
+        await serverEnd.write([unit]);
+      }
+    },
+    end: () => serverEnd.end(),
+    close: () => serverEnd.close(),
+  });
+  const client = await RawClient.handshake(clientEnd, 65_536);
+  isSlow = true;
+  await client.send(...Array(count).fill(ping));
+  for (let i = 0; i < count; i++) assertEquals(await client.receive(), " 1  PONG ");
+  await client[Symbol.asyncDispose]();
+  await soon(handling);
+  assertEquals(server.metrics.slowPeersClosed, 0);
+});
+
+Deno.test("a peer that takes a byte now and then is closed after writeTimeout", async () => {
+  await using server = await startServer({ limits: { writeTimeout: 300 } });
+  await using client = await RawClient.connect(server, "tcp", 65_536);
+  let isEnded = false;
+  const sending = (async () => {
+    for (;;) await client.send(...Array(16).fill(ping));
+  })().catch(() => {}).finally(() => isEnded = true);
+  const reading = (async () => {
+    while (!isEnded) {
+      await client.channel.read(1);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  })().catch(() => {});
+  await soon(sending);
+  await soon(reading);
+  assertEquals(server.metrics.slowPeersClosed, 1);
+});
+
 /** A channel whose peer has gone without a word: nothing more comes and nothing is taken. */
 Deno.test("a peer that is gone without a word is closed when something is written to it", async () => {
   await using server = await startServer({ limits: { writeTimeout: 100 } });
