@@ -230,3 +230,37 @@ for (const [port, kinds] of Object.entries(lives)) {
     });
   }
 }
+
+Deno.test("peers that freeze anywhere on any port do not keep the server from stopping", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, ini, webSockets: true });
+  const key = await serverKey(server);
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const random = randomOf(seed);
+  const sockets: Socket[] = [];
+  for (const [port, kinds] of Object.entries(lives)) {
+    const number = port === "metrics" ? Number(new URL(server.metricsUrl!).port) : server.port(port as "TCP");
+    for (const [, life] of kinds) {
+      const pieces = await life(key);
+      for (let i = 0; i < 8; i++) {
+        const bytes = joinParts(pieces).subarray(0, lengthOf(pieces, random));
+        const socket = connectNet({ host: "127.0.0.1", port: number });
+        socket.on("error", () => {});
+        await soon(new Promise<void>((resolve) => socket.once("connect", () => resolve())));
+        socket.pause();
+        if (bytes.length > 0) socket.write(bytes);
+        sockets.push(socket);
+      }
+    }
+  }
+  await serves(server);
+  const { code, stderr } = await server.kill("SIGTERM");
+  assertEquals(code, 0, `with the seed ${seed}: ${stderr}`);
+  for (const socket of sockets) {
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    if (!socket.destroyed) {
+      socket.destroy();
+      await soon(closed);
+    }
+  }
+});
