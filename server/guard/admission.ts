@@ -1,12 +1,11 @@
 import { clientNetwork, type CountedNetwork, countedNetworks } from "./client_network.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
-import { RateLimit } from "./rate_limit.ts";
+import { LeakyBuckets } from "./leaky_bucket.ts";
 import { type SilentConnection, SilentConnections } from "./silent_connections.ts";
 
 /** How many seconds' worth of handshakes a client may make at once. */
 const handshakeBurst = 10;
-const hour = 3_600_000;
 
 /** A connection that was let in. */
 export interface Admitted {
@@ -32,15 +31,21 @@ export class Admission {
   readonly #connections = new Counts();
   readonly #handshakes = new Counts();
   readonly #silent = new SilentConnections();
-  readonly #handshakeRates: RateLimit;
-  readonly #newQueueRates: RateLimit;
+  readonly #handshakeRates: LeakyBuckets;
+  readonly #newQueueRates: LeakyBuckets;
 
   /** `now` is a clock in milliseconds that never goes back. */
   constructor(limits: LimitSource, metrics: Metrics, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#metrics = metrics;
-    this.#handshakeRates = new RateLimit(now);
-    this.#newQueueRates = new RateLimit(now);
+    this.#handshakeRates = new LeakyBuckets(() => {
+      const rate = limits().handshakesPerSecondPerIp;
+      return { perSecond: rate, capacity: rate * handshakeBurst };
+    }, now);
+    this.#newQueueRates = new LeakyBuckets(() => {
+      const perHour = limits().newQueuesPerHourPerIp;
+      return { perSecond: perHour / 3600, capacity: perHour };
+    }, now);
   }
 
   /** Connections in their handshake. */
@@ -65,20 +70,15 @@ export class Admission {
 
   /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
   mayCreate(client: string | null): boolean {
-    const perHour = this.#limits().newQueuesPerHourPerIp;
-    if (client === null || perHour === 0) return true;
-    const allowed = takeAll(this.#newQueueRates, countedNetworks(client), {
-      perSecond: perHour / 3600,
-      burst: perHour,
-    });
+    const allowed = client === null || takeAll(this.#newQueueRates, countedNetworks(client));
     if (!allowed) this.#metrics.refuse("new_queue_rate");
     return allowed;
   }
 
   /** Forgets the clients that are back at their full rate. */
   sweep(): void {
-    this.#handshakeRates.forget(handshakeBurst * 1000);
-    this.#newQueueRates.forget(hour);
+    this.#handshakeRates.sweep();
+    this.#newQueueRates.sweep();
   }
 
   #letIn(client: string | null, networks: readonly CountedNetwork[], close: () => void): Admitted {
@@ -116,12 +116,8 @@ export class Admission {
   /** Why a connection of `networks` is refused; makes room for it where that is possible. */
   #refusal(networks: readonly CountedNetwork[]): Refusal | null {
     const limits = this.#limits();
-    const perSecond = limits.handshakesPerSecondPerIp;
     if (this.#connections.full(networks, limits.connectionsPerIp) !== undefined) return "connections_per_ip";
-    if (perSecond > 0) {
-      const rate = { perSecond, burst: perSecond * handshakeBurst };
-      if (!takeAll(this.#handshakeRates, networks, rate)) return "handshake_rate";
-    }
+    if (!takeAll(this.#handshakeRates, networks)) return "handshake_rate";
     const full = this.#handshakes.full(networks, limits.handshakesPerIp);
     if (full !== undefined && !this.#makeRoom("handshakes_per_ip", this.#silent.oldestOf(full))) {
       return "handshakes_per_ip";
@@ -162,12 +158,6 @@ class Counts {
 }
 
 /** Takes one of each network's rate, up to the first that has none left: who is refused by its own takes none of others'. */
-function takeAll(
-  rates: RateLimit,
-  networks: readonly CountedNetwork[],
-  { perSecond, burst }: { readonly perSecond: number; readonly burst: number },
-): boolean {
-  return networks.every(({ network, share }) =>
-    rates.take(network, { perSecond: perSecond * share, burst: burst * share })
-  );
+function takeAll(rates: LeakyBuckets, networks: readonly CountedNetwork[]): boolean {
+  return networks.every(({ network, share }) => rates.take(network, 1 / share));
 }

@@ -1,23 +1,16 @@
 import type { PublicKey } from "../../protocol/mod.ts";
 import type { LimitSource } from "../config/limits.ts";
+import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
 
 /** Whom work is done for: a connection, whose `client` is what limits per address count it by. */
 export interface Source {
   readonly client: string | null;
 }
 
-interface Debt {
-  /** Milliseconds of work at the time `at`. */
-  amount: number;
-  at: number;
-}
-
 /** How many seconds' worth of refusals may come at once. */
 const burstSeconds = 10;
 /** The part of a client's budget that one of its connections has. */
 const connectionShare = 1 / 2;
-/** Above this many clients those that have caused nothing for longest are forgotten. */
-const mostClients = 100_000;
 
 /**
  * Bounds the work that wrongly signed commands cause: whoever has caused too much waits before its next command is
@@ -26,64 +19,44 @@ const mostClients = 100_000;
 export class RefusalBudget {
   readonly #limits: LimitSource;
   readonly #now: () => number;
-  readonly #connections = new WeakMap<Source, Debt>();
-  /** The one that has caused nothing for longest first. */
-  readonly #clients = new Map<string, Debt>();
+  readonly #connections = new WeakMap<Source, LeakyBucket>();
+  readonly #clients: LeakyBuckets;
 
   /** `now` is a clock in milliseconds that never goes back. */
   constructor(limits: LimitSource, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#now = now;
+    this.#clients = new LeakyBuckets(() => this.#leak(1), now);
   }
 
   /** Counts a refusal that took a verification with `key`, or one that takes as long. */
   charge(source: Source, key: PublicKey): void {
-    const rate = this.#limits().refusedTimePerSecondPerIp / 1000;
-    if (rate === 0) return;
+    const leak = this.#leak(connectionShare);
+    if (leak.perSecond === 0) return;
     const cost = verificationCost(key);
-    this.#connections.set(
-      source,
-      this.#increased(this.#connections.get(source), cost, rate * connectionShare),
-    );
-    const { client } = source;
-    if (client === null) return;
-    const debt = this.#increased(this.#clients.get(client), cost, rate);
-    this.#clients.delete(client);
-    this.#clients.set(client, debt);
-    if (this.#clients.size > mostClients) {
-      const [oldest] = this.#clients.keys();
-      this.#clients.delete(oldest!);
-    }
+    const own = this.#connections.get(source) ?? new LeakyBucket();
+    own.pour(cost, leak, this.#now(), 2 * leak.capacity);
+    this.#connections.set(source, own);
+    if (source.client !== null) this.#clients.pour(source.client, cost);
   }
 
   /** Milliseconds that `source` has to wait before its next command is taken. */
   delay(source: Source): number {
     const own = this.#connections.get(source);
-    const rate = this.#limits().refusedTimePerSecondPerIp / 1000;
-    if (own === undefined || rate === 0) return 0;
-    const clients = source.client === null ? undefined : this.#clients.get(source.client);
-    return Math.max(this.#excess(own, rate * connectionShare), this.#excess(clients, rate));
+    const leak = this.#leak(connectionShare);
+    if (own === undefined || leak.perSecond === 0) return 0;
+    const clients = source.client === null ? 0 : this.#clients.delay(source.client);
+    return Math.max(own.delay(leak, this.#now()), clients);
   }
 
   /** Forgets the clients that owe nothing any more. */
   sweep(): void {
-    const before = this.#now() - 2 * burstSeconds * 1000;
-    for (const [client, { at }] of this.#clients) {
-      if (at > before) return;
-      this.#clients.delete(client);
-    }
+    this.#clients.sweep();
   }
 
-  #increased(debt: Debt | undefined, cost: number, rate: number): Debt {
-    const now = this.#now();
-    const amount = debt === undefined ? 0 : Math.max(0, debt.amount - (now - debt.at) * rate);
-    // Bounded, so that nobody waits longer than a burst takes.
-    return { amount: Math.min(amount + cost, 2 * rate * burstSeconds * 1000), at: now };
-  }
-
-  #excess(debt: Debt | undefined, rate: number): number {
-    if (debt === undefined) return 0;
-    return Math.max(0, debt.amount / rate - (this.#now() - debt.at) - burstSeconds * 1000);
+  #leak(share: number): Leak {
+    const perSecond = this.#limits().refusedTimePerSecondPerIp * share;
+    return { perSecond, capacity: perSecond * burstSeconds };
   }
 }
 

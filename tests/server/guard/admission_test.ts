@@ -6,7 +6,6 @@ import { checkLimits, type Limits } from "../../../server/config/limits.ts";
 import { isMemoryShort } from "../../../server/guard/memory_guard.ts";
 import { type SilentConnection, SilentConnections } from "../../../server/guard/silent_connections.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
-import { RateLimit } from "../../../server/guard/rate_limit.ts";
 
 const permissions = "none";
 
@@ -44,39 +43,6 @@ Deno.test(
     }));
   },
 );
-
-Deno.test("a rate allows a burst, then so many a second", { permissions }, () => {
-  let now = 0;
-  const limit = new RateLimit(() => now);
-  const rate = { perSecond: 2, burst: 5 };
-  const takeAll = () => {
-    let count = 0;
-    while (limit.take("a", rate)) count++;
-    return count;
-  };
-  assertEquals(takeAll(), 5);
-  now += 499;
-  assertEquals(takeAll(), 0);
-  now += 1;
-  assertEquals(takeAll(), 1);
-  now += 1_000_000;
-  assertEquals(takeAll(), 5);
-  assert(limit.take("b", rate));
-});
-
-Deno.test("clients are forgotten when their bucket is full again, or when there are too many", {
-  permissions,
-}, () => {
-  let now = 0;
-  const limit = new RateLimit(() => now);
-  const rate = { perSecond: 1, burst: 1 };
-  for (let i = 0; i < 100_500; i++) limit.take(`${i}`, rate);
-  assertEquals(limit.size, 100_000);
-  now = 10_000;
-  limit.take("late", rate);
-  limit.forget(10_000);
-  assertEquals(limit.size, 1);
-});
 
 /** An admission with some limits, its metrics and its clock. */
 function admission(given: Partial<Limits>) {

@@ -1,0 +1,94 @@
+/** How fast buckets leak, and how much one holds. */
+export interface Leak {
+  /** 0: nothing is limited. */
+  readonly perSecond: number;
+  readonly capacity: number;
+}
+
+/** Above this many clients those that have not been seen for longest are forgotten. */
+const mostClients = 100_000;
+
+/** What is poured in leaks out over time. */
+export class LeakyBucket {
+  #level = 0;
+  #at = 0;
+
+  /** Pours `amount` in at the time `now`; it never holds more than `most`. */
+  pour(amount: number, leak: Leak, now: number, most = Infinity): void {
+    this.#level = Math.min(this.level(leak, now) + amount, most);
+    this.#at = now;
+  }
+
+  /** What is in it at the time `now`. */
+  level({ perSecond }: Leak, now: number): number {
+    return Math.max(0, this.#level - (now - this.#at) / 1000 * perSecond);
+  }
+
+  /** Milliseconds until it holds no more than the capacity. */
+  delay(leak: Leak, now: number): number {
+    const excess = this.level(leak, now) - leak.capacity;
+    return excess > 0 ? excess / leak.perSecond * 1000 : 0;
+  }
+}
+
+/** A leaky bucket for each client, forgotten when it is empty or when there are too many. */
+export class LeakyBuckets {
+  /** Least recently used first. */
+  readonly #buckets = new Map<string, LeakyBucket>();
+  readonly #leak: () => Leak;
+  readonly #now: () => number;
+
+  /** `leak` is read at each use; `now` is a clock in milliseconds that never goes back. */
+  constructor(leak: () => Leak, now: () => number) {
+    this.#leak = leak;
+    this.#now = now;
+  }
+
+  /** How many clients are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  /** Pours `amount` in if it fits; whether it did. */
+  take(client: string, amount = 1): boolean {
+    const leak = this.#leak();
+    if (leak.perSecond === 0) return true;
+    const bucket = this.#use(client);
+    const now = this.#now();
+    const fits = bucket.level(leak, now) + amount <= leak.capacity;
+    if (fits) bucket.pour(amount, leak, now);
+    return fits;
+  }
+
+  /** Pours `amount` in, up to twice the capacity, so that nobody waits longer than a full bucket takes. */
+  pour(client: string, amount: number): void {
+    const leak = this.#leak();
+    if (leak.perSecond > 0) this.#use(client).pour(amount, leak, this.#now(), 2 * leak.capacity);
+  }
+
+  /** Milliseconds until the bucket holds no more than its capacity. */
+  delay(client: string): number {
+    const leak = this.#leak();
+    if (leak.perSecond === 0) return 0;
+    return this.#buckets.get(client)?.delay(leak, this.#now()) ?? 0;
+  }
+
+  /** Forgets the empty ones. */
+  sweep(): void {
+    const [leak, now] = [this.#leak(), this.#now()];
+    for (const [client, bucket] of this.#buckets) {
+      if (leak.perSecond === 0 || bucket.level(leak, now) === 0) this.#buckets.delete(client);
+    }
+  }
+
+  #use(client: string): LeakyBucket {
+    const bucket = this.#buckets.get(client) ?? new LeakyBucket();
+    this.#buckets.delete(client);
+    this.#buckets.set(client, bucket);
+    if (this.#buckets.size > mostClients) {
+      const [oldest] = this.#buckets.keys();
+      this.#buckets.delete(oldest!);
+    }
+    return bucket;
+  }
+}
