@@ -10,8 +10,8 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** Exponents above this take longer than a block on the wire. */
-const largestSmallExponent = 2n ** 64n;
+/** What programs use, unless they use random ones. */
+const largestSmallExponent = 65537n;
 
 /** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
 export type ExponentClass = "small" | "large";
