@@ -93,4 +93,4 @@ export async function memoryOf(pid: number): Promise<{ readonly resident: number
 /** Limits that keep no benchmark from what it does. */
 export const noLimits =
   "[LIMITS]\nconnections: 50000\nconnections_per_ip: 0\nnew_queues_per_hour_per_ip: 0\n" +
-  "handshakes_per_ip: 0\nhandshakes_per_second_per_ip: 0\nrefused_ms_per_second_per_ip: 0\nmemory_mib: 0\n";
+  "handshakes_per_ip: 0\nhandshakes_per_second_per_ip: 0\nrefused_ms_per_second_per_ip: 0\nextra_ms_per_second_per_ip: 0\nmemory_mib: 0\n";

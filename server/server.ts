@@ -7,7 +7,7 @@ import { Admission, type Admitted } from "./guard/admission.ts";
 import { checkLimits, type Limits, type LimitSource } from "./config/limits.ts";
 import { isMemoryShort, memoryUse } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
-import { RefusalBudget } from "./guard/refusal_budget.ts";
+import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
 import { Session } from "./net/session.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
@@ -62,7 +62,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #admission: Admission;
   readonly #replayGuard: ReplayGuard;
   readonly #verifier = new Verifier();
-  readonly #refusals: RefusalBudget;
+  readonly #budgets: WorkBudgets;
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
   readonly #blockSize: number;
@@ -96,11 +96,17 @@ export class SmpServer implements AsyncDisposable {
     this.#messages = options.messages ?? new MemoryMessageStore();
     this.#replayGuard = options.replayGuard ?? new ReplayGuard();
     this.#admission = new Admission(this.#limitSource, this.#metrics);
-    this.#refusals = new RefusalBudget(this.#limitSource);
+    this.#budgets = {
+      refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp),
+      extra: new WorkBudget(() => this.#limits.extraTimePerSecondPerIp),
+    };
     this.#broker = new Broker({
       authorizer: new Authorizer(
         (...work) => this.#verifier.verify(...work),
-        (source, key) => this.#refusals.charge(source, key),
+        (source, key, isValid) => {
+          if (isValid) this.#budgets.extra.charge(source, extraWork(key));
+          else this.#budgets.refused.charge(source, commandWork(key));
+        },
       ),
       queues: this.#queues,
       messages: this.#messages,
@@ -232,7 +238,8 @@ export class SmpServer implements AsyncDisposable {
       }, watchInterval),
       setInterval(() => {
         this.#admission.sweep();
-        this.#refusals.sweep();
+        this.#budgets.refused.sweep();
+        this.#budgets.extra.sweep();
         this.#broker.sweep();
       }, sweepInterval),
     );
@@ -316,7 +323,7 @@ export class SmpServer implements AsyncDisposable {
       broker: this.#broker,
       limits: this.#limitSource,
       metrics: this.#metrics,
-      refusals: this.#refusals,
+      budgets: this.#budgets,
       client: admitted.client,
     });
     this.#sessions.add(session);

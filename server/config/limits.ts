@@ -12,6 +12,11 @@ export interface Limits {
   readonly handshakesPerSecondPerIp: number;
   /** Milliseconds of work a second that wrongly signed commands of one IPv4 address or IPv6 /64 may cause. */
   readonly refusedTimePerSecondPerIp: number;
+  /**
+   * Milliseconds of work a second that correctly signed commands of one IPv4 address or IPv6 /64 may cause beyond what
+   * they would with usual keys.
+   */
+  readonly extraTimePerSecondPerIp: number;
   /** Time for a handshake. */
   readonly handshakeTimeout: number;
   /** Time after which a connection that subscribes to nothing is closed when no block has come. */
@@ -96,6 +101,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "count",
     250,
     "milliseconds of work that wrongly signed commands of one address may cause a second, before they wait",
+  ),
+  extraTimePerSecondPerIp: optional(
+    "extra_ms_per_second_per_ip",
+    "count",
+    500,
+    "milliseconds of work beyond that for usual keys that one address may cause a second, before it waits",
   ),
   handshakeTimeout: limit("handshake_timeout_seconds", "seconds", 5 * second, "time for a handshake"),
   idleTimeout: optional(

@@ -2,11 +2,14 @@ import { makePublicKey, modulusLength, type PublicKey } from "../../protocol/mod
 import { bytesToBigint } from "../../protocol/crypto/bigint.ts";
 import { randomBytes } from "../../protocol/bytes.ts";
 import type { QueueRecord } from "../store/store.ts";
-import type { Source } from "./refusal_budget.ts";
+import type { Source } from "./work_budget.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
 /** A function that verifies a PSS signature for someone. */
 export type Verify = Verifier["verify"];
+
+/** Is told of every verification: for whom, with which key, and whether the command was authorized. */
+export type Charge = (source: Source, key: PublicKey, isValid: boolean) => void;
 
 /** A signature, what it covers, and the queue that is meant. */
 export interface Signed {
@@ -36,7 +39,7 @@ const dummiesOfAKind = 64;
  */
 export class Authorizer {
   readonly #verify: Verify;
-  readonly #charge: (source: Source, key: PublicKey) => void;
+  readonly #charge: Charge;
   readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #dummies = { small: new Map<number, PublicKey[]>(), large: new Map<number, PublicKey[]>() };
   /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
@@ -45,8 +48,7 @@ export class Authorizer {
   #nextClass = 0;
   #inWork = 0;
 
-  /** `charge` is told of every refusal: for whom, and a key whose verification takes as long. */
-  constructor(verify: Verify, charge: (source: Source, key: PublicKey) => void = () => {}) {
+  constructor(verify: Verify, charge: Charge = () => {}) {
     this.#verify = verify;
     this.#charge = charge;
   }
@@ -69,7 +71,7 @@ export class Authorizer {
     const verified = signature.length > 0 ? signature : randomBytes(unsignedLength);
     const valid = await this.#counted(used, verified, signed, source) && isDecided;
     if (valid) this.#remember(exponentClass(used));
-    else this.#charge(source, used);
+    this.#charge(source, used, valid);
     return valid;
   }
 

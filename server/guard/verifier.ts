@@ -1,7 +1,7 @@
 import type { CryptoHelper } from "../../protocol/crypto/engine/engine.ts";
 import { startCryptoHelper } from "../../protocol/crypto/runtime.ts";
 import { type PublicKey, verifyPss } from "../../protocol/mod.ts";
-import type { Source } from "./refusal_budget.ts";
+import type { Source } from "./work_budget.ts";
 
 interface Job {
   readonly key: PublicKey;

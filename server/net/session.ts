@@ -9,8 +9,8 @@ import type { BlockChannel } from "../../protocol/transport/block_channel.ts";
 import { fitAnswer } from "./answer.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { LimitSource } from "../config/limits.ts";
-import type { Metrics } from "../observe/metrics.ts";
-import type { RefusalBudget } from "../guard/refusal_budget.ts";
+import type { Metrics, Refusal } from "../observe/metrics.ts";
+import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
@@ -36,7 +36,7 @@ export class Session implements BrokerConnection {
   readonly #broker: Broker;
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
-  readonly #refusals: RefusalBudget;
+  readonly #budgets: WorkBudgets;
   /** See {@linkcode BrokerConnection}. */
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
@@ -60,7 +60,7 @@ export class Session implements BrokerConnection {
       readonly broker: Broker;
       readonly limits: LimitSource;
       readonly metrics: Metrics;
-      readonly refusals: RefusalBudget;
+      readonly budgets: WorkBudgets;
       readonly client: string | null;
     },
   ) {
@@ -68,7 +68,7 @@ export class Session implements BrokerConnection {
     this.#broker = parts.broker;
     this.#limits = parts.limits;
     this.#metrics = parts.metrics;
-    this.#refusals = parts.refusals;
+    this.#budgets = parts.budgets;
     this.client = parts.client;
   }
 
@@ -137,8 +137,8 @@ export class Session implements BrokerConnection {
   async #readLoop(): Promise<void> {
     for (;;) {
       await this.#answered(this.#limits().inWork);
-      const delay = this.#refusals.delay(this);
-      if (delay > 0) await this.#pause(delay);
+      await this.#paidFor("refused_time", this.#budgets.refused);
+      await this.#paidFor("extra_time", this.#budgets.extra);
       const content = await this.#read();
       if (content === null) return;
       this.lastRead = performance.now();
@@ -174,12 +174,13 @@ export class Session implements BrokerConnection {
     }
   }
 
-  /** Waits; what the peer sends meanwhile stays in its socket. */
-  async #pause(milliseconds: number): Promise<void> {
-    if (this.#closed) return;
-    this.#metrics.refuse("refused_time");
+  /** Waits when a budget is used up; what the peer sends meanwhile stays in its socket. */
+  async #paidFor(reason: Refusal, budget: WorkBudget): Promise<void> {
+    const delay = budget.delay(this);
+    if (delay === 0 || this.#closed) return;
+    this.#metrics.refuse(reason);
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, milliseconds);
+    const timer = setTimeout(resolve, delay);
     this.#endPause = resolve;
     await promise;
     clearTimeout(timer);

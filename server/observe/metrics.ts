@@ -1,4 +1,4 @@
-/** The reasons for which a limit refuses something, lets it wait (`refused_time`), or closes a connection that was idle. */
+/** The reasons for which a limit refuses something, lets it wait (`refused_time`, `extra_time`), or closes a connection that was idle. */
 export const refusals = [
   "connections",
   "connections_per_ip",
@@ -10,6 +10,7 @@ export const refusals = [
   "memory",
   "quota",
   "refused_time",
+  "extra_time",
   "idle",
   "replay",
 ] as const;

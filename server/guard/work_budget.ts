@@ -1,0 +1,91 @@
+import type { PublicKey } from "../../protocol/mod.ts";
+import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
+
+/** Whom work is done for: a connection, whose `client` is what limits per address count it by. */
+export interface Source {
+  readonly client: string | null;
+}
+
+/** How many seconds' worth of work may come at once. */
+const burstSeconds = 10;
+/** The part of a client's budget that one of its connections has. */
+const connectionShare = 1 / 2;
+
+/**
+ * Bounds work of one kind: whoever has caused too much of it waits before its next command is taken. A connection that
+ * has caused none never waits, whatever others of its address do.
+ */
+export class WorkBudget {
+  /** Milliseconds of work a second that a client may cause, 0 for any. */
+  readonly #perSecond: () => number;
+  readonly #now: () => number;
+  readonly #connections = new WeakMap<Source, LeakyBucket>();
+  readonly #clients: LeakyBuckets;
+
+  /** `perSecond` is read at each use; `now` is a clock in milliseconds that never goes back. */
+  constructor(perSecond: () => number, now: () => number = () => performance.now()) {
+    this.#perSecond = perSecond;
+    this.#now = now;
+    this.#clients = new LeakyBuckets(() => this.#leak(1), now);
+  }
+
+  /** Counts milliseconds of work for `source`. */
+  charge(source: Source, work: number): void {
+    const leak = this.#leak(connectionShare);
+    if (leak.perSecond === 0 || work === 0) return;
+    const own = this.#connections.get(source) ?? new LeakyBucket();
+    own.pour(work, leak, this.#now(), 2 * leak.capacity);
+    this.#connections.set(source, own);
+    if (source.client !== null) this.#clients.pour(source.client, work);
+  }
+
+  /** Milliseconds that `source` has to wait before its next command is taken. */
+  delay(source: Source): number {
+    const own = this.#connections.get(source);
+    const leak = this.#leak(connectionShare);
+    if (own === undefined || leak.perSecond === 0) return 0;
+    const clients = source.client === null ? 0 : this.#clients.delay(source.client);
+    return Math.max(own.delay(leak, this.#now()), clients);
+  }
+
+  /** Forgets the clients that owe nothing any more. */
+  sweep(): void {
+    this.#clients.sweep();
+  }
+
+  #leak(share: number): Leak {
+    const perSecond = this.#perSecond() * share;
+    return { perSecond, capacity: perSecond * burstSeconds };
+  }
+}
+
+/** The budgets of a server. */
+export interface WorkBudgets {
+  /** Commands that are wrongly signed. */
+  readonly refused: WorkBudget;
+  /** What rightly signed commands take beyond those with usual keys. */
+  readonly extra: WorkBudget;
+}
+
+type KeyNumbers = Pick<PublicKey, "bits" | "exponent">;
+
+const standardBits = 2048;
+const standardExponent = 65537n;
+/** Blocks and answer, milliseconds. */
+const otherWork = 0.1;
+
+/**
+ * About how many milliseconds a command takes whose signature is verified with a key. Not measured, as that would depend
+ * on what else the machine does.
+ */
+export function commandWork({ bits, exponent }: KeyNumbers): number {
+  const exponentBits = exponent <= standardExponent ? 17 : exponent.toString(2).length;
+  return otherWork + 1.5 * exponentBits * 0.0015 * (bits / standardBits) ** 2;
+}
+
+/** What a command takes beyond one with a usual key, of 2048 bits with the exponent 65537. */
+export function extraWork(key: KeyNumbers): number {
+  return Math.max(0, commandWork(key) - usualWork);
+}
+
+const usualWork = commandWork({ bits: standardBits, exponent: standardExponent });
