@@ -5,7 +5,7 @@ import { Broker } from "./broker/broker.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
 import { Admission, type Admitted } from "./guard/admission.ts";
 import { checkLimits, type Limits, type LimitSource } from "./config/limits.ts";
-import { isMemoryShort, memoryUse } from "./guard/memory_guard.ts";
+import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
@@ -74,7 +74,8 @@ export class SmpServer implements AsyncDisposable {
   readonly #handshaking = new Set<Channel>();
   readonly #sessions = new Set<Session>();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
-  #isMemoryShort = false;
+  readonly #memory: MemoryGuard;
+  #wasMemoryShort = false;
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
@@ -100,6 +101,12 @@ export class SmpServer implements AsyncDisposable {
       refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp),
       extra: new WorkBudget(() => this.#limits.extraTimePerSecondPerIp),
     };
+    this.#memory = new MemoryGuard(() => ({
+      connections: this.#connections.size,
+      queues: this.#queues.size,
+      messages: this.#messages.size,
+      messageBytes: this.#messages.bytes,
+    }), this.#limitSource);
     this.#broker = new Broker({
       authorizer: new Authorizer(
         (...work) => this.#verifier.verify(...work),
@@ -113,7 +120,7 @@ export class SmpServer implements AsyncDisposable {
       metrics: this.#metrics,
       limits: this.#limitSource,
       mayCreate: (client) => this.#admission.mayCreate(client),
-      isMemoryShort: () => this.#isMemoryShort,
+      isMemoryShort: () => this.#memory.isShort(),
       log: this.#log,
     });
   }
@@ -172,14 +179,15 @@ export class SmpServer implements AsyncDisposable {
       messages: this.#messages.size,
       messageBytes: this.#messages.bytes,
       cryptoInWork: this.#broker.cryptoInWork,
-      memory: memoryUse().rss,
+      memory: Deno.memoryUsage().rss,
+      memoryHeld: this.#memory.held,
     };
   }
 
   /** Why nothing new should be sent here at the moment; `null` when all is well. */
   notReady(): string | null {
     if (this.#stopping !== null) return "the server is stopping";
-    return this.#isMemoryShort ? "memory is short" : null;
+    return this.#memory.isShort() ? "memory is short" : null;
   }
 
   /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */
@@ -246,11 +254,12 @@ export class SmpServer implements AsyncDisposable {
   }
 
   #checkMemory(): void {
-    const isShort = isMemoryShort(memoryUse(), this.#limits.memory);
-    if (isShort !== this.#isMemoryShort) {
+    this.#memory.look();
+    const isShort = this.#memory.isShort();
+    if (isShort !== this.#wasMemoryShort) {
       this.#log(isShort ? "Memory is short: new queues and messages are refused" : "Memory is enough again");
     }
-    this.#isMemoryShort = isShort;
+    this.#wasMemoryShort = isShort;
   }
 
   /** Connections whose peers do not take what is written. */
@@ -324,6 +333,7 @@ export class SmpServer implements AsyncDisposable {
       limits: this.#limitSource,
       metrics: this.#metrics,
       budgets: this.#budgets,
+      memory: this.#memory,
       client: admitted.client,
     });
     this.#sessions.add(session);

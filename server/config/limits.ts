@@ -39,7 +39,7 @@ export interface Limits {
   readonly suspendedLifetime: number;
   /** Time after which a queue is removed that was never secured, when nobody subscribes to it and nothing waits in it. */
   readonly unsecuredLifetime: number;
-  /** Memory of the process above which NEW and SEND are refused. */
+  /** Memory that connections, queues and messages take, or the heap without garbage, above which NEW and SEND are refused. */
   readonly memory: number;
 }
 
@@ -169,7 +169,7 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "memory_mib",
     "MiB",
     2048 * 2 ** 20,
-    "memory of the server above which new queues and messages are refused",
+    "memory that the server holds above which new queues and messages are refused",
   ),
 };
 

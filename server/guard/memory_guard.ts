@@ -1,24 +1,134 @@
 import { getHeapStatistics } from "node:v8";
+import type { LimitSource } from "../config/limits.ts";
 
+/** What a server keeps, apart from the buffers of its connections. */
+export interface Kept {
+  readonly connections: number;
+  readonly queues: number;
+  readonly messages: number;
+  /** Bytes of the messages' bodies. */
+  readonly messageBytes: number;
+}
+
+/** What the heap holds, in bytes, with garbage that was not collected yet. */
+export interface HeapUse {
+  /** Objects and the buffers that belong to them. */
+  readonly used: number;
+  /** Objects alone. */
+  readonly objects: number;
+  /** Objects cannot take more: the process would end. */
+  readonly objectLimit: number;
+}
+
+/** Where a guard looks, for tests. */
+export interface MemoryGuardParts {
+  readonly heapUse?: () => HeapUse;
+  /** Has garbage collected some time later. */
+  readonly collect?: (use: HeapUse) => void;
+}
+
+/** Once closed, it opens below this share of the limit. */
+const openShare = 0.9;
 /** Share of the largest heap above which the process is at risk whatever the limit says. */
 const riskyShare = 0.85;
+/** Looks at a heap above the limit before it is believed that this is not garbage. */
+const looksForGarbage = 5;
+/** Looks from one collection that is asked for to the next. */
+const looksPerCollection = 30;
+/** How often a collection is asked for until it may be done: V8 takes some asking when nothing else happens. */
+const asksPerCollection = 3;
 
-/** What a process uses, in bytes. */
-export interface MemoryUse {
-  /** Memory that the system has given it. */
-  readonly rss: number;
-  readonly heapUsed: number;
-  /** The heap cannot become larger: the process would end. */
-  readonly heapLimit: number;
+/** Bytes that these take beside their content (`deno task bench connections growth`). */
+const perConnection = 25 * 1024, perQueue = 1.5 * 1024, perMessage = 640;
+
+/**
+ * Says when nothing more may be taken because of `limits.memory`. What is counted decides at once, in both directions.
+ * What the heap holds beyond that counts when it stays although its garbage was collected.
+ *
+ * Not by the memory that the system has given the process: the process keeps that after an attack.
+ */
+export class MemoryGuard {
+  readonly #kept: () => Kept;
+  readonly #limits: LimitSource;
+  readonly #heapUse: () => HeapUse;
+  readonly #collect: (use: HeapUse) => void;
+  #buffers = 0;
+  #isFull = false;
+  #isHeapFull = false;
+  #looksAbove = 0;
+  #heldAtCollection = 0;
+  #asks = 0;
+
+  constructor(
+    kept: () => Kept,
+    limits: LimitSource,
+    { heapUse = currentHeapUse, collect = collectGarbage }: MemoryGuardParts = {},
+  ) {
+    this.#kept = kept;
+    this.#limits = limits;
+    this.#heapUse = heapUse;
+    this.#collect = collect;
+  }
+
+  /** Counts bytes of a connection's buffers, or forgets them when `bytes` is negative. */
+  hold(bytes: number): void {
+    this.#buffers += bytes;
+  }
+
+  /** Bytes that are counted. */
+  get held(): number {
+    const { connections, queues, messages, messageBytes } = this.#kept();
+    return this.#buffers + connections * perConnection + queues * perQueue + messages * perMessage +
+      messageBytes;
+  }
+
+  /** Whether nothing more may be taken. */
+  isShort(): boolean {
+    const limit = this.#limits().memory;
+    this.#isFull = limit > 0 && this.held > (this.#isFull ? limit * openShare : limit);
+    return this.#isFull || this.#isHeapFull;
+  }
+
+  /** Looks at the heap; to be called about once a second. */
+  look(): void {
+    const use = this.#heapUse();
+    const share = this.#isHeapFull ? openShare : 1;
+    const limit = this.#limits().memory;
+    const isRisky = use.objects > use.objectLimit * riskyShare * share;
+    if (!isRisky && (limit === 0 || use.used <= limit * share)) {
+      this.#isHeapFull = false;
+      this.#looksAbove = 0;
+      return;
+    }
+    const { held } = this;
+    if (this.#looksAbove % looksPerCollection === 0 || held < this.#heldAtCollection * 0.75) {
+      this.#heldAtCollection = held;
+      this.#asks = asksPerCollection;
+    }
+    if (this.#asks > 0) {
+      this.#asks--;
+      this.#collect(use);
+    }
+    this.#looksAbove++;
+    if (isRisky || this.#looksAbove >= looksForGarbage) this.#isHeapFull = true;
+  }
 }
 
-/** What this process uses. */
-export function memoryUse(): MemoryUse {
-  const { rss, heapUsed } = Deno.memoryUsage();
-  return { rss, heapUsed, heapLimit: getHeapStatistics().heap_size_limit };
+function currentHeapUse(): HeapUse {
+  const { heapUsed, external } = Deno.memoryUsage();
+  return { used: heapUsed + external, objects: heapUsed, objectLimit: getHeapStatistics().heap_size_limit };
 }
 
-/** Whether a process uses so much that it must take nothing more; `limit` in bytes, 0 for none. */
-export function isMemoryShort({ rss, heapUsed, heapLimit }: MemoryUse, limit: number): boolean {
-  return limit > 0 && rss > limit || heapUsed > heapLimit * riskyShare;
+/**
+ * V8 collects nothing while a program is idle, and starts to soon after buffers grow by much. This one is never written
+ * to, so that it takes no memory, and is gone at once.
+ */
+function collectGarbage({ used }: HeapUse): void {
+  try {
+    new ArrayBuffer(Math.max(leastGrowth, 2 * used)).transfer(0);
+  } catch {
+    // So much cannot even be reserved; V8 collects by itself then.
+  }
 }
+
+const leastGrowth = 2 ** 28;

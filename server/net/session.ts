@@ -11,6 +11,7 @@ import type { Broker } from "../broker/broker.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
+import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
@@ -37,6 +38,7 @@ export class Session implements BrokerConnection {
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
   readonly #budgets: WorkBudgets;
+  readonly #memory: MemoryGuard;
   /** See {@linkcode BrokerConnection}. */
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
@@ -61,6 +63,7 @@ export class Session implements BrokerConnection {
       readonly limits: LimitSource;
       readonly metrics: Metrics;
       readonly budgets: WorkBudgets;
+      readonly memory: MemoryGuard;
       readonly client: string | null;
     },
   ) {
@@ -69,6 +72,7 @@ export class Session implements BrokerConnection {
     this.#limits = parts.limits;
     this.#metrics = parts.metrics;
     this.#budgets = parts.budgets;
+    this.#memory = parts.memory;
     this.client = parts.client;
   }
 
@@ -84,6 +88,7 @@ export class Session implements BrokerConnection {
 
   /** See {@linkcode BrokerConnection}. */
   answer(transmission: ServerTransmission): void {
+    this.#memory.hold(-this.blockSize);
     const { answer, push } = fitAnswer(transmission, this.blockSize);
     this.#enqueue({ transmission: answer, isAnswer: true });
     if (push !== null) this.notify(push);
@@ -96,6 +101,8 @@ export class Session implements BrokerConnection {
 
   /** Serves the connection until the peer or an error ends it; closes it and gives up its subscriptions. Never rejects. */
   async run(): Promise<void> {
+    // What is being read.
+    this.#memory.hold(this.blockSize);
     const writing = this.#writeLoop();
     try {
       await this.#readLoop();
@@ -106,6 +113,7 @@ export class Session implements BrokerConnection {
     } finally {
       await this.close();
       await writing;
+      this.#memory.hold(-this.blockSize);
     }
   }
 
@@ -146,6 +154,8 @@ export class Session implements BrokerConnection {
       // What comes now is not executed; the peer learns that when the connection ends.
       if (this.#isStopping) continue;
       this.#inWork++;
+      // Until it is answered.
+      this.#memory.hold(this.blockSize);
       await nextTurn();
       if (content === "bad block") {
         this.#metrics.answered("?", "ERR BLOCK");
@@ -217,10 +227,16 @@ export class Session implements BrokerConnection {
   }
 
   async #write(batch: readonly Outgoing[]): Promise<void> {
+    const size = batch.length * this.blockSize;
     this.writingSince = performance.now();
-    await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+    this.#memory.hold(size);
+    try {
+      await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+    } finally {
+      this.#memory.hold(-size);
+    }
     this.writingSince = Infinity;
-    this.#metrics.bytesSent += batch.length * this.blockSize;
+    this.#metrics.bytesSent += size;
     const now = performance.now();
     for (const { isAnswer, since } of batch) {
       if (isAnswer) this.#inWork--;

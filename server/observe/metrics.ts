@@ -144,4 +144,6 @@ export interface Gauges {
   readonly cryptoInWork: number;
   /** Resident memory of the process in bytes. */
   readonly memory: number;
+  /** Bytes that the server counts for connections, queues and messages; what `limits.memory` is compared with. */
+  readonly memoryHeld: number;
 }

@@ -26,6 +26,7 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
       info.startedAt / 1000,
     ),
     gauge("process_resident_memory_bytes", "Resident memory size in bytes.", gauges.memory),
+    gauge("smp_held_bytes", "Memory counted for connections, queues and messages.", gauges.memoryHeld),
     gauge("smp_connections", "Open connections, those in the handshake included.", gauges.connections),
     gauge("smp_handshakes_in_progress", "Connections in the handshake.", gauges.handshakes),
     gauge("smp_subscriptions", "Queues with a subscribed connection.", gauges.subscriptions),

@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { Admission, type Admitted } from "../../../server/guard/admission.ts";
 import { clientNetwork, countedNetworks } from "../../../server/guard/client_network.ts";
 import { checkLimits, type Limits } from "../../../server/config/limits.ts";
-import { isMemoryShort } from "../../../server/guard/memory_guard.ts";
 import { type SilentConnection, SilentConnections } from "../../../server/guard/silent_connections.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
 
@@ -133,12 +132,6 @@ Deno.test("0 is no limit, and a limit that is changed counts at once", { permiss
   for (let i = 0; i < 20_000; i++) assert(test.admission.mayCreate("a"));
   test.setLimits({ connections: 900 });
   assertEquals(admitMany(test.admission, "b", 1).length, 0);
-});
-
-Deno.test("memory is short above its limit, or near the end of the heap", { permissions }, () => {
-  const use = { rss: 100, heapUsed: 10, heapLimit: 1000 };
-  assertEquals([99, 100, 101, 0].map((limit) => isMemoryShort(use, limit)), [true, false, false, false]);
-  assert(isMemoryShort({ ...use, heapUsed: 851 }, 0));
 });
 
 Deno.test("handshakes at a time of one client leave room for the others'", { permissions }, () => {

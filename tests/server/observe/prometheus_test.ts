@@ -31,6 +31,7 @@ Deno.test("counters and gauges are given with their values", { permissions }, ()
     ["smp_messages_waiting_bytes", 16_000],
     ["smp_signatures_in_progress", 7],
     ["process_resident_memory_bytes", 180 * 1024 * 1024],
+    ["smp_held_bytes", 90 * 1024 * 1024],
     ["process_start_time_seconds", 1_700_000_000.5],
     ["smp_connections_accepted_total", 100],
     ["smp_received_bytes_total", 2 ** 40],

@@ -11,6 +11,7 @@ export const gauges: Gauges = {
   messageBytes: 16_000,
   cryptoInWork: 7,
   memory: 180 * 1024 * 1024,
+  memoryHeld: 90 * 1024 * 1024,
 };
 
 /** Metrics in which something of everything was counted. */

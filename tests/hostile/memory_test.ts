@@ -1,0 +1,84 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { textBytes } from "../../protocol/bytes.ts";
+import {
+  type ClientCommand,
+  encodeClientTransmission,
+  encodeSigned,
+  generateKeyPair,
+  memoryChannelPair,
+  signPss,
+  SmpError,
+} from "../../mod.ts";
+import { RawClient } from "../support/raw_client.ts";
+import { connect, identity, startServer } from "../support/server.ts";
+import { soon, until } from "../support/wait.ts";
+
+const { publicKey, privateKey } = await generateKeyPair("sign", 1024);
+const blockSize = 65536;
+const mib = 2 ** 20;
+
+async function signed(queueId: string, command: ClientCommand): Promise<Uint8Array> {
+  const bytes = encodeSigned(textBytes("1"), queueId, command);
+  return encodeClientTransmission(await signPss(privateKey, bytes), bytes);
+}
+
+function unsigned(queueId: string, body: Uint8Array<ArrayBuffer>): Uint8Array {
+  return encodeClientTransmission(
+    new Uint8Array(0),
+    encodeSigned(textBytes("1"), queueId, { type: "SEND", body }),
+  );
+}
+
+Deno.test("memory filled by large messages refuses NEW and SEND, and takes them again once those are gone", async () => {
+  const { heapUsed, external } = Deno.memoryUsage();
+  await using server = await startServer({
+    identity,
+    limits: { memory: heapUsed + external + 48 * mib, messagesPerQueue: 1_000_000 },
+  });
+  await using owner = await RawClient.connect(server, "tcp", blockSize);
+  await owner.send(await signed("", { type: "NEW", recipientKey: publicKey }));
+  const [, recipientId, senderId] = / IDS (\S+) (\S+) /.exec((await owner.receive())!)!;
+  const message = unsigned(senderId!, new Uint8Array(60_000));
+  const attackers = await Promise.all(
+    Array.from({ length: 20 }, () => RawClient.connect(server, "tcp", blockSize)),
+  );
+  const answers = new Set<string>();
+  await Promise.all(attackers.map(async (attacker) => {
+    while (!answers.has(`ERR INTERNAL`)) {
+      await attacker.send(message);
+      answers.add((await attacker.receive())!.split(" ").slice(3).join(" ").trim());
+    }
+  }));
+  assertEquals(answers, new Set(["OK", "ERR INTERNAL"]));
+  assertEquals(server.notReady(), "memory is short");
+  await using honest = await connect(server);
+  await assertRejects(() => soon(honest.createQueue()), SmpError, "INTERNAL");
+  assert(server.metrics.refusals("memory") > 0);
+
+  for (const attacker of attackers) await attacker.channel.close();
+  await owner.send(await signed(recipientId!, { type: "DEL" }));
+  // A message was delivered to the owner before.
+  while (!(await owner.receive())!.includes(" OK")) continue;
+  await until(() => server.notReady() === null);
+  await soon(honest.createQueue());
+});
+
+Deno.test("what connections hold is counted, and forgotten when they are gone", async () => {
+  await using server = await startServer({ identity });
+  const before = server.gauges().memoryHeld;
+  const serving: Promise<void>[] = [];
+  const attackers = await Promise.all(Array.from({ length: 20 }, () => {
+    const [near, far] = memoryChannelPair();
+    serving.push(server.handle(far));
+    return RawClient.handshake(near, blockSize);
+  }));
+  const wrong = `${btoa("x".repeat(128))} 1 AAAA SUB `;
+  const sending = attackers.map(async (attacker) => {
+    for (;;) await attacker.send(" 1  PING ", wrong, "no block", unsigned("AAAA", new Uint8Array(60_000)));
+  }).map((one) => one.catch(() => {}));
+  // Nobody reads: in each connection a block is being read and another written.
+  await until(() => server.gauges().memoryHeld - before > attackers.length * 2 * blockSize);
+  for (const attacker of attackers) await attacker.channel.close();
+  await soon(Promise.all([...sending, ...serving]));
+  await until(() => server.gauges().memoryHeld === before);
+});
