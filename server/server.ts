@@ -14,6 +14,7 @@ import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
 import type { Listener } from "./net/accept_loop.ts";
 import { listenTcp } from "./net/tcp_listener.ts";
+import { Turns } from "./guard/turns.ts";
 import { Verifier } from "./guard/verifier.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
@@ -75,6 +76,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #sessions = new Set<Session>();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #memory: MemoryGuard;
+  readonly #turns = new Turns();
   #wasMemoryShort = false;
   #host = "";
   #tcp: Listener | null = null;
@@ -334,6 +336,7 @@ export class SmpServer implements AsyncDisposable {
       metrics: this.#metrics,
       budgets: this.#budgets,
       memory: this.#memory,
+      turns: this.#turns,
       client: admitted.client,
     });
     this.#sessions.add(session);

@@ -1,6 +1,7 @@
 import type { CryptoHelper } from "../../protocol/crypto/engine/engine.ts";
 import { startCryptoHelper } from "../../protocol/crypto/runtime.ts";
 import { type PublicKey, verifyPss } from "../../protocol/mod.ts";
+import { FairQueue } from "./fair_queue.ts";
 import type { Source } from "./work_budget.ts";
 
 interface Job {
@@ -30,8 +31,7 @@ export class Verifier implements Disposable {
   readonly #most: number;
   readonly #idle: CryptoHelper[] = [];
   readonly #helpers = new Set<CryptoHelper>();
-  /** What waits, by its client (the connection itself where that is not known) and connection; who was served goes to the end. */
-  readonly #waiting = new Map<Source | string, Map<Source, Job[]>>();
+  readonly #waiting = new FairQueue<Job>();
   #isClosed = false;
 
   /** `most` is how many threads there may be. @default one fewer than the machine has processors, 1 to 4 */
@@ -54,19 +54,14 @@ export class Verifier implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     for (const helper of this.#helpers) helper.close();
-    for (let job = this.#take(); job !== null; job = this.#take()) giveUp(job);
+    for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) giveUp(job);
   }
 
   #queue(source: Source, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve, reject) => {
       const job = { key, number, resolve, reject };
       if (this.#isClosed) return giveUp(job);
-      const client = source.client ?? source;
-      const connections = this.#waiting.get(client) ?? new Map<Source, Job[]>();
-      const jobs = connections.get(source);
-      if (jobs === undefined) connections.set(source, [job]);
-      else jobs.push(job);
-      this.#waiting.set(client, connections);
+      this.#waiting.push(source, job);
       const helper = this.#idle.pop() ?? this.#start();
       if (helper !== null) void this.#work(helper);
     });
@@ -81,7 +76,7 @@ export class Verifier implements Disposable {
 
   /** Works until nothing waits; a helper that has failed is replaced when there is more. */
   async #work(helper: CryptoHelper): Promise<void> {
-    for (let job = this.#take(); job !== null; job = this.#take()) {
+    for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) {
       try {
         job.resolve(await helper.publicOperation(job.key, job.number));
       } catch (error) {
@@ -89,35 +84,12 @@ export class Verifier implements Disposable {
         job.reject(error);
         this.#helpers.delete(helper);
         helper.close();
-        const next = this.#waiting.size > 0 ? this.#start() : null;
+        const next = !this.#waiting.isEmpty ? this.#start() : null;
         return next === null ? undefined : await this.#work(next);
       }
     }
     if (!this.#isClosed) this.#idle.push(helper);
   }
-
-  #take(): Job | null {
-    return takeTurn(
-      this.#waiting,
-      (connections) => takeTurn(connections, (jobs) => jobs.shift()!, ({ length }) => length > 0),
-      ({ size }) => size > 0,
-    );
-  }
-}
-
-/** Takes something of the first entry, which goes to the end if there `isMore` in it; `null` when there is no entry. */
-function takeTurn<K, V, T>(
-  entries: Map<K, V>,
-  take: (value: V) => T,
-  isMore: (value: V) => boolean,
-): T | null {
-  for (const [key, value] of entries) {
-    entries.delete(key);
-    const taken = take(value);
-    if (isMore(value)) entries.set(key, value);
-    return taken;
-  }
-  return null;
 }
 
 /** Answers with what no signature gives. */

@@ -12,6 +12,7 @@ import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
+import type { Turns } from "../guard/turns.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
@@ -39,6 +40,7 @@ export class Session implements BrokerConnection {
   readonly #metrics: Metrics;
   readonly #budgets: WorkBudgets;
   readonly #memory: MemoryGuard;
+  readonly #turns: Turns;
   /** See {@linkcode BrokerConnection}. */
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
@@ -64,6 +66,7 @@ export class Session implements BrokerConnection {
       readonly metrics: Metrics;
       readonly budgets: WorkBudgets;
       readonly memory: MemoryGuard;
+      readonly turns: Turns;
       readonly client: string | null;
     },
   ) {
@@ -73,6 +76,7 @@ export class Session implements BrokerConnection {
     this.#metrics = parts.metrics;
     this.#budgets = parts.budgets;
     this.#memory = parts.memory;
+    this.#turns = parts.turns;
     this.client = parts.client;
   }
 
@@ -156,7 +160,7 @@ export class Session implements BrokerConnection {
       this.#inWork++;
       // Until it is answered.
       this.#memory.hold(this.blockSize);
-      await nextTurn();
+      await this.#turns.next(this);
       if (content === "bad block") {
         this.#metrics.answered("?", "ERR BLOCK");
         return this.answer(badBlock);
@@ -279,10 +283,6 @@ const badBlock: ServerTransmission = {
   response: { type: "ERR", error: "BLOCK" },
 };
 
-/**
- * Lets the other connections have their turn: as long as data waits in a socket, reading it does not go back to the
- * event loop, and a peer that floods would be served alone (docs/decisions.md, "One transmission a turn").
- */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }

@@ -1,0 +1,35 @@
+import { setImmediate } from "node:timers";
+import { FairQueue } from "./fair_queue.ts";
+import type { Source } from "./work_budget.ts";
+
+/** Commands in one turn of the event loop, so that those that come meanwhile are not served after all that waited before. */
+const commandsPerTurn = 32;
+
+/**
+ * Says whose command is executed next. As long as data waits in a socket, reading it does not go back to the event loop,
+ * and a peer that floods would be served alone; with many connections it would have as many turns as connections.
+ */
+export class Turns {
+  readonly #waiting = new FairQueue<() => void>();
+  #isScheduled = false;
+
+  /** Resolves when it is the turn of a command of `source`. */
+  next(source: Source): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(source, resolve);
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#serve());
+  }
+
+  #serve(): void {
+    this.#isScheduled = false;
+    for (let i = 0; i < commandsPerTurn; i++) this.#waiting.take()?.();
+    if (!this.#waiting.isEmpty) this.#schedule();
+  }
+}

@@ -1,0 +1,46 @@
+import { assert, assertEquals } from "@std/assert";
+import { Turns } from "../../../server/guard/turns.ts";
+import { soon } from "../../support/wait.ts";
+
+const permissions = "none";
+
+/** The names of sources in the order of their turns, when all of them wait. */
+async function orderOf(sources: readonly (readonly [name: string, client: string | null])[]) {
+  const turns = new Turns();
+  const order: string[] = [];
+  await soon(Promise.all(sources.map(async ([name, client]) => {
+    await turns.next({ client });
+    order.push(name);
+  })));
+  return order;
+}
+
+Deno.test("a thousand connections of one address delay those of another by one command each", {
+  permissions,
+}, async () => {
+  const flood = Array.from({ length: 1_000 }, () => ["flood", "10.0.0.1"] as const);
+  const order = await orderOf([...flood, ["a", "10.0.0.2"], ["b", "10.0.0.3"], ["c", null]]);
+  assertEquals(order.slice(0, 5), ["flood", "a", "b", "c", "flood"]);
+  assertEquals(order.length, 1_003);
+});
+
+Deno.test("who comes while many wait is served after a part of them", { permissions }, async () => {
+  const turns = new Turns();
+  let served = 0;
+  const flood = Array.from({ length: 1_000 }, async () => {
+    await turns.next({ client: "10.0.0.1" });
+    served++;
+  });
+  await turns.next({ client: null });
+  assert(served < 100, `${served}`);
+  await turns.next({ client: null });
+  assert(served < 200, `${served}`);
+  await soon(Promise.all(flood));
+});
+
+Deno.test("the connections of one address have their turns in the order in which they came", {
+  permissions,
+}, async () => {
+  const names = Array.from({ length: 100 }, (_, i) => String(i));
+  assertEquals(await orderOf(names.map((name) => [name, "10.0.0.1"] as const)), names);
+});
