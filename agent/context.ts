@@ -1,5 +1,10 @@
-import { decodePublicKey, encodeBase64, type PublicKey, type ServerAddress } from "../protocol/mod.ts";
-import { randomBytes } from "../protocol/bytes.ts";
+import {
+  decodePublicKey,
+  encodeBase64,
+  type PublicKey,
+  randomBytes,
+  type ServerAddress,
+} from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Connections } from "./connections.ts";
 import type { AgentEvent } from "./events.ts";

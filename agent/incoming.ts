@@ -3,15 +3,15 @@ import {
   decodePublicKey,
   decryptBody,
   type EncryptedBody,
+  equalBytes,
   modulusLength,
   ParseError,
   type PublicKey,
+  sha256,
   SmpError,
   splitBody,
   verifyBody,
 } from "../protocol/mod.ts";
-import { equalBytes } from "../protocol/bytes.ts";
-import { sha256 } from "../protocol/crypto/runtime.ts";
 import { transition } from "./connection.ts";
 import type { Update } from "./connections.ts";
 import type { AgentContext } from "./context.ts";

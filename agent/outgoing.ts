@@ -7,8 +7,8 @@ import {
   publicKeyOf,
   type QueueInfo,
   type ServerAddress,
+  sha256,
 } from "../protocol/mod.ts";
-import { sha256 } from "../protocol/crypto/runtime.ts";
 import { transition } from "./connection.ts";
 import type { Update } from "./connections.ts";
 import type { AgentContext } from "./context.ts";

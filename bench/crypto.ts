@@ -1,6 +1,7 @@
 /** What the crypto of one block or command costs, and what the alternatives would. */
 import {
   BlockCipher,
+  cryptoEngine,
   decodeBase64,
   decryptOaep,
   encryptOaep,
@@ -11,7 +12,6 @@ import {
   signPss,
   verifyPss,
 } from "../protocol/mod.ts";
-import { cryptoEngine } from "../protocol/crypto/runtime.ts";
 import rsa from "../tests/vectors/rsa.json" with { type: "json" };
 import { microseconds, printTable, record } from "./table.ts";
 

@@ -8,7 +8,7 @@ import {
   encodeClientTransmission,
   parseAddress,
 } from "../mod.ts";
-import { randomBytes, textBytes } from "../protocol/bytes.ts";
+import { randomBytes, textBytes } from "../protocol/mod.ts";
 
 /** What floods do. */
 export type FloodKind = "wrong signatures" | "handshakes" | "silent connections";

@@ -1,9 +1,6 @@
 /** A key like those of the reference's peers, whose exponents have 1024 bits, which WebCrypto does not take. */
-import { randomBytes } from "../protocol/bytes.ts";
-import { xorMgf1 } from "../protocol/crypto/mgf1.ts";
-import { sha256 } from "../protocol/crypto/runtime.ts";
-import { decodeBase64, parsePublicKeyText, type PublicKey } from "../protocol/mod.ts";
-import { privateOperation } from "../tests/support/rsa_private.ts";
+import { decodeBase64, parsePublicKeyText, type PublicKey, randomBytes, sha256 } from "../protocol/mod.ts";
+import { privateOperation, unmask } from "../tests/support/rsa_private.ts";
 import rsa from "../tests/vectors/rsa.json" with { type: "json" };
 
 const vector = rsa.keys.find(({ name }) => name === "rsa2048BigExponent")!;
@@ -24,7 +21,7 @@ export async function signLarge(data: Uint8Array<ArrayBuffer>): Promise<Uint8Arr
   const block = encoded.subarray(0, length - hashLength - 1);
   block[block.length - hashLength - 1] = 1;
   block.set(salt, block.length - hashLength);
-  await xorMgf1(block, hash);
+  block.set(await unmask(block, hash));
   block[0]! &= 0x7f;
   encoded.set(hash, block.length);
   return privateOperation(pkcs8, encoded);

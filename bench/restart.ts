@@ -1,5 +1,5 @@
 import { decodePublicKey, encodeBase64, encodePublicKeyText, generateKeyPair } from "../mod.ts";
-import { randomBytes } from "../protocol/bytes.ts";
+import { randomBytes } from "../protocol/mod.ts";
 import { memoryOf, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 

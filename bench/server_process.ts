@@ -1,4 +1,4 @@
-import { openSslPaths } from "../protocol/crypto/engine/openssl.ts";
+import { openSslPaths } from "../protocol/mod.ts";
 
 /** The permission to use the OpenSSL of the system. */
 export const ffiPermission = `--allow-ffi=${openSslPaths.join(",")}`;

@@ -7,7 +7,7 @@
 // deno-lint-ignore-file no-console
 import { readCommandLine, UsageError } from "../cli/options.ts";
 import { generateKeyPair, preferOpenSsl, SmpClient } from "../mod.ts";
-import { randomBytes } from "../protocol/bytes.ts";
+import { randomBytes } from "../protocol/mod.ts";
 import { cpuTime, memoryOf, noLimits, type ServerProcess, startServerProcess } from "./server_process.ts";
 import { printTable } from "./table.ts";
 

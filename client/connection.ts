@@ -1,20 +1,22 @@
-import { deferred } from "../protocol/deferred.ts";
 import {
+  asciiText,
   type BlockChannel,
   type ClientCommand,
   contentLimit,
   decodeServerTransmission,
+  deferred,
   encodeBase64,
   encodeClientTransmission,
   encodeSigned,
   type PrivateKey,
+  randomBytes,
   type ServerResponse,
   type ServerTransmission,
   signPss,
+  textBytes,
   TransportError,
   type TransportErrorCode,
 } from "../protocol/mod.ts";
-import { asciiText, randomBytes, textBytes } from "../protocol/bytes.ts";
 
 /** What bounds a connection to a server. All times are in milliseconds. */
 export interface ConnectionLimits {

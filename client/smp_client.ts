@@ -1,11 +1,13 @@
-import { deferred } from "../protocol/deferred.ts";
 import {
   blockSizes,
+  type Channel,
   type ClientCommand,
   clientHandshake,
+  closedError,
   connectTcp,
   connectWebSocket,
   defaultPort,
+  deferred,
   generateKeyPair,
   type KeyPair,
   parseAddress,
@@ -15,7 +17,6 @@ import {
   SmpError,
   TransportError,
 } from "../protocol/mod.ts";
-import { type Channel, closedError } from "../protocol/transport/channel.ts";
 import { type CommandOptions, Connection, type ConnectionLimits } from "./connection.ts";
 import { Inbox } from "./inbox.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";

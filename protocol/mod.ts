@@ -1,7 +1,8 @@
 /**
  * The SMP 0.3 protocol: commands, transmissions, addresses, keys and the encrypted transport.
  *
- * What both ends agree on. Everything but `transport/` is pure: bytes in, values out.
+ * What both ends agree on. Everything but `transport/` is pure: bytes in, values out. Client, server and agent import
+ * from here and nowhere deeper, which is why small helpers are exported too.
  *
  * @example Parse a server address
  * ```ts
@@ -14,9 +15,11 @@
  * @module
  */
 export * from "./address.ts";
-export { decodeBase64, encodeBase64 } from "./base64.ts";
+export { decodeBase64, encodeBase64, lendBase64 } from "./base64.ts";
+export { asciiText, equalBytes, joinParts, latin1Bytes, type Part, randomBytes, textBytes } from "./bytes.ts";
 export type { ClientCommand, ServerResponse } from "./command.ts";
 export * from "./crypto/mod.ts";
+export { deferred } from "./deferred.ts";
 export * from "./error.ts";
 export * from "./transmission.ts";
 export * from "./transport/mod.ts";

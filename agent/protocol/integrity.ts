@@ -1,4 +1,4 @@
-import { equalBytes } from "../../protocol/bytes.ts";
+import { equalBytes } from "../../protocol/mod.ts";
 
 /** Whether user messages come whole and in order (agent.md Message integrity). */
 export type MessageIntegrity =

@@ -1,15 +1,17 @@
 import {
+  asciiText,
+  decodeBase64,
   encodeBase64,
   encodePublicKeyText,
   formatQueueInfo,
+  joinParts,
   ParseError,
   parsePublicKeyText,
   parseQueueInfo,
+  type Part,
   type PublicKey,
   type QueueInfo,
 } from "../../protocol/mod.ts";
-import { asciiText, joinParts, type Part } from "../../protocol/bytes.ts";
-import { decodeBase64 } from "../../protocol/mod.ts";
 
 /** What one agent tells the other, before it is encrypted (agent.md Agent-to-agent messages). */
 export type AgentMessage =

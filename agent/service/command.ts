@@ -1,5 +1,11 @@
-import { formatQueueInfo, ParseError, parseQueueInfo, type QueueInfo } from "../../protocol/mod.ts";
-import { latin1Bytes, type Part } from "../../protocol/bytes.ts";
+import {
+  formatQueueInfo,
+  latin1Bytes,
+  ParseError,
+  parseQueueInfo,
+  type Part,
+  type QueueInfo,
+} from "../../protocol/mod.ts";
 import type { ReceivedMessage } from "../events.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";

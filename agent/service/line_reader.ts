@@ -1,4 +1,4 @@
-import { asciiText } from "../../protocol/bytes.ts";
+import { asciiText } from "../../protocol/mod.ts";
 
 const newline = 0x0a;
 

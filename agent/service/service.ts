@@ -1,4 +1,4 @@
-import { networkError } from "../../protocol/transport/channel.ts";
+import { networkError } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import type { AgentEvent } from "../events.ts";
 import type { ServiceResponse } from "./command.ts";

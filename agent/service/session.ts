@@ -1,4 +1,4 @@
-import { joinParts, latin1Bytes, textBytes } from "../../protocol/bytes.ts";
+import { joinParts, latin1Bytes, textBytes } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import { inBatches } from "../batches.ts";
 import { type AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";

@@ -15,7 +15,7 @@
  *
  * @module
  */
-import { deferred } from "../../protocol/deferred.ts";
+import { deferred } from "../../protocol/mod.ts";
 import { type IDBPDatabase, openDB } from "idb";
 import {
   apply,

@@ -1,6 +1,4 @@
-import { randomBytes, textBytes } from "../../protocol/bytes.ts";
-import { tagLength } from "../../protocol/crypto/engine/engine.ts";
-import { type AesKey, importAesKey } from "../../protocol/crypto/runtime.ts";
+import { type AesKey, importAesKey, randomBytes, tagLength, textBytes } from "../../protocol/mod.ts";
 import { StoreError } from "./store.ts";
 
 /** Encrypts what must not be read on the disk. */

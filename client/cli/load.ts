@@ -1,4 +1,5 @@
 import {
+  asciiText,
   type BlockChannel,
   clientHandshake,
   connectTcp,
@@ -11,8 +12,8 @@ import {
   type PublicKey,
   type ServerTransmission,
   signPss,
+  textBytes,
 } from "../../protocol/mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
 
 /** What load is put on a server. */
 export interface LoadOptions {

@@ -16,7 +16,10 @@
  *
  * @module
  */
+export { bytesToBigint } from "./bigint.ts";
 export * from "./e2e.ts";
+export { type CryptoHelper, type MaybePromise, tagLength } from "./engine/engine.ts";
+export { openSslPaths } from "./engine/openssl.ts";
 export { publicKeyHash } from "./key_hash.ts";
 export { encryptOaep } from "./oaep.ts";
 export * from "./private_key.ts";
@@ -32,4 +35,11 @@ export {
   parsePublicKeyText,
   type PublicKey,
 } from "./public_key.ts";
-export { preferOpenSsl } from "./runtime.ts";
+export {
+  type AesKey,
+  cryptoEngine,
+  importAesKey,
+  preferOpenSsl,
+  sha256,
+  startCryptoHelper,
+} from "./runtime.ts";

@@ -1,14 +1,14 @@
 import {
   type ClientCommand,
   type ClientTransmission,
+  defaultBlockSize,
   encodeBase64,
   isKeySize,
   type PublicKey,
+  randomBytes,
   type ServerResponse,
   type ServerTransmission,
 } from "../../protocol/mod.ts";
-import { randomBytes } from "../../protocol/bytes.ts";
-import { defaultBlockSize } from "../../protocol/transport/block_channel.ts";
 import { fits } from "../net/answer.ts";
 import type { Authorizer } from "../guard/authorization.ts";
 import { Clock } from "./clock.ts";

@@ -1,6 +1,10 @@
-import { makePublicKey, modulusLength, type PublicKey } from "../../protocol/mod.ts";
-import { bytesToBigint } from "../../protocol/crypto/bigint.ts";
-import { randomBytes } from "../../protocol/bytes.ts";
+import {
+  bytesToBigint,
+  makePublicKey,
+  modulusLength,
+  type PublicKey,
+  randomBytes,
+} from "../../protocol/mod.ts";
 import type { QueueRecord } from "../store/store.ts";
 import type { Source } from "./work_budget.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";

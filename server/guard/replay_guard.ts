@@ -1,6 +1,4 @@
-import { joinParts } from "../../protocol/bytes.ts";
-import { sha256 } from "../../protocol/crypto/runtime.ts";
-import type { SessionKeys } from "../../protocol/transport/block_channel.ts";
+import { joinParts, type SessionKeys, sha256 } from "../../protocol/mod.ts";
 
 /** How many handshakes are remembered at least, unless there were fewer. */
 const defaultMost = 1_000_000;

@@ -1,6 +1,4 @@
-import type { CryptoHelper } from "../../protocol/crypto/engine/engine.ts";
-import { startCryptoHelper } from "../../protocol/crypto/runtime.ts";
-import { type PublicKey, verifyPss } from "../../protocol/mod.ts";
+import { type CryptoHelper, type PublicKey, startCryptoHelper, verifyPss } from "../../protocol/mod.ts";
 import { FairQueue } from "./fair_queue.ts";
 import type { Source } from "./work_budget.ts";
 

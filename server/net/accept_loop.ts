@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { networkError } from "../../protocol/transport/channel.ts";
+import { networkError } from "../../protocol/mod.ts";
 
 /** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
 const acceptPause = 100;

@@ -1,5 +1,4 @@
-import { type ServerTransmission, serverTransmissionLength } from "../../protocol/mod.ts";
-import { contentLimit } from "../../protocol/transport/block_channel.ts";
+import { contentLimit, type ServerTransmission, serverTransmissionLength } from "../../protocol/mod.ts";
 
 const noCorrId = new Uint8Array(0);
 

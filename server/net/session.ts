@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers";
 import {
+  type BlockChannel,
   decodeClientTransmission,
   encodeServerTransmission,
   type ServerTransmission,
   TransportError,
 } from "../../protocol/mod.ts";
-import type { BlockChannel } from "../../protocol/transport/block_channel.ts";
 import { fitAnswer } from "./answer.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { LimitSource } from "../config/limits.ts";

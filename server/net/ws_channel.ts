@@ -1,8 +1,7 @@
 import type { EventEmitter } from "node:events";
 // @ts-types="@types/ws"
 import type { WebSocket } from "ws";
-import { type Channel, closedError, networkError, sizeError } from "../../protocol/transport/channel.ts";
-import { UnitQueue } from "../../protocol/transport/unit_queue.ts";
+import { type Channel, closedError, networkError, sizeError, UnitQueue } from "../../protocol/mod.ts";
 
 /** Bytes and messages that wait to be read above which no more are taken from the socket. */
 const readAhead = { bytes: 16_384, messages: 16 };

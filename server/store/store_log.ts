@@ -1,11 +1,11 @@
 import {
   encodeBase64,
   encodePublicKeyText,
+  lendBase64,
   ParseError,
   parsePublicKeyText,
   type PublicKey,
 } from "../../protocol/mod.ts";
-import { lendBase64 } from "../../protocol/base64.ts";
 import { AppendLog, type AppendLogOptions } from "./append_log.ts";
 import { type Loaded, type LoadOptions, loadRecords, type RecordFormat } from "./load.ts";
 import { MemoryQueueStore } from "./memory.ts";

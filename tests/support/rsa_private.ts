@@ -56,8 +56,8 @@ export function toBytes(number: bigint, length: number): Uint8Array<ArrayBuffer>
   return Uint8Array.from({ length }, (_, i) => Number(number >> BigInt(8 * (length - 1 - i)) & 255n));
 }
 
-/** XORs `bytes` with their MGF1-SHA-256 mask. */
-async function unmask(bytes: Uint8Array, seed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+/** `bytes` XORed with the MGF1-SHA-256 mask of a seed. */
+export async function unmask(bytes: Uint8Array, seed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const mask: number[] = [];
   for (let i = 0; mask.length < bytes.length; i++) {
     mask.push(...await digest(Uint8Array.of(...seed, 0, 0, 0, i)));
