@@ -6,7 +6,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { openSslPaths } from "../protocol/crypto/engine/openssl.ts";
+import { openSslPaths } from "../protocol/mod.ts";
 import { parseReport, type TestReport } from "./support/test_report.ts";
 
 interface Group {

@@ -16,7 +16,7 @@
  *
  * @module
  */
-export { bytesToBigint } from "./bigint.ts";
+export { bigintToBytes, bytesToBigint } from "./bigint.ts";
 export * from "./e2e.ts";
 export { type CryptoHelper, type MaybePromise, tagLength } from "./engine/engine.ts";
 export { openSslPaths } from "./engine/openssl.ts";

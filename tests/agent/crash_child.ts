@@ -8,8 +8,7 @@
 import { Agent, type AgentStore, type KeySource, type StoreChange } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { decodeBase64, formatQueueInfo, type ServerAddress, tcpTransport } from "../../mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
-import type { Channel } from "../../protocol/transport/channel.ts";
+import { type Channel, textBytes } from "../../protocol/mod.ts";
 
 /** What the child is told. */
 export interface ChildOptions {

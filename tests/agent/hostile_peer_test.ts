@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type AgentErrorCode, MemoryStore } from "../../agent/mod.ts";
 import { decryptBody, generateKeyPair, type QueueInfo, SmpClient, SmpError, splitBody } from "../../mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { mutate, randomOf } from "../fuzz/mutate.ts";
 import { TestAgent } from "../support/agent.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
-import { networkError } from "../../protocol/transport/channel.ts";
+import { networkError } from "../../protocol/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
 import { steadyPort } from "../support/ports.ts";

@@ -4,7 +4,7 @@ import { EventStream } from "../../agent/event_stream.ts";
 import { KeyPool, LoadedKeys } from "../../agent/key_pool.ts";
 import { decodePublicKey, decryptOaep, encryptOaep, signPss, verifyPss } from "../../mod.ts";
 import { LineError, LineReader } from "../../agent/service/line_reader.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { soon, until } from "../support/wait.ts";
 
 Deno.test("a key pool makes keys before they are needed, and when there is none left", async () => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.ts";
 import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
 import { chromiumLack, withBrowser } from "../support/browser.ts";
 import { connectPages, hear, invite, openChat, say, textsIn } from "../support/chat_page.ts";

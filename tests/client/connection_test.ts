@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { type Channel, generateKeyPair, SmpClient, TransportError } from "../../mod.ts";
 import { corrIdOf, FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { generateKeyPair, type QueueEvent, SmpError, TransportError } from "../../mod.ts";
 import { FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";

@@ -13,7 +13,7 @@ import {
 } from "../../examples/web-chat/page/conversation.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
 import { WebChat } from "../support/web_chat.ts";
 

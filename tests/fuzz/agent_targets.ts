@@ -4,8 +4,7 @@ import { AgentError, StoreError } from "../../agent/mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
 import { Session } from "../../agent/service/session.ts";
 import { vaultFor } from "../../agent/store/vault.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
-import { parsePublicKeyText, parseQueueInfo } from "../../protocol/mod.ts";
+import { asciiText, parsePublicKeyText, parseQueueInfo, textBytes } from "../../protocol/mod.ts";
 import { rsaVector } from "../support/vectors.ts";
 import { expectingAsync, type Target } from "./target.ts";
 

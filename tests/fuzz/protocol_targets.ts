@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  asciiText,
   BlockChannel,
   clientHandshake,
   contentLimit,
@@ -26,9 +27,9 @@ import {
   parseQueueInfo,
   type ServerResponse,
   splitBody,
+  textBytes,
   TransportError,
 } from "../../protocol/mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import { base64, rsaVector, vectors } from "../support/vectors.ts";
 import { channelOf, expecting, expectingAsync, type Target } from "./target.ts";
 

@@ -1,6 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { type BlockChannel, clientHandshake, contentLimit, memoryChannelPair } from "../../protocol/mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import {
+  asciiText,
+  type BlockChannel,
+  clientHandshake,
+  contentLimit,
+  memoryChannelPair,
+  textBytes,
+} from "../../protocol/mod.ts";
 import { ConfigError, defaultIni, parseConfig } from "../../server/config/config_file.ts";
 import { generateIdentity, Metrics, SmpServer } from "../../server/mod.ts";
 import { HandshakeLog } from "../../server/store/handshake_log.ts";

@@ -1,5 +1,4 @@
-import type { Channel } from "../../protocol/mod.ts";
-import { terminatedError } from "../../protocol/transport/channel.ts";
+import { type Channel, terminatedError } from "../../protocol/mod.ts";
 
 /** Something that takes bytes from outside. */
 export interface Target {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { generateKeyPair } from "../../mod.ts";
 import { opcodes, RawClient, RawWebSocket, socketNames } from "../support/raw_client.ts";
 import { connect, startServer } from "../support/server.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import {
   type Channel,
   clientHandshake,

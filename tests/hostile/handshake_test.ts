@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { joinParts, randomBytes } from "../../protocol/bytes.ts";
+import { joinParts, randomBytes } from "../../protocol/mod.ts";
 import {
   type Channel,
   decodePublicKey,

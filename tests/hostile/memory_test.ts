@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import {
   type ClientCommand,
   encodeClientTransmission,

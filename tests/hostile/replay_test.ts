@@ -1,7 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { encodeClientTransmission, encodeSigned, generateKeyPair, signPss } from "../../mod.ts";
-import { joinParts, randomBytes, textBytes } from "../../protocol/bytes.ts";
-import { type Channel, decodePublicKey, encryptOaep } from "../../protocol/mod.ts";
+import {
+  type Channel,
+  decodePublicKey,
+  encryptOaep,
+  joinParts,
+  randomBytes,
+  textBytes,
+} from "../../protocol/mod.ts";
 import { ReplayGuard, type SmpServer } from "../../server/mod.ts";
 import { handshakesPath } from "../../server/store/handshake_log.ts";
 import { copyStores } from "../../server/store/durable.ts";

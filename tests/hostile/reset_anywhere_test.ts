@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { connect as connectNet, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
-import { joinParts, randomBytes, textBytes } from "../../protocol/bytes.ts";
+import { joinParts, parseAddress, randomBytes, textBytes } from "../../protocol/mod.ts";
 import {
   BlockCipher,
   connectTcp,
@@ -11,7 +11,6 @@ import {
   SmpClient,
   webSocketTransport,
 } from "../../mod.ts";
-import { parseAddress } from "../../protocol/mod.ts";
 import { randomOf } from "../fuzz/mutate.ts";
 import { frame, opcodes, readServerKey, upgradeRequest } from "../support/raw_client.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { connect as connectNet, type Socket } from "node:net";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { connect as connectClient, startServer } from "../support/server.ts";
 import { upgradeRequest } from "../support/raw_client.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { joinParts, textBytes } from "../../protocol/bytes.ts";
+import { joinParts, textBytes } from "../../protocol/mod.ts";
 import { TransportError } from "../../mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { frame, opcodes, RawClient, RawWebSocket } from "../support/raw_client.ts";

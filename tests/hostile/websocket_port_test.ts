@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { memoryChannelPair } from "../../mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { RawClient, upgradeRequest } from "../support/raw_client.ts";

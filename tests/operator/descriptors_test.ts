@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { generateKeyPair, parseAddress, SmpClient, webSocketTransport } from "../../mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { asciiText, textBytes } from "../../protocol/mod.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { asciiText, textBytes } from "../../protocol/mod.ts";
 import { type Lack, lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";

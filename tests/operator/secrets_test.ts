@@ -7,7 +7,7 @@ import {
   SmpError,
   tcpChannel,
 } from "../../mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { Telnet } from "../support/telnet.ts";

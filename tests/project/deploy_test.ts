@@ -4,7 +4,7 @@ import { environmentNames } from "../../server/config/cli.ts";
 import { settings } from "../../server/config/settings.ts";
 import { cacheOf } from "../support/module_cache.ts";
 import { soon } from "../support/wait.ts";
-import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
+import { openSslPaths } from "../../protocol/mod.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 
 const root = new URL("../../", import.meta.url);

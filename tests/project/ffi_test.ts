@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
+import { openSslPaths } from "../../protocol/mod.ts";
 import { openSslLack } from "../support/openssl.ts";
 import { requiring } from "../support/requires.ts";
 

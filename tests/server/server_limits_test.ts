@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
-import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { memoryChannelPair, parseAddress, textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { MemoryMessageStore } from "../../server/store/memory.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";

@@ -6,7 +6,7 @@ import {
   type StoredKeyPair,
 } from "../../agent/mod.ts";
 import { exportPrivateKey, formatQueueInfo, generateKeyPair } from "../../mod.ts";
-import { textBytes } from "../../protocol/bytes.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { soon } from "./wait.ts";
 
 /** Key pairs for all agents of a test file: making one takes longer than most tests. */

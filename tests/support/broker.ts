@@ -1,6 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { setImmediate } from "node:timers";
 import {
+  asciiText,
+  bigintToBytes,
   type ClientCommand,
   type ClientTransmission,
   encodeSigned,
@@ -11,10 +13,9 @@ import {
   type ServerResponse,
   type ServerTransmission,
   signPss,
+  textBytes,
   verifyPss,
 } from "../../protocol/mod.ts";
-import { bigintToBytes } from "../../protocol/crypto/bigint.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
 import { Broker, type BrokerParts } from "../../server/broker/broker.ts";
 import { Metrics } from "../../server/observe/metrics.ts";

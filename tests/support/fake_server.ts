@@ -1,7 +1,7 @@
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
 import { SmpClient, type SmpClientOptions, type Transport } from "../../client/mod.ts";
 import { tcpTransport, webSocketTransport } from "../../client/mod.ts";
 import {
+  asciiText,
   type BlockChannel,
   type Channel,
   type ClientTransmission,
@@ -11,6 +11,7 @@ import {
   type ServerAddress,
   serverHandshake,
   type ServerResponse,
+  textBytes,
 } from "../../protocol/mod.ts";
 import type { Listener } from "../../server/net/accept_loop.ts";
 import { listenTcp } from "../../server/net/tcp_listener.ts";

@@ -8,7 +8,7 @@ import {
   type PrivateKey,
   type QueueInfo,
 } from "../../mod.ts";
-import { sha256 } from "../../protocol/crypto/runtime.ts";
+import { sha256 } from "../../protocol/mod.ts";
 
 /** The keys of all hostile agents of a test file. */
 export const hostileKeys: readonly KeyPair<"sign">[] = await Promise.all([

@@ -6,7 +6,7 @@ import {
   SmpClient,
   TransportError,
 } from "../../mod.ts";
-import { asciiText, textBytes } from "../../protocol/bytes.ts";
+import { asciiText, textBytes } from "../../protocol/mod.ts";
 import { next } from "./wait.ts";
 
 /** A queue under load, with what is known of its messages. */

@@ -1,5 +1,5 @@
-import { asciiText, joinParts, randomBytes, textBytes } from "../../protocol/bytes.ts";
 import {
+  asciiText,
   BlockCipher,
   type Channel,
   connectTcp,
@@ -7,8 +7,11 @@ import {
   decodeServerHeader,
   encodeClientHandshake,
   encryptOaep,
+  joinParts,
+  randomBytes,
   type SessionKeys,
   tcpChannel,
+  textBytes,
 } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { soon } from "./wait.ts";

@@ -1,4 +1,5 @@
 import {
+  bytesToBigint,
   type ClientCommand,
   type ClientTransmission,
   decodeClientTransmission,
@@ -7,9 +8,9 @@ import {
   encodeSigned,
   makePublicKey,
   type PublicKey,
+  randomBytes,
+  textBytes,
 } from "../../protocol/mod.ts";
-import { randomBytes, textBytes } from "../../protocol/bytes.ts";
-import { bytesToBigint } from "../../protocol/crypto/bigint.ts";
 import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
 import type { ExponentClass } from "../../server/guard/verifier.ts";
 import { type Signer, TestBroker, type TestQueue, turn } from "./broker.ts";

@@ -1,7 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { randomBytes } from "../../protocol/bytes.ts";
-import { verifyPss } from "../../protocol/mod.ts";
-import { cryptoEngine } from "../../protocol/crypto/runtime.ts";
+import { cryptoEngine, randomBytes, verifyPss } from "../../protocol/mod.ts";
 import { Verifier } from "../../server/guard/verifier.ts";
 import {
   measureRefusals,

@@ -1,4 +1,4 @@
-import { openSslPaths } from "../../protocol/crypto/engine/openssl.ts";
+import { openSslPaths } from "../../protocol/mod.ts";
 import { next, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);

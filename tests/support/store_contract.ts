@@ -1,8 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { setImmediate } from "node:timers";
 import fc from "fast-check";
-import { encodeBase64 } from "../../protocol/mod.ts";
-import { randomBytes } from "../../protocol/bytes.ts";
+import { encodeBase64, randomBytes } from "../../protocol/mod.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "../../server/store/store.ts";
 import { fakeSigner } from "./broker.ts";
 

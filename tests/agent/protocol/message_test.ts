@@ -8,8 +8,7 @@ import {
   splitBody,
   verifyBody,
 } from "../../../mod.ts";
-import { asciiText, textBytes } from "../../../protocol/bytes.ts";
-import { sha256 } from "../../../protocol/crypto/runtime.ts";
+import { asciiText, sha256, textBytes } from "../../../protocol/mod.ts";
 import { type AgentMessage, encodeAgentMessage, parseAgentMessage } from "../../../agent/protocol/message.ts";
 import { base64, rsaVector, vectors } from "../../support/vectors.ts";
 

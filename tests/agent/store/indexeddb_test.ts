@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { openDB } from "idb";
 import { IndexedDbStore, StoreError } from "../../../agent/store/indexeddb.ts";
-import { asciiText, textBytes } from "../../../protocol/bytes.ts";
+import { asciiText, textBytes } from "../../../protocol/mod.ts";
 import { temporaryDatabase } from "../../support/indexeddb.ts";
 import { emptyRecord, fullRecord, messageRecord, outboxEntry, put } from "./samples.ts";
 

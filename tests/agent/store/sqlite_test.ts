@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { asciiText, textBytes } from "../../../protocol/bytes.ts";
+import { asciiText, textBytes } from "../../../protocol/mod.ts";
 import { migrations } from "../../../agent/store/migrations.ts";
 import { SqliteStore, StoreError } from "../../../agent/store/sqlite.ts";
 import { temporaryFolder } from "../../support/server_process.ts";

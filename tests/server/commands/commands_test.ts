@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../mod.ts";
-import { textBytes } from "../../../protocol/bytes.ts";
+import { textBytes } from "../../../protocol/mod.ts";
 import { parseConfig } from "../../../server/config/config_file.ts";
 import {
   commandOf,

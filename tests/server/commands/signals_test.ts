@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { connectTcp, SmpClient } from "../../../mod.ts";
-import { textBytes } from "../../../protocol/bytes.ts";
+import { textBytes } from "../../../protocol/mod.ts";
 import { Metrics } from "../../../server/mod.ts";
 import { type DurableOptions, DurableStores } from "../../../server/store/durable.ts";
 import { RawClient } from "../../support/raw_client.ts";

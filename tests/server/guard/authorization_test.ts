@@ -1,6 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeBase64, modulusLength, type PublicKey, verifyPss } from "../../../protocol/mod.ts";
-import { randomBytes } from "../../../protocol/bytes.ts";
+import {
+  encodeBase64,
+  modulusLength,
+  type PublicKey,
+  randomBytes,
+  verifyPss,
+} from "../../../protocol/mod.ts";
 import { Authorizer, type Verify } from "../../../server/guard/authorization.ts";
 import { exponentClass } from "../../../server/guard/verifier.ts";
 import { fakeSigner, fakeVerify, keys, type Signer, TestBroker } from "../../support/broker.ts";

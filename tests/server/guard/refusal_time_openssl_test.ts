@@ -1,6 +1,5 @@
 import { assertMatch } from "@std/assert";
-import { cryptoEngine } from "../../../protocol/crypto/runtime.ts";
-import { preferOpenSsl } from "../../../protocol/mod.ts";
+import { cryptoEngine, preferOpenSsl } from "../../../protocol/mod.ts";
 import { openSsl, openSslLack } from "../../support/openssl.ts";
 import { testRefusalTimes } from "../../support/refusal_time_contract.ts";
 import { requiring } from "../../support/requires.ts";

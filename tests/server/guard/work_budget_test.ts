@@ -7,8 +7,8 @@ import {
   makePublicKey,
   parsePublicKeyText,
   signPss,
+  textBytes,
 } from "../../../protocol/mod.ts";
-import { textBytes } from "../../../protocol/bytes.ts";
 import { commandWork, extraWork, type Source, WorkBudget } from "../../../server/guard/work_budget.ts";
 import { connect, identity, startServer } from "../../support/server.ts";
 import { RawClient } from "../../support/raw_client.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { createServer, type Server } from "node:http";
 import { TransportError } from "../../../mod.ts";
-import { textBytes } from "../../../protocol/bytes.ts";
+import { textBytes } from "../../../protocol/mod.ts";
 import { BoundedServer, type SocketBounds } from "../../../server/net/bounded_server.ts";
 import type { ConnectionStream } from "../../../server/net/connection_stream.ts";
 import { soon, until } from "../../support/wait.ts";

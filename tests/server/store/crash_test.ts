@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeBase64, encodePublicKeyText } from "../../../protocol/mod.ts";
-import { randomBytes } from "../../../protocol/bytes.ts";
+import { encodeBase64, encodePublicKeyText, randomBytes } from "../../../protocol/mod.ts";
 import type { DurableStores } from "../../../server/store/durable.ts";
 import type { QueueRecord } from "../../../server/store/store.ts";
 import { fakeSigner } from "../../support/broker.ts";

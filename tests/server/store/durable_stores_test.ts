@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { encodeBase64, encodePublicKeyText } from "../../../protocol/mod.ts";
-import { randomBytes, textBytes } from "../../../protocol/bytes.ts";
+import { encodeBase64, encodePublicKeyText, randomBytes, textBytes } from "../../../protocol/mod.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
 import { copyStores, type DurableStores, verifyStores } from "../../../server/store/durable.ts";
 import { StoreError } from "../../../server/store/error.ts";
