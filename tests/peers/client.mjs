@@ -555,7 +555,7 @@ const scenarios = {
   async fragments() {
     const client = await Client.connect();
     const { blocks } = client.session;
-    for (const count of [2, 5, 1000]) {
+    for (const count of [2, 5, 16]) {
       const corrId = client.session.nextCorrId();
       const answer = client.session.answerTo(corrId);
       blocks.link.writeFragments(blocks.encrypt(transmission(Buffer.alloc(0), corrId, "", "PING")), count);
@@ -606,7 +606,7 @@ const scenarios = {
 
   /** A WebSocket message longer than any block is a message of another length as well. */
   async tooLong() {
-    for (const size of [65537, 131072]) {
+    for (const size of [65537, 65536 + 1024]) {
       const client = await Client.connect();
       client.session.blocks.link.write(randomBytes(size));
       await expectRefusedBlock(client, `a message of ${size}`);
