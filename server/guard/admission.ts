@@ -2,10 +2,12 @@ import { clientNetwork, type CountedNetwork, countedNetworks } from "./client_ne
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import { LeakyBuckets } from "./leaky_bucket.ts";
-import { type SilentConnection, SilentConnections } from "./silent_connections.ts";
+import { ConnectionsByNetwork, type OpenConnection } from "./connections_by_network.ts";
 
 /** How many seconds' worth of handshakes a client may make at once. */
 const handshakeBurst = 10;
+/** How many established connections of others a client may have ended a second, for want of places, and at once. */
+const displaced = { perSecond: 1, capacity: 10 };
 
 /** A connection that was let in. */
 export interface Admitted {
@@ -23,15 +25,18 @@ export interface Admitted {
  * Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only.
  *
  * Where there is no place for a handshake, the oldest connection that says nothing makes room: of those that share
- * the limit, or of the address that has most of them where the limit is one in all.
+ * the limit, or of the address that has most of them where the limit is one in all. Where nobody has two that say
+ * nothing and there is no place for a connection, an established one of whoever has most of those makes room.
  */
 export class Admission {
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
   readonly #connections = new Counts();
   readonly #handshakes = new Counts();
-  readonly #silent = new SilentConnections();
+  readonly #silent = new ConnectionsByNetwork();
+  readonly #established = new ConnectionsByNetwork();
   readonly #handshakeRates: LeakyBuckets;
+  readonly #displacedRates: LeakyBuckets;
   readonly #newQueueRates: LeakyBuckets;
 
   /** `now` is a clock in milliseconds that never goes back. */
@@ -42,6 +47,7 @@ export class Admission {
       const rate = limits().handshakesPerSecondPerIp;
       return { perSecond: rate, capacity: rate * handshakeBurst };
     }, now);
+    this.#displacedRates = new LeakyBuckets(() => displaced, now);
     this.#newQueueRates = new LeakyBuckets(() => {
       const perHour = limits().newQueuesPerHourPerIp;
       return { perSecond: perHour / 3600, capacity: perHour };
@@ -55,7 +61,7 @@ export class Admission {
 
   /**
    * Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. `close` ends
-   * it while it says nothing, to make room for another one.
+   * it to make room for another one.
    */
   admit(address: string | undefined, close: () => void = () => {}): Admitted | null {
     const client = address === undefined ? null : clientNetwork(address);
@@ -78,6 +84,7 @@ export class Admission {
   /** Forgets the clients that are back at their full rate. */
   sweep(): void {
     this.#handshakeRates.sweep();
+    this.#displacedRates.sweep();
     this.#newQueueRates.sweep();
   }
 
@@ -86,22 +93,27 @@ export class Admission {
     const spoke = () => {
       if (state !== "silent") return;
       state = "heard";
-      this.#silent.delete(silent);
+      this.#silent.delete(connection);
+    };
+    const endHandshake = () => {
+      spoke();
+      if (state === "heard") this.#handshakes.add(networks, -1);
     };
     const established = () => {
-      spoke();
-      if (state !== "heard") return;
+      if (state !== "silent" && state !== "heard") return;
+      endHandshake();
       state = "established";
-      this.#handshakes.add(networks, -1);
+      this.#established.add(connection);
     };
     const left = () => {
-      established();
       if (state === "left") return;
+      endHandshake();
       state = "left";
+      this.#established.delete(connection);
       this.#connections.add(networks, -1);
     };
-    const silent: SilentConnection = {
-      networks: client === null ? [""] : networks.map(({ network }) => network),
+    const connection: OpenConnection = {
+      networks: names(networks),
       end() {
         left();
         close();
@@ -109,7 +121,7 @@ export class Admission {
     };
     this.#connections.add(networks, 1);
     this.#handshakes.add(networks, 1);
-    this.#silent.add(silent);
+    this.#silent.add(connection);
     return { client, spoke, established, left };
   }
 
@@ -122,17 +134,37 @@ export class Admission {
     if (full !== undefined && !this.#makeRoom("handshakes_per_ip", this.#silent.oldestOf(full))) {
       return "handshakes_per_ip";
     }
-    if (this.#connections.all >= limits.connections && !this.#makeRoom("connections")) return "connections";
-    if (this.#handshakes.all >= limits.handshakes && !this.#makeRoom("handshakes")) return "handshakes";
+    if (
+      this.#connections.all >= limits.connections &&
+      !this.#makeRoom("connections", this.#dispensable(networks))
+    ) return "connections";
+    if (
+      this.#handshakes.all >= limits.handshakes && !this.#makeRoom("handshakes", this.#silent.oldestOfMost())
+    ) return "handshakes";
     return null;
   }
 
-  #makeRoom(reason: Refusal, connection = this.#silent.oldestOfMost()): boolean {
+  /** The connection that makes room for one of `networks`, which must not have most itself. */
+  #dispensable(networks: readonly CountedNetwork[]): OpenConnection | undefined {
+    const silent = this.#silent.oldestOfMost();
+    if (this.#silent.most > 1) return silent;
+    const widest = names(networks).at(-1)!;
+    if (this.#established.most <= this.#established.count(widest) + 1) return silent;
+    // Bounded, because who is displaced comes back, and would make room again.
+    return this.#displacedRates.take(widest) ? this.#established.oldestOfMost() : silent;
+  }
+
+  #makeRoom(reason: Refusal, connection: OpenConnection | undefined): boolean {
     if (connection === undefined) return false;
     this.#metrics.refuse(reason);
     connection.end();
     return true;
   }
+}
+
+/** The networks by which connections are counted that make room, the narrowest first. */
+function names(networks: readonly CountedNetwork[]): readonly string[] {
+  return networks.length === 0 ? [""] : networks.map(({ network }) => network);
 }
 
 /** How many there are, in all and of each network. */

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Admission, type Admitted } from "../../../server/guard/admission.ts";
 import { clientNetwork, countedNetworks } from "../../../server/guard/client_network.ts";
 import { checkLimits, type Limits } from "../../../server/config/limits.ts";
-import { type SilentConnection, SilentConnections } from "../../../server/guard/silent_connections.ts";
+import { ConnectionsByNetwork, type OpenConnection } from "../../../server/guard/connections_by_network.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
 
 const permissions = "none";
@@ -301,13 +301,65 @@ Deno.test("a place that was made is there at once, and nobody leaves twice", { p
   assert(test.admission.admit("c") !== null);
 });
 
+/** Lets in established connections from `address` as long as there are places; tells where one is ended. */
+function establish(to: Admission, address: string, { count, ended }: { count: number; ended: string[] }) {
+  for (let i = 0; i < count; i++) to.admit(address, () => ended.push(address))?.established();
+}
+
+Deno.test("established connections of whoever has most make room for others", { permissions }, () => {
+  const test = admission({ connections: 40, connectionsPerIp: 10, handshakesPerSecondPerIp: 0 });
+  const ended: string[] = [];
+  establish(test.admission, "192.0.2.1", { count: 4, ended });
+  for (let i = 1; i <= 4; i++) establish(test.admission, `10.0.0.${i}`, { count: 10, ended });
+  const honest = ["192.0.2.1", "192.0.2.2", "2001:db8:2::1", "203.0.113.1"];
+  ended.length = 0;
+  for (const one of honest) establish(test.admission, one, { count: 1, ended });
+  assertEquals(new Set(ended), new Set(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]));
+  // However the flood goes on, it is the flood that makes room.
+  ended.length = 0;
+  for (let i = 0; i < 100; i++) establish(test.admission, `10.0.0.${1 + i % 4}`, { count: 3, ended });
+  for (const one of honest) assert(!ended.includes(one));
+});
+
+Deno.test(
+  "who is alone and silent is not ended for those who come while others have many connections",
+  { permissions },
+  () => {
+    const test = admission({ connections: 20, handshakesPerSecondPerIp: 0 });
+    const ended: string[] = [];
+    establish(test.admission, "10.0.0.1", { count: 20, ended });
+    assert(test.admission.admit("192.0.2.1", () => ended.push("192.0.2.1")) !== null);
+    establish(test.admission, "10.0.0.2", { count: 5, ended });
+    assertEquals(ended, new Array(6).fill("10.0.0.1"));
+  },
+);
+
+Deno.test("nobody can have many established connections of others ended", { permissions }, () => {
+  const test = admission({ connections: 50, handshakesPerSecondPerIp: 0 });
+  const ended: string[] = [];
+  const comeAndGo = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      establish(test.admission, "192.0.2.1", { count: 1, ended });
+      const other = test.admission.admit("10.0.0.1");
+      other?.established();
+      other?.left();
+    }
+  };
+  establish(test.admission, "192.0.2.1", { count: 50, ended });
+  comeAndGo(100);
+  assertEquals(ended.length, 10);
+  test.clock.now = 5_000;
+  comeAndGo(100);
+  assertEquals(ended.length, 15);
+});
+
 Deno.test("counts of silent connections stay right, whatever comes and goes", { permissions }, () => {
   const step = fc.record({ address: fc.nat(6), act: fc.constantFrom("come", "speak", "leave") });
   fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-    const silent = new SilentConnections();
+    const silent = new ConnectionsByNetwork();
     // The oldest first.
-    const model: SilentConnection[] = [];
-    const widest = (one: SilentConnection) => one.networks.at(-1)!;
+    const model: OpenConnection[] = [];
+    const widest = (one: OpenConnection) => one.networks.at(-1)!;
     const counts = () => {
       const counts = new Map<string, number>();
       for (const one of model) counts.set(widest(one), (counts.get(widest(one)) ?? 0) + 1);

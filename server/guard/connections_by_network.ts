@@ -1,5 +1,5 @@
-/** A connection in whose handshake the client has said nothing yet. */
-export interface SilentConnection {
+/** A connection that can be ended to make room. */
+export interface OpenConnection {
   /** The networks it is from, the narrowest first; `""` where no address is known. */
   readonly networks: readonly string[];
   /** Ends it. */
@@ -7,19 +7,29 @@ export interface SilentConnection {
 }
 
 /**
- * The silent connections, so that one of those who have most of them can make room for another client.
+ * Connections of one state, so that one of those who have most of them can make room for another client.
  *
  * Each step takes the same time however many there are: what a flood makes the server do must not grow with it.
  */
-export class SilentConnections {
+export class ConnectionsByNetwork {
   /** By network, the oldest first. */
-  readonly #byNetwork = new Map<string, Set<SilentConnection>>();
+  readonly #byNetwork = new Map<string, Set<OpenConnection>>();
   /** At `n` the widest networks that have `n` connections, those first that have had so many the longest. */
   readonly #byCount: Set<string>[] = [];
   #most = 0;
 
+  /** How many connections the widest network has that has most. */
+  get most(): number {
+    return this.#most;
+  }
+
+  /** How many connections a network has. */
+  count(network: string): number {
+    return this.#byNetwork.get(network)?.size ?? 0;
+  }
+
   /** Adds a connection. */
-  add(connection: SilentConnection): void {
+  add(connection: OpenConnection): void {
     for (const network of connection.networks) {
       const connections = this.#byNetwork.get(network);
       if (connections === undefined) this.#byNetwork.set(network, new Set([connection]));
@@ -29,7 +39,7 @@ export class SilentConnections {
   }
 
   /** Removes a connection if it is there. */
-  delete(connection: SilentConnection): void {
+  delete(connection: OpenConnection): void {
     const widest = connection.networks.at(-1)!;
     if (!this.#byNetwork.get(widest)?.has(connection)) return;
     this.#recount(widest, -1);
@@ -41,12 +51,12 @@ export class SilentConnections {
   }
 
   /** The oldest one of a network. */
-  oldestOf(network: string): SilentConnection | undefined {
+  oldestOf(network: string): OpenConnection | undefined {
     return first(this.#byNetwork.get(network) ?? []);
   }
 
   /** The oldest one of the widest network that has most. */
-  oldestOfMost(): SilentConnection | undefined {
+  oldestOfMost(): OpenConnection | undefined {
     const network = first(this.#byCount[this.#most] ?? []);
     return network === undefined ? undefined : this.oldestOf(network);
   }
