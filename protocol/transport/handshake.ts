@@ -159,7 +159,8 @@ export async function serverHandshake(
   const handshake = decodeClientHandshake(decrypted);
   decrypted.fill(0);
   if (handshake === null || !await isNew(handshake.keys)) {
-    const left = refusalFloor * (1 + Math.random()) - (performance.now() - arrived);
+    // Deno warns of negative times.
+    const left = Math.max(0, refusalFloor * (1 + Math.random()) - (performance.now() - arrived));
     await new Promise((resolve) => setTimeout(resolve, left));
     throw new TransportError("AES_KEYS", "Cannot take the client's handshake: it is not valid");
   }

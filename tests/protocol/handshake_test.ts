@@ -339,6 +339,38 @@ Deno.test("A server has one error for every client handshake that is wrong, and 
 });
 
 Deno.test(
+  "A server that is late with refusing a handshake sets no timer to the past",
+  { permissions: "none" },
+  async () => {
+    const setTimer = globalThis.setTimeout;
+    const delays: number[] = [];
+    globalThis.setTimeout = ((run: () => void, delay: number) => {
+      delays.push(delay);
+      return setTimer(run, delay);
+    }) as typeof setTimeout;
+    try {
+      const [clientEnd, serverEnd] = memoryChannelPair();
+      const serving = serverHandshake(serverEnd, {
+        ...identity,
+        isNew: () => {
+          const end = performance.now() + 50;
+          while (performance.now() < end);
+          return false;
+        },
+      });
+      await clientEnd.read(8);
+      await clientEnd.read(der.length);
+      await clientEnd.write([base64(vector.encrypted)]);
+      await assertRejects(() => serving, TransportError);
+      await serverEnd.close();
+    } finally {
+      globalThis.setTimeout = setTimer;
+    }
+    assertEquals(delays, [0]);
+  },
+);
+
+Deno.test(
   "A server tells a client that goes away or sends another length",
   { permissions: "none" },
   async () => {
