@@ -123,6 +123,7 @@ export class SmpServer implements AsyncDisposable {
       limits: this.#limitSource,
       mayCreate: (client) => this.#admission.mayCreate(client),
       isMemoryShort: () => this.#memory.isShort(),
+      freeMemory: () => this.#memory.free,
       log: this.#log,
     });
   }

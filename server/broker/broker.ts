@@ -20,6 +20,8 @@ import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "../store/store.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
+import { WaitingShares } from "../guard/waiting_shares.ts";
+import { perMessage } from "../guard/memory_guard.ts";
 
 /** What a broker is made of. */
 export interface BrokerParts {
@@ -32,6 +34,8 @@ export interface BrokerParts {
   readonly mayCreate?: (client: string | null) => boolean;
   /** Whether memory is short, so that nothing more is taken. @default never */
   readonly isMemoryShort?: () => boolean;
+  /** Bytes of memory that are left for messages. @default any number */
+  readonly freeMemory?: () => number;
   /** Decides who may do what. */
   readonly authorizer: Authorizer;
   /** @default the system's, as far as it can be believed */
@@ -67,6 +71,7 @@ export class Broker {
   readonly #subscriptions = new Subscriptions();
   readonly #runner: CommandRunner;
   readonly #reserve = new UnsecuredReserve();
+  readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
   /** The block sizes that recipients last used, where they are not the default. */
   readonly #recipientBlockSizes = new Map<string, number>();
@@ -79,6 +84,7 @@ export class Broker {
     this.#limits = parts.limits ?? (() => defaultLimits);
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
+    this.#shares = new WaitingShares(parts.freeMemory ?? (() => Infinity));
     this.#authorizer = parts.authorizer;
     this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
@@ -187,6 +193,7 @@ export class Broker {
   }
 
   async #sweep(): Promise<void> {
+    const expired = this.#metrics.messagesExpired;
     try {
       await removeExpired({
         queues: this.#queues,
@@ -197,6 +204,9 @@ export class Broker {
         isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
         remove: (queue) => this.#remove(queue),
       }, this.#clock.age());
+      if (this.#metrics.messagesExpired > expired) {
+        await this.#shares.sweep((recipientId) => this.#messages.count(recipientId));
+      }
     } catch (error) {
       this.#log("Cannot remove what is too old: the server failed", error);
     }
@@ -296,9 +306,9 @@ export class Broker {
       return reply(failure("NO_MSG"));
     }
     await this.#messages.remove(queue.recipientId, subscription.delivered);
-    if (queue.senderKey === null) {
-      this.#reserve.trim(queue.recipientId, await this.#messages.count(queue.recipientId));
-    }
+    const count = await this.#messages.count(queue.recipientId);
+    this.#shares.trim(queue.recipientId, count);
+    if (queue.senderKey === null) this.#reserve.trim(queue.recipientId, count);
     this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
   }
 
@@ -316,6 +326,7 @@ export class Broker {
     this.#runner.order.link(recipientId, senderId);
     // In this order: if the second fails, the client can give the command again.
     await this.#messages.deleteQueue(recipientId);
+    this.#shares.trim(recipientId, 0);
     await this.#queues.delete(recipientId);
     this.#subscriptions.delete(recipientId);
     this.#recipientBlockSizes.delete(recipientId);
@@ -340,6 +351,10 @@ export class Broker {
       ? this.#reserve.take(recipientId, submitted.connection, places)
       : places.count < places.most;
     if (!hasPlace) return this.#refuse("quota", "QUOTA", reply);
+    this.#shares.trim(recipientId, places.count);
+    if (!this.#shares.take(recipientId, submitted.connection.client, body.length + perMessage)) {
+      return this.#refuse("memory_share", "QUOTA", reply);
+    }
     await this.#messages.append(recipientId, message);
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });

@@ -39,7 +39,9 @@ const looksPerCollection = 30;
 const asksPerCollection = 3;
 
 /** Bytes that these take beside their content (`deno task bench connections growth`). */
-const perConnection = 25 * 1024, perQueue = 1.5 * 1024, perMessage = 640;
+const perConnection = 25 * 1024, perQueue = 1.5 * 1024;
+/** The same of a message. */
+export const perMessage = 640;
 
 /**
  * Says when nothing more may be taken because of `limits.memory`. What is counted decides at once, in both directions.
@@ -80,6 +82,12 @@ export class MemoryGuard {
     const { connections, queues, messages, messageBytes } = this.#kept();
     return this.#buffers + connections * perConnection + queues * perQueue + messages * perMessage +
       messageBytes;
+  }
+
+  /** Bytes that are left below the limit. */
+  get free(): number {
+    const limit = this.#limits().memory;
+    return limit === 0 ? Infinity : Math.max(0, limit - this.held);
   }
 
   /** Whether nothing more may be taken. */

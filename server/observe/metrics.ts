@@ -8,6 +8,7 @@ export const refusals = [
   "new_queues_off",
   "new_queue_rate",
   "memory",
+  "memory_share",
   "quota",
   "refused_time",
   "extra_time",

@@ -9,6 +9,7 @@ import {
   signPss,
   SmpError,
 } from "../../mod.ts";
+import { MemoryMessageStore } from "../../server/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { connect, identity, startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
@@ -39,9 +40,12 @@ Deno.test("memory filled by large messages refuses NEW and SEND, and takes them 
   await owner.send(await signed("", { type: "NEW", recipientKey: publicKey }));
   const [, recipientId, senderId] = / IDS (\S+) (\S+) /.exec((await owner.receive())!)!;
   const message = unsigned(senderId!, new Uint8Array(60_000));
-  const attackers = await Promise.all(
-    Array.from({ length: 20 }, () => RawClient.connect(server, "tcp", blockSize)),
-  );
+  // One known address alone cannot fill it.
+  const attackers = await Promise.all(Array.from({ length: 20 }, () => {
+    const [near, far] = memoryChannelPair();
+    void server.handle(far);
+    return RawClient.handshake(near, blockSize);
+  }));
   const answers = new Set<string>();
   await Promise.all(attackers.map(async (attacker) => {
     while (!answers.has(`ERR INTERNAL`)) {
@@ -61,6 +65,40 @@ Deno.test("memory filled by large messages refuses NEW and SEND, and takes them 
   while (!(await owner.receive())!.includes(" OK")) continue;
   await until(() => server.notReady() === null);
   await soon(honest.createQueue());
+});
+
+Deno.test("one address that sends all it may leaves room for the queues and messages of others", async () => {
+  const memory = 512 * mib;
+  const messages = new MemoryMessageStore();
+  // Counted as often as it is there.
+  const body = new Uint8Array(mib);
+  for (let i = 0; messages.bytes < memory - 16 * mib; i++) {
+    await messages.append("AAAA", { id: `${i}`, timestamp: new Date(), body });
+  }
+  await using server = await startServer({
+    identity,
+    messages,
+    limits: { memory, messagesPerQueue: 1_000_000 },
+  });
+  await using owner = await RawClient.connect(server, "tcp", blockSize);
+  await owner.send(await signed("", { type: "NEW", recipientKey: publicKey }));
+  const [, , senderId] = / IDS (\S+) (\S+) /.exec((await owner.receive())!)!;
+  await using attacker = await RawClient.connect(server, "tcp", blockSize);
+  let answer = "";
+  while (!answer.includes(" ERR ")) {
+    await attacker.send(unsigned(senderId!, new Uint8Array(60_000)));
+    answer = (await attacker.receive())!;
+  }
+  assert(answer.includes(" ERR QUOTA"));
+  assert(server.metrics.refusals("memory_share") > 0);
+  const [near, far] = memoryChannelPair();
+  void server.handle(far, { address: "192.0.2.1" });
+  const honest = await RawClient.handshake(near, blockSize);
+  await honest.send(await signed("", { type: "NEW", recipientKey: publicKey }));
+  const [, , other] = / IDS (\S+) (\S+) /.exec((await honest.receive())!)!;
+  await honest.send(unsigned(other!, new Uint8Array(60_000)));
+  assert((await honest.receive())!.includes(" OK"));
+  await honest.channel.close();
 });
 
 Deno.test("what connections hold is counted, and forgotten when they are gone", async () => {
