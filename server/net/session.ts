@@ -17,6 +17,8 @@ import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
 const batchBytes = 65_536;
+/** Bytes that each of `limits.inWork` transmissions may have: of larger blocks fewer are in work. */
+const bytesInWork = 8_192;
 /** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
 const lingerTime = 1_000;
 
@@ -30,7 +32,7 @@ interface Outgoing {
 /**
  * One client's connection after the handshake: blocks in, broker, blocks out.
  *
- * Reading stops while `limits.inWork` transmissions are in work or wait to be answered. What the broker pushes is at
+ * Reading stops while `limits.inWork` transmissions, or fewer large ones, are in work or wait to be answered. What the broker pushes is at
  * most one message a subscribed queue, kept as a reference until it is written.
  */
 export class Session implements BrokerConnection {
@@ -148,7 +150,7 @@ export class Session implements BrokerConnection {
 
   async #readLoop(): Promise<void> {
     for (;;) {
-      await this.#answered(this.#limits().inWork);
+      await this.#answered(Math.max(1, this.#limits().inWork * Math.min(1, bytesInWork / this.blockSize)));
       await this.#paidFor("refused_time", this.#budgets.refused);
       await this.#paidFor("extra_time", this.#budgets.extra);
       const content = await this.#read();

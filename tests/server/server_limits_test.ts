@@ -183,6 +183,24 @@ for (const transport of transportNames) {
   });
 }
 
+for (const [blockSize, most] of [[4096, 32], [8192, 32], [16384, 16], [65536, 4]] as const) {
+  Deno.test(`of commands in blocks of ${blockSize} bytes ${most} are in work at a time`, async () => {
+    const messages = new SlowStore();
+    await using server = await startServer({ messages });
+    await using client = await connect(server, "tcp", { blockSize });
+    await using other = await connect(server);
+    const queue = await client.createQueue({ keyPair });
+    const before = server.metrics.bytesReceived;
+    const sending = Array.from({ length: 50 }, () => client.send(queue, textBytes("x")));
+    await until(() => server.metrics.bytesReceived >= before + most * blockSize);
+    const pings = 20;
+    for (let i = 0; i < pings; i++) await other.ping();
+    assertEquals(server.metrics.bytesReceived, before + most * blockSize + pings * 4096);
+    messages.released.resolve();
+    await soon(Promise.all(sending));
+  });
+}
+
 Deno.test("a graceful stop under load answers every command that it has executed", async () => {
   for (const transport of transportNames) {
     const messages = new MemoryMessageStore();
