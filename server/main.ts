@@ -66,6 +66,8 @@ function environment(): Environment {
 if (import.meta.main) {
   try {
     await main();
+    // At once: on its slow way out the runtime no longer listens to signals, so that a late SIGHUP would look like a crash.
+    Deno.exit(0);
   } catch (error) {
     console.error(messageOf(error));
     Deno.exit(error instanceof Fatal ? error.exitCode : 1);

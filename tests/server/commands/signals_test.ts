@@ -169,6 +169,26 @@ Deno.test("SIGHUP while the server stops changes nothing: messages are saved", a
   assertStringIncludes(verified.stdout, "ok: 1 messages");
 });
 
+Deno.test("SIGHUPs until the process has ended do not make a stop look like a crash", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await ServerProcess.start({ folder: folder.path, args: ["-y", "-l"] });
+  const storm = setInterval(() => {
+    try {
+      server.signal("SIGHUP");
+    } catch {
+      // It has ended.
+    }
+  }, 1);
+  try {
+    assertStringIncludes(await server.logged(), "read 0 queues");
+    assertStringIncludes(await server.logged(), "read the limits again");
+    const { code, stdout } = await server.kill("SIGTERM");
+    assertEquals([code, stdout], [0, "stopping\nstopped\n"]);
+  } finally {
+    clearInterval(storm);
+  }
+});
+
 Deno.test("reading that is ended changes nothing and releases the log", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
