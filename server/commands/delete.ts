@@ -1,10 +1,10 @@
 import type { CliOptions } from "../config/cli.ts";
 import { defaultConfig, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
-import { isStoreLocked } from "../store/lock.ts";
+import { isLogLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
-import { iniPath, readFile } from "./files.ts";
+import { exists, iniPath, readFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
@@ -14,8 +14,10 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
   using _key = await lockKeyFile(config.keyFile, {
     taken: `Cannot delete the server: it is running with ${config.keyFile}; stop it first`,
   });
-  if (await isStoreLocked(config.storeLogFile)) {
-    throw new Fatal(`Cannot delete the server: it is running with ${config.storeLogFile}; stop it first`);
+  for (const path of [config.storeLogFile, config.messagesFile]) {
+    if (await isLogLocked(await realPath(path))) {
+      throw new Fatal(`Cannot delete the server: it is running with ${path}; stop it first`);
+    }
   }
   const paths: string[] = [];
   for (const path of [config.storeLogFile, config.messagesFile, config.keyFile, iniPath(options)]) {
@@ -47,6 +49,11 @@ async function configOrDefault(options: CliOptions, terminal: Terminal): Promise
     terminal.warn(`${error.message}\nThe files are taken to be where they are without an ini`);
     return defaultConfig(options);
   }
+}
+
+/** Where a link leads; the path itself when it is none. */
+async function realPath(path: string): Promise<string> {
+  return await exists(path) ? await Deno.realPath(path).catch(() => path) : path;
 }
 
 /** A file and what a crash, a repair or a lock has left beside it, as far as they exist. */

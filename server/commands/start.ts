@@ -9,7 +9,7 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
-import { addressOf, createFiles, identityOf, readConfig, weaknesses } from "./files.ts";
+import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -100,7 +100,7 @@ function lockKey(keyFile: string): Promise<KeyFile | null> {
 
 async function openStores(
   settings: ServerConfig,
-  { repair }: CliOptions,
+  options: CliOptions,
   { metrics, logger, stop }: {
     readonly metrics: Metrics;
     readonly logger: Logger;
@@ -111,12 +111,13 @@ async function openStores(
     return await DurableStores.open({
       storeLog: settings.storeLogFile,
       messagesFile: settings.messagesFile,
+      others: [settings.keyFile, iniPath(options)],
       messages: settings.messages,
       restoreMessages: settings.restoreMessages,
       fsync: settings.fsync,
       fsyncInterval: settings.fsyncInterval,
       messageLifetime: settings.limits.messageLifetime,
-      repair,
+      repair: options.repair,
       metrics,
       log: logger.error,
       signal: stop,

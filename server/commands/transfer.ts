@@ -5,7 +5,6 @@ import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
-import { lockPath } from "../store/lock.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -73,8 +72,6 @@ export async function importServer(
   } catch (error) {
     for (const path of made) await Deno.remove(path).catch(() => {});
     throw error instanceof Fatal ? error : new Fatal(messageOf(error));
-  } finally {
-    await Deno.remove(lockPath(from.storeLogFile)).catch(() => {});
   }
   terminal.print(`transport key hash: ${identity.keyHash}`);
   terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);

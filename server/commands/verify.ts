@@ -25,8 +25,11 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
   }
 
   try {
-    const { storeLogFile, messagesFile } = config;
-    const { queues, messages, problems, notices, locked } = await verifyStores(storeLogFile, messagesFile);
+    const { storeLogFile, messagesFile, keyFile } = config;
+    const { queues, messages, problems, notices, locked } = await verifyStores(
+      { storeLog: storeLogFile, messagesFile },
+      [keyFile, path],
+    );
     if (locked) {
       print("warning: a server is running with these logs, so that they change while they are read");
     }

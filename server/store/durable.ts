@@ -4,9 +4,10 @@ import { ioError } from "./error.ts";
 import { corruptError, type Loaded, nameLines, type StoreProblem } from "./load.ts";
 import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
-import { isStoreLocked, lockStore, type StoreLock } from "./lock.ts";
+import { isLogLocked, lockLog, lockPath, type LogLock } from "./lock.ts";
 import { directoryOf, type LogIo, replaceFile, systemIo } from "./log_io.ts";
 import { MemoryMessageStore, type MemoryQueueStore } from "./memory.ts";
+import { findPlaces, type StorePaths } from "./places.ts";
 import { loadMessages, MessageJournal, messageLines } from "./message_journal.ts";
 import { loadStoreLog, StoreLog, storeLogLines } from "./store_log.ts";
 import type { MessageStore, QueueStore } from "./store.ts";
@@ -17,6 +18,8 @@ export interface DurableOptions {
   readonly storeLog: string;
   /** Path of the messages file. */
   readonly messagesFile: string;
+  /** Paths of other files of the server, which the logs must not be. @default none */
+  readonly others?: readonly string[];
   /** `memory`: messages are saved when the server stops; `journal`: as soon as they are accepted. */
   readonly messages: "memory" | "journal";
   /** With `messages: memory`, whether messages are saved and restored. */
@@ -51,16 +54,16 @@ export class DurableStores implements AsyncDisposable {
   readonly #messages: MessageJournal | MemoryMessageStore;
   readonly #options: DurableOptions;
   readonly #handshakes: HandshakeLog;
-  readonly #lock: StoreLock;
+  readonly #locks: readonly LogLock[];
   #closing: Promise<void> | null = null;
 
   private constructor(
-    { queues, messages, handshakes, notices, lock }: {
+    { queues, messages, handshakes, notices, locks }: {
       readonly queues: StoreLog;
       readonly messages: MessageJournal | MemoryMessageStore;
       readonly handshakes: HandshakeLog;
       readonly notices: readonly string[];
-      readonly lock: StoreLock;
+      readonly locks: readonly LogLock[];
     },
     options: DurableOptions,
   ) {
@@ -69,14 +72,15 @@ export class DurableStores implements AsyncDisposable {
     this.#handshakes = handshakes;
     this.replayGuard = handshakes.guard;
     this.notices = notices;
-    this.#lock = lock;
+    this.#locks = locks;
     this.#options = options;
   }
 
-  /** Locks and reads the files, making them if there are none. Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`), or the reason of `signal`. */
-  static async open(options: DurableOptions): Promise<DurableStores> {
-    for (const path of [options.storeLog, options.messagesFile]) await makeDirectory(directoryOf(path));
-    const lock = await lockStore(options.storeLog);
+  /** Locks and reads the files, making them if there are none. Throws `StoreError`, or the reason of `signal`. */
+  static async open(given: DurableOptions): Promise<DurableStores> {
+    for (const path of [given.storeLog, given.messagesFile]) await makeDirectory(directoryOf(path));
+    const options = { ...given, ...await findPlaces(given, given.others) };
+    const locks = await lockLogs(options);
     let queues: StoreLog | undefined, handshakes: HandshakeLog | undefined;
     try {
       const notices: string[] = [];
@@ -94,14 +98,14 @@ export class DurableStores implements AsyncDisposable {
       handshakes = await HandshakeLog.open(handshakesPath(storeLog), logOptions(options));
       if (options.messages === "journal") {
         const journal = await MessageJournal.open(options.messagesFile, messages, logOptions(options));
-        return new DurableStores({ queues, messages: journal, handshakes, notices, lock }, options);
+        return new DurableStores({ queues, messages: journal, handshakes, notices, locks }, options);
       }
       if (options.restoreMessages) await removeFile(options.messagesFile);
-      return new DurableStores({ queues, messages, handshakes, notices, lock }, options);
+      return new DurableStores({ queues, messages, handshakes, notices, locks }, options);
     } catch (error) {
       await queues?.close().catch(() => {});
       await handshakes?.close().catch(() => {});
-      lock.release();
+      for (const lock of locks) lock.release();
       throw error;
     }
   }
@@ -129,7 +133,7 @@ export class DurableStores implements AsyncDisposable {
     ) {
       await close().catch((error) => errors.push(error));
     }
-    this.#lock.release();
+    for (const lock of this.#locks) lock.release();
     if (errors.length > 0) throw errors[0];
   }
 
@@ -141,8 +145,8 @@ export class DurableStores implements AsyncDisposable {
   }
 }
 
-/** Reads both files and says what is in them; changes nothing. Throws `StoreError` (`IO`). */
-export async function verifyStores(storeLog: string, messagesFile: string): Promise<{
+/** Reads both files and says what is in them; changes nothing. `others` as of a start. Throws `StoreError` (`PATH`, `IO`). */
+export async function verifyStores(paths: StorePaths, others: readonly string[] = []): Promise<{
   readonly queues: number;
   readonly messages: number;
   readonly problems: readonly StoreProblem[];
@@ -151,7 +155,8 @@ export async function verifyStores(storeLog: string, messagesFile: string): Prom
   /** Whether a server uses the files now. */
   readonly locked: boolean;
 }> {
-  const locked = await isStoreLocked(storeLog);
+  const { storeLog, messagesFile } = await findPlaces(paths, others);
+  const locked = await isLogLocked(storeLog) || await isLogLocked(messagesFile);
   const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
   const notices = [[storeLog, queues], [messagesFile, messages]] as const;
   return {
@@ -163,12 +168,6 @@ export async function verifyStores(storeLog: string, messagesFile: string): Prom
   };
 }
 
-/** Where {@linkcode copyStores} copies from and to. */
-export interface StorePaths {
-  readonly storeLog: string;
-  readonly messagesFile: string;
-}
-
 /**
  * Copies the live content of the files of a server that is stopped; files with nothing in them are not made.
  * Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`).
@@ -177,17 +176,32 @@ export async function copyStores(
   from: StorePaths,
   to: StorePaths,
 ): Promise<{ queues: number; messages: number }> {
-  const lock = await lockStore(from.storeLog);
+  const { storeLog, messagesFile } = await findPlaces(from);
+  const locks = await lockLogs({ storeLog, messagesFile });
   try {
-    const [queues, messages] = [await loadStoreLog(from.storeLog, 0), await loadMessages(from.messagesFile)];
+    const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
     const problems = [...queues.problems, ...messages.problems];
     if (problems.length > 0) throw corruptError(problems);
     if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
     if (messages.memory.size > 0) await writeFile(to.messagesFile, messageLines(messages.memory));
-    await copyHandshakes(handshakesPath(from.storeLog), handshakesPath(to.storeLog));
+    await copyHandshakes(handshakesPath(storeLog), handshakesPath(to.storeLog));
     return { queues: queues.memory.size, messages: messages.memory.size };
   } finally {
-    lock.release();
+    for (const [i, { isNew }] of locks.entries()) {
+      if (isNew) await Deno.remove(lockPath([storeLog, messagesFile][i]!)).catch(() => {});
+    }
+    for (const lock of locks) lock.release();
+  }
+}
+
+/** Locks both logs, as each of them can be that of another server. */
+async function lockLogs({ storeLog, messagesFile }: StorePaths): Promise<readonly LogLock[]> {
+  const first = await lockLog(storeLog);
+  try {
+    return [first, await lockLog(messagesFile)];
+  } catch (error) {
+    first.release();
+    throw error;
   }
 }
 

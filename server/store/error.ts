@@ -6,6 +6,8 @@ export type StoreErrorCode =
   | "CORRUPT"
   /** Another server uses the files. */
   | "LOCKED"
+  /** A path cannot be that of a log. */
+  | "PATH"
   /** The system could not read or write. */
   | "IO";
 

@@ -1,48 +1,71 @@
 import { ioError, StoreError } from "./error.ts";
 
-/** Keeps other servers from a store log, as long as it is not released. */
-export interface StoreLock {
+/** Keeps other servers from a log, as long as it is not released. */
+export interface LogLock {
+  /** Whether the file that is locked was not there before. */
+  readonly isNew: boolean;
   release(): void;
 }
 
-/** The name of the file that is locked for a store log: the log itself is replaced when it is compacted. */
-export function lockPath(storeLog: string): string {
-  return `${storeLog}.lock`;
+/** The name of the file that is locked for a log: the log itself is replaced when it is compacted. */
+export function lockPath(log: string): string {
+  return `${log}.lock`;
 }
 
-/** Locks a store log for this process; the system releases it when the process ends. Throws {@linkcode StoreError} (`LOCKED`, `IO`). */
-export async function lockStore(storeLog: string): Promise<StoreLock> {
-  const path = lockPath(storeLog);
-  let file;
-  try {
-    file = await Deno.open(path, { create: true, append: true, mode: 0o600 });
-    if (await file.tryLock(true)) {
-      return {
-        release() {
-          // A process that was forked a moment ago has the file too, so that closing it here is not enough.
-          file!.unlockSync();
-          file!.close();
-        },
-      };
+/** Locks a log for this process; the system releases it when the process ends. Throws {@linkcode StoreError} (`LOCKED`, `IO`). */
+export async function lockLog(log: string): Promise<LogLock> {
+  const path = lockPath(log);
+  for (;;) {
+    let opened;
+    try {
+      opened = await open(path);
+      const { file, isNew } = opened;
+      const isLocked = await file.tryLock(true);
+      if (isLocked && await isAt(file, path)) {
+        return {
+          isNew,
+          release() {
+            // A process that was forked a moment ago has the file too, so that closing it here is not enough.
+            file.unlockSync();
+            file.close();
+          },
+        };
+      }
+      file.close();
+      if (isLocked) continue;
+    } catch (error) {
+      opened?.file.close();
+      throw ioError("lock", path, error);
     }
-  } catch (error) {
-    file?.close();
-    throw ioError("lock", path, error);
+    throw new StoreError(
+      "LOCKED",
+      `Cannot use ${log}: another server uses it; stop that one, or give this one its own --log-dir`,
+    );
   }
-  file.close();
-  throw new StoreError(
-    "LOCKED",
-    `Cannot use ${storeLog}: another server uses it; stop that one, or give this one its own --log-dir`,
-  );
 }
 
-/** Whether a server uses a store log; changes nothing. */
-export async function isStoreLocked(storeLog: string): Promise<boolean> {
+async function open(path: string): Promise<{ readonly file: Deno.FsFile; readonly isNew: boolean }> {
   try {
-    using file = await Deno.open(lockPath(storeLog));
+    return { file: await Deno.open(path, { append: true, createNew: true, mode: 0o600 }), isNew: true };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    return { file: await Deno.open(path, { create: true, append: true, mode: 0o600 }), isNew: false };
+  }
+}
+
+/** Whoever had the lock before may have removed the file. */
+async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
+  const [own, there] = [await file.stat(), await Deno.stat(path).catch(() => null)];
+  return own.ino === there?.ino && own.dev === there.dev;
+}
+
+/** Whether a server uses a log; changes nothing. */
+export async function isLogLocked(log: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(lockPath(log));
     return !await file.tryLock(false);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
-    throw ioError("read", lockPath(storeLog), error);
+    throw ioError("read", lockPath(log), error);
   }
 }

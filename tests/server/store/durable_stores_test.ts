@@ -180,7 +180,7 @@ Deno.test(
       for (const part of [storeLog, "line 2 ", what, "--repair"]) assertStringIncludes(error.message, part);
       assert(error.message.length < 1000);
       assertEquals(await Deno.readTextFile(storeLog), text);
-      const { problems } = await verifyStores(storeLog, storePaths(folder.path).messagesFile);
+      const { problems } = await verifyStores(storePaths(folder.path));
       assertEquals(problems.map(({ file, line }) => [file, line]), [[storeLog, 2]]);
       // The lock is free again.
       await Deno.writeTextFile(storeLog, whole);
@@ -361,13 +361,13 @@ Deno.test("a second server on the same log is refused, and may start when the fi
   const error = await assertRejects(() => openStores(folder.path), StoreError);
   assertEquals(error.code, "LOCKED");
   assertStringIncludes(error.message, storeLog);
-  assert((await verifyStores(storeLog, messagesFile)).locked);
+  assert((await verifyStores({ storeLog, messagesFile })).locked);
   await assertRejects(
     () => copyStores({ storeLog, messagesFile }, storePaths(`${folder.path}/x`)),
     StoreError,
   );
   await first.close();
-  assert(!(await verifyStores(storeLog, messagesFile)).locked);
+  assert(!(await verifyStores({ storeLog, messagesFile })).locked);
   await (await openStores(folder.path)).close();
 });
 

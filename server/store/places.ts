@@ -1,0 +1,81 @@
+import { ioError, StoreError } from "./error.ts";
+import { handshakesPath } from "./handshake_log.ts";
+import { lockPath } from "./lock.ts";
+import { directoryOf } from "./log_io.ts";
+
+/** Where the logs of a server are. */
+export interface StorePaths {
+  readonly storeLog: string;
+  readonly messagesFile: string;
+}
+
+/**
+ * Where logs really are: they are replaced as a whole, which would put a file in the place of a link. Throws
+ * {@linkcode StoreError} (`PATH`) when one of them is none, or the same as the other one, as one of `others`, or as what
+ * stands beside any of them, as each would be written over the other then.
+ */
+export async function findPlaces(
+  { storeLog, messagesFile }: StorePaths,
+  others: readonly string[] = [],
+): Promise<StorePaths> {
+  const found = { storeLog: await followLink(storeLog), messagesFile: await followLink(messagesFile) };
+  const taken = new Map<string, string>();
+  for (const path of others) taken.set(await identityOf(await followLink(path)), path);
+  for (const [path, files] of [[found.storeLog, storeLogFiles], [found.messagesFile, logFiles]] as const) {
+    for (const file of files(path)) {
+      const identity = await identityOf(file);
+      const other = taken.get(identity);
+      if (other !== undefined) {
+        throw new StoreError(
+          "PATH",
+          `Cannot use ${path}: ${other} is or needs the same file; give it a name of its own`,
+        );
+      }
+      taken.set(identity, path);
+    }
+  }
+  return found;
+}
+
+/** A file and what is written beside it. */
+function logFiles(path: string): string[] {
+  return [path, `${path}.new`, `${path}.compact`, lockPath(path)];
+}
+
+function storeLogFiles(path: string): string[] {
+  return [...logFiles(path), ...logFiles(handshakesPath(path))];
+}
+
+/** The path of the file that a link leads to, which need not be there. Throws {@linkcode StoreError} (`PATH`, `IO`). */
+export async function followLink(path: string): Promise<string> {
+  try {
+    const { isSymlink } = await Deno.lstat(path);
+    const found = await Deno.stat(path).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    });
+    if (found === null) return await followLink(await targetOf(path));
+    // A directory is told by what is done with it.
+    if (!found.isFile && !found.isDirectory) {
+      throw new StoreError("PATH", `Cannot use ${path}: it is not a file`);
+    }
+    return isSymlink ? await Deno.realPath(path) : path;
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    if (error instanceof Deno.errors.NotFound) return path;
+    throw ioError("read", path, error);
+  }
+}
+
+async function targetOf(link: string): Promise<string> {
+  const target = await Deno.readLink(link);
+  return target.startsWith("/") ? target : `${directoryOf(link)}/${target}`;
+}
+
+/** The same for all paths of a file, whether it is there or not. */
+async function identityOf(path: string): Promise<string> {
+  const directory = directoryOf(path);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const found = await Deno.stat(directory).catch(() => null);
+  return found?.ino ? `${found.dev}:${found.ino}/${name}` : path;
+}
