@@ -1,6 +1,6 @@
 import type { Metrics } from "../observe/metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
-import { ioError } from "./error.ts";
+import { ioError, StoreError } from "./error.ts";
 import { corruptError, type Loaded, nameLines, type StoreProblem } from "./load.ts";
 import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
@@ -85,9 +85,11 @@ export class DurableStores implements AsyncDisposable {
     try {
       const notices: string[] = [];
       const { storeLog, now = Date.now, signal } = options;
+      const isThere = await exists(storeLog);
       const loaded = await loadStoreLog(storeLog, now(), { recover: options.repair ?? false, signal });
       await settle(storeLog, loaded, options, notices);
-      const messages = await readMessages(options, loaded.memory, notices);
+      const lacks = !isThere ? "it is not there" : loaded.problems.length > 0 ? "it is damaged" : null;
+      const messages = await readMessages(options, { memory: loaded.memory, lacks }, notices);
       notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
       // What is only long can wait until the server listens; nothing may be appended to a line without an end, and
       // what was repaired is not to be repaired again.
@@ -145,7 +147,7 @@ export class DurableStores implements AsyncDisposable {
   }
 }
 
-/** Reads both files and says what is in them; changes nothing. `others` as of a start. Throws `StoreError` (`PATH`, `IO`). */
+/** Reads both files and says what is in them; changes nothing. `others` as of a start. Throws `StoreError`. */
 export async function verifyStores(paths: StorePaths, others: readonly string[] = []): Promise<{
   readonly queues: number;
   readonly messages: number;
@@ -157,7 +159,15 @@ export async function verifyStores(paths: StorePaths, others: readonly string[] 
 }> {
   const { storeLog, messagesFile } = await findPlaces(paths, others);
   const locked = await isLogLocked(storeLog) || await isLogLocked(messagesFile);
+  const isThere = await exists(storeLog);
   const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
+  const { size } = messages.memory;
+  if (!isThere && size > 0) {
+    throw lackingError(storeLog, {
+      lacks: "it is not there",
+      messages: `${messagesFile} has ${size} messages`,
+    });
+  }
   const notices = [[storeLog, queues], [messagesFile, messages]] as const;
   return {
     queues: queues.memory.size,
@@ -214,10 +224,15 @@ function logOptions(
 /** Reads the messages of queues that there are. */
 async function readMessages(
   options: DurableOptions,
-  queues: MemoryQueueStore,
+  { memory: queues, lacks }: {
+    readonly memory: MemoryQueueStore;
+    /** Why queues may be unknown that are not gone. */
+    readonly lacks: string | null;
+  },
   notices: string[],
 ): Promise<MemoryMessageStore> {
-  const { messages, messagesFile, restoreMessages, messageLifetime, now = Date.now, signal } = options;
+  const { messages, storeLog, messagesFile, restoreMessages, messageLifetime, now = Date.now, signal } =
+    options;
   if (messages === "memory" && !restoreMessages) return new MemoryMessageStore();
   const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false, signal });
   await settle(messagesFile, loaded, options, notices);
@@ -226,10 +241,28 @@ async function readMessages(
   const unknown = new Set<string>();
   for (const [recipientId] of memory.messages()) if (!queues.has(recipientId)) unknown.add(recipientId);
   for (const recipientId of unknown) memory.deleteQueue(recipientId);
-  if (before > memory.size) notices.push(`dropped ${before - memory.size} messages of queues that are gone`);
+  const dropped = before - memory.size;
+  if (dropped > 0 && lacks !== null && !options.repair) {
+    throw lackingError(storeLog, { lacks, messages: `${messagesFile} has ${dropped} messages` });
+  }
+  // Whoever mends the store log by hand will want them.
+  const copy = dropped > 0 && lacks !== null ? await copyAside(messagesFile) : null;
+  const saved = copy === null ? "" : `; the file is kept as ${copy}`;
+  if (dropped > 0) notices.push(`dropped ${dropped} messages of queues that are gone${saved}`);
   const expired = messageLifetime > 0 ? await memory.expire(now() - messageLifetime) : 0;
   if (expired > 0) notices.push(`dropped ${expired} messages that were too old`);
   return memory;
+}
+
+function lackingError(
+  storeLog: string,
+  { lacks, messages }: { readonly lacks: string; readonly messages: string },
+): StoreError {
+  return new StoreError(
+    "CORRUPT",
+    `Cannot read ${storeLog}: ${lacks}, but ${messages} of its queues; ` +
+      `restore a backup, or start with --repair to keep a copy of the messages and go on without them`,
+  );
 }
 
 /** Ends the start when lines are damaged, unless they are to be left out. */
@@ -243,8 +276,9 @@ async function settle(
   if (problems.length === 0) return;
   if (!repair) throw corruptError(problems);
   const copy = await copyAside(file);
+  const whole = new Set(recovered);
   const [joined, lost] = [true, false].map((isJoined) =>
-    problems.filter(({ line }) => recovered.includes(line) === isJoined)
+    problems.filter(({ line }) => whole.has(line) === isJoined)
   );
   const saved = `; the file is kept as ${copy}`;
   if (joined!.length > 0) {
@@ -290,6 +324,16 @@ async function makeDirectory(path: string): Promise<void> {
     await Deno.mkdir(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw ioError("make the directory", path, error);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw ioError("read", path, error);
   }
 }
 

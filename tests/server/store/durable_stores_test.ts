@@ -262,6 +262,45 @@ Deno.test(
   },
 );
 
+for (const messages of ["journal", "memory"] as const) {
+  for (const harm of ["not there", "damaged"] as const) {
+    Deno.test(`messages: ${messages} of queues whose store log is ${harm} are not thrown away`, {
+      permissions,
+    }, async () => {
+      await using folder = await temporaryFolder();
+      const { storeLog, messagesFile } = storePaths(folder.path);
+      const queue = newQueue();
+      {
+        await using stores = await openStores(folder.path, { messages });
+        await stores.queues.create(queue);
+        await stores.messages.append(queue.recipientId, newMessage("x"));
+      }
+      const [log, text] = [await Deno.readTextFile(storeLog), await Deno.readTextFile(messagesFile)];
+      if (harm === "damaged") await Deno.writeTextFile(storeLog, log.replace("CREATE", "CR?ATE"));
+      else await Deno.remove(storeLog);
+      const error = await assertRejects(() => openStores(folder.path, { messages }), StoreError);
+      assertEquals(error.code, "CORRUPT");
+      assertStringIncludes(error.message, `Cannot read ${storeLog}: `);
+      if (harm === "damaged") {
+        assertEquals((await verifyStores({ storeLog, messagesFile })).problems.length, 1);
+      } else await assertRejects(() => verifyStores({ storeLog, messagesFile }), StoreError, error.message);
+      assertEquals(await Deno.readTextFile(messagesFile), text);
+      {
+        await using stores = await openStores(folder.path, { messages, repair: true });
+        assertEquals([stores.queues.size, stores.messages.size], [0, 0]);
+        const copy = `${messagesFile}.broken-1`;
+        assertStringIncludes(stores.notices.join("\n"), `the file is kept as ${copy}`);
+        assertEquals(await Deno.readTextFile(copy), text);
+      }
+      // By hand, from the copies.
+      await Deno.writeTextFile(storeLog, log);
+      await Deno.writeTextFile(messagesFile, text);
+      await using stores = await openStores(folder.path, { messages });
+      assertEquals(await textsOf(stores, queue.recipientId), ["x"]);
+    });
+  }
+}
+
 Deno.test("restore_messages: off neither reads nor writes the messages file", { permissions }, async () => {
   await using folder = await temporaryFolder();
   const { messagesFile } = storePaths(folder.path);

@@ -9,6 +9,7 @@ import { type LogIo, systemIo } from "../../../server/store/log_io.ts";
 import { loadMessages } from "../../../server/store/message_journal.ts";
 import { fakeSigner } from "../../support/broker.ts";
 import { openStores, storePaths, temporaryFolder } from "../../support/durable.ts";
+import { patience } from "../../support/wait.ts";
 
 const permissions = { read: true, write: true };
 /** So short that every place in the files can be tried. */
@@ -332,6 +333,20 @@ for (const [i, [line, expected]] of joined.entries()) {
     }
   });
 }
+
+Deno.test("--repair takes a file of nothing but joined lines in time that grows with its length", {
+  permissions,
+}, async () => {
+  await using folder = await temporaryFolder();
+  const { storeLog } = storePaths(folder.path);
+  const lines = 500_000, start = performance.now();
+  await Deno.writeTextFile(storeLog, createText(1) + "\n" + "DELETE AAAADELETE AAAA\n".repeat(lines));
+  await using stores = await openStores(folder.path, { repair: true });
+  // Squared, it would be minutes.
+  assert(performance.now() - start < patience);
+  assertEquals(stores.queues.size, 1);
+  assertStringIncludes(stores.notices.join("\n"), `and ${lines - 10} more of ${storeLog}`);
+});
 
 Deno.test("what is said of damaged lines is one sentence, for one line and for many", {
   permissions,
