@@ -3,6 +3,7 @@ import { defaultConfig, iniName, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
+import { handshakesPath } from "../store/handshake_log.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
@@ -52,7 +53,8 @@ export async function importServer(
   const identity = await identityOf(from.keyFile, key.text);
   const ini = await readFile(from.ini);
   const config = configOf(ini ?? "", from.ini, options, terminal);
-  const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile];
+  const handshakes = handshakesPath(config.storeLogFile);
+  const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile, handshakes];
   for (const path of targets) {
     if (await exists(path)) {
       throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
@@ -61,6 +63,7 @@ export async function importServer(
   const made = [config.storeLogFile, config.messagesFile];
   try {
     for (const path of made) await makeDirectory(directoryOf(path));
+    made.push(handshakes);
     const counts = await copyLogs(from, config);
     if (ini !== null) {
       await writeNewFile(iniPath(options), ini);
@@ -70,7 +73,9 @@ export async function importServer(
     await writeNewFile(config.keyFile, key.text);
     terminal.print(`imported the key, ${counts.queues} queues and ${counts.messages} messages`);
   } catch (error) {
-    for (const path of made) await Deno.remove(path).catch(() => {});
+    for (const path of made) {
+      for (const file of [path, `${path}.new`]) await Deno.remove(file).catch(() => {});
+    }
     throw error instanceof Fatal ? error : new Fatal(messageOf(error));
   }
   terminal.print(`transport key hash: ${identity.keyHash}`);

@@ -189,9 +189,17 @@ export async function copyStores(
   const { storeLog, messagesFile } = await findPlaces(from);
   const locks = await lockLogs({ storeLog, messagesFile });
   try {
+    const isThere = await exists(storeLog);
     const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
     const problems = [...queues.problems, ...messages.problems];
     if (problems.length > 0) throw corruptError(problems);
+    const dropped = dropUnknown(messages.memory, queues.memory);
+    if (dropped > 0 && !isThere) {
+      throw lackingError(storeLog, {
+        lacks: "it is not there",
+        messages: `${messagesFile} has ${dropped} messages`,
+      });
+    }
     if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
     if (messages.memory.size > 0) await writeFile(to.messagesFile, messageLines(messages.memory));
     await copyHandshakes(handshakesPath(storeLog), handshakesPath(to.storeLog));
@@ -237,11 +245,7 @@ async function readMessages(
   const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false, signal });
   await settle(messagesFile, loaded, options, notices);
   const { memory } = loaded;
-  const before = memory.size;
-  const unknown = new Set<string>();
-  for (const [recipientId] of memory.messages()) if (!queues.has(recipientId)) unknown.add(recipientId);
-  for (const recipientId of unknown) memory.deleteQueue(recipientId);
-  const dropped = before - memory.size;
+  const dropped = dropUnknown(memory, queues);
   if (dropped > 0 && lacks !== null && !options.repair) {
     throw lackingError(storeLog, { lacks, messages: `${messagesFile} has ${dropped} messages` });
   }
@@ -252,6 +256,15 @@ async function readMessages(
   const expired = messageLifetime > 0 ? await memory.expire(now() - messageLifetime) : 0;
   if (expired > 0) notices.push(`dropped ${expired} messages that were too old`);
   return memory;
+}
+
+/** Drops the messages of queues that there are not; how many. */
+function dropUnknown(messages: MemoryMessageStore, queues: MemoryQueueStore): number {
+  const before = messages.size;
+  const unknown = new Set<string>();
+  for (const [recipientId] of messages.messages()) if (!queues.has(recipientId)) unknown.add(recipientId);
+  for (const recipientId of unknown) messages.deleteQueue(recipientId);
+  return before - messages.size;
 }
 
 function lackingError(

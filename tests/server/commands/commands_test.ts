@@ -378,6 +378,12 @@ Deno.test("an import that fails leaves nothing, and says what is wrong", async (
   assertFailed(bad, `${moved}/smp-server-store.log`, "line 1");
   assertStringIncludes(bad.stderr, `which is kept: ${to}/elsewhere.log`);
   assertEquals(files(), []);
+  await Deno.writeTextFile(`${moved}/smp-server-store.log`, "");
+  await Deno.writeTextFile(`${moved}/smp-server-store.log.handshakes`, "abc\n");
+  // In the way of what is written last.
+  await Deno.mkdir(`${to}/server_key.new/x`, { recursive: true });
+  assertFailed(await attempt(), `Cannot write ${to}/server_key`);
+  assertEquals(files(), ["server_key.new"]);
 });
 
 Deno.test("bad values of ini and environment end the start with where they are and what is allowed", async () => {

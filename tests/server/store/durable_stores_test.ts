@@ -262,6 +262,28 @@ Deno.test(
   },
 );
 
+Deno.test("a copy has no messages of queues that are gone, and can be started", { permissions }, async () => {
+  await using folder = await temporaryFolder();
+  await using other = await temporaryFolder();
+  {
+    await using stores = await openStores(folder.path);
+    const queue = newQueue();
+    await stores.queues.create(queue);
+    await stores.messages.append(queue.recipientId, newMessage("x"));
+    // smp.md Store log: after a restart the queue is gone.
+    await stores.queues.suspend(queue.recipientId, 1);
+  }
+  const counts = await copyStores(storePaths(folder.path), storePaths(other.path));
+  assertEquals(counts, { queues: 0, messages: 0 });
+  await using _stores = await openStores(other.path);
+  await Deno.remove(storePaths(folder.path).storeLog);
+  await assertRejects(
+    () => copyStores(storePaths(folder.path), storePaths(`${folder.path}/x`)),
+    StoreError,
+    "it is not there, but",
+  );
+});
+
 for (const messages of ["journal", "memory"] as const) {
   for (const harm of ["not there", "damaged"] as const) {
     Deno.test(`messages: ${messages} of queues whose store log is ${harm} are not thrown away`, {
