@@ -35,6 +35,9 @@ export interface AppendLogOptions {
 /** Milliseconds after which a log that has failed is tried again at the latest. */
 const slowestRetry = 30_000;
 
+/** How many times `fsyncInterval` may go by after a write until the log looks whether its file is still there. */
+const intervalsALook = 30;
+
 /** Line ends that are written, and cut off again, to see whether a disk takes anything. */
 const probe = new Uint8Array(1 << 14).fill(0x0a);
 
@@ -52,6 +55,7 @@ interface Pending {
  * file says whenever the log looks at it. After a failed write the file is cut back to its last whole line, after a
  * failed sync it is written anew from memory, as nobody knows what is on the disk then. Both are tried again and again
  * until they work, whether anything is appended or not.
+ * So it is when somebody else has removed, replaced or cut the file.
  * When it has grown to twice its size it is compacted, while appending goes on.
  */
 export class AppendLog {
@@ -79,6 +83,9 @@ export class AppendLog {
   #retryDelay = 0;
   /** The log has failed and it is time to try again. */
   #mustRetry = false;
+  #lookTimer: ReturnType<typeof setTimeout> | undefined;
+  /** It is time to look at the file. */
+  #mustLook = false;
   #syncTimer: ReturnType<typeof setTimeout> | undefined;
   #syncing: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -136,10 +143,12 @@ export class AppendLog {
     this.#isClosed = true;
     clearTimeout(this.#syncTimer);
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#lookTimer);
     await this.#compacting;
     await this.#running;
     await this.#syncing;
     try {
+      await this.#look();
       await this.#repair();
       await this.#file.sync();
     } catch (error) {
@@ -157,8 +166,9 @@ export class AppendLog {
     // So that all commands of this turn are written together.
     await Promise.resolve();
     // Nothing in here rejects: the log would be silent for ever.
-    while (this.#pending.length > 0 || this.#switch !== null || this.#mustRetry) {
+    while (this.#pending.length > 0 || this.#switch !== null || this.#mustRetry || this.#mustLook) {
       if (this.#switch !== null) await this.#switch();
+      else if (this.#mustLook) await this.#look();
       else if (this.#pending.length > 0) await this.#write(this.#pending.splice(0));
       else await this.#retry();
     }
@@ -186,6 +196,7 @@ export class AppendLog {
     for (const pending of batch) this.#commit(pending);
     for (const { resolve } of batch) resolve();
     if (this.#options.fsync === "interval") this.#syncLater();
+    this.#lookLater();
     const { smallest = 1 << 16 } = this.#options;
     if (this.#length > smallest && this.#length > 2 * this.#compactLength && !this.#isClosed) this.compact();
   }
@@ -260,6 +271,26 @@ export class AppendLog {
     } catch {
       this.#retryLater();
     }
+  }
+
+  #lookLater(): void {
+    if (this.#lookTimer !== undefined || this.#isClosed) return;
+    this.#lookTimer = setTimeout(() => {
+      this.#lookTimer = undefined;
+      this.#mustLook = true;
+      this.#run();
+    }, Math.min(intervalsALook * this.#options.fsyncInterval, slowestRetry));
+  }
+
+  /** Whoever removes, replaces or cuts the file takes what was answered from it; memory still has it. */
+  async #look(): Promise<void> {
+    this.#mustLook = false;
+    if (this.#mustRewrite || this.#mustCut) return;
+    const size = await this.#io.size(this.#path).catch(() => null);
+    if (size === null || size === this.#length) return;
+    this.#mustRewrite = true;
+    this.#failed();
+    this.#tell(`${this.#path} was changed by somebody else, it will be written anew`, undefined);
   }
 
   #tell(message: string, error: unknown): void {

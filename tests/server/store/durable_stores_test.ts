@@ -9,7 +9,7 @@ import { loadMessages } from "../../../server/store/message_journal.ts";
 import type { QueueRecord, StoredMessage } from "../../../server/store/store.ts";
 import { fakeSigner } from "../../support/broker.ts";
 import { openStores, storePaths, temporaryFolder } from "../../support/durable.ts";
-import { soon } from "../../support/wait.ts";
+import { soon, until } from "../../support/wait.ts";
 
 const permissions = { read: true, write: true };
 const reference = new URL("../../vectors/reference-store.log", import.meta.url);
@@ -319,6 +319,51 @@ for (const messages of ["journal", "memory"] as const) {
       await Deno.writeTextFile(messagesFile, text);
       await using stores = await openStores(folder.path, { messages });
       assertEquals(await textsOf(stores, queue.recipientId), ["x"]);
+    });
+  }
+}
+
+const harms: readonly (readonly [string, (path: string) => Promise<void>])[] = [
+  ["removed", (path) => Deno.remove(path)],
+  ["cut", (path) => Deno.truncate(path, 40)],
+  ["emptied", (path) => Deno.truncate(path, 0)],
+  ["replaced", async (path) => {
+    await Deno.writeTextFile(`${path}.other`, "");
+    await Deno.rename(`${path}.other`, path);
+  }],
+];
+for (const [harm, spoil] of harms) {
+  for (const noticed of ["by and by", "when the server stops"]) {
+    Deno.test(`logs that somebody has ${harm} under the server are written anew ${noticed}`, {
+      permissions,
+    }, async () => {
+      await using folder = await temporaryFolder();
+      const paths = Object.values(storePaths(folder.path));
+      const [one, two] = [newQueue(), newQueue()];
+      const logged: string[] = [];
+      {
+        const fsyncInterval = noticed === "by and by" ? 1 : 3_600_000;
+        const log = (message: string) => void logged.push(message);
+        await using stores = await openStores(folder.path, { fsyncInterval, log });
+        const fill = async (queue: QueueRecord) => {
+          await stores.queues.create(queue);
+          await stores.messages.append(queue.recipientId, newMessage("x"));
+        };
+        await fill(one);
+        for (const path of paths) await spoil(path);
+        await fill(two);
+        if (noticed === "by and by") {
+          await until(() => logged.length === 2 && stores.healthy);
+          const { queues, messages, problems } = await verifyStores(storePaths(folder.path));
+          assertEquals([queues, messages, problems], [2, 2, []]);
+        }
+      }
+      assertEquals(
+        logged.toSorted(),
+        paths.map((path) => `${path} was changed by somebody else, it will be written anew`).toSorted(),
+      );
+      await using stores = await openStores(folder.path);
+      assertEquals([stores.queues.size, stores.messages.size], [2, 2]);
     });
   }
 }
