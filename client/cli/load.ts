@@ -52,7 +52,7 @@ export interface LoadResult {
 /** Bytes of a message's body. */
 const bodyLength = 3600;
 /** Milliseconds. */
-const grace = 500;
+const grace = 5_000;
 const sendId = "S", ackId = "A";
 
 interface Pair {
@@ -74,6 +74,7 @@ export class Line {
   #waiting: Uint8Array[] = [];
   #isWriting = false;
   #isClosed = false;
+  #hasEnded = false;
 
   private constructor(blocks: BlockChannel) {
     const failure = Promise.withResolvers<never>();
@@ -93,6 +94,11 @@ export class Line {
       await channel.close();
       throw error;
     }
+  }
+
+  /** Whether it was closed or has failed. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   write(content: Uint8Array): void {
@@ -119,6 +125,8 @@ export class Line {
       }
     } catch (error) {
       if (!this.#isClosed) throw error;
+    } finally {
+      this.#hasEnded = true;
     }
   }
 
@@ -158,7 +166,7 @@ export async function signed(
 
 /**
  * Puts load on the server at `address`, all of whose queues have the key of `signer`, and deletes the queues after it,
- * also when `signal` ends it.
+ * also when it fails or `signal` ends it.
  */
 export async function runLoad(
   address: string,
@@ -171,18 +179,29 @@ export async function runLoad(
 ): Promise<LoadResult> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   aborted.catch(() => {});
+  if (signal?.aborted) reject(signal.reason);
   signal?.addEventListener("abort", () => reject(signal.reason));
-  // Queues that are asked for are waited for a little: what is not known cannot be deleted.
-  const abortedLater = aborted.catch((reason) => pause(grace).then(() => Promise.reject(reason)));
-  const queues = await Promise.race([makeQueues(address, options.pairs, signer), abortedLater]);
+  const queues: Queue[] = [];
   const lines: Line[] = [];
   try {
+    const maker = await Promise.race([Line.open(address), aborted]);
+    try {
+      // Queues that are asked for are waited for a little: what is not known cannot be deleted.
+      const abortedLater = aborted.catch((reason) => pause(grace).then(() => Promise.reject(reason)));
+      await Promise.race([
+        makeQueues(maker, options.pairs, { queues, signer, signal }),
+        maker.failed,
+        abortedLater,
+      ]);
+    } finally {
+      await maker.close();
+    }
     lines.push(...await Promise.race([openLines(address, 2 * options.connections), aborted]));
     const work = loadQueues(queues, lines, options, { signer, progress });
     return await Promise.race([work, aborted, ...lines.map(({ failed }) => failed)]);
   } finally {
     await Promise.all(lines.map((line) => line.close()));
-    await deleteQueues(address, queues, signer);
+    if (queues.length > 0) await deleteQueues(address, queues, signer);
   }
 }
 
@@ -279,24 +298,39 @@ interface Queue {
   readonly senderId: string;
 }
 
-/** Makes queues that are secured, over one connection. */
-async function makeQueues(address: string, count: number, signer: Signer): Promise<Queue[]> {
-  const line = await Line.open(address);
-  const queues: Queue[] = [];
+/** Makes queues that are secured, over one connection; `queues` has all that the server has told of, however it ends. */
+async function makeQueues(
+  line: Line,
+  count: number,
+  { queues, signer, signal }: {
+    readonly queues: Queue[];
+    readonly signer: Signer;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<void> {
   const finished = Promise.withResolvers<void>();
-  let secured = 0;
+  let [asked, secured] = [0, 0];
+  const look = () => {
+    if (secured === count || (signal?.aborted && queues.length === asked)) finished.resolve();
+  };
   line.onTransmission = async ({ response }) => {
     if (response.type === "IDS") {
       queues.push(response);
       const key = { type: "KEY", senderKey: signer.publicKey } as const;
       line.write(await signed(signer, "", response.recipientId, key));
-    } else if (++secured === count) finished.resolve();
+    } else secured++;
+    look();
   };
+  signal?.addEventListener("abort", look);
   const create = { type: "NEW", recipientKey: signer.publicKey } as const;
-  for (let i = 0; i < count; i++) line.write(await signed(signer, "", "", create));
-  await Promise.race([finished.promise, line.failed]);
-  await line.close();
-  return queues;
+  while (asked < count) {
+    const content = await signed(signer, "", "", create);
+    if (signal?.aborted || line.hasEnded) break;
+    asked++;
+    line.write(content);
+  }
+  await finished.promise;
+  signal?.throwIfAborted();
 }
 
 /** Deletes queues as far as the server still takes commands. */

@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { makeSigner, runLoad } from "../../client/cli/load.ts";
 import { median } from "../../client/cli/ping.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
@@ -237,6 +238,37 @@ Deno.test("Ctrl-C ends smp queue send while it reads, and smp load with its queu
   assertEquals([load.code, new TextDecoder().decode(load.stderr)], [143, "interrupted\n"]);
   await until(() => server.gauges().connections === 0);
   assertEquals(server.gauges().queues, 0);
+});
+
+Deno.test("Ctrl-C deletes the queues of smp load while it still makes them", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const [command, ...args] = commandOf(["load", server.address, "--pairs", "10000"], {
+    script,
+    folder: folder.path,
+  });
+  await using loading = new Deno.Command(command!, { args, stdout: "null", stderr: "piped" }).spawn();
+  await until(() => server.gauges().queues > 20);
+  loading.kill("SIGINT");
+  const { code, stderr } = await soon(loading.output());
+  assertEquals([code, new TextDecoder().decode(stderr)], [130, "interrupted\n"]);
+  assertEquals(server.gauges().queues, 0);
+});
+
+Deno.test("smp load that the server refuses queues deletes those that it has", async () => {
+  await using server = await startServer({ limits: { newQueuesPerHourPerIp: 5 } });
+  const { code, stderr } = await run(["load", server.address, "--pairs", "20"], { script, folder: "/tmp" });
+  assertEquals([code, stderr], [1, "the server answers ERR INTERNAL\n"]);
+  assertEquals(server.gauges().queues, 0);
+});
+
+Deno.test("a load that was ended before it began makes nothing", async () => {
+  await using server = await startServer();
+  const options = { pairs: 1, connections: 1, depth: 1, warmUp: 0, measured: 1_000_000 };
+  const load = runLoad(server.address, options, { signer: await makeSigner(), signal: AbortSignal.abort() });
+  await soon(assertRejects(() => load, DOMException, "aborted"));
+  assertEquals(server.gauges().queues, 0);
+  await until(() => server.gauges().connections === 0);
 });
 
 Deno.test("the timeout of smp queue receive has connecting in it", async () => {
