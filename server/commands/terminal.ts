@@ -13,7 +13,7 @@ export async function askUser(question: string): Promise<boolean | null> {
   if (!Deno.stdin.isTerminal()) return null;
   const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
   const interrupt = () => {
-    write("\n");
+    write("\ninterrupted\n");
     Deno.exit(130);
   };
   Deno.addSignalListener("SIGINT", interrupt);

@@ -207,12 +207,15 @@ Deno.test("y and yes in any case mean yes, and everything else no", async () => 
   ]);
 });
 
-Deno.test("Ctrl-C and Ctrl-D at a question end with a line, and do nothing", async () => {
+Deno.test("Ctrl-C and Ctrl-D at a question end with a line that says so, and do nothing", async () => {
   await using folder = await temporaryFolder();
   await onFolder(folder.path, "init");
-  for (const [key, code] of [["\x03", 130], ["\x04", 1]] as const) {
+  for (
+    const [key, line, code] of [["\x03", "interrupted", 130], ["\x04", "Nothing was deleted", 1]] as const
+  ) {
     const shown = await onTerminal(key, ["delete"], folder.path);
-    assertMatch(shown.replaceAll("\r", "").replace("^C", "").replace("^D\b\b", ""), /\[y\/N\] \n/);
+    const text = shown.replaceAll("\r", "").replace("^C", "").replace("^D\b\b", "");
+    assertStringIncludes(text, `[y/N] \n${line}\n`);
     assertStringIncludes(shown, `code ${code}`);
     assertEquals(namesIn(folder.path), ["server_key", "smp-server.ini"]);
   }
