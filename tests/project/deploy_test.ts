@@ -71,7 +71,7 @@ Deno.test("the container's image has every module of the server", async () => {
   assertEquals(left, []);
 });
 
-Deno.test("the permissions of unit, container and executable are those that the docs list", async () => {
+Deno.test("the permissions of unit, container, task and executable are those that the docs list", async () => {
   const docs = await read("docs/operations.md");
   const allowed = (command: readonly string[]) => command.filter((arg) => arg.startsWith("--allow-"));
   const names = ["WS_NO_BUFFER_UTIL", "WS_NO_UTF_8_VALIDATE"];
@@ -87,6 +87,13 @@ Deno.test("the permissions of unit, container and executable are those that the 
   const env = `--allow-env=${[...environmentNames, ...names].join(",")}`;
   assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env, onLinux]);
   const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
+  assertEquals(allowed(tasks.start!.command.split(" ")), [
+    "--allow-net",
+    "--allow-read=data",
+    "--allow-write=data",
+    `--allow-env=${names.join(",")}`,
+    ffi(openSslPaths),
+  ]);
   const compile = tasks.compile!.command.split(" ");
   assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env, ffi(openSslPaths)]);
   for (
