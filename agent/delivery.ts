@@ -160,10 +160,10 @@ export class Delivery implements AsyncDisposable {
     sealed: Promise<Uint8Array<ArrayBuffer> | null>,
   ): Promise<void> {
     const { servers, keys, store } = this.#context;
-    const [client, body] = await Promise.all([
-      servers.client(queue.server),
-      sealed.then((body) => body ?? sealFor(this.#context, queue, plaintext)),
-    ]);
+    const sealing = sealed.then((body) => body ?? sealFor(this.#context, queue, plaintext));
+    // Closing the agent waits for what was begun.
+    const client = await servers.client(queue.server).finally(() => sealing.catch(() => {}));
+    const body = await sealing;
     const { senderId } = queue;
     if (kind !== "KEY") {
       return await client.send({ senderId, senderKey: await keys.signing(queue.senderKey) }, body);
