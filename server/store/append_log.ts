@@ -1,5 +1,6 @@
 import type { Metrics } from "../observe/metrics.ts";
 import { ioError, StoreError } from "./error.ts";
+import { isDiskFull } from "./os_error.ts";
 import {
   directoryOf,
   type LogFile,
@@ -98,13 +99,25 @@ export class AppendLog {
     this.#io = options.io ?? systemIo;
   }
 
-  /** Opens a log and, if `compact`, writes it anew before. Throws {@linkcode StoreError} (`IO`). */
+  /**
+   * Opens a log and, if `compact`, writes it anew before; on a full disk that is done as soon as there is room, and
+   * nothing is appended before. Throws {@linkcode StoreError} (`IO`).
+   */
   static async open(path: string, options: AppendLogOptions, compact: boolean): Promise<AppendLog> {
     const io = options.io ?? systemIo;
     try {
       if (compact) {
-        const { file, length } = await replaceFile(io, path, options.snapshot());
-        return new AppendLog(path, file, length, options);
+        try {
+          const { file, length } = await replaceFile(io, path, options.snapshot());
+          return new AppendLog(path, file, length, options);
+        } catch (error) {
+          if (!isDiskFull(error)) throw error;
+          const log = new AppendLog(path, await io.open(path, false), await io.size(path), options);
+          log.#mustRewrite = true;
+          log.#failed();
+          log.#tell(`Cannot write ${path} anew yet`, error);
+          return log;
+        }
       }
       const file = await io.open(path, false);
       return new AppendLog(path, file, await io.size(path), options);

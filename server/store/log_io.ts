@@ -113,7 +113,14 @@ export async function replaceFile(
   lines: Iterable<string>,
 ): Promise<{ file: LogFile; length: number }> {
   const aside = `${path}.new`;
-  const written = await writeLines(io, aside, lines);
+  let written;
+  try {
+    written = await writeLines(io, aside, lines);
+  } catch (error) {
+    // On a full disk it would take the room that other files need.
+    await io.remove(aside).catch(() => {});
+    throw error;
+  }
   try {
     await io.rename(aside, path);
     await io.syncDirectory(directoryOf(path));

@@ -24,3 +24,9 @@ export function osReason(error: unknown): string {
   const reason = typeof code === "string" ? reasons.get(code) : undefined;
   return reason ?? error.message.replace(/ \(os error \d+\).*$/s, "");
 }
+
+/** Whether there was no room for what should have been written. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error instanceof Error ? error as { readonly code?: unknown } : {};
+  return code === "ENOSPC" || code === "EDQUOT";
+}

@@ -96,6 +96,8 @@ Deno.test("a log of the reference loads, large exponents included, and is writte
   await using stores = await openStores(folder.path);
   assert(live.size > 0);
   assertEquals(new Set((await queuesOf(stores)).keys()), new Set(live.keys()));
+  // Waits for the compaction beside it.
+  await stores.close();
   const written = (await Deno.readTextFile(storeLog)).trimEnd().split("\n");
   assertEquals(written, [...live].map(([rid, rest]) => `CREATE rid=${rid} ${rest}`));
 });
@@ -321,6 +323,49 @@ for (const messages of ["journal", "memory"] as const) {
       assertEquals(await textsOf(stores, queue.recipientId), ["x"]);
     });
   }
+}
+
+for (const torn of ["", "MSG AAAA"]) {
+  const what = torn === "" ? "whole logs" : "a torn log";
+  Deno.test(`on a full disk ${what} can be read all the same, and written when there is room`, {
+    permissions,
+  }, async () => {
+    await using folder = await temporaryFolder();
+    const queue = newQueue();
+    {
+      await using stores = await openStores(folder.path);
+      await stores.queues.create(queue);
+      for (const text of ["a", "b"]) await stores.messages.append(queue.recipientId, newMessage(text));
+    }
+    await Deno.writeTextFile(storePaths(folder.path).messagesFile, torn, { append: true });
+    let isFull = true;
+    const io: LogIo = {
+      ...systemIo,
+      async open(path, isNew) {
+        const file = await systemIo.open(path, isNew);
+        const write = async (bytes: Uint8Array) => {
+          if (isFull) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+          return await file.write(bytes);
+        };
+        return { ...file, write };
+      },
+    };
+    {
+      await using stores = await openStores(folder.path, { io, fsyncInterval: 1, log: () => {} });
+      assert(!stores.healthy);
+      const first = (await stores.messages.first(queue.recipientId))!;
+      assertEquals(first.body, textBytes("a"));
+      const remove = () => stores.messages.remove(queue.recipientId, first.id);
+      await assertRejects(remove, StoreError, "no space is left");
+      const names = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
+      assertEquals(names.filter((name) => name.endsWith("s.log.new")), []);
+      isFull = false;
+      await until(() => stores.healthy);
+      await remove();
+    }
+    await using stores = await openStores(folder.path);
+    assertEquals(await textsOf(stores, queue.recipientId), ["b"]);
+  });
 }
 
 const harms: readonly (readonly [string, (path: string) => Promise<void>])[] = [
