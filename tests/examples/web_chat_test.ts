@@ -12,6 +12,7 @@ import {
   phaseText,
 } from "../../examples/web-chat/page/conversation.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
+import { serverAfter } from "../../examples/web-chat/page/server_state.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
@@ -70,6 +71,31 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
   assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
   assertStringIncludes(afterEvent(bob, { type: "end", connection: "Bob" }, true).notice!, "Another program");
 });
+
+Deno.test(
+  "a server that was lost is back when the agent says so, not when it tells what came before",
+  pure,
+  () => {
+    const server = { host: "chat.example.org" };
+    const [down, up] = (["down", "up"] as const).map((type) => ({ type, server, connections: ["Bob"] }));
+    const earlier: AgentEvent[] = [
+      { type: "sent", connection: "Bob", id: 1 },
+      { type: "connected", connection: "Bob" },
+      { type: "end", connection: "Bob" },
+      { type: "security", connection: "Bob", reason: "second confirmation" },
+    ];
+    const lost = serverAfter("reached", down!);
+    assertEquals([lost, serverAfter(lost, up!)], ["lost", "reached"]);
+    for (const event of earlier) {
+      assertEquals([serverAfter(null, event), serverAfter(lost, event)], [
+        "reached",
+        lost,
+      ]);
+    }
+    const failure = { type: "error", connection: "Bob", error: new AgentError("SMP AUTH", "x") } as const;
+    for (const state of [null, "reached", "lost"] as const) assertEquals(serverAfter(state, failure), state);
+  },
+);
 
 Deno.test("a stored message is queued, sent, or never will be", pure, () => {
   const record = { alias: "Bob", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };

@@ -9,6 +9,7 @@ import { element } from "./dom.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
+import { serverAfter, type ServerState } from "./server_state.ts";
 import { ChatSession } from "./session.ts";
 import { forgetEverything } from "./start_view.ts";
 
@@ -16,12 +17,10 @@ import { forgetEverything } from "./start_view.ts";
 const pageSize = 100;
 const title = document.title;
 
-type ServerState = "reached" | "lost";
-
-const serverTexts: Readonly<Record<ServerState, string>> = {
+const serverTexts = {
   reached: "connected to the server",
   lost: "no connection to the server, trying again…",
-};
+} as const;
 
 /** The page after the store was opened: conversations, and the one of them that is open. */
 export class App {
@@ -29,6 +28,7 @@ export class App {
   readonly #session: ChatSession;
   readonly #chat: ChatView;
   readonly #conversations = new Map<string, Conversation>();
+  #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
   private constructor(config: PageConfig, session: ChatSession) {
@@ -51,7 +51,7 @@ export class App {
   static async run(config: PageConfig, store: IndexedDbStore): Promise<void> {
     // The session tells of nothing before it is asked to subscribe.
     const session = await ChatSession.start(config, store, {
-      reached: (isReached) => showServer(isReached ? "reached" : "lost"),
+      reached: (isReached) => app.#showServer(isReached ? "reached" : "lost"),
       refused: (connection, error) => app.#take({ type: "error", connection, error }),
     });
     const app = new App(config, session);
@@ -61,13 +61,11 @@ export class App {
   }
 
   #take(event: AgentEvent): void {
-    if (event.type === "down" || event.type === "up") {
-      return showServer(event.type === "up" ? "reached" : "lost");
-    }
+    this.#showServer(serverAfter(this.#server, event));
+    if (event.type === "down" || event.type === "up") return;
     const { connection: name } = event;
     const conversation = this.#conversations.get(name);
     if (conversation === undefined) return;
-    if (event.type !== "error") showServer("reached");
     const log = this.#open?.name === name ? this.#open.log : null;
     if (event.type === "message") {
       const { id, receivedAt, body, integrity } = event.message;
@@ -163,7 +161,7 @@ export class App {
     const inviteName = element("invite-name", HTMLInputElement);
     const invite = async (name: string) => {
       await agent.create(name);
-      showServer("reached");
+      this.#showServer(this.#server ?? "reached");
     };
     bindDialog("invite-dialog", element("invite", HTMLElement), {
       submit: () => this.#add(inviteName.value.trim(), invite),
@@ -224,6 +222,15 @@ export class App {
     document.title = unread === 0 ? title : `(${unread}) ${title}`;
   }
 
+  #showServer(state: ServerState): void {
+    // Screen readers read out each change.
+    if (state === null || this.#server === state) return;
+    this.#server = state;
+    const shown = element("server", HTMLElement);
+    shown.dataset.state = state;
+    shown.textContent = serverTexts[state];
+  }
+
   #link(name: string): string | null {
     const { agent } = this.#session;
     // It may have been deleted a moment ago.
@@ -233,14 +240,6 @@ export class App {
       ? null
       : linkOf(location.origin + location.pathname, formatQueueInfo(invitation));
   }
-}
-
-function showServer(state: ServerState): void {
-  const shown = element("server", HTMLElement);
-  // Screen readers read out each change.
-  if (shown.dataset.state === state) return;
-  shown.dataset.state = state;
-  shown.textContent = serverTexts[state];
 }
 
 function describe(error: unknown): string {
