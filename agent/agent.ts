@@ -166,13 +166,13 @@ export class Agent implements AsyncDisposable {
     return this.#command(async () => {
       const { connections, servers, now } = this.#context;
       connections.checkNew(alias);
-      const receiving = await createReceivingQueue(this.#context);
+      const { receiving, client } = await createReceivingQueue(this.#context);
       await connections.add({
         ...emptyRecord(alias, now()),
         state: newConnection("initiator", true),
         receiving,
       });
-      servers.created(subscribedQueue(this.#context, receiving));
+      servers.created(subscribedQueue(this.#context, receiving), client);
       return { connection: alias, invitation: invitationOf(receiving) };
     });
   }

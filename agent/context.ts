@@ -1,3 +1,4 @@
+import type { SmpClient } from "../client/mod.ts";
 import {
   decodePublicKey,
   encodeBase64,
@@ -49,8 +50,14 @@ export function newAlias(): string {
   return encodeBase64(randomBytes(12));
 }
 
+/** A queue that was just made, and the connection that is subscribed to it. */
+export interface CreatedQueue {
+  readonly receiving: ReceivingQueue;
+  readonly client: SmpClient;
+}
+
 /** Makes a queue on one of the agent's servers and subscribes to it. Throws `TransportError`, `SmpError`. */
-export async function createReceivingQueue(context: AgentContext): Promise<ReceivingQueue> {
+export async function createReceivingQueue(context: AgentContext): Promise<CreatedQueue> {
   const { pool, servers, keys } = context;
   const server = context.server();
   const [client, recipient, decryption] = await Promise.all([
@@ -63,7 +70,7 @@ export async function createReceivingQueue(context: AgentContext): Promise<Recei
     privateKey: await keys.signing(recipient.privateKey),
   };
   const { recipientId, senderId } = await client.createQueue({ keyPair });
-  return {
+  const receiving = {
     server,
     recipientId,
     senderId,
@@ -72,6 +79,7 @@ export async function createReceivingQueue(context: AgentContext): Promise<Recei
     senderKey: null,
     verificationKey: null,
   };
+  return { receiving, client };
 }
 
 /** What is subscribed to for a connection that receives. */

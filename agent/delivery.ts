@@ -146,9 +146,9 @@ export class Delivery implements AsyncDisposable {
   async #makeReply(entry: OutboxEntry, record: ConnectionRecord): Promise<OutboxEntry> {
     const { connections, servers, store, now } = this.#context;
     if (record.receiving === null) {
-      const queue = await createReceivingQueue(this.#context);
-      await connections.update(entry.alias, (current) => withReplyQueue(current, entry, queue, now()));
-      servers.created(subscribedQueue(this.#context, queue));
+      const { receiving, client } = await createReceivingQueue(this.#context);
+      await connections.update(entry.alias, (current) => withReplyQueue(current, entry, receiving, now()));
+      servers.created(subscribedQueue(this.#context, receiving), client);
     }
     const entries = await store.outbox(entry.alias, batchSize);
     return entries.find(({ position }) => position === entry.position) ?? entry;

@@ -67,8 +67,8 @@ export class Servers implements AsyncDisposable {
   }
 
   /** Remembers a queue that was created, and so subscribed to, through `client`. */
-  created(queue: SubscribedQueue): void {
-    this.#link(queue.server).created(queue);
+  created(queue: SubscribedQueue, client: SmpClient): void {
+    this.#link(queue.server).created(queue, client);
   }
 
   /** Forgets a queue. */
@@ -129,9 +129,13 @@ class Link {
     }
   }
 
-  created(queue: SubscribedQueue): void {
+  created(queue: SubscribedQueue, client: SmpClient): void {
     this.#queues.set(queue.recipientId, queue);
+    if (this.#client === client || this.#isClosed) return;
+    // Its subscription went with that connection, while the queue was stored.
+    this.#options.events.down(this.#server, [queue]);
     if (this.#client === null) this.#reconnect();
+    else this.#do(this.#resubscribe(this.#client, [queue]));
   }
 
   forget(recipientId: string): void {
@@ -152,7 +156,7 @@ class Link {
     this.#client = client;
     this.#do(this.#read(client));
     this.#options.events.connected(this.#server);
-    if (this.#queues.size > 0) this.#do(this.#resubscribe(client));
+    if (this.#queues.size > 0) this.#do(this.#resubscribe(client, [...this.#queues.values()]));
     return client;
   }
 
@@ -203,10 +207,9 @@ class Link {
     }
   }
 
-  async #resubscribe(client: SmpClient): Promise<void> {
-    const all = [...this.#queues.values()];
+  async #resubscribe(client: SmpClient, queues: readonly SubscribedQueue[]): Promise<void> {
     const back: SubscribedQueue[] = [];
-    await inBatches(all, subscriptionBatch, async (queue) => {
+    await inBatches(queues, subscriptionBatch, async (queue) => {
       try {
         await client.subscribe(await ownQueue(queue));
         back.push(queue);
