@@ -23,17 +23,21 @@ const messagePositions = 10;
 const noHash = new Uint8Array(0);
 
 /**
- * Makes keys for a queue of the other agent. Throws {@linkcode AgentError} when its encryption key is too short or its
- * server cannot be told from an impostor.
+ * Makes keys for a queue of the other agent. Throws {@linkcode AgentError} when its encryption key is too short or too
+ * long, or its server cannot be told from an impostor.
  */
 export async function makeSendingQueue(
   { pool, allowUnverified }: Pick<AgentContext, "pool" | "allowUnverified">,
   { server, senderId, encryptionKey }: QueueInfo,
 ): Promise<SendingQueue> {
   if (!allowUnverified) verifiable(server);
-  // The header of a body does not fit a key of 1024 bits (agent.md E2E encryption).
-  if (encryptionKey.bits < 2048) {
-    throw new AgentError("AGENT A_ENCRYPTION", "Cannot join: the encryption key has less than 2048 bits");
+  // The header of a body does not fit a key of 1024 bits (agent.md E2E encryption); a long one leaves a body no room.
+  const { bits } = encryptionKey;
+  if (bits < 2048 || bits > 4096) {
+    throw new AgentError(
+      "AGENT A_ENCRYPTION",
+      `Cannot join: the encryption key has ${bits} bits, not 2048 to 4096`,
+    );
   }
   const [sender, signing] = await Promise.all([pool.take(), pool.take()]);
   return {

@@ -4,6 +4,7 @@ import {
   encodeBase64,
   encodePublicKeyText,
   formatQueueInfo,
+  isKeySize,
   joinParts,
   ParseError,
   parsePublicKeyText,
@@ -67,7 +68,10 @@ export function parseAgentMessage(plaintext: Uint8Array): AgentMessage | null {
 
 function parseConfirmation(plaintext: Uint8Array): AgentMessage | null {
   const match = /^KEY (rsa:[^\n]*)\n\n\n$/.exec(asciiText(plaintext));
-  return match && { type: "KEY", senderKey: parsePublicKeyText(match[1]!) };
+  if (match === null) return null;
+  const senderKey = parsePublicKeyText(match[1]!);
+  // Servers take no other, and would refuse it each time that the message comes again.
+  return isKeySize(senderKey.bits) ? { type: "KEY", senderKey } : null;
 }
 
 function parseNumbered(plaintext: Uint8Array): AgentMessage | null {

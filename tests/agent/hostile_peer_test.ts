@@ -1,7 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type AgentErrorCode, MemoryStore } from "../../agent/mod.ts";
-import { decryptBody, generateKeyPair, type QueueInfo, SmpClient, SmpError, splitBody } from "../../mod.ts";
+import {
+  decryptBody,
+  generateKeyPair,
+  makePublicKey,
+  type PublicKey,
+  type QueueInfo,
+  SmpClient,
+  SmpError,
+  splitBody,
+} from "../../mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
@@ -113,6 +122,40 @@ testHostile(
     assertEquals(agent.events, []);
   },
 );
+
+/** A key that decodes, of any size. */
+function keyOf(bits: number): PublicKey {
+  return makePublicKey(2n ** BigInt(bits - 1) + 1n, 65537n);
+}
+
+testHostile(
+  "a confirmation with a key that no server takes is left behind, and the proper one goes on",
+  async (scene) => {
+    const { server, agent, hostile } = scene;
+    for (const bits of [2, 512, 1023, 1025, 2056, 8192]) {
+      await hostile.message({ type: "KEY", senderKey: keyOf(bits) });
+      await assertError(agent, "AGENT A_MESSAGE");
+    }
+    await hostile.key();
+    await secured(server);
+    await hostile.hello();
+    await assertTalks(scene);
+    assertEquals(agent.events.filter(({ type }) => type !== "message"), []);
+  },
+);
+
+testHostile("a REPLY with a key that leaves no room for messages is not followed", async (scene) => {
+  const { server, agent, hostile, store } = scene;
+  await hostile.key();
+  await secured(server);
+  await hostile.hello();
+  for (const bits of [2, 2047, 4097, 8192, 12_288]) {
+    await hostile.reply(replyQueue("c2VuZGVy", keyOf(bits)));
+    await assertError(agent, "AGENT A_ENCRYPTION");
+  }
+  assertEquals((await store.connections())[0]!.sending, null);
+  await assertTalks(scene);
+});
 
 testHostile("a REPLY to a server that cannot be told from an impostor is not followed", async (scene) => {
   const { server, agent, hostile, store } = scene;
