@@ -49,6 +49,11 @@ export class Incomings implements AsyncDisposable {
   /** Called when something new is in an outbox. */
   readonly #wake: (alias: string) => void;
   readonly #running = new Map<string, Promise<void>>();
+  /**
+   * The message that waits for the one that is being handled, by alias. A further one replaces it: a server sends none
+   * before an acknowledgment but another copy, or what it will deliver again.
+   */
+  readonly #waiting = new Map<string, Incoming>();
   /** The messages that the application has to acknowledge, by alias: at most one a connection. */
   readonly #unacknowledged = new Map<string, { readonly id: number; readonly incoming: Incoming }>();
   /**
@@ -64,19 +69,12 @@ export class Incomings implements AsyncDisposable {
     this.#wake = wake;
   }
 
-  /** Handles a message after the earlier ones of its connection. */
+  /** Handles a message after the earlier one of its connection. */
   take(incoming: Incoming): void {
-    const { alias, client } = incoming;
+    const { alias } = incoming;
     if (this.#isClosed) return;
-    const before = this.#running.get(alias) ?? Promise.resolve();
-    const work = before.then(() => this.#handle(incoming)).catch((error) => {
-      this.#context.emit({ type: "error", connection: alias, error: agentError(error) });
-      // It is delivered again on the next connection.
-      return client.close();
-    }).finally(() => {
-      if (this.#running.get(alias) === work) this.#running.delete(alias);
-    });
-    this.#running.set(alias, work);
+    if (this.#running.has(alias)) this.#waiting.set(alias, incoming);
+    else this.#running.set(alias, this.#handleAll(incoming));
   }
 
   /** Tells the server that the application has done with a message; nothing when it has already. */
@@ -97,6 +95,22 @@ export class Incomings implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#running.values());
+  }
+
+  async #handleAll(first: Incoming): Promise<void> {
+    const { alias } = first;
+    for (let incoming: Incoming | undefined = first; incoming !== undefined;) {
+      try {
+        await this.#handle(incoming);
+      } catch (error) {
+        this.#context.emit({ type: "error", connection: alias, error: agentError(error) });
+        // It is delivered again on the next connection.
+        await incoming.client.close();
+      }
+      incoming = this.#waiting.get(alias);
+      this.#waiting.delete(alias);
+    }
+    this.#running.delete(alias);
   }
 
   async #handle(incoming: Incoming): Promise<void> {
