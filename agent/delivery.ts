@@ -161,9 +161,10 @@ export class Delivery implements AsyncDisposable {
   ): Promise<void> {
     const { servers, keys, store } = this.#context;
     const sealing = sealed.then((body) => body ?? sealFor(this.#context, queue, plaintext));
-    // Closing the agent waits for what was begun.
-    const client = await servers.client(queue.server).finally(() => sealing.catch(() => {}));
-    const body = await sealing;
+    const connecting = servers.client(queue.server);
+    // Neither is left to itself when the other one fails: closing the agent waits for what was begun.
+    await Promise.allSettled([connecting, sealing]);
+    const [client, body] = [await connecting, await sealing];
     const { senderId } = queue;
     if (kind !== "KEY") {
       return await client.send({ senderId, senderKey: await keys.signing(queue.senderKey) }, body);

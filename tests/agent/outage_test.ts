@@ -1,13 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
+import type { KeySource } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
-import { networkError } from "../../protocol/mod.ts";
+import { exportPrivateKey, formatAddress, generateKeyPair, networkError } from "../../protocol/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
+import { turn } from "../support/fake_server.ts";
 import { steadyPort } from "../support/ports.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
-import { until } from "../support/wait.ts";
+import { soon, until } from "../support/wait.ts";
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_queue: 100000\n" +
   "new_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n";
@@ -136,4 +138,27 @@ Deno.test("300 connections of one agent connect, and each gets its own messages"
   for (let i = 0; i < count; i++) await a.send(`to ${i}`, `${i}`);
   for (let i = 0; i < count; i++) assertEquals(await a.text(`from ${i}`), `${i}`);
   assertEquals(a.events.filter(({ type }) => type === "message" || type === "error"), []);
+});
+
+Deno.test("a body that cannot be encrypted while its server is being connected to does not end the program", async () => {
+  const { publicKey, privateKey } = await generateKeyPair("sign", 1024);
+  const der = await exportPrivateKey(privateKey);
+  const broken = der.slice().fill(0, -200);
+  let taken = 0;
+  const keyPool: KeySource = {
+    // The second key is to sign bodies: one that no store should have.
+    take: () => Promise.resolve({ publicKey: publicKey.der, privateKey: taken++ % 2 ? broken : der }),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const server = { host: "127.0.0.1", port: 1, keyHash: btoa("\0".repeat(32)) };
+  const connecting = Promise.withResolvers<never>();
+  const tried = Promise.withResolvers<void>();
+  const transport: Transport = () => (tried.resolve(), connecting.promise);
+  await using a = await TestAgent.start(formatAddress(server), { client: { transport }, keyPool });
+  const encryptionKey = (await generateKeyPair("decrypt")).publicKey;
+  await a.agent.join({ server, senderId: "c2VuZGVy", encryptionKey });
+  await soon(tried.promise);
+  // An error that nobody handles would end the program in one of these turns.
+  for (let i = 0; i < 20; i++) await turn();
+  connecting.reject(networkError("connect", new Error("refused")));
 });
