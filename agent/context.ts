@@ -60,11 +60,9 @@ export interface CreatedQueue {
 export async function createReceivingQueue(context: AgentContext): Promise<CreatedQueue> {
   const { pool, servers, keys } = context;
   const server = context.server();
-  const [client, recipient, decryption] = await Promise.all([
-    servers.client(server),
-    pool.take(),
-    pool.take(),
-  ]);
+  // First: what is taken from the pool and not used is lost, and costly to make.
+  const client = await servers.client(server);
+  const [recipient, decryption] = await Promise.all([pool.take(), pool.take()]);
   const keyPair = {
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),

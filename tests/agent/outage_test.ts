@@ -1,10 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
-import type { KeySource } from "../../agent/mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AgentError, type KeySource } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { exportPrivateKey, formatAddress, generateKeyPair, networkError } from "../../protocol/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
-import { connectAgents, TestAgent } from "../support/agent.ts";
+import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { turn } from "../support/fake_server.ts";
 import { steadyPort } from "../support/ports.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -161,4 +161,18 @@ Deno.test("a body that cannot be encrypted while its server is being connected t
   // An error that nobody handles would end the program in one of these turns.
   for (let i = 0; i < 20; i++) await turn();
   connecting.reject(networkError("connect", new Error("refused")));
+});
+
+Deno.test("while no server can be reached no keys are made for queues there", async () => {
+  let taken = 0;
+  const keys = keySource();
+  const keyPool: KeySource = {
+    take: () => (taken++, keys.take()),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const transport: Transport = () => Promise.reject(networkError("connect", new Error("refused")));
+  const address = formatAddress({ host: "127.0.0.1", port: 1, keyHash: btoa("\0".repeat(32)) });
+  await using a = await TestAgent.start(address, { client: { transport }, keyPool });
+  for (let i = 0; i < 3; i++) await assertRejects(() => a.agent.create(), AgentError);
+  assertEquals(taken, 0);
 });
