@@ -176,3 +176,19 @@ Deno.test("while no server can be reached no keys are made for queues there", as
   for (let i = 0; i < 3; i++) await assertRejects(() => a.agent.create(), AgentError);
   assertEquals(taken, 0);
 });
+
+Deno.test("an agent that is closed when its server cannot be reached leaves nothing to be done", async () => {
+  // Signing takes longer than it takes to fail and to close.
+  const { publicKey, privateKey } = await generateKeyPair("sign", 4096);
+  const pair = { publicKey: publicKey.der, privateKey: await exportPrivateKey(privateKey) };
+  const keyPool = { take: () => Promise.resolve(pair), [Symbol.asyncDispose]: () => Promise.resolve() };
+  const server = { host: "127.0.0.1", port: 1, keyHash: btoa("\0".repeat(32)) };
+  const tried = Promise.withResolvers<void>();
+  const transport: Transport = () => {
+    tried.resolve();
+    return Promise.reject(networkError("connect", new Error("refused")));
+  };
+  await using a = await TestAgent.start(formatAddress(server), { client: { transport }, keyPool });
+  await a.agent.join({ server, senderId: "c2VuZGVy", encryptionKey: publicKey });
+  await soon(tried.promise);
+});
