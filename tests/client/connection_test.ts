@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import fc from "fast-check";
 import { textBytes } from "../../protocol/mod.ts";
 import { type Channel, generateKeyPair, SmpClient, TransportError } from "../../mod.ts";
 import { corrIdOf, FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
@@ -205,6 +206,54 @@ for (const name of ["read", "write"] as const) {
     assertEquals(await soon(peer.takeLater().catch(() => null)), null);
   });
 }
+
+/** How many turns later a command is given up. */
+const abortion = fc.option(fc.nat({ max: 3 }), { nil: null });
+
+Deno.test("whatever is aborted, late, refused or closed when, neverSent is true of nothing that was written", async () => {
+  const commands = fc.array(fc.record({ abortion, pause: fc.nat({ max: 2 }) }), {
+    minLength: 1,
+    maxLength: 20,
+  });
+  const options = fc.record({
+    inFlight: fc.constantFrom(1, 2, 256),
+    waiting: fc.constantFrom(1, 4, 4096),
+    commandTimeout: fc.integer({ min: 1, max: 40 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(commands, options, fc.nat({ max: 20 }), async (commands, options, closedAt) => {
+      await using server = await FakeServer.start();
+      const { client, peer } = await server.serve(options);
+      const written = new Set<string>();
+      const reading = (async () => {
+        for (let taken = await peer.takeLater(); taken !== null; taken = await peer.takeLater()) {
+          if (taken.command.type === "SEND") written.add(new TextDecoder().decode(taken.command.body));
+        }
+      })();
+      const outcomes: Promise<unknown>[] = [];
+      for (const [i, { abortion, pause }] of commands.entries()) {
+        if (i === closedAt) void client.close();
+        const control = new AbortController();
+        outcomes.push(rejection(client.send(queueA!, textBytes(`${i}`), { signal: control.signal })));
+        const giveUp = async () => {
+          for (let turns = 0; turns < abortion!; turns++) await turn();
+          control.abort(reason);
+        };
+        if (abortion !== null) void giveUp();
+        for (let turns = 0; turns < pause; turns++) await turn();
+      }
+      const errors = await Promise.all(outcomes);
+      await client.close();
+      await reading;
+      for (const [i, error] of errors.entries()) {
+        if (error === reason) continue;
+        assertInstanceOf(error, TransportError);
+        if (error.neverSent) assert(!written.has(`${i}`), `command ${i} was written: ${error.message}`);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
 
 Deno.test("an answer that cannot be read, or is for another queue, fails its command alone", async () => {
   await using server = await FakeServer.start();
