@@ -11,6 +11,7 @@ import { execute, showEvent } from "./chat.ts";
 import { parseInput } from "./input.ts";
 import { type ChatOptions, helpText, parseOptions } from "./options.ts";
 import { type Kind, Screen } from "./screen.ts";
+import { subscribeAll } from "./subscribe.ts";
 
 async function chat({ servers, allowUnverified, database, passphraseFile }: ChatOptions): Promise<void> {
   const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
@@ -22,11 +23,10 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
   using screen = new Screen();
   const show = (text: string, kind?: Kind) => screen.show(text, kind);
   const events = showAll(agent, show);
-  const probing = new AbortController();
+  const ending = new AbortController();
   const tell = (line: string) => show(line, "warning");
-  const probed = tellUnreachable(servers, { allowUnverified, signal: probing.signal, tell });
-  const known = await agent.subscribeAll();
-  show(known.length === 0 ? "/help shows what there is" : `talking to ${known.join(", ")}`, "notice");
+  const probed = tellUnreachable(servers, { allowUnverified, signal: ending.signal, tell });
+  const subscribed = subscribeAll(agent, show, ending.signal);
   for await (const line of screen.input()) {
     try {
       if (!await execute(agent, parseInput(line), show)) break;
@@ -34,9 +34,9 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
       show(error instanceof Error ? error.message : String(error), "warning");
     }
   }
-  probing.abort();
+  ending.abort();
   await agent.close();
-  await Promise.all([events, probed]);
+  await Promise.all([events, probed, subscribed]);
 }
 
 async function showAll(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {

@@ -1,6 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Agent } from "../../agent/mod.ts";
+import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
+import { formatQueueInfo } from "../../mod.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -140,4 +143,44 @@ Deno.test("the terminal chat says that its server cannot be used, and goes on", 
   await input.close();
   assertEquals((await soon(child.status)).code, 0);
   assert((await lines.next()).done);
+});
+
+Deno.test("the terminal chat that is started before its server receives when it is there", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.writeTextFile(`${path}/smp-server.ini`, ini, { mode: 0o600 });
+  const directories = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1"];
+  const serve = (port: number) =>
+    ServerProcess.startBare({ folder: path, args: ["start", "-y", ...directories, "--port", `${port}`] });
+  const server = await serve(steadyPort());
+  const { address } = server;
+  await using bob = await Agent.start({ servers: [address], retry: { first: 10, most: 100 } });
+  {
+    await using alice = await Agent.start({
+      servers: [address],
+      store: await SqliteStore.open(`${path}/chat.db`),
+    });
+    const { invitation } = await alice.create("bob");
+    await bob.join(formatQueueInfo(invitation), { alias: "alice" });
+    for await (const { type } of alice.events()) if (type === "connected") break;
+  }
+  const port = server.port("TCP");
+  await server.kill("SIGKILL");
+  const [command, ...rest] = commandOf(["--server", address, "--db", `${path}/chat.db`], {
+    script,
+    folder: path,
+  });
+  await using child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
+  const lines = linesOf(child.stdout);
+  const line = async (wanted: RegExp) => {
+    while (!wanted.test(await next(lines)));
+  };
+  await line(/^bob: Cannot connect .* \(BROKER NETWORK\); trying again$/);
+  await using _again = await serve(port);
+  await line(/^talking to bob$/);
+  await bob.send("alice", new TextEncoder().encode("are you back?"));
+  await line(/^bob: are you back\?$/);
+  await child.stdin.close();
+  assertEquals((await soon(child.status)).code, 0);
+  await lines.return?.();
 });
