@@ -11,6 +11,7 @@
 import config from "../deno.json" with { type: "json" };
 import { UsageError } from "../cli/options.ts";
 import { load } from "./cli/load_command.ts";
+import { oneLine } from "./cli/print.ts";
 import { ping } from "./cli/ping.ts";
 import { queueCommand } from "./cli/queue.ts";
 
@@ -40,7 +41,7 @@ ADDRESS is host[:port]#keyhash, as servers print it. Output is one JSON object a
 `;
 
 function print(value: Readonly<Record<string, unknown>>): void {
-  console.log(JSON.stringify(value));
+  console.log(oneLine(value));
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {

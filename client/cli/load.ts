@@ -1,6 +1,7 @@
 import {
   asciiText,
   type BlockChannel,
+  type Channel,
   clientHandshake,
   connectTcp,
   decodeServerTransmission,
@@ -53,6 +54,8 @@ export interface LoadResult {
 const bodyLength = 3600;
 /** Milliseconds. */
 const grace = 5_000;
+/** Milliseconds that a server may take to answer, unless another time is given. */
+const defaultPatience = 15_000;
 const sendId = "S", ackId = "A";
 
 interface Pair {
@@ -75,24 +78,46 @@ export class Line {
   #isWriting = false;
   #isClosed = false;
   #hasEnded = false;
+  /** Commands without an answer, and when one came last, or was written when there were none (`performance.now`). */
+  #unanswered = 0;
+  #heard = 0;
+  readonly #watch: ReturnType<typeof setInterval>;
 
-  private constructor(blocks: BlockChannel) {
+  private constructor(blocks: BlockChannel, patience: number) {
     const failure = Promise.withResolvers<never>();
     this.failed = failure.promise;
     this.failed.catch(() => {});
     this.#blocks = blocks;
+    this.#watch = setInterval(() => {
+      if (this.#unanswered === 0 || performance.now() - this.#heard < patience) return;
+      failure.reject(new Error(`the server has not answered in ${patience} ms`));
+      void this.close();
+    }, patience / 10);
     this.#reading = this.#read().catch(failure.reject);
   }
 
-  /** Connects to a server, whose key must be that of the address if it names one. */
-  static async open(address: string): Promise<Line> {
+  /** Connects to a server, whose key must be that of the address if it names one; each of its answers takes `patience` at most. */
+  static async open(address: string, patience: number = defaultPatience): Promise<Line> {
     const { host, port, keyHash } = parseAddress(address);
-    const channel = await connectTcp(host, port ?? defaultPort);
+    const late = new AbortController();
+    const timer = setTimeout(
+      () => late.abort(new Error(`the server did not finish the handshake in ${patience} ms`)),
+      patience,
+    );
+    let channel: Channel | undefined;
+    late.signal.addEventListener("abort", () => void channel?.close());
     try {
-      return new Line(await clientHandshake(channel, { ...(keyHash !== undefined && { keyHash }) }));
+      channel = await connectTcp(host, port ?? defaultPort, late.signal);
+      return new Line(
+        await clientHandshake(channel, { ...(keyHash !== undefined && { keyHash }) }),
+        patience,
+      );
     } catch (error) {
-      await channel.close();
+      await channel?.close();
+      late.signal.throwIfAborted();
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -102,12 +127,14 @@ export class Line {
   }
 
   write(content: Uint8Array): void {
+    if (this.#unanswered++ === 0) this.#heard = performance.now();
     this.#waiting.push(content);
     if (!this.#isWriting) void this.#writeAll();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearInterval(this.#watch);
     await this.#blocks.close();
     await this.#reading;
   }
@@ -119,7 +146,9 @@ export class Line {
         if (content === null) throw new Error("the server has closed the connection");
         const decoded = decodeServerTransmission(content);
         if (!decoded.ok) throw new Error(`an answer cannot be read: ${decoded.error}`);
-        const { response } = decoded.value;
+        const { corrId, response } = decoded.value;
+        this.#heard = performance.now();
+        if (response.type !== "MSG" || corrId.length > 0) this.#unanswered--;
         if (response.type === "ERR") throw new Error(`the server answers ERR ${response.error}`);
         this.onTransmission(decoded.value);
       }
@@ -127,6 +156,7 @@ export class Line {
       if (!this.#isClosed) throw error;
     } finally {
       this.#hasEnded = true;
+      clearInterval(this.#watch);
     }
   }
 
@@ -171,9 +201,11 @@ export async function signed(
 export async function runLoad(
   address: string,
   options: LoadOptions,
-  { signer, progress = {}, signal }: {
+  { signer, progress = {}, patience, signal }: {
     readonly signer: Signer;
     readonly progress?: LoadProgress;
+    /** Milliseconds for each answer. @default 15000 */
+    readonly patience?: number;
     readonly signal?: AbortSignal;
   },
 ): Promise<LoadResult> {
@@ -184,7 +216,7 @@ export async function runLoad(
   const queues: Queue[] = [];
   const lines: Line[] = [];
   try {
-    const maker = await Promise.race([Line.open(address), aborted]);
+    const maker = await Promise.race([Line.open(address, patience), aborted]);
     try {
       // Queues that are asked for are waited for a little: what is not known cannot be deleted.
       const abortedLater = aborted.catch((reason) => pause(grace).then(() => Promise.reject(reason)));
@@ -196,12 +228,12 @@ export async function runLoad(
     } finally {
       await maker.close();
     }
-    lines.push(...await Promise.race([openLines(address, 2 * options.connections), aborted]));
+    lines.push(...await Promise.race([openLines(address, 2 * options.connections, patience), aborted]));
     const work = loadQueues(queues, lines, options, { signer, progress });
     return await Promise.race([work, aborted, ...lines.map(({ failed }) => failed)]);
   } finally {
     await Promise.all(lines.map((line) => line.close()));
-    if (queues.length > 0) await deleteQueues(address, queues, signer);
+    if (queues.length > 0) await deleteQueues(address, queues, { signer, patience });
   }
 }
 
@@ -269,11 +301,11 @@ async function loadQueues(
 }
 
 /** Opens connections, some at a time. */
-export async function openLines(address: string, count: number): Promise<Line[]> {
+export async function openLines(address: string, count: number, patience?: number): Promise<Line[]> {
   const lines: Line[] = [];
   while (lines.length < count) {
     const more = Math.min(32, count - lines.length);
-    lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address))));
+    lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address, patience))));
   }
   return lines;
 }
@@ -334,9 +366,13 @@ async function makeQueues(
 }
 
 /** Deletes queues as far as the server still takes commands. */
-async function deleteQueues(address: string, queues: readonly Queue[], signer: Signer): Promise<void> {
+async function deleteQueues(
+  address: string,
+  queues: readonly Queue[],
+  { signer, patience }: { readonly signer: Signer; readonly patience: number | undefined },
+): Promise<void> {
   try {
-    const line = await Line.open(address);
+    const line = await Line.open(address, patience);
     const finished = Promise.withResolvers<void>();
     let deleted = 0;
     line.onTransmission = () => void (++deleted === queues.length && finished.resolve());

@@ -11,3 +11,11 @@ export function readable(body: Uint8Array): { readonly text: string } | { readon
     return { base64: encodeBase64(body) };
   }
 }
+
+/** JSON without control characters, some of which `JSON.stringify` leaves as they are and terminals obey. */
+export function oneLine(value: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(value).replaceAll(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

@@ -1,9 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { makeSigner, runLoad } from "../../client/cli/load.ts";
 import { median } from "../../client/cli/ping.ts";
+import { oneLine } from "../../client/cli/print.ts";
+import { formatAddress, serverHandshake } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
-import { startServer } from "../support/server.ts";
+import { FakeServer } from "../support/fake_server.ts";
+import { identity, startServer } from "../support/server.ts";
 import { next, soon, until } from "../support/wait.ts";
 
 const script = "client/main.ts";
@@ -322,3 +325,26 @@ Deno.test("smp --help and --version need no permission", async () => {
   }
   assert(version.stdout.includes(config.version));
 });
+
+Deno.test("what is printed has no control characters, and is what it was", () => {
+  const text = Array.from({ length: 0x100 }, (_, i) => String.fromCharCode(i)).join("") + "\u2028\u2029";
+  // deno-lint-ignore no-control-regex
+  assert(!/[\x00-\x1f\x7f-\x9f\u2028\u2029]/.test(oneLine({ text })));
+  assertEquals(JSON.parse(oneLine({ text })), { text });
+});
+
+for (const place of ["the handshake", "its answers"]) {
+  Deno.test(`a load ends when the server is silent instead of ${place}`, async () => {
+    await using server = await FakeServer.start("tcp");
+    const options = { pairs: 1, connections: 1, depth: 1, warmUp: 1, measured: 1 };
+    const load = runLoad(formatAddress(server.address), options, {
+      signer: await makeSigner(),
+      patience: 1_000,
+    });
+    const ended = assertRejects(() => load, Error, "1000 ms");
+    const channel = await server.accept();
+    if (place === "its answers") await serverHandshake(channel, identity.keyPair);
+    await soon(ended);
+    await channel.close();
+  });
+}
