@@ -65,7 +65,7 @@ export class Admission {
    */
   admit(address: string | undefined, close: () => void = () => {}): Admitted | null {
     const client = address === undefined ? null : clientNetwork(address);
-    const networks = client === null ? [] : countedNetworks(client);
+    const networks = countedNetworks(client);
     const reason = this.#refusal(networks);
     if (reason !== null) {
       this.#metrics.refuse(reason);
@@ -76,7 +76,7 @@ export class Admission {
 
   /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
   mayCreate(client: string | null): boolean {
-    const allowed = client === null || takeAll(this.#newQueueRates, countedNetworks(client));
+    const allowed = takeAll(this.#newQueueRates, countedNetworks(client));
     if (!allowed) this.#metrics.refuse("new_queue_rate");
     return allowed;
   }

@@ -23,9 +23,10 @@ export interface CountedNetwork {
 
 /**
  * The networks that a client of {@linkcode clientNetwork} counts in, the narrowest first: an IPv6 /64 counts in its
- * /56 and /48 too, which one customer may have as well, with twice and four times the limit.
+ * /56 and /48 too, which one customer may have as well, with twice and four times the limit. None for `null`.
  */
-export function countedNetworks(client: string): readonly CountedNetwork[] {
+export function countedNetworks(client: string | null): readonly CountedNetwork[] {
+  if (client === null) return [];
   const groups = /^([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4})::\/64$/.exec(client);
   if (groups === null) return [{ network: client, share: 1 }];
   const [, a, b, c, d] = groups;

@@ -1,48 +1,49 @@
+import { countedNetworks } from "./client_network.ts";
 import type { Source } from "./work_budget.ts";
 
+/** What waits below a network, or for a connection. */
+type Waiting<T> = Map<string | Source, Waiting<T>> | T[];
+
 /**
- * What waits for something scarce, served in turn by client (the connection itself where that is not known), and by
- * connection within a client: a source of much delays the others by one at most.
+ * What waits for something scarce, served in turn by the widest network that a client counts in, within that by the
+ * narrower ones, and at last by connection: a source of much delays the others by one at most, on each of these levels.
  */
 export class FairQueue<T> {
   /** Who was served goes to the end. */
-  readonly #clients = new Map<Source | string, Map<Source, T[]>>();
+  readonly #waiting = new Map<string | Source, Waiting<T>>();
 
   /** Whether nothing waits. */
   get isEmpty(): boolean {
-    return this.#clients.size === 0;
+    return this.#waiting.size === 0;
   }
 
   /** Lets something wait that is for `source`. */
   push(source: Source, item: T): void {
-    const client = source.client ?? source;
-    const connections = this.#clients.get(client) ?? new Map<Source, T[]>();
-    const items = connections.get(source);
-    if (items === undefined) connections.set(source, [item]);
-    else items.push(item);
-    this.#clients.set(client, connections);
+    let level = this.#waiting;
+    for (const { network } of countedNetworks(source.client).toReversed()) {
+      const below = level.get(network);
+      const next = below instanceof Map ? below : new Map<string | Source, Waiting<T>>();
+      level.set(network, next);
+      level = next;
+    }
+    const items = level.get(source);
+    if (items instanceof Array) items.push(item);
+    else level.set(source, [item]);
   }
 
   /** Takes what is next; `null` when nothing waits. */
   take(): T | null {
-    return takeTurn(
-      this.#clients,
-      (connections) => takeTurn(connections, (items) => items.shift()!, ({ length }) => length > 0),
-      ({ size }) => size > 0,
-    );
+    return takeFrom(this.#waiting);
   }
 }
 
-/** Takes something of the first entry, which goes to the end if there `isMore` in it; `null` when there is no entry. */
-function takeTurn<K, V, T>(
-  entries: Map<K, V>,
-  take: (value: V) => T,
-  isMore: (value: V) => boolean,
-): T | null {
-  for (const [key, value] of entries) {
-    entries.delete(key);
-    const taken = take(value);
-    if (isMore(value)) entries.set(key, value);
+/** Takes something of the first entry, which goes to the end if more waits there; `null` when nothing does. */
+function takeFrom<T>(waiting: Waiting<T>): T | null {
+  if (waiting instanceof Array) return waiting.shift() ?? null;
+  for (const [key, below] of waiting) {
+    waiting.delete(key);
+    const taken = takeFrom(below);
+    if ((below instanceof Map ? below.size : below.length) > 0) waiting.set(key, below);
     return taken;
   }
   return null;

@@ -1,4 +1,5 @@
 import type { BrokerConnection } from "../broker/subscriptions.ts";
+import { countedNetworks } from "./client_network.ts";
 
 /** The reserve is this part of the quota. */
 const reserveShare = 1 / 8;
@@ -9,8 +10,8 @@ const mostPerClient = 2;
 interface Source {
   /** Numbers, as messages wait longer than their connections should be kept. */
   readonly connection: number;
-  /** Whose place of the reserve the message has; `undefined` when it has none. */
-  readonly reserveOf?: string | null;
+  /** The networks whose place of the reserve the message has, if it has one. */
+  readonly reserveOf?: readonly string[];
 }
 
 /**
@@ -41,12 +42,16 @@ export class UnsecuredReserve {
   ): boolean {
     this.trim(recipientId, count);
     const sources = this.#sources.get(recipientId) ?? [];
-    const source = {
-      connection: this.#numberOf(connection),
-      ...(count >= most ? { reserveOf: connection.client } : {}),
-    };
-    if (count >= most && !this.#hasPlace(sources, source, count - most < most * reserveShare)) return false;
-    sources.push(source);
+    const number = this.#numberOf(connection);
+    if (count < most) sources.push({ connection: number });
+    else {
+      const networks = countedNetworks(connection.client);
+      const isFree = count - most < most * reserveShare;
+      if (!isFree || sources.some((source) => source.connection === number)) return false;
+      const places = (network: string) => sources.filter((s) => s.reserveOf?.includes(network)).length;
+      if (networks.some(({ network, share }) => places(network) >= mostPerClient * share)) return false;
+      sources.push({ connection: number, reserveOf: networks.map(({ network }) => network) });
+    }
     this.#sources.set(recipientId, sources);
     return true;
   }
@@ -62,11 +67,6 @@ export class UnsecuredReserve {
   /** Forgets a queue that was deleted or secured. */
   delete(recipientId: string): void {
     this.#sources.delete(recipientId);
-  }
-
-  #hasPlace(sources: readonly Source[], { connection, reserveOf }: Source, isFree: boolean): boolean {
-    if (!isFree || sources.some((source) => source.connection === connection)) return false;
-    return reserveOf === null || sources.filter((s) => s.reserveOf === reserveOf).length < mostPerClient;
   }
 
   #numberOf(connection: BrokerConnection): number {

@@ -1,4 +1,5 @@
 import type { PublicKey } from "../../protocol/mod.ts";
+import { countedNetworks } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
 
 /** Whom work is done for: a connection, whose `client` is what limits per address count it by. */
@@ -36,7 +37,9 @@ export class WorkBudget {
     const own = this.#connections.get(source) ?? new LeakyBucket();
     own.pour(work, leak, this.#now(), 2 * leak.capacity);
     this.#connections.set(source, own);
-    if (source.client !== null) this.#clients.pour(source.client, work);
+    for (const { network, share } of countedNetworks(source.client)) {
+      this.#clients.pour(network, work / share);
+    }
   }
 
   /** Milliseconds that `source` has to wait before its next command is taken. */
@@ -44,8 +47,11 @@ export class WorkBudget {
     const own = this.#connections.get(source);
     const leak = this.#leak(connectionShare);
     if (own === undefined || leak.perSecond === 0) return 0;
-    const clients = source.client === null ? 0 : this.#clients.delay(source.client);
-    return Math.max(own.delay(leak, this.#now()), clients);
+    const networks = countedNetworks(source.client);
+    return Math.max(
+      own.delay(leak, this.#now()),
+      ...networks.map(({ network }) => this.#clients.delay(network)),
+    );
   }
 
   /** Forgets the clients that owe nothing any more. */

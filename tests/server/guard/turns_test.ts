@@ -24,6 +24,26 @@ Deno.test("a thousand connections of one address delay those of another by one c
   assertEquals(order.length, 1_003);
 });
 
+Deno.test(
+  "a thousand /64s of one /48 delay another network, and each other network of the /48, by one command each",
+  {
+    permissions,
+  },
+  async () => {
+    const flood = Array.from({ length: 1_000 }, (_, i) => {
+      return ["flood", `2001:db8:1:${(i % 256).toString(16)}::/64`] as const;
+    });
+    const order = await orderOf([
+      ...flood,
+      ["neighbour", "2001:db8:1:ff00::/64"],
+      ["a", "2001:db8:2:0::/64"],
+      ["b", "10.0.0.2"],
+    ]);
+    assertEquals(order.slice(0, 5), ["flood", "a", "b", "neighbour", "flood"]);
+    assertEquals(order.length, 1_003);
+  },
+);
+
 Deno.test("who comes while many wait is served after a part of them", { permissions }, async () => {
   const turns = new Turns();
   let served = 0;

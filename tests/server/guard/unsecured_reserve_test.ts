@@ -5,12 +5,14 @@ import { keys, TestBroker } from "../../support/broker.ts";
 
 const permissions = "none";
 
-/** A queue with a quota of 16 that one connection has filled. */
-async function flooded({ client = null }: { readonly client?: string | null } = {}) {
-  const test = new TestBroker({ limits: () => checkLimits({ messagesPerQueue: 16 }) });
+/** A queue with a quota that one connection has filled. */
+async function flooded(
+  { client = null, quota = 16 }: { readonly client?: string | null; readonly quota?: number } = {},
+) {
+  const test = new TestBroker({ limits: () => checkLimits({ messagesPerQueue: quota }) });
   const [alice, mallory] = [test.connect(), test.connect(4096, client)];
   const queue = await alice.create("q");
-  for (let i = 0; i < 16; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);
+  for (let i = 0; i < quota; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);
   assertEquals(await mallory.ask(queue, "SEND no"), ["send q.s ERR QUOTA"]);
   alice.take();
   return { test, alice, mallory, queue };
@@ -47,6 +49,18 @@ Deno.test(
     assertEquals(await alice.ask(queue, "ACK"), ["ack q OK"]);
   },
 );
+
+Deno.test("all /64s of a /48 get eight places of the reserve together", { permissions }, async () => {
+  const { test, queue } = await flooded({ quota: 128 });
+  let taken = 0;
+  for (let i = 0; i < 12; i++) {
+    const connection = test.connect(4096, `2001:db8:1:${i.toString(16)}00::/64`);
+    if ((await connection.ask(queue, "SEND x"))[0] === "send q.s OK") taken++;
+  }
+  assertEquals(taken, 8);
+  const other = test.connect(4096, "2001:db8:2:0::/64");
+  assertEquals(await other.ask(queue, "SEND x"), ["send q.s OK"]);
+});
 
 Deno.test("a secured queue has no reserve", { permissions }, async () => {
   const { test, alice, queue } = await flooded();

@@ -77,6 +77,24 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "a /48 may cause four times the work of an address, from however many /64s",
+  { permissions },
+  () => {
+    const { budget } = timed();
+    const one = chargeUntilDelay(budget, [{ client: "2001:db8:1:1::/64" }, { client: "2001:db8:1:1::/64" }]);
+    const many = Array.from({ length: 2_000 }, (_, i) => {
+      return { client: `2001:db8:2:${(i * 32).toString(16)}::/64` };
+    });
+    const all = chargeUntilDelay(budget, many);
+    assert(all > 3 * one && all < 5 * one, `${all} ${one}`);
+    assertEquals(budget.delay({ client: "2001:db8:2:9::/64" }), 0);
+    const other = { client: "2001:db8:3:0::/64" };
+    budget.charge(other, commandWork(key));
+    assertEquals(budget.delay(other), 0);
+  },
+);
+
 Deno.test("nobody waits longer than a burst takes, and 0 is no limit", { permissions }, () => {
   const { setRate, budget } = timed();
   const source = { client: "10.0.0.1" };
