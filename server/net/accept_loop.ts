@@ -78,6 +78,8 @@ export async function acceptLoop(
       await pause(acceptPause, undefined, { signal }).catch(() => {});
       continue;
     }
+    // Accepted in the moment in which the listener was closed.
+    if (signal.aborted) return connection.close();
     try {
       // The system finds out, in its own time, that a peer is gone without a word.
       connection.setKeepAlive(true);

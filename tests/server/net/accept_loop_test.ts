@@ -56,6 +56,23 @@ Deno.test("accept is told of an error that nobody knows, and goes on", async () 
   assertEquals(await logOf([error]), [error]);
 });
 
+Deno.test("a connection that was accepted while accepting ended is closed, not taken", async () => {
+  const events: string[] = [];
+  const accepted = Promise.withResolvers<Deno.TcpConn>();
+  const stop = new AbortController();
+  const accepting = acceptLoop(
+    { accept: () => accepted.promise },
+    { take: () => void events.push("taken"), failed: () => {} },
+    stop.signal,
+  );
+  accepted.resolve(
+    { setKeepAlive: () => {}, close: () => events.push("closed") } as unknown as Deno.TcpConn,
+  );
+  stop.abort();
+  await soon(accepting);
+  assertEquals(events, ["closed"]);
+});
+
 for (const failing of ["setKeepAlive", "take"]) {
   Deno.test(`a connection whose ${failing} fails is closed, and the next one accepted`, async () => {
     const closed: string[] = [];
