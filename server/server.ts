@@ -93,7 +93,7 @@ export class SmpServer implements AsyncDisposable {
     this.#blockSize = blockSize;
     this.#limits = checkLimits(options.limits);
     this.#identity = identity;
-    this.#log = options.log ?? (() => {});
+    this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
     this.#queues = options.queues ?? new MemoryQueueStore();
     this.#messages = options.messages ?? new MemoryMessageStore();
@@ -370,6 +370,17 @@ export class SmpServer implements AsyncDisposable {
     await Promise.race([late, Promise.all([...sessions, ...work, this.#broker.idle()])]);
     clearTimeout(timer);
   }
+}
+
+/** A log that never throws: what is told to it happens where nothing may be left undone. */
+function quietLog(log: SmpServerOptions["log"]): (message: string, error?: unknown) => void {
+  return (message, error) => {
+    try {
+      log?.(message, error);
+    } catch {
+      // There is nobody to tell.
+    }
+  };
 }
 
 /** A channel whose `close` never throws or rejects, whoever made it. */

@@ -86,8 +86,16 @@ export async function acceptLoop(
       events.take(connection);
     } catch {
       // The peer has reset the connection already.
-      connection.close();
+      closeQuietly(connection);
     }
+  }
+}
+
+function closeQuietly(connection: Deno.TcpConn): void {
+  try {
+    connection.close();
+  } catch {
+    // It is closed.
   }
 }
 

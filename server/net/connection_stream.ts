@@ -25,10 +25,10 @@ export class ConnectionStream extends Duplex {
   }
 
   override _read(): void {
-    this.#connection.read(this.#buffer).then(
-      (count) => this.push(count === null ? null : this.#buffer.slice(0, count)),
-      (error) => this.destroy(error),
-    );
+    this.#connection.read(this.#buffer)
+      .then((count) => void this.push(count === null ? null : this.#buffer.slice(0, count)))
+      // What a listener throws at the data is an error of this stream, too.
+      .catch((error) => this.destroy(error));
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {

@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
-import { type Channel, memoryChannelPair } from "../../mod.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Channel, memoryChannelPair, SmpError } from "../../mod.ts";
+import { MemoryQueueStore } from "../../server/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
-import { startServer } from "../support/server.ts";
+import { connect, startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
 
 /** How a channel of somebody else may break its promise that `close` never rejects. */
@@ -54,3 +55,17 @@ for (const [name, fail] of Object.entries(closes)) {
     await Promise.all([evicted, peer, refused, last].map((channel) => channel.close()));
   });
 }
+
+Deno.test("a log that throws keeps no command from its answer, and the server from nothing", async () => {
+  const queues = new MemoryQueueStore();
+  queues.create = () => Promise.reject(new Error("no store"));
+  const log = () => {
+    throw new Error("no log");
+  };
+  await using server = await startServer({ queues, log });
+  await using client = await connect(server);
+  await assertRejects(() => soon(client.createQueue()), SmpError, "INTERNAL");
+  await soon(client.ping());
+  await client.close();
+  await soon(server.stop({ deadline: 60_000 }));
+});

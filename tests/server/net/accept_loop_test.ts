@@ -84,7 +84,11 @@ for (const failing of ["setKeepAlive", "take"]) {
       ({
         name,
         setKeepAlive: fails && failing === "setKeepAlive" ? fail : () => {},
-        close: () => closed.push(name),
+        close() {
+          closed.push(name);
+          // As where what it was made into has closed it.
+          fail();
+        },
       }) as unknown as Deno.TcpConn;
     const listener = fakeListener([], [connection("first", true), connection("second", false)]);
     const take = (connection: Deno.TcpConn) => {
@@ -109,4 +113,21 @@ Deno.test("what a connection is made into throws when it was reset, so that it i
   } as unknown as Deno.TcpConn;
   assertThrows(() => tcpChannel(connection), Error, "EINVAL");
   assertThrows(() => new ConnectionStream(connection), Error, "EINVAL");
+});
+
+Deno.test("what a listener throws at the data ends that stream and nothing else", async () => {
+  const events: string[] = [];
+  const connection = {
+    remoteAddr: { hostname: "127.0.0.1" },
+    setNoDelay: () => {},
+    read: () => Promise.resolve(1),
+    close: () => events.push("closed"),
+  } as unknown as Deno.TcpConn;
+  const stream = new ConnectionStream(connection);
+  const error = new Promise<Error>((resolve) => void stream.once("error", resolve));
+  stream.on("data", () => {
+    throw new Error("a parser's");
+  });
+  assertEquals((await soon(error)).message, "a parser's");
+  assertEquals(events, ["closed"]);
 });
