@@ -13,6 +13,7 @@ import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } f
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
+import { survive } from "./uncaught.ts";
 
 /** Milliseconds for finishing what is in work when the server is stopped. */
 const stopDeadline = 10_000;
@@ -49,6 +50,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   if (key.warning !== null) logger.warn(key.warning);
 
   const metrics = new Metrics();
+  using _survival = survive({ metrics, logger });
   const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;
   try {
     for (const notice of stores?.notices ?? []) logger.info(notice);

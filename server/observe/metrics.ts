@@ -98,7 +98,7 @@ export class Metrics {
   messagesExpired = 0;
   /** Queues that were removed because they were suspended or never secured for too long. */
   queuesExpired = 0;
-  /** Commands that failed because of the server itself. */
+  /** Commands that failed because of the server itself, and errors that nothing has caught. */
   internalErrors = 0;
   /** Writes or syncs of a log file that failed. */
   logFailures = 0;

@@ -82,7 +82,7 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
     counter("smp_queues_expired_total", "Queues removed because of their age.", metrics.queuesExpired),
     counter(
       "smp_internal_errors_total",
-      "Commands that failed because of the server.",
+      "Commands that failed because of the server, and errors that nothing has caught.",
       metrics.internalErrors,
     ),
     counter("smp_log_failures_total", "Failed writes and syncs of log files.", metrics.logFailures),

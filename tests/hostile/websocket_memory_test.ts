@@ -127,12 +127,7 @@ for (const [name, bytes, handshake] of attacks) {
   Deno.test(`a hundred connections with ${name} cost the server little memory`, async () => {
     await using folder = await temporaryFolder();
     await using server = await ServerProcess.start({ folder: folder.path, ini, webSockets: true });
-    const memory = async () => {
-      const response = await fetch(new URL("/status.json", server.metricsUrl));
-      if (response.ok) return (await response.json()).gauges.memory / 2 ** 20;
-      await response.body?.cancel();
-      return 0;
-    };
+    const memory = async () => (await server.status()).gauges.memory / 2 ** 20;
     const sockets: RawWebSocket[] = [];
     for (let i = 0; i < 100; i++) {
       const socket = await RawWebSocket.connect(server.port("WebSockets"));

@@ -1,5 +1,6 @@
 import { openSslPaths } from "../../protocol/mod.ts";
-import { next, soon } from "./wait.ts";
+import type { Status } from "../../server/observe/monitor.ts";
+import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -164,6 +165,18 @@ export class ServerProcess implements AsyncDisposable {
   port(transport?: "TCP" | "WebSockets"): number {
     const what = transport === undefined ? "" : ` \\(${transport}\\)`;
     return Number(this.#printed(new RegExp(`^listening on port (\\d+)${what}( |$)`, "m")));
+  }
+
+  /** What its status page is made from, when metrics are on. */
+  async status(): Promise<Status> {
+    const end = performance.now() + patience;
+    for (;;) {
+      const response = await soon(fetch(new URL("/status.json", this.metricsUrl)));
+      if (response.ok) return await response.json();
+      // It was asked too often in this second.
+      await response.body?.cancel();
+      if (performance.now() > end) throw new Error(`the status is not to be had: ${response.status}`);
+    }
   }
 
   /** The next line that it prints. */

@@ -1,0 +1,22 @@
+import type { Logger } from "../observe/logger.ts";
+import type { Metrics } from "../observe/metrics.ts";
+
+/**
+ * Keeps the process from ending at an error that nothing catches, until this is disposed: it is counted and logged
+ * (docs/decisions.md, "An error that nothing catches"). For a program, not for a library, as it takes the process's events.
+ */
+export function survive({ metrics, logger }: {
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}): Disposable {
+  const onError = (event: Event, error: unknown) => {
+    event.preventDefault();
+    metrics.internalErrors++;
+    logger.error("Nothing has caught an error, the server goes on", error);
+  };
+  const listening = new AbortController();
+  const { signal } = listening;
+  addEventListener("error", (event) => onError(event, event.error), { signal });
+  addEventListener("unhandledrejection", (event) => onError(event, event.reason), { signal });
+  return { [Symbol.dispose]: () => listening.abort() };
+}
