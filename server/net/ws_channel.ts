@@ -29,8 +29,6 @@ export class WsChannel implements Channel {
   readonly #socket: WebSocket;
   readonly #incoming = new UnitQueue();
   readonly #released: Promise<void>;
-  /** Bytes of messages that wait to be read. */
-  #waiting = 0;
   /** Bytes that have come before the first message was whole, and that it should have; `null` from then on. */
   #first: { received: number; expected: number } | null = { received: 0, expected: 0 };
   #closed = false;
@@ -62,11 +60,8 @@ export class WsChannel implements Channel {
       this.#hold();
     }
     try {
-      const unit = await this.#incoming.read(size);
-      this.#waiting -= unit?.length ?? 0;
-      return unit;
+      return await this.#incoming.read(size);
     } finally {
-      if (this.#incoming.length === 0) this.#waiting = 0;
       this.#hold();
     }
   }
@@ -89,14 +84,13 @@ export class WsChannel implements Channel {
 
   #take(message: Uint8Array<ArrayBuffer>): void {
     if (this.#incoming.length >= mostWaiting) return this.#incoming.end(sizeError(message.length, 0));
-    this.#waiting += message.length;
     this.#incoming.push(message);
   }
 
   /** Takes no more from the socket, or goes on. */
   #hold(): void {
     const first = this.#first;
-    const isFull = this.#waiting >= readAhead.bytes || this.#incoming.length >= readAhead.messages ||
+    const isFull = this.#incoming.bytes >= readAhead.bytes || this.#incoming.length >= readAhead.messages ||
       (first !== null && first.received > first.expected + mostBesideFirst);
     if (isFull) this.#socket.pause();
     else if (this.#socket.isPaused) this.#socket.resume();
