@@ -9,7 +9,7 @@ import {
   type ServerResponse,
   type ServerTransmission,
 } from "../../protocol/mod.ts";
-import { fits } from "../net/answer.ts";
+import { fits } from "./answer.ts";
 import type { Authorizer } from "../guard/authorization.ts";
 import { Clock } from "./clock.ts";
 import { removeExpired } from "./expiry.ts";

@@ -1,7 +1,7 @@
 import type { Limits } from "../config/limits.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { QueueOrder } from "./queue_order.ts";
-import { nextTurn, recordsATurn } from "../store/next_turn.ts";
+import { nextTurn, recordsATurn } from "../next_turn.ts";
 import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
 
 /** What expiry needs of a broker. */

@@ -6,7 +6,7 @@ import {
   randomBytes,
 } from "../../protocol/mod.ts";
 import type { QueueRecord } from "../store/store.ts";
-import type { Source } from "./work_budget.ts";
+import type { Source } from "./client_network.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
 /** A function that verifies a PSS signature for someone. */

@@ -1,3 +1,9 @@
+/** Whom work is done for: a connection, whose `client` is what limits per address count it by, if they do. */
+export interface Source {
+  /** Of {@linkcode clientNetwork}. */
+  readonly client: string | null;
+}
+
 /**
  * What limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 address, because a customer of
  * a network is usually given all addresses behind those. An IPv4 address written as IPv6 is the IPv4 address.

@@ -1,5 +1,4 @@
-import { countedNetworks } from "./client_network.ts";
-import type { Source } from "./work_budget.ts";
+import { countedNetworks, type Source } from "./client_network.ts";
 
 /** What waits below a network, or for a connection. */
 type Waiting<T> = Map<string | Source, Waiting<T>> | T[];

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 import { FairQueue } from "./fair_queue.ts";
-import type { Source } from "./work_budget.ts";
+import type { Source } from "./client_network.ts";
 
 /** Commands in one turn of the event loop, so that those that come meanwhile are not served after all that waited before. */
 const commandsPerTurn = 32;

@@ -1,5 +1,4 @@
-import type { BrokerConnection } from "../broker/subscriptions.ts";
-import { countedNetworks } from "./client_network.ts";
+import { countedNetworks, type Source } from "./client_network.ts";
 
 /** The reserve is this part of the quota. */
 const reserveShare = 1 / 8;
@@ -7,7 +6,7 @@ const reserveShare = 1 / 8;
 const mostPerClient = 2;
 
 /** Who has sent a message. */
-interface Source {
+interface Sender {
   /** Numbers, as messages wait longer than their connections should be kept. */
   readonly connection: number;
   /** The networks whose place of the reserve the message has, if it has one. */
@@ -22,13 +21,13 @@ interface Source {
  */
 export class UnsecuredReserve {
   /** Who has sent the messages that were accepted last, oldest first, by recipient ID. */
-  readonly #sources = new Map<string, Source[]>();
-  readonly #connections = new WeakMap<BrokerConnection, number>();
+  readonly #senders = new Map<string, Sender[]>();
+  readonly #connections = new WeakMap<Source, number>();
   #lastConnection = 0;
 
   /** Queues of which something is remembered. */
   get size(): number {
-    return this.#sources.size;
+    return this.#senders.size;
   }
 
   /**
@@ -37,39 +36,39 @@ export class UnsecuredReserve {
    */
   take(
     recipientId: string,
-    connection: BrokerConnection,
+    connection: Source,
     { count, most }: { readonly count: number; readonly most: number },
   ): boolean {
     this.trim(recipientId, count);
-    const sources = this.#sources.get(recipientId) ?? [];
+    const senders = this.#senders.get(recipientId) ?? [];
     const number = this.#numberOf(connection);
-    if (count < most) sources.push({ connection: number });
+    if (count < most) senders.push({ connection: number });
     else {
       const networks = countedNetworks(connection.client);
       const isFree = count - most < most * reserveShare;
-      if (!isFree || sources.some((source) => source.connection === number)) return false;
-      const places = (network: string) => sources.filter((s) => s.reserveOf?.includes(network)).length;
+      if (!isFree || senders.some((sender) => sender.connection === number)) return false;
+      const places = (network: string) => senders.filter((s) => s.reserveOf?.includes(network)).length;
       if (networks.some(({ network, share }) => places(network) >= mostPerClient * share)) return false;
-      sources.push({ connection: number, reserveOf: networks.map(({ network }) => network) });
+      senders.push({ connection: number, reserveOf: networks.map(({ network }) => network) });
     }
-    this.#sources.set(recipientId, sources);
+    this.#senders.set(recipientId, senders);
     return true;
   }
 
   /** Forgets who has sent what waits no more; `count` messages wait. They leave a queue in the order in which they came. */
   trim(recipientId: string, count: number): void {
-    const sources = this.#sources.get(recipientId);
-    if (sources === undefined || sources.length <= count) return;
-    if (count === 0) this.#sources.delete(recipientId);
-    else sources.splice(0, sources.length - count);
+    const senders = this.#senders.get(recipientId);
+    if (senders === undefined || senders.length <= count) return;
+    if (count === 0) this.#senders.delete(recipientId);
+    else senders.splice(0, senders.length - count);
   }
 
   /** Forgets a queue that was deleted or secured. */
   delete(recipientId: string): void {
-    this.#sources.delete(recipientId);
+    this.#senders.delete(recipientId);
   }
 
-  #numberOf(connection: BrokerConnection): number {
+  #numberOf(connection: Source): number {
     let number = this.#connections.get(connection);
     if (number === undefined) this.#connections.set(connection, number = ++this.#lastConnection);
     return number;

@@ -1,6 +1,6 @@
 import { type CryptoHelper, type PublicKey, startCryptoHelper, verifyPss } from "../../protocol/mod.ts";
 import { FairQueue } from "./fair_queue.ts";
-import type { Source } from "./work_budget.ts";
+import type { Source } from "./client_network.ts";
 
 interface Job {
   readonly key: PublicKey;

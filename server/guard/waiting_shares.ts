@@ -1,4 +1,4 @@
-import { nextTurn, recordsATurn } from "../store/next_turn.ts";
+import { nextTurn, recordsATurn } from "../next_turn.ts";
 import { countedNetworks } from "./client_network.ts";
 
 /** A message that waits, and who pays for it. */

@@ -1,11 +1,6 @@
 import type { PublicKey } from "../../protocol/mod.ts";
-import { countedNetworks } from "./client_network.ts";
+import { countedNetworks, type Source } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
-
-/** Whom work is done for: a connection, whose `client` is what limits per address count it by. */
-export interface Source {
-  readonly client: string | null;
-}
 
 /** How many seconds' worth of work may come at once. */
 const burstSeconds = 10;

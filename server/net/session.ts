@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers";
 import {
   type BlockChannel,
   decodeClientTransmission,
@@ -6,7 +5,8 @@ import {
   type ServerTransmission,
   TransportError,
 } from "../../protocol/mod.ts";
-import { fitAnswer } from "./answer.ts";
+import { fitAnswer } from "../broker/answer.ts";
+import { nextTurn } from "../next_turn.ts";
 import type { Broker } from "../broker/broker.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
@@ -284,7 +284,3 @@ const badBlock: ServerTransmission = {
   queueId: "",
   response: { type: "ERR", error: "BLOCK" },
 };
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}

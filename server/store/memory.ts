@@ -1,5 +1,5 @@
 import type { PublicKey } from "../../protocol/mod.ts";
-import { nextTurn, recordsATurn } from "./next_turn.ts";
+import { nextTurn, recordsATurn } from "../next_turn.ts";
 import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store.ts";
 
 /** Keeps queues in memory: gone when the program ends. */

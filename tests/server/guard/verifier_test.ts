@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { decodePublicKey, makePublicKey } from "../../../protocol/mod.ts";
-import type { Source } from "../../../server/guard/work_budget.ts";
+import type { Source } from "../../../server/guard/client_network.ts";
 import { exponentClass, Verifier } from "../../../server/guard/verifier.ts";
 import { turn } from "../../support/broker.ts";
 import { run } from "../../support/server_process.ts";

@@ -9,7 +9,8 @@ import {
   signPss,
   textBytes,
 } from "../../../protocol/mod.ts";
-import { commandWork, extraWork, type Source, WorkBudget } from "../../../server/guard/work_budget.ts";
+import type { Source } from "../../../server/guard/client_network.ts";
+import { commandWork, extraWork, WorkBudget } from "../../../server/guard/work_budget.ts";
 import { connect, identity, startServer } from "../../support/server.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import { base64, rsaVector } from "../../support/vectors.ts";

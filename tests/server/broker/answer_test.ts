@@ -4,7 +4,7 @@ import {
   type ServerResponse,
   type ServerTransmission,
 } from "../../../protocol/mod.ts";
-import { fitAnswer, fits } from "../../../server/net/answer.ts";
+import { fitAnswer, fits } from "../../../server/broker/answer.ts";
 
 const permissions = "none";
 const queueId = "AAAAAAAAAAAAAAAA";
