@@ -55,8 +55,9 @@ export class ReplayGuard {
 
   /** All numbers that are remembered, the older half first. */
   *digests(): Generator<number> {
-    yield* this.#older;
-    yield* this.#newer;
+    // Both as they are at the begin: the newer half may become the older one meanwhile.
+    const halves = [this.#older, this.#newer];
+    for (const half of halves) yield* half;
   }
 }
 
