@@ -1,24 +1,22 @@
 import {
   type ClientCommand,
   type ClientTransmission,
-  defaultBlockSize,
   encodeBase64,
   isKeySize,
   type PublicKey,
   randomBytes,
   type ServerResponse,
-  type ServerTransmission,
 } from "../../protocol/mod.ts";
-import { fits } from "./answer.ts";
 import type { Authorizer } from "../guard/authorization.ts";
 import { Clock } from "./clock.ts";
+import { Delivery } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
-import type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "../store/store.ts";
-import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
+import type { BrokerConnection } from "./subscriptions.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import { WaitingShares } from "../guard/waiting_shares.ts";
 import { perMessage } from "../guard/memory_guard.ts";
@@ -51,7 +49,6 @@ type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" }
 const queueIdLength = 12;
 const messageIdLength = 6;
 const idAttempts = 8;
-const noCorrId = new Uint8Array(0);
 
 /**
  * What the commands do (smp.md). Knows queues, messages and subscriptions, but no sockets.
@@ -68,13 +65,11 @@ export class Broker {
   readonly #authorizer: Authorizer;
   readonly #clock: Clock;
   readonly #log: (message: string, error: unknown) => void;
-  readonly #subscriptions = new Subscriptions();
+  readonly #delivery: Delivery;
   readonly #runner: CommandRunner;
   readonly #reserve = new UnsecuredReserve();
   readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
-  /** The block sizes that recipients last used, where they are not the default. */
-  readonly #recipientBlockSizes = new Map<string, number>();
 
   /** Makes a broker over stores that nothing else changes. */
   constructor(parts: BrokerParts) {
@@ -88,12 +83,13 @@ export class Broker {
     this.#authorizer = parts.authorizer;
     this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
+    this.#delivery = new Delivery(this.#messages, this.#metrics);
     this.#runner = new CommandRunner(this.#metrics, this.#log);
   }
 
   /** How many queues have a subscribed connection. */
   get subscriptions(): number {
-    return this.#subscriptions.size;
+    return this.#delivery.subscriptions;
   }
 
   /** How many signatures are being verified or wait for it. */
@@ -103,7 +99,7 @@ export class Broker {
 
   /** Whether a connection is subscribed to any queue. */
   isSubscribed(connection: BrokerConnection): boolean {
-    return this.#subscriptions.has(connection);
+    return this.#delivery.isSubscribed(connection);
   }
 
   /** Resolves when no command is in work, also of connections that are gone, and nothing is removed for its age. */
@@ -138,7 +134,7 @@ export class Broker {
 
   /** Forgets a connection that has closed: what it did not acknowledge is delivered to the next subscriber. */
   disconnect(connection: BrokerConnection): void {
-    this.#subscriptions.disconnect(connection);
+    this.#delivery.disconnect(connection);
   }
 
   /** A message has its place in the order of the queue that the sender ID belongs to. */
@@ -201,7 +197,7 @@ export class Broker {
         limits: this.#limits(),
         metrics: this.#metrics,
         order: this.#runner.order,
-        isSubscribed: (recipientId) => this.#subscriptions.get(recipientId) !== undefined,
+        isSubscribed: (recipientId) => this.#delivery.subscription(recipientId) !== undefined,
         remove: (queue) => this.#remove(queue),
       }, this.#clock.age());
       if (this.#metrics.messagesExpired > expired) {
@@ -230,8 +226,8 @@ export class Broker {
       const changedAt = this.#clock.stamp();
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
       if (!await this.#queues.create(record)) continue;
-      this.#rememberBlockSize(record, connection);
-      this.#subscribe(record, connection);
+      this.#delivery.rememberBlockSize(recipientId, connection);
+      this.#delivery.subscribe(recipientId, connection);
       return reply({ type: "IDS", recipientId, senderId }, "");
     }
     throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
@@ -255,12 +251,10 @@ export class Broker {
     if (!await this.#authorizer.verify(queue.recipientKey, transmission, effort)) {
       return reply(failure("AUTH"));
     }
-    this.#rememberBlockSize(queue, connection);
+    this.#delivery.rememberBlockSize(queue.recipientId, connection);
     switch (command.type) {
-      case "SUB": {
-        const next = await this.#nextMessage(queue.recipientId, connection);
-        return this.#deliver(this.#subscribe(queue, connection), next, reply);
-      }
+      case "SUB":
+        return await this.#subscribe(queue, connection, reply);
       case "KEY":
         return await this.#secure(queue, command.senderKey, reply);
       case "ACK":
@@ -282,14 +276,9 @@ export class Broker {
     return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
   }
 
-  /** smp.md Queues and delivery: the former connection gets END and nothing more. */
-  #subscribe({ recipientId }: QueueRecord, connection: BrokerConnection): Subscription {
-    const former = this.#subscriptions.get(recipientId)?.connection;
-    const subscription = this.#subscriptions.set(recipientId, connection);
-    if (former !== undefined && former !== connection && !connection.closed) {
-      former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
-    }
-    return subscription;
+  async #subscribe({ recipientId }: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
+    const next = await this.#delivery.next(recipientId, connection);
+    this.#delivery.answer(this.#delivery.subscribe(recipientId, connection), next, reply);
   }
 
   async #secure(queue: QueueRecord, senderKey: PublicKey, reply: Reply): Promise<void> {
@@ -301,7 +290,7 @@ export class Broker {
   }
 
   async #acknowledge(queue: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
-    const subscription = this.#subscriptions.get(queue.recipientId);
+    const subscription = this.#delivery.subscription(queue.recipientId);
     if (subscription?.connection !== connection || subscription.delivered === null) {
       return reply(failure("NO_MSG"));
     }
@@ -309,7 +298,8 @@ export class Broker {
     const count = await this.#messages.count(queue.recipientId);
     this.#shares.trim(queue.recipientId, count);
     if (queue.senderKey === null) this.#reserve.trim(queue.recipientId, count);
-    this.#deliver(subscription, await this.#nextMessage(queue.recipientId, connection), reply);
+    const next = await this.#delivery.next(queue.recipientId, connection);
+    this.#delivery.answer(subscription, next, reply);
   }
 
   async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
@@ -328,8 +318,7 @@ export class Broker {
     await this.#messages.deleteQueue(recipientId);
     this.#shares.trim(recipientId, 0);
     await this.#queues.delete(recipientId);
-    this.#subscriptions.delete(recipientId);
-    this.#recipientBlockSizes.delete(recipientId);
+    this.#delivery.delete(recipientId);
     this.#reserve.delete(recipientId);
   }
 
@@ -341,8 +330,7 @@ export class Broker {
     if (!await this.#maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
     const message = { id: randomId(messageIdLength), timestamp: new Date(this.#clock.stamp()), body };
-    const blockSize = this.#recipientBlockSizes.get(recipientId) ?? defaultBlockSize;
-    if (!fits(messageTransmission(recipientId, message), blockSize)) return reply(failure("SIZE"));
+    if (!this.#delivery.fits(recipientId, message)) return reply(failure("SIZE"));
     const places = {
       count: await this.#messages.count(recipientId),
       most: this.#limits().messagesPerQueue,
@@ -358,37 +346,7 @@ export class Broker {
     await this.#messages.append(recipientId, message);
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });
-    const subscription = this.#subscriptions.get(recipientId);
-    if (subscription === undefined || subscription.delivered !== null) return;
-    const next = await this.#nextMessage(recipientId, subscription.connection);
-    if (next === null) return;
-    subscription.delivered = next.id;
-    this.#metrics.messagesDelivered++;
-    subscription.connection.notify(messageTransmission(recipientId, next), since);
-  }
-
-  /** Answers with a message when there is one, else with OK (smp.md Queues and delivery). */
-  #deliver(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
-    subscription.delivered = message?.id ?? null;
-    if (message !== null) this.#metrics.messagesDelivered++;
-    reply(message === null ? { type: "OK" } : messageResponse(message));
-  }
-
-  /** The oldest message of a queue that fits the blocks of a connection; older ones are dropped. */
-  async #nextMessage(recipientId: string, { blockSize }: BrokerConnection): Promise<StoredMessage | null> {
-    for (;;) {
-      const message = await this.#messages.first(recipientId);
-      if (message === undefined) return null;
-      if (fits(messageTransmission(recipientId, message), blockSize)) return message;
-      // smp.md Size of a message: it never blocks the queue
-      await this.#messages.remove(recipientId, message.id);
-      this.#metrics.messagesDropped++;
-    }
-  }
-
-  #rememberBlockSize({ recipientId }: QueueRecord, { blockSize }: BrokerConnection): void {
-    if (blockSize === defaultBlockSize) this.#recipientBlockSizes.delete(recipientId);
-    else this.#recipientBlockSizes.set(recipientId, blockSize);
+    await this.#delivery.push(recipientId, since);
   }
 }
 
@@ -398,13 +356,4 @@ function failure(error: SmpErrorCode): ServerResponse {
 
 function randomId(length: number): string {
   return encodeBase64(randomBytes(length));
-}
-
-function messageResponse({ id, timestamp, body }: StoredMessage): ServerResponse {
-  return { type: "MSG", messageId: id, timestamp, body };
-}
-
-/** A message as it is pushed: with an empty corrId. */
-function messageTransmission(recipientId: string, message: StoredMessage): ServerTransmission {
-  return { corrId: noCorrId, queueId: recipientId, response: messageResponse(message) };
 }
