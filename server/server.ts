@@ -1,5 +1,4 @@
-import { type Channel, formatAddress, serverHandshake, type SessionKeys } from "../protocol/mod.ts";
-import { blockSizes, defaultBlockSize } from "../protocol/mod.ts";
+import { blockSizes, type Channel, defaultBlockSize, formatAddress } from "../protocol/mod.ts";
 import { Authorizer } from "./guard/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
@@ -9,7 +8,7 @@ import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
-import { Session } from "./net/session.ts";
+import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, QueueStore } from "./store/store.ts";
 import type { Listener } from "./net/accept_loop.ts";
@@ -61,22 +60,16 @@ export class SmpServer implements AsyncDisposable {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #admission: Admission;
-  readonly #replayGuard: ReplayGuard;
   readonly #verifier = new Verifier();
   readonly #budgets: WorkBudgets;
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
-  readonly #blockSize: number;
   #limits: Limits;
   readonly #limitSource: LimitSource = () => this.#limits;
   readonly #log: (message: string, error?: unknown) => void;
-  /** The connections, each with the end of its work. */
-  readonly #connections = new Map<Channel, Promise<void>>();
-  readonly #handshaking = new Set<Channel>();
-  readonly #sessions = new Set<Session>();
+  readonly #connections: Connections;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #memory: MemoryGuard;
-  readonly #turns = new Turns();
   #wasMemoryShort = false;
   #host = "";
   #tcp: Listener | null = null;
@@ -90,14 +83,12 @@ export class SmpServer implements AsyncDisposable {
     if (!blockSizes.includes(blockSize)) {
       throw new RangeError(`Cannot use blockSize ${blockSize}: it must be one of ${blockSizes.join(", ")}`);
     }
-    this.#blockSize = blockSize;
     this.#limits = checkLimits(options.limits);
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
     this.#queues = options.queues ?? new MemoryQueueStore();
     this.#messages = options.messages ?? new MemoryMessageStore();
-    this.#replayGuard = options.replayGuard ?? new ReplayGuard();
     this.#admission = new Admission(this.#limitSource, this.#metrics);
     this.#budgets = {
       refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp),
@@ -125,6 +116,17 @@ export class SmpServer implements AsyncDisposable {
       isMemoryShort: () => this.#memory.isShort(),
       freeMemory: () => this.#memory.free,
       log: this.#log,
+    });
+    this.#connections = new Connections({
+      identity,
+      blockSize,
+      replayGuard: options.replayGuard ?? new ReplayGuard(),
+      broker: this.#broker,
+      limits: this.#limitSource,
+      metrics: this.#metrics,
+      budgets: this.#budgets,
+      memory: this.#memory,
+      turns: new Turns(),
     });
   }
 
@@ -206,7 +208,7 @@ export class SmpServer implements AsyncDisposable {
   handle(channel: Channel, { address }: { readonly address?: string | undefined } = {}): Promise<void> {
     const quiet = quietChannel(channel);
     const admitted = this.#admit(address, () => void quiet.close());
-    return admitted === null ? quiet.close() : this.#own(quiet, admitted);
+    return admitted === null ? quiet.close() : this.#connections.serve(quiet, admitted);
   }
 
   /**
@@ -228,7 +230,7 @@ export class SmpServer implements AsyncDisposable {
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
       admit: (address, close) => this.#admit(address, close),
-      serve: (channel, admitted) => void this.#own(channel, admitted),
+      serve: (channel, admitted) => void this.#connections.serve(channel, admitted),
       log: this.#log,
     };
     this.#tcp = listenTcp(host, port, events);
@@ -244,8 +246,8 @@ export class SmpServer implements AsyncDisposable {
     this.#timers.push(
       setInterval(() => {
         this.#checkMemory();
-        this.#closeSlow();
-        this.#closeIdle();
+        this.#connections.closeSlow();
+        this.#connections.closeIdle();
       }, watchInterval),
       setInterval(() => {
         this.#admission.sweep();
@@ -265,85 +267,9 @@ export class SmpServer implements AsyncDisposable {
     this.#wasMemoryShort = isShort;
   }
 
-  /** Connections whose peers do not take what is written. */
-  #closeSlow(): void {
-    const before = performance.now() - this.#limits.writeTimeout;
-    for (const session of this.#sessions) {
-      if (session.writingSince > before) continue;
-      this.#metrics.slowPeersClosed++;
-      session.close();
-    }
-  }
-
-  /** smp.md Limits: connections that send nothing, sooner when they subscribe to nothing. */
-  #closeIdle(): void {
-    const now = performance.now();
-    const { idleTimeout, silentTimeout } = this.#limits;
-    for (const session of this.#sessions) {
-      const timeout = this.#broker.isSubscribed(session) ? silentTimeout : idleTimeout || silentTimeout;
-      if (timeout === 0 || session.lastRead > now - timeout) continue;
-      this.#metrics.refuse("idle");
-      session.close();
-    }
-  }
-
-  /** A recorded handshake is not played back. */
-  async #isNew(keys: SessionKeys): Promise<boolean> {
-    const isNew = await this.#replayGuard.isNew(keys);
-    if (!isNew) this.#metrics.refuse("replay");
-    return isNew;
-  }
-
   /** Lets a connection in, unless the server stops or a limit is reached. */
   #admit(address: string | undefined, close: () => void): Admitted | null {
     return this.#stopping === null ? this.#admission.admit(address, close) : null;
-  }
-
-  /** Serves a connection that was let in to its end. */
-  #own(channel: Channel, admitted: Admitted): Promise<void> {
-    this.#metrics.connectionsAccepted++;
-    const work = this.#serve(channel, admitted).finally(() => {
-      this.#connections.delete(channel);
-      admitted.left();
-    });
-    this.#connections.set(channel, work);
-    return work;
-  }
-
-  async #serve(channel: Channel, admitted: Admitted): Promise<void> {
-    const timer = setTimeout(() => channel.close(), this.#limits.handshakeTimeout);
-    this.#handshaking.add(channel);
-    let blocks;
-    try {
-      blocks = await serverHandshake(channel, {
-        ...this.#identity.keyPair,
-        blockSize: this.#blockSize,
-        isNew: (keys) => this.#isNew(keys),
-        arrived: admitted.spoke,
-      });
-    } catch {
-      // transport.md Handshake, 4: closed without an answer, whatever it was
-      this.#metrics.handshakesFailed++;
-      return await channel.close();
-    } finally {
-      clearTimeout(timer);
-      this.#handshaking.delete(channel);
-    }
-    this.#metrics.handshakesDone++;
-    admitted.established();
-    const session = new Session(blocks, {
-      broker: this.#broker,
-      limits: this.#limitSource,
-      metrics: this.#metrics,
-      budgets: this.#budgets,
-      memory: this.#memory,
-      turns: this.#turns,
-      client: admitted.client,
-    });
-    this.#sessions.add(session);
-    if (this.#stopping !== null) session.stop();
-    await session.run();
-    this.#sessions.delete(session);
   }
 
   async #stop(deadline: number): Promise<void> {
@@ -351,12 +277,7 @@ export class SmpServer implements AsyncDisposable {
     for (const timer of this.#timers) clearInterval(timer);
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
-    const connections = [...this.#connections];
-    await Promise.all([
-      ...connections.map(([channel]) => channel.close()),
-      ...connections.map(([, work]) => work),
-      ...listening,
-    ]);
+    await Promise.all([this.#connections.close(), ...listening]);
     this.#verifier[Symbol.dispose]();
   }
 
@@ -364,10 +285,7 @@ export class SmpServer implements AsyncDisposable {
   async #finishWork(deadline: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadline);
-    for (const channel of this.#handshaking) channel.close();
-    const sessions = [...this.#sessions].map((session) => session.stop());
-    const work = [...this.#connections.values()];
-    await Promise.race([late, Promise.all([...sessions, ...work, this.#broker.idle()])]);
+    await Promise.race([late, Promise.all([this.#connections.finish(), this.#broker.idle()])]);
     clearTimeout(timer);
   }
 }

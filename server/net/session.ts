@@ -22,6 +22,16 @@ const bytesInWork = 8_192;
 /** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
 const lingerTime = 1_000;
 
+/** What all sessions of a server have in common. */
+export interface SessionParts {
+  readonly broker: Broker;
+  readonly limits: LimitSource;
+  readonly metrics: Metrics;
+  readonly budgets: WorkBudgets;
+  readonly memory: MemoryGuard;
+  readonly turns: Turns;
+}
+
 interface Outgoing {
   readonly transmission: ServerTransmission;
   readonly isAnswer: boolean;
@@ -60,18 +70,7 @@ export class Session implements BrokerConnection {
   #readerIdle: PromiseWithResolvers<void> | null = null;
 
   /** Takes over `blocks`; {@linkcode Session.run} does the rest. */
-  constructor(
-    blocks: BlockChannel,
-    parts: {
-      readonly broker: Broker;
-      readonly limits: LimitSource;
-      readonly metrics: Metrics;
-      readonly budgets: WorkBudgets;
-      readonly memory: MemoryGuard;
-      readonly turns: Turns;
-      readonly client: string | null;
-    },
-  ) {
+  constructor(blocks: BlockChannel, parts: SessionParts, client: string | null) {
     this.#blocks = blocks;
     this.#broker = parts.broker;
     this.#limits = parts.limits;
@@ -79,7 +78,7 @@ export class Session implements BrokerConnection {
     this.#budgets = parts.budgets;
     this.#memory = parts.memory;
     this.#turns = parts.turns;
-    this.client = parts.client;
+    this.client = client;
   }
 
   /** See {@linkcode BrokerConnection}. */

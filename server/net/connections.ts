@@ -1,0 +1,117 @@
+import { type Channel, serverHandshake, type SessionKeys } from "../../protocol/mod.ts";
+import type { ServerIdentity } from "../config/identity.ts";
+import type { Admitted } from "../guard/admission.ts";
+import type { ReplayGuard } from "../guard/replay_guard.ts";
+import { Session, type SessionParts } from "./session.ts";
+
+/** What connections are served with. */
+export interface ConnectionParts extends SessionParts {
+  readonly identity: ServerIdentity;
+  /** Bytes of the blocks that are proposed. */
+  readonly blockSize: number;
+  readonly replayGuard: ReplayGuard;
+}
+
+/** The connections of a server, from when they are let in to their end: the handshake, then a {@linkcode Session}. */
+export class Connections {
+  readonly #parts: ConnectionParts;
+  /** Each with the end of its work. */
+  readonly #works = new Map<Channel, Promise<void>>();
+  readonly #handshaking = new Set<Channel>();
+  readonly #sessions = new Set<Session>();
+  #isStopping = false;
+
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+  }
+
+  /** How many there are, those in the handshake included. */
+  get size(): number {
+    return this.#works.size;
+  }
+
+  /** Serves a connection that was let in; resolves when it has ended, never rejects. */
+  serve(channel: Channel, admitted: Admitted): Promise<void> {
+    this.#parts.metrics.connectionsAccepted++;
+    const work = this.#serve(channel, admitted).finally(() => {
+      this.#works.delete(channel);
+      admitted.left();
+    });
+    this.#works.set(channel, work);
+    return work;
+  }
+
+  /** Closes those whose peers do not take what is written. */
+  closeSlow(): void {
+    const { limits, metrics } = this.#parts;
+    const before = performance.now() - limits().writeTimeout;
+    for (const session of this.#sessions) {
+      if (session.closed || session.writingSince > before) continue;
+      metrics.slowPeersClosed++;
+      session.close();
+    }
+  }
+
+  /** smp.md Limits: closes those that send nothing, sooner when they subscribe to nothing. */
+  closeIdle(): void {
+    const { limits, metrics, broker } = this.#parts;
+    const now = performance.now();
+    const { idleTimeout, silentTimeout } = limits();
+    for (const session of this.#sessions) {
+      const timeout = broker.isSubscribed(session) ? silentTimeout : idleTimeout || silentTimeout;
+      if (session.closed || timeout === 0 || session.lastRead > now - timeout) continue;
+      metrics.refuse("idle");
+      session.close();
+    }
+  }
+
+  /** Takes no further commands; resolves when all in work are answered and all connections have ended. */
+  async finish(): Promise<void> {
+    this.#isStopping = true;
+    for (const channel of this.#handshaking) channel.close();
+    const sessions = [...this.#sessions].map((session) => session.stop());
+    await Promise.all([...sessions, ...this.#works.values()]);
+  }
+
+  /** Closes all; resolves when they have ended. */
+  async close(): Promise<void> {
+    const works = [...this.#works];
+    await Promise.all([...works.map(([channel]) => channel.close()), ...works.map(([, work]) => work)]);
+  }
+
+  async #serve(channel: Channel, admitted: Admitted): Promise<void> {
+    const { identity, blockSize, limits, metrics } = this.#parts;
+    const timer = setTimeout(() => channel.close(), limits().handshakeTimeout);
+    this.#handshaking.add(channel);
+    let blocks;
+    try {
+      blocks = await serverHandshake(channel, {
+        ...identity.keyPair,
+        blockSize,
+        isNew: (keys) => this.#isNew(keys),
+        arrived: admitted.spoke,
+      });
+    } catch {
+      // transport.md Handshake, 4: closed without an answer, whatever it was
+      metrics.handshakesFailed++;
+      return await channel.close();
+    } finally {
+      clearTimeout(timer);
+      this.#handshaking.delete(channel);
+    }
+    metrics.handshakesDone++;
+    admitted.established();
+    const session = new Session(blocks, this.#parts, admitted.client);
+    this.#sessions.add(session);
+    if (this.#isStopping) session.stop();
+    await session.run();
+    this.#sessions.delete(session);
+  }
+
+  /** A recorded handshake is not played back. */
+  async #isNew(keys: SessionKeys): Promise<boolean> {
+    const isNew = await this.#parts.replayGuard.isNew(keys);
+    if (!isNew) this.#parts.metrics.refuse("replay");
+    return isNew;
+  }
+}
