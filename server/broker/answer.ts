@@ -21,7 +21,6 @@ export function fitAnswer(answer: ServerTransmission, blockSize: number): Fitted
   return { answer: { corrId: noCorrId, queueId: "", response: { type: "ERR", error: "BLOCK" } }, push: null };
 }
 
-/** Whether a transmission fits a block of `blockSize` bytes. */
 export function fits(transmission: ServerTransmission, blockSize: number): boolean {
   return serverTransmissionLength(transmission) <= contentLimit(blockSize);
 }

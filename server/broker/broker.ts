@@ -21,7 +21,6 @@ import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import { WaitingShares } from "../guard/waiting_shares.ts";
 import { perMessage } from "../guard/memory_guard.ts";
 
-/** What a broker is made of. */
 export interface BrokerParts {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
@@ -34,7 +33,6 @@ export interface BrokerParts {
   readonly isMemoryShort?: () => boolean;
   /** Bytes of memory that are left for messages. @default any number */
   readonly freeMemory?: () => number;
-  /** Decides who may do what. */
   readonly authorizer: Authorizer;
   /** @default the system's, as far as it can be believed */
   readonly clock?: Clock;
@@ -87,7 +85,6 @@ export class Broker {
     this.#runner = new CommandRunner(this.#metrics, this.#log);
   }
 
-  /** How many queues have a subscribed connection. */
   get subscriptions(): number {
     return this.#delivery.subscriptions;
   }
@@ -97,7 +94,6 @@ export class Broker {
     return this.#authorizer.inWork;
   }
 
-  /** Whether a connection is subscribed to any queue. */
   isSubscribed(connection: BrokerConnection): boolean {
     return this.#delivery.isSubscribed(connection);
   }

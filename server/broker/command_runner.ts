@@ -6,7 +6,6 @@ import type { BrokerConnection } from "./subscriptions.ts";
 /** Answers the command in work; what is sent to its connection later comes after the answer. */
 export type Reply = (response: ServerResponse, queueId?: string) => void;
 
-/** A command and where it came from. */
 export interface Submitted {
   readonly connection: BrokerConnection;
   readonly transmission: ClientTransmission;
@@ -14,14 +13,12 @@ export interface Submitted {
 
 /** Runs the work of commands: in the order of their queue, answered exactly once whatever fails, and counted. */
 export class CommandRunner {
-  /** The order of the work on each queue. */
   readonly order: QueueOrder = new QueueOrder();
   readonly #metrics: Metrics;
   readonly #log: (message: string, error: unknown) => void;
   #inWork = 0;
   #wakeIdle: (() => void)[] = [];
 
-  /** `log` is told about failures of the server itself. */
   constructor(metrics: Metrics, log: (message: string, error: unknown) => void) {
     this.#metrics = metrics;
     this.#log = log;
@@ -34,7 +31,6 @@ export class CommandRunner {
     this.#done();
   }
 
-  /** Does the work of one command on a queue after all earlier work on it. */
   runInOrder(recipientId: string, submitted: Submitted, work: (reply: Reply) => Promise<void>): void {
     this.#inWork++;
     this.order.run(recipientId, async () => {

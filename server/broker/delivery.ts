@@ -20,17 +20,14 @@ export class Delivery {
     this.#metrics = metrics;
   }
 
-  /** How many queues have a subscribed connection. */
   get subscriptions(): number {
     return this.#subscriptions.size;
   }
 
-  /** Whether a connection is subscribed to any queue. */
   isSubscribed(connection: BrokerConnection): boolean {
     return this.#subscriptions.has(connection);
   }
 
-  /** The subscription of a queue. */
   subscription(recipientId: string): Subscription | undefined {
     return this.#subscriptions.get(recipientId);
   }
@@ -45,18 +42,15 @@ export class Delivery {
     return subscription;
   }
 
-  /** Ends all subscriptions of a connection. */
   disconnect(connection: BrokerConnection): void {
     this.#subscriptions.disconnect(connection);
   }
 
-  /** Forgets a queue. */
   delete(recipientId: string): void {
     this.#subscriptions.delete(recipientId);
     this.#blockSizes.delete(recipientId);
   }
 
-  /** Remembers the block size of a queue's recipient. */
   rememberBlockSize(recipientId: string, { blockSize }: BrokerConnection): void {
     if (blockSize === defaultBlockSize) this.#blockSizes.delete(recipientId);
     else this.#blockSizes.set(recipientId, blockSize);

@@ -4,16 +4,13 @@ import type { QueueOrder } from "./queue_order.ts";
 import { nextTurn, recordsATurn } from "../next_turn.ts";
 import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
 
-/** What expiry needs of a broker. */
 export interface ExpiryParts {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
   readonly limits: Limits;
   readonly metrics: Metrics;
   readonly order: QueueOrder;
-  /** Whether a connection is subscribed to a queue. */
   readonly isSubscribed: (recipientId: string) => boolean;
-  /** Removes a queue and all that belongs to it. */
   readonly remove: (queue: QueueRecord) => Promise<void>;
 }
 

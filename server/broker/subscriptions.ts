@@ -2,7 +2,6 @@ import type { ServerTransmission } from "../../protocol/mod.ts";
 
 /** A client's connection, as far as the broker knows it. */
 export interface BrokerConnection {
-  /** Bytes of its blocks. */
   readonly blockSize: number;
   /** What limits per address count it by; `null` when they do not. */
   readonly client: string | null;
@@ -14,7 +13,6 @@ export interface BrokerConnection {
   notify(transmission: ServerTransmission, since?: number): void;
 }
 
-/** That a connection receives the messages of a queue. */
 export interface Subscription {
   readonly connection: BrokerConnection;
   /** The message that was delivered and is not acknowledged, base64. */
@@ -26,17 +24,14 @@ export class Subscriptions {
   readonly #byQueue = new Map<string, Subscription>();
   readonly #byConnection = new Map<BrokerConnection, Set<string>>();
 
-  /** How many queues have a subscribed connection. */
   get size(): number {
     return this.#byQueue.size;
   }
 
-  /** Whether a connection receives any queue. */
   has(connection: BrokerConnection): boolean {
     return this.#byConnection.has(connection);
   }
 
-  /** The subscription of a queue. */
   get(recipientId: string): Subscription | undefined {
     return this.#byQueue.get(recipientId);
   }
@@ -53,7 +48,6 @@ export class Subscriptions {
     return subscription;
   }
 
-  /** Ends the subscription of a queue. */
   delete(recipientId: string): void {
     const subscription = this.#byQueue.get(recipientId);
     if (subscription === undefined) return;
@@ -63,7 +57,6 @@ export class Subscriptions {
     if (queues?.size === 0) this.#byConnection.delete(subscription.connection);
   }
 
-  /** Ends all subscriptions of a connection. */
   disconnect(connection: BrokerConnection): void {
     for (const recipientId of this.#byConnection.get(connection) ?? []) this.#byQueue.delete(recipientId);
     this.#byConnection.delete(connection);

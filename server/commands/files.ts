@@ -18,7 +18,6 @@ const leastBits = (102 + 66) * 8;
 /** Bits of a transport key below which it is weak. */
 const strongBits = 2048;
 
-/** Path of the ini. */
 export function iniPath({ configDir }: Directories): string {
   return `${configDir}/${iniName}`;
 }
@@ -33,7 +32,6 @@ export async function readFile(path: string): Promise<string | null> {
   }
 }
 
-/** Whether there is a file. Throws {@linkcode Fatal}. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);

@@ -8,7 +8,6 @@ export interface KeyFile extends Disposable {
   readonly warning: string | null;
 }
 
-/** How {@linkcode lockKeyFile} locks. */
 export interface LockOptions {
   /** What is told when another process has the lock. */
   readonly taken: string;

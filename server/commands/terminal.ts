@@ -1,8 +1,5 @@
-/** What a command prints to and asks. */
 export interface Terminal {
-  /** Prints a line for the user. */
   print(line: string): void;
-  /** Prints a warning. */
   warn(line: string): void;
   /** Asks a question; `null` when nobody is there to answer. */
   ask(question: string): Promise<boolean | null>;
@@ -51,7 +48,6 @@ export class Fatal extends Error {
   }
 }
 
-/** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

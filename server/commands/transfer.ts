@@ -10,7 +10,6 @@ import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewF
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
-/** The names of the files in an exported directory. */
 function exported(directory: string) {
   const { keyFile, storeLogFile, messagesFile } = defaultConfig({ configDir: directory, logDir: directory });
   return { keyFile, storeLogFile, messagesFile, ini: `${directory}/${iniName}` };

@@ -2,7 +2,6 @@ import { type Options, readCommandLine, UsageError } from "../../cli/options.ts"
 import type { GivenSettings } from "./config.ts";
 import { readPort, readSwitch } from "./values.ts";
 
-/** What the command line and the environment ask for. */
 export type CliCommand =
   | { readonly type: "help" }
   | { readonly type: "version" }
@@ -18,7 +17,6 @@ export type CliCommand =
 
 /** What was given; what is missing comes from the ini. */
 export interface CliOptions extends GivenSettings {
-  /** Answers the questions. */
   readonly yes: boolean;
   readonly configDir: string;
   readonly logDir: string;
@@ -26,7 +24,6 @@ export interface CliOptions extends GivenSettings {
   readonly repair: boolean;
 }
 
-/** What `--help` prints. */
 export const helpText = `SMP server
 
 Usage: server/main.ts [command] [options]
@@ -54,7 +51,6 @@ The environment is asked for what is not given: SMP_CONFIG_DIR, SMP_LOG_DIR, SMP
 SMP_STORE_LOG (on or off); then smp-server.ini.
 `;
 
-/** The variables of the environment that are read. */
 export const environmentNames = [
   "SMP_CONFIG_DIR",
   "SMP_LOG_DIR",

@@ -12,7 +12,6 @@ export interface ServerConfig {
   /** 0 takes a free one; `null`: no WebSockets. */
   readonly webSocketPort: number | null;
   readonly trustForwardedFor: boolean;
-  /** Path of the transport key. */
   readonly keyFile: string;
   /** Whether queues are kept in the store log. */
   readonly storeLog: boolean;
@@ -43,13 +42,11 @@ export interface GivenSettings {
   readonly storeLog?: boolean;
 }
 
-/** The directories of a server's files. */
 export interface Directories {
   readonly configDir: string;
   readonly logDir: string;
 }
 
-/** The name of the ini in the configuration directory. */
 export const iniName = "smp-server.ini";
 
 /** The configuration of a server whose ini says nothing. */

@@ -13,7 +13,6 @@ import {
   writeLimit,
 } from "./values.ts";
 
-/** One key of the ini. */
 export interface Setting {
   readonly section: string;
   readonly key: string;
@@ -24,11 +23,9 @@ export interface Setting {
   readonly comment: string;
   /** What the value makes of the configuration, or what is allowed. */
   read(value: string): Read<Partial<ServerConfig>>;
-  /** Its value in a configuration. */
   of(config: Partial<ServerConfig>): unknown;
 }
 
-/** What a setting is made from. */
 interface Description<T> {
   readonly key: string;
   readonly comment: string;

@@ -3,20 +3,17 @@ import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
 /** A value that was read, or what is allowed instead. */
 export type Read<T> = { readonly value: T } | { readonly allowed: string };
 
-/** A port from 0 to 65535. */
 export function readPort(value: string): Read<number> {
   const port = Number(value);
   return /^\d{1,5}$/.test(value) && port <= 65535 ? { value: port } : { allowed: "a number from 0 to 65535" };
 }
 
-/** `on` or `off`. */
 export function readSwitch(value: string): Read<boolean> {
   const names = new Map([["on", true], ["off", false]]);
   const found = names.get(value.toLowerCase());
   return found === undefined ? { allowed: "on or off" } : { value: found };
 }
 
-/** Any text but none. */
 export function readText(value: string): Read<string> {
   return value === "" ? { allowed: "a text that is not empty" } : { value };
 }
@@ -42,7 +39,6 @@ export function readMilliseconds(value: string): Read<number> {
   return isRight ? { value: milliseconds } : { allowed: `a whole number from 1 to ${most}` };
 }
 
-/** One of some words. */
 export function oneOf<const T extends string>(...values: readonly T[]): (value: string) => Read<T> {
   return (text) => {
     const found = values.find((value) => value === text.toLowerCase());
@@ -65,7 +61,6 @@ export function readLimit(info: LimitInfo, text: string): Read<number> {
   return { allowed: `a whole number from ${least}${most}${unit}` };
 }
 
-/** The default of a limit as it is written. */
 export function writeLimit(info: LimitInfo): string {
   if (info.unit === "on/off") return info.default === 1 ? "on" : "off";
   return `${info.default / unitFactors[info.unit]}`;

@@ -15,9 +15,7 @@ export interface Admitted {
   readonly client: string | null;
   /** What the client has to say in the handshake has come: from now on it is waited for work, not for the client. */
   spoke(): void;
-  /** The handshake is done. */
   established(): void;
-  /** The connection is gone. */
   left(): void;
 }
 
@@ -39,7 +37,6 @@ export class Admission {
   readonly #displacedRates: LeakyBuckets;
   readonly #newQueueRates: LeakyBuckets;
 
-  /** `now` is a clock in milliseconds that never goes back. */
   constructor(limits: LimitSource, metrics: Metrics, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#metrics = metrics;
@@ -54,7 +51,6 @@ export class Admission {
     }, now);
   }
 
-  /** Connections in their handshake. */
   get handshakes(): number {
     return this.#handshakes.all;
   }
@@ -167,7 +163,6 @@ function names(networks: readonly CountedNetwork[]): readonly string[] {
   return networks.length === 0 ? [""] : networks.map(({ network }) => network);
 }
 
-/** How many there are, in all and of each network. */
 class Counts {
   all = 0;
   readonly #perNetwork = new Map<string, number>();

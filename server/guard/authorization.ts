@@ -9,7 +9,6 @@ import type { QueueRecord } from "../store/store.ts";
 import type { Source } from "./client_network.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
-/** A function that verifies a PSS signature for someone. */
 export type Verify = Verifier["verify"];
 
 /** Is told of every verification: for whom, with which key, and whether the command was authorized. */
@@ -31,7 +30,6 @@ export interface Effort {
 
 const standardExponent = 65537n;
 const largeExponentLength = 128;
-/** Length of the signature that is verified for a command without one. */
 const unsignedLength = 256;
 const remembered = 256;
 /** How many keys there are for one length and class, so that unknown queues differ among each other as others do. */
@@ -57,7 +55,6 @@ export class Authorizer {
     this.#charge = charge;
   }
 
-  /** How many verifications are under way. */
   get inWork(): number {
     return this.#inWork;
   }

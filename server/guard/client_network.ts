@@ -1,6 +1,5 @@
 /** Whom work is done for: a connection, whose `client` is what limits per address count it by, if they do. */
 export interface Source {
-  /** Of {@linkcode clientNetwork}. */
   readonly client: string | null;
 }
 

@@ -2,7 +2,6 @@
 export interface OpenConnection {
   /** The networks it is from, the narrowest first; `""` where no address is known. */
   readonly networks: readonly string[];
-  /** Ends it. */
   end(): void;
 }
 
@@ -28,7 +27,6 @@ export class ConnectionsByNetwork {
     return this.#byNetwork.get(network)?.size ?? 0;
   }
 
-  /** Adds a connection. */
   add(connection: OpenConnection): void {
     for (const network of connection.networks) {
       const connections = this.#byNetwork.get(network);
@@ -38,7 +36,6 @@ export class ConnectionsByNetwork {
     this.#recount(connection.networks.at(-1)!, 1);
   }
 
-  /** Removes a connection if it is there. */
   delete(connection: OpenConnection): void {
     const widest = connection.networks.at(-1)!;
     if (!this.#byNetwork.get(widest)?.has(connection)) return;
@@ -50,7 +47,6 @@ export class ConnectionsByNetwork {
     }
   }
 
-  /** The oldest one of a network. */
   oldestOf(network: string): OpenConnection | undefined {
     return first(this.#byNetwork.get(network) ?? []);
   }

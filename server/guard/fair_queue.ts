@@ -11,12 +11,10 @@ export class FairQueue<T> {
   /** Who was served goes to the end. */
   readonly #waiting = new Map<string | Source, Waiting<T>>();
 
-  /** Whether nothing waits. */
   get isEmpty(): boolean {
     return this.#waiting.size === 0;
   }
 
-  /** Lets something wait that is for `source`. */
   push(source: Source, item: T): void {
     let level = this.#waiting;
     for (const { network } of countedNetworks(source.client).toReversed()) {
@@ -30,7 +28,6 @@ export class FairQueue<T> {
     else level.set(source, [item]);
   }
 
-  /** Takes what is next; `null` when nothing waits. */
   take(): T | null {
     return takeFrom(this.#waiting);
   }

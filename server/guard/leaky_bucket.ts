@@ -1,4 +1,3 @@
-/** How fast buckets leak, and how much one holds. */
 export interface Leak {
   /** 0: nothing is limited. */
   readonly perSecond: number;
@@ -19,7 +18,6 @@ export class LeakyBucket {
     this.#at = now;
   }
 
-  /** What is in it at the time `now`. */
   level({ perSecond }: Leak, now: number): number {
     return Math.max(0, this.#level - (now - this.#at) / 1000 * perSecond);
   }
@@ -38,13 +36,11 @@ export class LeakyBuckets {
   readonly #leak: () => Leak;
   readonly #now: () => number;
 
-  /** `leak` is read at each use; `now` is a clock in milliseconds that never goes back. */
   constructor(leak: () => Leak, now: () => number) {
     this.#leak = leak;
     this.#now = now;
   }
 
-  /** How many clients are remembered. */
   get size(): number {
     return this.#buckets.size;
   }
@@ -73,7 +69,6 @@ export class LeakyBuckets {
     return this.#buckets.get(client)?.delay(leak, this.#now()) ?? 0;
   }
 
-  /** Forgets the empty ones. */
   sweep(): void {
     const [leak, now] = [this.#leak(), this.#now()];
     for (const [client, bucket] of this.#buckets) {

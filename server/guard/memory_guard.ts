@@ -6,7 +6,6 @@ export interface Kept {
   readonly connections: number;
   readonly queues: number;
   readonly messages: number;
-  /** Bytes of the messages' bodies. */
   readonly messageBytes: number;
 }
 
@@ -20,7 +19,6 @@ export interface HeapUse {
   readonly objectLimit: number;
 }
 
-/** Where a guard looks, for tests. */
 export interface MemoryGuardParts {
   readonly heapUse?: () => HeapUse;
   /** Has garbage collected some time later. */
@@ -77,7 +75,6 @@ export class MemoryGuard {
     this.#buffers += bytes;
   }
 
-  /** Bytes that are counted. */
   get held(): number {
     const { connections, queues, messages, messageBytes } = this.#kept();
     return this.#buffers + connections * perConnection + queues * perQueue + messages * perMessage +
@@ -90,7 +87,6 @@ export class MemoryGuard {
     return limit === 0 ? Infinity : Math.max(0, limit - this.held);
   }
 
-  /** Whether nothing more may be taken. */
   isShort(): boolean {
     const limit = this.#limits().memory;
     this.#isFull = limit > 0 && this.held > (this.#isFull ? limit * openShare : limit);

@@ -1,11 +1,9 @@
 import { countedNetworks, type Source } from "./client_network.ts";
 
-/** The reserve is this part of the quota. */
 const reserveShare = 1 / 8;
 /** Places of the reserve that the connections of one address may have together. */
 const mostPerClient = 2;
 
-/** Who has sent a message. */
 interface Sender {
   /** Numbers, as messages wait longer than their connections should be kept. */
   readonly connection: number;
@@ -25,7 +23,6 @@ export class UnsecuredReserve {
   readonly #connections = new WeakMap<Source, number>();
   #lastConnection = 0;
 
-  /** Queues of which something is remembered. */
   get size(): number {
     return this.#senders.size;
   }
@@ -63,7 +60,6 @@ export class UnsecuredReserve {
     else senders.splice(0, senders.length - count);
   }
 
-  /** Forgets a queue that was deleted or secured. */
   delete(recipientId: string): void {
     this.#senders.delete(recipientId);
   }

@@ -15,7 +15,6 @@ const largestSmallExponent = 65537n;
 /** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
 export type ExponentClass = "small" | "large";
 
-/** The class of a key's exponent. */
 export function exponentClass(key: PublicKey): ExponentClass {
   return key.exponent > largestSmallExponent ? "large" : "small";
 }
@@ -37,7 +36,6 @@ export class Verifier implements Disposable {
     this.#most = most;
   }
 
-  /** Whether `signature` by `key` covers `data`; `source` is whom it is done for. */
   verify(
     key: PublicKey,
     signature: Uint8Array<ArrayBuffer>,

@@ -18,14 +18,12 @@ export class WorkBudget {
   readonly #connections = new WeakMap<Source, LeakyBucket>();
   readonly #clients: LeakyBuckets;
 
-  /** `perSecond` is read at each use; `now` is a clock in milliseconds that never goes back. */
   constructor(perSecond: () => number, now: () => number = () => performance.now()) {
     this.#perSecond = perSecond;
     this.#now = now;
     this.#clients = new LeakyBuckets(() => this.#leak(1), now);
   }
 
-  /** Counts milliseconds of work for `source`. */
   charge(source: Source, work: number): void {
     const leak = this.#leak(connectionShare);
     if (leak.perSecond === 0 || work === 0) return;
@@ -60,7 +58,6 @@ export class WorkBudget {
   }
 }
 
-/** The budgets of a server. */
 export interface WorkBudgets {
   /** Commands that are wrongly signed. */
   readonly refused: WorkBudget;

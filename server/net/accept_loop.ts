@@ -22,15 +22,12 @@ const connectionErrors: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
 ]);
 
-/** What accepts connections. */
 export interface Listener {
-  /** The port it listens on. */
   readonly port: number;
   /** Stops accepting; connections go on. */
   close(): Promise<void>;
 }
 
-/** What is done with connections and failures. */
 export interface AcceptEvents {
   /** Takes over a connection, which is closed when this throws. */
   take(connection: Deno.TcpConn): void;

@@ -2,7 +2,6 @@ import type { Server } from "node:http";
 import { acceptConnections, type Listener } from "./accept_loop.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 
-/** What bounds the sockets of an HTTP server. */
 export interface SocketBounds {
   /** Sockets at a time that are not released; a further one ends the oldest of them. */
   readonly most: () => number;
@@ -46,12 +45,10 @@ export class BoundedServer {
     return new BoundedServer(server, options);
   }
 
-  /** The port it listens on. */
   get port(): number {
     return this.#listener.port;
   }
 
-  /** Sockets that are open and not released. */
   get sockets(): number {
     return this.#deadlines.size;
   }

@@ -1,16 +1,13 @@
 import { Duplex } from "node:stream";
 
-/** Bytes that are read at a time. */
 const readSize = 16_384;
 
 /** A TCP connection as a stream of Node, for its HTTP server. */
 export class ConnectionStream extends Duplex {
   readonly #connection: Deno.TcpConn;
   readonly #buffer = new Uint8Array(readSize);
-  /** The IP address of the peer. */
   readonly remoteAddress: string;
 
-  /** Takes over `connection`. */
   constructor(connection: Deno.TcpConn) {
     super();
     connection.setNoDelay(true);

@@ -4,10 +4,8 @@ import type { Admitted } from "../guard/admission.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
 import { Session, type SessionParts } from "./session.ts";
 
-/** What connections are served with. */
 export interface ConnectionParts extends SessionParts {
   readonly identity: ServerIdentity;
-  /** Bytes of the blocks that are proposed. */
   readonly blockSize: number;
   readonly replayGuard: ReplayGuard;
 }
@@ -108,7 +106,6 @@ export class Connections {
     this.#sessions.delete(session);
   }
 
-  /** A recorded handshake is not played back. */
   async #isNew(keys: SessionKeys): Promise<boolean> {
     const isNew = await this.#parts.replayGuard.isNew(keys);
     if (!isNew) this.#parts.metrics.refuse("replay");

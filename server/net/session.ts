@@ -22,7 +22,6 @@ const bytesInWork = 8_192;
 /** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
 const lingerTime = 1_000;
 
-/** What all sessions of a server have in common. */
 export interface SessionParts {
   readonly broker: Broker;
   readonly limits: LimitSource;
@@ -35,7 +34,6 @@ export interface SessionParts {
 interface Outgoing {
   readonly transmission: ServerTransmission;
   readonly isAnswer: boolean;
-  /** When the message came that is delivered by it (`performance.now`). */
   readonly since?: number | undefined;
 }
 
@@ -53,7 +51,6 @@ export class Session implements BrokerConnection {
   readonly #budgets: WorkBudgets;
   readonly #memory: MemoryGuard;
   readonly #turns: Turns;
-  /** See {@linkcode BrokerConnection}. */
   readonly client: string | null;
   /** When the last block came (`performance.now`). */
   lastRead: number = performance.now();
@@ -61,7 +58,6 @@ export class Session implements BrokerConnection {
   writingSince = Infinity;
   #isStopping = false;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Ends the pause of the reader when the connection closes. */
   #endPause: () => void = () => {};
   #outbox: Outgoing[] = [];
   #inWork = 0;
@@ -81,17 +77,14 @@ export class Session implements BrokerConnection {
     this.client = client;
   }
 
-  /** See {@linkcode BrokerConnection}. */
   get blockSize(): number {
     return this.#blocks.blockSize;
   }
 
-  /** See {@linkcode BrokerConnection}. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** See {@linkcode BrokerConnection}. */
   answer(transmission: ServerTransmission): void {
     this.#memory.hold(-this.blockSize);
     const { answer, push } = fitAnswer(transmission, this.blockSize);
@@ -99,7 +92,6 @@ export class Session implements BrokerConnection {
     if (push !== null) this.notify(push);
   }
 
-  /** See {@linkcode BrokerConnection}. */
   notify(transmission: ServerTransmission, since?: number): void {
     this.#enqueue({ transmission, isAnswer: false, since });
   }
@@ -135,7 +127,6 @@ export class Session implements BrokerConnection {
     }
   }
 
-  /** Closes the connection at once. */
   close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#stopTimer);

@@ -2,7 +2,6 @@ import type { Channel } from "../../protocol/mod.ts";
 import { tcpChannel } from "../../protocol/mod.ts";
 import { acceptConnections, type Listener } from "./accept_loop.ts";
 
-/** What a listener does with connections and failures. */
 export interface ListenerEvents {
   /** Takes a connection; `address` is the client's IP address, if it is known. */
   accept(channel: Channel, address: string | undefined): void;

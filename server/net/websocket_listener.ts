@@ -9,15 +9,12 @@ import type { LimitSource } from "../config/limits.ts";
 import type { ListenerEvents } from "./tcp_listener.ts";
 import { receiverOptions, WsChannel } from "./ws_channel.ts";
 
-/** What the listener does with connections and failures. */
 export interface WebSocketEvents extends ListenerEvents {
   /** Lets a connection from `address` in that is no WebSocket yet, and that `close` ends; `null` refuses it. */
   admit(address: string, close: () => void): Admitted | null;
-  /** Takes a connection that was let in. */
   serve(channel: Channel, admitted: Admitted): void;
 }
 
-/** How connections come to be WebSockets. */
 export interface UpgradeOptions {
   readonly limits: LimitSource;
   /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */

@@ -33,7 +33,6 @@ export class WsChannel implements Channel {
   #first: { received: number; expected: number } | null = { received: 0, expected: 0 };
   #closed = false;
 
-  /** Takes over a WebSocket over `stream`. */
   constructor(socket: WebSocket, stream: EventEmitter = socket) {
     this.#socket = socket;
     // The WebSocket's own event may come turns after the connection is released.

@@ -15,7 +15,6 @@ export const seriesNames = [
   "memory",
 ] as const;
 
-/** One of {@linkcode seriesNames}. */
 export type SeriesName = typeof seriesNames[number];
 
 /** How many moments are kept: an hour. */
@@ -44,7 +43,6 @@ export class History {
   #count = 0;
   #last: Totals;
 
-  /** Begins at `now` (milliseconds of a clock that does not go back). */
   constructor(metrics: Metrics, now: number) {
     this.#last = totals(metrics, now);
   }
@@ -107,7 +105,6 @@ function totals(metrics: Metrics, at: number): Totals {
   };
 }
 
-/** The sum of all counts. */
 export function total(counts: ReadonlyMap<string, number>): number {
   let sum = 0;
   for (const count of counts.values()) sum += count;

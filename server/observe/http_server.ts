@@ -1,7 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { BoundedServer } from "../net/bounded_server.ts";
 
-/** What is answered to a request. */
 export interface Reply {
   /** @default 200 */
   readonly status?: number;
@@ -9,7 +8,6 @@ export interface Reply {
   readonly body: string;
 }
 
-/** What is asked. */
 export interface HttpRequest {
   readonly method: string;
   /** The path of the URL, without its query. */
@@ -18,7 +16,6 @@ export interface HttpRequest {
   readonly hostName: string;
 }
 
-/** How a server is started. */
 export interface HttpServerOptions {
   readonly host: string;
   /** 0 takes a free port. */
@@ -27,7 +24,6 @@ export interface HttpServerOptions {
   readonly timeout: number;
   /** Connections at a time; a further one ends the oldest. */
   readonly mostConnections: number;
-  /** Answers a request. */
   readonly reply: (request: HttpRequest) => Reply;
 }
 
@@ -48,12 +44,10 @@ export class HttpServer implements AsyncDisposable {
     );
   }
 
-  /** The port it listens on. */
   get port(): number {
     return this.#server.port;
   }
 
-  /** Connections that are open. */
   get connections(): number {
     return this.#server.sockets;
   }

@@ -1,16 +1,13 @@
 /** How bad it is, the worst first. */
 export const logLevels = ["error", "warn", "info", "debug"] as const;
 
-/** One of {@linkcode logLevels}. */
 export type LogLevel = typeof logLevels[number];
 
-/** How a record is written. */
 export type LogFormat = "text" | "json";
 
 /** Writes records of one line each. */
 export type Logger = Readonly<Record<LogLevel, (message: string, error?: unknown) => void>>;
 
-/** How a logger is made. */
 export interface LoggerOptions {
   /** Records that are less bad are left out. */
   readonly level: LogLevel;
@@ -26,9 +23,7 @@ const quietTime = 1000;
 const mostRemembered = 100;
 
 interface Repeated {
-  /** When it was written. */
   readonly at: number;
-  /** How often it came since. */
   count: number;
 }
 

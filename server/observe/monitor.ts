@@ -5,7 +5,6 @@ import { formatPrometheus, type ProgramInfo } from "./prometheus.ts";
 import { pageScript } from "./status_script.ts";
 import { pageHtml, pageStyle } from "./status_page.ts";
 
-/** What is observed. */
 export interface MonitorSource extends ProgramInfo {
   readonly metrics: Metrics;
   gauges(): Gauges;
@@ -13,9 +12,7 @@ export interface MonitorSource extends ProgramInfo {
   notReady(): string | null;
 }
 
-/** How a monitor is started. */
 export interface MonitorOptions {
-  /** Address to listen on. */
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -31,7 +28,6 @@ export interface MonitorOptions {
 /** What `/status.json` holds. */
 export interface Status {
   readonly version: string;
-  /** Seconds. */
   readonly uptime: number;
   readonly notReady: string | null;
   readonly gauges: Gauges;
@@ -55,7 +51,6 @@ export interface Status {
   readonly history: Readonly<Record<SeriesName, readonly (number | null)[]>>;
 }
 
-/** Connections at a time. */
 const mostConnections = 32;
 /** Requests a second that are answered in full: whoever asks without end must not take the time of the SMP server. */
 const mostRequests = 100;
@@ -89,12 +84,10 @@ export class Monitor implements AsyncDisposable {
     return monitor;
   }
 
-  /** The port it listens on. */
   get port(): number {
     return this.#server!.port;
   }
 
-  /** Adds a moment to the history; a timer does it too. */
   sample(): void {
     this.#history.sample(this.#source.metrics, this.#source.gauges(), this.#now());
   }
@@ -105,7 +98,6 @@ export class Monitor implements AsyncDisposable {
     await this.#server![Symbol.asyncDispose]();
   }
 
-  /** Stops answering. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

@@ -1,6 +1,5 @@
 import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } from "./metrics.ts";
 
-/** What identifies the program that is observed. */
 export interface ProgramInfo {
   readonly version: string;
   /** Milliseconds since 1970. */

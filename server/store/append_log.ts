@@ -17,7 +17,6 @@ import {
  */
 export type Fsync = "off" | "interval" | "always";
 
-/** How a log is kept. */
 export interface AppendLogOptions {
   readonly fsync: Fsync;
   /** Milliseconds within which writes are synced with `fsync: interval`. */
@@ -407,7 +406,6 @@ export class AppendLog {
   }
 }
 
-/** Closes a file of which nothing is expected any more. */
 function closeQuietly(file: LogFile): void {
   try {
     file.close();

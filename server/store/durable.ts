@@ -14,9 +14,7 @@ import type { MessageStore, QueueStore } from "./store.ts";
 
 /** Where a server keeps queues and messages, and what it promises of them. */
 export interface DurableOptions {
-  /** Path of the store log. */
   readonly storeLog: string;
-  /** Path of the messages file. */
   readonly messagesFile: string;
   /** Paths of other files of the server, which the logs must not be. @default none */
   readonly others?: readonly string[];
@@ -29,7 +27,6 @@ export interface DurableOptions {
   readonly fsyncInterval: number;
   /** Milliseconds after which messages are not restored; 0 for none. */
   readonly messageLifetime: number;
-  /** Ends the reading of the files. */
   readonly signal?: AbortSignal;
   /** Goes on without lines that cannot be read; the file is kept as a copy. @default false */
   readonly repair?: boolean;
@@ -123,7 +120,6 @@ export class DurableStores implements AsyncDisposable {
     return this.#closing ??= this.#close();
   }
 
-  /** Saves and syncs everything and releases the files. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -154,7 +150,6 @@ export async function verifyStores(paths: StorePaths, others: readonly string[] 
   readonly problems: readonly StoreProblem[];
   /** What is not a problem, as an end of a file that a crash has torn. */
   readonly notices: readonly string[];
-  /** Whether a server uses the files now. */
   readonly locked: boolean;
 }> {
   const { storeLog, messagesFile } = await findPlaces(paths, others);

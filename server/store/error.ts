@@ -1,6 +1,5 @@
 import { osReason } from "./os_error.ts";
 
-/** What kind of failure a {@linkcode StoreError} is. */
 export type StoreErrorCode =
   /** A file has lines that cannot be read. */
   | "CORRUPT"
@@ -22,7 +21,6 @@ export class StoreError extends Error {
   }
 }
 
-/** The error of an operation that the system did not do. */
 export function ioError(action: string, path: string, cause: unknown): StoreError {
   return new StoreError("IO", `Cannot ${action} ${path}: ${osReason(cause)}`, { cause });
 }

@@ -11,7 +11,6 @@ export function handshakesPath(storeLog: string): string {
 
 /** Remembers handshakes in memory and in a file, one number to the base 36 a line (docs/files.md). */
 export class HandshakeLog {
-  /** What the server asks. */
   readonly guard: ReplayGuard;
   #log!: AppendLog;
 
@@ -36,7 +35,6 @@ export class HandshakeLog {
     return log;
   }
 
-  /** Syncs and closes the file. Throws `StoreError` (`IO`) when that failed. */
   close(): Promise<void> {
     return this.#log.close();
   }

@@ -1,15 +1,12 @@
 import { StoreError } from "./error.ts";
 import { type Line, readLines } from "./read_lines.ts";
 
-/** A line that cannot be read. */
 export interface StoreProblem {
   readonly file: string;
   readonly line: number;
-  /** What is wrong with it. */
   readonly what: string;
 }
 
-/** What was found in a file. */
 export interface Loaded {
   /** Lines that were read. */
   readonly lines: number;
@@ -22,7 +19,6 @@ export interface Loaded {
   readonly recovered: readonly number[];
 }
 
-/** How the records of a file are read. */
 export interface RecordFormat {
   /** What the fields of each kind of record begin with; fields stand between single spaces. */
   readonly shapes: readonly (readonly string[])[];
@@ -30,11 +26,9 @@ export interface RecordFormat {
   readonly apply: (line: Line) => string | null;
 }
 
-/** How a file is read. */
 export interface LoadOptions {
   /** Takes the whole records of damaged lines. @default false */
   readonly recover?: boolean;
-  /** Ends the reading. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -114,7 +108,6 @@ function listNumbers(numbers: readonly number[]): string {
   return numbers.length < 2 ? `${last}` : `${numbers.slice(0, -1).join(", ")} and ${last}`;
 }
 
-/** The error for lines that cannot be read. */
 export function corruptError(problems: readonly StoreProblem[]): StoreError {
   const { file, line, what } = problems[0]!;
   const lines = problems.filter((problem) => problem.file === file);

@@ -4,9 +4,7 @@ export interface LogFile {
   write(bytes: Uint8Array): Promise<number>;
   /** Resolves when what was written would survive a power cut. */
   sync(): Promise<void>;
-  /** Cuts the file. */
   truncate(length: number): Promise<void>;
-  /** Releases the file. */
   close(): void;
 }
 
@@ -16,15 +14,12 @@ export interface LogIo {
   open(path: string, isNew: boolean): Promise<LogFile>;
   /** Bytes of a file; 0 when there is none. */
   size(path: string): Promise<number>;
-  /** Replaces the file `to` by the file `from`. */
   rename(from: string, to: string): Promise<void>;
-  /** Removes a file. */
   remove(path: string): Promise<void>;
   /** Makes the names in a directory survive a power cut. */
   syncDirectory(path: string): Promise<void>;
 }
 
-/** The system's files. */
 export const systemIo: LogIo = {
   async open(path, isNew) {
     const file = await Deno.open(path, { append: true, create: true, truncate: false, mode: 0o600 });
@@ -52,7 +47,6 @@ export const systemIo: LogIo = {
   },
 };
 
-/** The directory that a path is in. */
 export function directoryOf(path: string): string {
   const end = path.lastIndexOf("/");
   return end < 0 ? "." : end === 0 ? "/" : path.slice(0, end);

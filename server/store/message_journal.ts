@@ -4,7 +4,6 @@ import { type Loaded, type LoadOptions, loadRecords, type RecordFormat } from ".
 import { MemoryMessageStore } from "./memory.ts";
 import type { MessageStore, StoredMessage } from "./store.ts";
 
-/** The first line of a messages file. */
 const header = "smp-messages 1";
 const shapes = [["smp-messages", "1"], ["MSG", "", "", "", ""], ["ACK", "", ""], ["CLEAR", ""]];
 
@@ -31,7 +30,6 @@ export class MessageJournal implements MessageStore {
     return new MessageJournal(memory, await AppendLog.open(path, { ...options, snapshot }, true));
   }
 
-  /** Whether the last write went well. */
   get healthy(): boolean {
     return this.#log.healthy;
   }
@@ -82,12 +80,10 @@ export class MessageJournal implements MessageStore {
     return expired;
   }
 
-  /** Writes the journal anew without what is no longer true. */
   compact(): Promise<void> {
     return this.#log.compact();
   }
 
-  /** Syncs and closes the file. Throws `StoreError` (`IO`) when that failed. */
   close(): Promise<void> {
     return this.#log.close();
   }

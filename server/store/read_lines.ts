@@ -1,6 +1,5 @@
 import { ioError } from "./error.ts";
 
-/** A line of a file. */
 export interface Line {
   /** Counted from 1. */
   readonly number: number;

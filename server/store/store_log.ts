@@ -42,7 +42,6 @@ export class StoreLog implements QueueStore {
     return new StoreLog(memory, log);
   }
 
-  /** Whether the last write went well. */
   get healthy(): boolean {
     return this.#log.healthy;
   }
@@ -93,12 +92,10 @@ export class StoreLog implements QueueStore {
     await this.#log.append(`DELETE ${recipientId}`, () => void this.#memory.delete(recipientId));
   }
 
-  /** Writes the log anew without what is no longer true. */
   compact(): Promise<void> {
     return this.#log.compact();
   }
 
-  /** Syncs and closes the file. Throws `StoreError` (`IO`) when that failed. */
   close(): Promise<void> {
     return this.#log.close();
   }
