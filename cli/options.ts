@@ -10,6 +10,22 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** A {@linkcode UsageError} as a value. */
+export interface UsageProblem {
+  readonly type: "error";
+  readonly message: string;
+}
+
+/** What `read` gives, or the {@linkcode UsageError} that it throws. */
+export function orProblem<T>(read: () => T): T | UsageProblem {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
+  }
+}
+
 /** A `flag` takes no value, a `value` is given at most once, a `list` any number of times. */
 export type OptionKind = "flag" | "value" | "list";
 

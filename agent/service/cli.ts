@@ -1,11 +1,11 @@
-import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
+import { orProblem, readCommandLine, readWhole, UsageError, type UsageProblem } from "../../cli/options.ts";
 import { parseAddress, ParseError } from "../../protocol/mod.ts";
 
 /** What the command line asks for. */
 export type CliCommand =
   | { readonly type: "help" | "version" }
   | { readonly type: "start"; readonly options: CliOptions }
-  | { readonly type: "error"; readonly message: string };
+  | UsageProblem;
 
 /** What was given. */
 export interface CliOptions {
@@ -53,12 +53,7 @@ const kinds = {
 
 /** Reads the arguments of `agent/main.ts`. Never throws: what is wrong is a value. */
 export function parseCli(args: readonly string[]): CliCommand {
-  try {
-    return readCommand(args);
-  } catch (error) {
-    if (error instanceof UsageError) return { type: "error", message: error.message };
-    throw error;
-  }
+  return orProblem(() => readCommand(args));
 }
 
 function readCommand(args: readonly string[]): CliCommand {

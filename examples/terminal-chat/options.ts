@@ -1,5 +1,5 @@
 import { checkAddress } from "../../agent/service/cli.ts";
-import { readCommandLine, UsageError } from "../../cli/options.ts";
+import { orProblem, readCommandLine, UsageError, type UsageProblem } from "../../cli/options.ts";
 
 /** How the chat is started. */
 export interface ChatOptions {
@@ -13,7 +13,7 @@ export interface ChatOptions {
 export type ChatCommand =
   | { readonly type: "chat"; readonly options: ChatOptions }
   | { readonly type: "help" }
-  | { readonly type: "error"; readonly message: string };
+  | UsageProblem;
 
 /** What `--help` prints. */
 export const helpText = `A chat in the terminal (docs/terminal-chat.md)
@@ -35,12 +35,7 @@ const kinds = {
 
 /** Reads the command line. Never throws: what is wrong is a value. */
 export function parseOptions(args: readonly string[]): ChatCommand {
-  try {
-    return readOptions(args);
-  } catch (error) {
-    if (error instanceof UsageError) return { type: "error", message: error.message };
-    throw error;
-  }
+  return orProblem(() => readOptions(args));
 }
 
 function readOptions(args: readonly string[]): ChatCommand {

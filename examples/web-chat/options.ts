@@ -1,4 +1,4 @@
-import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
+import { orProblem, readCommandLine, readWhole, UsageError, type UsageProblem } from "../../cli/options.ts";
 
 /** How the chat is served. */
 export interface ChatOptions {
@@ -20,7 +20,7 @@ export interface ChatOptions {
 export type ChatCommand =
   | { readonly type: "serve"; readonly options: ChatOptions }
   | { readonly type: "help" }
-  | { readonly type: "error"; readonly message: string };
+  | UsageProblem;
 
 /** What `--help` prints. */
 export const helpText = `Serves a chat for browsers, with an SMP server of its own (docs/web-chat.md)
@@ -46,12 +46,7 @@ const kinds = {
 
 /** Reads the command line. Never throws: what is wrong is a value. */
 export function parseOptions(args: readonly string[]): ChatCommand {
-  try {
-    return readOptions(args);
-  } catch (error) {
-    if (error instanceof UsageError) return { type: "error", message: error.message };
-    throw error;
-  }
+  return orProblem(() => readOptions(args));
 }
 
 function readOptions(args: readonly string[]): ChatCommand {

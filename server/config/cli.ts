@@ -1,4 +1,10 @@
-import { type Options, readCommandLine, UsageError } from "../../cli/options.ts";
+import {
+  type Options,
+  orProblem,
+  readCommandLine,
+  UsageError,
+  type UsageProblem,
+} from "../../cli/options.ts";
 import type { GivenSettings } from "./config.ts";
 import { readPort, readSwitch } from "./values.ts";
 
@@ -13,7 +19,7 @@ export type CliCommand =
     readonly settings: GivenSettings;
   }
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
-  | { readonly type: "error"; readonly message: string };
+  | UsageProblem;
 
 /** What was given; what is missing comes from the ini. */
 export interface CliOptions extends GivenSettings {
@@ -93,12 +99,7 @@ type Given = Options<typeof kinds>;
 
 /** Reads the arguments of `server/main.ts` and the environment. Never throws: what is wrong is a value. */
 export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
-  try {
-    return readCommand(args, environment);
-  } catch (error) {
-    if (error instanceof UsageError) return { type: "error", message: error.message };
-    throw error;
-  }
+  return orProblem(() => readCommand(args, environment));
 }
 
 function readCommand(args: readonly string[], environment: Environment): CliCommand {
