@@ -77,6 +77,7 @@ async function createFirst(
   { keyFile }: ServerConfig,
   { terminal, signals }: { readonly terminal: Terminal; readonly signals: Signals },
 ): Promise<KeyFile> {
+  signals.stop.throwIfAborted();
   const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
   const ask = async () => {
     using _pause = signals.pause();

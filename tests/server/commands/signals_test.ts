@@ -5,7 +5,7 @@ import { Metrics } from "../../../server/mod.ts";
 import { type DurableOptions, DurableStores } from "../../../server/store/durable.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
-import { patience, soon } from "../../support/wait.ts";
+import { next, patience, soon } from "../../support/wait.ts";
 import { rsaVector } from "../../support/vectors.ts";
 
 /** The moments of a start that are not told by anything that it prints, each by a file that is there then. */
@@ -97,6 +97,28 @@ for (const { when, file, args } of moments) {
     assertEquals(rest.slice(-2), ["stopping", "stopped"]);
     for await (const _line of errors);
     assertEquals((await soon(process.status)).code, 0);
+  });
+}
+
+for (const [name, args] of [["a start", []], ["a start with -y", ["-y"]]] as const) {
+  Deno.test(`SIGTERM while the ini is read ends ${name} before a question is asked or a key made`, async () => {
+    await using folder = await temporaryFolder();
+    const { path } = folder;
+    const ini = `${path}/smp-server.ini`;
+    assert((await new Deno.Command("mkfifo", { args: ["-m", "600", ini] }).output()).success);
+    const process = startIn(path, args);
+    const printed = linesOf(process.stdout);
+    {
+      // Open as soon as the server reads it, which ends when this is closed.
+      using _writer = await soon(Deno.open(ini, { write: true }));
+      process.kill("SIGTERM");
+      assertEquals(await next(printed), "stopping");
+    }
+    assertEquals(await next(printed), "stopped");
+    for await (const _line of printed);
+    await process.stderr.cancel();
+    assertEquals((await soon(process.status)).code, 0);
+    assert(!await Deno.stat(`${path}/server_key`).then(() => true, () => false));
   });
 }
 
