@@ -131,8 +131,8 @@ export class AppendLog {
   }
 
   /**
-   * Appends a line, or several with LFs between them, and calls `commit` when it is written; resolves after that, rejects with {@linkcode StoreError}
-   * (`IO`) when it is not written, and with what `commit` throws, which undoes the line.
+   * Appends a line, or several with LFs between them, and calls `commit` when it is written; resolves after that,
+   * rejects with {@linkcode StoreError} (`IO`) when it is not written, and with what `commit` throws, which undoes it.
    */
   append(line: string, commit: () => void): Promise<void> {
     if (this.#isClosed) {
