@@ -162,7 +162,9 @@ Deno.test("the terminal chat that is started before its server receives when it 
     });
     const { invitation } = await alice.create("bob");
     await bob.join(formatQueueInfo(invitation), { alias: "alice" });
-    for await (const { type } of alice.events()) if (type === "connected") break;
+    await soon(Promise.all([alice, bob].map(async (agent) => {
+      for await (const { type } of agent.events()) if (type === "connected") break;
+    })));
   }
   const port = server.port("TCP");
   await server.kill("SIGKILL");
@@ -173,7 +175,12 @@ Deno.test("the terminal chat that is started before its server receives when it 
   await using child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
   const lines = linesOf(child.stdout);
   const line = async (wanted: RegExp) => {
-    while (!wanted.test(await next(lines)));
+    const shown: string[] = [];
+    try {
+      while (!wanted.test(shown.at(-1) ?? "")) shown.push(await next(lines));
+    } catch (error) {
+      throw new Error(`${wanted} did not come, but ${JSON.stringify(shown)}`, { cause: error });
+    }
   };
   await line(/^bob: Cannot connect .* \(BROKER NETWORK\); trying again$/);
   await using _again = await serve(port);
