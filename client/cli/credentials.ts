@@ -40,11 +40,20 @@ async function openNew(path: string): Promise<Deno.FsFile> {
   try {
     return await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
-    const what =
-      "it is there already and may hold a key; choose another name, or remove it if it is of no use";
+    const what = cause instanceof Deno.errors.AlreadyExists
+      ? "it is there already and may hold a key; choose another name, or remove it if it is of no use"
+      : reasonOf(cause);
     throw new Error(`Cannot write ${path}: ${what}`, { cause });
   }
+}
+
+/** Why a file cannot be had. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
+  if (error instanceof Deno.errors.NotCapable) {
+    return "this program may not use it; deno task smp has the files below the folder where it is called";
+  }
+  return error instanceof Error ? error.message.replace(/ \(os error .*$/s, "") : String(error);
 }
 
 /** Reads the texts of a file. Throws an `Error` that names the file and what is missing. */
@@ -56,8 +65,8 @@ async function readTexts<Name extends string>(
   try {
     value = JSON.parse(await Deno.readTextFile(path));
   } catch (cause) {
-    if (cause instanceof SyntaxError) throw new Error(`Cannot read ${path}: it is not JSON`, { cause });
-    throw cause;
+    const what = cause instanceof SyntaxError ? "it is not JSON" : reasonOf(cause);
+    throw new Error(`Cannot read ${path}: ${what}`, { cause });
   }
   const texts = value as Readonly<Partial<Record<Name, unknown>>> | null;
   for (const name of names) {

@@ -9,7 +9,7 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
-import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
+import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -221,6 +221,8 @@ async function reload(
   { server, logger }: { readonly server: SmpServer; readonly logger: Logger },
 ): Promise<void> {
   try {
+    const path = iniPath(options);
+    if (!await exists(path)) throw new Fatal(`there is no ${path}`);
     const { config, warnings } = await readConfig(options);
     for (const warning of warnings) logger.warn(warning);
     server.setLimits(config.limits);

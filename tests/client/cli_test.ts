@@ -131,7 +131,15 @@ Deno.test("what cannot be done ends with 1 and one line", async () => {
     [["ping", `127.0.0.1:1#${server.keyHash}`], "Cannot connect to 127.0.0.1:1"],
     [["ping", `127.0.0.1:${server.port}#${btoa("\0".repeat(32))}`], "Cannot trust the server"],
     [["queue", "receive", "--file", file], `Cannot read ${file}: it has no server`],
-    [["queue", "receive", "--file", `${folder.path}/none`], "No such file"],
+    [
+      ["queue", "receive", "--file", `${folder.path}/none`],
+      `Cannot read ${folder.path}/none: there is no such`,
+    ],
+    [
+      ["queue", "key", "--file", `${folder.path}/no/key`],
+      `Cannot write ${folder.path}/no/key: there is no such`,
+    ],
+    [["queue", "key", "--file", "/no-key"], "Cannot write /no-key: this program may not use it"],
     [["queue", "create", server.address, "--file", file], `Cannot write ${file}: it is there already`],
     [["queue", "key", "--file", file], `Cannot write ${file}: it is there already`],
   ] as const;

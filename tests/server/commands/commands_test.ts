@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/mod.ts";
 import { parseConfig } from "../../../server/config/config_file.ts";
@@ -458,6 +458,18 @@ Deno.test("SIGHUP reads the limits again and says what else has changed; a bad i
     "warn",
     "not taken until the next start: [STORE_LOG] enable, [TRANSPORT] websockets, [METRICS] hosts",
   ]);
+});
+
+Deno.test("SIGHUP says that the ini is gone, and leaves the limits", async () => {
+  await using folder = await temporaryFolder();
+  const ini = "[LOG]\nlog: json\n[LIMITS]\nnew_queues: off\n";
+  await using server = await ServerProcess.start({ folder: folder.path, ini });
+  await Deno.remove(`${folder.path}/smp-server.ini`);
+  server.signal("SIGHUP");
+  const record = JSON.parse(await server.logged());
+  assertEquals([record.level, record.error], ["error", `there is no ${folder.path}/smp-server.ini`]);
+  await using client = await SmpClient.connect(server.address);
+  await assertRejects(() => client.createQueue());
 });
 
 Deno.test("metrics say whether the server is ready, and the ini of the first start is the default", async () => {
