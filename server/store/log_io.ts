@@ -67,7 +67,7 @@ const lineFeed = 0x0a;
 
 /**
  * Writes lines to a new file in chunks, between which other work goes on, and syncs it; gives the open file and its length.
- * Closes the file when it fails; what was written stays.
+ * Removes the file when it fails: on a full disk it would take the room that others need.
  */
 export async function writeLines(
   io: LogIo,
@@ -96,6 +96,7 @@ export async function writeLines(
     return { file, length };
   } catch (error) {
     file.close();
+    await io.remove(path).catch(() => {});
     throw error;
   }
 }
@@ -107,14 +108,7 @@ export async function replaceFile(
   lines: Iterable<string>,
 ): Promise<{ file: LogFile; length: number }> {
   const aside = `${path}.new`;
-  let written;
-  try {
-    written = await writeLines(io, aside, lines);
-  } catch (error) {
-    // On a full disk it would take the room that other files need.
-    await io.remove(aside).catch(() => {});
-    throw error;
-  }
+  const written = await writeLines(io, aside, lines);
   try {
     await io.rename(aside, path);
     await io.syncDirectory(directoryOf(path));

@@ -231,6 +231,7 @@ Deno.test("whatever is aborted, late, refused or closed when, neverSent is true 
         }
       })();
       const outcomes: Promise<unknown>[] = [];
+      const abortions: Promise<void>[] = [];
       for (const [i, { abortion, pause }] of commands.entries()) {
         if (i === closedAt) void client.close();
         const control = new AbortController();
@@ -239,10 +240,11 @@ Deno.test("whatever is aborted, late, refused or closed when, neverSent is true 
           for (let turns = 0; turns < abortion!; turns++) await turn();
           control.abort(reason);
         };
-        if (abortion !== null) void giveUp();
+        if (abortion !== null) abortions.push(giveUp());
         for (let turns = 0; turns < pause; turns++) await turn();
       }
       const errors = await Promise.all(outcomes);
+      await Promise.all(abortions);
       await client.close();
       await reading;
       for (const [i, error] of errors.entries()) {
