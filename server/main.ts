@@ -52,7 +52,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** The variables that may be read: without the permission to read one it counts as not set. */
+/** Without the permission to read it a variable counts as not set. */
 function environment(): Environment {
   const found: { -readonly [K in keyof Environment]: Environment[K] } = {};
   for (const variable of environmentNames) {

@@ -17,9 +17,7 @@ import { Turns } from "./guard/turns.ts";
 import { Verifier } from "./guard/verifier.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
-/** Milliseconds between looks at memory and idle connections. */
 const watchInterval = 1_000;
-/** Milliseconds between looks at what is too old. */
 const sweepInterval = 60_000;
 
 /** How a server is started. */
@@ -74,7 +72,6 @@ export class SmpServer implements AsyncDisposable {
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
-  /** Lets go of the signal that could stop the server. */
   readonly #stopped = new AbortController();
   #stopping: Promise<void> | null = null;
 
@@ -241,7 +238,6 @@ export class SmpServer implements AsyncDisposable {
     });
   }
 
-  /** Looks after what time alone changes: memory, idle connections, old queues and messages. */
   #watch(): void {
     this.#timers.push(
       setInterval(() => {
@@ -267,7 +263,6 @@ export class SmpServer implements AsyncDisposable {
     this.#wasMemoryShort = isShort;
   }
 
-  /** Lets a connection in, unless the server stops or a limit is reached. */
   #admit(address: string | undefined, close: () => void): Admitted | null {
     return this.#stopping === null ? this.#admission.admit(address, close) : null;
   }
@@ -281,7 +276,6 @@ export class SmpServer implements AsyncDisposable {
     this.#verifier[Symbol.dispose]();
   }
 
-  /** Waits until all commands in work are answered and all sessions have ended, at most `deadline` milliseconds. */
   async #finishWork(deadline: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadline);
@@ -290,7 +284,7 @@ export class SmpServer implements AsyncDisposable {
   }
 }
 
-/** A log that never throws: what is told to it happens where nothing may be left undone. */
+/** What is told to it happens where nothing may be left undone. */
 function quietLog(log: SmpServerOptions["log"]): (message: string, error?: unknown) => void {
   return (message, error) => {
     try {
@@ -301,7 +295,7 @@ function quietLog(log: SmpServerOptions["log"]): (message: string, error?: unkno
   };
 }
 
-/** A channel whose `close` never throws or rejects, whoever made it. */
+/** Its `close` never throws or rejects, whoever made it. */
 function quietChannel(channel: Channel): Channel {
   return {
     read: (size) => channel.read(size),

@@ -2,16 +2,12 @@ import { contentLimit, type ServerTransmission, serverTransmissionLength } from 
 
 const noCorrId = new Uint8Array(0);
 
-/** An answer as it can be sent, and what to push after it. */
 export interface FittedAnswer {
   readonly answer: ServerTransmission;
   readonly push: ServerTransmission | null;
 }
 
-/**
- * Makes an answer fit a block although its corrId, which the client chose, is too long: a message is pushed after an
- * `OK` instead of being the answer, and what is still too long becomes `ERR BLOCK` without corrId.
- */
+/** A corrId is the client's choice and may be too long: what does not fit becomes `ERR BLOCK` without it. */
 export function fitAnswer(answer: ServerTransmission, blockSize: number): FittedAnswer {
   if (fits(answer, blockSize)) return { answer, push: null };
   const ok: ServerTransmission = { ...answer, response: { type: "OK" } };

@@ -25,18 +25,12 @@ export interface BrokerParts {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
   readonly metrics: Metrics;
-  /** @default `defaultLimits` */
   readonly limits?: LimitSource;
-  /** Whether a client may create one more queue. @default always */
   readonly mayCreate?: (client: string | null) => boolean;
-  /** Whether memory is short, so that nothing more is taken. @default never */
   readonly isMemoryShort?: () => boolean;
-  /** Bytes of memory that are left for messages. @default any number */
   readonly freeMemory?: () => number;
   readonly authorizer: Authorizer;
-  /** @default the system's, as far as it can be believed */
   readonly clock?: Clock;
-  /** Is told about failures of the server itself. */
   readonly log?: (message: string, error: unknown) => void;
 }
 
@@ -49,9 +43,7 @@ const messageIdLength = 6;
 const idAttempts = 8;
 
 /**
- * What the commands do (smp.md). Knows queues, messages and subscriptions, but no sockets.
- *
- * All work on one queue is done in order, one command at a time; different queues do not wait for each other.
+ * What the commands do (smp.md): in order on one queue, while different queues do not wait for each other.
  */
 export class Broker {
   readonly #queues: QueueStore;
@@ -69,7 +61,6 @@ export class Broker {
   readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
 
-  /** Makes a broker over stores that nothing else changes. */
   constructor(parts: BrokerParts) {
     this.#queues = parts.queues;
     this.#messages = parts.messages;
@@ -89,7 +80,6 @@ export class Broker {
     return this.#delivery.subscriptions;
   }
 
-  /** How many signatures are being verified or wait for it. */
   get cryptoInWork(): number {
     return this.#authorizer.inWork;
   }
@@ -98,15 +88,11 @@ export class Broker {
     return this.#delivery.isSubscribed(connection);
   }
 
-  /** Resolves when no command is in work, also of connections that are gone, and nothing is removed for its age. */
   async idle(): Promise<void> {
     await Promise.all([this.#runner.idle(), this.#sweeping]);
   }
 
-  /**
-   * Takes a transmission of a connection. Resolves when it has its place in the order of its queue, so that the next
-   * one can be taken; the answer follows through `connection.answer`, exactly once.
-   */
+  /** Resolves when it has its place in the order of its queue; `connection.answer` follows, exactly once. */
   async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
     const { command, corrId, queueId } = transmission;
     switch (command.type) {
@@ -128,12 +114,11 @@ export class Broker {
     }
   }
 
-  /** Forgets a connection that has closed: what it did not acknowledge is delivered to the next subscriber. */
+  /** What it did not acknowledge is delivered to the next subscriber. */
   disconnect(connection: BrokerConnection): void {
     this.#delivery.disconnect(connection);
   }
 
-  /** A message has its place in the order of the queue that the sender ID belongs to. */
   async #submitMessage(
     connection: BrokerConnection,
     transmission: ClientTransmission,
@@ -164,10 +149,7 @@ export class Broker {
     }
   }
 
-  /**
-   * Does the work of one command on a queue after all earlier ones on it. A queue that does not exist goes the way of one
-   * whose keys no signature fits (smp.md Authorization: the same time for every AUTH).
-   */
+  /** smp.md Authorization: the same time for a queue that does not exist as for one whose keys do not fit. */
   #inOrder(
     recipientId: string,
     submitted: Submitted,
@@ -179,7 +161,7 @@ export class Broker {
     });
   }
 
-  /** Removes what has become too old (smp.md Limits); does nothing more when that is under way. Never rejects. */
+  /** smp.md Limits. Never rejects. */
   sweep(): Promise<void> {
     return this.#sweeping ??= this.#sweep().finally(() => this.#sweeping = null);
   }
@@ -264,7 +246,7 @@ export class Broker {
     }
   }
 
-  /** smp.md Authorization: an unsecured queue takes only unsigned messages, a secured one only those of its sender. */
+  /** smp.md Authorization: unsecured queues take only unsigned messages, secured ones only their sender's. */
   async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
     const { senderKey, suspended } = queue;
     const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };

@@ -3,7 +3,6 @@ import type { Metrics } from "../observe/metrics.ts";
 import { QueueOrder } from "./queue_order.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
-/** Answers the command in work; what is sent to its connection later comes after the answer. */
 export type Reply = (response: ServerResponse, queueId?: string) => void;
 
 export interface Submitted {
@@ -11,7 +10,6 @@ export interface Submitted {
   readonly transmission: ClientTransmission;
 }
 
-/** Runs the work of commands: in the order of their queue, answered exactly once whatever fails, and counted. */
 export class CommandRunner {
   readonly order: QueueOrder = new QueueOrder();
   readonly #metrics: Metrics;
@@ -24,7 +22,6 @@ export class CommandRunner {
     this.#log = log;
   }
 
-  /** Does the work of one command at once, and answers `ERR INTERNAL` when it fails before it has answered. Never rejects. */
   async run(submitted: Submitted, work: (reply: Reply) => Promise<void>): Promise<void> {
     this.#inWork++;
     await this.#run(submitted, work);
@@ -39,7 +36,6 @@ export class CommandRunner {
     });
   }
 
-  /** Resolves when no command is in work, also of connections that are gone. */
   async idle(): Promise<void> {
     while (this.#inWork > 0) await new Promise<void>((resolve) => this.#wakeIdle.push(resolve));
   }

@@ -12,7 +12,6 @@ export class Delivery {
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
   readonly #subscriptions = new Subscriptions();
-  /** The block sizes that recipients last used, where they are not the default. */
   readonly #blockSizes = new Map<string, number>();
 
   constructor(messages: MessageStore, metrics: Metrics) {
@@ -32,7 +31,7 @@ export class Delivery {
     return this.#subscriptions.get(recipientId);
   }
 
-  /** Subscribes a connection; the former one gets END and nothing more. */
+  /** The former subscriber gets END and nothing more. */
   subscribe(recipientId: string, connection: BrokerConnection): Subscription {
     const former = this.#subscriptions.get(recipientId)?.connection;
     const subscription = this.#subscriptions.set(recipientId, connection);
@@ -56,12 +55,11 @@ export class Delivery {
     else this.#blockSizes.set(recipientId, blockSize);
   }
 
-  /** Whether a message fits the blocks that the queue's recipient last used. */
   fits(recipientId: string, message: StoredMessage): boolean {
     return fits(pushed(recipientId, message), this.#blockSizes.get(recipientId) ?? defaultBlockSize);
   }
 
-  /** The oldest message of a queue that fits the blocks of a connection; older ones are dropped. */
+  /** Drops older messages that do not fit the blocks of the connection. */
   async next(recipientId: string, { blockSize }: BrokerConnection): Promise<StoredMessage | null> {
     for (;;) {
       const message = await this.#messages.first(recipientId);
@@ -73,14 +71,12 @@ export class Delivery {
     }
   }
 
-  /** Answers a subscriber with the next message, with OK when there is none. */
   answer(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
     subscription.delivered = message?.id ?? null;
     if (message !== null) this.#metrics.messagesDelivered++;
     reply(message === null ? { type: "OK" } : messageResponse(message));
   }
 
-  /** Gives the next message to the subscriber, if there is one that has nothing to acknowledge; `since` is when it came. */
   async push(recipientId: string, since: number): Promise<void> {
     const subscription = this.#subscriptions.get(recipientId);
     if (subscription === undefined || subscription.delivered !== null) return;
@@ -96,7 +92,6 @@ function messageResponse({ id, timestamp, body }: StoredMessage): ServerResponse
   return { type: "MSG", messageId: id, timestamp, body };
 }
 
-/** A message as it is pushed: with an empty corrId. */
 function pushed(recipientId: string, message: StoredMessage): ServerTransmission {
   return { corrId: noCorrId, queueId: recipientId, response: messageResponse(message) };
 }

@@ -14,7 +14,7 @@ export interface ExpiryParts {
   readonly remove: (queue: QueueRecord) => Promise<void>;
 }
 
-/** Removes what has become too old by `now`, milliseconds since 1970 (smp.md Limits). Rejects when a store fails. */
+/** smp.md Limits. `now` is in milliseconds since 1970. */
 export async function removeExpired(parts: ExpiryParts, now: number): Promise<void> {
   const { queues, messages, limits: { messageLifetime }, limits, metrics } = parts;
   if (messageLifetime > 0) metrics.messagesExpired += await messages.expire(now - messageLifetime);
@@ -34,7 +34,6 @@ function isTooOld(
   return lifetime > 0 && changedAt < now - lifetime;
 }
 
-/** Removes a queue after all earlier work on it, if it is still too old; one that is used is not. */
 function expire(parts: ExpiryParts, recipientId: string, now: number): Promise<void> {
   const { queues, limits, metrics, order, remove } = parts;
   return new Promise((resolve, reject) =>

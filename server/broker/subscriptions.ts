@@ -1,25 +1,19 @@
 import type { ServerTransmission } from "../../protocol/mod.ts";
 
-/** A client's connection, as far as the broker knows it. */
 export interface BrokerConnection {
   readonly blockSize: number;
-  /** What limits per address count it by; `null` when they do not. */
+  /** What limits per address count by; `null` when they do not. */
   readonly client: string | null;
-  /** Whether it is gone; it never comes back. */
   readonly closed: boolean;
-  /** Sends the answer to one of its transmissions. */
   answer(transmission: ServerTransmission): void;
-  /** Sends what it did not ask for; `since` is the time (`performance.now`) at which a message came for it. */
   notify(transmission: ServerTransmission, since?: number): void;
 }
 
 export interface Subscription {
   readonly connection: BrokerConnection;
-  /** The message that was delivered and is not acknowledged, base64. */
   delivered: string | null;
 }
 
-/** Which connection receives which queue: at most one for each queue. */
 export class Subscriptions {
   readonly #byQueue = new Map<string, Subscription>();
   readonly #byConnection = new Map<BrokerConnection, Set<string>>();
@@ -36,7 +30,6 @@ export class Subscriptions {
     return this.#byQueue.get(recipientId);
   }
 
-  /** Subscribes a connection to a queue instead of whoever was, unless it has closed; nothing counts as delivered. */
   set(recipientId: string, connection: BrokerConnection): Subscription {
     const subscription: Subscription = { connection, delivered: null };
     if (connection.closed) return subscription;

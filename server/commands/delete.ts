@@ -8,7 +8,6 @@ import { exists, iniPath, readFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
-/** Removes key, ini and logs after a question. Throws {@linkcode Fatal}. */
 export async function deleteFiles(options: CliOptions, terminal: Terminal): Promise<void> {
   const config = await configOrDefault(options, terminal);
   using _key = await lockKeyFile(config.keyFile, {
@@ -51,12 +50,10 @@ async function configOrDefault(options: CliOptions, terminal: Terminal): Promise
   }
 }
 
-/** Where a link leads; the path itself when it is none. */
 async function realPath(path: string): Promise<string> {
   return await exists(path) ? await Deno.realPath(path).catch(() => path) : path;
 }
 
-/** A file and what a crash, a repair or a lock has left beside it, as far as they exist. */
 async function withLeftovers(path: string): Promise<string[]> {
   const directory = directoryOf(path);
   const name = path.slice(path.lastIndexOf("/") + 1);

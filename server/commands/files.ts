@@ -13,16 +13,14 @@ import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
-/** Bits of a transport key that takes what clients encrypt in the handshake, 102 bytes with OAEP (transport.md Handshake). */
+/** What clients encrypt in the handshake takes 102 bytes with OAEP (transport.md Handshake). */
 const leastBits = (102 + 66) * 8;
-/** Bits of a transport key below which it is weak. */
 const strongBits = 2048;
 
 export function iniPath({ configDir }: Directories): string {
   return `${configDir}/${iniName}`;
 }
 
-/** Text of a file; `null` when there is none. Throws {@linkcode Fatal}. */
 export async function readFile(path: string): Promise<string | null> {
   try {
     return await Deno.readTextFile(path);
@@ -42,10 +40,7 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/**
- * Writes a file that only its owner can read, whole or not at all, and survives a power cut; never over another one.
- * Makes its directory. Throws {@linkcode Fatal}.
- */
+/** Durable, whole or not at all, only for its owner; never over another file. */
 export async function writeNewFile(path: string, text: string): Promise<void> {
   const aside = `${path}.new`;
   try {
@@ -66,7 +61,6 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
   }
 }
 
-/** What the ini says, with what was given on the command line or in the environment instead. Throws {@linkcode Fatal}. */
 export async function readConfig(
   options: CliOptions,
 ): Promise<{ readonly config: ServerConfig; readonly warnings: readonly string[] }> {
@@ -94,13 +88,11 @@ export async function readConfig(
   }
 }
 
-/** Reads the transport key; `null` when there is none. Throws {@linkcode Fatal} that says what is wrong with it. */
 export async function readIdentity(keyFile: string): Promise<ServerIdentity | null> {
   const text = await readFile(keyFile);
   return text === null ? null : await identityOf(keyFile, text);
 }
 
-/** The transport key in the text of `keyFile`. Throws {@linkcode Fatal} that says what is wrong with it. */
 export async function identityOf(keyFile: string, text: string): Promise<ServerIdentity> {
   let identity;
   try {
@@ -114,7 +106,6 @@ export async function identityOf(keyFile: string, text: string): Promise<ServerI
   throw new Fatal(`${keyFile}: Cannot use private key: ${bits} bits are too few for the handshake`);
 }
 
-/** What is weak about the transport key and its file, and about the ini. */
 export async function weaknesses(
   directories: Directories,
   keyFile: string,
@@ -138,7 +129,6 @@ async function isOpenTo(bits: number, path: string): Promise<boolean> {
   return await exists(path) && (((await Deno.stat(path)).mode ?? 0) & bits) !== 0;
 }
 
-/** Makes the transport key, and the ini with `settings` if there is none. Throws {@linkcode Fatal}. */
 export async function createFiles(
   options: CliOptions,
   keyFile: string,
@@ -150,7 +140,6 @@ export async function createFiles(
   return identity;
 }
 
-/** The address that users need, as far as the server itself knows what it is called. */
 export function addressOf({ host, publicHost }: ServerConfig, port: number, keyHash: string): string {
   // An address has no place for IPv6 (transport.md Address).
   const own = host === "0.0.0.0" || host.includes(":") ? "localhost" : host;

@@ -3,7 +3,6 @@ import type { GivenSettings } from "../config/config.ts";
 import { addressOf, createFiles, exists, iniPath, readConfig, readIdentity } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
-/** Makes key and ini, which says `settings`, or says that they are there. Throws {@linkcode Fatal}. */
 export async function init(
   options: CliOptions,
   settings: GivenSettings,
@@ -23,7 +22,6 @@ export async function init(
   terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
 }
 
-/** Throws {@linkcode Fatal} when there is an ini already that says something else than `settings`. */
 async function checkIni(
   { configDir, logDir, yes, repair }: CliOptions,
   settings: GivenSettings,

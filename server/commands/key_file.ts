@@ -1,7 +1,7 @@
 import { osReason } from "../store/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
-/** The file of a transport key, which no other server can use until this is disposed. */
+/** No other server can use it until this is disposed. */
 export interface KeyFile extends Disposable {
   readonly text: string;
   /** Why nothing keeps another server from it; `null` when something does. */
@@ -9,20 +9,13 @@ export interface KeyFile extends Disposable {
 }
 
 export interface LockOptions {
-  /** What is told when another process has the lock. */
   readonly taken: string;
-  /** @default the system's lock */
   readonly tryLock?: (file: Deno.FsFile) => Promise<boolean>;
 }
 
-/** Bytes above which nothing is a key. */
 const longest = 1 << 20;
 
-/**
- * Locks the file of a transport key for this process and reads it; `null` when there is none. The system releases the
- * lock when the process ends. It is the key itself that is locked: that takes no permission but to read it, and also
- * keeps servers apart that have the key by different names. Throws {@linkcode Fatal}.
- */
+/** Locks the key itself: that takes no permission but to read it, and holds by whatever name it goes. */
 export async function lockKeyFile(path: string, options: LockOptions): Promise<KeyFile | null> {
   for (;;) {
     const file = await open(path);
@@ -38,7 +31,6 @@ export async function lockKeyFile(path: string, options: LockOptions): Promise<K
   }
 }
 
-/** `null` when the file is no longer the one of that path. */
 async function lock(
   path: string,
   file: Deno.FsFile,

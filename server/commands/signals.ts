@@ -1,4 +1,3 @@
-/** What a server is told by signals, from the begin of its start to the end of the process. */
 export class Signals {
   readonly #stop = new AbortController();
   readonly #listeners = new Map<Deno.Signal, () => void>();
@@ -11,18 +10,16 @@ export class Signals {
     if (Deno.build.os !== "windows") this.#listen("SIGHUP", () => this.#onReload());
   }
 
-  /** Aborts at SIGINT or SIGTERM; a second one ends the process at once. */
+  /** SIGINT or SIGTERM; a second one ends the process at once. */
   get stop(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** Calls `reload` at SIGHUP, and at once if one came before; never twice at a time. */
   onReload(reload: () => Promise<void>): void {
     this.#reload = reload;
     if (this.#isReloadDue) this.#onReload();
   }
 
-  /** Lets signals do what they do to any program, until that is disposed. */
   pause(): Disposable {
     for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
     return {

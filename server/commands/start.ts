@@ -15,10 +15,8 @@ import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 import { survive } from "./uncaught.ts";
 
-/** Milliseconds for finishing what is in work when the server is stopped. */
 const stopDeadline = 10_000;
 
-/** Starts the server; resolves when a signal has stopped it and everything is saved. Throws {@linkcode Fatal}. */
 export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
   const signals = new Signals();
   const { stop } = signals;
@@ -31,7 +29,6 @@ export async function start(options: CliOptions, terminal: Terminal): Promise<vo
   terminal.print("stopped");
 }
 
-/** Runs the server until it is stopped; throws the reason of `signals.stop` when that comes during the start. */
 async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
   const { stop } = signals;
   const engine = preferOpenSsl();
@@ -214,7 +211,7 @@ function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Reads the limits again, and says what else has changed; what is wrong with the ini changes nothing. */
+/** An ini with mistakes changes nothing. */
 async function reload(
   options: CliOptions,
   running: ServerConfig,

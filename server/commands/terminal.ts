@@ -1,11 +1,9 @@
 export interface Terminal {
   print(line: string): void;
   warn(line: string): void;
-  /** Asks a question; `null` when nobody is there to answer. */
   ask(question: string): Promise<boolean | null>;
 }
 
-/** Asks on the standard input. Ctrl-C there ends the program. */
 export async function askUser(question: string): Promise<boolean | null> {
   if (!Deno.stdin.isTerminal()) return null;
   const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
@@ -24,7 +22,6 @@ export async function askUser(question: string): Promise<boolean | null> {
   }
 }
 
-/** The next line of the terminal; `null` when there is none. */
 async function readLine(): Promise<string | null> {
   const bytes = new Uint8Array(1024);
   const decoder = new TextDecoder();
@@ -36,10 +33,8 @@ async function readLine(): Promise<string | null> {
   }
 }
 
-/** A failure that is told in one line and ends the program. */
 export class Fatal extends Error {
   override readonly name = "Fatal";
-  /** 1: it could not be done; 2: it was asked for in a wrong way. */
   readonly exitCode: 1 | 2;
 
   constructor(message: string, exitCode: 1 | 2 = 1) {

@@ -15,7 +15,6 @@ function exported(directory: string) {
   return { keyFile, storeLogFile, messagesFile, ini: `${directory}/${iniName}` };
 }
 
-/** Copies key, ini and the live content of the logs of a stopped server to a new or empty directory. Throws {@linkcode Fatal}. */
 export async function exportServer(
   options: CliOptions,
   directory: string,
@@ -38,7 +37,6 @@ export async function exportServer(
   print("keep it secret: whoever has the key can pretend to be the server");
 }
 
-/** Makes the server of an exported directory. Changes nothing when anything is wrong. Throws {@linkcode Fatal}. */
 export async function importServer(
   options: CliOptions,
   directory: string,
@@ -81,7 +79,6 @@ export async function importServer(
   terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
 }
 
-/** The configuration that an imported ini makes here; says where it does not use the directories of this server. */
 function configOf(text: string, file: string, options: CliOptions, { warn }: Terminal): ServerConfig {
   try {
     const { config, warnings } = parseConfig(text, file, options);

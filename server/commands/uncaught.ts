@@ -1,10 +1,7 @@
 import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 
-/**
- * Keeps the process from ending at an error that nothing catches, until this is disposed: it is counted and logged
- * (docs/decisions.md, "An error that nothing catches"). For a program, not for a library, as it takes the process's events.
- */
+/** docs/decisions.md, "An error that nothing catches". For a program, as it takes the process's events. */
 export function survive({ metrics, logger }: {
   readonly metrics: Metrics;
   readonly logger: Logger;

@@ -4,7 +4,6 @@ import { verifyStores } from "../store/durable.ts";
 import { exists, iniPath, readConfig, readIdentity, weaknesses } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
-/** Checks key, ini and logs and prints a line for each; changes nothing. Throws {@linkcode Fatal} when anything is wrong. */
 export async function verify(options: CliOptions, { print }: Terminal): Promise<void> {
   let wrong = 0;
   const bad = (line: string) => {

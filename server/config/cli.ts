@@ -21,12 +21,10 @@ export type CliCommand =
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
   | UsageProblem;
 
-/** What was given; what is missing comes from the ini. */
 export interface CliOptions extends GivenSettings {
   readonly yes: boolean;
   readonly configDir: string;
   readonly logDir: string;
-  /** Go on without the damaged lines of logs. */
   readonly repair: boolean;
 }
 
@@ -66,7 +64,6 @@ export const environmentNames = [
   "SMP_STORE_LOG",
 ] as const;
 
-/** The environment, as far as it was set and may be read. */
 export type Environment = Readonly<Partial<Record<typeof environmentNames[number], string>>>;
 
 const kinds = {
@@ -82,10 +79,8 @@ const kinds = {
   "version": "flag",
 } as const;
 
-/** The options that not every command takes. */
 const special = ["host", "port", "ws-port", "store-log", "repair"] as const;
 
-/** Which of them each command takes. */
 const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   start: special,
   init: ["host", "port", "ws-port", "store-log"],
@@ -97,7 +92,6 @@ const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
 type Command = "start" | "init" | "delete" | "verify" | "export" | "import";
 type Given = Options<typeof kinds>;
 
-/** Reads the arguments of `server/main.ts` and the environment. Never throws: what is wrong is a value. */
 export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
   return orProblem(() => readCommand(args, environment));
 }
@@ -133,7 +127,6 @@ function readOptions(given: Given, environment: Environment): CliOptions {
   };
 }
 
-/** What counts instead of the ini. */
 function readSettings(given: Given, environment: Environment): GivenSettings {
   const settings: { -readonly [K in keyof GivenSettings]: GivenSettings[K] } = {};
   const host = given.host ?? environment.SMP_HOST;

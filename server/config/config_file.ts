@@ -3,16 +3,11 @@ import { parseIni } from "./ini.ts";
 import { nearest } from "./nearest.ts";
 import { nameOf, type Setting, settings, writeValue } from "./settings.ts";
 
-/** A configuration file that cannot be used; the message has a line for each thing that is wrong. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly code = "CONFIG";
 }
 
-/**
- * Reads the text of an ini; `file` is its name in messages. Unknown keys are warnings.
- * Throws {@linkcode ConfigError} that names every line with a bad value and what is allowed.
- */
 export function parseConfig(
   text: string,
   file: string,
@@ -55,7 +50,7 @@ export function parseConfig(
   return { config, warnings };
 }
 
-/** What an unknown key was perhaps meant to be: one of the same section, else the same key of a section like it, or of any. */
+/** A key of the same section, else the same key of a section like it, or of any. */
 function meantBy(
   { section, key }: Pick<Setting, "section" | "key">,
   table: readonly Setting[],
@@ -70,10 +65,6 @@ function meantBy(
   return elsewhere.length === 0 ? null : elsewhere.map((s) => `[${s.section}] ${s.key}`).join(" or ");
 }
 
-/**
- * The text of the ini that is written on the first start: every key with a comment and its default or an
- * example, commented out unless it was given.
- */
 export function defaultIni(directories: Directories, given: GivenSettings = {}): string {
   const lines = [
     "## SMP server. Every key is shown with its default or, where the comment gives the default, with an example;",

@@ -1,23 +1,16 @@
-/** A `key = value` line of an ini file. */
 export interface IniEntry {
-  /** Counted from 1. */
   readonly line: number;
-  /** The name in the brackets above it; empty when there is none. */
   readonly section: string;
   readonly key: string;
   readonly value: string;
 }
 
-/** A line that is not what an ini file has. */
 export interface IniProblem {
   readonly line: number;
   readonly text: string;
 }
 
-/**
- * Reads an ini file: sections in brackets, `key: value` and `key = value`, comments after `#` or `;` at the beginning
- * of a line. Keeps line numbers, which `@std/ini` does not, and the colons of the original, which it does not read.
- */
+/** Unlike `@std/ini` keeps line numbers, and reads the colons of the original's files. */
 export function parseIni(text: string): {
   readonly entries: readonly IniEntry[];
   readonly problems: readonly IniProblem[];

@@ -43,28 +43,21 @@ export interface Limits {
   readonly memory: number;
 }
 
-/** Gives the limits that hold now: they are read at each use, as they may change. */
 export type LimitSource = () => Limits;
 
-/** How a limit is written for people. */
 export type LimitUnit = "count" | "seconds" | "minutes" | "days" | "MiB" | "on/off";
 
-/** What there is to know of a limit; the ini and its comments are made from it. */
 export interface LimitInfo {
-  /** The key in the ini's `[LIMITS]`. */
   readonly key: string;
   readonly unit: LimitUnit;
   /** In the unit of {@linkcode Limits}, not in `unit`. */
   readonly default: number;
-  /** Whether 0 means that there is no limit. */
   readonly zeroIsNone: boolean;
-  /** A line of explanation for the ini. */
   readonly comment: string;
 }
 
 const second = 1000, minute = 60 * second, day = 24 * 60 * minute;
 
-/** How many of {@linkcode Limits}' unit one of a {@linkcode LimitUnit} is. */
 export const unitFactors: Readonly<Record<LimitUnit, number>> = {
   count: 1,
   seconds: second,
@@ -178,7 +171,7 @@ export const defaultLimits: Limits = Object.fromEntries(
   Object.entries(limitTable).map(([name, info]) => [name, info.default]),
 ) as unknown as Limits;
 
-/** Completes and checks limits. Throws `RangeError` that names the limit. */
+/** Throws `RangeError` that names the limit. */
 export function checkLimits(given: Partial<Limits> = {}): Limits {
   const limits: Limits = { ...defaultLimits, ...given };
   for (const [name, info] of Object.entries(limitTable)) {
@@ -189,7 +182,6 @@ export function checkLimits(given: Partial<Limits> = {}): Limits {
   return limits;
 }
 
-/** What is wrong with the value of a limit, in the unit of {@linkcode Limits}; `null` when nothing is. */
 export function limitProblem({ unit, zeroIsNone }: LimitInfo, value: number): string | null {
   const least = zeroIsNone || unit === "on/off" ? 0 : 1;
   const most = unit === "on/off" ? 1 : unit === "seconds" ? longestTimer : Number.MAX_SAFE_INTEGER;

@@ -1,7 +1,5 @@
-/** Letters above which a word is not looked at: no key is so long. */
 const longest = 40;
 
-/** The word that `given` was perhaps meant to be; `null` when it is like none. */
 export function nearest(given: string, words: Iterable<string>): string | null {
   const wanted = plain(given);
   if (wanted === "" || wanted.length > longest) return null;
@@ -13,12 +11,10 @@ export function nearest(given: string, words: Iterable<string>): string | null {
   return best;
 }
 
-/** Without what people leave out, or write in another way. */
 function plain(word: string): string {
   return word.toLowerCase().replaceAll(/[\s_-]/g, "");
 }
 
-/** How many letters must be added, left out, replaced or exchanged with the next one. */
 function distanceOf(a: string, b: string): number {
   let [before, last]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

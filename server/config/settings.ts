@@ -16,12 +16,9 @@ import {
 export interface Setting {
   readonly section: string;
   readonly key: string;
-  /** The default as it is written; `null` when nothing that can be written means the same. */
   readonly default: string | null;
-  /** What is shown instead of the default, for a key that would otherwise say nothing. */
   readonly example: string | null;
   readonly comment: string;
-  /** What the value makes of the configuration, or what is allowed. */
   read(value: string): Read<Partial<ServerConfig>>;
   of(config: Partial<ServerConfig>): unknown;
 }
@@ -33,7 +30,6 @@ interface Description<T> {
   readonly example?: string;
 }
 
-/** Every key of the ini, in the order in which they are written. */
 export function settings(directories: Directories): readonly Setting[] {
   const defaults = defaultConfig(directories);
   const section = (
@@ -127,12 +123,10 @@ export function settings(directories: Directories): readonly Setting[] {
   ];
 }
 
-/** The name of a key in messages, which has to be unique. */
 export function nameOf({ section, key }: { readonly section: string; readonly key: string }): string {
   return `[${section.toUpperCase()}] ${key.toLowerCase()}`;
 }
 
-/** The keys, as named in messages, that have another value in `to` than in `from`, but for those of `[LIMITS]`. */
 export function changedKeys(
   directories: Directories,
   { from, to }: { readonly from: ServerConfig; readonly to: ServerConfig },
@@ -142,7 +136,6 @@ export function changedKeys(
     .map(nameOf);
 }
 
-/** A value as it is written; `null` when there is nothing to write. */
 export function writeValue(value: unknown): string | null {
   if (value === null || (Array.isArray(value) && value.length === 0)) return null;
   return typeof value === "boolean" ? (value ? "on" : "off") : String(value);

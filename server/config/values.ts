@@ -1,6 +1,5 @@
 import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
 
-/** A value that was read, or what is allowed instead. */
 export type Read<T> = { readonly value: T } | { readonly allowed: string };
 
 export function readPort(value: string): Read<number> {
@@ -18,12 +17,11 @@ export function readText(value: string): Read<string> {
   return value === "" ? { allowed: "a text that is not empty" } : { value };
 }
 
-/** What an address can have (transport.md Address). */
+/** transport.md Address. */
 export function readHostName(value: string): Read<string> {
   return /^[^\s#:]+$/.test(value) ? { value } : { allowed: "a host name or an IPv4 address" };
 }
 
-/** Names of hosts between commas, as they stand in the `Host` of a request but for case and port. */
 export function readHostNames(value: string): Read<readonly string[]> {
   const names = value.split(",").map((name) => name.trim());
   return names.every((name) => /^[\w-]+(\.[\w-]+)*$/.test(name))
@@ -31,7 +29,6 @@ export function readHostNames(value: string): Read<readonly string[]> {
     : { allowed: "host names without ports, separated by commas" };
 }
 
-/** Milliseconds, an hour at most. */
 export function readMilliseconds(value: string): Read<number> {
   const most = 3_600_000;
   const milliseconds = Number(value);
@@ -46,7 +43,6 @@ export function oneOf<const T extends string>(...values: readonly T[]): (value: 
   };
 }
 
-/** A limit in the unit that it is written in; gives it in that of `Limits`. */
 export function readLimit(info: LimitInfo, text: string): Read<number> {
   if (info.unit === "on/off") {
     const read = readSwitch(text);

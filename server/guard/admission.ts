@@ -6,25 +6,21 @@ import { ConnectionsByNetwork, type OpenConnection } from "./connections_by_netw
 
 /** How many seconds' worth of handshakes a client may make at once. */
 const handshakeBurst = 10;
-/** How many established connections of others a client may have ended a second, for want of places, and at once. */
+/** Established connections of others that a client may displace. */
 const displaced = { perSecond: 1, capacity: 10 };
 
-/** A connection that was let in. */
 export interface Admitted {
-  /** What limits per address count by, if the address is known. */
   readonly client: string | null;
-  /** What the client has to say in the handshake has come: from now on it is waited for work, not for the client. */
+  /** The client has sent its part of the handshake: what is waited for now is the server's work. */
   spoke(): void;
   established(): void;
   left(): void;
 }
 
 /**
- * Decides who may connect and create queues, by the limits in all and per address. Keeps addresses in memory only.
- *
- * Where there is no place for a handshake, the oldest connection that says nothing makes room: of those that share
- * the limit, or of the address that has most of them where the limit is one in all. Where nobody has two that say
- * nothing and there is no place for a connection, an established one of whoever has most of those makes room.
+ * Where there is no place, the oldest silent connection is evicted of those that share the limit, or of the
+ * address that has most; where nobody has two of them, an established one of whoever has most. Keeps
+ * addresses in memory only.
  */
 export class Admission {
   readonly #limits: LimitSource;
@@ -55,10 +51,6 @@ export class Admission {
     return this.#handshakes.all;
   }
 
-  /**
-   * Lets a connection in, from `address` if it has one; `null` when a limit is reached, which is counted. `close` ends
-   * it to make room for another one.
-   */
   admit(address: string | undefined, close: () => void = () => {}): Admitted | null {
     const client = address === undefined ? null : clientNetwork(address);
     const networks = countedNetworks(client);
@@ -70,14 +62,12 @@ export class Admission {
     return this.#letIn(client, networks, close);
   }
 
-  /** Whether a client may create one more queue; counts it if so, and the refusal if not. */
   mayCreate(client: string | null): boolean {
     const allowed = takeAll(this.#newQueueRates, countedNetworks(client));
     if (!allowed) this.#metrics.refuse("new_queue_rate");
     return allowed;
   }
 
-  /** Forgets the clients that are back at their full rate. */
   sweep(): void {
     this.#handshakeRates.sweep();
     this.#displacedRates.sweep();
@@ -121,7 +111,6 @@ export class Admission {
     return { client, spoke, established, left };
   }
 
-  /** Why a connection of `networks` is refused; makes room for it where that is possible. */
   #refusal(networks: readonly CountedNetwork[]): Refusal | null {
     const limits = this.#limits();
     if (this.#connections.full(networks, limits.connectionsPerIp) !== undefined) return "connections_per_ip";
@@ -158,7 +147,6 @@ export class Admission {
   }
 }
 
-/** The networks by which connections are counted that make room, the narrowest first. */
 function names(networks: readonly CountedNetwork[]): readonly string[] {
   return networks.length === 0 ? [""] : networks.map(({ network }) => network);
 }
@@ -176,7 +164,6 @@ class Counts {
     }
   }
 
-  /** The first network that has its share of `limit`; 0 is no limit. */
   full(networks: readonly CountedNetwork[], limit: number): string | undefined {
     if (limit === 0) return undefined;
     return networks.find(({ network, share }) => (this.#perNetwork.get(network) ?? 0) >= limit * share)
@@ -184,7 +171,7 @@ class Counts {
   }
 }
 
-/** Takes one of each network's rate, up to the first that has none left: who is refused by its own takes none of others'. */
+/** Up to the first that has none left: who is refused by its own takes none of others'. */
 function takeAll(rates: LeakyBuckets, networks: readonly CountedNetwork[]): boolean {
   return networks.every(({ network, share }) => rates.take(network, 1 / share));
 }

@@ -11,18 +11,14 @@ import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts"
 
 export type Verify = Verifier["verify"];
 
-/** Is told of every verification: for whom, with which key, and whether the command was authorized. */
 export type Charge = (source: Source, key: PublicKey, isValid: boolean) => void;
 
-/** A signature, what it covers, and the queue that is meant. */
 export interface Signed {
   readonly signature: Uint8Array<ArrayBuffer>;
   readonly signed: Uint8Array<ArrayBuffer>;
-  /** Base64. */
   readonly queueId: string;
 }
 
-/** What a verification takes where there is no key, and whom it is done for. */
 export interface Effort {
   readonly costs: ExponentClass;
   readonly source: Source;
@@ -32,19 +28,15 @@ const standardExponent = 65537n;
 const largeExponentLength = 128;
 const unsignedLength = 256;
 const remembered = 256;
-/** How many keys there are for one length and class, so that unknown queues differ among each other as others do. */
+/** For one length and class, so that unknown queues differ among each other as others do. */
 const dummiesOfAKind = 64;
 
-/**
- * Decides whether a signature authorizes a command, in a time that does not tell why it does not:
- * every refusal costs one verification of a signature of the same length (smp.md Authorization).
- */
+/** smp.md Authorization: every refusal costs one verification of a signature of the same length. */
 export class Authorizer {
   readonly #verify: Verify;
   readonly #charge: Charge;
   readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #dummies = { small: new Map<number, PublicKey[]>(), large: new Map<number, PublicKey[]>() };
-  /** The classes of the keys that were last used with success: what an unknown queue's key might have been. */
   readonly #lastClasses: ExponentClass[] = [];
   #largeOfLast = 0;
   #nextClass = 0;
@@ -59,7 +51,6 @@ export class Authorizer {
     return this.#inWork;
   }
 
-  /** Whether a command has a valid signature by `key`; without a key never, after a verification with a key of `costs`. */
   async verify(
     key: PublicKey | null,
     { signature, signed, queueId }: Signed,
@@ -77,9 +68,8 @@ export class Authorizer {
   }
 
   /**
-   * The record that stands for a queue which does not exist: secured, with keys that no signature fits. Their class is
-   * always the same for one ID as long as the share of large exponents among the peers is, and over all IDs as often
-   * "large" as among them.
+   * Stands for a queue that does not exist: no signature fits. Its class is always the same for one ID as
+   * long as the share of large exponents among the peers is, and over all IDs as often "large" as among them.
    */
   unknownQueue(queueId: string): QueueRecord {
     const isLarge = keyedHash(this.#secret, queueId) * this.#lastClasses.length < this.#largeOfLast * 2 ** 32;
@@ -140,7 +130,7 @@ function unknownRecord(key: PublicKey): QueueRecord {
   return { recipientId: "", senderId: "", recipientKey: key, senderKey: key, ...state };
 }
 
-/** A number from 0 to 2 ** 32 - 1. It need not be more than spread well: only the time of a refusal shows it. */
+/** Need only be spread well: nothing but the time of a refusal shows it. */
 function keyedHash(secret: number, text: string): number {
   let hash = secret;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

@@ -1,13 +1,8 @@
-/** Whom work is done for: a connection, whose `client` is what limits per address count it by, if they do. */
 export interface Source {
   readonly client: string | null;
 }
 
-/**
- * What limits per address count by: an IPv4 address, or the first 64 bits of an IPv6 address, because a customer of
- * a network is usually given all addresses behind those. An IPv4 address written as IPv6 is the IPv4 address.
- * Anything else is taken as it is.
- */
+/** An IPv4 address, also one written as IPv6; else the /64, as a customer usually has all addresses in it. */
 export function clientNetwork(address: string): string {
   if (!address.includes(":")) return address;
   const [plain] = address.split("%");
@@ -20,16 +15,12 @@ export function clientNetwork(address: string): string {
   return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, "")).join(":")}::/64`;
 }
 
-/** A network that a limit counts by, and how many times the limit per address it may have. */
 export interface CountedNetwork {
   readonly network: string;
   readonly share: number;
 }
 
-/**
- * The networks that a client of {@linkcode clientNetwork} counts in, the narrowest first: an IPv6 /64 counts in its
- * /56 and /48 too, which one customer may have as well, with twice and four times the limit. None for `null`.
- */
+/** The narrowest first. A customer may have a whole /56 or /48, so that these are bounded, too. */
 export function countedNetworks(client: string | null): readonly CountedNetwork[] {
   if (client === null) return [];
   const groups = /^([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4}):([0-9a-f]{1,4})::\/64$/.exec(client);

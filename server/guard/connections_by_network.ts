@@ -1,28 +1,19 @@
-/** A connection that can be ended to make room. */
 export interface OpenConnection {
-  /** The networks it is from, the narrowest first; `""` where no address is known. */
   readonly networks: readonly string[];
   end(): void;
 }
 
-/**
- * Connections of one state, so that one of those who have most of them can make room for another client.
- *
- * Each step takes the same time however many there are: what a flood makes the server do must not grow with it.
- */
+/** Everything takes constant time: what a flood makes the server do must not grow with it. */
 export class ConnectionsByNetwork {
-  /** By network, the oldest first. */
   readonly #byNetwork = new Map<string, Set<OpenConnection>>();
   /** At `n` the widest networks that have `n` connections, those first that have had so many the longest. */
   readonly #byCount: Set<string>[] = [];
   #most = 0;
 
-  /** How many connections the widest network has that has most. */
   get most(): number {
     return this.#most;
   }
 
-  /** How many connections a network has. */
   count(network: string): number {
     return this.#byNetwork.get(network)?.size ?? 0;
   }
@@ -51,13 +42,11 @@ export class ConnectionsByNetwork {
     return first(this.#byNetwork.get(network) ?? []);
   }
 
-  /** The oldest one of the widest network that has most. */
   oldestOfMost(): OpenConnection | undefined {
     const network = first(this.#byCount[this.#most] ?? []);
     return network === undefined ? undefined : this.oldestOf(network);
   }
 
-  /** Called while `network` still has or already has the connection that makes the difference. */
   #recount(network: string, change: 1 | -1): void {
     const size = this.#byNetwork.get(network)!.size;
     const [before, after] = change === 1 ? [size - 1, size] : [size, size - 1];

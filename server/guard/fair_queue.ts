@@ -1,14 +1,12 @@
 import { countedNetworks, type Source } from "./client_network.ts";
 
-/** What waits below a network, or for a connection. */
 type Waiting<T> = Map<string | Source, Waiting<T>> | T[];
 
 /**
- * What waits for something scarce, served in turn by the widest network that a client counts in, within that by the
- * narrower ones, and at last by connection: a source of much delays the others by one at most, on each of these levels.
+ * Round robin over the widest networks that clients count in, within these over the narrower ones, and at
+ * last over connections: a source of much delays the others by one at most on each of these levels.
  */
 export class FairQueue<T> {
-  /** Who was served goes to the end. */
   readonly #waiting = new Map<string | Source, Waiting<T>>();
 
   get isEmpty(): boolean {
@@ -33,7 +31,6 @@ export class FairQueue<T> {
   }
 }
 
-/** Takes something of the first entry, which goes to the end if more waits there; `null` when nothing does. */
 function takeFrom<T>(waiting: Waiting<T>): T | null {
   if (waiting instanceof Array) return waiting.shift() ?? null;
   for (const [key, below] of waiting) {

@@ -4,15 +4,12 @@ export interface Leak {
   readonly capacity: number;
 }
 
-/** Above this many clients those that have not been seen for longest are forgotten. */
 const mostClients = 100_000;
 
-/** What is poured in leaks out over time. */
 export class LeakyBucket {
   #level = 0;
   #at = 0;
 
-  /** Pours `amount` in at the time `now`; it never holds more than `most`. */
   pour(amount: number, leak: Leak, now: number, most = Infinity): void {
     this.#level = Math.min(this.level(leak, now) + amount, most);
     this.#at = now;
@@ -22,16 +19,13 @@ export class LeakyBucket {
     return Math.max(0, this.#level - (now - this.#at) / 1000 * perSecond);
   }
 
-  /** Milliseconds until it holds no more than the capacity. */
   delay(leak: Leak, now: number): number {
     const excess = this.level(leak, now) - leak.capacity;
     return excess > 0 ? excess / leak.perSecond * 1000 : 0;
   }
 }
 
-/** A leaky bucket for each client, forgotten when it is empty or when there are too many. */
 export class LeakyBuckets {
-  /** Least recently used first. */
   readonly #buckets = new Map<string, LeakyBucket>();
   readonly #leak: () => Leak;
   readonly #now: () => number;
@@ -45,7 +39,6 @@ export class LeakyBuckets {
     return this.#buckets.size;
   }
 
-  /** Pours `amount` in if it fits; whether it did. */
   take(client: string, amount = 1): boolean {
     const leak = this.#leak();
     if (leak.perSecond === 0) return true;
@@ -56,13 +49,12 @@ export class LeakyBuckets {
     return fits;
   }
 
-  /** Pours `amount` in, up to twice the capacity, so that nobody waits longer than a full bucket takes. */
+  /** Up to twice the capacity, so that nobody waits longer than a full bucket takes. */
   pour(client: string, amount: number): void {
     const leak = this.#leak();
     if (leak.perSecond > 0) this.#use(client).pour(amount, leak, this.#now(), 2 * leak.capacity);
   }
 
-  /** Milliseconds until the bucket holds no more than its capacity. */
   delay(client: string): number {
     const leak = this.#leak();
     if (leak.perSecond === 0) return 0;

@@ -1,7 +1,6 @@
 import { getHeapStatistics } from "node:v8";
 import type { LimitSource } from "../config/limits.ts";
 
-/** What a server keeps, apart from the buffers of its connections. */
 export interface Kept {
   readonly connections: number;
   readonly queues: number;
@@ -9,11 +8,8 @@ export interface Kept {
   readonly messageBytes: number;
 }
 
-/** What the heap holds, in bytes, with garbage that was not collected yet. */
 export interface HeapUse {
-  /** Objects and the buffers that belong to them. */
   readonly used: number;
-  /** Objects alone. */
   readonly objects: number;
   /** Objects cannot take more: the process would end. */
   readonly objectLimit: number;
@@ -21,31 +17,24 @@ export interface HeapUse {
 
 export interface MemoryGuardParts {
   readonly heapUse?: () => HeapUse;
-  /** Has garbage collected some time later. */
   readonly collect?: (use: HeapUse) => void;
 }
 
-/** Once closed, it opens below this share of the limit. */
 const openShare = 0.9;
 /** Share of the largest heap above which the process is at risk whatever the limit says. */
 const riskyShare = 0.85;
 /** Looks at a heap above the limit before it is believed that this is not garbage. */
 const looksForGarbage = 5;
-/** Looks from one collection that is asked for to the next. */
 const looksPerCollection = 30;
-/** How often a collection is asked for until it may be done: V8 takes some asking when nothing else happens. */
 const asksPerCollection = 3;
 
 /** Bytes that these take beside their content (`deno task bench connections growth`). */
 const perConnection = 25 * 1024, perQueue = 1.5 * 1024;
-/** The same of a message. */
 export const perMessage = 640;
 
 /**
- * Says when nothing more may be taken because of `limits.memory`. What is counted decides at once, in both directions.
- * What the heap holds beyond that counts when it stays although its garbage was collected.
- *
- * Not by the memory that the system has given the process: the process keeps that after an attack.
+ * Applies `limits.memory`. What is counted decides at once; what the heap holds beyond that counts when it
+ * stays although its garbage was collected. Not resident memory: the process keeps that after an attack.
  */
 export class MemoryGuard {
   readonly #kept: () => Kept;
@@ -70,7 +59,6 @@ export class MemoryGuard {
     this.#collect = collect;
   }
 
-  /** Counts bytes of a connection's buffers, or forgets them when `bytes` is negative. */
   hold(bytes: number): void {
     this.#buffers += bytes;
   }
@@ -81,7 +69,6 @@ export class MemoryGuard {
       messageBytes;
   }
 
-  /** Bytes that are left below the limit. */
   get free(): number {
     const limit = this.#limits().memory;
     return limit === 0 ? Infinity : Math.max(0, limit - this.held);
@@ -93,7 +80,6 @@ export class MemoryGuard {
     return this.#isFull || this.#isHeapFull;
   }
 
-  /** Looks at the heap; to be called about once a second. */
   look(): void {
     const use = this.#heapUse();
     const share = this.#isHeapFull ? openShare : 1;
@@ -123,10 +109,7 @@ function currentHeapUse(): HeapUse {
   return { used: heapUsed + external, objects: heapUsed, objectLimit: getHeapStatistics().heap_size_limit };
 }
 
-/**
- * V8 collects nothing while a program is idle, and starts to soon after buffers grow by much. This one is never written
- * to, so that it takes no memory, and is gone at once.
- */
+/** V8 collects soon after buffers grow by much; this one is never written to, so that it takes no memory. */
 function collectGarbage({ used }: HeapUse): void {
   try {
     new ArrayBuffer(Math.max(leastGrowth, 2 * used)).transfer(0);

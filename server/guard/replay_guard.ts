@@ -1,6 +1,5 @@
 import { joinParts, type SessionKeys, sha256 } from "../../protocol/mod.ts";
 
-/** How many handshakes are remembered at least, unless there were fewer. */
 const defaultMost = 1_000_000;
 
 /**

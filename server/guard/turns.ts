@@ -6,14 +6,13 @@ import type { Source } from "./client_network.ts";
 const commandsPerTurn = 32;
 
 /**
- * Says whose command is executed next. As long as data waits in a socket, reading it does not go back to the event loop,
- * and a peer that floods would be served alone; with many connections it would have as many turns as connections.
+ * Reading does not go back to the event loop as long as data waits in a socket: a peer that floods would be
+ * served alone, and one with many connections have as many turns.
  */
 export class Turns {
   readonly #waiting = new FairQueue<() => void>();
   #isScheduled = false;
 
-  /** Resolves when it is the turn of a command of `source`. */
   next(source: Source): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(source, resolve);

@@ -7,18 +7,15 @@ const mostPerClient = 2;
 interface Sender {
   /** Numbers, as messages wait longer than their connections should be kept. */
   readonly connection: number;
-  /** The networks whose place of the reserve the message has, if it has one. */
   readonly reserveOf?: readonly string[];
 }
 
 /**
- * Keeps room in queues that are not secured for those who have sent nothing yet. Whoever has seen an invitation can
- * fill its queue with unsigned messages; without the reserve the confirmation of the real sender would find no place.
- *
- * Beyond the quota a connection gets one place at most, and only when none of its messages waits in the queue.
+ * Reserves capacity in unsecured queues for those who have sent nothing yet: whoever has seen an invitation
+ * could fill its queue. Beyond the quota a connection gets one place, and only when none of its messages
+ * waits.
  */
 export class UnsecuredReserve {
-  /** Who has sent the messages that were accepted last, oldest first, by recipient ID. */
   readonly #senders = new Map<string, Sender[]>();
   readonly #connections = new WeakMap<Source, number>();
   #lastConnection = 0;
@@ -27,10 +24,6 @@ export class UnsecuredReserve {
     return this.#senders.size;
   }
 
-  /**
-   * Whether a queue that is not secured takes one more message from `connection`, which is remembered then; `count`
-   * messages wait in it, `most` may.
-   */
   take(
     recipientId: string,
     connection: Source,
@@ -52,7 +45,7 @@ export class UnsecuredReserve {
     return true;
   }
 
-  /** Forgets who has sent what waits no more; `count` messages wait. They leave a queue in the order in which they came. */
+  /** `count` messages wait, the last ones. */
   trim(recipientId: string, count: number): void {
     const senders = this.#senders.get(recipientId);
     if (senders === undefined || senders.length <= count) return;

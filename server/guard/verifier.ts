@@ -12,18 +12,13 @@ interface Job {
 /** What programs use, unless they use random ones. */
 const largestSmallExponent = 65537n;
 
-/** How long a verification takes beyond what the modulus says: peers' exponents are about 17 or up to 1024 bits long. */
 export type ExponentClass = "small" | "large";
 
 export function exponentClass(key: PublicKey): ExponentClass {
   return key.exponent > largestSmallExponent ? "large" : "small";
 }
 
-/**
- * Verifies signatures: where the key's exponent is small at once, as that is faster than telling another thread, else
- * on other threads, which serve the clients that wait in turn, and the connections of a client in turn, so that a
- * source of many delays the others by one at most.
- */
+/** Small exponents at once, as that is faster than telling another thread; others on threads, in turn. */
 export class Verifier implements Disposable {
   readonly #most: number;
   readonly #idle: CryptoHelper[] = [];
@@ -31,7 +26,6 @@ export class Verifier implements Disposable {
   readonly #waiting = new FairQueue<Job>();
   #isClosed = false;
 
-  /** `most` is how many threads there may be. @default one fewer than the machine has processors, 1 to 4 */
   constructor(most: number = Math.min(Math.max(navigator.hardwareConcurrency - 1, 1), 4)) {
     this.#most = most;
   }
@@ -46,7 +40,7 @@ export class Verifier implements Disposable {
     return verifyPss(key, signature, data, (key, number) => this.#queue(source, key, number));
   }
 
-  /** Ends all threads; signatures that wait for them are found invalid, as nobody waits for the answers any more. */
+  /** Waiting signatures are found invalid: nobody waits for the answers any more. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     for (const helper of this.#helpers) helper.close();
@@ -70,7 +64,6 @@ export class Verifier implements Disposable {
     return helper;
   }
 
-  /** Works until nothing waits; a helper that has failed is replaced when there is more. */
   async #work(helper: CryptoHelper): Promise<void> {
     for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) {
       try {
@@ -88,7 +81,6 @@ export class Verifier implements Disposable {
   }
 }
 
-/** Answers with what no signature gives. */
 function giveUp({ number, resolve }: Job): void {
   resolve(new Uint8Array(number.length));
 }

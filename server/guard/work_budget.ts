@@ -2,17 +2,12 @@ import type { PublicKey } from "../../protocol/mod.ts";
 import { countedNetworks, type Source } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
 
-/** How many seconds' worth of work may come at once. */
 const burstSeconds = 10;
 /** The part of a client's budget that one of its connections has. */
 const connectionShare = 1 / 2;
 
-/**
- * Bounds work of one kind: whoever has caused too much of it waits before its next command is taken. A connection that
- * has caused none never waits, whatever others of its address do.
- */
+/** A connection that has caused no work never waits, whatever others of its address do. */
 export class WorkBudget {
-  /** Milliseconds of work a second that a client may cause, 0 for any. */
   readonly #perSecond: () => number;
   readonly #now: () => number;
   readonly #connections = new WeakMap<Source, LeakyBucket>();
@@ -35,7 +30,6 @@ export class WorkBudget {
     }
   }
 
-  /** Milliseconds that `source` has to wait before its next command is taken. */
   delay(source: Source): number {
     const own = this.#connections.get(source);
     const leak = this.#leak(connectionShare);
@@ -47,7 +41,6 @@ export class WorkBudget {
     );
   }
 
-  /** Forgets the clients that owe nothing any more. */
   sweep(): void {
     this.#clients.sweep();
   }
@@ -59,7 +52,6 @@ export class WorkBudget {
 }
 
 export interface WorkBudgets {
-  /** Commands that are wrongly signed. */
   readonly refused: WorkBudget;
   /** What rightly signed commands take beyond those with usual keys. */
   readonly extra: WorkBudget;
@@ -72,16 +64,12 @@ const standardExponent = 65537n;
 /** Blocks and answer, milliseconds. */
 const otherWork = 0.1;
 
-/**
- * About how many milliseconds a command takes whose signature is verified with a key. Not measured, as that would depend
- * on what else the machine does.
- */
+/** Estimated in milliseconds: what is measured depends on what else the machine does. */
 export function commandWork({ bits, exponent }: KeyNumbers): number {
   const exponentBits = exponent <= standardExponent ? 17 : exponent.toString(2).length;
   return otherWork + 1.5 * exponentBits * 0.0015 * (bits / standardBits) ** 2;
 }
 
-/** What a command takes beyond one with a usual key, of 2048 bits with the exponent 65537. */
 export function extraWork(key: KeyNumbers): number {
   return Math.max(0, commandWork(key) - usualWork);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { networkError } from "../../protocol/mod.ts";
 
-/** Milliseconds to wait after the system could not give a connection, for instance because files ran out. */
+/** Milliseconds to wait, for instance when files have run out. */
 const acceptPause = 100;
 /** What `accept` fails with when a connection was reset before, or the network has an error of that connection to tell. */
 const connectionErrors: ReadonlySet<string> = new Set([
@@ -24,18 +24,14 @@ const connectionErrors: ReadonlySet<string> = new Set([
 
 export interface Listener {
   readonly port: number;
-  /** Stops accepting; connections go on. */
   close(): Promise<void>;
 }
 
 export interface AcceptEvents {
-  /** Takes over a connection, which is closed when this throws. */
   take(connection: Deno.TcpConn): void;
-  /** Is told that no connection can be accepted at the moment. */
   failed(error: unknown): void;
 }
 
-/** Accepts connections on `host:port`; port 0 takes a free one. Throws `TransportError` (`NETWORK`). */
 export function acceptConnections(host: string, port: number, events: AcceptEvents): Listener {
   const listener = listen(host, port);
   const stop = new AbortController();
@@ -58,7 +54,7 @@ function listen(host: string, port: number): Deno.TcpListener {
   }
 }
 
-/** Hands on what `listener` accepts until `signal` aborts; no failure of one connection keeps the next one waiting. */
+/** No failure of one connection keeps the next one waiting. */
 export async function acceptLoop(
   listener: Pick<Deno.TcpListener, "accept">,
   events: AcceptEvents,
@@ -96,7 +92,6 @@ function closeQuietly(connection: Deno.TcpConn): void {
   }
 }
 
-/** Whether `accept` has failed because of the connection that came, not for want of files or memory. */
 function isOfOneConnection(error: unknown): boolean {
   return connectionErrors.has((error as { readonly code?: string }).code ?? "");
 }

@@ -5,19 +5,15 @@ import { ConnectionStream } from "./connection_stream.ts";
 export interface SocketBounds {
   /** Sockets at a time that are not released; a further one ends the oldest of them. */
   readonly most: () => number;
-  /** Milliseconds from the begin of a connection within which its socket is released or ended. */
   readonly timeout: () => number;
-  /** Whether a new connection may stay. @default always */
   readonly admit?: (socket: ConnectionStream) => boolean;
-  /** Is told that no connection can be accepted at the moment. */
   readonly failed?: (error: unknown) => void;
 }
 
 /**
- * An HTTP server whose sockets have an error listener as long as they live, a deadline and a bound in number.
- *
- * Without the listener a peer's reset ends the process: the HTTP server drops its own where a socket is upgraded. It
- * is given its connections, because by itself it stops accepting for ever once descriptors have run out.
+ * Keeps an error listener on each socket: without it a peer's reset ends the process, as the HTTP server
+ * drops its own where a socket is upgraded. Hands the connections to the HTTP server, because by itself that
+ * stops accepting for ever once descriptors have run out.
  */
 export class BoundedServer {
   readonly #server: Server;
@@ -37,7 +33,6 @@ export class BoundedServer {
     });
   }
 
-  /** Listens on `host:port`; port 0 takes a free one. Throws `TransportError` (`NETWORK`). */
   static listen(
     server: Server,
     options: SocketBounds & { readonly host: string; readonly port: number },
@@ -53,13 +48,12 @@ export class BoundedServer {
     return this.#deadlines.size;
   }
 
-  /** Takes the deadline from a socket, which somebody else looks after from now on. */
+  /** Lifts the deadline: somebody else looks after the socket from now on. */
   release(socket: ConnectionStream): void {
     clearTimeout(this.#deadlines.get(socket));
     this.#deadlines.delete(socket);
   }
 
-  /** Stops listening and ends all sockets that are not released. */
   async close(): Promise<void> {
     for (const socket of this.#deadlines.keys()) socket.destroy();
     await this.#listener.close();

@@ -2,7 +2,6 @@ import { Duplex } from "node:stream";
 
 const readSize = 16_384;
 
-/** A TCP connection as a stream of Node, for its HTTP server. */
 export class ConnectionStream extends Duplex {
   readonly #connection: Deno.TcpConn;
   readonly #buffer = new Uint8Array(readSize);
@@ -15,7 +14,7 @@ export class ConnectionStream extends Duplex {
     this.remoteAddress = connection.remoteAddr.hostname;
   }
 
-  /** Ends the stream after what was written, without waiting for the peer: the HTTP server asks for it. */
+  /** The HTTP server asks for it: ends the stream without waiting for the peer. */
   destroySoon(): void {
     if (this.writableFinished) this.destroy();
     else this.end(() => this.destroy());

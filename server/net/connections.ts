@@ -10,10 +10,8 @@ export interface ConnectionParts extends SessionParts {
   readonly replayGuard: ReplayGuard;
 }
 
-/** The connections of a server, from when they are let in to their end: the handshake, then a {@linkcode Session}. */
 export class Connections {
   readonly #parts: ConnectionParts;
-  /** Each with the end of its work. */
   readonly #works = new Map<Channel, Promise<void>>();
   readonly #handshaking = new Set<Channel>();
   readonly #sessions = new Set<Session>();
@@ -23,12 +21,11 @@ export class Connections {
     this.#parts = parts;
   }
 
-  /** How many there are, those in the handshake included. */
   get size(): number {
     return this.#works.size;
   }
 
-  /** Serves a connection that was let in; resolves when it has ended, never rejects. */
+  /** Resolves when it has ended, never rejects. */
   serve(channel: Channel, admitted: Admitted): Promise<void> {
     this.#parts.metrics.connectionsAccepted++;
     const work = this.#serve(channel, admitted).finally(() => {
@@ -39,7 +36,6 @@ export class Connections {
     return work;
   }
 
-  /** Closes those whose peers do not take what is written. */
   closeSlow(): void {
     const { limits, metrics } = this.#parts;
     const before = performance.now() - limits().writeTimeout;
@@ -50,7 +46,7 @@ export class Connections {
     }
   }
 
-  /** smp.md Limits: closes those that send nothing, sooner when they subscribe to nothing. */
+  /** smp.md Limits: sooner when they subscribe to nothing. */
   closeIdle(): void {
     const { limits, metrics, broker } = this.#parts;
     const now = performance.now();
@@ -71,7 +67,6 @@ export class Connections {
     await Promise.all([...sessions, ...this.#works.values()]);
   }
 
-  /** Closes all; resolves when they have ended. */
   async close(): Promise<void> {
     const works = [...this.#works];
     await Promise.all([...works.map(([channel]) => channel.close()), ...works.map(([, work]) => work)]);

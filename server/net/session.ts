@@ -15,11 +15,10 @@ import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
-/** Bytes that are encrypted and handed to the system at a time, the largest block: each time has a deadline of its own. */
+/** The largest block: each batch has a write deadline of its own. */
 const batchBytes = 65_536;
 /** Bytes that each of `limits.inWork` transmissions may have: of larger blocks fewer are in work. */
 const bytesInWork = 8_192;
-/** Milliseconds that a connection which this side has ended waits for the peer to end it too. */
 const lingerTime = 1_000;
 
 export interface SessionParts {
@@ -37,12 +36,7 @@ interface Outgoing {
   readonly since?: number | undefined;
 }
 
-/**
- * One client's connection after the handshake: blocks in, broker, blocks out.
- *
- * Reading stops while `limits.inWork` transmissions, or fewer large ones, are in work or wait to be answered. What the broker pushes is at
- * most one message a subscribed queue, kept as a reference until it is written.
- */
+/** Reading stops while `limits.inWork` transmissions, or fewer large ones, are in work. */
 export class Session implements BrokerConnection {
   readonly #blocks: BlockChannel;
   readonly #broker: Broker;
@@ -52,9 +46,7 @@ export class Session implements BrokerConnection {
   readonly #memory: MemoryGuard;
   readonly #turns: Turns;
   readonly client: string | null;
-  /** When the last block came (`performance.now`). */
   lastRead: number = performance.now();
-  /** Since when the peer has not taken what is being written (`performance.now`); `Infinity` when nothing is. */
   writingSince = Infinity;
   #isStopping = false;
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
@@ -65,7 +57,6 @@ export class Session implements BrokerConnection {
   #writerIdle: PromiseWithResolvers<void> | null = null;
   #readerIdle: PromiseWithResolvers<void> | null = null;
 
-  /** Takes over `blocks`; {@linkcode Session.run} does the rest. */
   constructor(blocks: BlockChannel, parts: SessionParts, client: string | null) {
     this.#blocks = blocks;
     this.#broker = parts.broker;
@@ -96,9 +87,7 @@ export class Session implements BrokerConnection {
     this.#enqueue({ transmission, isAnswer: false, since });
   }
 
-  /** Serves the connection until the peer or an error ends it; closes it and gives up its subscriptions. Never rejects. */
   async run(): Promise<void> {
-    // What is being read.
     this.#memory.hold(this.blockSize);
     const writing = this.#writeLoop();
     try {
@@ -114,7 +103,6 @@ export class Session implements BrokerConnection {
     }
   }
 
-  /** Takes no further command, waits until all those in work are answered, and ends the connection. Never rejects. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     try {
@@ -150,7 +138,6 @@ export class Session implements BrokerConnection {
       // What comes now is not executed; the peer learns that when the connection ends.
       if (this.#isStopping) continue;
       this.#inWork++;
-      // Until it is answered.
       this.#memory.hold(this.blockSize);
       await this.#turns.next(this);
       if (content === "bad block") {
@@ -180,7 +167,7 @@ export class Session implements BrokerConnection {
     }
   }
 
-  /** Waits when a budget is used up; what the peer sends meanwhile stays in its socket. */
+  /** What the peer sends meanwhile stays in its socket. */
   async #paidFor(reason: Refusal, budget: WorkBudget): Promise<void> {
     const delay = budget.delay(this);
     if (delay === 0 || this.#closed) return;
@@ -192,7 +179,6 @@ export class Session implements BrokerConnection {
     clearTimeout(timer);
   }
 
-  /** Waits until fewer than `limit` transmissions are in work. */
   async #answered(limit: number): Promise<void> {
     while (this.#inWork >= limit && !this.#closed) {
       this.#readerIdle ??= Promise.withResolvers();
@@ -241,7 +227,7 @@ export class Session implements BrokerConnection {
     this.#wakeReader();
   }
 
-  /** Ends the connection so that the peer still gets all that was written, even if it goes on sending. */
+  /** The peer still gets all that was written, even if it goes on sending. */
   async #end(): Promise<void> {
     const timer = setTimeout(() => this.close(), lingerTime);
     try {

@@ -10,7 +10,6 @@ import type { ListenerEvents } from "./tcp_listener.ts";
 import { receiverOptions, WsChannel } from "./ws_channel.ts";
 
 export interface WebSocketEvents extends ListenerEvents {
-  /** Lets a connection from `address` in that is no WebSocket yet, and that `close` ends; `null` refuses it. */
   admit(address: string, close: () => void): Admitted | null;
   serve(channel: Channel, admitted: Admitted): void;
 }
@@ -21,11 +20,7 @@ export interface UpgradeOptions {
   readonly trustForwardedFor: boolean;
 }
 
-/**
- * Accepts WebSocket connections on `host:port` with path `/` (transport.md Channels); port 0 takes a free one.
- *
- * The library `ws` is loaded by the first call: a server without WebSockets needs neither it nor its permissions.
- */
+/** transport.md Channels. Loads the library `ws` when called: it takes permissions of its own. */
 export async function listenWebSocket(
   host: string,
   port: number,
@@ -82,7 +77,7 @@ export async function listenWebSocket(
   return { port: http.port, close: () => http.close() };
 }
 
-/** Who a connection is from, as a proxy says, which adds what it sees at the end. */
+/** A proxy adds what it sees at the end. */
 function forwardedFor({ headers }: IncomingMessage): string | undefined {
   return String(headers["x-forwarded-for"] ?? "").split(",").at(-1)!.trim() || undefined;
 }

@@ -3,14 +3,12 @@ import type { EventEmitter } from "node:events";
 import type { WebSocket } from "ws";
 import { type Channel, closedError, networkError, sizeError, UnitQueue } from "../../protocol/mod.ts";
 
-/** Bytes and messages that wait to be read above which no more are taken from the socket. */
+/** Above either, nothing more is read from the socket. */
 const readAhead = { bytes: 16_384, messages: 16 };
-/** Messages that can wait at most: blocks that come before the socket has stopped are fewer. */
 const mostWaiting = 512;
 /** Bytes besides the first message, above which no more are taken from the socket before that is whole. */
 const mostBesideFirst = 4_096;
 
-/** What bounds the library `ws`: see docs/decisions.md, "What a WebSocket may hold". */
 export const receiverOptions = {
   noServer: true,
   perMessageDeflate: false,
@@ -24,12 +22,11 @@ export const receiverOptions = {
   closeTimeout: 1_000,
 };
 
-/** A WebSocket of the library `ws`, which stops reading when messages are not taken. */
 export class WsChannel implements Channel {
   readonly #socket: WebSocket;
   readonly #incoming = new UnitQueue();
   readonly #released: Promise<void>;
-  /** Bytes that have come before the first message was whole, and that it should have; `null` from then on. */
+  /** Until the first message is whole: the bytes that have come, and those that it should have. */
   #first: { received: number; expected: number } | null = { received: 0, expected: 0 };
   #closed = false;
 
@@ -86,7 +83,6 @@ export class WsChannel implements Channel {
     this.#incoming.push(message);
   }
 
-  /** Takes no more from the socket, or goes on. */
   #hold(): void {
     const first = this.#first;
     const isFull = this.#incoming.bytes >= readAhead.bytes || this.#incoming.length >= readAhead.messages ||

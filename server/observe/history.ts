@@ -1,6 +1,6 @@
 import { type Gauges, Histogram, type Metrics } from "./metrics.ts";
 
-/** What is kept of every moment: rates a second, latencies in milliseconds, memory in bytes. */
+/** Rates a second, latencies in milliseconds, memory in bytes. */
 export const seriesNames = [
   "accepted",
   "delivered",
@@ -17,9 +17,7 @@ export const seriesNames = [
 
 export type SeriesName = typeof seriesNames[number];
 
-/** How many moments are kept: an hour. */
 const size = 360;
-/** Milliseconds between them. */
 export const sampleInterval = 10_000;
 
 /** Milliseconds that stand for latencies above the last bucket: twice its bound. */
@@ -35,7 +33,6 @@ interface Totals {
   readonly delivery: readonly number[];
 }
 
-/** The last hour of a server: rates from counters, and gauges, in a ring of fixed size. */
 export class History {
   readonly #series: ReadonlyMap<SeriesName, Float64Array> = new Map(
     seriesNames.map((name) => [name, new Float64Array(size)]),
@@ -47,7 +44,6 @@ export class History {
     this.#last = totals(metrics, now);
   }
 
-  /** Adds the moment `now`; the hour is right when moments are {@linkcode sampleInterval} apart. */
   sample(metrics: Metrics, gauges: Gauges, now: number): void {
     const [last, next] = [this.#last, totals(metrics, now)];
     const seconds = Math.max(1, next.at - last.at) / 1000;
@@ -72,7 +68,6 @@ export class History {
     this.#last = next;
   }
 
-  /** The values of each series, oldest first; `null` is a latency when nothing was delivered. */
   values(): Record<SeriesName, readonly (number | null)[]> {
     const kept = Math.min(this.#count, size);
     const values = {} as Record<SeriesName, readonly (number | null)[]>;
@@ -87,7 +82,6 @@ export class History {
   }
 }
 
-/** Milliseconds within which `share` of what a histogram has counted were, at most 20 000; `null` when there was nothing. */
 export function quantile(counts: readonly number[], share: number): number | null {
   const seconds = Histogram.quantile(counts, share);
   return seconds === null ? null : Math.min(longest, seconds * 1000);

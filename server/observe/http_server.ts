@@ -2,7 +2,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { BoundedServer } from "../net/bounded_server.ts";
 
 export interface Reply {
-  /** @default 200 */
   readonly status?: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
@@ -10,24 +9,18 @@ export interface Reply {
 
 export interface HttpRequest {
   readonly method: string;
-  /** The path of the URL, without its query. */
   readonly path: string;
-  /** The name or address of this server in the request, without the port; `""` when there is none. */
   readonly hostName: string;
 }
 
 export interface HttpServerOptions {
   readonly host: string;
-  /** 0 takes a free port. */
   readonly port: number;
-  /** Milliseconds for a connection from its begin to its end. */
   readonly timeout: number;
-  /** Connections at a time; a further one ends the oldest. */
   readonly mostConnections: number;
   readonly reply: (request: HttpRequest) => Reply;
 }
 
-/** An HTTP server for small answers. It takes one request a connection, and none of its clients can hold it up. */
 export class HttpServer implements AsyncDisposable {
   // Deno.serve has no bound for its connections nor for their time; this has, as each socket can be seen.
   readonly #server: BoundedServer;
@@ -36,7 +29,6 @@ export class HttpServer implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Starts a server. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
   static start({ host, port, timeout, mostConnections, reply }: HttpServerOptions): HttpServer {
     const server = createServer((request, response) => answer(request, response, reply));
     return new HttpServer(
@@ -52,7 +44,6 @@ export class HttpServer implements AsyncDisposable {
     return this.#server.sockets;
   }
 
-  /** Closes all connections; resolves when nothing of the server is left. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#server.close();
   }
@@ -77,7 +68,6 @@ function safeReply(
   }
 }
 
-/** `localhost:80` without its port, in lower case. */
 function hostNameOf(host: string): string {
   return URL.parse(`http://${host}`)?.hostname ?? "";
 }

@@ -1,24 +1,18 @@
-/** How bad it is, the worst first. */
 export const logLevels = ["error", "warn", "info", "debug"] as const;
 
 export type LogLevel = typeof logLevels[number];
 
 export type LogFormat = "text" | "json";
 
-/** Writes records of one line each. */
 export type Logger = Readonly<Record<LogLevel, (message: string, error?: unknown) => void>>;
 
 export interface LoggerOptions {
-  /** Records that are less bad are left out. */
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Takes one line, without its end. */
   readonly write: (line: string) => void;
-  /** @default the system's clock */
   readonly now?: () => Date;
 }
 
-/** Milliseconds in which the same message is written once. */
 const quietTime = 1000;
 const mostRemembered = 100;
 
@@ -27,10 +21,7 @@ interface Repeated {
   count: number;
 }
 
-/**
- * Makes a logger. Messages never hold IDs, keys, addresses of clients or content: whoever logs sees to it.
- * A message that repeats within a second is counted and told with the next one like it.
- */
+/** Messages never hold IDs, keys, addresses of clients or content: whoever logs sees to it. */
 export function createLogger({ level, format, write, now = () => new Date() }: LoggerOptions): Logger {
   const repeated = new Map<string, Repeated>();
   const log = (recordLevel: LogLevel) => (message: string, error?: unknown) => {
@@ -58,7 +49,6 @@ interface LogRecord {
   readonly level: LogLevel;
   readonly message: string;
   readonly reason: string | undefined;
-  /** How many records like it were left out before. */
   readonly more: number;
 }
 
@@ -77,13 +67,11 @@ function formatRecord(format: LogFormat, { time, level, message, reason, more }:
   return `${time.toISOString()} ${level.toUpperCase()} ${oneLine(text)}${repeats}`;
 }
 
-/** What went wrong; where only for developers. */
 function reasonOf(error: unknown, level: LogLevel): string {
   if (!(error instanceof Error)) return String(error);
   return level === "debug" ? error.stack ?? error.message : error.message;
 }
 
-/** Text with all control characters written as escapes. */
 function oneLine(text: string): string {
   return text.replace(
     /[\p{Cc}\u2028\u2029]/gu,

@@ -8,20 +8,16 @@ import { pageHtml, pageStyle } from "./status_page.ts";
 export interface MonitorSource extends ProgramInfo {
   readonly metrics: Metrics;
   gauges(): Gauges;
-  /** Why no clients should be sent here at the moment; `null` when all is well. */
   notReady(): string | null;
 }
 
 export interface MonitorOptions {
   readonly host: string;
-  /** 0 takes a free port. */
   readonly port: number;
   readonly source: MonitorSource;
-  /** Names in lower case by which requests may call this server, besides `host`. @default none */
   readonly hosts?: readonly string[];
-  /** Milliseconds of a clock that does not go back. @default `performance.now` */
+  /** Milliseconds of a clock that does not go back. */
   readonly now?: () => number;
-  /** Milliseconds for a request from connecting to the end of the answer. @default 10000 */
   readonly timeout?: number;
 }
 
@@ -31,7 +27,6 @@ export interface Status {
   readonly uptime: number;
   readonly notReady: string | null;
   readonly gauges: Gauges;
-  /** Counted since the start. */
   readonly totals: {
     readonly accepted: number;
     readonly delivered: number;
@@ -39,15 +34,11 @@ export interface Status {
     readonly handshakesFailed: number;
     readonly internalErrors: number;
     readonly logFailures: number;
-    /** Milliseconds within which half of the deliveries were made; `null` when there were none. */
     readonly p50: number | null;
-    /** The same of 99 of 100 deliveries. */
     readonly p99: number | null;
   };
   readonly refused: Readonly<Record<string, number>>;
-  /** Seconds between two values of the history. */
   readonly interval: number;
-  /** Oldest first. */
   readonly history: Readonly<Record<SeriesName, readonly (number | null)[]>>;
 }
 
@@ -55,7 +46,7 @@ const mostConnections = 32;
 /** Requests a second that are answered in full: whoever asks without end must not take the time of the SMP server. */
 const mostRequests = 100;
 
-/** Serves metrics for Prometheus, `/health`, `/ready` and a status page over HTTP (docs/monitoring.md). */
+/** What is served is in docs/monitoring.md. */
 export class Monitor implements AsyncDisposable {
   readonly #source: MonitorSource;
   readonly #names: ReadonlySet<string>;
@@ -63,7 +54,6 @@ export class Monitor implements AsyncDisposable {
   readonly #history: History;
   #server: HttpServer | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** The second that is being counted, and the requests in it. */
   #second = -Infinity;
   #requests = 0;
 
@@ -74,7 +64,6 @@ export class Monitor implements AsyncDisposable {
     this.#history = new History(source.metrics, now());
   }
 
-  /** Starts a monitor. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
   static start(options: MonitorOptions): Monitor {
     const { host, port, timeout = 10_000 } = options;
     const monitor = new Monitor(options);
@@ -92,7 +81,6 @@ export class Monitor implements AsyncDisposable {
     this.#history.sample(this.#source.metrics, this.#source.gauges(), this.#now());
   }
 
-  /** Stops answering; resolves when nothing of it is left. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#server![Symbol.asyncDispose]();
@@ -112,7 +100,6 @@ export class Monitor implements AsyncDisposable {
     return reply;
   }
 
-  /** Whether a request names this server by an IP address, or by a name that it was told is its own. */
   #isOwnName(name: string): boolean {
     if (name === "") return false;
     return this.#names.has(name.replace(/\.$/, "")) || /^(\d+\.){3}\d+$/.test(name) || name.startsWith("[");

@@ -2,14 +2,11 @@ import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } f
 
 export interface ProgramInfo {
   readonly version: string;
-  /** Milliseconds since 1970. */
   readonly startedAt: number;
 }
 
-/** What follows the name of the family in a line, and the value. */
 type Sample = readonly [suffix: string, value: number];
 
-/** Writes counters and gauges in the text format of Prometheus, version 0.0.4. */
 export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: ProgramInfo): string {
   const commands = [...metrics.commands].toSorted(([a], [b]) => a < b ? -1 : 1);
   const gauge = (name: string, help: string, value: number) => family(name, "gauge", help, [["", value]]);

@@ -1,4 +1,4 @@
-/** The status page; its style and script are files of their own, as the content security policy demands. */
+/** Style and script are files of their own, as the content security policy demands. */
 export const pageHtml = `<!doctype html>
 <html lang="en">
 <head>
@@ -31,7 +31,6 @@ export const pageHtml = `<!doctype html>
 </html>
 `;
 
-/** Style of the status page. */
 export const pageStyle = `:root {
   color-scheme: light dark;
   --ink: #1a1c1f; --soft: #555b63; --paper: #fff; --card: #f3f4f6; --line: #2563eb; --bad: #b91c1c;

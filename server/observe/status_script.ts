@@ -1,4 +1,3 @@
-/** Script of the status page: asks for the numbers every few seconds. */
 export const pageScript = `"use strict";
 const interval = 3000;
 const moments = 360;

@@ -11,31 +11,24 @@ import {
   writeLines,
 } from "./log_io.ts";
 
-/**
- * When what is written is made to survive a power cut: never but when the log is closed, at the latest after some
- * time, or before any command is answered. A crash of the program alone loses nothing in any case.
- */
+/** When writes are made to survive a power cut; a crash of the program alone loses nothing in any case. */
 export type Fsync = "off" | "interval" | "always";
 
 export interface AppendLogOptions {
   readonly fsync: Fsync;
-  /** Milliseconds within which writes are synced with `fsync: interval`. */
   readonly fsyncInterval: number;
-  /** The lines that the log would have if it were written anew: the state that the commits have made. */
   readonly snapshot: () => Iterable<string>;
   /** Bytes below which the log is not compacted. @default 65536 */
   readonly smallest?: number;
   readonly metrics: Metrics;
-  /** Is told about failures that no caller hears of; what it throws is lost. */
   readonly log: (message: string, error?: unknown) => void;
-  /** @default the system's files */
   readonly io?: LogIo;
 }
 
-/** Milliseconds after which a log that has failed is tried again at the latest. */
+/** Longest delay, milliseconds. */
 const slowestRetry = 30_000;
 
-/** How many times `fsyncInterval` may go by after a write until the log looks whether its file is still there. */
+/** How many `fsyncInterval`s go by after a write until the file is looked at. */
 const intervalsALook = 30;
 
 /** Line ends that are written, and cut off again, to see whether a disk takes anything. */
@@ -49,14 +42,9 @@ interface Pending {
 }
 
 /**
- * A text file that only grows, one record a line, with group commit: all lines that wait are written at once.
- *
- * When a line is written its `commit` is called before anything else happens, so that the state in memory is what the
- * file says whenever the log looks at it. After a failed write the file is cut back to its last whole line, after a
- * failed sync it is written anew from memory, as nobody knows what is on the disk then. Both are tried again and again
- * until they work, whether anything is appended or not.
- * So it is when somebody else has removed, replaced or cut the file.
- * When it has grown to twice its size it is compacted, while appending goes on.
+ * Group commit: all lines that wait are written at once. After a failed write the file is truncated to its
+ * last whole line; after a failed sync it is rewritten from memory, as nobody knows what is on the disk then.
+ * Both are retried until they work, whether anything is appended or not.
  */
 export class AppendLog {
   readonly #path: string;
@@ -65,14 +53,12 @@ export class AppendLog {
   #file: LogFile;
   /** Bytes of whole committed lines. */
   #length: number;
-  /** Bytes after the last compaction, or the last attempt at one. */
   #compactLength: number;
   #pending: Pending[] = [];
   #running: Promise<void> | null = null;
   #compacting: Promise<void> | null = null;
-  /** What was committed since the compaction under way has begun. */
   #tail: string[] | null = null;
-  /** Puts the compacted file in place of the old one; called between two writes. */
+  /** Called between two writes. */
   #switch: (() => Promise<void>) | null = null;
   /** The file may have a broken end. */
   #mustCut = false;
@@ -81,10 +67,8 @@ export class AppendLog {
   #isHealthy = true;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #retryDelay = 0;
-  /** The log has failed and it is time to try again. */
   #mustRetry = false;
   #lookTimer: ReturnType<typeof setTimeout> | undefined;
-  /** It is time to look at the file. */
   #mustLook = false;
   #syncTimer: ReturnType<typeof setTimeout> | undefined;
   #syncing: Promise<void> = Promise.resolve();
@@ -98,10 +82,7 @@ export class AppendLog {
     this.#io = options.io ?? systemIo;
   }
 
-  /**
-   * Opens a log and, if `compact`, writes it anew before; on a full disk that is done as soon as there is room, and
-   * nothing is appended before. Throws {@linkcode StoreError} (`IO`).
-   */
+  /** On a full disk `compact` is retried until there is room, and nothing is appended before. */
   static async open(path: string, options: AppendLogOptions, compact: boolean): Promise<AppendLog> {
     const io = options.io ?? systemIo;
     try {
@@ -125,15 +106,11 @@ export class AppendLog {
     }
   }
 
-  /** Whether the last write and the last sync went well, or the disk works again. */
   get healthy(): boolean {
     return this.#isHealthy;
   }
 
-  /**
-   * Appends a line, or several with LFs between them, and calls `commit` when it is written; resolves after that,
-   * rejects with {@linkcode StoreError} (`IO`) when it is not written, and with what `commit` throws, which undoes it.
-   */
+  /** `commit` is called when the line, or several with LFs between them, is written; a throw undoes it. */
   append(line: string, commit: () => void): Promise<void> {
     if (this.#isClosed) {
       return Promise.reject(new StoreError("IO", `Cannot write ${this.#path}: it is closed`));
@@ -144,12 +121,10 @@ export class AppendLog {
     });
   }
 
-  /** Writes the log anew without what is no longer true; resolves when that is done or has failed. */
   compact(): Promise<void> {
     return this.#compacting ??= this.#compact().finally(() => this.#compacting = null);
   }
 
-  /** Writes and syncs what waits and closes the file. Throws {@linkcode StoreError} (`IO`) when that failed. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -267,7 +242,6 @@ export class AppendLog {
     }, this.#retryDelay);
   }
 
-  /** Repairs the file when nobody writes, and finds out whether the disk works again. */
   async #retry(): Promise<void> {
     this.#mustRetry = false;
     if (this.#isHealthy) return;
@@ -313,7 +287,6 @@ export class AppendLog {
     }
   }
 
-  /** Makes the file say what memory says, after a failure. */
   async #repair(): Promise<void> {
     if (this.#mustRewrite) await this.#rewrite();
     if (this.#mustCut) await this.#cut();

@@ -12,30 +12,22 @@ import { loadMessages, MessageJournal, messageLines } from "./message_journal.ts
 import { loadStoreLog, StoreLog, storeLogLines } from "./store_log.ts";
 import type { MessageStore, QueueStore } from "./store.ts";
 
-/** Where a server keeps queues and messages, and what it promises of them. */
 export interface DurableOptions {
   readonly storeLog: string;
   readonly messagesFile: string;
-  /** Paths of other files of the server, which the logs must not be. @default none */
   readonly others?: readonly string[];
   /** `memory`: messages are saved when the server stops; `journal`: as soon as they are accepted. */
   readonly messages: "memory" | "journal";
-  /** With `messages: memory`, whether messages are saved and restored. */
   readonly restoreMessages: boolean;
   readonly fsync: Fsync;
-  /** Milliseconds. */
   readonly fsyncInterval: number;
-  /** Milliseconds after which messages are not restored; 0 for none. */
   readonly messageLifetime: number;
   readonly signal?: AbortSignal;
-  /** Goes on without lines that cannot be read; the file is kept as a copy. @default false */
+  /** Leaves out lines that cannot be read; the file is kept as a copy. */
   readonly repair?: boolean;
   readonly metrics: Metrics;
-  /** Is told about failures that no caller hears of. */
   readonly log: (message: string, error?: unknown) => void;
-  /** Milliseconds since 1970. @default the system's clock */
   readonly now?: () => number;
-  /** @default the system's files */
   readonly io?: LogIo;
 }
 
@@ -43,9 +35,7 @@ export interface DurableOptions {
 export class DurableStores implements AsyncDisposable {
   readonly queues: QueueStore;
   readonly messages: MessageStore;
-  /** Remembers the handshakes of this server, also of earlier runs. */
   readonly replayGuard: ReplayGuard;
-  /** What there was to say about reading the files. */
   readonly notices: readonly string[];
   readonly #log: StoreLog;
   readonly #messages: MessageJournal | MemoryMessageStore;
@@ -73,7 +63,6 @@ export class DurableStores implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Locks and reads the files, making them if there are none. Throws `StoreError`, or the reason of `signal`. */
   static async open(given: DurableOptions): Promise<DurableStores> {
     for (const path of [given.storeLog, given.messagesFile]) await makeDirectory(directoryOf(path));
     const options = { ...given, ...await findPlaces(given, given.others) };
@@ -109,13 +98,11 @@ export class DurableStores implements AsyncDisposable {
     }
   }
 
-  /** Whether the last writes went well. */
   get healthy(): boolean {
     const { healthy } = this.#log;
     return healthy && (this.#messages instanceof MemoryMessageStore || this.#messages.healthy);
   }
 
-  /** Saves and syncs everything and releases the files. Throws `StoreError` (`IO`) when that failed. */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -143,12 +130,10 @@ export class DurableStores implements AsyncDisposable {
   }
 }
 
-/** Reads both files and says what is in them; changes nothing. `others` as of a start. Throws `StoreError`. */
 export async function verifyStores(paths: StorePaths, others: readonly string[] = []): Promise<{
   readonly queues: number;
   readonly messages: number;
   readonly problems: readonly StoreProblem[];
-  /** What is not a problem, as an end of a file that a crash has torn. */
   readonly notices: readonly string[];
   readonly locked: boolean;
 }> {
@@ -173,10 +158,6 @@ export async function verifyStores(paths: StorePaths, others: readonly string[] 
   };
 }
 
-/**
- * Copies the live content of the files of a server that is stopped; files with nothing in them are not made.
- * Throws `StoreError` (`CORRUPT`, `LOCKED`, `IO`).
- */
 export async function copyStores(
   from: StorePaths,
   to: StorePaths,
@@ -207,7 +188,7 @@ export async function copyStores(
   }
 }
 
-/** Locks both logs, as each of them can be that of another server. */
+/** Each of them can be that of another server. */
 async function lockLogs({ storeLog, messagesFile }: StorePaths): Promise<readonly LogLock[]> {
   const first = await lockLog(storeLog);
   try {
@@ -224,7 +205,6 @@ function logOptions(
   return { fsync, fsyncInterval, metrics, log, ...(io && { io }) };
 }
 
-/** Reads the messages of queues that there are. */
 async function readMessages(
   options: DurableOptions,
   { memory: queues, lacks }: {
@@ -253,7 +233,6 @@ async function readMessages(
   return memory;
 }
 
-/** Drops the messages of queues that there are not; how many. */
 function dropUnknown(messages: MemoryMessageStore, queues: MemoryQueueStore): number {
   const before = messages.size;
   const unknown = new Set<string>();
@@ -273,7 +252,6 @@ function lackingError(
   );
 }
 
-/** Ends the start when lines are damaged, unless they are to be left out. */
 async function settle(
   file: string,
   { problems, recovered, isTorn }: Loaded,

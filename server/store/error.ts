@@ -1,16 +1,13 @@
 import { osReason } from "./os_error.ts";
 
 export type StoreErrorCode =
-  /** A file has lines that cannot be read. */
   | "CORRUPT"
   /** Another server uses the files. */
   | "LOCKED"
   /** A path cannot be that of a log. */
   | "PATH"
-  /** The system could not read or write. */
   | "IO";
 
-/** A failure of the files that a server keeps queues and messages in; the message says which file and what to do. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: StoreErrorCode;

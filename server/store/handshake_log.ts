@@ -4,12 +4,11 @@ import { ioError } from "./error.ts";
 import { replaceFile, systemIo } from "./log_io.ts";
 import { readLines } from "./read_lines.ts";
 
-/** The name of the file in which the handshakes of a server are remembered, beside its store log. */
 export function handshakesPath(storeLog: string): string {
   return `${storeLog}.handshakes`;
 }
 
-/** Remembers handshakes in memory and in a file, one number to the base 36 a line (docs/files.md). */
+/** One number to the base 36 a line (docs/files.md). */
 export class HandshakeLog {
   readonly guard: ReplayGuard;
   #log!: AppendLog;
@@ -19,10 +18,7 @@ export class HandshakeLog {
     this.guard = new ReplayGuard({ write, ...(most !== undefined && { most }) });
   }
 
-  /**
-   * Opens a file, or makes it; lines that are no numbers are left out, as what they said cannot be known.
-   * `most` is how many handshakes are remembered at least. Throws `StoreError` (`IO`).
-   */
+  /** Leaves out lines that are no numbers: what they said cannot be known. */
   static async open(
     path: string,
     options: Omit<AppendLogOptions, "snapshot">,
@@ -45,7 +41,6 @@ export class HandshakeLog {
   }
 }
 
-/** Copies what a file remembers; makes no file when that is nothing. Throws `StoreError` (`IO`). */
 export async function copyHandshakes(from: string, to: string): Promise<void> {
   const guard = new ReplayGuard();
   await load(from, guard);

@@ -8,35 +8,26 @@ export interface StoreProblem {
 }
 
 export interface Loaded {
-  /** Lines that were read. */
   readonly lines: number;
-  /** Whether the last line was not whole, as after a crash, and was left out. */
   readonly isTorn: boolean;
-  /** Whether the last line has no LF, whole or not: what is appended would become a part of it. */
+  /** What is appended would become a part of the last line. */
   readonly lacksEnd: boolean;
   readonly problems: readonly StoreProblem[];
-  /** Numbers of damaged lines whose whole records were taken, when that was asked for. */
   readonly recovered: readonly number[];
 }
 
 export interface RecordFormat {
-  /** What the fields of each kind of record begin with; fields stand between single spaces. */
   readonly shapes: readonly (readonly string[])[];
-  /** Applies a record; gives what is wrong with it, and has changed nothing then. */
+  /** Gives what is wrong with the record, and has changed nothing then. */
   readonly apply: (line: Line) => string | null;
 }
 
 export interface LoadOptions {
-  /** Takes the whole records of damaged lines. @default false */
   readonly recover?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Reads all records of a file. A last line without its end that `apply` does not take is no problem if it may be the
- * beginning of a record: nobody was told that it is written. With `recover`, the whole records of lines in which
- * several stand one behind the other are applied. Throws {@linkcode StoreError} (`IO`), or the reason of `signal`.
- */
+/** A torn last line is no problem if it may begin a record: nobody was told that it is written. */
 export async function loadRecords(
   file: string,
   format: RecordFormat,
@@ -61,7 +52,7 @@ export async function loadRecords(
   return { lines, isTorn, lacksEnd, problems, recovered };
 }
 
-/** Whether a text is what is left of a record that was cut anywhere; a file system may have put NULs where the rest was. */
+/** A file system may have put NULs where the rest was. */
 function isTornRecord(text: string, { shapes }: RecordFormat): boolean {
   const fields = text.replace(/\r?\0+$/, "").split(" ");
   const last = fields.length - 1;
@@ -78,10 +69,7 @@ function isFieldText(text: string): boolean {
   return /^[\w+/:.-]*={0,2}$/.test(text);
 }
 
-/**
- * Applies what is whole in a line in which records have lost the ends of their lines. Does nothing when there is
- * anything else between them, as nobody knows then what the line has said.
- */
+/** Only if there is nothing else between the records, as nobody knows then what the line has said. */
 function recoverRecords({ number, text, end }: Line, format: RecordFormat): boolean {
   const starts = format.shapes.map(([word, second]) => `${word} ${second}`).join("|");
   const parts = text.split(new RegExp(`(?=${starts})`));
@@ -95,7 +83,6 @@ function recoverRecords({ number, text, end }: Line, format: RecordFormat): bool
 
 const named = 10;
 
-/** Names the lines of problems, not all if there are many. */
 export function nameLines(problems: readonly { readonly line: number }[]): string {
   const numbers = problems.slice(0, named).map(({ line }) => line);
   const more = problems.length - numbers.length;

@@ -1,18 +1,15 @@
 import { ioError, StoreError } from "./error.ts";
 
-/** Keeps other servers from a log, as long as it is not released. */
 export interface LogLock {
-  /** Whether the file that is locked was not there before. */
   readonly isNew: boolean;
   release(): void;
 }
 
-/** The name of the file that is locked for a log: the log itself is replaced when it is compacted. */
+/** A file of its own: the log is replaced when it is compacted. */
 export function lockPath(log: string): string {
   return `${log}.lock`;
 }
 
-/** Locks a log for this process; the system releases it when the process ends. Throws {@linkcode StoreError} (`LOCKED`, `IO`). */
 export async function lockLog(log: string): Promise<LogLock> {
   const path = lockPath(log);
   for (;;) {
@@ -59,7 +56,6 @@ async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
   return own.ino === there?.ino && own.dev === there.dev;
 }
 
-/** Whether a server uses a log; changes nothing. */
 export async function isLogLocked(log: string): Promise<boolean> {
   try {
     using file = await Deno.open(lockPath(log));

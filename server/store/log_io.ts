@@ -1,6 +1,4 @@
-/** An open file that is only written at its end. */
 export interface LogFile {
-  /** Writes bytes at the end; gives how many. */
   write(bytes: Uint8Array): Promise<number>;
   /** Resolves when what was written would survive a power cut. */
   sync(): Promise<void>;
@@ -8,11 +6,8 @@ export interface LogFile {
   close(): void;
 }
 
-/** The operations of the file system that logs are made of; tests make them fail. */
 export interface LogIo {
-  /** Opens a file for writing at its end, mode 0600 when it is new; an existing one is emptied if `isNew`. */
   open(path: string, isNew: boolean): Promise<LogFile>;
-  /** Bytes of a file; 0 when there is none. */
   size(path: string): Promise<number>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
@@ -52,7 +47,6 @@ export function directoryOf(path: string): string {
   return end < 0 ? "." : end === 0 ? "/" : path.slice(0, end);
 }
 
-/** Writes all bytes to a file, however many times that takes. */
 export async function writeAll(file: LogFile, bytes: Uint8Array): Promise<void> {
   let rest = bytes;
   while (rest.length > 0) {
@@ -65,10 +59,7 @@ export async function writeAll(file: LogFile, bytes: Uint8Array): Promise<void> 
 const chunkLength = 1 << 18;
 const lineFeed = 0x0a;
 
-/**
- * Writes lines to a new file in chunks, between which other work goes on, and syncs it; gives the open file and its length.
- * Removes the file when it fails: on a full disk it would take the room that others need.
- */
+/** Removes the file when it fails: on a full disk it would take the room that others need. */
 export async function writeLines(
   io: LogIo,
   path: string,

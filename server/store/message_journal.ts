@@ -7,10 +7,7 @@ import type { MessageStore, StoredMessage } from "./store.ts";
 const header = "smp-messages 1";
 const shapes = [["smp-messages", "1"], ["MSG", "", "", "", ""], ["ACK", "", ""], ["CLEAR", ""]];
 
-/**
- * Keeps messages in memory and in a journal that gets every message and acknowledgement (docs/files.md).
- * A promise resolves when the change is written to the file, and synced if every write is.
- */
+/** Journals every message and acknowledgement (docs/files.md); promises resolve when that is written. */
 export class MessageJournal implements MessageStore {
   readonly #memory: MemoryMessageStore;
   readonly #log: AppendLog;
@@ -20,7 +17,6 @@ export class MessageJournal implements MessageStore {
     this.#log = log;
   }
 
-  /** Opens the file anew for what was read from it. Throws `StoreError` (`IO`). */
   static async open(
     path: string,
     memory: MemoryMessageStore,
@@ -89,16 +85,11 @@ export class MessageJournal implements MessageStore {
   }
 }
 
-/** The lines of a file that has nothing but messages that wait. */
 export function* messageLines(memory: MemoryMessageStore): Generator<string> {
   yield header;
   for (const [recipientId, message] of memory.messages()) yield messageLine(recipientId, message);
 }
 
-/**
- * Reads a messages file into memory; `recover` as for {@linkcode loadRecords}. Throws `StoreError` (`IO`); what cannot
- * be read is in the result.
- */
 export async function loadMessages(
   path: string,
   options: LoadOptions = {},
@@ -113,7 +104,6 @@ export async function loadMessages(
   return { ...await loadRecords(path, { shapes, apply }, options), memory };
 }
 
-/** Does what a line says; gives what is wrong with it. */
 function applyLine(memory: MemoryMessageStore, text: string): string | null {
   const fields = text.split(" ");
   const [word, recipientId = "", messageId = "", time = "", encoded] = fields;

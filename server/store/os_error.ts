@@ -1,4 +1,3 @@
-/** What the system says when it does not do something with a file, by its code. */
 const reasons: ReadonlyMap<string, string> = new Map([
   ["EACCES", "permission denied"],
   ["EDQUOT", "no space is left for this user"],
@@ -17,7 +16,6 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ["EROFS", "the file system is read-only"],
 ]);
 
-/** Why the system has not done something with a file, for a message that names the file itself. */
 export function osReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code } = error as { readonly code?: unknown };
@@ -25,7 +23,6 @@ export function osReason(error: unknown): string {
   return reason ?? error.message.replace(/ \(os error \d+\).*$/s, "");
 }
 
-/** Whether there was no room for what should have been written. */
 export function isDiskFull(error: unknown): boolean {
   const { code } = error instanceof Error ? error as { readonly code?: unknown } : {};
   return code === "ENOSPC" || code === "EDQUOT";

@@ -3,17 +3,12 @@ import { handshakesPath } from "./handshake_log.ts";
 import { lockPath } from "./lock.ts";
 import { directoryOf } from "./log_io.ts";
 
-/** Where the logs of a server are. */
 export interface StorePaths {
   readonly storeLog: string;
   readonly messagesFile: string;
 }
 
-/**
- * Where logs really are: they are replaced as a whole, which would put a file in the place of a link. Throws
- * {@linkcode StoreError} (`PATH`) when one of them is none, or the same as the other one, as one of `others`, or as what
- * stands beside any of them, as each would be written over the other then.
- */
+/** Follows links: logs are replaced as a whole, which would put a file in the place of a link. */
 export async function findPlaces(
   { storeLog, messagesFile }: StorePaths,
   others: readonly string[] = [],
@@ -37,7 +32,6 @@ export async function findPlaces(
   return found;
 }
 
-/** A file and what is written beside it. */
 function logFiles(path: string): string[] {
   return [path, `${path}.new`, `${path}.compact`, lockPath(path)];
 }
@@ -46,7 +40,6 @@ function storeLogFiles(path: string): string[] {
   return [...logFiles(path), ...logFiles(handshakesPath(path))];
 }
 
-/** The path of the file that a link leads to, which need not be there. Throws {@linkcode StoreError} (`PATH`, `IO`). */
 export async function followLink(path: string): Promise<string> {
   try {
     const { isSymlink } = await Deno.lstat(path);

@@ -1,19 +1,16 @@
 import { ioError } from "./error.ts";
 
 export interface Line {
-  /** Counted from 1. */
   readonly number: number;
   readonly text: string;
-  /** What follows the text: `LF`, also after a CR; `CR`, where a CRLF has lost its last byte; or the end of the file. */
+  /** `CR` where a CRLF has lost its last byte. */
   readonly end: "LF" | "CR" | "none";
 }
 
-/** Characters above which a line is not read to its end: no record is so long. */
 const longest = 1 << 20;
 /** Bytes that are read at a time: so few that their text dies in the young generation of the heap. */
 const pieceLength = 1 << 15;
 
-/** Reads the lines of a file, which may end with LF or CRLF; none when there is no file. Throws `StoreError` (`IO`). */
 export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
   const stream = await openText(path);
   if (stream === null) return;
@@ -38,7 +35,6 @@ function withoutCr(text: string): string {
   return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
-/** Reads a file piece by piece, the next one while the last is worked on; `null` when there is no file. */
 async function openText(path: string): Promise<AsyncIterable<string> | null> {
   try {
     return readText(await Deno.open(path));

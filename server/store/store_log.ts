@@ -12,14 +12,10 @@ import { MemoryQueueStore } from "./memory.ts";
 import type { Line } from "./read_lines.ts";
 import type { QueueRecord, QueueStore } from "./store.ts";
 
-/**
- * Keeps queues in memory and in the store log, the append-only text file of the reference (smp.md Store log).
- * A promise resolves when the change is written to the file, and synced if every write is.
- */
+/** smp.md Store log. A promise resolves when the change is written, and synced if every write is. */
 export class StoreLog implements QueueStore {
   readonly #memory: MemoryQueueStore;
   readonly #log: AppendLog;
-  /** IDs of queues that are being created. */
   readonly #reserved = new Set<string>();
 
   private constructor(memory: MemoryQueueStore, log: AppendLog) {
@@ -27,10 +23,7 @@ export class StoreLog implements QueueStore {
     this.#log = log;
   }
 
-  /**
-   * Opens the file for what was read from it; writes it anew before that, or `later`, while it is used.
-   * Throws `StoreError` (`IO`).
-   */
+  /** Rewrites the file before, or `later`, while it is used. */
   static async open(
     path: string,
     memory: MemoryQueueStore,
@@ -101,17 +94,12 @@ export class StoreLog implements QueueStore {
   }
 }
 
-/** The lines of a store log that has nothing but live queues. */
 export function* storeLogLines(records: Iterable<QueueRecord>): Generator<string> {
   for (const record of records) if (!record.suspended) yield createLine(record);
 }
 
 const shapes = [["CREATE", "rid=", "sid=", "rk=rsa:", "sk=rsa:"], ["SECURE", "", "rsa:"], ["DELETE", ""]];
 
-/**
- * Reads a store log into memory. Queues count as changed at `now` (milliseconds since 1970); `recover` as for
- * {@linkcode loadRecords}. Throws `StoreError` (`IO`); what cannot be read is in the result.
- */
 export async function loadStoreLog(
   path: string,
   now: number,
@@ -129,7 +117,6 @@ export async function loadStoreLog(
   return { ...await loadRecords(path, { shapes, apply }, options), memory };
 }
 
-/** Does what a line says; gives what is wrong with it. */
 function applyLine(memory: MemoryQueueStore, { text, end }: Line, now: number): string | null {
   const [word, first = "", second = "", third, fourth, ...more] = text.split(" ");
   switch (word) {
@@ -185,10 +172,7 @@ function createLine({ recipientId, senderId, recipientKey, senderKey }: QueueRec
   return `CREATE rid=${recipientId} sid=${senderId} rk=${encodePublicKeyText(recipientKey)} sk=${sender}`;
 }
 
-/**
- * An ID as a string of its own, `null` when it is none: a part of a line would keep the whole piece of the file that it
- * was read with in memory.
- */
+/** A part of a line would keep the whole piece of the file that it was read with in memory. */
 function ownCopy(id: string): string | null {
   return id === "" ? null : lendBase64(id, encodeBase64);
 }
