@@ -313,20 +313,33 @@ export class Broker {
       count: await this.#messages.count(recipientId),
       most: this.#limits().messagesPerQueue,
     };
-    const hasPlace = queue.senderKey === null
-      ? this.#reserve.take(recipientId, submitted.connection, places)
-      : places.count < places.most;
-    if (!hasPlace) return this.#refuse("quota", "QUOTA", reply);
+    const { connection } = submitted;
+    const undoPlace = queue.senderKey === null
+      ? this.#reserve.take(recipientId, connection, places)
+      : places.count < places.most
+      ? noop
+      : null;
+    if (undoPlace === null) return this.#refuse("quota", "QUOTA", reply);
     this.#shares.trim(recipientId, places.count);
-    if (!this.#shares.take(recipientId, submitted.connection.client, body.length + perMessage)) {
+    const undoShare = this.#shares.take(recipientId, connection.client, body.length + perMessage);
+    if (undoShare === null) {
+      undoPlace();
       return this.#refuse("memory_share", "QUOTA", reply);
     }
-    await this.#messages.append(recipientId, message);
+    try {
+      await this.#messages.append(recipientId, message);
+    } catch (error) {
+      undoShare();
+      undoPlace();
+      throw error;
+    }
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });
     await this.#delivery.push(recipientId, since);
   }
 }
+
+function noop(): void {}
 
 function failure(error: SmpErrorCode): ServerResponse {
   return { type: "ERR", error };

@@ -24,25 +24,27 @@ export class UnsecuredReserve {
     return this.#senders.size;
   }
 
+  /** Gives what undoes it, for a message that is not stored after all; `null` when there is no place. */
   take(
     recipientId: string,
     connection: Source,
     { count, most }: { readonly count: number; readonly most: number },
-  ): boolean {
+  ): (() => void) | null {
     this.trim(recipientId, count);
     const senders = this.#senders.get(recipientId) ?? [];
     const number = this.#numberOf(connection);
-    if (count < most) senders.push({ connection: number });
-    else {
+    let sender: Sender = { connection: number };
+    if (count >= most) {
       const networks = countedNetworks(connection.client);
       const isFree = count - most < most * reserveShare;
-      if (!isFree || senders.some((sender) => sender.connection === number)) return false;
+      if (!isFree || senders.some(({ connection }) => connection === number)) return null;
       const places = (network: string) => senders.filter((s) => s.reserveOf?.includes(network)).length;
-      if (networks.some(({ network, share }) => places(network) >= mostPerClient * share)) return false;
-      senders.push({ connection: number, reserveOf: networks.map(({ network }) => network) });
+      if (networks.some(({ network, share }) => places(network) >= mostPerClient * share)) return null;
+      sender = { connection: number, reserveOf: networks.map(({ network }) => network) };
     }
+    senders.push(sender);
     this.#senders.set(recipientId, senders);
-    return true;
+    return () => this.#undo(recipientId, sender);
   }
 
   /** `count` messages wait, the last ones. */
@@ -55,6 +57,14 @@ export class UnsecuredReserve {
 
   delete(recipientId: string): void {
     this.#senders.delete(recipientId);
+  }
+
+  #undo(recipientId: string, sender: Sender): void {
+    const senders = this.#senders.get(recipientId) ?? [];
+    const at = senders.lastIndexOf(sender);
+    if (at === -1) return;
+    senders.splice(at, 1);
+    if (senders.length === 0) this.#senders.delete(recipientId);
   }
 
   #numberOf(connection: Source): number {

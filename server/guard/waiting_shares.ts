@@ -20,17 +20,19 @@ export class WaitingShares {
     return { queues: this.#queues.size, addresses: this.#bytes.size };
   }
 
-  take(recipientId: string, client: string | null, bytes: number): boolean {
+  /** Gives what undoes it, for a message that is not stored after all; `null` when there is no room. */
+  take(recipientId: string, client: string | null, bytes: number): (() => void) | null {
     const network = client === null ? null : countedNetworks(client).at(-1)!.network;
     if (network !== null) {
       const sum = (this.#bytes.get(network) ?? 0) + bytes;
-      if (sum > this.#free()) return false;
+      if (sum > this.#free()) return null;
       this.#bytes.set(network, sum);
     }
+    const message = { network, bytes };
     const messages = this.#queues.get(recipientId);
-    if (messages === undefined) this.#queues.set(recipientId, [{ network, bytes }]);
-    else messages.push({ network, bytes });
-    return true;
+    if (messages === undefined) this.#queues.set(recipientId, [message]);
+    else messages.push(message);
+    return () => this.#undo(recipientId, message);
   }
 
   /** `count` messages wait, the last ones. */
@@ -47,6 +49,16 @@ export class WaitingShares {
       if (++looked % recordsATurn === 0) await nextTurn();
       this.trim(recipientId, await count(recipientId));
     }
+  }
+
+  #undo(recipientId: string, message: Waiting): void {
+    const messages = this.#queues.get(recipientId) ?? [];
+    const at = messages.lastIndexOf(message);
+    // Trimmed meanwhile, with its queue.
+    if (at === -1) return;
+    messages.splice(at, 1);
+    this.#forget(message);
+    if (messages.length === 0) this.#queues.delete(recipientId);
   }
 
   #forget({ network, bytes }: Waiting): void {

@@ -74,8 +74,31 @@ Deno.test("nothing is remembered of what waits no more", { permissions }, () => 
   for (let count = 0; count < 3; count++) reserve.take("q", connection, { count, most: 3 });
   reserve.trim("q", 1);
   // The one that waits is the connection's: it gets no place of the reserve.
-  assertEquals(reserve.take("q", connection, { count: 3, most: 3 }), false);
+  assertEquals(reserve.take("q", connection, { count: 3, most: 3 }), null);
   assertEquals(reserve.size, 1);
   reserve.trim("q", 0);
   assertEquals(reserve.size, 0);
+});
+
+Deno.test("who is refused for a failure of the store can send again", { permissions }, async () => {
+  const { test, queue } = await flooded();
+  const bob = test.connect();
+  test.around = (operation, run) => operation === "append" ? Promise.reject(new Error("injected")) : run();
+  assertEquals(await bob.ask(queue, "SEND a"), ["send q.s ERR INTERNAL"]);
+  test.around = (_operation, run) => run();
+  assertEquals(await bob.ask(queue, "SEND a"), ["send q.s OK"]);
+  assertEquals(await bob.ask(queue, "SEND b"), ["send q.s ERR QUOTA"]);
+});
+
+Deno.test("who is refused for want of memory can send again", { permissions }, async () => {
+  let free = Infinity;
+  const limits = () => checkLimits({ messagesPerQueue: 16 });
+  const test = new TestBroker({ limits, freeMemory: () => free });
+  const [alice, mallory, bob] = [test.connect(), test.connect(), test.connect(4096, "10.0.0.1")];
+  const queue = await alice.create("q");
+  for (let i = 0; i < 16; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);
+  free = 0;
+  assertEquals(await bob.ask(queue, "SEND a"), ["send q.s ERR QUOTA"]);
+  free = Infinity;
+  assertEquals(await bob.ask(queue, "SEND a"), ["send q.s OK"]);
 });

@@ -47,7 +47,7 @@ Deno.test("the addresses of an IPv6 /48 have one share together", { permissions 
 Deno.test("where no address is known nothing is bounded", { permissions }, () => {
   const shares = new WaitingShares(() => 0);
   assert(shares.take("q", null, 1000));
-  assertEquals(shares.take("q", "10.0.0.1", 1000), false);
+  assertEquals(shares.take("q", "10.0.0.1", 1000), null);
 });
 
 Deno.test("shares are what waits, whatever comes and goes", { permissions }, () => {
@@ -124,4 +124,31 @@ Deno.test("what has expired is no longer anybody's share", { permissions }, asyn
   for (let i = 0; i < 40; i++) {
     assertEquals((await sender.ask(other, `SEND ${"x".repeat(1000)}`))[0]!.split(" ").at(-1), "OK");
   }
+});
+
+Deno.test("a message that cannot be stored takes no share", { permissions }, async () => {
+  const test = brokerOf(1640 * 100);
+  const [owner, sender] = [test.connect(4096, "10.0.0.1"), test.connect(4096, "10.0.0.1")];
+  test.around = (operation, run) => operation === "append" ? Promise.reject(new Error("injected")) : run();
+  for (let i = 0; i < 80; i++) {
+    const queue = await owner.create(`failing${i}`);
+    const [answer] = await sender.ask(queue, `SEND ${"x".repeat(1000)}`);
+    assert(answer!.endsWith(" ERR INTERNAL"), answer);
+  }
+  test.around = (_operation, run) => run();
+  const { count } = await flood(test, "10.0.0.1");
+  assert(Math.abs(count - 50) <= 2, `${count}`);
+});
+
+Deno.test("what is undone is the message itself, whatever was trimmed meanwhile", { permissions }, () => {
+  const shares = new WaitingShares(() => Infinity);
+  shares.take("q", "10.0.0.1", 1000);
+  const undo = shares.take("q", "10.0.0.2", 1000)!;
+  undo();
+  undo();
+  assertEquals(shares.size, { queues: 1, addresses: 1 });
+  const late = shares.take("q", "10.0.0.2", 1000)!;
+  shares.trim("q", 0);
+  late();
+  assertEquals(shares.size, { queues: 0, addresses: 0 });
 });
