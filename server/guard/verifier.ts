@@ -21,13 +21,18 @@ export function exponentClass(key: PublicKey): ExponentClass {
 /** Small exponents at once, as that is faster than telling another thread; others on threads, in turn. */
 export class Verifier implements Disposable {
   readonly #most: number;
+  readonly #startHelper: () => CryptoHelper;
   readonly #idle: CryptoHelper[] = [];
   readonly #helpers = new Set<CryptoHelper>();
   readonly #waiting = new FairQueue<Job>();
   #isClosed = false;
 
-  constructor(most: number = Math.min(Math.max(navigator.hardwareConcurrency - 1, 1), 4)) {
+  constructor(
+    most: number = Math.min(Math.max(navigator.hardwareConcurrency - 1, 1), 4),
+    startHelper: () => CryptoHelper = startCryptoHelper,
+  ) {
     this.#most = most;
+    this.#startHelper = startHelper;
   }
 
   verify(
@@ -47,6 +52,10 @@ export class Verifier implements Disposable {
     for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) giveUp(job);
   }
 
+  #rejectAll(error: unknown): void {
+    for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) job.reject(error);
+  }
+
   #queue(source: Source, key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve, reject) => {
       const job = { key, number, resolve, reject };
@@ -59,9 +68,15 @@ export class Verifier implements Disposable {
 
   #start(): CryptoHelper | null {
     if (this.#helpers.size >= this.#most) return null;
-    const helper = startCryptoHelper();
-    this.#helpers.add(helper);
-    return helper;
+    try {
+      const helper = this.#startHelper();
+      this.#helpers.add(helper);
+      return helper;
+    } catch (error) {
+      // Running helpers do what waits; without any it would wait for ever.
+      if (this.#helpers.size === 0) this.#rejectAll(error);
+      return null;
+    }
   }
 
   async #work(helper: CryptoHelper): Promise<void> {

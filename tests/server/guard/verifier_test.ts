@@ -1,5 +1,10 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { decodePublicKey, makePublicKey } from "../../../protocol/mod.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  type CryptoHelper,
+  decodePublicKey,
+  makePublicKey,
+  startCryptoHelper,
+} from "../../../protocol/mod.ts";
 import type { Source } from "../../../server/guard/client_network.ts";
 import { exponentClass, Verifier } from "../../../server/guard/verifier.ts";
 import { turn } from "../../support/broker.ts";
@@ -87,6 +92,56 @@ Deno.test("what waits when the verifier is closed is found invalid", { permissio
   verifier[Symbol.dispose]();
   assertEquals((await soon(Promise.all(waiting))).slice(1), [false, false]);
   assertEquals(await soon(verify()), false);
+});
+
+/** A helper that fails at once, or never answers. */
+function helper(kind: "failing" | "silent"): CryptoHelper {
+  const silent = new Promise<never>(() => {});
+  return {
+    publicOperation: () => kind === "silent" ? silent : Promise.reject(new Error("it has ended")),
+    close: () => {},
+  };
+}
+
+Deno.test("nothing waits for a thread that cannot be started", { permissions }, async (t) => {
+  const verify = (verifier: Verifier) => verifier.verify(large.key, large.valid, large.message, one);
+  const start = (...kinds: ("failing" | "silent")[]) => () => {
+    const kind = kinds.shift();
+    if (kind === undefined) throw new Error("no more threads");
+    return helper(kind);
+  };
+  await t.step("the first one", async () => {
+    using verifier = new Verifier(1, start());
+    await soon(assertRejects(() => verify(verifier), Error, "no more threads"));
+  });
+  await t.step("the one that replaces another", async () => {
+    using verifier = new Verifier(1, start("failing"));
+    const results = await soon(Promise.allSettled([verify(verifier), verify(verifier), verify(verifier)]));
+    assertEquals(results.map((result) => result.status === "rejected" && result.reason.message), [
+      "it has ended",
+      "no more threads",
+      "no more threads",
+    ]);
+  });
+  await t.step("a second one leaves the work to the first", async () => {
+    const verifier = new Verifier(2, start("silent"));
+    let ended = 0;
+    const both = [verify(verifier), verify(verifier)].map((result) => result.finally(() => ended++));
+    await turn();
+    assertEquals(ended, 0);
+    verifier[Symbol.dispose]();
+    assertEquals(await soon(both[1]!), false);
+  });
+  await t.step("until one can be started again", async () => {
+    let isBroken = true;
+    using verifier = new Verifier(1, () => {
+      if (isBroken) throw new Error("no more threads");
+      return startCryptoHelper();
+    });
+    await soon(assertRejects(() => verify(verifier), Error, "no more threads"));
+    isBroken = false;
+    assertEquals(await soon(verify(verifier)), true);
+  });
 });
 
 Deno.test("a thread that fails is replaced", async () => {
