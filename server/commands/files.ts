@@ -48,12 +48,18 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
     using file = await Deno.open(aside, { write: true, create: true, mode: 0o600 });
     // Two that write at once must not each believe that the file is theirs.
     if (!await file.tryLock(true).catch(() => true)) throw new Error("another process is writing it");
-    if (await exists(path)) throw new Error("it is already there");
-    await file.truncate(0);
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
-    await Deno.rename(aside, path);
+    try {
+      if (await exists(path)) throw new Error("it is already there");
+      await file.truncate(0);
+      const bytes = new TextEncoder().encode(text);
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      await file.sync();
+      await Deno.rename(aside, path);
+    } catch (error) {
+      // Only with the lock: else it is the file that another process is writing.
+      await Deno.remove(aside).catch(() => {});
+      throw error;
+    }
     using directory = await Deno.open(directoryOf(path));
     await directory.sync();
   } catch (error) {

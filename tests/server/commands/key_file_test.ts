@@ -156,6 +156,14 @@ Deno.test("a file that cannot be a key is not read to its end", async () => {
   await assertRejects(() => lockKeyFile("/dev/zero", { taken }), Fatal, "Cannot read /dev/zero: ");
 });
 
+Deno.test("a file that cannot be written leaves nothing beside it", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/server_key`;
+  await Deno.writeTextFile(path, "first");
+  await assertRejects(() => writeNewFile(path, "second"), Fatal, "it is already there");
+  assertEquals([await namesIn(folder.path), await Deno.readTextFile(path)], [["server_key"], "first"]);
+});
+
 Deno.test("of several that make a file at once one does, and the others say so", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/server_key`;
@@ -163,6 +171,7 @@ Deno.test("of several that make a file at once one does, and the others say so",
   const results = await Promise.allSettled(texts.map((text) => writeNewFile(path, text)));
   const made = texts.filter((_, i) => results[i]!.status === "fulfilled");
   assertEquals(made, [await Deno.readTextFile(path)]);
+  assertEquals(await namesIn(folder.path), ["server_key"]);
   for (const result of results) {
     if (result.status === "fulfilled") continue;
     assert(result.reason instanceof Fatal);
