@@ -292,7 +292,11 @@ async function encode(
   const content = encodeClientTransmission(key ? await signPss(key, signed) : new Uint8Array(0), signed);
   const excess = content.length - contentLimit(blockSize);
   if (excess > 0) {
-    throw new RangeError(`Cannot send the command: it is ${excess} bytes too long for the server's blocks`);
+    throw new RangeError(
+      `Cannot send the command: it is ${excess} ${
+        excess === 1 ? "byte" : "bytes"
+      } too long for the server's blocks`,
+    );
   }
   return content;
 }

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { UsageError } from "../../cli/options.ts";
 import {
   decodeBase64,
@@ -134,7 +135,7 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
   }
   if (!late.signal.aborted || received > 0) return;
   const reason = isSubscribed ? "" : ": the server has not answered";
-  throw new Error(`no message came in ${seconds} seconds${reason}`);
+  throw new Error(`no message came in ${counted(seconds, "second")}${reason}`);
 }
 
 /** `suspend --file FILE`: lets the queue take no more messages. */

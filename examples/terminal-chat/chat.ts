@@ -123,7 +123,9 @@ function integrityWarning(integrity: MessageIntegrity): string | null {
 
 function connectionLine({ connection, connected, canSend, unreadable }: ConnectionInfo): string {
   const state = connected ? "connected" : canSend ? "connecting" : "invited";
-  return `${connection}: ${state}${unreadable > 0 ? `, ${unreadable} messages could not be read` : ""}`;
+  return `${connection}: ${state}${
+    unreadable > 0 ? `, ${unreadable} ${unreadable === 1 ? "message" : "messages"} could not be read` : ""
+  }`;
 }
 
 function historyLine({ id, body, at, received, done }: MessageRecord): string {

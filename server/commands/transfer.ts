@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { defaultConfig, iniName, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
@@ -33,7 +34,11 @@ export async function exportServer(
   if (ini !== null) await writeNewFile(to.ini, ini);
   // Last: a directory with a key is complete.
   await writeNewFile(to.keyFile, key.text);
-  print(`exported the key, ${counts.queues} queues and ${counts.messages} messages to ${directory}`);
+  print(
+    `exported the key, ${counted(counts.queues, "queue")} and ${
+      counted(counts.messages, "message")
+    } to ${directory}`,
+  );
   print("keep it secret: whoever has the key can pretend to be the server");
 }
 
@@ -68,7 +73,9 @@ export async function importServer(
     }
     // Last: a server with a key is complete.
     await writeNewFile(config.keyFile, key.text);
-    terminal.print(`imported the key, ${counts.queues} queues and ${counts.messages} messages`);
+    terminal.print(
+      `imported the key, ${counted(counts.queues, "queue")} and ${counted(counts.messages, "message")}`,
+    );
   } catch (error) {
     for (const path of made) {
       for (const file of [path, `${path}.new`]) await Deno.remove(file).catch(() => {});

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { StoreError } from "../store/error.ts";
 import { verifyStores } from "../store/durable.ts";
@@ -34,8 +35,8 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
     }
     for (const notice of notices) print(`warning: ${notice}`);
     for (const { file, line, what } of problems) bad(`${file}: line ${line}: ${what}`);
-    print(`${problems.length === 0 ? "ok" : "read"}: ${queues} queues in ${storeLogFile}`);
-    print(`${problems.length === 0 ? "ok" : "read"}: ${messages} messages in ${messagesFile}`);
+    print(`${problems.length === 0 ? "ok" : "read"}: ${counted(queues, "queue")} in ${storeLogFile}`);
+    print(`${problems.length === 0 ? "ok" : "read"}: ${counted(messages, "message")} in ${messagesFile}`);
     if (!config.storeLog) print("warning: the store log is off: start does not read these logs");
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
 import { ioError, StoreError } from "./error.ts";
@@ -76,7 +77,9 @@ export class DurableStores implements AsyncDisposable {
       await settle(storeLog, loaded, options, notices);
       const lacks = !isThere ? "it is not there" : loaded.problems.length > 0 ? "it is damaged" : null;
       const messages = await readMessages(options, { memory: loaded.memory, lacks }, notices);
-      notices.unshift(`read ${loaded.memory.size} queues and ${messages.size} messages`);
+      notices.unshift(
+        `read ${counted(loaded.memory.size, "queue")} and ${counted(messages.size, "message")}`,
+      );
       // What is only long can wait until the server listens; nothing may be appended to a line without an end, and
       // what was repaired is not to be repaired again.
       const isLong = loaded.lines !== loaded.memory.size;
@@ -145,7 +148,7 @@ export async function verifyStores(paths: StorePaths, others: readonly string[] 
   if (!isThere && size > 0) {
     throw lackingError(storeLog, {
       lacks: "it is not there",
-      messages: `${messagesFile} has ${size} messages`,
+      messages: `${messagesFile} has ${counted(size, "message")}`,
     });
   }
   const notices = [[storeLog, queues], [messagesFile, messages]] as const;
@@ -173,7 +176,7 @@ export async function copyStores(
     if (dropped > 0 && !isThere) {
       throw lackingError(storeLog, {
         lacks: "it is not there",
-        messages: `${messagesFile} has ${dropped} messages`,
+        messages: `${messagesFile} has ${counted(dropped, "message")}`,
       });
     }
     if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
@@ -222,14 +225,14 @@ async function readMessages(
   const { memory } = loaded;
   const dropped = dropUnknown(memory, queues);
   if (dropped > 0 && lacks !== null && !options.repair) {
-    throw lackingError(storeLog, { lacks, messages: `${messagesFile} has ${dropped} messages` });
+    throw lackingError(storeLog, { lacks, messages: `${messagesFile} has ${counted(dropped, "message")}` });
   }
   // Whoever mends the store log by hand will want them.
   const copy = dropped > 0 && lacks !== null ? await copyAside(messagesFile) : null;
   const saved = copy === null ? "" : `; the file is kept as ${copy}`;
-  if (dropped > 0) notices.push(`dropped ${dropped} messages of queues that are gone${saved}`);
+  if (dropped > 0) notices.push(`dropped ${counted(dropped, "message")} of queues that are gone${saved}`);
   const expired = messageLifetime > 0 ? await memory.expire(now() - messageLifetime) : 0;
-  if (expired > 0) notices.push(`dropped ${expired} messages that were too old`);
+  if (expired > 0) notices.push(`dropped ${counted(expired, "message")} whose lifetime was over`);
   return memory;
 }
 

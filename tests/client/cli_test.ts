@@ -55,7 +55,7 @@ Deno.test("a queue is created, secured, sent to, read, suspended and deleted fro
     "signed",
   ]]);
   const late = await run(["queue", "receive", "--timeout", "1", ...queue], { script, folder: folder.path });
-  assertEquals([late.code, late.stderr], [1, "no message came in 1 seconds\n"]);
+  assertEquals([late.code, late.stderr], [1, "no message came in 1 second\n"]);
   assertEquals(await smp(folder.path, "queue", "delete", ...queue), [{ type: "deleted" }]);
   assertEquals(server.gauges().queues, 0);
 });
@@ -296,7 +296,7 @@ Deno.test("the timeout of smp queue receive has connecting in it", async () => {
   const waiting = silent.accepted.next();
   const args = ["queue", "receive", "--file", file, "--timeout", "1"];
   const { code, stderr } = await run(args, { script, folder: folder.path });
-  assertEquals([code, stderr], [1, "no message came in 1 seconds: the server has not answered\n"]);
+  assertEquals([code, stderr], [1, "no message came in 1 second: the server has not answered\n"]);
   await soon(waiting);
 });
 

@@ -292,7 +292,7 @@ Deno.test("verify tells what is right and what is wrong with key, ini and logs, 
   }
   const good = await check();
   assertEquals([good.code, good.stderr], [0, ""]);
-  assertStringIncludes(good.stdout, `ok: 1 queues in ${path}/smp-server-store.log\n`);
+  assertStringIncludes(good.stdout, `ok: 1 queue in ${path}/smp-server-store.log\n`);
   assertStringIncludes(good.stdout, `ok: 2 messages in ${path}/smp-server-messages.log\n`);
   await Deno.chmod(`${path}/server_key`, 0o644);
   assertStringIncludes((await check()).stdout, "can be read by other users");
@@ -335,7 +335,7 @@ Deno.test("a server that was exported and imported elsewhere keeps key, ini, que
   await Deno.remove(`${moved}/full`);
   const out = await run(["export", moved, ...at(from)], all);
   assertEquals([out.code, out.stderr], [0, ""]);
-  assertStringIncludes(out.stdout, `1 queues and 3 messages to ${moved}`);
+  assertStringIncludes(out.stdout, `1 queue and 3 messages to ${moved}`);
   assertEquals(
     contentOf(from).filter(([name]) => !name.endsWith(".lock")),
     before.filter(([name]) => !name.endsWith(".lock")),
@@ -348,7 +348,7 @@ Deno.test("a server that was exported and imported elsewhere keeps key, ini, que
 
   const into = await run(["import", moved, ...at(to)], all);
   assertEquals([into.code, into.stderr], [0, ""]);
-  assertStringIncludes(into.stdout, "1 queues and 3 messages\n");
+  assertStringIncludes(into.stdout, "1 queue and 3 messages\n");
   assertStringIncludes(into.stdout, `transport key hash: ${hash}\n`);
   await using server = await ServerProcess.start({ folder: to, args: [] });
   assertEquals(server.keyHash, hash);

@@ -62,7 +62,7 @@ for (const { when, file, args } of moments) {
       assertMatch(stdout, /(^|\n)stopping\nstopped\n$/);
       const verified = await run(["verify", "--config-dir", path, "--log-dir", path], { folder: path });
       assertEquals(verified.code, 0, verified.stdout);
-      if (args[0] === "-l") assertStringIncludes(verified.stdout, "ok: 1 queues");
+      if (args[0] === "-l") assertStringIncludes(verified.stdout, "ok: 1 queue");
       assert(!verified.stdout.includes("a server is running"));
     });
   }
@@ -136,7 +136,7 @@ Deno.test("a second signal while the logs are read ends the start at once", asyn
   const { code } = await outcomeOf(process);
   assert(code === 143 || code === 0, String(code));
   await using server = await ServerProcess.start({ folder: folder.path, args: ["-l"] });
-  assertStringIncludes(await server.logged(), "read 1 queues");
+  assertStringIncludes(await server.logged(), "read 1 queue");
 });
 
 /** Connects a peer that does not read its answers, for which a server that stops waits. */
@@ -188,7 +188,7 @@ Deno.test("SIGHUP while the server stops changes nothing: messages are saved", a
   const { code, stdout } = await server.kill("SIGCONT");
   assertEquals([code, stdout], [0, "stopped\n"]);
   const verified = await run(["verify", "--config-dir", path, "--log-dir", path], { folder: path });
-  assertStringIncludes(verified.stdout, "ok: 1 messages");
+  assertStringIncludes(verified.stdout, "ok: 1 message");
 });
 
 Deno.test("SIGHUPs until the process has ended do not make a stop look like a crash", async () => {

@@ -440,7 +440,7 @@ Deno.test(
     await first.close();
     await using again = await openStores(folder.path, { messageLifetime: 1000, now: () => at });
     assertEquals(await textsOf(again, queue.recipientId), ["young"]);
-    assertEquals(again.notices.filter((notice) => notice.startsWith("dropped 1 messages")).length, 2);
+    assertEquals(again.notices.filter((notice) => notice.startsWith("dropped 1 message ")).length, 2);
   },
 );
 

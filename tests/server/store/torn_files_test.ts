@@ -1,3 +1,4 @@
+import { counted } from "../../../cli/counted.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodeBase64, encodePublicKeyText } from "../../../protocol/mod.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
@@ -109,7 +110,7 @@ for (const [tail, after] of Object.entries(tails)) {
           await first.close();
           const again = await open(folder.path);
           assertEquals(await queuesOf(again), new Map([...expected, [idOf(5), false], [idOf(6), true]]));
-          assertEquals(again.notices, ["read " + again.queues.size + " queues and 0 messages"]);
+          assertEquals(again.notices, [`read ${counted(again.queues.size, "queue")} and 0 messages`]);
           await again.close();
         }
       },
