@@ -20,6 +20,7 @@ async function serve(options: ChatOptions): Promise<void> {
   console.log(`WebSockets: ${config.webSocketUrl}`);
   console.log(`open http://${host}:${page.port}/ in two browsers`);
   await stopSignal();
+  console.log("stopping");
 }
 
 /** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
@@ -54,6 +55,7 @@ else if (command.type === "error") {
 } else {
   try {
     await serve(command.options);
+    console.log("stopped");
   } catch (error) {
     console.error(explain(error));
     Deno.exitCode = 1;

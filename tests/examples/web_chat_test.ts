@@ -239,3 +239,10 @@ Deno.test("the chat says which address it cannot have, and what to do", async ()
     assertStringIncludes(error.message, text);
   }
 });
+
+Deno.test("the chat says that it stops, and that it has stopped", async () => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    await using chat = await WebChat.start();
+    assertEquals(await chat.end(signal), { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
+  }
+});

@@ -1,6 +1,6 @@
 import { parseAddress } from "../../protocol/mod.ts";
 import { steadyPort } from "./ports.ts";
-import { ServerProcess, temporaryFolder } from "./server_process.ts";
+import { type Outcome, ServerProcess, temporaryFolder } from "./server_process.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -82,6 +82,11 @@ export class WebChat implements AsyncDisposable {
     return async () => {
       this.#server = await spawn([...this.#command, "--dir", this.#folder.path, ...ports]);
     };
+  }
+
+  /** Sends a signal and waits for the end; gives what was not read of its output. */
+  end(signal: Deno.Signal): Promise<Outcome> {
+    return this.#server.kill(signal);
   }
 
   /** Stops the server. */
