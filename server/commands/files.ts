@@ -1,13 +1,7 @@
 import { formatAddress, ParseError } from "../../protocol/mod.ts";
 import type { CliOptions } from "../config/cli.ts";
-import {
-  defaultConfig,
-  type Directories,
-  type GivenSettings,
-  iniName,
-  type ServerConfig,
-} from "../config/config.ts";
-import { ConfigError, defaultIni, parseConfig } from "../config/config_file.ts";
+import { type Directories, type GivenSettings, iniName, type ServerConfig } from "../config/config.ts";
+import { ConfigError, defaultIni, parseConfig, type ParsedConfig } from "../config/config_file.ts";
 import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { osReason } from "../store/os_error.ts";
@@ -69,13 +63,11 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
 
 export async function readConfig(
   options: CliOptions,
-): Promise<{ readonly config: ServerConfig; readonly warnings: readonly string[] }> {
+): Promise<ParsedConfig> {
   const path = iniPath(options);
   const text = await readFile(path);
   try {
-    const { config, warnings } = text === null
-      ? { config: defaultConfig(options), warnings: [] }
-      : parseConfig(text, path, options);
+    const { config, warnings, missedStoreLog } = parseConfig(text ?? "", path, options);
     const empty = text?.trim() === "" ? [`${path} is empty: everything is at its default`] : [];
     const { host, port, webSocketPort, storeLog } = options;
     return {
@@ -87,6 +79,7 @@ export async function readConfig(
         ...(storeLog !== undefined && { storeLog }),
       },
       warnings: [...empty, ...warnings],
+      missedStoreLog,
     };
   } catch (error) {
     if (error instanceof ConfigError) throw new Fatal(error.message);

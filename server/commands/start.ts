@@ -32,7 +32,10 @@ export async function start(options: CliOptions, terminal: Terminal): Promise<vo
 async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
   const { stop } = signals;
   const engine = preferOpenSsl();
-  const { config: settings, warnings } = await readConfig(options);
+  const { config: settings, warnings, missedStoreLog } = await readConfig(options);
+  if (missedStoreLog !== null && !settings.storeLog) {
+    throw new Fatal(`Cannot start without a store log: ${missedStoreLog}`);
+  }
   const { keyFile } = settings;
   using key = await lockKey(keyFile) ?? await createFirst(options, settings, { terminal, signals });
   const identity = await identityOf(keyFile, key.text);

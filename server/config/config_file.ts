@@ -8,14 +8,18 @@ export class ConfigError extends Error {
   readonly code = "CONFIG";
 }
 
-export function parseConfig(
-  text: string,
-  file: string,
-  directories: Directories,
-): { readonly config: ServerConfig; readonly warnings: readonly string[] } {
+export interface ParsedConfig {
+  readonly config: ServerConfig;
+  readonly warnings: readonly string[];
+  /** The warning of an ignored key that was perhaps meant to keep queues. */
+  readonly missedStoreLog: string | null;
+}
+
+export function parseConfig(text: string, file: string, directories: Directories): ParsedConfig {
   const { entries, problems } = parseIni(text);
   const errors = problems.map(({ line }) => ({ line, what: "it is not [SECTION], key: value or a comment" }));
   const warnings: string[] = [];
+  let missedStoreLog: string | null = null;
   const seen = new Map<string, number>();
   let config = defaultConfig(directories);
   const table = new Map(settings(directories).map((setting) => [nameOf(setting), setting]));
@@ -26,7 +30,11 @@ export function parseConfig(
       const where = section === "" ? "outside of any section" : `in [${section}]`;
       const meant = meantBy({ section, key }, [...table.values()]);
       const hint = meant === null ? "" : `; did you mean ${meant}?`;
-      warnings.push(`${file}: line ${line}: there is no key ${key} ${where}, it is ignored${hint}`);
+      const warning = `${file}: line ${line}: there is no key ${key} ${where}, it is ignored${hint}`;
+      warnings.push(warning);
+      const isStoreLog = meant === "[STORE_LOG] enable" ||
+        (meant === "enable" && section.toUpperCase() === "STORE_LOG");
+      if (isStoreLog && value.toLowerCase() !== "off") missedStoreLog ??= warning;
       continue;
     }
     if (earlier !== undefined) {
@@ -47,7 +55,7 @@ export function parseConfig(
     );
     throw new ConfigError(lines.join("\n"));
   }
-  return { config, warnings };
+  return { config, warnings, missedStoreLog };
 }
 
 /** A key of the same section, else the same key of a section like it, or of any. */

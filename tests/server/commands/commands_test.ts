@@ -495,12 +495,42 @@ Deno.test("metrics say whether the server is ready, and the ini of the first sta
   assertEquals(parseConfig(text, "ini", directories), parseConfig("", "ini", directories));
 });
 
-Deno.test("a server that keeps nothing because of a slip in its ini says so", async () => {
-  for (const ini of ["[STORE_LOG]\nenabel: on\n", "[STORELOG]\nenable: on\n"]) {
+Deno.test("a server that would keep nothing because of a slip in its ini does not start", async () => {
+  const slips = [
+    "[STORE_LOG]\nenabel: on\n",
+    "[STORELOG]\nenable: on\n",
+    "[STORE-LOG]\nenable: yes\n",
+    "[BOGUS]\nenable: on\n",
+    "enable: on\n",
+  ];
+  for (const ini of slips) {
     await using folder = await temporaryFolder();
-    await using server = await ServerProcess.start({ folder: folder.path, ini });
-    assertStringIncludes(await server.logged(), "did you mean");
-    assertMatch(await server.logged(), / WARN the store log is off: .* in memory only$/);
+    const { path } = folder;
+    await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
+    assertFailed(
+      await onFolder(path, "start", "-y", "--port", "0"),
+      `${path}/smp-server.ini: line `,
+      "did you mean",
+    );
+    assertEquals(namesIn(path), ["smp-server.ini"]);
+  }
+});
+
+Deno.test("a slip in an ini that takes nothing from the store log is a warning", async () => {
+  const [on, off] = [["-l"], []] as const;
+  const cases = [
+    ["[STORELOG]\nenable: on\n", on],
+    ["[STORELOG]\nenable: on\n[STORE_LOG]\nenable: on\n", off],
+    ["[STORELOG]\nenable: off\n", off],
+    ["[STORE_LOG]\nsomething: on\n", off],
+  ] as const;
+  for (const [ini, args] of cases) {
+    await using folder = await temporaryFolder();
+    await using server = await ServerProcess.start({ folder: folder.path, ini, args: ["-y", ...args] });
+    assertMatch(await server.logged(), / WARN .* it is ignored/);
+    if (/: off|something/.test(ini)) {
+      assertMatch(await server.logged(), / WARN the store log is off: .* in memory only$/);
+    }
   }
 });
 
