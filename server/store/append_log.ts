@@ -1,6 +1,8 @@
 import type { Metrics } from "../observe/metrics.ts";
 import { ioError, StoreError } from "./error.ts";
+import { DelayedRun } from "./delayed_run.ts";
 import { isDiskFull } from "./os_error.ts";
+import { Retry, slowestRetry } from "./retry.ts";
 import {
   directoryOf,
   type LogFile,
@@ -24,9 +26,6 @@ export interface AppendLogOptions {
   readonly log: (message: string, error?: unknown) => void;
   readonly io?: LogIo;
 }
-
-/** Longest delay, milliseconds. */
-const slowestRetry = 30_000;
 
 /** How many `fsyncInterval`s go by after a write until the file is looked at. */
 const intervalsALook = 30;
@@ -64,13 +63,10 @@ export class AppendLog {
   #mustCut = false;
   /** What is on the disk is unknown. */
   #mustRewrite = false;
-  #isHealthy = true;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #retryDelay = 0;
-  #mustRetry = false;
-  #lookTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #retrying: Retry;
+  readonly #lookTimer: DelayedRun;
   #mustLook = false;
-  #syncTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #syncTimer: DelayedRun;
   #syncing: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -80,6 +76,14 @@ export class AppendLog {
     this.#length = this.#compactLength = length;
     this.#options = options;
     this.#io = options.io ?? systemIo;
+    this.#retrying = new Retry(options.fsyncInterval, () => this.#run());
+    this.#lookTimer = new DelayedRun(() => {
+      this.#mustLook = true;
+      this.#run();
+    });
+    this.#syncTimer = new DelayedRun(() => {
+      this.#syncing = this.#syncing.then(() => this.#sync());
+    });
   }
 
   /** On a full disk `compact` is retried until there is room, and nothing is appended before. */
@@ -107,7 +111,7 @@ export class AppendLog {
   }
 
   get healthy(): boolean {
-    return this.#isHealthy;
+    return this.#retrying.healthy;
   }
 
   /** `commit` is called when the line, or several with LFs between them, is written; a throw undoes it. */
@@ -128,9 +132,9 @@ export class AppendLog {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearTimeout(this.#syncTimer);
-    clearTimeout(this.#retryTimer);
-    clearTimeout(this.#lookTimer);
+    this.#syncTimer.close();
+    this.#retrying.close();
+    this.#lookTimer.close();
     await this.#compacting;
     await this.#running;
     await this.#syncing;
@@ -153,7 +157,7 @@ export class AppendLog {
     // So that all commands of this turn are written together.
     await Promise.resolve();
     // Nothing in here rejects: the log would be silent for ever.
-    while (this.#pending.length > 0 || this.#switch !== null || this.#mustRetry || this.#mustLook) {
+    while (this.#pending.length > 0 || this.#switch !== null || this.#retrying.isDue || this.#mustLook) {
       if (this.#switch !== null) await this.#switch();
       else if (this.#mustLook) await this.#look();
       else if (this.#pending.length > 0) await this.#write(this.#pending.splice(0));
@@ -182,7 +186,7 @@ export class AppendLog {
     this.#tail?.push(text);
     for (const pending of batch) this.#commit(pending);
     for (const { resolve } of batch) resolve();
-    if (this.#options.fsync === "interval") this.#syncLater();
+    if (this.#options.fsync === "interval") this.#syncTimer.start(this.#options.fsyncInterval);
     this.#lookLater();
     const { smallest = 1 << 16 } = this.#options;
     if (this.#length > smallest && this.#length > 2 * this.#compactLength && !this.#isClosed) this.compact();
@@ -219,32 +223,17 @@ export class AppendLog {
   #works(): void {
     // A sync may have failed while the write went on.
     if (this.#mustRewrite) return;
-    this.#isHealthy = true;
-    this.#retryDelay = 0;
+    this.#retrying.succeeded();
   }
 
   #failed(): void {
-    this.#isHealthy = false;
     this.#options.metrics.logFailures++;
-    this.#retryLater();
-  }
-
-  #retryLater(): void {
-    if (this.#retryTimer !== undefined || this.#isClosed) return;
-    this.#retryDelay = Math.min(
-      this.#retryDelay * 2 || Math.max(1, this.#options.fsyncInterval),
-      slowestRetry,
-    );
-    this.#retryTimer = setTimeout(() => {
-      this.#retryTimer = undefined;
-      this.#mustRetry = true;
-      this.#run();
-    }, this.#retryDelay);
+    this.#retrying.failed();
   }
 
   async #retry(): Promise<void> {
-    this.#mustRetry = false;
-    if (this.#isHealthy) return;
+    this.#retrying.begin();
+    if (this.#retrying.healthy) return;
     try {
       const isRewritten = this.#mustRewrite;
       await this.#repair();
@@ -255,17 +244,12 @@ export class AppendLog {
       }
       this.#works();
     } catch {
-      this.#retryLater();
+      this.#retrying.later();
     }
   }
 
   #lookLater(): void {
-    if (this.#lookTimer !== undefined || this.#isClosed) return;
-    this.#lookTimer = setTimeout(() => {
-      this.#lookTimer = undefined;
-      this.#mustLook = true;
-      this.#run();
-    }, Math.min(intervalsALook * this.#options.fsyncInterval, slowestRetry));
+    this.#lookTimer.start(Math.min(intervalsALook * this.#options.fsyncInterval, slowestRetry));
   }
 
   /** Whoever removes, replaces or cuts the file takes what was answered from it; memory still has it. */
@@ -355,14 +339,6 @@ export class AppendLog {
     await this.#io.syncDirectory(directoryOf(this.#path)).catch((error) => {
       this.#tell(`Cannot sync the directory of ${this.#path}`, error);
     });
-  }
-
-  #syncLater(): void {
-    if (this.#syncTimer !== undefined || this.#isClosed) return;
-    this.#syncTimer = setTimeout(() => {
-      this.#syncTimer = undefined;
-      this.#syncing = this.#syncing.then(() => this.#sync());
-    }, this.#options.fsyncInterval);
   }
 
   async #sync(): Promise<void> {
