@@ -11,6 +11,7 @@ import { ChatServer } from "./smp_server.ts";
 
 async function serve(options: ChatOptions): Promise<void> {
   const { host, port, directory } = options;
+  const stopped = stopSignal();
   await using server = await ChatServer.start(options, (message) => console.error(message));
   const { config } = server;
   await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
@@ -19,7 +20,7 @@ async function serve(options: ChatOptions): Promise<void> {
   console.log(`WebSocket port: ${server.webSocketPort}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
   console.log(`open http://${host}:${page.port}/ in two browsers`);
-  await stopSignal();
+  await stopped;
   console.log("stopping");
 }
 

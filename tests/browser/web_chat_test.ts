@@ -44,6 +44,7 @@ test("two people talk in two browsers, over reloads", () =>
     await alice.page.reload();
     await say(bob.page, "are you there?");
     await alice.page.getByRole("button", { name: /Bob.*1 new message/ }).click();
+    await hear(alice.page, "are you there?");
     assertEquals(await textsIn(alice.page), ["hello Bob", markup, "are you there?"]);
     await bob.page.goto("about:blank");
     await say(alice.page, "I am");
