@@ -1,0 +1,214 @@
+/** What an agent stores. Byte arrays are raw; keys DER, private ones PKCS#8, public ones SubjectPublicKeyInfo. */
+import type { ServerAddress } from "../../protocol/mod.ts";
+import type { AgentErrorCode } from "../protocol/error.ts";
+import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
+
+/** What an agent knows of a connection beside its routes. */
+export interface ConnectionRecord {
+  /** Never used again: base64 of 12 random bytes. */
+  readonly id: string;
+  /** The label that the agent's clients call it by; another connection can have it when this one is deleted. */
+  readonly alias: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** Whether this side made the invitation or joined by it. */
+  readonly role: "initiator" | "joiner";
+  /** Joiner: whether there is to be a route for the other direction. */
+  readonly reply: boolean;
+  /** Whether the application was told that the connection is there. */
+  readonly connected: boolean;
+  /** The last number given to a message, sent and received ones together. */
+  readonly lastMessageId: number;
+  /** The last user message that was sent. */
+  readonly lastSent: LastMessage;
+  /** The last user message that was received. */
+  readonly lastReceived: LastMessage;
+  /** The last position given to an entry of the outbox. */
+  readonly lastPosition: number;
+  /** The extensions that the other agent has announced (extensions.md); `null` before it has said HELLO. */
+  readonly extensions: readonly string[] | null;
+  /** Messages that could not be decrypted, verified or parsed. */
+  readonly unreadable: number;
+}
+
+/** How far a route to receive from is. */
+export type ReceivingStatus = "new" | "confirmed" | "secured" | "active";
+
+/** A way to this agent: a queue that it receives from. */
+export interface ReceivingRoute {
+  /** Never used again: base64 of 12 random bytes. */
+  readonly id: string;
+  /** What is written once, or seldom. */
+  readonly keys: ReceivingKeys;
+  readonly status: ReceivingStatus;
+  /** The server's ID of the last message that was handled, base64; empty before the first. */
+  readonly lastServerId: string;
+  /** SHA-256 of the last plaintext that was handled: the sender's repetitions have the same. Empty before the first. */
+  readonly lastHash: Uint8Array<ArrayBuffer>;
+  /** Messages that the application has not acknowledged, in the order in which they came. */
+  readonly unacknowledged: readonly Unacknowledged[];
+  /** Whether the queue was suspended. */
+  readonly suspended: boolean;
+}
+
+/** A message that its server keeps until the application has acknowledged it. */
+export interface Unacknowledged {
+  /** Its number in the connection. */
+  readonly id: number;
+  /** The server's ID of it, base64. */
+  readonly serverId: string;
+}
+
+/** The queue of a receiving route and its keys. */
+export interface ReceivingKeys {
+  /** Where the queue is. */
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly recipientId: string;
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs the recipient's commands. */
+  readonly recipientKey: Uint8Array<ArrayBuffer>;
+  /** Decrypts bodies. */
+  readonly decryptionKey: Uint8Array<ArrayBuffer>;
+  /** The key of the confirmation, with which the queue is secured; `null` before. */
+  readonly senderKey: Uint8Array<ArrayBuffer> | null;
+  /** Verifies bodies; `null` before HELLO. */
+  readonly verificationKey: Uint8Array<ArrayBuffer> | null;
+}
+
+/** How far a route to send on is; `failed`: joining was given up. */
+export type SendingStatus = "new" | "confirmed" | "active" | "failed";
+
+/** A way to the other agent: a queue that this one sends to. */
+export interface SendingRoute {
+  /** Never used again: base64 of 12 random bytes. */
+  readonly id: string;
+  /** What is written once. */
+  readonly keys: SendingKeys;
+  readonly status: SendingStatus;
+}
+
+/** The queue of a sending route and its keys. */
+export interface SendingKeys {
+  /** Where the queue is. */
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs SEND. */
+  readonly senderKey: Uint8Array<ArrayBuffer>;
+  /** Signs bodies. */
+  readonly signingKey: Uint8Array<ArrayBuffer>;
+  /** Bodies are encrypted to it. */
+  readonly encryptionKey: Uint8Array<ArrayBuffer>;
+}
+
+/** A connection with its routes: 0.3 has at most one each way. */
+export interface Connection {
+  readonly record: ConnectionRecord;
+  /** Oldest first. */
+  readonly receiving: readonly ReceivingRoute[];
+  /** Oldest first. */
+  readonly sending: readonly SendingRoute[];
+}
+
+/** Something that is to be sent to the other agent, on one route or several. */
+export interface OutboxEntry {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** Ascending within a connection: the order in which entries are sent. */
+  readonly position: number;
+  /** The agent message that it is. */
+  readonly kind: string;
+  /** The number of a user message in its connection; 0 for others. */
+  readonly messageId: number;
+  /** The agent message, not encrypted; empty for one that cannot be made yet. */
+  readonly plaintext: Uint8Array<ArrayBuffer>;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+/** An entry of the outbox on its way by one route. */
+export interface Delivery {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** The ID of the sending route. */
+  readonly route: string;
+  /** The entry's. */
+  readonly position: number;
+  /** Whether it may have reached the server. */
+  readonly attempted: boolean;
+  /** When it is no longer tried, milliseconds since 1970; `null`: never. */
+  readonly giveUpAt: number | null;
+}
+
+/** A delivery together with what it delivers. */
+export type QueuedDelivery = Delivery & OutboxEntry;
+
+/** A user message that was sent or received. */
+export interface MessageRecord {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** Its number in the connection. */
+  readonly id: number;
+  /** What was sent, raw. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** When it was stored, milliseconds since 1970. */
+  readonly at: number;
+  /** Sent: whether a server has it. Received: whether the application has acknowledged it. */
+  readonly done: boolean;
+  /** What came with a received message; `null` for one that was sent. */
+  readonly received: ReceivedMeta | null;
+}
+
+/** What comes with a received message. */
+export interface ReceivedMeta {
+  /** Whether it was whole and in order. */
+  readonly integrity: MessageIntegrity;
+  /** Base64. */
+  readonly serverId: string;
+  /** When the server took it, milliseconds since 1970. */
+  readonly serverAt: number;
+  /** The sender's number of it. */
+  readonly senderId: number;
+  /** When the sender made it, milliseconds since 1970. */
+  readonly senderAt: number;
+}
+
+/** What the application is to be told, until it has taken it. */
+export interface EventRecord {
+  /** Ascending in the order in which events are told. */
+  readonly id: number;
+  /** The connection's ID. */
+  readonly connection: string;
+  readonly event: StoredEvent;
+}
+
+/** An event that is stored until it is taken. */
+export type StoredEvent =
+  | { readonly type: "connected" }
+  /** A received message, by its number. */
+  | { readonly type: "message"; readonly id: number }
+  /** A server has the message with this number. */
+  | { readonly type: "sent"; readonly id: number }
+  /** `id`: of the message that is not sent. */
+  | { readonly type: "error"; readonly code: AgentErrorCode; readonly message: string; readonly id?: number }
+  | { readonly type: "security"; readonly reason: SecurityReason };
+
+/** Why there is a `security` event. */
+export type SecurityReason = "second confirmation" | "confirmation not approved";
+
+/** A queue of a connection that was deleted, until its server has deleted it too. */
+export interface DiscardedQueue {
+  /** Never used again: the ID of the route that it belonged to. */
+  readonly id: string;
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly recipientId: string;
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs the recipient's commands. */
+  readonly recipientKey: Uint8Array<ArrayBuffer>;
+  /** When it is no longer tried, milliseconds since 1970. */
+  readonly giveUpAt: number;
+}
