@@ -1,20 +1,13 @@
-import { parseQueueInfo, type QueueInfo, type ServerAddress, SmpError } from "../protocol/mod.ts";
+import { parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
 import type { AgentCommand, AgentResponse } from "./command.ts";
-import { newConnection } from "./connection.ts";
-import { Connections } from "./connections.ts";
-import {
-  type AgentContext,
-  createReceivingQueue,
-  emptyRecord,
-  newAlias,
-  subscribedQueue,
-} from "./context.ts";
-import { Delivery } from "./delivery.ts";
+import { newConnection, newId, withReceiving } from "./core/connection.ts";
+import { Connections } from "./core/connections.ts";
 import type { AgentEvent } from "./events.ts";
-import { EventStream } from "./event_stream.ts";
-import { Incomings } from "./incoming.ts";
 import { KeyPool, LoadedKeys } from "./key_pool.ts";
+import { greet } from "./kinds/greet.ts";
+import { nextMessage, sendingRoutes } from "./kinds/msg.ts";
+import { invitationOf } from "./kinds/reply.ts";
 import {
   type AgentOptions,
   checkOptions,
@@ -24,11 +17,18 @@ import {
   type Invitation,
   serverOf,
 } from "./options.ts";
-import { greetings, invitationOf, makeSendingQueue, withMessage } from "./outgoing.ts";
 import { AgentError, agentError } from "./protocol/error.ts";
+import type { AgentContext } from "./runtime/context.ts";
+import { Discards } from "./runtime/discards.ts";
+import { EventLog } from "./runtime/event_log.ts";
+import { type EventOptions, Events } from "./runtime/events.ts";
+import { Interpreter } from "./runtime/interpreter.ts";
+import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
+import { longestPlaintext } from "./runtime/seal.ts";
+import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { MemoryStore } from "./store/memory.ts";
-import type { AgentStore, ConnectionRecord, MessageQuery, MessageRecord } from "./store/store.ts";
+import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
 
 const pruneInterval = 3_600_000;
 
@@ -39,73 +39,94 @@ const pruneInterval = 3_600_000;
  */
 export class Agent implements AsyncDisposable {
   readonly #context: AgentContext;
-  readonly #events: EventStream<AgentEvent>;
-  readonly #delivery: Delivery;
-  readonly #incomings: Incomings;
+  readonly #events: Events;
+  readonly #interpreter: Interpreter;
+  readonly #workers: Workers;
+  readonly #discards: Discards;
+  readonly #abort: AbortController;
   readonly #retention: number | undefined;
   #servers: readonly ServerAddress[];
   #timer: ReturnType<typeof setInterval> | undefined;
   #closing: Promise<void> | null = null;
 
-  private constructor(options: AgentOptions, connections: Connections, store: AgentStore) {
+  private constructor(
+    options: AgentOptions,
+    { connections, store, log }: {
+      readonly connections: Connections;
+      readonly store: AgentStore;
+      readonly log: EventLog;
+    },
+  ) {
     this.#servers = options.servers.map(serverOf);
     this.#retention = options.retention;
+    this.#abort = new AbortController();
     const { retry = { first: 100, most: 30_000 }, keyPool = 8, buffer = 256 } = options;
-    const events = this.#events = new EventStream<AgentEvent>(buffer);
-    const keys = new LoadedKeys();
     const servers = new Servers({
       client: options.client ?? {},
       reconnect: retry,
       events: {
-        message: ({ server, recipientId }, message, client) => {
-          const alias = connections.byQueue(server, recipientId);
-          if (alias !== undefined) this.#incomings.take({ alias, message, client });
+        message: ({ id }, message, client) => this.#workers.receive(id, { message, client }),
+        ended: (queue) =>
+          this.#forEach([queue], (connection) => this.#events.pass({ type: "end", connection })),
+        refused: (queue, error) => this.#refused(queue, error),
+        down: (server, queues) =>
+          this.#events.pass({ type: "down", server, connections: this.#aliases(queues) }),
+        up: (server, queues) => this.#events.pass({ type: "up", server, connections: this.#aliases(queues) }),
+        connected: (server) => {
+          this.#workers.reachable(server);
+          this.#discards.reachable(server);
         },
-        ended: (queue) => this.#forEach([queue], (connection) => events.put({ type: "end", connection })),
-        refused: (queue, error) =>
-          this.#forEach(
-            [queue],
-            (connection) => events.put({ type: "error", connection, error: agentError(error) }),
-          ),
-        down: (server, queues) => events.put({ type: "down", server, connections: this.#aliases(queues) }),
-        up: (server, queues) => events.put({ type: "up", server, connections: this.#aliases(queues) }),
-        connected: (server) => this.#delivery.reachable(server),
       },
     });
-    this.#context = {
+    const context = this.#context = {
       store,
       connections,
       servers,
-      keys,
+      keys: new LoadedKeys(),
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
+      spare: [],
       now: Date.now,
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
+      announced: options.extensions ?? [],
       allowUnverified: options.client?.allowUnverified ?? false,
-      manual: options.acknowledge === "manual",
       approve: options.approve ?? (() => true),
+      signal: this.#abort.signal,
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
-      emit: (event) => events.put(event),
-      room: () => events.room(),
+      failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
     };
-    this.#delivery = new Delivery(this.#context);
-    this.#incomings = new Incomings(this.#context, (alias) => this.#delivery.wake(alias));
+    this.#interpreter = new Interpreter(context, log, {
+      tell: (record) => this.#events.add(record),
+      taken: (id) => this.#events.taken(id),
+      acknowledge: (route, serverId) => this.#workers.acknowledge(route, serverId),
+      deliver: (route) => this.#workers.deliver(route),
+    });
+    this.#workers = new Workers(context, this.#interpreter);
+    this.#discards = new Discards(context);
+    this.#events = new Events(context, this.#interpreter, {
+      isManual: options.acknowledge === "manual",
+      room: buffer,
+      log,
+    });
   }
 
   /**
-   * Starts an agent: what waits to be sent is sent from now on, messages come after {@linkcode Agent.subscribe}.
+   * Starts an agent: what waits to be sent is sent from now on, messages come after {@linkcode Agent.subscribe}, and
+   * events that were stored and not taken are told first.
    * Throws `ParseError` or `TransportError` (`BAD_HASH`) for a server, `RangeError` for another option, and what the store throws.
    */
   static async start(options: AgentOptions): Promise<Agent> {
     checkOptions(options);
     const { store = new MemoryStore(), signal } = options;
     signal?.throwIfAborted();
-    const agent = new Agent(options, await Connections.load(store), store);
+    const log = await EventLog.load(store);
+    const agent = new Agent(options, { connections: await Connections.load(store), store, log });
     await agent.#prune();
     if (options.retention !== undefined) {
       agent.#timer = setInterval(() => void agent.#prune().catch(() => {}), pruneInterval);
     }
-    for (const alias of await store.outboxAliases()) agent.#delivery.wake(alias);
+    for (const route of await store.waitingRoutes()) agent.#workers.deliver(route);
+    for (const queue of await store.discarded()) void agent.#discards.discard(queue);
     const close = () => void agent.close();
     if (signal?.aborted) close();
     signal?.addEventListener("abort", close, { once: true });
@@ -162,18 +183,22 @@ export class Agent implements AsyncDisposable {
   }
 
   /** Makes a connection and the invitation to it (NEW); its messages come from {@linkcode Agent.events}. */
-  create(alias: string = newAlias()): Promise<Invitation> {
+  create(alias: string = newId()): Promise<Invitation> {
     return this.#command(async () => {
       const { connections, servers, now } = this.#context;
-      connections.checkNew(alias);
-      const { receiving, client } = await createReceivingQueue(this.#context);
-      await connections.add({
-        ...emptyRecord(alias, now()),
-        state: newConnection("initiator", true),
-        receiving,
+      return await connections.reserving(alias, async () => {
+        const { route, client } = await makeReceivingRoute(this.#context);
+        const empty = newConnection({ alias, createdAt: now(), role: "initiator", reply: true });
+        try {
+          await this.#interpreter.add(withReceiving(empty, route), [], []);
+        } catch (error) {
+          // Nobody would know of it.
+          await client.deleteQueue(await recipientQueue(this.#context, route.keys)).catch(() => {});
+          throw error;
+        }
+        servers.created(subscribedQueue(this.#context, route), client);
+        return { connection: alias, invitation: invitationOf(route.keys) };
       });
-      servers.created(subscribedQueue(this.#context, receiving), client);
-      return { connection: alias, invitation: invitationOf(receiving) };
     });
   }
 
@@ -183,43 +208,53 @@ export class Agent implements AsyncDisposable {
    */
   join(
     invitation: QueueInfo | string,
-    { alias = newAlias(), reply = true }: { readonly alias?: string; readonly reply?: boolean } = {},
+    { alias = newId(), reply = true }: { readonly alias?: string; readonly reply?: boolean } = {},
   ): Promise<string> {
     return this.#command(async () => {
-      const { connections, now } = this.#context;
+      const { connections, joinTimeout, announced } = this.#context;
       const queueInfo = typeof invitation === "string" ? parseQueueInfo(invitation) : invitation;
-      connections.checkNew(alias);
-      const sending = await makeSendingQueue(this.#context, queueInfo);
-      const record = { ...emptyRecord(alias, now()), state: newConnection("joiner", reply), sending };
-      const entries = greetings(alias, sending, now(), reply);
-      await connections.add(record, entries.map((entry) => ({ type: "put outbox", entry })));
-      this.#delivery.wake(alias);
-      return alias;
+      return await connections.reserving(alias, async () => {
+        const sending = await makeSendingRoute(this.#context, queueInfo);
+        const now = this.#context.now();
+        const empty = newConnection({ alias, createdAt: now, role: "joiner", reply });
+        const context = { now, announced, giveUpAt: now + joinTimeout, withReply: reply };
+        const { connection, changes, commands } = greet(empty, sending, context);
+        await this.#interpreter.add(connection, changes, commands);
+        return alias;
+      });
     });
   }
 
-  /** Receives a connection's messages here from now on (SUB). */
+  /**
+   * Receives a connection's messages here from now on (SUB), also after connections to its server were lost. When the
+   * server cannot be reached now it rejects, but goes on trying: an `up` event tells when it has succeeded.
+   * In the mode `manual` events of the connection that were read and not taken are told again.
+   */
   subscribe(alias: string): Promise<void> {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
-      await servers.subscribe(subscribedQueue(this.#context, receivingOf(connections.get(alias))));
+      const connection = connections.get(alias);
+      const { record: { id, role, reply }, receiving } = connection;
+      // The queue of a joiner is subscribed to when it is made.
+      if (receiving.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
+      this.#events.repeat(id);
+      await Promise.all(receiving.map((route) => servers.subscribe(subscribedQueue(this.#context, route))));
     });
   }
 
   /**
    * Receives the messages of all connections here from now on (SUBALL); gives the aliases of those that could be
-   * subscribed. For each of the others there is an `error` event.
+   * subscribed at once. For each of the others there is an `error` event, and later `up` if that can be.
    */
   subscribeAll(): Promise<string[]> {
     return this.#command(async () => {
-      const aliases = this.#context.connections.all().filter(({ receiving }) => receiving !== null)
-        .map(({ alias }) => alias);
-      const done = await inBatches(aliases, subscriptionBatch, async (connection) => {
+      const all = this.#context.connections.all().filter(({ receiving }) => receiving.length > 0);
+      const done = await inBatches(all, subscriptionBatch, async ({ record: { id, alias } }) => {
         try {
-          await this.subscribe(connection);
-          return [connection];
+          await this.subscribe(alias);
+          return [alias];
         } catch (error) {
-          this.#events.put({ type: "error", connection, error: agentError(error) });
+          this.#events.failed(id, error);
           return [];
         }
       });
@@ -234,17 +269,34 @@ export class Agent implements AsyncDisposable {
   send(alias: string, body: Uint8Array): Promise<number> {
     return this.#command(async () => {
       const { connections, now } = this.#context;
-      const { lastMessageId } = await connections.update(alias, (record) => withMessage(record, body, now()));
-      this.#delivery.wake(alias);
-      return lastMessageId;
+      const own = body.slice();
+      const made = await this.#interpreter.do(connections.get(alias).record.id, async (connection) => {
+        const most = Math.min(...sendingRoutes(connection).map(({ keys }) => longestPlaintext(keys)));
+        const plaintext = nextMessage(connection, own, now());
+        const excess = plaintext.length - most;
+        if (excess > 0) {
+          throw new AgentError("CMD LARGE", `Cannot send: the message is ${excess} bytes too long`);
+        }
+        return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
+      });
+      if (made === null) throw unknown(alias);
+      return made.connection.record.lastMessageId;
     });
   }
 
-  /** Tells that the application has done with a message, in the mode `manual`: the next one of the connection comes. */
+  /** Tells that the application has done with a message: its server forgets it and delivers the next one. */
   acknowledge(alias: string, id: number): Promise<void> {
     return this.#command(async () => {
-      this.#context.connections.get(alias);
-      await this.#incomings.acknowledge(alias, id);
+      const { connections, store } = this.#context;
+      const { record } = connections.get(alias);
+      const message = await store.message(record.id, id);
+      if (message === null || message.received === null) {
+        throw new AgentError(
+          "CMD PROHIBITED",
+          `Cannot acknowledge: "${alias}" has received no message ${id}`,
+        );
+      }
+      if (!message.done) await this.#interpreter.do(record.id, { type: "acknowledged", id });
     });
   }
 
@@ -252,29 +304,42 @@ export class Agent implements AsyncDisposable {
   suspend(alias: string): Promise<void> {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
-      const queue = receivingOf(connections.get(alias));
-      const client = await servers.client(queue.server);
-      await client.suspendQueue(await this.#ownQueue(queue));
-      await connections.update(alias, (record) => ({ record: { ...record, suspended: true } }));
+      const connection = connections.get(alias);
+      if (connection.receiving.length === 0) throw simplex(connection);
+      for (const { id, keys } of connection.receiving) {
+        const client = await servers.client(keys.server);
+        await client.suspendQueue(await recipientQueue(this.#context, keys));
+        await this.#interpreter.do(connection.record.id, { type: "suspended", route: id });
+      }
     });
   }
 
-  /** Deletes a connection with its messages, here and on its server (DEL). */
+  /**
+   * Deletes a connection with its messages (DEL). Its queue is deleted at once where the server is connected, and else
+   * when that can be reached, over restarts.
+   */
   delete(alias: string): Promise<void> {
     return this.#command(async () => {
-      const { connections, servers } = this.#context;
-      const queue = connections.get(alias).receiving;
-      if (queue !== null) {
-        const client = await servers.client(queue.server);
-        try {
-          await client.deleteQueue(await this.#ownQueue(queue));
-        } catch (error) {
-          // The server has not got it any more.
-          if (!(error instanceof SmpError && error.code === "AUTH")) throw error;
-        }
-        servers.forget(queue);
-      }
-      await connections.remove(alias);
+      const { connections, servers, store } = this.#context;
+      const { record: { id } } = connections.get(alias);
+      const deleted = await connections.serially(id, async () => {
+        const connection = connections.find(id);
+        if (connection === undefined) throw unknown(alias);
+        const queues = connection.receiving.map((route) => this.#discards.discarded(route));
+        await store.commit([
+          { type: "delete connection", connection: id },
+          ...queues.map((queue) => ({ type: "put discarded", queue }) as const),
+        ]);
+        connections.remove(connection);
+        return { connection, queues };
+      });
+      this.#events.forget(id);
+      for (const route of deleted.connection.receiving) servers.forget(route.id);
+      this.#workers.stop(deleted.connection);
+      await Promise.all(deleted.queues.map(async (queue) => {
+        const deleting = this.#discards.discard(queue);
+        if (servers.isConnected(queue.server)) await deleting;
+      }));
     });
   }
 
@@ -285,18 +350,30 @@ export class Agent implements AsyncDisposable {
 
   /** The invitation to a connection that was made here and that nobody has joined yet; `null` for others. */
   invitation(alias: string): QueueInfo | null {
-    const { state, receiving } = this.#context.connections.get(alias);
-    return state.role === "initiator" && state.receiving === "new" ? invitationOf(receiving!) : null;
+    const { record, receiving: [route] } = this.#context.connections.get(alias);
+    return record.role === "initiator" && route?.status === "new" ? invitationOf(route.keys) : null;
   }
 
   /** Messages of a connection that are in the store, sent and received, oldest first. */
   messages(alias: string, query?: MessageQuery): Promise<MessageRecord[]> {
-    return this.#command(() => this.#context.store.messages(alias, query));
+    return this.#command(() => {
+      const { connections, store } = this.#context;
+      return store.messages(connections.get(alias).record.id, query);
+    });
   }
 
-  /** What happens, for one reader at a time; ends when the agent is closed. */
-  events(): AsyncGenerator<AgentEvent, void, void> {
-    return this.#events.read();
+  /**
+   * What happens, for one reader at a time; ends when the agent is closed. An event is taken when the reader asks for
+   * the next one, and a message acknowledged then; in the mode `manual` messages wait for {@linkcode Agent.acknowledge}.
+   * With `take: "manual"` all that have an `eventId` wait for {@linkcode Agent.take}.
+   */
+  events(options: EventOptions = {}): AsyncGenerator<AgentEvent, void, void> {
+    return this.#events.read(options);
+  }
+
+  /** Tells that the application has done with an event; a message is acknowledged. Nothing when it has already. */
+  take(eventId: number): Promise<void> {
+    return this.#command(() => this.#events.take(eventId));
   }
 
   /** Finishes what is being stored and closes everything; what was not sent is sent after the next start. */
@@ -311,12 +388,13 @@ export class Agent implements AsyncDisposable {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#events.close();
+    this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     const { servers, pool, store } = this.#context;
     await Promise.all([
+      this.#events[Symbol.asyncDispose](),
       servers[Symbol.asyncDispose](),
-      this.#delivery[Symbol.asyncDispose](),
-      this.#incomings[Symbol.asyncDispose](),
+      this.#workers[Symbol.asyncDispose](),
+      this.#discards[Symbol.asyncDispose](),
       pool[Symbol.asyncDispose](),
     ]);
     await store[Symbol.asyncDispose]();
@@ -335,27 +413,31 @@ export class Agent implements AsyncDisposable {
     if (this.#retention !== undefined) await this.#context.store.prune(steadyNow() - this.#retention);
   }
 
-  async #ownQueue({ recipientId, senderId, recipientKey }: NonNullable<ConnectionRecord["receiving"]>) {
-    return { recipientId, senderId, recipientKey: await this.#context.keys.signing(recipientKey) };
+  #refused({ id }: SubscribedQueue, error: Error): void {
+    const at = this.#context.connections.receiving(id);
+    if (at !== undefined) this.#events.failed(at.connection.record.id, error);
   }
 
   #aliases(queues: readonly SubscribedQueue[]): string[] {
-    const aliases: string[] = [];
-    this.#forEach(queues, (alias) => aliases.push(alias));
-    return aliases;
+    const aliases = new Set<string>();
+    this.#forEach(queues, (alias) => aliases.add(alias));
+    return [...aliases];
   }
 
   #forEach(queues: readonly SubscribedQueue[], use: (alias: string) => void): void {
-    for (const { server, recipientId } of queues) {
-      const alias = this.#context.connections.byQueue(server, recipientId);
-      if (alias !== undefined) use(alias);
+    for (const { id } of queues) {
+      const at = this.#context.connections.receiving(id);
+      if (at !== undefined) use(at.connection.record.alias);
     }
   }
 }
 
-function receivingOf({ alias, receiving }: ConnectionRecord): NonNullable<ConnectionRecord["receiving"]> {
-  if (receiving !== null) return receiving;
-  throw new AgentError("CONN SIMPLEX", `"${alias}" has no queue for this direction`);
+function simplex({ record: { alias } }: Connection): AgentError {
+  return new AgentError("CONN SIMPLEX", `"${alias}" has no queue for this direction`);
+}
+
+function unknown(alias: string): AgentError {
+  return new AgentError("CONN UNKNOWN", `There is no connection "${alias}"`);
 }
 
 /** The system's clock, but no later than when it would be had nobody set it: no history is dropped because a clock jumps. */

@@ -1,6 +1,7 @@
 import type { ServerAddress } from "../protocol/mod.ts";
 import type { AgentError } from "./protocol/error.ts";
 import type { MessageIntegrity } from "./protocol/integrity.ts";
+import type { MessageRecord, SecurityReason } from "./store/store.ts";
 
 /** A message that another agent's client sent. */
 export interface ReceivedMessage {
@@ -18,24 +19,44 @@ export interface ReceivedMessage {
   readonly sender: { readonly id: number; readonly at: Date };
 }
 
-/** What an agent tells its client. */
+/** What every event of one connection has. */
+export interface OfConnection {
+  /** The connection's alias. */
+  readonly connection: string;
+  /** The number of an event that is stored until it is taken (`Agent.take`); others are told once. */
+  readonly eventId?: number;
+}
+
+/**
+ * What an agent tells its client. All that have an `eventId` are told again after a restart if they were not taken
+ * before; `end`, `down` and `up` are about this moment, and a later one replaces an earlier one that was not read.
+ */
 export type AgentEvent =
   /** Both sides can send; for a connection of one direction: this side can. */
-  | { readonly type: "connected"; readonly connection: string }
-  | { readonly type: "message"; readonly connection: string; readonly message: ReceivedMessage }
+  | OfConnection & { readonly type: "connected" }
+  | OfConnection & { readonly type: "message"; readonly message: ReceivedMessage }
   /** The server has the message with this number. */
-  | { readonly type: "sent"; readonly connection: string; readonly id: number }
+  | OfConnection & { readonly type: "sent"; readonly id: number }
   /** Another program has subscribed to the connection's queue: nothing more comes from it here. */
-  | { readonly type: "end"; readonly connection: string }
+  | OfConnection & { readonly type: "end" }
   /** The server of these connections cannot be reached; they are subscribed again when it can. */
   | { readonly type: "down"; readonly server: ServerAddress; readonly connections: readonly string[] }
   /** The server is back, and these connections are subscribed. */
   | { readonly type: "up"; readonly server: ServerAddress; readonly connections: readonly string[] }
-  /** Something has failed for good, or the other agent did what it must not; `id`: the message that is not sent. */
-  | { readonly type: "error"; readonly connection: string; readonly error: AgentError; readonly id?: number }
+  /** Something has failed, or the other agent did what it must not; `id`: the message that is not sent. */
+  | OfConnection & { readonly type: "error"; readonly error: AgentError; readonly id?: number }
   /** Somebody besides the one who joined has tried to, or was not approved. */
-  | {
-    readonly type: "security";
-    readonly connection: string;
-    readonly reason: "second confirmation" | "confirmation not approved";
+  | OfConnection & { readonly type: "security"; readonly reason: SecurityReason };
+
+/** A stored message as the application sees it. */
+export function receivedMessage({ id, at, body, received }: MessageRecord): ReceivedMessage {
+  const { integrity, serverId, serverAt, senderId, senderAt } = received!;
+  return {
+    id,
+    receivedAt: new Date(at),
+    body,
+    integrity,
+    server: { id: serverId, at: new Date(serverAt) },
+    sender: { id: senderId, at: new Date(senderAt) },
   };
+}

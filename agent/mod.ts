@@ -21,12 +21,12 @@
 export { Agent } from "./agent.ts";
 export type { Backoff } from "./backoff.ts";
 export type { AgentCommand, AgentResponse } from "./command.ts";
-export type { ConnectionState, ReceivingStatus, SendingStatus } from "./connection.ts";
-export type { Confirmation } from "./context.ts";
 export type { KeySource, StoredKeyPair } from "./key_pool.ts";
-export type { AgentEvent, ReceivedMessage } from "./events.ts";
+export type { AgentEvent, OfConnection, ReceivedMessage } from "./events.ts";
 export type { AgentOptions, ConnectionInfo, Invitation } from "./options.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
 export type { LastMessage, MessageIntegrity } from "./protocol/integrity.ts";
+export type { Confirmation } from "./runtime/context.ts";
+export type { EventOptions } from "./runtime/events.ts";
 export { MemoryStore } from "./store/memory.ts";
 export * from "./store/store.ts";

@@ -1,9 +1,9 @@
 import { checkVerifiable, type SmpClientOptions } from "../client/mod.ts";
 import { formatAddress, parseAddress, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
-import type { Confirmation } from "./context.ts";
+import type { Confirmation } from "./runtime/context.ts";
 import type { KeySource } from "./key_pool.ts";
-import type { AgentStore, ConnectionRecord } from "./store/store.ts";
+import type { AgentStore, Connection } from "./store/store.ts";
 
 const longestTimer = 2 ** 31 - 1;
 
@@ -16,15 +16,16 @@ export interface AgentOptions {
   /** How servers are connected to. */
   readonly client?: Omit<SmpClientOptions, "signal" | "blockSize">;
   /**
-   * `automatic`: a message is acknowledged to its server when the application has been told of it; `manual`: when the
-   * application has called `Agent.acknowledge`, so that what it has not done with comes again. @default automatic
+   * `automatic`: a message is acknowledged to its server when the reader of `Agent.events` asks for the next event;
+   * `manual`: when the application has called `Agent.acknowledge`. What was not acknowledged is told again after a
+   * restart. @default automatic
    */
   readonly acknowledge?: "automatic" | "manual";
   /** Is asked before the first confirmation of an invitation is accepted. @default everybody is let in */
   readonly approve?: (confirmation: Confirmation) => boolean | Promise<boolean>;
   /** Key pairs that are made before they are needed, or where they come from. @default 8 */
   readonly keyPool?: number | KeySource;
-  /** Messages that may wait to be read from `Agent.events`; others wait at their servers. @default 256 */
+  /** Events that are kept in memory until they are read from `Agent.events`; more are in the store. @default 256 */
   readonly buffer?: number;
   /** For how long joining is tried. @default 172800000 (2 days) */
   readonly joinTimeout?: number;
@@ -32,6 +33,8 @@ export interface AgentOptions {
   readonly retry?: Backoff;
   /** Time after which messages that are done with are removed from the store. @default never */
   readonly retention?: number;
+  /** Extensions that are announced to other agents (extensions.md); this agent itself makes no use of any. @default none */
+  readonly extensions?: readonly string[];
   /** Closes the agent when it aborts. */
   readonly signal?: AbortSignal;
 }
@@ -46,6 +49,8 @@ export interface Invitation {
 
 /** A connection as it is now. */
 export interface ConnectionInfo {
+  /** Its ID, which no other connection ever has, base64. */
+  readonly id: string;
   /** The connection's alias. */
   readonly connection: string;
   /** Whether both sides, or in a connection of one direction this side, can send. */
@@ -63,14 +68,15 @@ export interface ConnectionInfo {
 }
 
 /** What is told of a connection. */
-export function connectionInfo(record: ConnectionRecord): ConnectionInfo {
-  const { alias, state, suspended, unreadable, createdAt } = record;
+export function connectionInfo({ record, receiving, sending }: Connection): ConnectionInfo {
+  const { id, alias, connected, unreadable, createdAt } = record;
   return {
+    id,
     connection: alias,
-    connected: state.connected,
-    canSend: record.sending !== null,
-    canReceive: record.receiving !== null,
-    suspended,
+    connected,
+    canSend: sending.some(({ status }) => status !== "failed"),
+    canReceive: receiving.length > 0,
+    suspended: receiving.some(({ suspended }) => suspended),
     unreadable,
     createdAt,
   };

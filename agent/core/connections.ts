@@ -1,0 +1,107 @@
+import { AgentError } from "../protocol/error.ts";
+import type { AgentStore, Connection, ReceivingRoute, SendingRoute } from "../store/store.ts";
+
+/** A connection and one of its receiving routes. */
+export interface AtReceiving {
+  readonly connection: Connection;
+  readonly route: ReceivingRoute;
+}
+
+/** A connection and one of its sending routes. */
+export interface AtSending {
+  readonly connection: Connection;
+  readonly route: SendingRoute;
+}
+
+/** The connections of an agent in memory, as they are in the store, by ID, alias and route. */
+export class Connections {
+  readonly #byId = new Map<string, Connection>();
+  /** The IDs of connections, by alias; an empty one is reserved. */
+  readonly #ids = new Map<string, string>();
+  readonly #receiving = new Map<string, string>();
+  readonly #sending = new Map<string, string>();
+  /** The last change of each connection that has one under way. */
+  readonly #work = new Map<string, Promise<unknown>>();
+
+  /** Reads all connections. */
+  static async load(store: AgentStore): Promise<Connections> {
+    const connections = new Connections();
+    for (const connection of await store.connections()) connections.set(connection);
+    return connections;
+  }
+
+  /** All connections, oldest first. */
+  all(): Connection[] {
+    return [...this.#byId.values()];
+  }
+
+  /** The connection with an ID as it is now. */
+  find(id: string): Connection | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The connection with an alias as it is now. Throws `AgentError` (`CONN UNKNOWN`). */
+  get(alias: string): Connection {
+    const connection = this.#byId.get(this.#ids.get(alias) ?? "");
+    if (connection === undefined) throw new AgentError("CONN UNKNOWN", `There is no connection "${alias}"`);
+    return connection;
+  }
+
+  /** The connection that has a receiving route. */
+  receiving(route: string): AtReceiving | undefined {
+    const connection = this.#byId.get(this.#receiving.get(route) ?? "");
+    const found = connection?.receiving.find(({ id }) => id === route);
+    return found && { connection: connection!, route: found };
+  }
+
+  /** The connection that has a sending route. */
+  sending(route: string): AtSending | undefined {
+    const connection = this.#byId.get(this.#sending.get(route) ?? "");
+    const found = connection?.sending.find(({ id }) => id === route);
+    return found && { connection: connection!, route: found };
+  }
+
+  /** Keeps an alias for a connection while that is made. Throws `AgentError` (`CONN DUPLICATE`) when it is taken. */
+  async reserving<T>(alias: string, make: () => Promise<T>): Promise<T> {
+    if (this.#ids.has(alias)) {
+      throw new AgentError("CONN DUPLICATE", `There is a connection "${alias}" already`);
+    }
+    this.#ids.set(alias, "");
+    try {
+      return await make();
+    } finally {
+      if (this.#ids.get(alias) === "") this.#ids.delete(alias);
+    }
+  }
+
+  /** Puts a connection that was stored. */
+  set(connection: Connection): void {
+    const { record: { id, alias }, receiving, sending } = connection;
+    const before = this.#byId.get(id);
+    if (before !== undefined && before.record.alias !== alias) this.#ids.delete(before.record.alias);
+    this.#byId.set(id, connection);
+    this.#ids.set(alias, id);
+    for (const route of receiving) this.#receiving.set(route.id, id);
+    for (const route of sending) this.#sending.set(route.id, id);
+  }
+
+  /** Takes out a connection that was removed from the store. */
+  remove({ record: { id, alias }, receiving, sending }: Connection): void {
+    this.#byId.delete(id);
+    this.#ids.delete(alias);
+    for (const route of receiving) this.#receiving.delete(route.id);
+    for (const route of sending) this.#sending.delete(route.id);
+  }
+
+  /** Does a task when all earlier ones of the connection are done. */
+  async serially<T>(id: string, task: () => Promise<T>): Promise<T> {
+    const before = this.#work.get(id);
+    const work = before === undefined ? task() : before.then(task, task);
+    this.#work.set(id, work);
+    try {
+      return await work;
+    } finally {
+      if (this.#work.get(id) === work) this.#work.delete(id);
+    }
+  }
+}

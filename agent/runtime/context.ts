@@ -1,0 +1,41 @@
+import type { PublicKey, ServerAddress } from "../../protocol/mod.ts";
+import type { Backoff } from "../backoff.ts";
+import type { Connections } from "../core/connections.ts";
+import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
+import type { Servers } from "../servers.ts";
+import type { AgentStore } from "../store/store.ts";
+
+/** Who asks to be let into a connection. */
+export interface Confirmation {
+  /** The connection's alias. */
+  readonly connection: string;
+  /** The key that the sender will sign with. */
+  readonly senderKey: PublicKey;
+}
+
+/** What the parts of an agent share. */
+export interface AgentContext {
+  readonly store: AgentStore;
+  readonly connections: Connections;
+  readonly servers: Servers;
+  readonly pool: KeySource;
+  /** Key pairs that were taken for something that a server has refused. */
+  readonly spare: StoredKeyPair[];
+  readonly keys: LoadedKeys;
+  readonly now: () => number;
+  /** Between tries. */
+  readonly retry: Backoff;
+  /** Milliseconds for which a joiner's KEY and HELLO are tried. */
+  readonly joinTimeout: number;
+  /** The extensions that are announced to other agents. */
+  readonly announced: readonly string[];
+  /** Whether servers without a key hash are taken. */
+  readonly allowUnverified: boolean;
+  readonly approve: (confirmation: Confirmation) => boolean | Promise<boolean>;
+  /** Aborts when the agent is closed. */
+  readonly signal: AbortSignal;
+  /** A server of the agent's own. */
+  server(): ServerAddress;
+  /** Tells of a failure that passes, once until it was read. */
+  failed(connection: string, error: unknown): void;
+}

@@ -1,0 +1,71 @@
+import type { AgentStore, EventRecord, StoredEvent } from "../store/store.ts";
+
+/** Events of a connection that its peer alone can cause and that are stored, untaken; others are left out. */
+const mostErrors = 100;
+
+const pageSize = 256;
+
+/** What the agent must know of its stored events without reading them: a few numbers a connection. */
+export class EventLog {
+  #lastId = 0;
+  /** Events for which there is a bound, by connection. */
+  readonly #bounded = new Map<string, number>();
+  /** The events of messages that are not acknowledged, by connection and number of the message. */
+  readonly #messages = new Map<string, Map<number, number>>();
+
+  /** Reads what is in a store. */
+  static async load(store: AgentStore): Promise<EventLog> {
+    const log = new EventLog();
+    for (let page; page === undefined || page.length === pageSize;) {
+      page = await store.events(log.#lastId, pageSize);
+      for (const record of page) log.#add(record);
+    }
+    return log;
+  }
+
+  /** Whether there are any. */
+  get isEmpty(): boolean {
+    return this.#lastId === 0;
+  }
+
+  /** Numbers events; leaves out those that there are too many of. */
+  number(connection: string, events: readonly StoredEvent[]): EventRecord[] {
+    const records: EventRecord[] = [];
+    for (const event of events) {
+      if (isBounded(event) && (this.#bounded.get(connection) ?? 0) >= mostErrors) continue;
+      const record = { id: this.#lastId + 1, connection, event };
+      this.#add(record);
+      records.push(record);
+    }
+    return records;
+  }
+
+  /** The number of the event of a message that is not acknowledged. */
+  ofMessage(connection: string, id: number): number | undefined {
+    return this.#messages.get(connection)?.get(id);
+  }
+
+  /** An event is no longer stored, or could not be. */
+  remove({ connection, event }: EventRecord): void {
+    if (event.type === "message") this.#messages.get(connection)?.delete(event.id);
+    if (isBounded(event)) this.#bounded.set(connection, (this.#bounded.get(connection) ?? 1) - 1);
+  }
+
+  /** A connection is deleted. */
+  forget(connection: string): void {
+    this.#bounded.delete(connection);
+    this.#messages.delete(connection);
+  }
+
+  #add({ id, connection, event }: EventRecord): void {
+    this.#lastId = id;
+    if (isBounded(event)) this.#bounded.set(connection, (this.#bounded.get(connection) ?? 0) + 1);
+    if (event.type !== "message") return;
+    const messages = this.#messages.get(connection) ?? new Map<number, number>();
+    this.#messages.set(connection, messages.set(event.id, id));
+  }
+}
+
+function isBounded(event: StoredEvent): boolean {
+  return event.type === "security" || event.type === "error" && event.id === undefined;
+}

@@ -1,0 +1,173 @@
+import { formatAddress } from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import { type AgentEvent, receivedMessage } from "../events.ts";
+import { AgentError, agentError } from "../protocol/error.ts";
+import type { EventRecord } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import type { EventLog } from "./event_log.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { Interpreter } from "./interpreter.ts";
+
+/** How events are read. */
+export interface EventOptions {
+  /** `next`: an event is taken when the next one is asked for; `manual`: by `Agent.take`. @default next */
+  readonly take?: "next" | "manual";
+}
+
+/** Tells the application what happens, and stores what it has taken. */
+export class Events implements AsyncDisposable {
+  readonly #context: AgentContext;
+  readonly #interpreter: Interpreter;
+  readonly #queue: EventQueue<AgentEvent>;
+  readonly #isManual: boolean;
+  /** The event that was told last and is taken when the next one is asked for. */
+  #told: EventRecord | null = null;
+  readonly #taking = new Set<Promise<void>>();
+  readonly #pauses = new Set<Pause>();
+  #isClosed = false;
+
+  /** `room`: stored events that are in memory. `isManual`: messages wait for their acknowledgement. */
+  constructor(
+    context: AgentContext,
+    interpreter: Interpreter,
+    { isManual, room, log }: { readonly isManual: boolean; readonly room: number; readonly log: EventLog },
+  ) {
+    this.#context = context;
+    this.#interpreter = interpreter;
+    this.#isManual = isManual;
+    this.#queue = new EventQueue((after, limit) => context.store.events(after, limit), room);
+    if (!log.isEmpty) this.#queue.behind();
+  }
+
+  /** Tells of an event that was stored. */
+  add(record: EventRecord): void {
+    this.#queue.add(record);
+  }
+
+  /** An event is no longer stored. */
+  taken(id: number): void {
+    this.#queue.taken(id);
+  }
+
+  /** Tells of something once; if it is not read, the next of its kind about the same replaces it. */
+  pass(event: Exclude<AgentEvent, { readonly type: "message" | "sent" }>): void {
+    const about = "server" in event ? formatAddress(event.server) : event.connection;
+    const code = event.type === "error" ? event.error.code : "";
+    this.#queue.put(`${event.type} ${code} ${about}`, event);
+  }
+
+  /** Tells of a failure that concerns a connection. */
+  failed(id: string, error: unknown): void {
+    const connection = this.#context.connections.find(id)?.record.alias;
+    if (connection !== undefined) this.pass({ type: "error", connection, error: agentError(error) });
+  }
+
+  /** Tells again what was told and not taken of a connection, where messages wait for their acknowledgement. */
+  repeat(connection: string): void {
+    if (this.#isManual) this.#queue.repeat(connection);
+  }
+
+  /** A connection was deleted. */
+  forget(connection: string): void {
+    this.#queue.forget(connection);
+  }
+
+  /** The events, for one reader at a time. */
+  async *read({ take = "next" }: EventOptions): AsyncGenerator<AgentEvent, void, void> {
+    for (;;) {
+      this.#takeTold();
+      const event = await this.#next(take === "next");
+      if (event === null) return;
+      yield event;
+    }
+  }
+
+  /** Stores that an event was taken; rejects when that fails. */
+  async take(eventId: number): Promise<void> {
+    const record = this.#queue.record(eventId);
+    if (record === undefined) return;
+    const { connection, event } = record;
+    if (event.type !== "message") return await this.#interpreter.take(record);
+    await this.#interpreter.do(connection, { type: "acknowledged", id: event.id });
+  }
+
+  /** Ends the reader; waits until what was taken is stored. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#queue.close();
+    for (const pause of this.#pauses) pause.end();
+    await Promise.all(this.#taking);
+  }
+
+  async #next(isTaken: boolean): Promise<AgentEvent | null> {
+    for (let failures = 1;;) {
+      let queued;
+      try {
+        queued = await this.#queue.next();
+        if (queued === null) return null;
+        if (queued.type === "passing") return queued.event;
+        const event = await this.#eventOf(queued.record);
+        if (event === null) continue;
+        const waits = this.#isManual && event.type === "message";
+        if (isTaken && !waits) this.#told = queued.record;
+        return event;
+      } catch {
+        // The store cannot be read now: what was taken out of the queue is told then.
+        if (queued?.type === "stored") this.#queue.again(queued.record);
+        await this.#pause(failures++);
+      }
+    }
+  }
+
+  /** An event as it is told; `null` when its connection is deleted. */
+  async #eventOf({ id: eventId, connection: id, event }: EventRecord): Promise<AgentEvent | null> {
+    const { connections, store } = this.#context;
+    const connection = connections.find(id)?.record.alias;
+    if (connection === undefined) return null;
+    switch (event.type) {
+      case "message": {
+        const message = await store.message(id, event.id);
+        return message && { type: "message", connection, eventId, message: receivedMessage(message) };
+      }
+      case "error": {
+        const error = new AgentError(event.code, event.message);
+        const about = event.id === undefined ? {} : { id: event.id };
+        return { type: "error", connection, eventId, error, ...about };
+      }
+      case "connected":
+      case "sent":
+      case "security":
+        return { ...event, connection, eventId };
+      default:
+        return event satisfies never;
+    }
+  }
+
+  /** Takes what was told last, until that is stored; the reader does not wait for it. */
+  #takeTold(): void {
+    const record = this.#told;
+    if (record === null) return;
+    this.#told = null;
+    const taking = this.#takeSurely(record).finally(() => this.#taking.delete(taking));
+    this.#taking.add(taking);
+  }
+
+  async #takeSurely({ id }: EventRecord): Promise<void> {
+    for (let failures = 1;; failures++) {
+      try {
+        return await this.take(id);
+      } catch {
+        if (this.#isClosed) return;
+        await this.#pause(failures);
+      }
+    }
+  }
+
+  async #pause(failures: number): Promise<void> {
+    if (this.#isClosed) return;
+    const pause = new Pause();
+    this.#pauses.add(pause);
+    await pause.wait(backoffDelay(this.#context.retry, failures));
+    this.#pauses.delete(pause);
+  }
+}

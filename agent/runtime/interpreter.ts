@@ -1,0 +1,173 @@
+import { decodePublicKey, SmpError } from "../../protocol/mod.ts";
+import { changesBetween } from "../core/changes.ts";
+import { step } from "../core/step.ts";
+import type { Command, ConnectionEvent, Step } from "../core/types.ts";
+import { AgentError, agentError } from "../protocol/error.ts";
+import type { Connection, EventRecord, StoreChange } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import type { EventLog } from "./event_log.ts";
+import { makeSendingRoute, recipientQueue } from "./routes.ts";
+
+/** What the interpreter gives to others. */
+export interface InterpreterPorts {
+  /** Tells of an event that was stored. */
+  tell(record: EventRecord): void;
+  /** An event is no longer stored. */
+  taken(id: number): void;
+  /** Acknowledges a message to its server. */
+  acknowledge(route: string, serverId: string): Promise<void>;
+  /** Looks at what a sending route has to deliver. */
+  deliver(route: string): void;
+}
+
+/** What happens, or how it is made of the connection as it is when its turn comes. */
+export type Happening =
+  | ConnectionEvent
+  | ((connection: Connection) => ConnectionEvent | Promise<ConnectionEvent>);
+
+/**
+ * Does what `step` says: stores the changes, in one transaction, then tells the events, then runs the commands, of which
+ * each is another event when it is done. Steps of a connection are made one after the other.
+ */
+export class Interpreter {
+  readonly #context: AgentContext;
+  readonly #log: EventLog;
+  readonly #ports: InterpreterPorts;
+
+  /** Does nothing by itself. */
+  constructor(context: AgentContext, log: EventLog, ports: InterpreterPorts) {
+    this.#context = context;
+    this.#log = log;
+    this.#ports = ports;
+  }
+
+  /**
+   * Makes an event happen to a connection and runs the commands; nothing when it is deleted. Throws what the store, a
+   * server or the application throws: then it may happen again.
+   */
+  async do(id: string, happening: Happening): Promise<Step | null> {
+    const made = await this.#apply(id, happening);
+    for (const command of made?.commands ?? []) await this.#run(id, command);
+    return made;
+  }
+
+  /** Stores a connection that is made, with what comes with it. */
+  async add(
+    connection: Connection,
+    changes: readonly StoreChange[],
+    commands: readonly Command[],
+  ): Promise<void> {
+    const { connections, store } = this.#context;
+    await store.commit([...changesBetween(null, connection), ...changes]);
+    connections.set(connection);
+    for (const command of commands) await this.#run(connection.record.id, command);
+  }
+
+  /** An event that is not of a message was taken. */
+  async take(record: EventRecord): Promise<void> {
+    await this.#context.store.commit([{ type: "delete event", id: record.id }]);
+    this.#log.remove(record);
+    this.#ports.taken(record.id);
+  }
+
+  #apply(id: string, happening: Happening): Promise<Step | null> {
+    const { connections, store, announced, now } = this.#context;
+    return connections.serially(id, async () => {
+      const before = connections.find(id);
+      if (before === undefined) return null;
+      const event = typeof happening === "function" ? await happening(before) : happening;
+      const made = step(before, event, { now: now(), announced });
+      const records = this.#log.number(id, made.events);
+      const taken = event.type === "acknowledged" ? this.#log.ofMessage(id, event.id) : undefined;
+      const changes: StoreChange[] = [...changesBetween(before, made.connection), ...made.changes];
+      for (const record of records) changes.push({ type: "put event", event: record });
+      if (taken !== undefined) changes.push({ type: "delete event", id: taken });
+      try {
+        if (changes.length > 0) await store.commit(changes);
+      } catch (error) {
+        for (const record of records) this.#log.remove(record);
+        throw error;
+      }
+      connections.set(made.connection);
+      if (taken !== undefined && event.type === "acknowledged") {
+        this.#log.remove({ id: taken, connection: id, event: { type: "message", id: event.id } });
+        this.#ports.taken(taken);
+      }
+      for (const record of records) this.#ports.tell(record);
+      return made;
+    });
+  }
+
+  async #run(id: string, command: Command): Promise<void> {
+    switch (command.type) {
+      case "approve":
+        return await this.#approve(id, command);
+      case "secure":
+        return await this.#secure(id, command);
+      case "join": {
+        const { route, received } = command;
+        const sending = await makeSendingRoute(this.#context, received.message.queueInfo).catch((error) => {
+          if (error instanceof AgentError) return error;
+          throw error;
+        });
+        await this.do(id, { type: "joined", route, received, sending });
+        return;
+      }
+      case "acknowledge":
+        return await this.#ports.acknowledge(command.route, command.serverId);
+      case "deliver":
+        return this.#ports.deliver(command.route);
+      default:
+        return command satisfies never;
+    }
+  }
+
+  async #approve(
+    id: string,
+    { route, received }: Extract<Command, { readonly type: "approve" }>,
+  ): Promise<void> {
+    const { connections, approve, signal } = this.#context;
+    const connection = connections.find(id);
+    if (connection === undefined) return;
+    const { senderKey } = received.message;
+    const isApproved = await untilAborted(
+      Promise.resolve(approve({ connection: connection.record.alias, senderKey })),
+      signal,
+    );
+    await this.do(id, { type: "approved", route, received, isApproved });
+  }
+
+  async #secure(
+    id: string,
+    { route, received, isRetry }: Extract<Command, { readonly type: "secure" }>,
+  ): Promise<void> {
+    const { connections, servers } = this.#context;
+    const keys = connections.receiving(route)?.route.keys;
+    if (keys === undefined) return;
+    const client = await servers.client(keys.server);
+    let refused: AgentError | null = null;
+    try {
+      await client.secureQueue(await recipientQueue(this.#context, keys), decodePublicKey(keys.senderKey!));
+    } catch (error) {
+      if (!(error instanceof SmpError) || error.code === "INTERNAL") throw error;
+      // Only this agent can secure the queue: it was done, but the answer was lost.
+      if (error.code !== "AUTH" || !isRetry) refused = agentError(error);
+    }
+    await this.do(id, { type: "secured", route, received, error: refused });
+  }
+}
+
+/** What a promise gives; rejects with the signal's reason when that aborts before. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,238 @@
+import { SmpError, TransportError } from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import type { AtSending } from "../core/connections.ts";
+import type { ConnectionEvent } from "../core/types.ts";
+import { kindOf } from "../kinds/mod.ts";
+import { type AgentError, agentError } from "../protocol/error.ts";
+import { type QueuedDelivery, StoreError } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import type { Interpreter } from "./interpreter.ts";
+import { makeReceivingRoute, recipientQueue, subscribedQueue } from "./routes.ts";
+import { sealFor } from "./seal.ts";
+
+/** Deliveries that are read from the store at a time. */
+const batchSize = 16;
+
+/** What became of a try to deliver. */
+type Outcome = "sent" | "retry" | { readonly failed: AgentError };
+
+type Body = Uint8Array<ArrayBuffer> | null;
+
+/** Sends what a route has to deliver, in order, each until it succeeds or cannot. */
+export class Sender {
+  readonly #id: string;
+  readonly #context: AgentContext;
+  readonly #interpreter: Interpreter;
+  #work: Promise<void> | null = null;
+  #isWoken = false;
+  readonly #pause = new Pause();
+  #isClosed = false;
+
+  /** Sends nothing yet for the sending route with this ID. */
+  constructor(id: string, context: AgentContext, interpreter: Interpreter) {
+    this.#id = id;
+    this.#context = context;
+    this.#interpreter = interpreter;
+  }
+
+  /** There is something new to deliver. */
+  wake(): void {
+    if (this.#isClosed) return;
+    this.#isWoken = true;
+    this.#work ??= this.#deliverAll().finally(() => this.#work = null);
+  }
+
+  /** What waits for another try is tried at once. */
+  hurry(): void {
+    this.#pause.end();
+  }
+
+  /** Stops when what is on its way has come or failed; what was not sent stays in the store. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#pause.end();
+    await this.#work;
+  }
+
+  async #deliverAll(): Promise<void> {
+    for (let failures = 0; this.#isWoken && !this.#isClosed;) {
+      this.#isWoken = false;
+      try {
+        while (!this.#isClosed && await this.#deliverBatch());
+        failures = 0;
+      } catch (error) {
+        // The store cannot be read.
+        this.#failed(error, failures);
+        this.#isWoken = true;
+        await this.#wait(++failures);
+      }
+    }
+  }
+
+  /** Delivers what comes next; `false` when there is nothing. */
+  async #deliverBatch(): Promise<boolean> {
+    const deliveries = await this.#context.store.deliveries(this.#id, batchSize);
+    let next = this.#seal(deliveries[0]);
+    for (const [i, delivery] of deliveries.entries()) {
+      const body = next;
+      // While one is on its way the next one is encrypted.
+      next = this.#seal(deliveries[i + 1]);
+      if (await this.#deliver(delivery, body)) continue;
+      await next.catch(() => {});
+      break;
+    }
+    return deliveries.length > 0;
+  }
+
+  /** The body of a user message; `null` for others, which may change until they are sent. */
+  #seal(delivery: QueuedDelivery | undefined): Promise<Body> {
+    const at = this.#context.connections.sending(this.#id);
+    const isEarly = delivery !== undefined && at !== undefined && !kindOf(delivery.kind).isEssential;
+    const sealing: Promise<Body> = isEarly
+      ? sealFor(this.#context.keys, at.route.keys, delivery.plaintext)
+      : Promise.resolve(null);
+    sealing.catch(() => {});
+    return sealing;
+  }
+
+  /** Delivers one, however long it takes; `false` when what comes next must be read again. */
+  async #deliver(delivery: QueuedDelivery, body: Promise<Body>): Promise<boolean> {
+    for (let failures = 1; !this.#isClosed; failures++) {
+      const at = this.#context.connections.sending(this.#id);
+      if (at === undefined) break;
+      const outcome = await this.#try(delivery, at, body);
+      if (this.#isClosed && outcome !== "sent") break;
+      if (outcome === "sent") return await this.#settle({ type: "sent", delivery });
+      if (outcome !== "retry") {
+        await this.#giveUp(delivery, outcome.failed);
+        break;
+      }
+      delivery = { ...delivery, attempted: true };
+      await this.#wait(failures);
+    }
+    await body.catch(() => {});
+    return false;
+  }
+
+  async #try(delivery: QueuedDelivery, at: AtSending, body: Promise<Body>): Promise<Outcome> {
+    try {
+      const whole = delivery.plaintext.length === 0 ? await this.#make(delivery, at) : delivery;
+      await this.#send(whole, at, body);
+      return "sent";
+    } catch (error) {
+      return this.#judge(delivery, error);
+    }
+  }
+
+  /** Makes the queue for the other direction, and the REPLY that tells of it. */
+  async #make(
+    delivery: QueuedDelivery,
+    { connection: { record, receiving } }: AtSending,
+  ): Promise<QueuedDelivery> {
+    const { position } = delivery;
+    const { servers, store } = this.#context;
+    if (receiving.length === 0) {
+      const { route, client } = await makeReceivingRoute(this.#context);
+      try {
+        await this.#interpreter.do(record.id, { type: "route made", receiving: route, position });
+      } catch (error) {
+        // Nobody would know of it.
+        const queue = await recipientQueue(this.#context, route.keys);
+        await client.deleteQueue(queue).catch(() => {});
+        throw error;
+      }
+      servers.created(subscribedQueue(this.#context, route), client);
+    }
+    const deliveries = await store.deliveries(this.#id, batchSize);
+    return deliveries.find((other) => other.position === position) ?? delivery;
+  }
+
+  async #send(
+    { kind, plaintext, ...delivery }: QueuedDelivery,
+    { connection, route: { keys: queue } }: AtSending,
+    sealed: Promise<Body>,
+  ): Promise<void> {
+    const { servers, keys } = this.#context;
+    const sealing = sealed.then((body) => body ?? sealFor(keys, queue, plaintext));
+    const connecting = servers.client(queue.server);
+    // Neither is left to itself when the other one fails: closing the agent waits for what was begun.
+    await Promise.allSettled([connecting, sealing]);
+    const [client, body] = [await connecting, await sealing];
+    const { senderId } = queue;
+    if (kindOf(kind).isSigned) {
+      return await client.send({ senderId, senderKey: await keys.signing(queue.senderKey) }, body);
+    }
+    // An answer that is lost must not look like a queue that somebody else has secured, over restarts too.
+    if (!delivery.attempted) {
+      const { id } = connection.record;
+      const { route, position, giveUpAt } = delivery;
+      const attempted = { connection: id, route, position, attempted: false, giveUpAt };
+      await this.#interpreter.do(id, { type: "attempted", delivery: attempted });
+    }
+    await client.send({ senderId }, body);
+  }
+
+  #judge(delivery: QueuedDelivery, error: unknown): Outcome {
+    const { now } = this.#context;
+    const failed = agentError(error);
+    if (error instanceof StoreError) {
+      this.#failed(error, delivery.attempted ? 1 : 0);
+      return "retry";
+    }
+    if (delivery.giveUpAt !== null && now() > delivery.giveUpAt) return { failed };
+    if (error instanceof TransportError || isAbort(error)) return "retry";
+    // What cannot be made or encrypted now cannot be later either.
+    if (!(error instanceof SmpError)) return { failed };
+    if (error.code === "QUOTA" || error.code === "INTERNAL") return "retry";
+    const verdict = kindOf(delivery.kind).refused(error.code, delivery);
+    return verdict === "failed" ? { failed } : verdict;
+  }
+
+  /** Gives a delivery up; without KEY and HELLO nothing else can be sent either. */
+  async #giveUp(delivery: QueuedDelivery, error: AgentError): Promise<void> {
+    const isRoute = kindOf(delivery.kind).isEssential;
+    for (let failures = 0; !this.#isClosed; failures++) {
+      try {
+        const deliveries = isRoute
+          ? await this.#context.store.deliveries(this.#id, Number.MAX_SAFE_INTEGER)
+          : [delivery];
+        await this.#settle({ type: "given up", route: this.#id, deliveries, error, isRoute });
+        return;
+      } catch (error) {
+        this.#failed(error, failures);
+        await this.#wait(failures + 1);
+      }
+    }
+  }
+
+  /** Stores what became of a delivery, until that succeeds: it is not sent again because a disk is full. */
+  async #settle(event: Extract<ConnectionEvent, { readonly type: "sent" | "given up" }>): Promise<boolean> {
+    for (let failures = 0; !this.#isClosed || failures === 0; failures++) {
+      const at = this.#context.connections.sending(this.#id);
+      if (at === undefined) return false;
+      try {
+        await this.#interpreter.do(at.connection.record.id, event);
+        return true;
+      } catch (error) {
+        this.#failed(error, failures);
+        await this.#wait(failures + 1);
+      }
+    }
+    return false;
+  }
+
+  /** Tells of a failure, the first time. */
+  #failed(error: unknown, failures: number): void {
+    const at = this.#context.connections.sending(this.#id);
+    if (failures === 0 && at !== undefined) this.#context.failed(at.connection.record.id, error);
+  }
+
+  /** Waits longer with each failure. */
+  async #wait(failures: number): Promise<void> {
+    if (!this.#isClosed) await this.#pause.wait(backoffDelay(this.#context.retry, failures));
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
