@@ -1,182 +1,249 @@
-import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
-import type { ServerAddress } from "../../protocol/mod.ts";
-import type { ReceivingStatus, SendingStatus } from "../connection.ts";
-import type { MessageIntegrity } from "../protocol/integrity.ts";
-import type { ConnectionRecord, MessageRecord, OutboxEntry, ReceivingQueue, SendingQueue } from "./store.ts";
-import type { Vault } from "./vault.ts";
+/**
+ * What stores keep of each record: what rows are found and ordered by stands in the clear, the rest is sealed, each
+ * value for its place (`placeOf`). The same for every store.
+ */
+import type {
+  ConnectionRecord,
+  Delivery,
+  DiscardedQueue,
+  EventRecord,
+  MessageRecord,
+  OutboxEntry,
+  ReceivingRoute,
+  SendingRoute,
+} from "./store.ts";
+import { openRecord, placeOf, sealRecord, type Vault } from "./vault.ts";
 
-/** A row of any table. */
-export type Row = Readonly<Record<string, SQLOutputValue>>;
+type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What a column holds of a value. */
-type Column<T> = (value: T, vault: Vault) => SQLInputValue | Promise<SQLInputValue>;
-
-/** The columns of `connections`. */
-export const connectionColumns: Readonly<Record<string, Column<ConnectionRecord>>> = {
-  alias: ({ alias }) => alias,
-  created_at: ({ createdAt }) => createdAt,
-  role: ({ state }) => state.role,
-  reply: ({ state }) => Number(state.reply),
-  receiving: ({ state }) => state.receiving,
-  sending: ({ state }) => state.sending,
-  connected: ({ state }) => Number(state.connected),
-  last_message_id: ({ lastMessageId }) => lastMessageId,
-  last_sent_id: ({ lastSent }) => lastSent.id,
-  last_sent_hash: ({ lastSent }) => lastSent.hash,
-  last_received_id: ({ lastReceived }) => lastReceived.id,
-  last_received_hash: ({ lastReceived }) => lastReceived.hash,
-  last_server_id: ({ lastServerId }) => lastServerId,
-  last_plaintext_hash: ({ lastPlaintextHash }) => lastPlaintextHash,
-  suspended: ({ suspended }) => Number(suspended),
-  unreadable: ({ unreadable }) => unreadable,
-};
-
-interface OfConnection {
-  readonly alias: string;
+/** A connection without its routes. */
+export interface ConnectionRow {
+  readonly id: string;
+  readonly data: Bytes;
 }
 
-const queueColumns: Readonly<Record<string, Column<OfConnection & { readonly server: ServerAddress }>>> = {
-  alias: ({ alias }) => alias,
-  host: ({ server }) => server.host,
-  port: ({ server }) => server.port ?? null,
-  key_hash: ({ server }) => server.keyHash ?? null,
-};
+/** A receiving or sending route; `keys`: `null` to leave those that are there. */
+export interface RouteRow<Keys extends Bytes | null = Bytes> {
+  readonly id: string;
+  readonly connection: string;
+  readonly keys: Keys;
+  readonly data: Bytes;
+}
 
-/** The columns of `receiving_queues`. */
-export const receivingColumns: Readonly<Record<string, Column<OfConnection & ReceivingQueue>>> = {
-  ...queueColumns,
-  recipient_id: ({ recipientId }) => recipientId,
-  sender_id: ({ senderId }) => senderId,
-  recipient_key: ({ recipientKey }, vault) => vault.seal(recipientKey),
-  decryption_key: ({ decryptionKey }, vault) => vault.seal(decryptionKey),
-  sender_key: ({ senderKey }) => senderKey,
-  verification_key: ({ verificationKey }) => verificationKey,
-};
+/** An entry of the outbox. */
+export interface OutboxRow {
+  readonly connection: string;
+  readonly position: number;
+  readonly data: Bytes;
+  readonly plaintext: Bytes;
+}
 
-/** The columns of `sending_queues`. */
-export const sendingColumns: Readonly<Record<string, Column<OfConnection & SendingQueue>>> = {
-  ...queueColumns,
-  sender_id: ({ senderId }) => senderId,
-  sender_key: ({ senderKey }, vault) => vault.seal(senderKey),
-  signing_key: ({ signingKey }, vault) => vault.seal(signingKey),
-  encryption_key: ({ encryptionKey }) => encryptionKey,
-};
+/** A delivery. */
+export interface DeliveryRow {
+  readonly connection: string;
+  readonly route: string;
+  readonly position: number;
+  readonly data: Bytes;
+}
 
-/** The columns of `outbox`. */
-export const outboxColumns: Readonly<Record<string, Column<OutboxEntry>>> = {
-  alias: ({ alias }) => alias,
-  position: ({ position }) => position,
-  kind: ({ kind }) => kind,
-  message_id: ({ messageId }) => messageId,
-  plaintext: ({ plaintext }, vault) => vault.seal(plaintext),
-  created_at: ({ createdAt }) => createdAt,
-  attempted: ({ attempted }) => Number(attempted),
-};
+/** A message. */
+export interface MessageRow {
+  readonly connection: string;
+  readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly done: boolean;
+  readonly data: Bytes;
+  readonly body: Bytes;
+}
 
-/** The columns of `messages`. */
-export const messageColumns: Readonly<Record<string, Column<MessageRecord>>> = {
-  alias: ({ alias }) => alias,
-  id: ({ id }) => id,
-  body: ({ body }, vault) => vault.seal(body),
-  at: ({ at }) => at,
-  done: ({ done }) => Number(done),
-  integrity: ({ received }) => received && JSON.stringify(received.integrity),
-  server_id: ({ received }) => received?.serverId ?? null,
-  server_at: ({ received }) => received?.serverAt ?? null,
-  sender_id: ({ received }) => received?.senderId ?? null,
-  sender_at: ({ received }) => received?.senderAt ?? null,
-};
+/** An event that is to be told. */
+export interface EventRow {
+  readonly id: number;
+  readonly connection: string;
+  readonly data: Bytes;
+}
 
-/** Reads a connection with its queues. */
-export async function readConnection(
-  row: Row,
-  receiving: Row | undefined,
-  sending: Row | undefined,
+/** A queue that is to be deleted. */
+export interface DiscardedRow {
+  readonly id: string;
+  readonly data: Bytes;
+}
+
+/** The tables of routes. */
+export type RouteTable = "receiving_routes" | "sending_routes";
+
+/** The sealed columns of each table, and what their rows are found by: both make a value's place. */
+export const sealedColumns = {
+  connections: { key: ["id"], sealed: ["data"] },
+  receiving_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
+  sending_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
+  outbox: { key: ["connection", "position"], sealed: ["data", "plaintext"] },
+  deliveries: { key: ["connection", "route", "position"], sealed: ["data"] },
+  messages: { key: ["connection", "id"], sealed: ["data", "body"] },
+  events: { key: ["connection", "id"], sealed: ["data"] },
+  discarded_queues: { key: ["id"], sealed: ["data"] },
+} as const satisfies Record<string, { readonly key: readonly string[]; readonly sealed: readonly string[] }>;
+
+/** The name of a table that holds sealed values. */
+export type TableName = keyof typeof sealedColumns;
+
+/** The place of one sealed value of a row. */
+export function placeIn(
+  table: TableName,
+  column: string,
+  row: Readonly<Record<string, unknown>>,
+): string {
+  return placeOf(table, column, ...sealedColumns[table].key.map((name) => row[name] as string | number));
+}
+
+/** Seals a connection. */
+export async function sealConnection(
+  { id, ...data }: ConnectionRecord,
+  vault: Vault,
+): Promise<ConnectionRow> {
+  const row = { id };
+  return { ...row, data: await sealRecord(vault, data, placeIn("connections", "data", row)) };
+}
+
+/** Opens a connection. */
+export async function openConnection(
+  { data, ...row }: ConnectionRow,
   vault: Vault,
 ): Promise<ConnectionRecord> {
+  const rest = await openRecord<Omit<ConnectionRecord, "id">>(
+    vault,
+    data,
+    placeIn("connections", "data", row),
+  );
+  return { id: row.id, ...rest };
+}
+
+/** Seals a route of a connection; without its keys when they have not changed. */
+export async function sealRoute(
+  table: RouteTable,
+  { connection, route: { id, keys, ...data }, withKeys }: {
+    readonly connection: string;
+    readonly route: ReceivingRoute | SendingRoute;
+    readonly withKeys: boolean;
+  },
+  vault: Vault,
+): Promise<RouteRow<Bytes | null>> {
+  const row = { id, connection };
   return {
-    alias: text(row.alias),
-    createdAt: Number(row.created_at),
-    state: {
-      role: text(row.role) as "initiator" | "joiner",
-      reply: row.reply === 1,
-      receiving: text(row.receiving) as ReceivingStatus,
-      sending: text(row.sending) as SendingStatus,
-      connected: row.connected === 1,
-    },
-    receiving: receiving === undefined ? null : {
-      server: readServer(receiving),
-      recipientId: text(receiving.recipient_id),
-      senderId: text(receiving.sender_id),
-      recipientKey: await vault.open(blob(receiving.recipient_key)),
-      decryptionKey: await vault.open(blob(receiving.decryption_key)),
-      senderKey: blobOrNull(receiving.sender_key),
-      verificationKey: blobOrNull(receiving.verification_key),
-    },
-    sending: sending === undefined ? null : {
-      server: readServer(sending),
-      senderId: text(sending.sender_id),
-      senderKey: await vault.open(blob(sending.sender_key)),
-      signingKey: await vault.open(blob(sending.signing_key)),
-      encryptionKey: blob(sending.encryption_key),
-    },
-    lastMessageId: Number(row.last_message_id),
-    lastSent: { id: Number(row.last_sent_id), hash: blob(row.last_sent_hash) },
-    lastReceived: { id: Number(row.last_received_id), hash: blob(row.last_received_hash) },
-    lastServerId: text(row.last_server_id),
-    lastPlaintextHash: blob(row.last_plaintext_hash),
-    suspended: row.suspended === 1,
-    unreadable: Number(row.unreadable),
+    ...row,
+    keys: withKeys ? await sealRecord(vault, keys, placeIn(table, "keys", row)) : null,
+    data: await sealRecord(vault, data, placeIn(table, "data", row)),
   };
 }
 
-/** Reads an entry of the outbox. */
-export async function readOutboxEntry(row: Row, vault: Vault): Promise<OutboxEntry> {
+/** Opens a receiving route. */
+export function openReceiving(row: RouteRow, vault: Vault): Promise<ReceivingRoute> {
+  return openRoute<ReceivingRoute>("receiving_routes", row, vault);
+}
+
+/** Opens a sending route. */
+export function openSending(row: RouteRow, vault: Vault): Promise<SendingRoute> {
+  return openRoute<SendingRoute>("sending_routes", row, vault);
+}
+
+async function openRoute<T extends ReceivingRoute | SendingRoute>(
+  table: RouteTable,
+  { keys, data, ...row }: RouteRow,
+  vault: Vault,
+): Promise<T> {
+  const rest = await openRecord<Omit<T, "id" | "keys">>(vault, data, placeIn(table, "data", row));
+  const opened = await openRecord<T["keys"]>(vault, keys, placeIn(table, "keys", row));
+  return { id: row.id, keys: opened, ...rest } as T;
+}
+
+/** Seals an entry of the outbox. */
+export async function sealOutbox(
+  { connection, position, plaintext, ...data }: OutboxEntry,
+  vault: Vault,
+): Promise<OutboxRow> {
+  const row = { connection, position };
   return {
-    alias: text(row.alias),
-    position: Number(row.position),
-    kind: text(row.kind) as OutboxEntry["kind"],
-    messageId: Number(row.message_id),
-    plaintext: await vault.open(blob(row.plaintext)),
-    createdAt: Number(row.created_at),
-    attempted: row.attempted === 1,
+    ...row,
+    data: await sealRecord(vault, data, placeIn("outbox", "data", row)),
+    plaintext: await vault.seal(plaintext, placeIn("outbox", "plaintext", row)),
   };
 }
 
-/** Reads a message. */
-export async function readMessage(row: Row, vault: Vault): Promise<MessageRecord> {
+/** Opens an entry of the outbox. */
+export async function openOutbox({ data, plaintext, ...row }: OutboxRow, vault: Vault): Promise<OutboxEntry> {
+  type Rest = Omit<OutboxEntry, "connection" | "position" | "plaintext">;
+  const rest = await openRecord<Rest>(vault, data, placeIn("outbox", "data", row));
+  const opened = await vault.open(plaintext, placeIn("outbox", "plaintext", row));
+  return { connection: row.connection, position: row.position, ...rest, plaintext: opened };
+}
+
+/** Seals a delivery. */
+export async function sealDelivery(
+  { connection, route, position, ...data }: Delivery,
+  vault: Vault,
+): Promise<DeliveryRow> {
+  const row = { connection, route, position };
+  return { ...row, data: await sealRecord(vault, data, placeIn("deliveries", "data", row)) };
+}
+
+/** Opens a delivery. */
+export async function openDelivery({ data, ...row }: DeliveryRow, vault: Vault): Promise<Delivery> {
+  type Rest = Omit<Delivery, "connection" | "route" | "position">;
+  const rest = await openRecord<Rest>(vault, data, placeIn("deliveries", "data", row));
+  return { connection: row.connection, route: row.route, position: row.position, ...rest };
+}
+
+/** Seals a message. */
+export async function sealMessage(
+  { connection, id, at, done, body, ...data }: MessageRecord,
+  vault: Vault,
+): Promise<MessageRow> {
+  const row = { connection, id };
   return {
-    alias: text(row.alias),
-    id: Number(row.id),
-    body: await vault.open(blob(row.body)),
-    at: Number(row.at),
-    done: row.done === 1,
-    received: row.integrity === null ? null : {
-      integrity: JSON.parse(text(row.integrity)) as MessageIntegrity,
-      serverId: text(row.server_id),
-      serverAt: Number(row.server_at),
-      senderId: Number(row.sender_id),
-      senderAt: Number(row.sender_at),
-    },
+    ...row,
+    at,
+    done,
+    data: await sealRecord(vault, data, placeIn("messages", "data", row)),
+    body: await vault.seal(body, placeIn("messages", "body", row)),
   };
 }
 
-function readServer({ host, port, key_hash }: Row): ServerAddress {
+/** Opens a message. */
+export async function openMessage(row: MessageRow, vault: Vault): Promise<MessageRecord> {
+  const { connection, id, at, done } = row;
+  const place = placeIn("messages", "data", { connection, id });
+  const { received } = await openRecord<Pick<MessageRecord, "received">>(vault, row.data, place);
+  const body = await vault.open(row.body, placeIn("messages", "body", { connection, id }));
+  return { connection, id, body, at, done, received };
+}
+
+/** Seals an event. */
+export async function sealEvent({ id, connection, event }: EventRecord, vault: Vault): Promise<EventRow> {
+  const row = { id, connection };
+  return { ...row, data: await sealRecord(vault, event, placeIn("events", "data", row)) };
+}
+
+/** Opens an event. */
+export async function openEvent({ id, connection, data }: EventRow, vault: Vault): Promise<EventRecord> {
   return {
-    host: text(host),
-    ...(port !== null && { port: Number(port) }),
-    ...(key_hash !== null && { keyHash: text(key_hash) }),
+    id,
+    connection,
+    event: await openRecord(vault, data, placeIn("events", "data", { id, connection })),
   };
 }
 
-function text(value: SQLOutputValue | undefined): string {
-  return String(value);
+/** Seals a queue that is to be deleted. */
+export async function sealDiscarded({ id, ...data }: DiscardedQueue, vault: Vault): Promise<DiscardedRow> {
+  return { id, data: await sealRecord(vault, data, placeIn("discarded_queues", "data", { id })) };
 }
 
-function blob(value: SQLOutputValue | undefined): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(value as Uint8Array<ArrayBuffer>);
-}
-
-function blobOrNull(value: SQLOutputValue | undefined): Uint8Array<ArrayBuffer> | null {
-  return value === null ? null : blob(value);
+/** Opens a queue that is to be deleted. */
+export async function openDiscarded({ id, data }: DiscardedRow, vault: Vault): Promise<DiscardedQueue> {
+  const rest = await openRecord<Omit<DiscardedQueue, "id">>(
+    vault,
+    data,
+    placeIn("discarded_queues", "data", { id }),
+  );
+  return { id, ...rest };
 }

@@ -82,11 +82,11 @@ export const agentTargets: readonly Target[] = [
     },
   },
   {
-    name: "proof of a passphrase",
+    name: "key of a passphrase",
     seeds: [new Uint8Array(47)],
     words: [],
     async run(input) {
-      const record = { salt: new Uint8Array(16), iterations: 1, proof: input };
+      const record = { salt: new Uint8Array(16), iterations: 1, key: input };
       const opened = vaultFor({ passphrase: "secret" }, { record, isEmpty: false });
       assertEquals(await expectingAsync(StoreError, () => opened), null);
     },
