@@ -13,304 +13,319 @@
  *
  * @module
  */
-import { closeSync, openSync } from "node:fs";
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
-import type * as NodeSqlite from "node:sqlite";
-import { migrations } from "./migrations.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { GroupCommit, writeError } from "./group_commit.ts";
+import { migrateV1 } from "./migrate_v1.ts";
+import { putPassphrase, reseal } from "./reseal.ts";
+import { applicationId, schema, schemaVersion } from "./schema.ts";
 import {
-  connectionColumns,
-  messageColumns,
-  outboxColumns,
-  readConnection,
-  readMessage,
-  readOutboxEntry,
-  receivingColumns,
-  type Row,
-  sendingColumns,
-} from "./rows.ts";
+  checkDatabase,
+  checkHeader,
+  fileOf,
+  lockFile,
+  makeFile,
+  openDatabase,
+  openError,
+} from "./sqlite_file.ts";
+import * as reads from "./sqlite_reads.ts";
+import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
+import { Prepared, rollBack, transact, type Write, writeOf } from "./sqlite_writes.ts";
 import {
   type AgentStore,
-  type ConnectionRecord,
+  type Connection,
+  type DiscardedQueue,
+  type EventRecord,
   type MessageQuery,
   type MessageRecord,
-  type OutboxEntry,
+  type QueuedDelivery,
   type StoreChange,
   StoreError,
 } from "./store.ts";
-import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } from "./vault.ts";
+import {
+  createVault,
+  isLocked,
+  type PassphraseOptions,
+  type PassphraseRecord,
+  plainVault,
+  type Vault,
+  vaultFor,
+} from "./vault.ts";
 
-export { StoreError };
+export { type SnapshotSource, StoreError };
 
 /** How a store is opened. */
 export type SqliteStoreOptions = PassphraseOptions;
 
-const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unknown } };
+/** Milliseconds without commits after which what was written goes from the log to the file. */
+const quietTime = 1000;
 
-interface Pending {
-  readonly changes: readonly StoreChange[];
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+/** A file that is open. */
+interface Opened {
+  readonly database: DatabaseSync;
+  /** Holds the lock. */
+  readonly lock: DatabaseSync;
+  readonly vault: Vault;
 }
 
-/** A statement with its values. */
-type Write = readonly [statement: string, values: readonly SQLInputValue[]];
-
-const statements = {
-  putConnection: upsert("connections", connectionColumns, ["alias"]),
-  putReceiving: upsert("receiving_queues", receivingColumns, ["alias"]),
-  putSending: upsert("sending_queues", sendingColumns, ["alias"]),
-  putOutbox: upsert("outbox", outboxColumns, ["alias", "position"]),
-  putMessage: upsert("messages", messageColumns, ["alias", "id"]),
-  deleteConnection: "DELETE FROM connections WHERE alias = ?",
-  deleteOutbox: "DELETE FROM outbox WHERE alias = ? AND position = ?",
-  messageDone: "UPDATE messages SET done = 1 WHERE alias = ? AND id = ?",
-} as const;
-
-/** Keeps connections and messages in one SQLite file of mode 0600, which one program at a time can use. */
+/**
+ * Keeps connections and messages in one SQLite file of mode 0600. One agent at a time can use it; other programs can read
+ * it meanwhile.
+ */
 export class SqliteStore implements AgentStore {
   readonly #database: DatabaseSync;
-  readonly #vault: Vault;
-  readonly #statements = new Map<string, StatementSync>();
-  #pending: Pending[] = [];
-  #flushing: Promise<void> | null = null;
+  readonly #lock: DatabaseSync;
+  readonly #path: string;
+  readonly #prepared: Prepared;
+  readonly #query: reads.Query;
+  readonly #iterations: number | undefined;
+  /** The connections of snapshots. */
+  readonly #readers = new Set<DatabaseSync>();
+  readonly #commits = new GroupCommit<readonly Write[]>({
+    prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
+    write: (writes) => {
+      transact(this.#database, writes.flat(), this.#prepared);
+      this.#checkpointSoon();
+    },
+  });
+  #vault: Vault;
+  #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the log holds what must not be left there. */
+  #mustTruncate = false;
   #isClosed = false;
 
-  private constructor(database: DatabaseSync, vault: Vault) {
+  private constructor({ database, lock, vault }: Opened, { iterations }: SqliteStoreOptions) {
     this.#database = database;
+    this.#lock = lock;
     this.#vault = vault;
+    this.#iterations = iterations;
+    this.#path = fileOf(database);
+    this.#prepared = new Prepared(database);
+    this.#query = reads.queryOf((text) => this.#prepared.get(text));
   }
 
-  /** Opens or makes the file at `path`, and brings an older one up to date. Throws {@linkcode StoreError}. */
+  /**
+   * Opens or makes the file at `path`, and brings an older one up to date. Throws {@linkcode StoreError}: `OPEN` for a
+   * file of another program or of a newer version, which is left as it is, `IN_USE`, `PASSPHRASE`.
+   */
   static async open(path: string, options: SqliteStoreOptions = {}): Promise<SqliteStore> {
-    let database;
-    try {
-      const sqlite = loadSqlite();
-      // What SQLite makes beside it gets the same mode.
-      if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
-      database = new sqlite.DatabaseSync(path, { timeout: 0 });
-      prepare(database, path);
-      return new SqliteStore(database, await openVaultOf(database, options));
-    } catch (error) {
-      database?.close();
-      throw openError(path, error);
-    }
+    return new SqliteStore(await openFile(path, options), options);
+  }
+
+  /**
+   * Opens the file at `path` for a snapshot alone, while an agent may be using it, in this process or another one.
+   * Throws {@linkcode StoreError}: `OPEN` also for a file that an older version has made, `PASSPHRASE`.
+   */
+  static openForReading(
+    path: string,
+    options: Pick<SqliteStoreOptions, "passphrase"> = {},
+  ): Promise<SnapshotSource> {
+    return openSnapshotSource(path, options);
   }
 
   /** See {@linkcode AgentStore}. */
-  async connections(): Promise<ConnectionRecord[]> {
-    const byAlias = (table: string) =>
-      new Map(this.#all(`SELECT * FROM ${table}`).map((row) => [row.alias, row]));
-    const [receiving, sending] = [byAlias("receiving_queues"), byAlias("sending_queues")];
-    const records = [];
-    for (const row of this.#all("SELECT * FROM connections ORDER BY created_at, rowid")) {
-      records.push(await readConnection(row, receiving.get(row.alias), sending.get(row.alias), this.#vault));
-    }
-    return records;
+  async connections(): Promise<Connection[]> {
+    return await reads.readConnections(this.#query, this.#vault);
   }
 
   /** See {@linkcode AgentStore}. */
-  outboxAliases(): Promise<string[]> {
-    return Promise.resolve(this.#all("SELECT DISTINCT alias FROM outbox").map((row) => String(row.alias)));
+  async discarded(): Promise<DiscardedQueue[]> {
+    return await reads.readDiscarded(this.#query, this.#vault);
   }
 
   /** See {@linkcode AgentStore}. */
-  async outbox(alias: string, limit: number): Promise<OutboxEntry[]> {
-    const rows = this.#all("SELECT * FROM outbox WHERE alias = ? ORDER BY position LIMIT ?", alias, limit);
-    return await Promise.all(rows.map((row) => readOutboxEntry(row, this.#vault)));
+  // deno-lint-ignore require-await -- rejects rather than throws
+  async waitingRoutes(): Promise<string[]> {
+    return reads.readWaitingRoutes(this.#query);
   }
 
   /** See {@linkcode AgentStore}. */
-  async message(alias: string, id: number): Promise<MessageRecord | null> {
-    const [row] = this.#all("SELECT * FROM messages WHERE alias = ? AND id = ?", alias, id);
-    return row === undefined ? null : await readMessage(row, this.#vault);
+  async deliveries(route: string, limit: number): Promise<QueuedDelivery[]> {
+    return await reads.readDeliveries(this.#query, this.#vault, { route, limit });
   }
 
   /** See {@linkcode AgentStore}. */
-  async messages(
-    alias: string,
-    { before = Number.MAX_SAFE_INTEGER, limit = 100 }: MessageQuery = {},
-  ): Promise<MessageRecord[]> {
-    const query = "SELECT * FROM messages WHERE alias = ? AND id < ? ORDER BY id DESC LIMIT ?";
-    const rows = this.#all(query, alias, before, limit).toReversed();
-    return await Promise.all(rows.map((row) => readMessage(row, this.#vault)));
+  async message(connection: string, id: number): Promise<MessageRecord | null> {
+    return await reads.readMessage(this.#query, this.#vault, { connection, id });
+  }
+
+  /** See {@linkcode AgentStore}. */
+  async messages(connection: string, query: MessageQuery = {}): Promise<MessageRecord[]> {
+    return await reads.readMessages(this.#query, this.#vault, { ...query, connection });
+  }
+
+  /** See {@linkcode AgentStore}. */
+  async events(after: number, limit: number): Promise<EventRecord[]> {
+    return await reads.readEvents(this.#query, this.#vault, { after, limit });
   }
 
   /** See {@linkcode AgentStore}. */
   commit(changes: readonly StoreChange[]): Promise<void> {
-    if (this.#isClosed) {
-      return Promise.reject(new StoreError("WRITE", "Cannot write to the store: it is closed"));
-    }
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ changes, resolve, reject });
-      this.#flushing ??= this.#flush();
-    });
+    return this.#commits.commit(changes);
   }
 
   /** See {@linkcode AgentStore}. */
   prune(before: number): Promise<number> {
-    const { changes } = this.#statement("DELETE FROM messages WHERE done = 1 AND at < ?").run(before);
-    return Promise.resolve(Number(changes));
+    return this.#commits.exclusively(() => {
+      try {
+        const { changes } = this.#prepared.get("DELETE FROM messages WHERE done = 1 AND at < ?").run(before);
+        this.#checkpointSoon();
+        return Number(changes);
+      } catch (cause) {
+        throw writeError(cause);
+      }
+    });
   }
 
-  /** Writes what waits and closes the file. */
+  /** See {@linkcode AgentStore}. Rows are read in pages, by a connection of its own. */
+  async *snapshot(): AsyncIterable<StoreChange> {
+    if (this.#isClosed) throw new StoreError("READ", "Cannot read the store: it is closed");
+    yield* readSnapshot(this.#path, { vault: () => this.#vault, open: this.#readers });
+  }
+
+  /**
+   * Sets, changes or (`null`) removes the passphrase. A change rewrites one row; setting and removing rewrite all, in one
+   * transaction, and leave nothing in the files of what was there before. Throws {@linkcode StoreError}: `PASSPHRASE`
+   * when there is none to remove or the new one is empty, `IN_USE` while a snapshot or another program reads the file.
+   */
+  changePassphrase(next: string | null): Promise<void> {
+    return this.#commits.exclusively(async () => {
+      try {
+        await this.#changePassphrase(next);
+      } catch (cause) {
+        throw writeError(cause);
+      }
+    });
+  }
+
+  /** Writes what waits, closes the file and gives up its lock; ends snapshots. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#flushing;
+    await this.#commits[Symbol.asyncDispose]();
+    clearTimeout(this.#checkpointTimer);
+    for (const reader of this.#readers) closeReader(reader);
     this.#database.close();
+    this.#lock.close();
   }
 
-  /** Writes all commits that wait in one transaction, until none waits. */
-  async #flush(): Promise<void> {
-    await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0);
-      const writes: Write[][] = [];
-      for (const { changes } of batch) {
-        writes.push((await Promise.all(changes.map((c) => this.#writes(c)))).flat());
-      }
-      try {
-        this.#transact(writes.flat());
-        for (const { resolve } of batch) resolve();
-      } catch {
-        // One of them is at fault: the others must not fail with it.
-        batch.forEach(({ resolve, reject }, i) => {
-          try {
-            this.#transact(writes[i]!);
-            resolve();
-          } catch (cause) {
-            reject(new StoreError("WRITE", `Cannot write to the store: ${messageOf(cause)}`, { cause }));
-          }
-        });
-      }
-    }
-    this.#flushing = null;
-  }
-
-  #transact(writes: readonly Write[]): void {
-    this.#database.exec("BEGIN IMMEDIATE");
-    try {
-      for (const [statement, values] of writes) this.#statement(statement).run(...values);
-      this.#database.exec("COMMIT");
-    } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
-    }
-  }
-
-  async #writes(change: StoreChange): Promise<Write[]> {
+  async #changePassphrase(next: string | null): Promise<void> {
     const vault = this.#vault;
-    switch (change.type) {
-      case "put connection": {
-        const { record, withQueues } = change;
-        const writes: Write[] = [[statements.putConnection, await values(connectionColumns, record, vault)]];
-        if (!withQueues) return writes;
-        const { alias, receiving, sending } = record;
-        if (receiving !== null) {
-          writes.push([
-            statements.putReceiving,
-            await values(receivingColumns, { alias, ...receiving }, vault),
-          ]);
-        }
-        if (sending !== null) {
-          writes.push([statements.putSending, await values(sendingColumns, { alias, ...sending }, vault)]);
-        }
-        return writes;
-      }
-      case "delete connection":
-        return [[statements.deleteConnection, [change.alias]]];
-      case "put outbox":
-        return [[statements.putOutbox, await values(outboxColumns, change.entry, vault)]];
-      case "delete outbox":
-        return [[statements.deleteOutbox, [change.alias, change.position]]];
-      case "put message":
-        return [[statements.putMessage, await values(messageColumns, change.message, vault)]];
-      case "message done":
-        return [[statements.messageDone, [change.alias, change.id]]];
-      default:
-        return change satisfies never;
+    if (next === null && !isLocked(vault)) {
+      throw new StoreError("PASSPHRASE", "Cannot remove the passphrase: the store has none");
     }
+    // The old state would stay in the log as long as somebody reads it.
+    if (!truncateLog(this.#database)) {
+      throw new StoreError(
+        "IN_USE",
+        "Cannot change the passphrase: the database is being read; try again later",
+      );
+    }
+    if (next !== null && isLocked(vault)) {
+      putPassphrase(this.#database, await vault.wrap(next, this.#iterations));
+    } else {
+      await this.#reseal(next);
+    }
+    this.#mustTruncate = !truncateLog(this.#database);
+    this.#checkpointSoon();
   }
 
-  #all(query: string, ...parameters: SQLInputValue[]): Row[] {
+  async #reseal(next: string | null): Promise<void> {
+    const created = next === null ? null : await createVault(next, this.#iterations);
+    const { vault: to, record } = created ?? { vault: plainVault, record: null };
+    // On a connection of its own, so that others read what there was until all is there.
+    const database = openDatabase(this.#path, { readOnly: false });
     try {
-      return this.#statement(query).all(...parameters) as Record<string, SQLOutputValue>[];
-    } catch (cause) {
-      throw new StoreError("READ", `Cannot read the store: ${messageOf(cause)}`, { cause });
+      setPragmas(database);
+      await reseal(database, { from: this.#vault, to, record });
+      this.#vault = to;
+    } finally {
+      database.close();
+    }
+    // What pages still hold beside their rows.
+    if (next !== null) this.#database.exec("VACUUM");
+  }
+
+  #checkpointSoon(): void {
+    clearTimeout(this.#checkpointTimer);
+    if (this.#isClosed) return;
+    this.#checkpointTimer = setTimeout(() => this.#checkpoint(), quietTime);
+  }
+
+  #checkpoint(): void {
+    try {
+      if (!this.#mustTruncate) return this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+      this.#mustTruncate = !truncateLog(this.#database);
+      if (this.#mustTruncate) this.#checkpointSoon();
+    } catch {
+      // The log stays longer; the next commit tells when the disk is full.
     }
   }
+}
 
-  #statement(text: string): StatementSync {
-    let statement = this.#statements.get(text);
-    if (statement === undefined) this.#statements.set(text, statement = this.#database.prepare(text));
-    return statement;
+async function openFile(path: string, options: SqliteStoreOptions): Promise<Opened> {
+  if (path === "" || path === ":memory:") {
+    throw new StoreError("OPEN", "Cannot open a store in memory with SQLite: use MemoryStore");
   }
-}
-
-/** How a value of `T` becomes the columns of a table. */
-type Columns<T> = Readonly<
-  Record<string, (value: T, vault: Vault) => SQLInputValue | Promise<SQLInputValue>>
->;
-
-function values<T>(columns: Columns<T>, value: T, vault: Vault): Promise<SQLInputValue[]> {
-  return Promise.all(Object.values(columns).map((read) => read(value, vault)));
-}
-
-/** The text is made of names in this program alone. */
-function upsert(table: string, columns: Readonly<Record<string, unknown>>, key: readonly string[]): string {
-  const names = Object.keys(columns);
-  const updates = names.filter((name) => !key.includes(name)).map((name) => `${name} = excluded.${name}`);
-  return `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")}) ` +
-    `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${updates.join(", ")}`;
-}
-
-/** Not imported, so that older versions of Node get an error that says what to do. */
-function loadSqlite(): typeof NodeSqlite {
-  const sqlite = runtime.process?.getBuiltinModule?.("node:sqlite");
-  if (sqlite === undefined) throw new Error("there is no node:sqlite here; Node has it since version 22.13");
-  return sqlite as typeof NodeSqlite;
-}
-
-function prepare(database: DatabaseSync, path: string): void {
-  // Exclusive from the first access on: a second agent on the same file would lose messages.
-  database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-  database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
-  const version = Number(database.prepare("PRAGMA user_version").get()!.user_version);
-  if (version > migrations.length) {
-    throw new StoreError("OPEN", `Cannot open ${path}: it was written by a newer version of the agent`);
-  }
-  database.exec("BEGIN EXCLUSIVE");
+  let database, lock;
   try {
-    for (const step of migrations.slice(version)) database.exec(step);
-    // A pragma takes no parameters; this is a number.
-    database.exec(`PRAGMA user_version = ${migrations.length}`);
+    makeFile(path);
+    database = openDatabase(path, { readOnly: false });
+    lock = lockFile(database);
+    checkHeader(fileOf(database));
+    return { database, lock, vault: await prepare(database, path, options) };
+  } catch (error) {
+    database?.close();
+    lock?.close();
+    throw openError(path, error);
+  }
+}
+
+/** Makes or migrates the tables and opens their vault. */
+async function prepare(database: DatabaseSync, path: string, options: SqliteStoreOptions): Promise<Vault> {
+  const state = checkDatabase(database, path);
+  setPragmas(database);
+  if (state === "current") return await openVault(database, options);
+  database.exec("BEGIN EXCLUSIVE");
+  let vault: Vault, record: PassphraseRecord | null;
+  try {
+    if (state === "new") {
+      database.exec(schema);
+      const opened = await vaultFor(options, { record: null, isEmpty: true });
+      [vault, record] = [opened.vault, opened.created];
+    } else {
+      ({ vault, record } = await migrateV1(database, options));
+    }
+    if (record !== null) putPassphrase(database, record);
+    // A pragma takes no parameters; these are numbers.
+    database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`);
     database.exec("COMMIT");
   } catch (error) {
-    database.exec("ROLLBACK");
+    rollBack(database);
     throw error;
   }
-}
-
-async function openVaultOf(database: DatabaseSync, options: SqliteStoreOptions): Promise<Vault> {
-  const row = database.prepare("SELECT * FROM passphrase").get();
-  const record = row === undefined ? null : row as unknown as PassphraseRecord;
-  const { count } = database.prepare("SELECT count(*) AS count FROM connections").get()!;
-  const { vault, created } = await vaultFor(options, { record, isEmpty: count === 0 });
-  if (created === null) return vault;
-  const insert = "INSERT INTO passphrase (only, salt, iterations, proof) VALUES (1, ?, ?, ?)";
-  database.prepare(insert).run(created.salt, created.iterations, created.proof);
+  // The first version had hashes of messages in the clear.
+  if (state === "version 1" && record !== null) database.exec("VACUUM");
+  truncateLog(database);
   return vault;
 }
 
-function openError(path: string, cause: unknown): StoreError {
-  if (cause instanceof StoreError) return cause;
-  const message = messageOf(cause);
-  if (/database is locked/i.test(message)) {
-    return new StoreError("IN_USE", `Cannot open ${path}: another agent uses it`, { cause });
-  }
-  return new StoreError("OPEN", `Cannot open ${path}: ${message}`, { cause });
+async function openVault(database: DatabaseSync, options: SqliteStoreOptions): Promise<Vault> {
+  const query = reads.queryOf((text) => database.prepare(text));
+  const isEmpty = ["connections", "discarded_queues"].every((table) =>
+    query(`SELECT 1 FROM ${table} LIMIT 1`).length === 0
+  );
+  const { vault, created } = await vaultFor(options, { record: reads.readPassphrase(query), isEmpty });
+  if (created !== null) putPassphrase(database, created);
+  truncateLog(database);
+  return vault;
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function setPragmas(database: DatabaseSync): void {
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
+}
+
+/** Writes all that is in the log to the file and empties it; gives whether nobody has hindered it by reading. */
+function truncateLog(database: DatabaseSync): boolean {
+  return database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()!.busy === 0;
 }

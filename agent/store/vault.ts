@@ -79,7 +79,6 @@ export async function createVault(
 /** Opens a vault. Throws `StoreError` (`PASSPHRASE`) when the passphrase is another one. */
 export async function unlockVault(passphrase: string, record: PassphraseRecord): Promise<LockedVault> {
   const { salt, iterations, key } = record;
-  if (!(iterations >= 1 && iterations <= maxIterations)) throw changedError();
   const wrapping = await AesVault.of(await deriveKey(passphrase, salt, iterations));
   try {
     return await AesVault.of(await wrapping.open(key, keyPlace));
@@ -125,12 +124,13 @@ export function isLocked(vault: Vault): vault is LockedVault {
   return "wrap" in vault;
 }
 
-/** The key (32 bytes) that a passphrase gives. */
+/** The key (32 bytes) that a passphrase gives. Throws `StoreError` (`READ`) when `iterations` is none of ours. */
 export async function deriveKey(
   passphrase: string,
   salt: Uint8Array<ArrayBuffer>,
   iterations: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if (!(iterations >= 1 && iterations <= maxIterations)) throw changedError();
   const secret = textBytes(passphrase.normalize("NFC"));
   const base = await crypto.subtle.importKey("raw", secret, "PBKDF2", false, ["deriveBits"]);
   const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
