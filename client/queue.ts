@@ -38,6 +38,8 @@ export interface EndEvent {
   readonly type: "END";
   /** The queue's recipient ID, base64. */
   readonly recipientId: string;
+  /** Ends the subscriptions whose number, which `SmpClient.subscribe` gives, is smaller. */
+  readonly sequence: number;
 }
 
 /** What a server sends for a subscribed queue. */

@@ -73,6 +73,8 @@ export class SmpClient implements AsyncDisposable {
   readonly closed: Promise<TransportError>;
   readonly #connection: Connection;
   readonly #inbox = new Inbox();
+  /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
+  #sequence = 0;
 
   private constructor(channel: Awaited<ReturnType<typeof clientHandshake>>, options: SmpClientOptions) {
     const closed = deferred<TransportError>();
@@ -150,13 +152,22 @@ export class SmpClient implements AsyncDisposable {
     return { recipientId: response.recipientId, senderId: response.senderId, recipientKey: privateKey };
   }
 
-  /** Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits. */
-  async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
+  /**
+   * Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits.
+   * Gives the subscription's number: an END event with a smaller one was sent before, and is of an earlier subscription.
+   */
+  async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<number> {
     const isNew = this.#inbox.open(queue.recipientId);
+    let sequence = 0;
     await this.#recipientCommand(queue, { type: "SUB" }, options, ({ type }) => {
-      if (type === "OK" || type === "MSG") this.#inbox.reopen(queue.recipientId);
-      else if (isNew) this.#inbox.drop(queue.recipientId);
+      if (type === "OK" || type === "MSG") {
+        this.#inbox.reopen(queue.recipientId);
+        sequence = ++this.#sequence;
+      } else if (isNew) {
+        this.#inbox.drop(queue.recipientId);
+      }
     });
+    return sequence;
   }
 
   /** Sets the key with which messages must be signed from now on (KEY); works once. */
@@ -238,7 +249,7 @@ export class SmpClient implements AsyncDisposable {
       const { messageId, timestamp, body } = response;
       this.#inbox.put({ type: "MSG", recipientId, messageId, timestamp, body });
     } else if (response.type === "END") {
-      this.#inbox.put({ type: "END", recipientId });
+      this.#inbox.put({ type: "END", recipientId, sequence: ++this.#sequence });
     }
   }
 }

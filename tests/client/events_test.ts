@@ -83,7 +83,7 @@ for (const transport of transportNames) {
     const iterator = first.events(queue);
     const waiting = next(iterator);
     await second.subscribe(queue);
-    assertEquals(await waiting, { type: "END", recipientId: queue.recipientId });
+    assertEquals(await waiting, { type: "END", recipientId: queue.recipientId, sequence: 1 });
     assertEquals(await soon(iterator.next()), { done: true, value: undefined });
     await second.send(queue, textBytes("for the second"));
     assertEquals(textOf(await next(second.events(queue))), "for the second");
@@ -161,6 +161,27 @@ Deno.test("a queue is heard whose END comes while it is subscribed again", async
     await client.close();
   }
 });
+
+for (const order of ["END, OK", "OK, END"]) {
+  Deno.test(`the numbers of an END and of a subscription tell their order on the wire: ${order}`, async () => {
+    await using server = await FakeServer.start();
+    const { client, peer } = await server.serve();
+    const first = client.subscribe(queueA!);
+    await peer.answer(await peer.take(), { type: "OK" });
+    const ended = next(client.events());
+    const second = client.subscribe(queueA!);
+    const command = await peer.take();
+    for (const type of order.split(", ")) {
+      if (type === "END") await peer.push(queueA!.recipientId, { type });
+      else await peer.answer(command, { type: "OK" });
+    }
+    const [one, two, end] = await soon(Promise.all([first, second, ended]));
+    assert(end.type === "END");
+    assert(one < end.sequence);
+    assertEquals(end.sequence < two, order === "END, OK");
+    await client.close();
+  });
+}
 
 Deno.test("a deleted queue's iterator ends", async () => {
   await using server = await startServer();
