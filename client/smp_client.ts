@@ -1,4 +1,5 @@
 import {
+  type BlockChannel,
   blockSizes,
   type Channel,
   type ClientCommand,
@@ -71,15 +72,18 @@ export interface SmpClientOptions extends Partial<ConnectionLimits> {
 export class SmpClient implements AsyncDisposable {
   /** Resolves with the reason when the connection is gone; its code is `CLOSED` after {@linkcode SmpClient.close}. */
   readonly closed: Promise<TransportError>;
+  /** The extensions that the server has listed (extensions.md), at most 16. A server of 0.3 lists none. */
+  readonly extensions: readonly string[];
   readonly #connection: Connection;
   readonly #inbox = new Inbox();
   /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
   #sequence = 0;
 
-  private constructor(channel: Awaited<ReturnType<typeof clientHandshake>>, options: SmpClientOptions) {
+  private constructor(blocks: BlockChannel, extensions: readonly string[], options: SmpClientOptions) {
+    this.extensions = extensions;
     const closed = deferred<TransportError>();
     this.closed = closed.promise;
-    this.#connection = new Connection(channel, connectionLimits(options), {
+    this.#connection = new Connection(blocks, connectionLimits(options), {
       notified: ({ queueId, response }) => this.#notified(queueId, response),
       closed: (error) => {
         this.#inbox.close(error.code === "CLOSED" ? null : error);
@@ -119,12 +123,14 @@ export class SmpClient implements AsyncDisposable {
       channel = await open(transport, server, signal);
       signal.throwIfAborted();
       const { keyHash } = server;
+      let extensions: readonly string[] = [];
       const blocks = await clientHandshake(channel, {
         ...(keyHash !== undefined && { keyHash }),
         ...(blockSize !== undefined && { blockSize }),
+        welcomed: (listed) => extensions = listed,
       });
       signal.throwIfAborted();
-      return new SmpClient(blocks, options);
+      return new SmpClient(blocks, extensions, options);
     } catch (error) {
       await channel?.close();
       signal.throwIfAborted();

@@ -21,5 +21,6 @@ export type { ClientCommand, ServerResponse } from "./command.ts";
 export * from "./crypto/mod.ts";
 export { deferred } from "./deferred.ts";
 export * from "./error.ts";
+export { formatExtensions, longestExtensions, parseExtensions } from "./extensions.ts";
 export * from "./transmission.ts";
 export * from "./transport/mod.ts";

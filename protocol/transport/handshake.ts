@@ -4,6 +4,7 @@ import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
 import { publicKeyHash } from "../crypto/key_hash.ts";
 import { decodePublicKey, type PublicKey } from "../crypto/public_key.ts";
 import { ParseError, TransportError } from "../error.ts";
+import { longestExtensions, parseExtensions } from "../extensions.ts";
 import { BlockChannel, blockSizes, defaultBlockSize, type SessionKeys, wipeKeys } from "./block_channel.ts";
 import { type Channel, terminatedError } from "./channel.ts";
 
@@ -88,6 +89,8 @@ export interface ClientHandshakeOptions {
   readonly keyHash?: string;
   /** One of {@linkcode blockSizes}, for servers since 0.4. @default the server's */
   readonly blockSize?: number;
+  /** Is called with the extensions that the server lists (extensions.md Server to client); 0.3 lists none. */
+  readonly welcomed?: (extensions: readonly string[]) => void;
 }
 
 /**
@@ -118,7 +121,8 @@ export async function clientHandshake(
   wipeKeys(keys);
   const welcome = await blocks.read();
   if (welcome === null) throw terminatedError(0, blockSize);
-  checkVersion(welcome);
+  const rest = checkVersion(welcome);
+  options.welcomed?.(listedExtensions(welcome, rest));
   return blocks;
 }
 
@@ -209,8 +213,11 @@ async function encryptHandshake(key: PublicKey, handshake: Uint8Array): Promise<
   }
 }
 
-/** transport.md Handshake, 6: four numbers with dots and a space; the first two not greater than our own. */
-function checkVersion(welcome: Uint8Array): void {
+/**
+ * transport.md Handshake, 6: four numbers with dots and a space; the first two not greater than our own. Gives where
+ * that ends.
+ */
+function checkVersion(welcome: Uint8Array): number {
   const text = asciiText(welcome, 0, Math.min(welcome.length, 64));
   const match = /^(\d{1,6})\.(\d{1,6})\.\d{1,6}\.\d{1,6} /.exec(text);
   if (match === null) throw new TransportError("VERSION", "Cannot read the server's version");
@@ -222,6 +229,14 @@ function checkVersion(welcome: Uint8Array): void {
       `Cannot talk to the server: it speaks ${match[0].trim()}, this is ${smpVersion}`,
     );
   }
+  return match[0].length;
+}
+
+/** extensions.md Server to client: a list and a space; anything else is none. */
+function listedExtensions(welcome: Uint8Array, start: number): readonly string[] {
+  const text = asciiText(welcome, start, Math.min(welcome.length, start + longestExtensions + 1));
+  const end = text.indexOf(" ");
+  return end < 0 ? [] : parseExtensions(text.slice(0, end));
 }
 
 const notSmp = "this may not be an SMP port, or be one for another transport (TCP, WebSocket)";

@@ -271,3 +271,38 @@ Deno.test("a client can ask for another block size", async () => {
     await client.ping();
   }
 });
+
+// extensions.md Server to client
+const welcomes: readonly (readonly [welcome: string, extensions: readonly string[]])[] = [
+  ["0.3.2.0 ", []],
+  ["0.3.2.0 ext=open1 ", ["open1"]],
+  ["0.3.0.0 ext=open1,window1,unknown27 anything", ["open1", "window1", "unknown27"]],
+  ["0.3.2.0 ext=open1", []],
+  ["0.3.2.0 ext= ", []],
+  ["0.3.2.0 ext=open1,open1 ", []],
+  ["0.3.2.0  ext=open1 ", []],
+  ["0.3.2.0 ext=Open1 ", []],
+  ["0.3.2.0 ext=open ", []],
+  ["0.3.2.0 ext=open1, ", []],
+  ["0.3.2.0 ext=open1,\n ", []],
+  [`0.3.2.0 ext=${Array(16).fill("o".repeat(31)).map((name, i) => `${name.slice(i)}1`).join(",")} `, "all"],
+  [`0.3.2.0 ext=${Array.from({ length: 17 }, (_, i) => `o${i}`).join(",")} `, []],
+  [`0.3.2.0 ext=${"o".repeat(32)}1 `, []],
+  [`0.3.2.0 ${"x".repeat(4000)}`, []],
+].map(([welcome, extensions]) => [
+  welcome as string,
+  extensions === "all" ? (welcome as string).slice(12, -1).split(",") : extensions as string[],
+]);
+
+Deno.test("a client knows the extensions that the server lists in its welcome, and takes any other for none", async () => {
+  for (const [welcome, extensions] of welcomes) {
+    await using server = await FakeServer.start();
+    const connecting = server.connect();
+    const peer = await FakePeer.welcome(await server.accept(), welcome);
+    await using client = await soon(connecting);
+    assertEquals(client.extensions, extensions, welcome);
+    const ping = client.ping();
+    await peer.answer(await peer.take(), { type: "PONG" });
+    await soon(ping);
+  }
+});

@@ -98,6 +98,11 @@ export const serverTransmission: fc.Arbitrary<ServerTransmission> = fc.oneof(
   }),
 );
 
+/** A list of extensions that can be announced. */
+export const extensions: fc.Arbitrary<string[]> = fc.uniqueArray(fc.stringMatching(/^[a-z]{1,29}\d{1,3}$/), {
+  maxLength: 16,
+});
+
 /** Any server address. */
 export const address: fc.Arbitrary<ServerAddress> = fc.record({
   host: fc.stringMatching(/^[a-zA-Z0-9.\-_[\]]{1,30}$/),

@@ -2,10 +2,14 @@ import { SmpClient, type SmpClientOptions, type Transport } from "../../client/m
 import { tcpTransport, webSocketTransport } from "../../client/mod.ts";
 import {
   asciiText,
-  type BlockChannel,
+  BlockChannel,
   type Channel,
   type ClientTransmission,
+  decodeClientHandshake,
   decodeClientTransmission,
+  decryptOaep,
+  defaultBlockSize as blockSize,
+  encodeServerHeader,
   encodeServerTransmission,
   memoryChannelPair,
   type ServerAddress,
@@ -113,6 +117,19 @@ export class FakePeer {
   /** Does the server's part of the handshake. */
   static async handshake(channel: Channel): Promise<FakePeer> {
     return new FakePeer(channel, await soon(serverHandshake(channel, identity.keyPair)));
+  }
+
+  /** Does the server's part of the handshake with any welcome. */
+  static async welcome(channel: Channel, text: string): Promise<FakePeer> {
+    const { publicKey, privateKey } = identity.keyPair;
+    await channel.write([encodeServerHeader({ blockSize, keyLength: publicKey.der.length }), publicKey.der]);
+    const encrypted = await soon(channel.read(privateKey.modulusLength));
+    const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } =
+      decodeClientHandshake((await decryptOaep(privateKey, encrypted!))!)!.keys;
+    const keys = { sndKey: rcvKey, sndBaseIv: rcvBaseIv, rcvKey: sndKey, rcvBaseIv: sndBaseIv };
+    const blocks = await BlockChannel.create(channel, blockSize, keys);
+    await blocks.write([textBytes(text)]);
+    return new FakePeer(channel, blocks);
   }
 
   /** The next command, which must come. */
