@@ -29,6 +29,12 @@ export const agentTargets: readonly Target[] = [
       encodeAgentMessage({ type: "KEY", senderKey: publicKey }),
       encodeAgentMessage({ type: "HELLO", verificationKey: publicKey, noAck: true, ...numbered }),
       encodeAgentMessage({ type: "REPLY", queueInfo: parseQueueInfo(invitation), ...numbered }),
+      encodeAgentMessage({
+        type: "REPLY",
+        queueInfo: parseQueueInfo(invitation),
+        ...numbered,
+        extensions: ["session1", "other2"],
+      }),
       encodeAgentMessage({ type: "MSG", body: textBytes("hello"), ...numbered }),
     ],
     words: ["KEY ", "HELLO ", " NO_ACK", "REPLY ", "MSG ", "\n", " ", "1970-01-01T00:00:00.000Z", "5\n", key],
