@@ -1,85 +1,104 @@
-import { type MessageEvent, SmpClient, type SmpClientOptions } from "../client/mod.ts";
-import { formatAddress, type PrivateKey, type ServerAddress, SmpError } from "../protocol/mod.ts";
-import { inBatches } from "./batches.ts";
-import { type Backoff, backoffDelay, Pause } from "./backoff.ts";
+import type { SmpClient, SmpClientOptions } from "../client/mod.ts";
+import { formatAddress, type ServerAddress } from "../protocol/mod.ts";
+import type { Backoff } from "./backoff.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { Link, type LinkOptions } from "./link.ts";
+import type { ServerEvents, SubscribedQueue } from "./server_events.ts";
 
-/** A queue that is subscribed to. */
-export interface SubscribedQueue {
-  readonly server: ServerAddress;
-  /** Base64. */
-  readonly recipientId: string;
-  /** Base64. */
-  readonly senderId: string;
-  /** Loads the key that signs the recipient's commands. */
-  readonly loadKey: () => Promise<PrivateKey<"sign">>;
-}
-
-/** What is told about servers. */
-export interface ServerEvents {
-  /** A message of a subscribed queue came through `client`. */
-  message(queue: SubscribedQueue, message: MessageEvent, client: SmpClient): void;
-  /** Another program has subscribed to the queue. */
-  ended(queue: SubscribedQueue): void;
-  /** The server will not have the queue any more. */
-  refused(queue: SubscribedQueue, error: SmpError): void;
-  /** The connection to a server with subscriptions is gone. */
-  down(server: ServerAddress, queues: readonly SubscribedQueue[]): void;
-  /** The server is back, and so are these subscriptions. */
-  up(server: ServerAddress, queues: readonly SubscribedQueue[]): void;
-  /** There is a connection to the server. */
-  connected(server: ServerAddress): void;
-}
+export type { ServerEvents, SubscribedQueue } from "./server_events.ts";
+export { subscriptionBatch } from "./subscriptions.ts";
 
 /** How servers are connected to. */
 export interface ServersOptions {
-  readonly client: SmpClientOptions;
-  /** Between tries to reach a server with subscriptions. */
+  readonly client: Omit<SmpClientOptions, "signal">;
+  /** Between tries to reach a server with wanted queues, and to subscribe to a queue. */
   readonly reconnect: Backoff;
   readonly events: ServerEvents;
+  /** @default the system's */
+  readonly clock?: Clock;
 }
 
-/** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
-const settleTime = 10_000;
-
-/** Subscriptions that are sent at a time: each has its time from then on. */
-export const subscriptionBatch = 100;
-
-/** One connection to each server, made when it is needed, and made again as long as there are subscriptions. */
+/**
+ * One connection to each server, made when it is needed, and made again as long as queues there are wanted.
+ *
+ * What fails for one queue concerns that queue: only the failure of a connection concerns all on it, and then those of
+ * that server.
+ */
 export class Servers implements AsyncDisposable {
-  readonly #options: ServersOptions;
+  readonly #options: LinkOptions;
   readonly #links = new Map<string, Link>();
+  /** The links of the wanted queues, by the queues' IDs. */
+  readonly #byQueue = new Map<string, Link>();
   readonly #abort = new AbortController();
 
   /** Connects to nothing yet. */
-  constructor(options: ServersOptions) {
-    const client = { ...options.client, signal: this.#abort.signal };
-    this.#options = { ...options, client };
+  constructor({ client, reconnect, events, clock = systemClock }: ServersOptions) {
+    this.#options = {
+      client,
+      signal: this.#abort.signal,
+      reconnect,
+      events,
+      clock,
+      dropped: (id) => this.#byQueue.delete(id),
+    };
   }
 
-  /** The connection to a server. Throws `TransportError` when it cannot be had now. */
+  /** The connection to a server, made at once if there is none. Throws `TransportError` when it cannot be had now. */
   client(server: ServerAddress): Promise<SmpClient> {
     return this.#link(server).client();
   }
 
-  /** Subscribes to a queue, and again whenever the connection was lost. Throws `SmpError`, `TransportError`. */
+  /** Whether there is a connection to a server. */
+  isConnected(server: ServerAddress): boolean {
+    return this.#links.get(formatAddress(server))?.isConnected ?? false;
+  }
+
+  /**
+   * Subscribes to a queue as soon as that is possible, and again whenever it has to be, until it is forgotten, refused
+   * or ended. `up` tells when it is done.
+   */
+  want(queue: SubscribedQueue): void {
+    if (!this.#abort.signal.aborted) this.#linkOf(queue).want(queue);
+  }
+
+  /**
+   * As {@linkcode Servers.want}, but tries at once, also when the queue is subscribed to already: the server then
+   * delivers an unacknowledged message again. Rejects with what the first try fails with: after `TransportError` and
+   * `SmpError` `INTERNAL` the queue stays wanted, and `up` tells when it is subscribed to; after any other error it is
+   * not wanted any more, and not told to be refused.
+   */
   subscribe(queue: SubscribedQueue): Promise<void> {
-    return this.#link(queue.server).subscribe(queue);
+    const { signal } = this.#abort;
+    return signal.aborted ? Promise.reject(signal.reason) : this.#linkOf(queue).subscribe(queue);
   }
 
-  /** Remembers a queue that was created, and so subscribed to, through `client`. */
+  /** Wants a queue that was created, and so subscribed to, through `client`, which may be gone by now. */
   created(queue: SubscribedQueue, client: SmpClient): void {
-    this.#link(queue.server).created(queue, client);
+    if (!this.#abort.signal.aborted) this.#linkOf(queue).created(queue, client);
   }
 
-  /** Forgets a queue. */
-  forget({ server, recipientId }: Pick<SubscribedQueue, "server" | "recipientId">): void {
-    this.#link(server).forget(recipientId);
+  /** Subscribes once more to a wanted queue if there is a connection: an unacknowledged message is delivered again. */
+  resubscribe(id: string): void {
+    this.#byQueue.get(id)?.resubscribe(id);
   }
 
-  /** Closes all connections. */
+  /** Wants a queue no more; a call of {@linkcode Servers.subscribe} that waits rejects with an `AbortError`. */
+  forget(id: string): void {
+    const link = this.#byQueue.get(id);
+    this.#byQueue.delete(id);
+    link?.forget(id);
+  }
+
+  /** Closes all connections; resolves when nothing is under way any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
-    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    await Promise.all([...this.#links.values()].map((link) => link[Symbol.asyncDispose]()));
+  }
+
+  #linkOf({ id, server }: SubscribedQueue): Link {
+    const link = this.#link(server);
+    this.#byQueue.set(id, link);
+    return link;
   }
 
   #link(server: ServerAddress): Link {
@@ -88,143 +107,4 @@ export class Servers implements AsyncDisposable {
     if (link === undefined) this.#links.set(name, link = new Link(server, this.#options));
     return link;
   }
-}
-
-/** The connection to one server and the subscriptions there. */
-class Link {
-  readonly #server: ServerAddress;
-  readonly #options: ServersOptions;
-  readonly #queues = new Map<string, SubscribedQueue>();
-  #client: SmpClient | null = null;
-  #connecting: Promise<SmpClient> | null = null;
-  #reconnecting: Promise<void> | null = null;
-  /** Tries to connect, and connections that ended soon, one after the other. */
-  #failures = 0;
-  readonly #work = new Set<Promise<void>>();
-  readonly #pause = new Pause();
-  #isClosed = false;
-
-  constructor(server: ServerAddress, options: ServersOptions) {
-    this.#server = server;
-    this.#options = options;
-  }
-
-  client(): Promise<SmpClient> {
-    if (this.#client !== null) return Promise.resolve(this.#client);
-    return this.#connecting ??= this.#connect().finally(() => this.#connecting = null);
-  }
-
-  async subscribe(queue: SubscribedQueue): Promise<void> {
-    const own = await ownQueue(queue);
-    const client = await this.client();
-    const { recipientId } = queue;
-    const isNew = !this.#queues.has(recipientId);
-    // Before the answer, which may be a message.
-    this.#queues.set(recipientId, queue);
-    try {
-      await client.subscribe(own);
-    } catch (error) {
-      if (isNew) this.#queues.delete(recipientId);
-      throw error;
-    }
-  }
-
-  created(queue: SubscribedQueue, client: SmpClient): void {
-    this.#queues.set(queue.recipientId, queue);
-    if (this.#client === client || this.#isClosed) return;
-    // Its subscription went with that connection, while the queue was stored.
-    this.#options.events.down(this.#server, [queue]);
-    if (this.#client === null) this.#reconnect();
-    else this.#do(this.#resubscribe(this.#client, [queue]));
-  }
-
-  forget(recipientId: string): void {
-    this.#queues.delete(recipientId);
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#pause.end();
-    await this.#connecting?.catch(() => {});
-    await this.#client?.close();
-    await this.#reconnecting;
-    await Promise.all(this.#work);
-  }
-
-  async #connect(): Promise<SmpClient> {
-    const client = await SmpClient.connect(this.#server, this.#options.client);
-    this.#client = client;
-    this.#do(this.#read(client));
-    this.#options.events.connected(this.#server);
-    if (this.#queues.size > 0) this.#do(this.#resubscribe(client, [...this.#queues.values()]));
-    return client;
-  }
-
-  /** Work that is waited for when the link is closed. */
-  #do(work: Promise<void>): void {
-    const done = work.finally(() => this.#work.delete(done));
-    this.#work.add(done);
-  }
-
-  async #read(client: SmpClient): Promise<void> {
-    const { events } = this.#options;
-    const began = performance.now();
-    try {
-      for await (const event of client.events()) {
-        const queue = this.#queues.get(event.recipientId);
-        if (queue === undefined) continue;
-        if (event.type === "MSG") {
-          events.message(queue, event, client);
-        } else {
-          this.#queues.delete(event.recipientId);
-          events.ended(queue);
-        }
-      }
-    } catch {
-      // The connection failed: what follows sees to it.
-    }
-    await client.close();
-    this.#client = null;
-    if (performance.now() - began > settleTime) this.#failures = 0;
-    if (this.#isClosed || this.#queues.size === 0) return;
-    events.down(this.#server, [...this.#queues.values()]);
-    this.#reconnect();
-  }
-
-  #reconnect(): void {
-    this.#reconnecting ??= this.#tryAgain().finally(() => this.#reconnecting = null);
-  }
-
-  async #tryAgain(): Promise<void> {
-    while (!this.#isClosed && this.#queues.size > 0) {
-      if (this.#failures > 0) await this.#pause.wait(backoffDelay(this.#options.reconnect, this.#failures));
-      this.#failures++;
-      try {
-        if (!this.#isClosed) return void await this.client();
-      } catch {
-        // It is tried again, later each time.
-      }
-    }
-  }
-
-  async #resubscribe(client: SmpClient, queues: readonly SubscribedQueue[]): Promise<void> {
-    const back: SubscribedQueue[] = [];
-    await inBatches(queues, subscriptionBatch, async (queue) => {
-      try {
-        await client.subscribe(await ownQueue(queue));
-        back.push(queue);
-      } catch (error) {
-        // Any other failure ends the connection, and it is tried again.
-        if (!(error instanceof SmpError)) return await client.close();
-        if (error.code === "INTERNAL") return await client.close();
-        this.#queues.delete(queue.recipientId);
-        this.#options.events.refused(queue, error);
-      }
-    });
-    if (this.#client === client) this.#options.events.up(this.#server, back);
-  }
-}
-
-async function ownQueue({ recipientId, senderId, loadKey }: SubscribedQueue) {
-  return { recipientId, senderId, recipientKey: await loadKey() };
 }

@@ -34,23 +34,6 @@ Deno.test("while the receiver's disk is full messages wait at the server, and co
   assertEquals(b.events.filter(({ type }) => type === "message"), []);
 });
 
-Deno.test("a full disk does not make the agent call at its server without end", async () => {
-  await using server = await startServer({ limits: { handshakesPerSecondPerIp: 0 } });
-  const store = new FullStore();
-  await using a = await TestAgent.start(server.address);
-  await using b = await TestAgent.start(server.address, {
-    store,
-    retry: { first: 5, most: 100_000, factor: 10 },
-  });
-  await connectAgents(a, b);
-  const before = server.metrics.connectionsAccepted;
-  store.isFull = true;
-  await a.send("b", "one");
-  // Delays of 5, 50, 500 milliseconds: by the third failure the next one is far away.
-  await until(() => store.failures >= 3);
-  assert(server.metrics.connectionsAccepted - before <= 4);
-});
-
 Deno.test("while the sender's disk is full a message is refused, and one on its way is not sent twice", async () => {
   await using server = await startServer();
   const store = new FullStore();

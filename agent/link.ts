@@ -1,0 +1,167 @@
+import { SmpClient, type SmpClientOptions } from "../client/mod.ts";
+import type { ServerAddress } from "../protocol/mod.ts";
+import { backoffDelay } from "./backoff.ts";
+import type { SubscribedQueue } from "./server_events.ts";
+import { Subscriptions, type SubscriptionsOptions } from "./subscriptions.ts";
+
+/** How one server is connected to. */
+export interface LinkOptions extends SubscriptionsOptions {
+  readonly client: Omit<SmpClientOptions, "signal">;
+}
+
+/** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
+const settleTime = 10_000;
+
+/** The connection to one server: made when it is needed, and made again as long as queues there are wanted. */
+export class Link implements AsyncDisposable {
+  readonly #server: ServerAddress;
+  readonly #options: LinkOptions;
+  readonly #subscriptions: Subscriptions;
+  #client: SmpClient | null = null;
+  #connecting: Promise<SmpClient> | null = null;
+  #isReconnecting = false;
+  #pause: AbortController | null = null;
+  /** Tries to connect that failed, and connections that ended soon, one after the other. */
+  #failures = 0;
+  readonly #work = new Set<Promise<unknown>>();
+
+  /** Connects to nothing yet. */
+  constructor(server: ServerAddress, options: LinkOptions) {
+    this.#server = server;
+    this.#options = options;
+    this.#subscriptions = new Subscriptions(server, options);
+  }
+
+  /** Whether there is a connection. */
+  get isConnected(): boolean {
+    return this.#client !== null;
+  }
+
+  /** The connection, or a new one at once. */
+  client(): Promise<SmpClient> {
+    if (this.#client !== null) return Promise.resolve(this.#client);
+    return this.#connecting ??= this.#connect();
+  }
+
+  /** See `Servers.want`. */
+  want(queue: SubscribedQueue): void {
+    this.#subscriptions.want(queue);
+    this.#keepConnected();
+  }
+
+  /** See `Servers.subscribe`. */
+  subscribe(queue: SubscribedQueue): Promise<void> {
+    const subscribed = this.#subscriptions.subscribe(queue);
+    // Now, even if the next try to connect is not due; what it fails with is what `subscribed` rejects with.
+    if (this.#client === null) this.#do(this.client().catch(() => {}));
+    return subscribed;
+  }
+
+  /** See `Servers.created`. */
+  created(queue: SubscribedQueue, client: SmpClient): void {
+    this.#subscriptions.created(queue, client);
+    this.#keepConnected();
+  }
+
+  /** See `Servers.forget`. */
+  forget(id: string): void {
+    this.#subscriptions.forget(id);
+  }
+
+  /** See `Servers.resubscribe`. */
+  resubscribe(id: string): void {
+    this.#subscriptions.resubscribe(id);
+  }
+
+  /** Resolves when nothing is under way any more; the signal of the options must have aborted. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#pause?.abort();
+    this.#do(this.#subscriptions[Symbol.asyncDispose]());
+    await this.#connecting?.catch(() => {});
+    await this.#client?.close();
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  /** Work that is waited for when the link is closed. */
+  #do(work: Promise<unknown>): void {
+    const done = work.finally(() => this.#work.delete(done));
+    this.#work.add(done);
+  }
+
+  async #connect(): Promise<SmpClient> {
+    let client;
+    try {
+      const { client: options, signal } = this.#options;
+      client = await SmpClient.connect(this.#server, { ...options, signal });
+    } catch (error) {
+      this.#connecting = null;
+      this.#failures++;
+      this.#subscriptions.failed(error);
+      this.#keepConnected();
+      throw error;
+    }
+    this.#connecting = null;
+    if (this.#isClosed()) await client.close();
+    else this.#serve(client);
+    return client;
+  }
+
+  #serve(client: SmpClient): void {
+    this.#client = client;
+    this.#pause?.abort();
+    const began = this.#options.clock.now();
+    this.#do(client.closed.then((error) => this.#lost(error, began)));
+    this.#do(this.#read(client));
+    this.#subscriptions.connected(client);
+    this.#options.events.connected(this.#server);
+  }
+
+  async #read(client: SmpClient): Promise<void> {
+    try {
+      for await (const event of client.events()) {
+        if (this.#client !== client) break;
+        this.#subscriptions.received(event, client);
+      }
+    } catch {
+      // The connection is gone, which `closed` tells too.
+    }
+    await client.close();
+  }
+
+  #lost(error: unknown, began: number): void {
+    this.#client = null;
+    if (this.#isClosed()) return;
+    this.#failures = this.#options.clock.now() - began > settleTime ? 0 : this.#failures + 1;
+    this.#subscriptions.lost(error);
+    this.#keepConnected();
+  }
+
+  #isClosed(): boolean {
+    return this.#options.signal.aborted;
+  }
+
+  #mustConnect(): boolean {
+    return !this.#isClosed() && this.#client === null && this.#subscriptions.size > 0;
+  }
+
+  #keepConnected(): void {
+    if (this.#isReconnecting || !this.#mustConnect()) return;
+    this.#isReconnecting = true;
+    this.#do(this.#reconnect());
+  }
+
+  async #reconnect(): Promise<void> {
+    while (this.#mustConnect()) {
+      if (this.#failures > 0) await this.#wait(backoffDelay(this.#options.reconnect, this.#failures));
+      if (this.#mustConnect()) await this.client().catch(() => {});
+    }
+    // In the same turn as the last look: a connection that is lost from now on is made again by another call.
+    this.#isReconnecting = false;
+  }
+
+  async #wait(milliseconds: number): Promise<void> {
+    const pause = this.#pause = new AbortController();
+    await this.#options.clock.wait(milliseconds, pause.signal);
+    this.#pause = null;
+  }
+}
