@@ -11,7 +11,7 @@ import {
   SmpError,
   splitBody,
 } from "../../mod.ts";
-import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
+import { encodeAgentMessage, parseAgentMessage } from "../../agent/kinds/mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { mutate, randomOf } from "../fuzz/mutate.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Agent } from "../../agent/mod.ts";
 import { AgentError, StoreError } from "../../agent/mod.ts";
-import { encodeAgentMessage, parseAgentMessage } from "../../agent/protocol/message.ts";
+import { encodeAgentMessage, parseAgentMessage } from "../../agent/kinds/mod.ts";
 import { Session } from "../../agent/service/session.ts";
 import { vaultFor } from "../../agent/store/vault.ts";
 import { asciiText, parsePublicKeyText, parseQueueInfo, textBytes } from "../../protocol/mod.ts";

@@ -1,5 +1,5 @@
 import { SmpClient } from "../../client/mod.ts";
-import { type AgentMessage, encodeAgentMessage } from "../../agent/protocol/message.ts";
+import { type AgentMessage, encodeAgentMessage } from "../../agent/kinds/mod.ts";
 import {
   encryptBody,
   generateKeyPair,

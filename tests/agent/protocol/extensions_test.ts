@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { asciiText, decodePublicKey, encodeBase64, textBytes } from "../../../protocol/mod.ts";
 import { decodeExtensions, encodeExtensions } from "../../../agent/protocol/extensions.ts";
-import { type AgentMessage, encodeAgentMessage, parseAgentMessage } from "../../../agent/protocol/message.ts";
+import { type AgentMessage, encodeAgentMessage, parseAgentMessage } from "../../../agent/kinds/mod.ts";
 import { extensions } from "../../support/arbitraries.ts";
 import { base64, rsaVector } from "../../support/vectors.ts";
 

@@ -9,7 +9,7 @@ import {
   verifyBody,
 } from "../../../mod.ts";
 import { asciiText, sha256, textBytes } from "../../../protocol/mod.ts";
-import { type AgentMessage, encodeAgentMessage, parseAgentMessage } from "../../../agent/protocol/message.ts";
+import { type AgentMessage, encodeAgentMessage, parseAgentMessage } from "../../../agent/kinds/mod.ts";
 import { base64, rsaVector, vectors } from "../../support/vectors.ts";
 
 const permissions = { read: true };
