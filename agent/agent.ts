@@ -1,6 +1,6 @@
 import { parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
-import type { AgentCommand, AgentResponse } from "./command.ts";
+import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
 import { newConnection, newId, withReceiving } from "./core/connection.ts";
 import { Connections } from "./core/connections.ts";
 import type { AgentEvent } from "./events.ts";
@@ -17,7 +17,7 @@ import {
   type Invitation,
   serverOf,
 } from "./options.ts";
-import { AgentError, agentError } from "./protocol/error.ts";
+import { AgentError, agentError, unknownConnection } from "./protocol/error.ts";
 import type { AgentContext } from "./runtime/context.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
@@ -25,6 +25,7 @@ import { type EventOptions, Events } from "./runtime/events.ts";
 import { Interpreter } from "./runtime/interpreter.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
 import { longestPlaintext } from "./runtime/seal.ts";
+import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { MemoryStore } from "./store/memory.ts";
@@ -83,6 +84,7 @@ export class Agent implements AsyncDisposable {
       connections,
       servers,
       keys: new LoadedKeys(),
+      slowLane: new SlowLane(),
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
       spare: [],
       now: Date.now,
@@ -145,41 +147,8 @@ export class Agent implements AsyncDisposable {
   }
 
   /** Does what a command says, for programs that have commands as values. */
-  async execute(command: AgentCommand): Promise<AgentResponse> {
-    switch (command.type) {
-      case "NEW":
-        return { type: "INV", ...await this.create(command.connection) };
-      case "JOIN": {
-        const { invitation, connection: alias, reply = true } = command;
-        return {
-          type: "OK",
-          connection: await this.join(invitation, { reply, ...(alias !== undefined && { alias }) }),
-        };
-      }
-      case "SUBALL":
-        return { type: "SUBSCRIBED", connections: await this.subscribeAll() };
-      case "SEND":
-        return {
-          type: "STORED",
-          connection: command.connection,
-          id: await this.send(command.connection, command.body),
-        };
-      case "SUB":
-        await this.subscribe(command.connection);
-        break;
-      case "ACK":
-        await this.acknowledge(command.connection, command.id);
-        break;
-      case "OFF":
-        await this.suspend(command.connection);
-        break;
-      case "DEL":
-        await this.delete(command.connection);
-        break;
-      default:
-        return command satisfies never;
-    }
-    return { type: "OK", connection: command.connection };
+  execute(command: AgentCommand): Promise<AgentResponse> {
+    return execute(this, command);
   }
 
   /** Makes a connection and the invitation to it (NEW); its messages come from {@linkcode Agent.events}. */
@@ -279,7 +248,7 @@ export class Agent implements AsyncDisposable {
         }
         return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
       });
-      if (made === null) throw unknown(alias);
+      if (made === null) throw unknownConnection(alias);
       return made.connection.record.lastMessageId;
     });
   }
@@ -324,7 +293,7 @@ export class Agent implements AsyncDisposable {
       const { record: { id } } = connections.get(alias);
       const deleted = await connections.serially(id, async () => {
         const connection = connections.find(id);
-        if (connection === undefined) throw unknown(alias);
+        if (connection === undefined) throw unknownConnection(alias);
         const queues = connection.receiving.map((route) => this.#discards.discarded(route));
         await store.commit([
           { type: "delete connection", connection: id },
@@ -389,7 +358,8 @@ export class Agent implements AsyncDisposable {
   async #close(): Promise<void> {
     clearInterval(this.#timer);
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
-    const { servers, pool, store } = this.#context;
+    const { servers, pool, store, slowLane } = this.#context;
+    slowLane[Symbol.dispose]();
     await Promise.all([
       this.#events[Symbol.asyncDispose](),
       servers[Symbol.asyncDispose](),
@@ -434,10 +404,6 @@ export class Agent implements AsyncDisposable {
 
 function simplex({ record: { alias } }: Connection): AgentError {
   return new AgentError("CONN SIMPLEX", `"${alias}" has no queue for this direction`);
-}
-
-function unknown(alias: string): AgentError {
-  return new AgentError("CONN UNKNOWN", `There is no connection "${alias}"`);
 }
 
 /** The system's clock, but no later than when it would be had nobody set it: no history is dropped because a clock jumps. */

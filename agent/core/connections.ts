@@ -1,4 +1,4 @@
-import { AgentError } from "../protocol/error.ts";
+import { AgentError, unknownConnection } from "../protocol/error.ts";
 import type { AgentStore, Connection, ReceivingRoute, SendingRoute } from "../store/store.ts";
 
 /** A connection and one of its receiving routes. */
@@ -43,7 +43,7 @@ export class Connections {
   /** The connection with an alias as it is now. Throws `AgentError` (`CONN UNKNOWN`). */
   get(alias: string): Connection {
     const connection = this.#byId.get(this.#ids.get(alias) ?? "");
-    if (connection === undefined) throw new AgentError("CONN UNKNOWN", `There is no connection "${alias}"`);
+    if (connection === undefined) throw unknownConnection(alias);
     return connection;
   }
 

@@ -62,6 +62,11 @@ export function agentError(error: unknown): AgentError {
   return new AgentError("INTERNAL", message, { cause: error });
 }
 
+/** There is no connection with an alias. */
+export function unknownConnection(alias: string): AgentError {
+  return new AgentError("CONN UNKNOWN", `There is no connection "${alias}"`);
+}
+
 function brokerCode({ code }: TransportError): AgentErrorCode {
   switch (code) {
     case "TIMEOUT":

@@ -4,6 +4,7 @@ import type { Connections } from "../core/connections.ts";
 import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
 import type { AgentStore } from "../store/store.ts";
+import type { SlowLane } from "./slow_lane.ts";
 
 /** Who asks to be let into a connection. */
 export interface Confirmation {
@@ -22,6 +23,8 @@ export interface AgentContext {
   /** Key pairs that were taken for something that a server has refused. */
   readonly spare: StoredKeyPair[];
   readonly keys: LoadedKeys;
+  /** Where signatures by keys are verified that are costly to use. */
+  readonly slowLane: SlowLane;
   readonly now: () => number;
   /** Between tries. */
   readonly retry: Backoff;

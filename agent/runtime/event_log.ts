@@ -16,11 +16,11 @@ export class EventLog {
   /** Reads what is in a store. */
   static async load(store: AgentStore): Promise<EventLog> {
     const log = new EventLog();
-    for (let page; page === undefined || page.length === pageSize;) {
-      page = await store.events(log.#lastId, pageSize);
+    for (;;) {
+      const page = await store.events(log.#lastId, pageSize);
       for (const record of page) log.#add(record);
+      if (page.length < pageSize) return log;
     }
-    return log;
   }
 
   /** Whether there are any. */

@@ -109,7 +109,7 @@ export class Receiver {
   }
 
   async #try({ message: { messageId: serverId, timestamp, body } }: Incoming): Promise<void> {
-    const { connections, keys } = this.#context;
+    const { connections } = this.#context;
     const { connection, route } = connections.receiving(this.#id)!;
     const { id } = connection.record;
     const again = deliveredAgain(connection, route, serverId);
@@ -119,7 +119,7 @@ export class Receiver {
       }
       return;
     }
-    const opened = await open(keys, route, body).catch((error) => {
+    const opened = await open(this.#context, route, body).catch((error) => {
       // What cannot be handled now cannot be handled later either.
       if (error instanceof StoreError) throw error;
       return new AgentError("INTERNAL", `A message cannot be read: ${error}`, { cause: error });

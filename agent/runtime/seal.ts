@@ -6,6 +6,7 @@ import {
   modulusLength,
   paddedBodyLength,
   ParseError,
+  type PublicKey,
   sha256,
   splitBody,
   verifyBody,
@@ -14,6 +15,10 @@ import type { LoadedKeys } from "../key_pool.ts";
 import { type AgentMessage, parseAgentMessage } from "../kinds/mod.ts";
 import { AgentError } from "../protocol/error.ts";
 import type { ReceivingRoute, SendingKeys } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+
+/** Greater ones, which some agents draw at random, take many times as long. */
+const usualExponent = 65537n;
 
 /** The block size of 0.3 servers, for which bodies are padded. */
 const blockSize = 4096;
@@ -48,10 +53,12 @@ export interface Opened {
 
 /** Decrypts and verifies what a server has delivered (agent.md E2E encryption); an error when it is not authentic. */
 export async function open(
-  keys: LoadedKeys,
+  { keys, slowLane }: Pick<AgentContext, "keys" | "slowLane">,
   { status, keys: { decryptionKey, verificationKey } }: ReceivingRoute,
   bytes: Uint8Array,
 ): Promise<Opened | AgentError> {
+  const isSigned = (body: EncryptedBody, key: PublicKey) =>
+    key.exponent > usualExponent ? slowLane.run(() => verifyBody(body, key)) : verifyBody(body, key);
   const key = await keys.decrypting(decryptionKey);
   const verifier = verificationKey && decodePublicKey(verificationKey);
   // Before HELLO nothing says how long the sender's signatures are; most are as long as our own.
@@ -63,7 +70,7 @@ export async function open(
     const body = split(bytes, signature, own);
     const plaintext = body && await decryptBody(body, key);
     if (body === null || plaintext === null) continue;
-    if (verifier && !await verifyBody(body, verifier)) {
+    if (verifier && !await isSigned(body, verifier)) {
       return new AgentError("AGENT A_SIGNATURE", "A message is not signed by the other agent");
     }
     const message = parseAgentMessage(plaintext);
@@ -72,7 +79,7 @@ export async function open(
     }
     // HELLO brings the key that it is signed with; one that comes later is refused because of the state.
     const carried = message.type === "HELLO" && status === "secured" ? message.verificationKey : null;
-    if (carried !== null && !await verifyBody(body, carried)) {
+    if (carried !== null && !await isSigned(body, carried)) {
       return new AgentError("AGENT A_SIGNATURE", "The other agent's HELLO is not signed with its own key");
     }
     return { message, hash: await sha256(plaintext) };

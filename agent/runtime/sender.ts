@@ -133,15 +133,17 @@ export class Sender {
     const { servers, store } = this.#context;
     if (receiving.length === 0) {
       const { route, client } = await makeReceivingRoute(this.#context);
+      let made;
       try {
-        await this.#interpreter.do(record.id, { type: "route made", receiving: route, position });
-      } catch (error) {
-        // Nobody would know of it.
-        const queue = await recipientQueue(this.#context, route.keys);
-        await client.deleteQueue(queue).catch(() => {});
-        throw error;
+        made = await this.#interpreter.do(record.id, { type: "route made", receiving: route, position });
+      } finally {
+        // Nobody would know of it: it was not stored, or the connection is deleted.
+        if (made?.connection.receiving.includes(route) !== true) {
+          const queue = await recipientQueue(this.#context, route.keys);
+          await client.deleteQueue(queue).catch(() => {});
+        }
       }
-      servers.created(subscribedQueue(this.#context, route), client);
+      if (made !== null) servers.created(subscribedQueue(this.#context, route), client);
     }
     const deliveries = await store.deliveries(this.#id, batchSize);
     return deliveries.find((other) => other.position === position) ?? delivery;
