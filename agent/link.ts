@@ -101,7 +101,7 @@ export class Link implements AsyncDisposable {
       throw error;
     }
     this.#connecting = null;
-    if (this.#isClosed()) await client.close();
+    if (this.#options.signal.aborted) await client.close();
     else this.#serve(client);
     return client;
   }
@@ -130,18 +130,13 @@ export class Link implements AsyncDisposable {
 
   #lost(error: unknown, began: number): void {
     this.#client = null;
-    if (this.#isClosed()) return;
     this.#failures = this.#options.clock.now() - began > settleTime ? 0 : this.#failures + 1;
     this.#subscriptions.lost(error);
     this.#keepConnected();
   }
 
-  #isClosed(): boolean {
-    return this.#options.signal.aborted;
-  }
-
   #mustConnect(): boolean {
-    return !this.#isClosed() && this.#client === null && this.#subscriptions.size > 0;
+    return this.#client === null && this.#subscriptions.size > 0;
   }
 
   #keepConnected(): void {

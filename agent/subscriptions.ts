@@ -38,7 +38,7 @@ interface Wanted {
   pause: AbortController | null;
 }
 
-/** Queues that are told of together when the last of them has been tried. */
+/** Queues that are told of together when the last of them has been tried; `back`: those that are subscribed to. */
 interface Group {
   left: number;
   readonly back: Wanted[];
@@ -244,7 +244,7 @@ export class Subscriptions implements AsyncDisposable {
     if (wanted.told === "nothing" && wanted.waiting.length > 0) wanted.told = "up";
     for (const { resolve } of wanted.waiting.splice(0)) resolve();
     if (wanted.endedAt > sequence) return this.#end(wanted);
-    if (wanted.told !== "up") group.back.push(wanted);
+    group.back.push(wanted);
     if (wanted.isAskedAgain) {
       wanted.isAskedAgain = false;
       this.#start(wanted);

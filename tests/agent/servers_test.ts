@@ -214,7 +214,9 @@ Deno.test("a command connects at once while the next try waits, and then nothing
   all.servers.want(all.queue(idA));
   await until(() => clock.pauses.size > 0);
   assertInstanceOf(await rejection(all.servers.client(all.server.address)), TransportError);
-  assertEquals([all.attempts(), all.servers.isConnected(all.server.address)], [2, false]);
+  assertInstanceOf(await rejection(all.servers.subscribe(all.queue(idB))), TransportError);
+  all.servers.forget(`route ${idB}`);
+  assertEquals([all.attempts(), all.servers.isConnected(all.server.address)], [3, false]);
   all.setReachable(true);
   const { peer } = await all.connect();
   await answerSub(peer);

@@ -139,6 +139,36 @@ Deno.test("after a SUB without an answer nothing tells whose END it is, and the 
   assertEquals(all.told, ["dropped a", "ended a"]);
 });
 
+Deno.test("resubscribing does not cut a pause after a failure short", { permissions }, async () => {
+  await using all = start();
+  const client = all.newClient();
+  all.subscriptions.connected(client);
+  all.subscriptions.created(all.queue("a"), client);
+  all.subscriptions.resubscribe("a");
+  (await all.answer("a")).reject(new SmpError("INTERNAL"));
+  await until(() => all.clock.pauses.size === 1);
+  all.subscriptions.resubscribe("a");
+  await turn();
+  assertEquals([all.sent.size, all.clock.pauses.size], [0, 1]);
+  await all.clock.endPause();
+  (await all.answer("a")).resolve(1);
+});
+
+Deno.test("whoever was told that a queue is not subscribed to is told when it is, also by another's call", {
+  permissions,
+}, async () => {
+  await using all = start();
+  all.subscriptions.connected(all.newClient());
+  const first = rejection(all.subscriptions.subscribe(all.queue("a")));
+  (await all.answer("a")).reject(timeout);
+  assertEquals(await first, timeout);
+  const second = all.subscriptions.subscribe(all.queue("a"));
+  (await all.answer("a")).resolve(1);
+  await soon(second);
+  await turn();
+  assertEquals(all.told, ["up a"]);
+});
+
 Deno.test("numbers begin anew on each connection", { permissions }, async () => {
   await using all = start();
   all.subscriptions.want(all.queue("a"));
