@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Agent } from "../../agent/mod.ts";
 import { AgentError, StoreError } from "../../agent/mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/kinds/mod.ts";
+import { encodeExtensions } from "../../agent/protocol/extensions.ts";
 import { Session } from "../../agent/service/session.ts";
 import { vaultFor } from "../../agent/store/vault.ts";
 import { asciiText, parsePublicKeyText, parseQueueInfo, textBytes } from "../../protocol/mod.ts";
@@ -33,7 +34,7 @@ export const agentTargets: readonly Target[] = [
         type: "REPLY",
         queueInfo: parseQueueInfo(invitation),
         ...numbered,
-        extensions: ["session1", "other2"],
+        previousHash: encodeExtensions(["session1", "other2"]),
       }),
       encodeAgentMessage({ type: "MSG", body: textBytes("hello"), ...numbered }),
     ],
