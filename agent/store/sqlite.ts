@@ -15,21 +15,12 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { GroupCommit, writeError } from "./group_commit.ts";
-import { migrateV1 } from "./migrate_v1.ts";
 import { putPassphrase, reseal } from "./reseal.ts";
-import { applicationId, schema, schemaVersion } from "./schema.ts";
-import {
-  checkDatabase,
-  checkHeader,
-  fileOf,
-  lockFile,
-  makeFile,
-  openDatabase,
-  openError,
-} from "./sqlite_file.ts";
+import { fileOf, openDatabase } from "./sqlite_file.ts";
+import { type Opened, openFile, setPragmas, truncateLog } from "./sqlite_open.ts";
 import * as reads from "./sqlite_reads.ts";
 import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
-import { Prepared, rollBack, transact, type Write, writeOf } from "./sqlite_writes.ts";
+import { Prepared, transact, type Write, writeOf } from "./sqlite_writes.ts";
 import {
   type AgentStore,
   type Connection,
@@ -41,15 +32,7 @@ import {
   type StoreChange,
   StoreError,
 } from "./store.ts";
-import {
-  createVault,
-  isLocked,
-  type PassphraseOptions,
-  type PassphraseRecord,
-  plainVault,
-  type Vault,
-  vaultFor,
-} from "./vault.ts";
+import { createVault, isLocked, type PassphraseOptions, plainVault, type Vault } from "./vault.ts";
 
 export { type SnapshotSource, StoreError };
 
@@ -58,14 +41,6 @@ export type SqliteStoreOptions = PassphraseOptions;
 
 /** Milliseconds without commits after which what was written goes from the log to the file. */
 const quietTime = 1000;
-
-/** A file that is open. */
-interface Opened {
-  readonly database: DatabaseSync;
-  /** Holds the lock. */
-  readonly lock: DatabaseSync;
-  readonly vault: Vault;
-}
 
 /**
  * Keeps connections and messages in one SQLite file of mode 0600. One agent at a time can use it; other programs can read
@@ -241,8 +216,6 @@ export class SqliteStore implements AgentStore {
     } finally {
       database.close();
     }
-    // What pages still hold beside their rows.
-    if (next !== null) this.#database.exec("VACUUM");
   }
 
   #checkpointSoon(): void {
@@ -260,72 +233,4 @@ export class SqliteStore implements AgentStore {
       // The log stays longer; the next commit tells when the disk is full.
     }
   }
-}
-
-async function openFile(path: string, options: SqliteStoreOptions): Promise<Opened> {
-  if (path === "" || path === ":memory:") {
-    throw new StoreError("OPEN", "Cannot open a store in memory with SQLite: use MemoryStore");
-  }
-  let database, lock;
-  try {
-    makeFile(path);
-    database = openDatabase(path, { readOnly: false });
-    lock = lockFile(database);
-    checkHeader(fileOf(database));
-    return { database, lock, vault: await prepare(database, path, options) };
-  } catch (error) {
-    database?.close();
-    lock?.close();
-    throw openError(path, error);
-  }
-}
-
-/** Makes or migrates the tables and opens their vault. */
-async function prepare(database: DatabaseSync, path: string, options: SqliteStoreOptions): Promise<Vault> {
-  const state = checkDatabase(database, path);
-  setPragmas(database);
-  if (state === "current") return await openVault(database, options);
-  database.exec("BEGIN EXCLUSIVE");
-  let vault: Vault, record: PassphraseRecord | null;
-  try {
-    if (state === "new") {
-      database.exec(schema);
-      const opened = await vaultFor(options, { record: null, isEmpty: true });
-      [vault, record] = [opened.vault, opened.created];
-    } else {
-      ({ vault, record } = await migrateV1(database, options));
-    }
-    if (record !== null) putPassphrase(database, record);
-    // A pragma takes no parameters; these are numbers.
-    database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`);
-    database.exec("COMMIT");
-  } catch (error) {
-    rollBack(database);
-    throw error;
-  }
-  // The first version had hashes of messages in the clear.
-  if (state === "version 1" && record !== null) database.exec("VACUUM");
-  truncateLog(database);
-  return vault;
-}
-
-async function openVault(database: DatabaseSync, options: SqliteStoreOptions): Promise<Vault> {
-  const query = reads.queryOf((text) => database.prepare(text));
-  const isEmpty = ["connections", "discarded_queues"].every((table) =>
-    query(`SELECT 1 FROM ${table} LIMIT 1`).length === 0
-  );
-  const { vault, created } = await vaultFor(options, { record: reads.readPassphrase(query), isEmpty });
-  if (created !== null) putPassphrase(database, created);
-  truncateLog(database);
-  return vault;
-}
-
-function setPragmas(database: DatabaseSync): void {
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-  database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
-}
-
-/** Writes all that is in the log to the file and empties it; gives whether nobody has hindered it by reading. */
-function truncateLog(database: DatabaseSync): boolean {
-  return database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()!.busy === 0;
 }

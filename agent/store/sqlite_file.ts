@@ -7,10 +7,13 @@ import { StoreError } from "./store.ts";
 const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unknown } };
 
 /** Milliseconds for which a statement waits for another program that writes to the file. */
-const busyTimeout = 1000;
+export const busyTimeout = 1000;
 
 /** The tables of a file of version 1, which had no application ID. */
 const firstTables = ["connections", "messages", "outbox", "passphrase", "receiving_queues", "sending_queues"];
+
+/** A file is another program's. */
+export class ForeignFileError extends StoreError {}
 
 /** What is in a file. */
 export type FileState = "new" | "version 1" | "current";
@@ -30,11 +33,11 @@ export function openDatabase(path: string, options: { readonly readOnly: boolean
  * (`…-lock`), so that other programs can read the database meanwhile; it ends with the process, however that ends.
  */
 export function lockFile(database: DatabaseSync): DatabaseSync {
-  const path = `${fileOf(database)}-lock`;
-  makeFile(path);
+  const path = lockPath(database);
   const lock = openDatabase(path, { readOnly: false });
   try {
-    lock.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+    // Without a journal file: nothing is ever written.
+    lock.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
     lock.close();
@@ -42,18 +45,28 @@ export function lockFile(database: DatabaseSync): DatabaseSync {
   }
 }
 
+/** The path of the file that is locked for a database. */
+export function lockPath(database: DatabaseSync): string {
+  return `${fileOf(database)}-lock`;
+}
+
 /** The absolute path of a database, as SQLite has found it by following links. */
 export function fileOf(database: DatabaseSync): string {
   return String(database.prepare("PRAGMA database_list").get()!.file);
 }
 
-/** Makes an empty file that nobody else can read, unless it is there. What SQLite makes beside it gets the same mode. */
-export function makeFile(path: string): void {
+/**
+ * Makes an empty file that nobody else can read, unless it is there; gives whether it was made. What SQLite makes beside
+ * it gets the same mode.
+ */
+export function makeFile(path: string): boolean {
   try {
     // Never opened when it is there: closing it would give up all locks that this process has on it.
     closeSync(openSync(path, "wx", 0o600));
+    return true;
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
   }
 }
 
@@ -109,6 +122,6 @@ function checkNumbers(
   }
 }
 
-function foreignError(path: string): StoreError {
-  return new StoreError("OPEN", `Cannot open ${path}: it belongs to another program`);
+function foreignError(path: string): ForeignFileError {
+  return new ForeignFileError("OPEN", `Cannot open ${path}: it belongs to another program`);
 }

@@ -139,11 +139,8 @@ export async function* readAll(query: Query, vault: Vault): AsyncGenerator<Store
   }
 }
 
-/** The rows of a table, a page at a time; `rowid` is where each is. */
-export function* pages<Row>(
-  query: Query,
-  table: rows.TableName,
-): Generator<Row & { readonly place: number }> {
+/** The rows of a table in the order of `rowid`, which is their `place`, a page at a time. */
+export function* pages<Row>(query: Query, table: string): Generator<Row & { readonly place: number }> {
   const text = `SELECT rowid AS place, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${pageSize}`;
   let last = Number.MIN_SAFE_INTEGER;
   while (true) {

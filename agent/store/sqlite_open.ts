@@ -1,0 +1,109 @@
+import { rmSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
+import { migrateV1 } from "./migrate_v1.ts";
+import { putPassphrase } from "./reseal.ts";
+import { applicationId, schema, schemaVersion } from "./schema.ts";
+import {
+  busyTimeout,
+  checkDatabase,
+  checkHeader,
+  fileOf,
+  ForeignFileError,
+  lockFile,
+  lockPath,
+  makeFile,
+  openDatabase,
+  openError,
+} from "./sqlite_file.ts";
+import { queryOf, readPassphrase } from "./sqlite_reads.ts";
+import { rollBack } from "./sqlite_writes.ts";
+import { StoreError } from "./store.ts";
+import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } from "./vault.ts";
+
+/** A file that is open. */
+export interface Opened {
+  readonly database: DatabaseSync;
+  /** Holds the lock. */
+  readonly lock: DatabaseSync;
+  readonly vault: Vault;
+}
+
+/** Opens or makes a file, locks it and brings it up to date. Throws `StoreError`. */
+export async function openFile(path: string, options: PassphraseOptions): Promise<Opened> {
+  if (path === "" || path === ":memory:") {
+    throw new StoreError("OPEN", "Cannot open a store in memory with SQLite: use MemoryStore");
+  }
+  let database, lock;
+  let madeLock: string | null = null;
+  try {
+    makeFile(path);
+    database = openDatabase(path, { readOnly: false });
+    if (makeFile(lockPath(database))) madeLock = lockPath(database);
+    lock = lockFile(database);
+    checkHeader(fileOf(database));
+    return { database, lock, vault: await prepare(database, path, options) };
+  } catch (error) {
+    database?.close();
+    lock?.close();
+    // Only then: who finds another lock than the one that somebody has would use the file beside that one.
+    if (madeLock !== null && error instanceof ForeignFileError) rmSync(madeLock);
+    throw openError(path, error);
+  }
+}
+
+/** Makes or migrates the tables and opens their vault. */
+async function prepare(database: DatabaseSync, path: string, options: PassphraseOptions): Promise<Vault> {
+  const state = checkDatabase(database, path);
+  setPragmas(database);
+  if (state === "current") return await openVault(database, options);
+  database.exec("BEGIN EXCLUSIVE");
+  let vault: Vault, record: PassphraseRecord | null;
+  try {
+    if (state === "new") {
+      database.exec(schema);
+      const opened = await vaultFor(options, { record: null, isEmpty: true });
+      [vault, record] = [opened.vault, opened.created];
+    } else {
+      ({ vault, record } = await migrateV1(database, options));
+    }
+    if (record !== null) putPassphrase(database, record);
+    // A pragma takes no parameters; these are numbers.
+    database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`);
+    database.exec("COMMIT");
+  } catch (error) {
+    rollBack(database);
+    throw error;
+  }
+  truncateLog(database);
+  return vault;
+}
+
+async function openVault(database: DatabaseSync, options: PassphraseOptions): Promise<Vault> {
+  const query = queryOf((text) => database.prepare(text));
+  const isEmpty = ["connections", "discarded_queues"].every((table) =>
+    query(`SELECT 1 FROM ${table} LIMIT 1`).length === 0
+  );
+  const { vault, created } = await vaultFor(options, { record: readPassphrase(query), isEmpty });
+  if (created !== null) putPassphrase(database, created);
+  truncateLog(database);
+  return vault;
+}
+
+/** Makes a connection one that may write. */
+export function setPragmas(database: DatabaseSync): void {
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
+}
+
+/**
+ * Writes all that is in the log to the file and empties it; gives whether nobody hinders that by reading. It does not
+ * wait for readers: that would stop the program.
+ */
+export function truncateLog(database: DatabaseSync): boolean {
+  database.exec("PRAGMA busy_timeout = 0");
+  try {
+    return database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get()!.busy === 0;
+  } finally {
+    database.exec(`PRAGMA busy_timeout = ${busyTimeout}`);
+  }
+}
