@@ -1,43 +1,20 @@
+import { keysOf, missing, put, putMessage, remove, type Stored, type Undo } from "./memory_tables.ts";
 import { OrderedMap } from "./ordered_map.ts";
-import {
-  type AgentStore,
-  type Connection,
-  type ConnectionRecord,
-  type Delivery,
-  type DiscardedQueue,
-  type EventRecord,
-  type MessageQuery,
-  type MessageRecord,
-  type OutboxEntry,
-  type QueuedDelivery,
-  type ReceivingRoute,
-  type SendingRoute,
-  type StoreChange,
-  StoreError,
+import type {
+  AgentStore,
+  Connection,
+  ConnectionRecord,
+  Delivery,
+  DiscardedQueue,
+  EventRecord,
+  MessageQuery,
+  MessageRecord,
+  QueuedDelivery,
+  StoreChange,
 } from "./store.ts";
 
 /** How many messages that are done a connection keeps. */
 const keptMessages = 1000;
-
-interface SendingState {
-  route: SendingRoute;
-  /** By position. */
-  readonly deliveries: OrderedMap<Delivery>;
-}
-
-interface Stored {
-  record: ConnectionRecord;
-  readonly receiving: Map<string, ReceivingRoute>;
-  readonly sending: Map<string, SendingState>;
-  /** By position. */
-  readonly outbox: OrderedMap<OutboxEntry>;
-  readonly messages: OrderedMap<MessageRecord>;
-  /** The numbers of the messages that are done, in the order in which they were. */
-  readonly done: Set<number>;
-}
-
-/** Takes back what a change has done. */
-type Undo = () => void;
 
 /**
  * Keeps connections and messages in memory: gone when the program ends. For tests and short-lived programs. Of the
@@ -280,45 +257,4 @@ export class MemoryStore implements AgentStore {
     stored.done.delete(oldest!);
     stored.messages.delete(oldest!);
   }
-}
-
-/** What both kinds of maps have. */
-interface Container<K, V> {
-  get(key: K): V | undefined;
-  set(key: K, value: V): unknown;
-  delete(key: K): unknown;
-}
-
-function put<K, V>(map: Container<K, V>, key: K, value: V): Undo {
-  const before = map.get(key);
-  map.set(key, value);
-  return () => before === undefined ? map.delete(key) : map.set(key, before);
-}
-
-function remove<K, V>(map: Container<K, V>, key: K): Undo {
-  const before = map.get(key);
-  if (before === undefined) return () => {};
-  map.delete(key);
-  return () => map.set(key, before);
-}
-
-function putMessage({ messages, done }: Stored, message: MessageRecord): Undo {
-  const undo = put(messages, message.id, message);
-  const wasDone = done.has(message.id);
-  if (message.done) done.add(message.id);
-  else done.delete(message.id);
-  return () => {
-    undo();
-    if (wasDone) done.add(message.id);
-    else done.delete(message.id);
-  };
-}
-
-function keysOf<Keys>(route: { readonly keys: Keys } | undefined): Keys {
-  if (route === undefined) throw missing("route");
-  return route.keys;
-}
-
-function missing(what: string): StoreError {
-  return new StoreError("WRITE", `Cannot write to the store: there is no such ${what}`);
 }

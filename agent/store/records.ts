@@ -40,6 +40,7 @@ export interface ReceivingRoute {
   readonly id: string;
   /** What is written once, or seldom. */
   readonly keys: ReceivingKeys;
+  /** How far it is. */
   readonly status: ReceivingStatus;
   /** The server's ID of the last message that was handled, base64; empty before the first. */
   readonly lastServerId: string;
@@ -86,6 +87,7 @@ export interface SendingRoute {
   readonly id: string;
   /** What is written once. */
   readonly keys: SendingKeys;
+  /** How far it is. */
   readonly status: SendingStatus;
 }
 
@@ -105,6 +107,7 @@ export interface SendingKeys {
 
 /** A connection with its routes: 0.3 has at most one each way. */
 export interface Connection {
+  /** What is known of it beside its routes. */
   readonly record: ConnectionRecord;
   /** Oldest first. */
   readonly receiving: readonly ReceivingRoute[];
@@ -181,6 +184,7 @@ export interface EventRecord {
   readonly id: number;
   /** The connection's ID. */
   readonly connection: string;
+  /** What it is. */
   readonly event: StoredEvent;
 }
 
@@ -202,6 +206,7 @@ export type SecurityReason = "second confirmation" | "confirmation not approved"
 export interface DiscardedQueue {
   /** Never used again: the ID of the route that it belonged to. */
   readonly id: string;
+  /** Where it is. */
   readonly server: ServerAddress;
   /** Base64. */
   readonly recipientId: string;
