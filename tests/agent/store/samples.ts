@@ -60,7 +60,7 @@ export function receivingRoute(id: string): ReceivingRoute {
   return {
     id,
     keys: {
-      server: { host: "one.example", port: 5223, keyHash: "aGFzaA==" },
+      server: { host: "one.example", port: 5223, keyHash: `${"a".repeat(42)}g=` },
       recipientId: "cmlk",
       senderId: "c2lk",
       recipientKey: bytes(1, 2, 3),

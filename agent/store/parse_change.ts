@@ -1,0 +1,210 @@
+import { decodeBase64, type ServerAddress } from "../../protocol/mod.ts";
+import type { AgentErrorCode } from "../protocol/error.ts";
+import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
+import type {
+  ConnectionRecord,
+  Delivery,
+  DiscardedQueue,
+  EventRecord,
+  MessageRecord,
+  OutboxEntry,
+  ReceivedMeta,
+  ReceivingKeys,
+  ReceivingRoute,
+  SendingKeys,
+  SendingRoute,
+  StoreChange,
+  StoredEvent,
+  Unacknowledged,
+} from "./store.ts";
+import {
+  bytes,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Parse,
+  text,
+  union,
+} from "./shapes.ts";
+
+/** A change that puts something. */
+export type PutChange = Extract<StoreChange, { readonly type: `put ${string}` }>;
+
+/** More than any plaintext or body has. */
+const maxBody = 5 << 20;
+
+const flag = oneOf(true, false);
+/** A number or a time. */
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+const localId = text(64, /^[\w+/=-]+$/);
+const label = text(1024, /^\P{Cc}+$/u);
+const key = bytes(1, 16_384);
+const hash = bytes(0, 32);
+
+const base64: Parse<string> = (value, place) => {
+  const found = text(256, /^/)(value, place);
+  if (decodeBase64(found) === null) throw new TypeError(`${place} is not base64`);
+  return found;
+};
+
+const server = object<ServerAddress>({
+  host: text(255, /^[!-~]+$/),
+  port: optional(integer(1, 65_535)),
+  keyHash: optional((value, place) => {
+    const found = base64(value, place);
+    if (decodeBase64(found)?.length !== 32) throw new TypeError(`${place} is not of 32 bytes`);
+    return found;
+  }),
+});
+
+const lastMessage = object<LastMessage>({ id: count, hash });
+
+const connection = object<ConnectionRecord>({
+  id: localId,
+  alias: label,
+  createdAt: count,
+  role: oneOf("initiator", "joiner"),
+  reply: flag,
+  connected: flag,
+  lastMessageId: count,
+  lastSent: lastMessage,
+  lastReceived: lastMessage,
+  lastPosition: count,
+  extensions: nullable(list(1024, text(256, /^[!-~]*$/))),
+  unreadable: count,
+});
+
+const receiving = object<ReceivingRoute>({
+  id: localId,
+  keys: object<ReceivingKeys>({
+    server,
+    recipientId: base64,
+    senderId: base64,
+    recipientKey: key,
+    decryptionKey: key,
+    senderKey: nullable(key),
+    verificationKey: nullable(key),
+  }),
+  status: oneOf("new", "confirmed", "secured", "active"),
+  lastServerId: base64,
+  lastHash: hash,
+  unacknowledged: list(65_536, object<Unacknowledged>({ id: count, serverId: base64 })),
+  suspended: flag,
+});
+
+const sending = object<SendingRoute>({
+  id: localId,
+  keys: object<SendingKeys>({
+    server,
+    senderId: base64,
+    senderKey: key,
+    signingKey: key,
+    encryptionKey: key,
+  }),
+  status: oneOf("new", "confirmed", "active", "failed"),
+});
+
+const outboxEntry = object<OutboxEntry>({
+  connection: localId,
+  position: count,
+  kind: text(64, /^[!-~]+$/),
+  messageId: count,
+  plaintext: bytes(0, maxBody),
+  createdAt: count,
+});
+
+const delivery = object<Delivery>({
+  connection: localId,
+  route: localId,
+  position: count,
+  attempted: flag,
+  giveUpAt: nullable(count),
+});
+
+type Integrity<Type extends MessageIntegrity["type"]> = Extract<MessageIntegrity, { readonly type: Type }>;
+
+const integrity = union<MessageIntegrity>({
+  OK: object<Integrity<"OK">>({ type: oneOf("OK") }),
+  NO_ID: object<Integrity<"NO_ID">>({ type: oneOf("NO_ID"), from: count, to: count }),
+  ID: object<Integrity<"ID">>({ type: oneOf("ID"), id: count }),
+  HASH: object<Integrity<"HASH">>({ type: oneOf("HASH") }),
+  DUPLICATE: object<Integrity<"DUPLICATE">>({ type: oneOf("DUPLICATE") }),
+});
+
+const message = object<MessageRecord>({
+  connection: localId,
+  id: count,
+  body: bytes(0, maxBody),
+  at: count,
+  done: flag,
+  received: nullable(object<ReceivedMeta>({
+    integrity,
+    serverId: base64,
+    serverAt: count,
+    senderId: count,
+    senderAt: count,
+  })),
+});
+
+type Event<Type extends StoredEvent["type"]> = Extract<StoredEvent, { readonly type: Type }>;
+
+const storedEvent = union<StoredEvent>({
+  connected: object<Event<"connected">>({ type: oneOf("connected") }),
+  message: object<Event<"message">>({ type: oneOf("message"), id: count }),
+  sent: object<Event<"sent">>({ type: oneOf("sent"), id: count }),
+  error: object<Event<"error">>({
+    type: oneOf("error"),
+    code: text(64, /^[A-Z][A-Z_ ]*$/) as Parse<AgentErrorCode>,
+    message: text(65_536, /^/),
+    id: optional(count),
+  }),
+  security: object<Event<"security">>({
+    type: oneOf("security"),
+    reason: oneOf("second confirmation", "confirmation not approved"),
+  }),
+});
+
+const event = object<EventRecord>({ id: count, connection: localId, event: storedEvent });
+
+const discarded = object<DiscardedQueue>({
+  id: localId,
+  server,
+  recipientId: base64,
+  senderId: base64,
+  recipientKey: key,
+  giveUpAt: count,
+});
+
+type Put<Type extends PutChange["type"]> = Extract<PutChange, { readonly type: Type }>;
+
+const parse = union<PutChange>({
+  "put connection": object<Put<"put connection">>({ type: oneOf("put connection"), record: connection }),
+  "put receiving": object<Put<"put receiving">>({
+    type: oneOf("put receiving"),
+    connection: localId,
+    route: receiving,
+    withKeys: oneOf(true),
+  }),
+  "put sending": object<Put<"put sending">>({
+    type: oneOf("put sending"),
+    connection: localId,
+    route: sending,
+    withKeys: oneOf(true),
+  }),
+  "put outbox": object<Put<"put outbox">>({ type: oneOf("put outbox"), entry: outboxEntry }),
+  "put delivery": object<Put<"put delivery">>({ type: oneOf("put delivery"), delivery }),
+  "put message": object<Put<"put message">>({ type: oneOf("put message"), message }),
+  "put event": object<Put<"put event">>({ type: oneOf("put event"), event }),
+  "put discarded": object<Put<"put discarded">>({ type: oneOf("put discarded"), queue: discarded }),
+});
+
+/**
+ * A change that makes something in an empty store, from a value of unknown origin: all of it has the types and at most
+ * the lengths that an agent stores. Throws `TypeError` that says what is wrong.
+ */
+export function parsePutChange(value: unknown): PutChange {
+  return parse(value, "change");
+}
