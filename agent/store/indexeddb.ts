@@ -15,43 +15,42 @@
  *
  * @module
  */
-import { deferred } from "../../protocol/mod.ts";
-import { type IDBPDatabase, openDB } from "idb";
-import {
-  apply,
-  createTables,
-  databaseVersion,
-  ofConnection,
-  openConnection,
-  openEntry,
-  openMessage,
-  sealChange,
-  type Tables,
-  tables,
-} from "./indexeddb_tables.ts";
+import { deferred, encodeBase64, randomBytes } from "../../protocol/mod.ts";
+import { GroupCommit, writeError } from "./group_commit.ts";
+import { deleteDatabase, openDatabase } from "./indexeddb_database.ts";
+import { changesOfFirst, openFirst, readFirst } from "./indexeddb_first.ts";
+import { type Lock, lock, whileOpening } from "./indexeddb_lock.ts";
+import * as reads from "./indexeddb_reads.ts";
+import { changesOf, readRaw } from "./indexeddb_snapshot.ts";
+import { allTables, type Database, type WriteTransaction } from "./indexeddb_tables.ts";
+import { type Write, writeOf } from "./indexeddb_writes.ts";
 import {
   type AgentStore,
-  type ConnectionRecord,
+  type Connection,
+  type DiscardedQueue,
+  type EventRecord,
   type MessageQuery,
   type MessageRecord,
-  type OutboxEntry,
+  type QueuedDelivery,
   type StoreChange,
   StoreError,
 } from "./store.ts";
-import { type PassphraseOptions, type Vault, vaultFor } from "./vault.ts";
+import {
+  createVault,
+  isLocked,
+  type PassphraseOptions,
+  type PassphraseRecord,
+  plainVault,
+  type Vault,
+  vaultFor,
+} from "./vault.ts";
 
 export { StoreError };
 
 /** How a store is opened. */
-export type IndexedDbStoreOptions = PassphraseOptions;
-
-/** Milliseconds for which a page that is being left may keep a database from the one that follows. */
-const lockPatience = 2_000;
-
-interface Pending {
-  readonly changes: readonly StoreChange[];
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+export interface IndexedDbStoreOptions extends PassphraseOptions {
+  /** Takes the database from the page that has it, whose store closes itself. @default false */
+  readonly steal?: boolean;
 }
 
 /**
@@ -59,174 +58,282 @@ interface Pending {
  * their disk is short, unless the page was granted `navigator.storage.persist()`.
  */
 export class IndexedDbStore implements AgentStore {
-  readonly #database: IDBPDatabase<Tables>;
-  readonly #vault: Vault;
-  readonly #unlock: () => Promise<void>;
-  #pending: Pending[] = [];
-  #flushing: Promise<void> | null = null;
+  /**
+   * Resolves when the store is closed: with `null` by its owner, with the error that every later call rejects with when
+   * it was lost, to another page that has taken the database (`IN_USE`), or to the browser, which has removed it. What
+   * was not committed then never is.
+   */
+  readonly closed: Promise<StoreError | null>;
+  readonly #name: string;
+  readonly #database: Database;
+  readonly #lock: Lock;
+  readonly #iterations: number | undefined;
+  /** What says in the database that it is this store's. */
+  readonly #token = encodeBase64(randomBytes(12));
+  readonly #close: (error: StoreError | null) => void;
+  readonly #commits = new GroupCommit<readonly Write[]>({
+    prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
+    write: (prepared) =>
+      this.#transact(async (transaction) => {
+        for (const write of prepared.flat()) await write(transaction);
+      }),
+  });
+  #vault: Vault = plainVault;
+  /** What reads wait for: values are sealed anew. */
+  #resealing: Promise<unknown> | null = null;
+  #error: StoreError | null = null;
   #isClosed = false;
 
-  private constructor(database: IDBPDatabase<Tables>, vault: Vault, unlock: () => Promise<void>) {
+  private constructor(
+    { name, database, lock, iterations }: {
+      readonly name: string;
+      readonly database: Database;
+      readonly lock: Lock;
+      readonly iterations: number | undefined;
+    },
+  ) {
+    const closed = deferred<StoreError | null>();
+    this.closed = closed.promise;
+    this.#close = closed.resolve;
+    this.#name = name;
     this.#database = database;
-    this.#vault = vault;
-    this.#unlock = unlock;
+    this.#lock = lock;
+    this.#iterations = iterations;
+    lock.lost.then(() => this.#lose());
   }
 
-  /** Opens or makes the database of this origin that is called `name`. Throws {@linkcode StoreError}. */
-  static async open(name: string, options: IndexedDbStoreOptions = {}): Promise<IndexedDbStore> {
-    const unlock = await lock(name);
-    let database;
-    try {
-      database = await openDB<Tables>(name, databaseVersion, { upgrade: createTables });
-      const record = await database.get("passphrase", 1) ?? null;
-      const isEmpty = await database.count("connections") === 0;
-      const { vault, created } = await vaultFor(options, { record, isEmpty });
-      if (created !== null) await database.put("passphrase", created, 1);
-      return new IndexedDbStore(database, vault, unlock);
-    } catch (error) {
-      database?.close();
-      await unlock();
-      throw openError(name, error);
-    }
-  }
-
-  /** See {@linkcode AgentStore}. */
-  connections(): Promise<ConnectionRecord[]> {
-    return this.#read(async () => {
-      const transaction = this.#database.transaction(["connections", "receiving", "sending"]);
-      const [rows, receiving, sending] = await Promise.all([
-        transaction.objectStore("connections").getAll(),
-        transaction.objectStore("receiving").getAll(),
-        transaction.objectStore("sending").getAll(),
-      ]);
-      const queues = {
-        receiving: new Map(receiving.map((queue) => [queue.alias, queue])),
-        sending: new Map(sending.map((queue) => [queue.alias, queue])),
+  /**
+   * Opens or makes the database of this origin that is called `name`. Throws {@linkcode StoreError}: `IN_USE` while
+   * another page has it.
+   */
+  static open(name: string, options: IndexedDbStoreOptions = {}): Promise<IndexedDbStore> {
+    return whileOpening(name, async () => {
+      const held = await lock(name, { steal: options.steal ?? false });
+      let store: IndexedDbStore | null = null;
+      const lose = (error?: StoreError) => {
+        if (store !== null) store.#lose(error);
       };
-      rows.sort((a, b) => a.createdAt - b.createdAt);
-      return await Promise.all(rows.map((row) => openConnection(row, queues, this.#vault)));
+      try {
+        const database = await openDatabase(name, {
+          taken: lose,
+          removed: () => lose(new StoreError("READ", `Cannot use ${name}: the browser has closed it`)),
+        });
+        store = new IndexedDbStore({ name, database, lock: held, iterations: options.iterations });
+        await store.#start(options);
+        return store;
+      } catch (error) {
+        const reason = store === null ? error : store.#error ?? error;
+        if (store !== null) store.#database.close();
+        await held.release();
+        throw openError(name, reason);
+      }
+    });
+  }
+
+  /**
+   * Deletes the database of this origin that is called `name`, also while another page has it, whose store closes
+   * itself. Throws {@linkcode StoreError} (`IN_USE`) when that page does not let go of it: it is deleted when that page
+   * is closed.
+   */
+  static delete(name: string): Promise<void> {
+    return whileOpening(name, async () => {
+      const held = await lock(name, { steal: true });
+      try {
+        await deleteDatabase(name);
+      } catch (error) {
+        throw openError(name, error);
+      } finally {
+        await held.release();
+      }
     });
   }
 
   /** See {@linkcode AgentStore}. */
-  outboxAliases(): Promise<string[]> {
-    return this.#read(async () => {
-      const keys = await this.#database.getAllKeys("outbox");
-      return [...new Set(keys.map(([alias]) => alias))];
-    });
+  connections(): Promise<Connection[]> {
+    return this.#read(reads.readConnections);
   }
 
   /** See {@linkcode AgentStore}. */
-  outbox(alias: string, limit: number): Promise<OutboxEntry[]> {
-    return this.#read(async () => {
-      // What the interface of browsers takes at most; it would take the rest of the number above that.
-      const entries = await this.#database.getAll(
-        "outbox",
-        ofConnection(alias),
-        Math.min(limit, 2 ** 32 - 1),
-      );
-      return await Promise.all(entries.map((entry) => openEntry(entry, this.#vault)));
-    });
+  discarded(): Promise<DiscardedQueue[]> {
+    return this.#read(reads.readDiscarded);
   }
 
   /** See {@linkcode AgentStore}. */
-  message(alias: string, id: number): Promise<MessageRecord | null> {
-    return this.#read(async () => {
-      const message = await this.#database.get("messages", [alias, id]);
-      return message === undefined ? null : await openMessage(message, this.#vault);
-    });
+  waitingRoutes(): Promise<string[]> {
+    return this.#read(reads.readWaitingRoutes);
   }
 
   /** See {@linkcode AgentStore}. */
-  messages(alias: string, { before, limit = 100 }: MessageQuery = {}): Promise<MessageRecord[]> {
-    return this.#read(async () => {
-      const found: MessageRecord[] = [];
-      const { store } = this.#database.transaction("messages");
-      let cursor = limit > 0 ? await store.openCursor(ofConnection(alias, before), "prev") : null;
-      while (cursor !== null && found.push(cursor.value) < limit) cursor = await cursor.continue();
-      return await Promise.all(found.toReversed().map((message) => openMessage(message, this.#vault)));
-    });
+  deliveries(route: string, limit: number): Promise<QueuedDelivery[]> {
+    return this.#read((database, vault) => reads.readDeliveries(database, vault, { route, limit }));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  message(connection: string, id: number): Promise<MessageRecord | null> {
+    return this.#read((database, vault) => reads.readMessage(database, vault, { connection, id }));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  messages(connection: string, query: MessageQuery = {}): Promise<MessageRecord[]> {
+    return this.#read((database, vault) => reads.readMessages(database, vault, { connection, ...query }));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  events(after: number, limit: number): Promise<EventRecord[]> {
+    return this.#read((database, vault) => reads.readEvents(database, vault, { after, limit }));
   }
 
   /** See {@linkcode AgentStore}. */
   commit(changes: readonly StoreChange[]): Promise<void> {
-    if (this.#isClosed) {
-      return Promise.reject(new StoreError("WRITE", "Cannot write to the store: it is closed"));
-    }
-    return new Promise((resolve, reject) => {
-      this.#pending.push({ changes, resolve, reject });
-      this.#flushing ??= this.#flush();
-    });
+    return this.#commits.commit(changes);
   }
 
   /** See {@linkcode AgentStore}. */
-  async prune(before: number): Promise<number> {
-    try {
-      const { store, done } = this.#database.transaction("messages", "readwrite", { durability: "strict" });
-      let count = 0;
-      const old = IDBKeyRange.upperBound(before, true);
-      for (
-        let cursor = await store.index("at").openCursor(old);
-        cursor !== null;
-        cursor = await cursor.continue()
-      ) {
-        if (!cursor.value.done) continue;
-        await cursor.delete();
-        count++;
+  prune(before: number): Promise<number> {
+    return this.#exclusively(() =>
+      this.#transact(async (transaction) => {
+        const index = transaction.objectStore("messages").index("done");
+        let count = 0;
+        let cursor = await index.openCursor(IDBKeyRange.bound([1], [1, before], false, true));
+        for (; cursor !== null; cursor = await cursor.continue()) {
+          await cursor.delete();
+          count++;
+        }
+        return count;
+      })
+    );
+  }
+
+  /**
+   * See {@linkcode AgentStore}. All is read at once, but what is large of it is in blobs, which browsers keep on their
+   * disk; so commits need not wait until it is taken.
+   */
+  async *snapshot(): AsyncGenerator<StoreChange, void> {
+    const { raw, vault } = await this.#read(async (database, vault) => ({
+      raw: await readRaw(database),
+      vault,
+    }));
+    yield* changesOf(raw, vault);
+  }
+
+  /**
+   * Sets, changes or (`null`) removes the passphrase. A change rewrites one row; setting and removing rewrite all in one
+   * transaction, and have all in memory meanwhile. What was there before is gone when the browser next tidies its files.
+   * Throws {@linkcode StoreError}: `PASSPHRASE` when there is none to remove or the new one is empty.
+   */
+  changePassphrase(next: string | null): Promise<void> {
+    return this.#exclusively(async () => {
+      const vault = this.#vault;
+      if (next === null && !isLocked(vault)) {
+        throw new StoreError("PASSPHRASE", "Cannot remove the passphrase: the store has none");
       }
-      await done;
-      return count;
-    } catch (cause) {
-      throw writeError(cause);
-    }
+      if (next !== null && isLocked(vault)) {
+        const record = await vault.wrap(next, this.#iterations);
+        await this.#transact((transaction) => putPassphrase(transaction, record));
+        return;
+      }
+      const created = next === null ? null : await createVault(next, this.#iterations);
+      const resealing = this.#reseal(created?.vault ?? plainVault, created?.record ?? null);
+      this.#resealing = resealing.catch(() => {});
+      try {
+        await resealing;
+      } finally {
+        this.#resealing = null;
+      }
+    });
   }
 
   /** Writes what waits, closes the database and lets another page use it. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#flushing;
+    await this.#commits[Symbol.asyncDispose]();
     this.#database.close();
-    await this.#unlock();
+    this.#close(this.#error);
+    await this.#lock.release();
   }
 
-  async #read<T>(read: () => Promise<T>): Promise<T> {
+  /** Makes the database this store's, and what is in it readable. */
+  async #start(options: IndexedDbStoreOptions): Promise<void> {
+    // From here on another store cannot write: its transactions come before this one or see that they come after it.
+    const claim = this.#database.transaction("owner", "readwrite", { durability: "strict" });
+    await claim.store.put(this.#token, 1);
+    await claim.done;
+    const first = await readFirst(this.#database);
+    if (first !== null) {
+      const open = await openFirst(first, options.passphrase);
+      const { passphrase, iterations = first.passphrase?.iterations } = options;
+      const created = passphrase === undefined ? null : await createVault(passphrase, iterations);
+      return await this.#fill(
+        changesOfFirst(first, open),
+        created?.vault ?? plainVault,
+        created?.record ?? null,
+      );
+    }
+    const record = await this.#database.get("passphrase", 1) ?? null;
+    const counts = await Promise.all(
+      (["connections", "discarded_queues"] as const).map((name) => this.#database.count(name)),
+    );
+    const { vault, created } = await vaultFor(options, { record, isEmpty: counts.every((n) => n === 0) });
+    if (created !== null) await this.#transact((transaction) => putPassphrase(transaction, created));
+    this.#vault = vault;
+  }
+
+  async #reseal(to: Vault, record: PassphraseRecord | null): Promise<void> {
+    await this.#fill(changesOf(await readRaw(this.#database), this.#vault), to, record);
+  }
+
+  /** Puts these changes, sealed by a vault, in the place of all that there is. */
+  async #fill(
+    changes: AsyncIterable<StoreChange>,
+    vault: Vault,
+    record: PassphraseRecord | null,
+  ): Promise<void> {
+    // All before the transaction, which would end while it waits for cryptography.
+    const writes: Write[] = [];
+    for await (const change of changes) writes.push(await writeOf(change, vault));
+    await this.#transact(async (transaction) => {
+      for (const name of allTables) if (name !== "owner") await transaction.objectStore(name).clear();
+      for (const write of writes) await write(transaction);
+      await putPassphrase(transaction, record);
+    });
+    this.#vault = vault;
+  }
+
+  async #read<T>(read: (database: Database, vault: Vault) => Promise<T>): Promise<T> {
+    while (this.#resealing !== null) await this.#resealing;
     try {
-      return await read();
+      if (this.#error !== null) throw this.#error;
+      if (this.#isClosed) throw new StoreError("READ", "Cannot read the store: it is closed");
+      // The transaction begins in the same turn as the vault is looked at.
+      return await read(this.#database, this.#vault);
     } catch (cause) {
+      if (this.#error !== null) throw this.#error;
       if (cause instanceof StoreError) throw cause;
       throw new StoreError("READ", `Cannot read the store: ${messageOf(cause)}`, { cause });
     }
   }
 
-  /** Writes all commits that wait in one transaction, until none waits. */
-  async #flush(): Promise<void> {
-    await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0);
-      // Before the transaction, which would end while it waits for cryptography.
-      const sealed = await Promise.all(
-        batch.map(({ changes }) => Promise.all(changes.map((change) => sealChange(change, this.#vault)))),
-      );
+  /** Does what changes everything or anything, between commits. */
+  #exclusively<T>(task: () => Promise<T>): Promise<T> {
+    return this.#commits.exclusively(async () => {
       try {
-        await this.#transact(sealed.flat());
-        for (const { resolve } of batch) resolve();
-      } catch {
-        // One of them is at fault: the others must not fail with it.
-        for (const [i, { resolve, reject }] of batch.entries()) {
-          await this.#transact(sealed[i]!).then(resolve, (cause) => reject(writeError(cause)));
-        }
+        return await task();
+      } catch (cause) {
+        throw writeError(cause);
       }
-    }
-    this.#flushing = null;
+    });
   }
 
-  /** Makes all changes or none. */
-  async #transact(changes: readonly StoreChange[]): Promise<void> {
+  /** Makes all changes or none, and none when the database has become another store's. */
+  async #transact<T>(change: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+    if (this.#error !== null) throw this.#error;
     // Strict: a message is acknowledged to its server after this, and must survive a power cut then.
-    const transaction = this.#database.transaction(tables, "readwrite", { durability: "strict" });
+    const transaction = this.#database.transaction(allTables, "readwrite", { durability: "strict" });
+    let result;
     try {
-      for (const change of changes) await apply(transaction, change);
+      if (await transaction.objectStore("owner").get(1) !== this.#token) throw this.#lose();
+      result = await change(transaction);
     } catch (error) {
       transaction.done.catch(() => {});
       try {
@@ -237,31 +344,26 @@ export class IndexedDbStore implements AgentStore {
       throw error;
     }
     await transaction.done;
+    return result;
+  }
+
+  /** Ends it from outside; gives why. What has begun to be written is written before others have the database. */
+  #lose(
+    error: StoreError = new StoreError("IN_USE", `Cannot use ${this.#name}: another page has taken it`),
+  ): StoreError {
+    if (this.#error !== null || this.#isClosed) return this.#error ?? error;
+    this.#error = error;
+    this.#database.close();
+    this.#lock.release();
+    this.#close(error);
+    return error;
   }
 }
 
-/** Keeps other pages from a database until the function that it gives is called. */
-async function lock(name: string): Promise<() => Promise<void>> {
-  const { promise: held, resolve: release } = deferred<void>();
-  const { promise: granted, resolve: grant, reject: refuse } = deferred<void>();
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), lockPatience);
-  const released = navigator.locks.request(`smp-agent-store ${name}`, { signal: late.signal }, () => {
-    grant();
-    return held;
-  });
-  released.catch(refuse);
-  try {
-    await granted;
-  } catch (cause) {
-    throw new StoreError("IN_USE", `Cannot open ${name}: another agent uses it`, { cause });
-  } finally {
-    clearTimeout(timer);
-  }
-  return async () => {
-    release();
-    await released;
-  };
+async function putPassphrase(transaction: WriteTransaction, record: PassphraseRecord | null): Promise<void> {
+  const store = transaction.objectStore("passphrase");
+  if (record === null) await store.clear();
+  else await store.put(record, 1);
 }
 
 function openError(name: string, cause: unknown): StoreError {
@@ -269,10 +371,6 @@ function openError(name: string, cause: unknown): StoreError {
   const isNewer = cause instanceof DOMException && cause.name === "VersionError";
   const reason = isNewer ? "it was written by a newer version of the agent" : messageOf(cause);
   return new StoreError("OPEN", `Cannot open ${name}: ${reason}`, { cause });
-}
-
-function writeError(cause: unknown): StoreError {
-  return new StoreError("WRITE", `Cannot write to the store: ${messageOf(cause)}`, { cause });
 }
 
 function messageOf(error: unknown): string {

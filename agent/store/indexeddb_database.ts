@@ -1,0 +1,58 @@
+import { deleteDB, openDB } from "idb";
+import { inUse, lockPatience } from "./indexeddb_lock.ts";
+import { createTables, type Database, databaseVersion, type Tables } from "./indexeddb_tables.ts";
+
+/** What may happen to an open database. */
+export interface DatabaseEvents {
+  /** Another page waits until it is closed, to delete it or to bring it up to date. */
+  taken(): void;
+  /** The browser has closed it. */
+  removed(): void;
+}
+
+/**
+ * Opens a database and brings it up to date. Throws `StoreError` (`IN_USE`) when a page with an older version of the
+ * agent has it open.
+ */
+export async function openDatabase(name: string, { taken, removed }: DatabaseEvents): Promise<Database> {
+  let isGivenUp = false, isWanted = false;
+  const opened = await patiently(name, (blocked) =>
+    openDB<Tables>(name, databaseVersion, {
+      upgrade: (database, oldVersion, _, transaction) => createTables(database, oldVersion, transaction),
+      blocked,
+      blocking() {
+        isWanted = true;
+        taken();
+      },
+      terminated: removed,
+    }).then((database) => {
+      if (isGivenUp) database.close();
+      return database;
+    }), () => isGivenUp = true);
+  if (!isWanted) return opened;
+  opened.close();
+  throw inUse(name);
+}
+
+/** Deletes a database. Throws `StoreError` (`IN_USE`) when a page does not close it in time. */
+export function deleteDatabase(name: string): Promise<void> {
+  return patiently(name, (blocked) => deleteDB(name, { blocked }), () => {});
+}
+
+/** Waits for a request; not for ever when it waits for another page. */
+function patiently<T>(
+  name: string,
+  request: (blocked: () => void) => Promise<T>,
+  giveUp: () => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const blocked = () => {
+      timer = setTimeout(() => {
+        giveUp();
+        reject(inUse(name));
+      }, lockPatience);
+    };
+    request(blocked).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
