@@ -318,9 +318,10 @@ export class IndexedDbStore implements AgentStore {
   #exclusively<T>(task: () => Promise<T>): Promise<T> {
     return this.#commits.exclusively(async () => {
       try {
+        if (this.#error !== null) throw this.#error;
         return await task();
       } catch (cause) {
-        throw writeError(cause);
+        throw this.#error ?? writeError(cause);
       }
     });
   }

@@ -2,6 +2,9 @@ import { deleteDB, openDB } from "idb";
 import { inUse, lockPatience } from "./indexeddb_lock.ts";
 import { createTables, type Database, databaseVersion, type Tables } from "./indexeddb_tables.ts";
 
+/** Milliseconds for a request that may stand behind one that waits for another page, which nobody is told. */
+const requestPatience = 5_000;
+
 /** What may happen to an open database. */
 export interface DatabaseEvents {
   /** Another page waits until it is closed, to delete it or to bring it up to date. */
@@ -39,19 +42,21 @@ export function deleteDatabase(name: string): Promise<void> {
   return patiently(name, (blocked) => deleteDB(name, { blocked }), () => {});
 }
 
-/** Waits for a request; not for ever when it waits for another page. */
+/** Waits for a request, but not for ever, as it may wait for another page. */
 function patiently<T>(
   name: string,
   request: (blocked: () => void) => Promise<T>,
   giveUp: () => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = () => {
+      giveUp();
+      reject(inUse(name));
+    };
+    let timer = setTimeout(late, requestPatience);
     const blocked = () => {
-      timer = setTimeout(() => {
-        giveUp();
-        reject(inUse(name));
-      }, lockPatience);
+      clearTimeout(timer);
+      timer = setTimeout(late, lockPatience);
     };
     request(blocked).then(resolve, reject).finally(() => clearTimeout(timer));
   });
