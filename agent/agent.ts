@@ -206,7 +206,7 @@ export class Agent implements AsyncDisposable {
       const { record: { id, role, reply }, receiving } = connection;
       // The queue of a joiner is subscribed to when it is made.
       if (receiving.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
-      this.#events.repeat(id);
+      this.#events.subscribing(id);
       await Promise.all(receiving.map((route) => servers.subscribe(subscribedQueue(this.#context, route))));
     });
   }
@@ -302,7 +302,7 @@ export class Agent implements AsyncDisposable {
         connections.remove(connection);
         return { connection, queues };
       });
-      this.#events.forget(id);
+      this.#events.forget(id, alias);
       for (const route of deleted.connection.receiving) servers.forget(route.id);
       this.#workers.stop(deleted.connection);
       await Promise.all(deleted.queues.map(async (queue) => {
@@ -315,6 +315,11 @@ export class Agent implements AsyncDisposable {
   /** All connections, oldest first. */
   connections(): ConnectionInfo[] {
     return this.#context.connections.all().map(connectionInfo);
+  }
+
+  /** A connection as it is now. Throws {@linkcode AgentError} (`CONN UNKNOWN`). */
+  connection(alias: string): ConnectionInfo {
+    return connectionInfo(this.#context.connections.get(alias));
   }
 
   /** The invitation to a connection that was made here and that nobody has joined yet; `null` for others. */
@@ -343,6 +348,11 @@ export class Agent implements AsyncDisposable {
   /** Tells that the application has done with an event; a message is acknowledged. Nothing when it has already. */
   take(eventId: number): Promise<void> {
     return this.#command(() => this.#events.take(eventId));
+  }
+
+  /** Tells again, in their order, the events of a connection that were read and not taken. Throws {@linkcode AgentError}. */
+  repeat(alias: string): void {
+    this.#events.repeat(this.#context.connections.get(alias).record.id);
   }
 
   /** Finishes what is being stored and closes everything; what was not sent is sent after the next start. */

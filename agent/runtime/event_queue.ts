@@ -3,7 +3,7 @@ import type { EventRecord } from "../store/store.ts";
 /** An event in memory: stored until it is taken, or told once. */
 export type Queued<T> =
   | { readonly type: "stored"; readonly record: EventRecord }
-  | { readonly type: "passing"; readonly key: string; readonly event: T };
+  | { readonly type: "passing"; readonly about: string; readonly event: T };
 
 /** Where stored events are read that memory has no room for. */
 export type EventSource = (after: number, limit: number) => Promise<readonly EventRecord[]>;
@@ -25,6 +25,8 @@ export class EventQueue<T> {
   #hasMore = false;
   /** Stored events that were read and not taken, by number. */
   readonly #read = new Map<number, EventRecord>();
+  /** Their numbers, by connection. */
+  readonly #readOf = new Map<string, Set<number>>();
   #wake: (() => void) | null = null;
   #isClosed = false;
 
@@ -47,11 +49,12 @@ export class EventQueue<T> {
     this.#wake?.();
   }
 
-  /** Adds an event that is told once, in place of an earlier one with the same key. */
-  put(key: string, event: T): void {
+  /** Adds an event that is told once, in place of an earlier one of the same kind about the same. */
+  put(kind: string, about: string, event: T): void {
     if (this.#isClosed) return;
+    const key = `${kind} ${about}`;
     this.#queued.delete(key);
-    this.#queued.set(key, { type: "passing", key, event });
+    this.#queued.set(key, { type: "passing", about, event });
     this.#wake?.();
   }
 
@@ -61,29 +64,41 @@ export class EventQueue<T> {
     return this.#read.get(id) ?? (queued?.type === "stored" ? queued.record : undefined);
   }
 
-  /** An event that was read is told again. */
-  again(record: EventRecord): void {
-    if (!this.#read.delete(record.id)) return;
-    this.#queued.set(record.id, { type: "stored", record });
-    this.#stored++;
+  /** Whether a stored event was read, and since then neither taken, nor forgotten, nor is to be told again. */
+  isRead(id: number): boolean {
+    return this.#read.has(id);
+  }
+
+  /** Events that were read are told again, before those that came after them. */
+  again(records: readonly EventRecord[]): void {
+    const again = records.filter(({ id }) => this.#unread(id)).toSorted((a, b) => a.id - b.id);
+    if (again.length === 0) return;
+    const later = [...this.#queued];
+    this.#queued.clear();
+    for (const record of again) this.#queued.set(record.id, { type: "stored", record });
+    for (const [key, queued] of later) this.#queued.set(key, queued);
+    this.#stored += again.length;
     this.#wake?.();
   }
 
   /** A stored event was taken. */
   taken(id: number): void {
-    this.#read.delete(id);
+    this.#unread(id);
     if (this.#queued.delete(id)) this.#stored--;
   }
 
   /** Stored events of a connection that were read and not taken are told again. */
   repeat(connection: string): void {
-    for (const record of [...this.#read.values()]) if (record.connection === connection) this.again(record);
+    const ids = this.#readOf.get(connection) ?? [];
+    this.again([...ids].map((id) => this.#read.get(id)!));
   }
 
-  /** Forgets a connection that was deleted. */
-  forget(connection: string): void {
-    for (const [id, record] of this.#read) if (record.connection === connection) this.#read.delete(id);
-    for (const queued of this.#queued.values()) {
+  /** Forgets a connection that was deleted, and what was to be told once about its alias. */
+  forget(connection: string, alias: string): void {
+    for (const id of this.#readOf.get(connection) ?? []) this.#read.delete(id);
+    this.#readOf.delete(connection);
+    for (const [key, queued] of this.#queued) {
+      if (queued.type === "passing" && queued.about === alias) this.#queued.delete(key);
       if (queued.type === "stored" && queued.record.connection === connection) this.taken(queued.record.id);
     }
   }
@@ -97,7 +112,7 @@ export class EventQueue<T> {
         this.#queued.delete(first[0]);
         if (first[1].type === "stored") {
           this.#stored--;
-          this.#read.set(first[1].record.id, first[1].record);
+          this.#reading(first[1].record);
         }
         return first[1];
       }
@@ -113,6 +128,23 @@ export class EventQueue<T> {
   close(): void {
     this.#isClosed = true;
     this.#wake?.();
+  }
+
+  #reading(record: EventRecord): void {
+    const { id, connection } = record;
+    this.#read.set(id, record);
+    const ids = this.#readOf.get(connection) ?? new Set();
+    this.#readOf.set(connection, ids.add(id));
+  }
+
+  #unread(id: number): boolean {
+    const record = this.#read.get(id);
+    if (record === undefined) return false;
+    this.#read.delete(id);
+    const ids = this.#readOf.get(record.connection);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#readOf.delete(record.connection);
+    return true;
   }
 
   #queue(record: EventRecord): void {

@@ -53,7 +53,7 @@ export class Events implements AsyncDisposable {
   pass(event: Exclude<AgentEvent, { readonly type: "message" | "sent" }>): void {
     const about = "server" in event ? formatAddress(event.server) : event.connection;
     const code = event.type === "error" ? event.error.code : "";
-    this.#queue.put(`${event.type} ${code} ${about}`, event);
+    this.#queue.put(`${event.type} ${code}`, about, event);
   }
 
   /** Tells of a failure that concerns a connection. */
@@ -62,14 +62,19 @@ export class Events implements AsyncDisposable {
     if (connection !== undefined) this.pass({ type: "error", connection, error: agentError(error) });
   }
 
-  /** Tells again what was told and not taken of a connection, where messages wait for their acknowledgement. */
+  /** A connection is subscribed to: tells again, where messages wait for their acknowledgement. */
+  subscribing(connection: string): void {
+    if (this.#isManual) this.repeat(connection);
+  }
+
+  /** Tells again what was told and not taken of a connection. */
   repeat(connection: string): void {
-    if (this.#isManual) this.#queue.repeat(connection);
+    this.#queue.repeat(connection);
   }
 
   /** A connection was deleted. */
-  forget(connection: string): void {
-    this.#queue.forget(connection);
+  forget(connection: string, alias: string): void {
+    this.#queue.forget(connection, alias);
   }
 
   /** The events, for one reader at a time. */
@@ -107,13 +112,14 @@ export class Events implements AsyncDisposable {
         if (queued === null) return null;
         if (queued.type === "passing") return queued.event;
         const event = await this.#eventOf(queued.record);
-        if (event === null) continue;
+        // While it was read from the store it was taken, its connection deleted, or it is to be told again anyway.
+        if (event === null || !this.#queue.isRead(queued.record.id)) continue;
         const waits = this.#isManual && event.type === "message";
         if (isTaken && !waits) this.#told = queued.record;
         return event;
       } catch {
         // The store cannot be read now: what was taken out of the queue is told then.
-        if (queued?.type === "stored") this.#queue.again(queued.record);
+        if (queued?.type === "stored") this.#queue.again([queued.record]);
         await this.#pause(failures++);
       }
     }
