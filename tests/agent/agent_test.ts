@@ -181,7 +181,7 @@ Deno.test("another program that subscribes takes a connection over", async () =>
   await using b = await TestAgent.start(server.address, { store });
   await connectAgents(a, b);
   await using client = await SmpClient.connect(server.address);
-  const { recipientId, senderId, recipientKey } = (await store.connections())[0]!.receiving!;
+  const { recipientId, senderId, recipientKey } = (await store.connections())[0]!.receiving[0]!.keys;
   await client.subscribe({ recipientId, senderId, recipientKey: await loadPrivateKey(recipientKey, "sign") });
   assertEquals((await b.next("end")).connection, "a");
   await b.agent.subscribe("a");
@@ -356,13 +356,14 @@ Deno.test("messages that are done are removed after the retention, others stay",
     await a.next("sent");
     await a.text();
   }
-  assertEquals((await store.messages("a")).length, 1);
-  const old = { alias: "a", id: 9, body: new Uint8Array(1), at: 1, done: false, received: null };
+  const { id: connection } = (await store.connections()).find(({ record }) => record.alias === "a")!.record;
+  assertEquals((await store.messages(connection)).length, 1);
+  const old = { connection, id: 9, body: new Uint8Array(1), at: 1, done: false, received: null };
   await store.commit([{ type: "put message", message: old }]);
   const last = Date.now() + 1;
   await until(() => Date.now() > last);
   await using _again = await TestAgent.start(server.address, { store, retention: 1 });
-  assertEquals((await store.messages("a")).map(({ id }) => id), [9]);
+  assertEquals((await store.messages(connection)).map(({ id }) => id), [9]);
 });
 
 Deno.test("hundreds of connections are subscribed without more commands at a time than a client lets wait", async () => {

@@ -44,7 +44,18 @@ async function around<T>(task: () => Promise<T>): Promise<T> {
 
 function mortalStore(store: AgentStore): AgentStore {
   const mortal: AgentStore = Object.create(store);
-  for (const name of ["connections", "outboxAliases", "outbox", "message", "messages", "prune"] as const) {
+  const names = [
+    "connections",
+    "discarded",
+    "waitingRoutes",
+    "deliveries",
+    "message",
+    "messages",
+    "events",
+    "prune",
+    "snapshot",
+  ] as const;
+  for (const name of names) {
     mortal[name] = store[name].bind(store) as never;
   }
   mortal.commit = (changes: readonly StoreChange[]) => around(() => store.commit(changes));

@@ -153,7 +153,7 @@ testHostile("a REPLY with a key that leaves no room for messages is not followed
     await hostile.reply(replyQueue("c2VuZGVy", keyOf(bits)));
     await assertError(agent, "AGENT A_ENCRYPTION");
   }
-  assertEquals((await store.connections())[0]!.sending, null);
+  assertEquals((await store.connections())[0]!.sending, []);
   await assertTalks(scene);
 });
 
@@ -164,7 +164,7 @@ testHostile("a REPLY to a server that cannot be told from an impostor is not fol
   await hostile.hello();
   await hostile.reply({ ...replyQueue(), server: { host: "127.0.0.1", port: 1 } });
   await assertError(agent, "BROKER TRANSPORT BAD_HASH");
-  assertEquals((await store.connections())[0]!.sending, null);
+  assertEquals((await store.connections())[0]!.sending, []);
   await assertTalks(scene);
 });
 
@@ -180,7 +180,7 @@ testHostile("only one REPLY is followed", async (scene) => {
   await hostile.reply(replyQueue("b3RoZXI="), 2001);
   await assertError(agent, "AGENT A_PROHIBITED");
   await assertTalks(scene);
-  assertEquals((await store.connections())[0]!.sending!.senderId, "Zmlyc3Q=");
+  assertEquals((await store.connections())[0]!.sending[0]!.keys.senderId, "Zmlyc3Q=");
 });
 
 Deno.test("a joiner follows no REPLY", async () => {
@@ -217,7 +217,7 @@ Deno.test("a joiner follows no REPLY", async () => {
   await agent.next("connected");
   await hostile.reply(replyQueue());
   await assertError(agent, "AGENT A_PROHIBITED");
-  assertEquals((await store.connections())[0]!.sending!.senderId, queue.senderId);
+  assertEquals((await store.connections())[0]!.sending[0]!.keys.senderId, queue.senderId);
 });
 
 testHostile(
@@ -318,8 +318,9 @@ Deno.test("whatever order of whatever messages comes, the agent neither stops no
         });
         // The agent's acknowledgements have emptied the queue.
         await until(() => server.gauges().messages === 0);
-        const queue = (await store.connections()).find((one) => one.alias === alias)!.sending;
-        const now = queue === null ? null : `${queue.server.host} ${queue.senderId}`;
+        const queue = (await store.connections()).find(({ record }) => record.alias === alias)!.sending[0]
+          ?.keys;
+        const now = queue === undefined ? null : `${queue.server.host} ${queue.senderId}`;
         assert(sending === null || now === sending, `it now sends to ${now}, not to ${sending}`);
         sending = now;
       }

@@ -57,6 +57,6 @@ Deno.test("of messages that a server sends without an acknowledgment an agent ke
   // Whatever was kept besides would be acknowledged before this is.
   await peer.push(recipientId, message(count + 1));
   await peer.answer(await peer.take(), { type: "OK" });
-  assertEquals((await store.connections())[0]!.lastServerId, message(count + 1).messageId);
+  assertEquals((await store.connections())[0]!.receiving[0]!.lastServerId, message(count + 1).messageId);
   assertEquals(agent.agent.connections()[0]!.unreadable, 3);
 });

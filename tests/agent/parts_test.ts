@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import { backoffDelay, Pause } from "../../agent/backoff.ts";
-import { EventStream } from "../../agent/event_stream.ts";
 import { KeyPool, LoadedKeys } from "../../agent/key_pool.ts";
 import { decodePublicKey, decryptOaep, encryptOaep, signPss, verifyPss } from "../../mod.ts";
 import { LineError, LineReader } from "../../agent/service/line_reader.ts";
@@ -25,30 +24,6 @@ Deno.test("a key pool makes keys before they are needed, and when there is none 
   );
   assertEquals(decrypted, data);
   assertEquals(keys.signing(pairs[0]!.privateKey), keys.signing(pairs[0]!.privateKey));
-});
-
-Deno.test("events are read in order, and those with no room wait", async () => {
-  const stream = new EventStream<number>(2);
-  stream.put(1);
-  await stream.room();
-  stream.put(2);
-  let hasRoom = false;
-  const room = stream.room().then(() => hasRoom = true);
-  const reader = stream.read();
-  await Promise.resolve();
-  assert(!hasRoom);
-  assertEquals((await reader.next()).value, 1);
-  await soon(room);
-  const waiting = reader.next();
-  assertEquals((await waiting).value, 2);
-  const last = reader.next();
-  stream.put(3);
-  assertEquals((await last).value, 3);
-  stream.put(4);
-  stream.close();
-  stream.put(5);
-  assertEquals([(await reader.next()).value, (await reader.next()).done], [4, true]);
-  await stream.room();
 });
 
 Deno.test("delays grow up to the most, and a pause can be cut short", async () => {
