@@ -213,6 +213,12 @@ test("frames that are left out, changed in order, doubled or of another file are
   ];
   for (const frames of wrong) await assertRefused(joinParts([header, ...frames]), "DAMAGED");
   await assertRefused(joinParts([other.subarray(0, headerLength), ...order]), "DAMAGED");
+  // The frame before the last one says that it is the last, and the last one that it is not.
+  for (const i of [count - 2, count - 1]) {
+    const changed = order[i]!.slice();
+    changed[0]! ^= 0x80;
+    await assertRefused(joinParts([header, ...order.slice(0, i), changed]), "DAMAGED");
+  }
   const store = new MemoryStore();
   await readBackup(store, chunks(joinParts([header, ...order])), { passphrase });
 });
