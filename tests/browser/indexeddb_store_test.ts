@@ -1,0 +1,135 @@
+import { assertEquals } from "@std/assert";
+import type { Page } from "playwright-core";
+import type { readBackup, writeBackup } from "../../agent/backup.ts";
+import type { IndexedDbStore, StoreError } from "../../agent/store/indexeddb.ts";
+import type { MemoryStore } from "../../agent/store/memory.ts";
+import type { everything } from "../agent/store/samples.ts";
+import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { requiring } from "../support/requires.ts";
+import { temporaryFolder } from "../support/server_process.ts";
+import { patience } from "../support/wait.ts";
+
+const test = requiring(chromiumLack);
+const root = new URL("../../", import.meta.url);
+
+/** What tests/support/store_page.ts and these tests leave in a page. */
+interface InPage {
+  readonly everything: typeof everything;
+  readonly IndexedDbStore: typeof IndexedDbStore;
+  readonly MemoryStore: typeof MemoryStore;
+  readonly readBackup: typeof readBackup;
+  readonly writeBackup: typeof writeBackup;
+  store: IndexedDbStore;
+}
+
+/** Gives `run` two pages of one browser that share their databases. */
+async function withPages(run: (one: Page, two: Page) => Promise<void>): Promise<void> {
+  await using folder = await temporaryFolder();
+  const program = `${folder.path}/page.js`;
+  const args = [
+    "bundle",
+    "--quiet",
+    "--platform",
+    "browser",
+    "--output",
+    program,
+    "tests/support/store_page.ts",
+  ];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  const script = await Deno.readTextFile(program);
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    ({ url }) =>
+      new URL(url).pathname === "/page.js"
+        ? new Response(script, { headers: { "content-type": "text/javascript" } })
+        : new Response('<!doctype html><script type="module" src="/page.js"></script>', {
+          headers: { "content-type": "text/html" },
+        }),
+  );
+  await withBrowser(async (browser) => {
+    const context = await browser.newContext();
+    context.setDefaultTimeout(patience);
+    const open = async () => {
+      const page = await context.newPage();
+      await page.goto(`http://127.0.0.1:${server.addr.port}/`);
+      await page.waitForFunction("globalThis.IndexedDbStore !== undefined");
+      return page;
+    };
+    await run(await open(), await open());
+  });
+}
+
+/** Opens the database in a page and keeps it there; gives the code of the error. */
+function open(page: Page, options: { readonly steal?: boolean; readonly passphrase?: string } = {}) {
+  return page.evaluate(async (options) => {
+    const page = globalThis as unknown as InPage;
+    try {
+      page.store = await page.IndexedDbStore.open("agent", { iterations: 1000, ...options });
+      return null;
+    } catch (error) {
+      return (error as StoreError).code;
+    }
+  }, options);
+}
+
+/** How many events there are, after one was put; or the code of the error. */
+function putEvent(page: Page, id: number) {
+  return page.evaluate(async (id) => {
+    const { store } = globalThis as unknown as InPage;
+    try {
+      await store.commit([{
+        type: "put event",
+        event: { id, connection: "a", event: { type: "connected" } },
+      }]);
+      return (await store.events(0, 100)).length;
+    } catch (error) {
+      return (error as StoreError).code;
+    }
+  }, id);
+}
+
+function closed(page: Page) {
+  return page.evaluate(async () => (await (globalThis as unknown as InPage).store.closed)?.code);
+}
+
+test("in Chromium a page takes the store from another, and deletes it under another", () =>
+  withPages(async (one, two) => {
+    assertEquals(await open(one), null);
+    await one.evaluate(() => {
+      const { everything, store } = globalThis as unknown as InPage;
+      return store.commit(everything());
+    });
+    assertEquals(await open(two), "IN_USE");
+    assertEquals(await open(two, { steal: true }), null);
+    assertEquals([await closed(one), await putEvent(one, 50)], ["IN_USE", "IN_USE"]);
+    assertEquals(await putEvent(two, 51), 6);
+    assertEquals(await open(one, { steal: true }), null);
+    assertEquals([await closed(two), await putEvent(one, 52)], ["IN_USE", 7]);
+    await two.evaluate(() => (globalThis as unknown as InPage).IndexedDbStore.delete("agent"));
+    assertEquals(await closed(one), "IN_USE");
+    assertEquals(await open(two, { passphrase: "correct horse" }), null);
+    assertEquals(await putEvent(two, 1), "WRITE");
+  }));
+
+test("in Chromium a backup of the store has everything, whatever its passphrase becomes", () =>
+  withPages(async (page) => {
+    const counts = await page.evaluate(async () => {
+      const { everything, IndexedDbStore, MemoryStore, readBackup, writeBackup } =
+        globalThis as unknown as InPage;
+      const store = await IndexedDbStore.open("agent", { passphrase: "one", iterations: 1000 });
+      await store.commit(everything());
+      const found = [];
+      for (const next of ["two", null, "three"]) {
+        await store.changePassphrase(next);
+        const options = { passphrase: "of the file", iterations: 10 };
+        const file = await new Response(writeBackup(store, options)).blob();
+        const copy = new MemoryStore();
+        found.push(await readBackup(copy, file.stream(), options));
+        found.push((await copy.events(0, 100)).length);
+      }
+      return found;
+    });
+    const each = [{ connections: 2, messages: 2 }, 5];
+    assertEquals(counts, [...each, ...each, ...each]);
+  }));
