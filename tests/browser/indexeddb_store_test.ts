@@ -133,3 +133,47 @@ test("in Chromium a backup of the store has everything, whatever its passphrase 
     const each = [{ connections: 2, messages: 2 }, 5];
     assertEquals(counts, [...each, ...each, ...each]);
   }));
+
+test("in Chromium what version 1 has stored is there", () =>
+  withPages(async (page) => {
+    await page.evaluate(() =>
+      new Promise<void>((resolve, reject) => {
+        const request = indexedDB.open("agent", 1);
+        request.onerror = () => reject(request.error);
+        request.onupgradeneeded = () => {
+          const { result } = request;
+          for (const name of ["receiving", "sending"]) result.createObjectStore(name, { keyPath: "alias" });
+          result.createObjectStore("outbox", { keyPath: ["alias", "position"] });
+          result.createObjectStore("messages", { keyPath: ["alias", "id"] }).createIndex("at", "at");
+          result.createObjectStore("passphrase");
+          const last = { id: 0, hash: new Uint8Array() };
+          result.createObjectStore("connections", { keyPath: "alias" }).put({
+            alias: "zoe",
+            createdAt: 1,
+            state: { role: "initiator", reply: true, receiving: "none", sending: "none", connected: false },
+            lastMessageId: 0,
+            lastSent: last,
+            lastReceived: last,
+            lastServerId: "",
+            lastPlaintextHash: new Uint8Array(),
+            suspended: false,
+            unreadable: 0,
+          });
+        };
+        request.onsuccess = () => {
+          request.result.close();
+          resolve();
+        };
+      })
+    );
+    for (let i = 0; i < 2; i++) {
+      assertEquals(await open(page), null);
+      const aliases = await page.evaluate(async () => {
+        const { store } = globalThis as unknown as InPage;
+        const connections = await store.connections();
+        await store[Symbol.asyncDispose]();
+        return connections.map(({ record }) => record.alias);
+      });
+      assertEquals(aliases, ["zoe"]);
+    }
+  }));
