@@ -24,7 +24,9 @@ export interface ReadBackupOptions {
 
 /** What was read from a backup. */
 export interface BackupCounts {
+  /** How many connections there were. */
   readonly connections: number;
+  /** How many messages they had. */
   readonly messages: number;
 }
 

@@ -45,7 +45,7 @@ import {
   vaultFor,
 } from "./vault.ts";
 
-export { StoreError };
+export { type PassphraseOptions, StoreError };
 
 /** How a store is opened. */
 export interface IndexedDbStoreOptions extends PassphraseOptions {
