@@ -67,9 +67,10 @@ export class Receiver {
     try {
       await client.acknowledge(await recipientQueue(this.#context, route.keys));
     } catch (error) {
+      this.#acknowledged = null;
+      // Another program has the queue, and the message too: whoever subscribes next gets it, also here.
       if (error instanceof SmpError && error.code === "NO_MSG") return;
       // Whether the server has it is unknown: subscribed again, it delivers this message again, or the next one.
-      this.#acknowledged = null;
       if (!this.#isClosed) servers.resubscribe(this.#id);
     }
   }
