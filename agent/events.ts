@@ -29,7 +29,8 @@ export interface OfConnection {
 
 /**
  * What an agent tells its client. All that have an `eventId` are told again after a restart if they were not taken
- * before; `end`, `down` and `up` are about this moment, and a later one replaces an earlier one that was not read.
+ * before; `end`, `down` and `up` are about this moment, and what a later one says of a connection replaces what was
+ * not read.
  */
 export type AgentEvent =
   /** Both sides can send; for a connection of one direction: this side can. */

@@ -58,6 +58,16 @@ export class EventQueue<T> {
     this.#wake?.();
   }
 
+  /** Changes the events that are told once and were not read; `null`: it is not told. */
+  change(change: (event: T) => T | null): void {
+    for (const [key, queued] of this.#queued) {
+      if (queued.type !== "passing") continue;
+      const event = change(queued.event);
+      if (event === null) this.#queued.delete(key);
+      else this.#queued.set(key, { ...queued, event });
+    }
+  }
+
   /** The stored event with a number, if it is in memory. */
   record(id: number): EventRecord | undefined {
     const queued = this.#queued.get(id);

@@ -14,6 +14,8 @@ export interface EventOptions {
   readonly take?: "next" | "manual";
 }
 
+type ServerEvent = Extract<AgentEvent, { readonly type: "down" | "up" }>;
+
 /** Tells the application what happens, and stores what it has taken. */
 export class Events implements AsyncDisposable {
   readonly #context: AgentContext;
@@ -51,7 +53,8 @@ export class Events implements AsyncDisposable {
 
   /** Tells of something once; if it is not read, the next of its kind about the same replaces it. */
   pass(event: Exclude<AgentEvent, { readonly type: "message" | "sent" }>): void {
-    const about = "server" in event ? formatAddress(event.server) : event.connection;
+    if ("server" in event) return this.#passServer(event);
+    const about = event.connection;
     const code = event.type === "error" ? event.error.code : "";
     this.#queue.put(`${event.type} ${code}`, about, event);
   }
@@ -75,6 +78,7 @@ export class Events implements AsyncDisposable {
   /** A connection was deleted. */
   forget(connection: string, alias: string): void {
     this.#queue.forget(connection, alias);
+    this.#queue.change((event) => "server" in event ? without(event, new Set([alias])) : event);
   }
 
   /** The events, for one reader at a time. */
@@ -102,6 +106,20 @@ export class Events implements AsyncDisposable {
     this.#queue.close();
     for (const pause of this.#pauses) pause.end();
     await Promise.all(this.#taking);
+  }
+
+  /** What was not read of a server goes on being told of the connections that this event does not name. */
+  #passServer(event: ServerEvent): void {
+    const about = formatAddress(event.server);
+    const named = new Set(event.connections);
+    const others: string[] = [];
+    this.#queue.change((other) => {
+      if (!("server" in other) || formatAddress(other.server) !== about) return other;
+      const rest = without(other, named);
+      if (other.type === event.type) others.push(...rest?.connections ?? []);
+      return rest;
+    });
+    this.#queue.put(event.type, about, { ...event, connections: [...others, ...event.connections] });
   }
 
   async #next(isTaken: boolean): Promise<AgentEvent | null> {
@@ -176,4 +194,10 @@ export class Events implements AsyncDisposable {
     await pause.wait(backoffDelay(this.#context.retry, failures));
     this.#pauses.delete(pause);
   }
+}
+
+/** An event that does not name some connections; `null` when nothing is left of it. */
+function without(event: ServerEvent, aliases: ReadonlySet<string>): ServerEvent | null {
+  const connections = event.connections.filter((alias) => !aliases.has(alias));
+  return connections.length > 0 ? { ...event, connections } : null;
 }
