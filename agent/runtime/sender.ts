@@ -195,10 +195,15 @@ export class Sender {
     const isRoute = kindOf(delivery.kind).isEssential;
     for (let failures = 0; !this.#isClosed; failures++) {
       try {
-        const deliveries = isRoute
-          ? await this.#context.store.deliveries(this.#id, Number.MAX_SAFE_INTEGER)
-          : [delivery];
-        await this.#settle({ type: "given up", route: this.#id, deliveries, error, isRoute });
+        const at = this.#context.connections.sending(this.#id);
+        if (at === undefined) return;
+        await this.#interpreter.do(at.connection.record.id, async () => {
+          // In its turn: nothing is sent on the route between the look and what is stored.
+          const deliveries = isRoute
+            ? await this.#context.store.deliveries(this.#id, Number.MAX_SAFE_INTEGER)
+            : [delivery];
+          return { type: "given up", route: this.#id, deliveries, error, isRoute };
+        });
         return;
       } catch (error) {
         this.#failed(error, failures);
@@ -208,7 +213,7 @@ export class Sender {
   }
 
   /** Stores what became of a delivery, until that succeeds: it is not sent again because a disk is full. */
-  async #settle(event: Extract<ConnectionEvent, { readonly type: "sent" | "given up" }>): Promise<boolean> {
+  async #settle(event: Extract<ConnectionEvent, { readonly type: "sent" }>): Promise<boolean> {
     for (let failures = 0; !this.#isClosed || failures === 0; failures++) {
       const at = this.#context.connections.sending(this.#id);
       if (at === undefined) return false;
