@@ -26,6 +26,8 @@ export class Sender {
   #work: Promise<void> | null = null;
   #isWoken = false;
   readonly #pause = new Pause();
+  /** The position of what has been given to a connection last. */
+  #attempted = 0;
   #isClosed = false;
 
   /** Sends nothing yet for the sending route with this ID. */
@@ -100,27 +102,31 @@ export class Sender {
     for (let failures = 1; !this.#isClosed; failures++) {
       const at = this.#context.connections.sending(this.#id);
       if (at === undefined) break;
-      const outcome = await this.#try(delivery, at, body);
+      const outcome = await this.#try(delivery, at, { body, failures });
       if (this.#isClosed && outcome !== "sent") break;
       if (outcome === "sent") return await this.#settle({ type: "sent", delivery });
       if (outcome !== "retry") {
         await this.#giveUp(delivery, outcome.failed);
         break;
       }
-      delivery = { ...delivery, attempted: true };
+      delivery = { ...delivery, attempted: delivery.attempted || this.#attempted === delivery.position };
       await this.#wait(failures);
     }
     await body.catch(() => {});
     return false;
   }
 
-  async #try(delivery: QueuedDelivery, at: AtSending, body: Promise<Body>): Promise<Outcome> {
+  async #try(
+    delivery: QueuedDelivery,
+    at: AtSending,
+    { body, failures }: { readonly body: Promise<Body>; readonly failures: number },
+  ): Promise<Outcome> {
     try {
       const whole = delivery.plaintext.length === 0 ? await this.#make(delivery, at) : delivery;
       await this.#send(whole, at, body);
       return "sent";
     } catch (error) {
-      return this.#judge(delivery, error);
+      return this.#judge(delivery, { error, failures });
     }
   }
 
@@ -171,14 +177,18 @@ export class Sender {
       const attempted = { connection: id, route, position, attempted: false, giveUpAt };
       await this.#interpreter.do(id, { type: "attempted", delivery: attempted });
     }
+    this.#attempted = delivery.position;
     await client.send({ senderId }, body);
   }
 
-  #judge(delivery: QueuedDelivery, error: unknown): Outcome {
+  #judge(
+    delivery: QueuedDelivery,
+    { error, failures }: { readonly error: unknown; readonly failures: number },
+  ): Outcome {
     const { now } = this.#context;
     const failed = agentError(error);
     if (error instanceof StoreError) {
-      this.#failed(error, delivery.attempted ? 1 : 0);
+      this.#failed(error, failures - 1);
       return "retry";
     }
     if (delivery.giveUpAt !== null && now() > delivery.giveUpAt) return { failed };

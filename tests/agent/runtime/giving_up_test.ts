@@ -1,5 +1,6 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { AgentError, MemoryStore, type QueuedDelivery } from "../../../agent/mod.ts";
+import { tcpTransport, type Transport } from "../../../client/mod.ts";
 import {
   decodePublicKey,
   formatQueueInfo,
@@ -44,4 +45,17 @@ Deno.test("a message that is sent while joining is given up is refused: it would
   store.ready.resolve();
   const error = await sending;
   assert(error instanceof AgentError && error.code === "CONN SIMPLEX");
+});
+
+Deno.test("a queue that is not there is told of at once, also when its server could not be reached at first", async () => {
+  await using server = await startServer();
+  let tries = 0;
+  const transport: Transport = (address, signal) =>
+    tries++ === 0
+      ? Promise.reject(networkError("connect", new Error("nobody is there")))
+      : tcpTransport(address, signal);
+  await using agent = await TestAgent.start(server.address, { client: { transport } });
+  await agent.agent.join(invitationTo(server.address), { alias: "x" });
+  assertEquals((await agent.next("error", ({ error }) => error.code === "SMP AUTH")).connection, "x");
+  assertEquals(tries, 2);
 });
