@@ -121,7 +121,7 @@ export class Agent implements AsyncDisposable {
     checkOptions(options);
     const { store = new MemoryStore(), signal } = options;
     signal?.throwIfAborted();
-    const log = await EventLog.load(store);
+    const log = await EventLog.load(store, Date.now());
     const agent = new Agent(options, { connections: await Connections.load(store), store, log });
     await agent.#prune();
     if (options.retention !== undefined) {

@@ -23,7 +23,10 @@ export interface ReceivedMessage {
 export interface OfConnection {
   /** The connection's alias. */
   readonly connection: string;
-  /** The number of an event that is stored until it is taken (`Agent.take`); others are told once. */
+  /**
+   * The number of an event that is stored until it is taken (`Agent.take`), which no other event of this agent ever
+   * has; others are told once.
+   */
   readonly eventId?: number;
 }
 

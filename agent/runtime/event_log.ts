@@ -8,24 +8,31 @@ const pageSize = 256;
 /** What the agent must know of its stored events without reading them: a few numbers a connection. */
 export class EventLog {
   #lastId = 0;
+  #isEmpty = true;
   /** Events for which there is a bound, by connection. */
   readonly #bounded = new Map<string, number>();
   /** The events of messages that are not acknowledged, by connection and number of the message. */
   readonly #messages = new Map<string, Map<number, number>>();
 
-  /** Reads what is in a store. */
-  static async load(store: AgentStore): Promise<EventLog> {
+  /**
+   * Reads what is in a store. The numbers of events that were taken are not in there; so that none of them is used again,
+   * also in another run, they begin with the time `now` (milliseconds since 1970) in microseconds.
+   */
+  static async load(store: AgentStore, now: number): Promise<EventLog> {
     const log = new EventLog();
     for (;;) {
       const page = await store.events(log.#lastId, pageSize);
       for (const record of page) log.#add(record);
-      if (page.length < pageSize) return log;
+      if (page.length < pageSize) break;
     }
+    log.#isEmpty = log.#lastId === 0;
+    log.#lastId = Math.max(log.#lastId, now * 1000);
+    return log;
   }
 
-  /** Whether there are any. */
+  /** Whether there were any when it was read. */
   get isEmpty(): boolean {
-    return this.#lastId === 0;
+    return this.#isEmpty;
   }
 
   /** Numbers events; leaves out those that there are too many of. */
