@@ -23,6 +23,9 @@ export class EventQueue<T> {
   #isBehind = false;
   /** Whether there are more than those that are being read. */
   #hasMore = false;
+  /** Those that were taken while they are being read. */
+  readonly #takenMeanwhile = new Set<number>();
+  #isLoading = false;
   /** Stored events that were read and not taken, by number. */
   readonly #read = new Map<number, EventRecord>();
   /** Their numbers, by connection. */
@@ -95,6 +98,7 @@ export class EventQueue<T> {
   taken(id: number): void {
     this.#unread(id);
     if (this.#queued.delete(id)) this.#stored--;
+    else if (this.#isLoading) this.#takenMeanwhile.add(id);
   }
 
   /** Stored events of a connection that were read and not taken are told again. */
@@ -165,8 +169,15 @@ export class EventQueue<T> {
 
   async #load(): Promise<void> {
     this.#hasMore = false;
-    const records = await this.#source(this.#last, this.#room);
-    this.#isBehind = this.#hasMore || records.length === this.#room;
-    for (const record of records) this.#queue(record);
+    this.#isLoading = true;
+    try {
+      const records = await this.#source(this.#last, this.#room);
+      this.#isBehind = this.#hasMore || records.length === this.#room;
+      for (const record of records) if (!this.#takenMeanwhile.has(record.id)) this.#queue(record);
+      this.#last = records.at(-1)?.id ?? this.#last;
+    } finally {
+      this.#isLoading = false;
+      this.#takenMeanwhile.clear();
+    }
   }
 }

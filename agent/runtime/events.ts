@@ -93,11 +93,17 @@ export class Events implements AsyncDisposable {
 
   /** Stores that an event was taken; rejects when that fails. */
   async take(eventId: number): Promise<void> {
-    const record = this.#queue.record(eventId);
+    const record = this.#queue.record(eventId) ?? await this.#stored(eventId);
     if (record === undefined) return;
     const { connection, event } = record;
     if (event.type !== "message") return await this.#interpreter.take(record);
     await this.#interpreter.do(connection, { type: "acknowledged", id: event.id });
+  }
+
+  /** An event that was not read from the store yet. */
+  async #stored(eventId: number): Promise<EventRecord | undefined> {
+    const [record] = await this.#context.store.events(eventId - 1, 1);
+    return record?.id === eventId ? record : undefined;
   }
 
   /** Ends the reader; waits until what was taken is stored. */

@@ -43,3 +43,13 @@ Deno.test("nothing is told of a connection that was deleted, also not what is to
   assertEquals([queue.isRead(1), queue.record(1)], [false, undefined]);
   assertEquals(await read(queue, 2), ["of eve", 2]);
 });
+
+Deno.test("what is taken while it is read from the store is not told", async () => {
+  const reading = Promise.withResolvers<EventRecord[]>();
+  const queue = new EventQueue<string>(() => reading.promise, 10);
+  queue.behind();
+  const first = read(queue, 1);
+  queue.taken(1);
+  reading.resolve([stored(1), stored(2)]);
+  assertEquals(await first, [2]);
+});

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Agent, MemoryStore } from "../../../agent/mod.ts";
 import { keySource, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
@@ -23,6 +23,19 @@ async function started(address: string, store: MemoryStore) {
     [Symbol.asyncDispose]: () => agent.close(),
   };
 }
+
+Deno.test("an event can be taken by the number that it had before a restart, without being read again", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  let eventId;
+  {
+    await using first = await started(server.address, store);
+    eventId = await first.connect("one");
+  }
+  await using second = await started(server.address, store);
+  await second.agent.take(eventId);
+  assertEquals(await store.events(0, 10), []);
+});
 
 Deno.test("an event never has the number of one that was taken before a restart", async () => {
   await using server = await startServer();
