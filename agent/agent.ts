@@ -41,6 +41,7 @@ const pruneInterval = 3_600_000;
 export class Agent implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #events: Events;
+  readonly #log: EventLog;
   readonly #interpreter: Interpreter;
   readonly #workers: Workers;
   readonly #discards: Discards;
@@ -97,6 +98,7 @@ export class Agent implements AsyncDisposable {
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
       failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
     };
+    this.#log = log;
     this.#interpreter = new Interpreter(context, log, {
       tell: (record) => this.#events.add(record),
       taken: (id) => this.#events.taken(id),
@@ -302,6 +304,7 @@ export class Agent implements AsyncDisposable {
         connections.remove(connection);
         return { connection, queues };
       });
+      this.#log.forget(id);
       this.#events.forget(id, alias);
       for (const route of deleted.connection.receiving) servers.forget(route.id);
       this.#workers.stop(deleted.connection);

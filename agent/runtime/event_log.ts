@@ -9,8 +9,8 @@ const pageSize = 256;
 export class EventLog {
   #lastId = 0;
   #isEmpty = true;
-  /** Events for which there is a bound, by connection. */
-  readonly #bounded = new Map<string, number>();
+  /** The numbers of events for which there is a bound, by connection. */
+  readonly #bounded = new Map<string, Set<number>>();
   /** The events of messages that are not acknowledged, by connection and number of the message. */
   readonly #messages = new Map<string, Map<number, number>>();
 
@@ -39,7 +39,7 @@ export class EventLog {
   number(connection: string, events: readonly StoredEvent[]): EventRecord[] {
     const records: EventRecord[] = [];
     for (const event of events) {
-      if (isBounded(event) && (this.#bounded.get(connection) ?? 0) >= mostErrors) continue;
+      if (isBounded(event) && (this.#bounded.get(connection)?.size ?? 0) >= mostErrors) continue;
       const record = { id: this.#lastId + 1, connection, event };
       this.#add(record);
       records.push(record);
@@ -53,9 +53,9 @@ export class EventLog {
   }
 
   /** An event is no longer stored, or could not be. */
-  remove({ connection, event }: EventRecord): void {
+  remove({ id, connection, event }: EventRecord): void {
     if (event.type === "message") this.#messages.get(connection)?.delete(event.id);
-    if (isBounded(event)) this.#bounded.set(connection, (this.#bounded.get(connection) ?? 1) - 1);
+    if (isBounded(event)) this.#bounded.get(connection)?.delete(id);
   }
 
   /** A connection is deleted. */
@@ -66,7 +66,9 @@ export class EventLog {
 
   #add({ id, connection, event }: EventRecord): void {
     this.#lastId = id;
-    if (isBounded(event)) this.#bounded.set(connection, (this.#bounded.get(connection) ?? 0) + 1);
+    if (isBounded(event)) {
+      this.#bounded.set(connection, (this.#bounded.get(connection) ?? new Set<number>()).add(id));
+    }
     if (event.type !== "message") return;
     const messages = this.#messages.get(connection) ?? new Map<number, number>();
     this.#messages.set(connection, messages.set(event.id, id));
