@@ -46,9 +46,8 @@ export class Agent implements AsyncDisposable {
   readonly #workers: Workers;
   readonly #discards: Discards;
   readonly #abort: AbortController;
-  readonly #retention: number | undefined;
   #servers: readonly ServerAddress[];
-  #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -60,7 +59,6 @@ export class Agent implements AsyncDisposable {
     },
   ) {
     this.#servers = options.servers.map(serverOf);
-    this.#retention = options.retention;
     this.#abort = new AbortController();
     const { retry = { first: 100, most: 30_000 }, keyPool = 8, buffer = 256 } = options;
     const servers = new Servers({
@@ -112,6 +110,9 @@ export class Agent implements AsyncDisposable {
       room: buffer,
       log,
     });
+    const { retention } = options;
+    if (retention === undefined) return;
+    this.#timer = setInterval(() => void store.prune(steadyNow() - retention).catch(() => {}), pruneInterval);
   }
 
   /**
@@ -123,14 +124,14 @@ export class Agent implements AsyncDisposable {
     checkOptions(options);
     const { store = new MemoryStore(), signal } = options;
     signal?.throwIfAborted();
+    if (options.retention !== undefined) await store.prune(steadyNow() - options.retention);
     const log = await EventLog.load(store, Date.now());
-    const agent = new Agent(options, { connections: await Connections.load(store), store, log });
-    await agent.#prune();
-    if (options.retention !== undefined) {
-      agent.#timer = setInterval(() => void agent.#prune().catch(() => {}), pruneInterval);
-    }
-    for (const route of await store.waitingRoutes()) agent.#workers.deliver(route);
-    for (const queue of await store.discarded()) void agent.#discards.discard(queue);
+    const connections = await Connections.load(store);
+    const [waiting, discarded] = [await store.waitingRoutes(), await store.discarded()];
+    // Nothing is under way before the store was read: whoever gets no agent cannot close it.
+    const agent = new Agent(options, { connections, store, log });
+    for (const route of waiting) agent.#workers.deliver(route);
+    for (const queue of discarded) void agent.#discards.discard(queue);
     const close = () => void agent.close();
     if (signal?.aborted) close();
     signal?.addEventListener("abort", close, { once: true });
@@ -390,10 +391,6 @@ export class Agent implements AsyncDisposable {
     } catch (error) {
       throw agentError(error);
     }
-  }
-
-  async #prune(): Promise<void> {
-    if (this.#retention !== undefined) await this.#context.store.prune(steadyNow() - this.#retention);
   }
 
   #refused({ id }: SubscribedQueue, error: Error): void {
