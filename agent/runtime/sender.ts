@@ -122,7 +122,8 @@ export class Sender {
     { body, failures }: { readonly body: Promise<Body>; readonly failures: number },
   ): Promise<Outcome> {
     try {
-      const whole = delivery.plaintext.length === 0 ? await this.#make(delivery, at) : delivery;
+      const whole = delivery.plaintext.length === 0 ? await this.#make(delivery, { at, failures }) : delivery;
+      if (whole === null) return "retry";
       await this.#send(whole, at, body);
       return "sent";
     } catch (error) {
@@ -130,23 +131,32 @@ export class Sender {
     }
   }
 
-  /** Makes the queue for the other direction, and the REPLY that tells of it. */
+  /** Makes the queue for the other direction, and the REPLY that tells of it; `null` when its server refuses to. */
   async #make(
     delivery: QueuedDelivery,
-    { connection: { record, receiving } }: AtSending,
-  ): Promise<QueuedDelivery> {
+    { at: { connection: { record, receiving } }, failures }: {
+      readonly at: AtSending;
+      readonly failures: number;
+    },
+  ): Promise<QueuedDelivery | null> {
     const { position } = delivery;
     const { servers, store } = this.#context;
     if (receiving.length === 0) {
-      const { route, client } = await makeReceivingRoute(this.#context);
+      const queue = await makeReceivingRoute(this.#context).catch((error) => {
+        // It says nothing about the other agent's queue, and the next try may be at another server.
+        if (!(error instanceof SmpError)) throw error;
+        this.#failed(error, failures - 1);
+        return null;
+      });
+      if (queue === null) return null;
+      const { route, client } = queue;
       let made;
       try {
         made = await this.#interpreter.do(record.id, { type: "route made", receiving: route, position });
       } finally {
         // Nobody would know of it: it was not stored, or the connection is deleted.
         if (made?.connection.receiving.includes(route) !== true) {
-          const queue = await recipientQueue(this.#context, route.keys);
-          await client.deleteQueue(queue).catch(() => {});
+          await client.deleteQueue(await recipientQueue(this.#context, route.keys)).catch(() => {});
         }
       }
       if (made !== null) servers.created(subscribedQueue(this.#context, route), client);
