@@ -14,6 +14,9 @@ export interface EventOptions {
   readonly take?: "next" | "manual";
 }
 
+/** Events that may wait for another try to read them while others are told. */
+const mostUnreadable = 16;
+
 type ServerEvent = Extract<AgentEvent, { readonly type: "down" | "up" }>;
 
 /** Tells the application what happens, and stores what it has taken. */
@@ -24,6 +27,8 @@ export class Events implements AsyncDisposable {
   readonly #isManual: boolean;
   /** The event that was told last and is taken when the next one is asked for. */
   #told: EventRecord | null = null;
+  /** How often what belongs to an event could not be read, by the number of those that wait for another try. */
+  readonly #unreadable = new Map<number, number>();
   readonly #taking = new Set<Promise<void>>();
   readonly #pauses = new Set<Pause>();
   #isClosed = false;
@@ -136,17 +141,30 @@ export class Events implements AsyncDisposable {
         if (queued === null) return null;
         if (queued.type === "passing") return queued.event;
         const event = await this.#eventOf(queued.record);
+        this.#unreadable.delete(queued.record.id);
         // While it was read from the store it was taken, its connection deleted, or it is to be told again anyway.
         if (event === null || !this.#queue.isRead(queued.record.id)) continue;
         const waits = this.#isManual && event.type === "message";
         if (isTaken && !waits) this.#told = queued.record;
         return event;
-      } catch {
-        // The store cannot be read now: what was taken out of the queue is told then.
-        if (queued?.type === "stored") this.#queue.again([queued.record]);
-        await this.#pause(failures++);
+      } catch (error) {
+        if (queued?.type === "stored") await this.#tellLater(queued.record, error);
+        else await this.#pause(failures++);
       }
     }
+  }
+
+  /** What cannot be read of one event holds up no other, unless there are many of them. */
+  async #tellLater(record: EventRecord, error: unknown): Promise<void> {
+    const { id, connection } = record;
+    const failures = (this.#unreadable.get(id) ?? 0) + 1;
+    if (failures === 1) this.failed(connection, error);
+    this.#unreadable.set(id, failures);
+    const again = this.#pause(failures).then(() => {
+      if (!this.#queue.isRead(id)) this.#unreadable.delete(id);
+      this.#queue.again([record]);
+    });
+    if (this.#unreadable.size > mostUnreadable) await again;
   }
 
   /** An event as it is told; `null` when its connection is deleted. */
