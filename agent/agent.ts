@@ -134,7 +134,7 @@ export class Agent implements AsyncDisposable {
     for (const queue of discarded) void agent.#discards.discard(queue);
     const close = () => void agent.close();
     if (signal?.aborted) close();
-    signal?.addEventListener("abort", close, { once: true });
+    signal?.addEventListener("abort", close, { once: true, signal: agent.#abort.signal });
     return agent;
   }
 
@@ -374,14 +374,17 @@ export class Agent implements AsyncDisposable {
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     const { servers, pool, store, slowLane } = this.#context;
     slowLane[Symbol.dispose]();
-    await Promise.all([
-      this.#events[Symbol.asyncDispose](),
-      servers[Symbol.asyncDispose](),
-      this.#workers[Symbol.asyncDispose](),
-      this.#discards[Symbol.asyncDispose](),
-      pool[Symbol.asyncDispose](),
-    ]);
-    await store[Symbol.asyncDispose]();
+    try {
+      await Promise.all([
+        this.#events[Symbol.asyncDispose](),
+        servers[Symbol.asyncDispose](),
+        this.#workers[Symbol.asyncDispose](),
+        this.#discards[Symbol.asyncDispose](),
+        pool[Symbol.asyncDispose](),
+      ]);
+    } finally {
+      await store[Symbol.asyncDispose]();
+    }
   }
 
   async #command<T>(execute: () => Promise<T>): Promise<T> {

@@ -92,5 +92,7 @@ function load<Usage extends KeyUsage>(
   if (found !== undefined) return found;
   const key = loadPrivateKey(stored, usage);
   loaded.set(stored, key);
+  // What kept it from being loaded may pass.
+  key.catch(() => loaded.delete(stored));
   return key;
 }

@@ -12,6 +12,9 @@ export interface LinkOptions extends SubscriptionsOptions {
 /** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
 const settleTime = 10_000;
 
+/** Milliseconds after which a connection is closed that no queue is wanted on and nobody has asked for. */
+const idleTime = 300_000;
+
 /** The connection to one server: made when it is needed, and made again as long as queues there are wanted. */
 export class Link implements AsyncDisposable {
   readonly #server: ServerAddress;
@@ -23,6 +26,8 @@ export class Link implements AsyncDisposable {
   #pause: AbortController | null = null;
   /** Tries to connect that failed, and connections that ended soon, one after the other. */
   #failures = 0;
+  /** When a client was asked for last. */
+  #lastAsked = 0;
   readonly #work = new Set<Promise<unknown>>();
 
   /** Connects to nothing yet. */
@@ -39,6 +44,7 @@ export class Link implements AsyncDisposable {
 
   /** The connection, or a new one at once. */
   client(): Promise<SmpClient> {
+    this.#lastAsked = this.#options.clock.now();
     if (this.#client !== null) return Promise.resolve(this.#client);
     return this.#connecting ??= this.#connect();
   }
@@ -112,6 +118,7 @@ export class Link implements AsyncDisposable {
     const began = this.#options.clock.now();
     this.#do(client.closed.then((error) => this.#lost(error, began)));
     this.#do(this.#read(client));
+    this.#do(this.#closeWhenIdle(client));
     this.#subscriptions.connected(client);
     this.#options.events.connected(this.#server);
   }
@@ -126,6 +133,17 @@ export class Link implements AsyncDisposable {
       // The connection is gone, which `closed` tells too.
     }
     await client.close();
+  }
+
+  async #closeWhenIdle(client: SmpClient): Promise<void> {
+    const { clock } = this.#options;
+    const closed = new AbortController();
+    void client.closed.then(() => closed.abort());
+    while (this.#client === client) {
+      await clock.wait(idleTime, closed.signal);
+      const isIdle = this.#subscriptions.size === 0 && clock.now() - this.#lastAsked >= idleTime;
+      if (this.#client === client && isIdle) await client.close();
+    }
   }
 
   #lost(error: unknown, began: number): void {

@@ -3,11 +3,13 @@ import { SmpError } from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import { deliveredAgain } from "../core/step.ts";
 import { AgentError } from "../protocol/error.ts";
-import { StoreError } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { recipientQueue } from "./routes.ts";
 import { open } from "./seal.ts";
+
+/** How often it is tried to open a message: one that cannot be must not hold up its queue for ever. */
+const mostTries = 5;
 
 /** A message of a server, and the connection that it came through. */
 export interface Incoming {
@@ -97,7 +99,7 @@ export class Receiver {
       if (at === undefined) return;
       this.#current = incoming;
       try {
-        return await this.#try(incoming);
+        return await this.#try(incoming, failures);
       } catch (error) {
         if (this.#isClosed) return;
         if (failures === 1) failed(at.connection.record.id, error);
@@ -109,8 +111,11 @@ export class Receiver {
     }
   }
 
-  async #try({ message: { messageId: serverId, timestamp, body } }: Incoming): Promise<void> {
-    const { connections } = this.#context;
+  async #try(
+    { message: { messageId: serverId, timestamp, body } }: Incoming,
+    tries: number,
+  ): Promise<void> {
+    const { connections, keys } = this.#context;
     const { connection, route } = connections.receiving(this.#id)!;
     const { id } = connection.record;
     const again = deliveredAgain(connection, route, serverId);
@@ -120,9 +125,10 @@ export class Receiver {
       }
       return;
     }
+    // A key of its own that cannot be used says nothing of a message.
+    await keys.decrypting(route.keys.decryptionKey);
     const opened = await open(this.#context, route, body).catch((error) => {
-      // What cannot be handled now cannot be handled later either.
-      if (error instanceof StoreError) throw error;
+      if (tries < mostTries) throw error;
       return new AgentError("INTERNAL", `A message cannot be read: ${error}`, { cause: error });
     });
     if (opened instanceof AgentError) {

@@ -558,3 +558,28 @@ for (const [moment, reach] of Object.entries(moments)) {
     assertEquals([all.told.slice(before), clock.pauses.size, all.attempts()], [[], 0, attempts]);
   });
 }
+
+Deno.test("a connection that nothing needs any more is closed", async () => {
+  const clock = new FakeClock();
+  await using all = await start({ clock });
+  const { servers, connect, queue, server } = all;
+  const { client, peer } = await connect();
+  const id = queueIds[0];
+  const subscribing = servers.subscribe(queue(id));
+  await answerSub(peer);
+  await subscribing;
+  // A queue is wanted, then the connection is asked for again.
+  await clock.endPause(clock.looks);
+  await turn();
+  servers.forget(queue(id).id);
+  clock.advance(1000);
+  await servers.client(server.address);
+  await clock.endPause(clock.looks);
+  await turn();
+  assert(servers.isConnected(server.address));
+  await clock.endPause(clock.looks);
+  await soon(client.closed);
+  await until(() => !servers.isConnected(server.address));
+  await turn();
+  assertEquals([clock.looks.size, all.attempts()], [0, 1]);
+});

@@ -11,7 +11,9 @@ interface Pause {
 export class FakeClock implements Clock {
   /** The pauses that are waited now. */
   readonly pauses: Set<Pause> = new Set();
-  /** Milliseconds of all pauses that were ever begun. */
+  /** Those of minutes, after which is looked whether a connection is still needed. */
+  readonly looks: Set<Pause> = new Set();
+  /** Milliseconds of all other pauses that were ever begun. */
   readonly begun: number[] = [];
   #now = 0;
 
@@ -20,11 +22,12 @@ export class FakeClock implements Clock {
   }
 
   wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-    this.begun.push(milliseconds);
+    const pauses = milliseconds >= 60_000 ? this.looks : this.pauses;
+    if (pauses === this.pauses) this.begun.push(milliseconds);
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const pause = { milliseconds, end: () => (this.pauses.delete(pause), resolve()) };
-      this.pauses.add(pause);
+      const pause = { milliseconds, end: () => (pauses.delete(pause), resolve()) };
+      pauses.add(pause);
       signal.addEventListener("abort", pause.end, { once: true });
     });
   }
@@ -35,9 +38,9 @@ export class FakeClock implements Clock {
   }
 
   /** Waits until something waits, and ends that pause; gives its milliseconds. */
-  async endPause(): Promise<number> {
-    await until(() => this.pauses.size > 0);
-    const [pause] = this.pauses;
+  async endPause(pauses: Set<Pause> = this.pauses): Promise<number> {
+    await until(() => pauses.size > 0);
+    const [pause] = pauses;
     this.#now += pause!.milliseconds;
     pause!.end();
     return pause!.milliseconds;
