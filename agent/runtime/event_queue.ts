@@ -41,6 +41,8 @@ export class EventQueue<T> {
 
   /** Adds an event that was stored. */
   add(record: EventRecord): void {
+    // It was read from the store before its commit had resolved.
+    if (this.#queued.has(record.id) || this.#read.has(record.id)) return;
     if (record.id > this.#last && (this.#isBehind || this.#stored >= this.#room)) this.behind();
     else this.#queue(record);
     this.#wake?.();
