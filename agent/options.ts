@@ -3,6 +3,7 @@ import { formatAddress, parseAddress, type QueueInfo, type ServerAddress } from 
 import type { Backoff } from "./backoff.ts";
 import type { Confirmation } from "./runtime/context.ts";
 import type { KeySource } from "./key_pool.ts";
+import { encodeExtensions } from "./protocol/extensions.ts";
 import type { AgentStore, Connection } from "./store/store.ts";
 
 const longestTimer = 2 ** 31 - 1;
@@ -98,9 +99,11 @@ export function checkServers(servers: readonly (string | ServerAddress)[], allow
 
 /** Throws what {@linkcode checkServers} throws, and `RangeError` for another option that cannot be. */
 export function checkOptions(
-  { servers, client, keyPool = 0, buffer = 1, joinTimeout = 1, retention = 1, retry }: AgentOptions,
+  { servers, client, keyPool = 0, buffer = 1, joinTimeout = 1, retention = 1, retry, extensions = [] }:
+    AgentOptions,
 ): void {
   checkServers(servers, client?.allowUnverified ?? false);
+  encodeExtensions(extensions);
   const { first = 1, most = 1 } = retry ?? {};
   const numbers = {
     keyPool: typeof keyPool === "number" ? keyPool : 0,
