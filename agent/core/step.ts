@@ -118,13 +118,14 @@ function sent(
 ): Step {
   const { id: of } = connection.record;
   const route = connection.sending.find((route) => route.id === id);
+  if (route === undefined) return stepTo(connection);
   const changes: StoreChange[] = [{ type: "delete delivery", connection: of, route: id, position }];
   const events: StoredEvent[] = [];
   if (messageId > 0) {
     changes.push({ type: "message done", connection: of, id: messageId });
     events.push({ type: "sent", id: messageId });
   }
-  return stepTo(route === undefined ? connection : kindOf(kind).sent(connection, route), { changes, events });
+  return stepTo(kindOf(kind).sent(connection, route), { changes, events });
 }
 
 function givenUp(
@@ -134,6 +135,8 @@ function givenUp(
     { readonly type: "given up" }
   >,
 ): Step {
+  const route = connection.sending.find((route) => route.id === id);
+  if (route === undefined) return stepTo(connection);
   const changes = deliveries.map(({ position }): StoreChange => (
     { type: "delete delivery", connection: connection.record.id, route: id, position }
   ));
@@ -141,10 +144,7 @@ function givenUp(
   for (const { messageId } of deliveries) {
     if (messageId > 0) events.push({ type: "error", code, message, id: messageId });
   }
-  const route = connection.sending.find((route) => route.id === id);
-  const failed = isRoute && route !== undefined
-    ? withSending(connection, { ...route, status: "failed" })
-    : connection;
+  const failed = isRoute ? withSending(connection, { ...route, status: "failed" }) : connection;
   return stepTo(failed, { changes, events });
 }
 

@@ -46,12 +46,13 @@ export const key: Kind<KeyMessage> = {
   refused: (code, { attempted }) => code === "AUTH" && attempted ? "sent" : "failed",
 };
 
-/** The application has accepted a confirmation, or not. */
+/** The application has accepted a confirmation, or not; nothing when none is awaited. */
 export function approved(
   connection: Connection,
   route: ReceivingRoute,
   { received, isApproved }: Extract<ConnectionEvent, { readonly type: "approved" }>,
 ): Step {
+  if (route.status !== "new") return stepTo(connection);
   if (!isApproved) {
     return settle({ connection, route }, received.serverId, {
       events: [{ type: "security", reason: "confirmation not approved" }],
@@ -63,12 +64,16 @@ export function approved(
   });
 }
 
-/** The server has taken the sender's key, or has refused it: then another confirmation may come. */
+/**
+ * The server has taken the sender's key, or has refused it: then another confirmation may come. Nothing when it was not
+ * to be taken.
+ */
 export function secured(
   connection: Connection,
   route: ReceivingRoute,
   { received: { serverId, hash }, error }: Extract<ConnectionEvent, { readonly type: "secured" }>,
 ): Step {
+  if (route.status !== "confirmed") return stepTo(connection);
   if (error === null) {
     return settle({ connection, route }, serverId, { route: { status: "secured" }, hash });
   }

@@ -32,21 +32,26 @@ export const reply: Kind<ReplyMessage> = {
     return match && { type: "REPLY", queueInfo: parseQueueInfo(match[1]!) };
   },
   receive({ connection, route, received }) {
-    const isAwaited = connection.record.role === "initiator" && connection.sending.length === 0;
-    if (!isAwaited || route.status !== "active") return null;
+    if (!isAwaited(connection, route)) return null;
     return stepTo(connection, { commands: [{ type: "join", route: route.id, received }] });
   },
   sent: (connection) => connection,
   refused: () => "failed",
 };
 
-/** The keys for the queue of a REPLY are made, or it cannot be used: then another may come. */
+/** Whether a REPLY is followed: one is. */
+function isAwaited({ record, sending }: Connection, { status }: ReceivingRoute): boolean {
+  return record.role === "initiator" && sending.length === 0 && status === "active";
+}
+
+/** The keys for the queue of a REPLY are made, or it cannot be used: then another may come. Nothing when none is awaited. */
 export function joined(
   connection: Connection,
   route: ReceivingRoute,
   { received: { serverId, hash }, sending }: Extract<ConnectionEvent, { readonly type: "joined" }>,
   context: StepContext,
 ): Step {
+  if (!isAwaited(connection, route)) return stepTo(connection);
   if (sending instanceof AgentError) {
     const { code, message } = sending;
     return settle({ connection, route }, serverId, { events: [{ type: "error", code, message }] });
