@@ -1,4 +1,4 @@
-import { checkAddress } from "../../agent/service/cli.ts";
+import { checkAddress } from "../../agent/cli/arguments.ts";
 import { orProblem, readCommandLine, UsageError, type UsageProblem } from "../../cli/options.ts";
 
 /** How the chat is started. */

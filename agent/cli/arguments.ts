@@ -1,0 +1,80 @@
+import { type OptionKinds, type Options, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
+import { parseAddress, ParseError } from "../../protocol/mod.ts";
+
+/** The options of every command that opens the database. */
+export const databaseOptions = { "db": "value", "passphrase-file": "value" } as const satisfies OptionKinds;
+
+/** The options of every command that uses servers. */
+export const serverOptions = {
+  ...databaseOptions,
+  "server": "list",
+  "allow-unverified": "flag",
+  "timeout": "value",
+} as const satisfies OptionKinds;
+
+/** The help of {@linkcode databaseOptions}. */
+export const databaseHelp = `\
+  --db FILE               where connections and messages are kept (default smp-agent.db)
+  --passphrase-file FILE  the first line of FILE is the database's passphrase; else it is asked for`;
+
+/** The help of {@linkcode serverOptions} but `--timeout`. */
+export const serverHelp = `\
+  --server ADDRESS        server for new queues, host[:port]#keyhash; may be given several times
+                          (default: those on which the connections receive)
+  --allow-unverified      take servers without a key hash: anybody on the way there can pretend to be them
+${databaseHelp}`;
+
+/** The database that is used unless another one is named. */
+export const defaultDatabase = "smp-agent.db";
+
+/** What was given to a command: its arguments in order, and its options. */
+export interface Arguments<Kinds extends OptionKinds> {
+  readonly positional: readonly string[];
+  readonly options: Options<Kinds>;
+}
+
+/**
+ * Reads the arguments of a command that takes from `least` to `most` beside its options, which `names` names.
+ * Throws {@linkcode UsageError}.
+ */
+export function readArguments<const Kinds extends OptionKinds>(
+  args: readonly string[],
+  kinds: Kinds,
+  { names, least, letters = {} }: {
+    readonly names: readonly string[];
+    /** How many of them must be given. @default all */
+    readonly least?: number;
+    readonly letters?: Readonly<Record<string, keyof Kinds & string>>;
+  },
+): Arguments<Kinds> {
+  const { options, positional } = readCommandLine(args, kinds, letters);
+  if (positional.length < (least ?? names.length)) {
+    throw new UsageError(`${names[positional.length]} is missing`);
+  }
+  if (positional.length > names.length) throw new UsageError(`unknown argument ${positional[names.length]}`);
+  return { options, positional };
+}
+
+/** The milliseconds of `--timeout`, which is in seconds; `undefined` when it is not given. Throws {@linkcode UsageError}. */
+export function readTimeout(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : readWhole("timeout", text, { least: 1, most: 2_000_000 }) * 1000;
+}
+
+/** The name of a new connection. Throws {@linkcode UsageError} for one that nobody could see or type. */
+export function checkName(name: string): string {
+  if (name !== "" && name.length <= 200 && !/\p{C}/u.test(name)) return name;
+  throw new UsageError("a connection's NAME has 1 to 200 characters, and none that cannot be seen");
+}
+
+/** Throws `UsageError` for a server that cannot be, or that could be anybody. */
+export function checkAddress(server: string, allowUnverified: boolean): void {
+  try {
+    if (parseAddress(server).keyHash !== undefined || allowUnverified) return;
+  } catch (error) {
+    if (error instanceof ParseError) throw new UsageError(`--server ${server}: ${error.message}`);
+    throw error;
+  }
+  throw new UsageError(
+    `--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`,
+  );
+}

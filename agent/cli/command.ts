@@ -1,0 +1,46 @@
+import type { Print } from "./print.ts";
+
+/** Where a command reads and writes, and how it is told to end. */
+export interface Surroundings {
+  /** Writes all of the bytes to the standard output; rejects when nobody reads it any more. */
+  readonly write: (bytes: Uint8Array) => Promise<void>;
+  /** Prints a line on the standard output. */
+  readonly print: Print;
+  /** Prints a line that is not data, on the standard error. */
+  readonly tell: (line: string) => void;
+  /** Whether the standard output is a terminal. */
+  readonly isTerminal: boolean;
+  /** Reads the standard input to its end, at most `most` bytes. */
+  readonly readInput: (most: number) => Promise<Uint8Array<ArrayBuffer>>;
+  /** Asks a question; `null` when nobody is there to answer. */
+  readonly ask: (question: string) => Promise<boolean | null>;
+  /** Asks for something that is not shown as it is typed; `null` when nobody is there to answer. */
+  readonly askSecret: (question: string) => Promise<string | null>;
+  /** Aborts at SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+/** One command of `agent/main.ts`. */
+export interface Command {
+  /** What it does, in a few words. */
+  readonly summary: string;
+  /** The arguments after its name. */
+  readonly usage: string;
+  /** The rest of its help. */
+  readonly help: string;
+  /**
+   * Does it. Throws `UsageError` for arguments that cannot be, {@linkcode Interrupted}, and anything else for what could
+   * not be done.
+   */
+  run(args: readonly string[], surroundings: Surroundings): Promise<void>;
+}
+
+/** The user has ended a command before it was done; `message` says what is left. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
+
+/** The time of `--timeout` is over before a command was done. */
+export class Late extends Error {
+  override readonly name = "Late";
+}

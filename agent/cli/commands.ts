@@ -1,0 +1,65 @@
+import { UsageError } from "../../cli/options.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { remove } from "./delete.ts";
+import { invite } from "./invite.ts";
+import { join } from "./join.ts";
+import { list } from "./list.ts";
+import { receive } from "./receive.ts";
+import { send } from "./send.ts";
+import { start } from "./start.ts";
+
+/** The commands by their names, in the order in which they are listed. */
+const commands: ReadonlyMap<string, Command> = new Map([
+  ["start", start],
+  ["invite", invite],
+  ["join", join],
+  ["send", send],
+  ["receive", receive],
+  ["list", list],
+  ["delete", remove],
+]);
+
+/** What `--help` prints. */
+function overview(): string {
+  const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`);
+  return `SMP agent: end-to-end encrypted connections between two sides
+
+Usage: agent COMMAND [arguments]
+
+${lines.join("\n")}
+
+agent COMMAND --help lists the arguments of a command. What a command prints on the standard output is data,
+with --json one JSON object a line; everything else is on the standard error. It ends with 0 when it is done,
+1 when that could not be, 2 when its arguments make no sense, and 130 after Ctrl-C.
+
+Without a command it does what start does:
+
+${help("start", start)}`;
+}
+
+function help(name: string, { usage, help }: Command): string {
+  return `Usage: agent ${name} ${usage}\n\n${help}\n  --help                  print this`;
+}
+
+/** Does what the command line says. Throws what commands throw. */
+export async function runCommand(
+  args: readonly string[],
+  surroundings: Surroundings,
+  version: string,
+): Promise<void> {
+  const { print } = surroundings;
+  const [first] = args;
+  if (first === undefined || first.startsWith("-")) {
+    if (args.includes("--help") || first === "-h") {
+      return await print(`${overview()}\n  --version               print the version`);
+    }
+    if (args.includes("--version")) return await print(version);
+    return await start.run(args, surroundings);
+  }
+  if (first === "help" && args.length === 1) return await print(overview());
+  const [name, rest] = first === "help" ? [args[1]!, ["--help"]] : [first, args.slice(1)];
+  const command = commands.get(name);
+  if (command === undefined) throw new UsageError(`there is no command ${name}`);
+  if (rest.includes("--help")) return await print(help(name, command));
+  await command.run(rest, surroundings);
+}

@@ -1,0 +1,83 @@
+import type { OptionKinds } from "../../cli/options.ts";
+import { formatAddress } from "../../protocol/mod.ts";
+import type { AgentStore, Connection } from "../store/store.ts";
+import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { openStore, withAdvice } from "./database.ts";
+import { oneLine, printable } from "./print.ts";
+
+const kinds = { ...databaseOptions, "json": "flag" } as const satisfies OptionKinds;
+
+/** How far a connection is. */
+type State = "connected" | "suspended" | "invited" | "joining" | "failed";
+
+/** What is printed of a connection. */
+interface Listed {
+  readonly connection: string;
+  readonly state: State;
+  /** Messages that came and were not acknowledged; those that servers have are not known here. */
+  readonly unread: number;
+  /** What is to be sent yet. */
+  readonly unsent: number;
+  readonly unreadable: number;
+  readonly servers: readonly string[];
+  readonly createdAt: string;
+}
+
+/** More are counted as so many. */
+const mostUnsent = 1000;
+
+/** `agent list`: what connections there are. */
+export const list: Command = {
+  summary: "print the connections",
+  usage: "[options]",
+  help: `\
+  --json                  print JSON objects: connection
+${databaseHelp}
+
+A line has the connection's state, how many messages came here and were not printed (servers may have more),
+how many wait to be sent, and its name. States: connected, suspended, invited (nobody has joined yet), joining,
+failed (joining was refused, or given up).`,
+  async run(args, surroundings) {
+    const { options } = readArguments(args, kinds, { names: [] });
+    const path = options.db ?? defaultDatabase;
+    const opening = { path, passphraseFile: options["passphrase-file"], mayMake: false };
+    try {
+      await using store = await openStore(opening, surroundings);
+      for (const connection of await store.connections()) {
+        const listed = await describe(connection, store);
+        await surroundings.print(options.json ? oneLine({ type: "connection", ...listed }) : lineOf(listed));
+      }
+    } catch (error) {
+      throw withAdvice(error, path);
+    }
+  },
+};
+
+async function describe(connection: Connection, store: AgentStore): Promise<Listed> {
+  const { record: { alias, createdAt, unreadable }, receiving, sending } = connection;
+  let unsent = 0;
+  for (const { id } of sending) {
+    unsent += (await store.deliveries(id, mostUnsent)).filter(({ messageId }) => messageId > 0).length;
+  }
+  return {
+    connection: alias,
+    state: stateOf(connection),
+    unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, 0),
+    unsent,
+    unreadable,
+    servers: receiving.map(({ keys }) => formatAddress(keys.server)),
+    createdAt: new Date(createdAt).toISOString(),
+  };
+}
+
+function stateOf({ record: { role, connected }, receiving, sending }: Connection): State {
+  if (sending.some(({ status }) => status === "failed")) return "failed";
+  if (receiving.some(({ suspended }) => suspended)) return "suspended";
+  if (connected) return "connected";
+  return role === "joiner" ? "joining" : "invited";
+}
+
+function lineOf({ connection, state, unread, unsent }: Listed): string {
+  return `${state.padEnd(9)}  ${unread} unread  ${unsent} unsent  ${printable(connection)}`;
+}

@@ -1,0 +1,53 @@
+import { encodeBase64 } from "../../protocol/mod.ts";
+
+/** Prints a line. */
+export type Print = (line: string) => Promise<void>;
+
+/** Characters that a terminal may obey, and those that change the order of what is around them. */
+const controls = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Text that may come from somebody else, as one line that no terminal obeys: `\n`, `\x1b`, `\u202e`. */
+export function printable(text: string): string {
+  return text.replaceAll(controls, (char) => {
+    if (char === "\t") return char;
+    if (char === "\n") return "\\n";
+    const code = char.charCodeAt(0);
+    return code < 0x100
+      ? `\\x${code.toString(16).padStart(2, "0")}`
+      : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** A message as one line; of bytes that are no text those that are not ASCII stand as `\xff`. */
+export function printableBody(body: Uint8Array): string {
+  const text = textOf(body) ??
+    [...body].map((byte) => byte < 0x80 ? String.fromCharCode(byte) : escaped(byte)).join("");
+  // What `echo` sends ends its line itself.
+  return printable(text.endsWith("\n") ? text.slice(0, -1) : text);
+}
+
+/** Text for bytes that are text, else base64. */
+export function readable(body: Uint8Array): { readonly text: string } | { readonly base64: string } {
+  const text = textOf(body);
+  return text === null ? { base64: encodeBase64(body) } : { text };
+}
+
+/** JSON without control characters, some of which `JSON.stringify` leaves as they are and terminals obey. */
+export function oneLine(value: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(value).replaceAll(
+    controls,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+function textOf(body: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+  } catch {
+    return null;
+  }
+}
+
+function escaped(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, "0")}`;
+}

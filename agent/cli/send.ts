@@ -1,0 +1,91 @@
+import { type OptionKinds, UsageError } from "../../cli/options.ts";
+import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { oneLine, printable } from "./print.ts";
+import { readAtMost } from "./terminal.ts";
+import { isUnmade, Session } from "./session.ts";
+
+const kinds = {
+  ...serverOptions,
+  "file": "value",
+  "no-wait": "flag",
+  "json": "flag",
+} as const satisfies OptionKinds;
+
+/** Bytes that are read of something that is to be sent: more than any message has. */
+const longestInput = 1 << 16;
+
+/** `agent send`: sends one message. */
+export const send: Command = {
+  summary: "send a message, and wait until the server has it",
+  usage: "NAME [TEXT | --file FILE] [--no-wait] [options]",
+  help: `\
+  TEXT                    what is sent; without it and --file the standard input, to its end
+  --file FILE             send the content of FILE
+  --no-wait               only store it: what runs next on the database sends it (agent send, agent receive,
+                          agent start)
+  --timeout SECONDS       fail when the server has not got it by then; it stays stored, and is still sent
+  --json                  print a JSON object: sent, or stored with --no-wait
+${serverHelp}
+
+A message has about 3800 bytes at most. A connection that is not there yet is waited for.`,
+  async run(args, surroundings) {
+    const { options, positional } = readArguments(args, kinds, { names: ["NAME", "TEXT"], least: 1 });
+    const [name, text] = positional as [string, string?];
+    if (text !== undefined && options.file !== undefined) {
+      throw new UsageError("TEXT and --file exclude each other");
+    }
+    const body = await readBody(text, options.file, surroundings);
+    let stored: number | null = null;
+    await Session.use(options, surroundings, {
+      needs: { mayMake: false, needsServer: (connections) => connections.some(isUnmade) },
+      left: () =>
+        stored === null ? "nothing was stored" : `message ${stored} is stored, and what runs next sends it`,
+      async use(session) {
+        await prepare(session, name, options["no-wait"], surroundings);
+        const id = stored = await session.agent.send(name, body);
+        if (!options["no-wait"]) await untilSent(session, name, id);
+        const type = options["no-wait"] ? "stored" : "sent";
+        if (options.json) await surroundings.print(oneLine({ type, connection: name, id }));
+      },
+    });
+  },
+};
+
+async function readBody(
+  text: string | undefined,
+  file: string | undefined,
+  { readInput }: Surroundings,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (text !== undefined) return new TextEncoder().encode(text);
+  if (file === undefined) return await readInput(longestInput);
+  using opened = await Deno.open(file);
+  return await readAtMost(opened, { most: longestInput, name: file });
+}
+
+/** The side that has invited can send when the other one has joined. */
+async function prepare(
+  session: Session,
+  name: string,
+  isAtOnce: boolean,
+  { tell }: Surroundings,
+): Promise<void> {
+  const { canSend, connected } = session.connection(name);
+  if (isAtOnce && !canSend) throw new Error(`"${name}" cannot send before it is connected`);
+  if (isAtOnce || connected) return;
+  await session.subscribe(name);
+  // A joiner's messages need not wait.
+  if (canSend) return;
+  tell(`waiting for "${printable(name)}": the other side must join, and run now`);
+  await session.untilConnected(name);
+}
+
+async function untilSent(session: Session, name: string, id: number): Promise<void> {
+  await session.read(async (event) => {
+    if (!("connection" in event) || event.connection !== name) return null;
+    if (event.type === "message") return null;
+    if (event.eventId !== undefined) await session.agent.take(event.eventId);
+    if (event.type === "error" && event.id === id) throw event.error;
+    return event.type === "sent" && event.id === id ? event : null;
+  });
+}

@@ -1,0 +1,216 @@
+import { deferred, formatAddress, type QueueInfo, type ServerAddress } from "../../protocol/mod.ts";
+import { UsageError } from "../../cli/options.ts";
+import { Agent } from "../agent.ts";
+import type { AgentEvent } from "../events.ts";
+import type { ConnectionInfo } from "../options.ts";
+import type { SqliteStore } from "../store/sqlite.ts";
+import type { Connection } from "../store/store.ts";
+import { checkAddress, defaultDatabase, readTimeout } from "./arguments.ts";
+import { Interrupted, Late, type Surroundings } from "./command.ts";
+import { openStore, withAdvice } from "./database.ts";
+import { Troubles } from "./troubles.ts";
+
+/** What a command that uses servers was given. */
+export interface SessionOptions {
+  readonly db: string | undefined;
+  readonly "passphrase-file": string | undefined;
+  readonly server: readonly string[];
+  readonly "allow-unverified": boolean;
+  readonly timeout: string | undefined;
+}
+
+/** What a command needs of a session. */
+export interface SessionNeeds {
+  /** Whether the database may be made. */
+  readonly mayMake: boolean;
+  /** Whether a server for new queues is needed, of the database as it is. */
+  readonly needsServer: (connections: readonly Connection[]) => boolean;
+}
+
+/** Milliseconds for which a message that is being printed is waited for when the command is to end. */
+const grace = 500;
+
+/** An agent in the service of one command, until that is done, its time is over or the user ends it. */
+export class Session {
+  readonly agent: Agent;
+  readonly store: SqliteStore;
+  readonly #troubles: Troubles;
+  /** A message that is being printed and acknowledged. */
+  #giving: Promise<void> = Promise.resolve();
+  /** Rejects when nothing is waited for any more. */
+  readonly #over = deferred<never>();
+
+  private constructor(agent: Agent, store: SqliteStore, { tell }: Surroundings) {
+    this.agent = agent;
+    this.store = store;
+    this.#troubles = new Troubles(tell);
+    this.#over.promise.catch(() => {});
+  }
+
+  /**
+   * Has `use` work with an agent. Throws what it throws, {@linkcode Interrupted}, and {@linkcode Late} when the time of
+   * `--timeout` is over; the message of both ends with what `left` gives.
+   */
+  static async use<T>(
+    options: SessionOptions,
+    surroundings: Surroundings,
+    { needs, left, use }: {
+      readonly needs: SessionNeeds;
+      readonly left?: () => string;
+      readonly use: (session: Session) => Promise<T>;
+    },
+  ): Promise<T> {
+    const milliseconds = readTimeout(options.timeout);
+    for (const server of options.server) checkAddress(server, options["allow-unverified"]);
+    const late = new AbortController();
+    const stop = AbortSignal.any([surroundings.signal, late.signal]);
+    const path = options.db ?? defaultDatabase;
+    let session: Session | undefined;
+    const timer = milliseconds === undefined ? undefined : setTimeout(() => late.abort(), milliseconds);
+    try {
+      session = await Session.#open(options, surroundings, needs);
+      const closing = () => void session!.#stop();
+      stop.addEventListener("abort", closing, { once: true });
+      stop.throwIfAborted();
+      return await use(session);
+    } catch (error) {
+      if (error instanceof UsageError || !stop.aborted) throw withAdvice(error, path);
+      const rest = left === undefined ? "" : `; ${left()}`;
+      if (surroundings.signal.aborted) throw new Interrupted(`interrupted${rest}`);
+      const last = session === undefined ? undefined : session.#troubles.last;
+      const cause = last === undefined ? "" : ` (${last})`;
+      throw new Late(`not done in ${options.timeout} seconds${cause}${rest}`);
+    } finally {
+      clearTimeout(timer);
+      await session?.agent.close();
+    }
+  }
+
+  static async #open(
+    options: SessionOptions,
+    surroundings: Surroundings,
+    { mayMake, needsServer }: SessionNeeds,
+  ): Promise<Session> {
+    const { db = defaultDatabase, "passphrase-file": passphraseFile, "allow-unverified": allowUnverified } =
+      options;
+    const store = await openStore({ path: db, passphraseFile, mayMake }, surroundings);
+    try {
+      const connections = await store.connections();
+      const known = serversOf(connections, "receiving");
+      const usable = known.filter((server) => allowUnverified || server.includes("#"));
+      const servers = options.server.length > 0 ? options.server : usable;
+      if (servers.length === 0 && needsServer(connections)) {
+        throw new UsageError("--server is missing: the server for the new queue, whose address it prints");
+      }
+      // An agent has a server in any case; this one makes no queue.
+      const some = servers.length > 0 ? servers : [...known, ...serversOf(connections, "sending")];
+      if (some.length === 0) {
+        throw new Error(`${db} has no connections: "agent invite" and "agent join" make one`);
+      }
+      const agent = await Agent.start({
+        servers: some,
+        store,
+        client: { allowUnverified },
+        acknowledge: "manual",
+        keyPool: 0,
+        retry: { first: 100, most: 5_000 },
+      });
+      return new Session(agent, store, surroundings);
+    } catch (error) {
+      await store[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A connection. Throws an `Error` when there is none. */
+  connection(name: string): ConnectionInfo {
+    const found = this.agent.connections().find(({ connection }) => connection === name);
+    if (found !== undefined) return found;
+    throw new Error(`There is no connection "${name}"; "agent list" prints those that there are`);
+  }
+
+  /** The invitation of a connection that nobody has joined. Throws an `Error` when somebody has. */
+  invitation(name: string): QueueInfo {
+    const invitation = this.agent.invitation(this.connection(name).connection);
+    if (invitation !== null) return invitation;
+    throw new Error(`"${name}" was joined already, or was not made by an invitation of this side`);
+  }
+
+  /**
+   * Has `handle` judge events until it gives something; tells of what goes wrong meanwhile. Rejects when the session
+   * ends before.
+   */
+  async read<T extends object>(handle: (event: AgentEvent) => Promise<T | null>): Promise<T> {
+    for await (const event of this.agent.events({ take: "manual" })) {
+      this.#troubles.hear(event);
+      const result = await handle(event);
+      if (result !== null) return result;
+    }
+    throw new Error("The agent was closed");
+  }
+
+  /** Prints something, then takes the event that it tells of: if the command is ended meanwhile, both or none. */
+  async give(eventId: number, print: () => Promise<void>): Promise<void> {
+    this.#giving = print().then(() => this.agent.take(eventId));
+    await Promise.race([this.#giving, this.#over.promise]);
+  }
+
+  /** Receives a connection's messages from now on, or as soon as that can be. */
+  async subscribe(name: string): Promise<void> {
+    try {
+      await this.agent.subscribe(name);
+    } catch (error) {
+      this.#troubles.failed(name, error);
+    }
+  }
+
+  /** Waits until both sides of a connection can send. Throws when that can never be. */
+  async untilConnected(name: string): Promise<void> {
+    if (this.connection(name).connected) return;
+    await this.read(async (event) => {
+      if (!("connection" in event) || event.connection !== name) return null;
+      if (event.type === "message") return null;
+      if (event.eventId !== undefined) await this.agent.take(event.eventId);
+      if (event.type === "connected") return event;
+      if (event.type === "end") throw new Error(ended(name));
+      if (event.type === "error" && event.eventId !== undefined && await this.#hasFailed(name)) {
+        throw event.error;
+      }
+      return null;
+    });
+  }
+
+  /** Whether joining was given up. */
+  async #hasFailed(name: string): Promise<boolean> {
+    const connection = (await this.store.connections()).find(({ record: { alias } }) => alias === name);
+    return connection?.sending.some(({ status }) => status === "failed") ?? true;
+  }
+
+  async #stop(): Promise<void> {
+    const waited = deferred<void>();
+    const timer = setTimeout(waited.resolve, grace);
+    await Promise.race([this.#giving, waited.promise]).catch(() => {});
+    clearTimeout(timer);
+    this.#over.reject(new Error("The command was ended"));
+    await this.agent.close();
+  }
+}
+
+/** Whether a connection's queue to receive from has still to be made, on a server of this agent. */
+export function isUnmade({ record: { role, reply }, receiving, sending }: Connection): boolean {
+  const isOpen = sending.some(({ status }) => status !== "failed");
+  return role === "joiner" && reply && receiving.length === 0 && isOpen;
+}
+
+/** What `end` means for a command that waits for something of a connection. */
+export function ended(name: string): string {
+  return `another program receives the messages of "${name}" now: is a copy of this database in use?`;
+}
+
+/** The servers of the routes of connections, each once. */
+function serversOf(connections: readonly Connection[], side: "receiving" | "sending"): string[] {
+  const routes: readonly { readonly keys: { readonly server: ServerAddress } }[] = connections.flatMap(
+    (connection) => [...connection[side]],
+  );
+  return [...new Set(routes.map(({ keys }) => formatAddress(keys.server)))];
+}

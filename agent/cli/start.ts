@@ -1,0 +1,108 @@
+import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
+import { preferOpenSsl } from "../../protocol/mod.ts";
+import { Agent } from "../agent.ts";
+import { tellUnreachable } from "../service/reach.ts";
+import { AgentService } from "../service/service.ts";
+import { checkAddress, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { firstLine, openStore } from "./database.ts";
+
+const kinds = {
+  ...databaseOptions,
+  "server": "list",
+  "allow-unverified": "flag",
+  "host": "value",
+  "port": "value",
+  "token-file": "value",
+  "keep-days": "value",
+} as const satisfies OptionKinds;
+
+/** What was given. */
+interface StartOptions {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly database: string;
+  readonly servers: readonly string[];
+  readonly allowUnverified: boolean;
+  readonly tokenFile: string | undefined;
+  readonly passphraseFile: string | undefined;
+  /** Days; `undefined`: for ever. */
+  readonly retention: number | undefined;
+}
+
+/** `agent start`: the agent as a service. */
+export const start: Command = {
+  summary: "serve programs in any language on a port (without a command, too)",
+  usage: "--server ADDRESS [options]",
+  help: `\
+  --server ADDRESS        SMP server for its queues, host[:port]#keyhash; may be given several times
+  --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
+  --host HOST             address to listen on (default 127.0.0.1: clients need no key to use an agent)
+  --port N                TCP port, 0 for a free one (default 5224)
+  --db FILE               where connections and messages are kept (default smp-agent.db)
+  --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
+  --token-file FILE       clients must begin with TOKEN and the first line of FILE
+  --keep-days N           remove messages after N days (default: never)`,
+  run: (args, surroundings) => serve(readOptions(args), surroundings),
+};
+
+function readOptions(args: readonly string[]): StartOptions {
+  const { options: given } = readArguments(args, kinds, { names: [] });
+  const { server: servers, port, "allow-unverified": allowUnverified, "keep-days": days } = given;
+  if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
+  for (const server of servers) checkAddress(server, allowUnverified);
+  return {
+    host: given.host ?? "127.0.0.1",
+    port: port === undefined ? 5224 : readWhole("port", port, { least: 0, most: 65_535 }),
+    database: given.db ?? defaultDatabase,
+    servers,
+    allowUnverified,
+    tokenFile: given["token-file"],
+    passphraseFile: given["passphrase-file"],
+    retention: days === undefined ? undefined : readWhole("keep-days", days, { least: 1, most: 36_500 }),
+  };
+}
+
+/** Serves until a signal comes and everything is closed. */
+async function serve(options: StartOptions, surroundings: Surroundings): Promise<void> {
+  await serveUntilStopped(options, surroundings);
+  await surroundings.print("stopped");
+}
+
+async function serveUntilStopped(options: StartOptions, surroundings: Surroundings): Promise<void> {
+  const { host, port, database, servers, allowUnverified, retention } = options;
+  const { print, tell, signal } = surroundings;
+  preferOpenSsl();
+  const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
+  await using cleanup = new AsyncDisposableStack();
+  const opening = { path: database, passphraseFile: options.passphraseFile, mayMake: true };
+  const store = cleanup.use(await openStore(opening, surroundings));
+  const agent = cleanup.use(
+    await Agent.start({
+      servers,
+      store,
+      client: { allowUnverified },
+      acknowledge: "manual",
+      ...(retention !== undefined && { retention: retention * 86_400_000 }),
+    }),
+  );
+  const service = cleanup.use(AgentService.start({ agent, host, port, token }));
+  if (!/^(127\.|::1$|localhost$)/.test(host)) {
+    tell(`warning: whoever reaches ${host}:${service.port} can read and send everything, in plain text`);
+  }
+  await print(`database: ${database}`);
+  for (const server of servers) await print(`server: ${server}`);
+  await print(`address: ${host.includes(":") ? `[${host}]` : host}:${service.port}`);
+  await print(`listening on port ${service.port}`);
+  const warn = (line: string) => tell(`warning: ${line}`);
+  const probed = tellUnreachable(servers, { allowUnverified, signal, tell: warn });
+  await aborted(signal);
+  await print("stopping");
+  await probed;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
