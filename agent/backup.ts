@@ -43,7 +43,7 @@ const commitSize = 16 << 20;
  * A backup has the keys of all connections. Two agents that are made of it would take each other's messages.
  */
 export function writeBackup(
-  store: AgentStore,
+  store: Pick<AgentStore, "snapshot">,
   { passphrase, iterations = defaultIterations }: WriteBackupOptions,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   if (passphrase === "") throw new RangeError("passphrase: it is empty");

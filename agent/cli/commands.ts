@@ -1,9 +1,12 @@
 import { UsageError } from "../../cli/options.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { remove } from "./delete.ts";
+import { exportCommand } from "./export.ts";
+import { importCommand } from "./import.ts";
 import { invite } from "./invite.ts";
 import { join } from "./join.ts";
 import { list } from "./list.ts";
+import { passphrase } from "./passphrase.ts";
 import { receive } from "./receive.ts";
 import { send } from "./send.ts";
 import { start } from "./start.ts";
@@ -17,6 +20,9 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["receive", receive],
   ["list", list],
   ["delete", remove],
+  ["export", exportCommand],
+  ["import", importCommand],
+  ["passphrase", passphrase],
 ]);
 
 /** What `--help` prints. */

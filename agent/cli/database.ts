@@ -57,7 +57,8 @@ async function makeFolder(path: string): Promise<void> {
   if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
 }
 
-async function checkExists(path: string): Promise<void> {
+/** Throws an `Error` when there is no database. */
+export async function checkExists(path: string): Promise<void> {
   try {
     await Deno.stat(path);
   } catch (error) {

@@ -1,3 +1,4 @@
+import { counted } from "../../cli/counted.ts";
 import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
 import type { AgentEvent, ReceivedMessage } from "../events.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
@@ -45,7 +46,7 @@ is acknowledged when it is printed: if the program is killed in between, it come
     try {
       await Session.use(options, surroundings, {
         needs: { mayMake: false, needsServer: (connections) => connections.some(isUnmade) },
-        left: () => `${received === 0 ? "no message has" : `${received} messages have`} come`,
+        left: () => received === 0 ? "no message has come" : `${counted(received, "message")} came`,
         async use(session) {
           if (name === null) await session.agent.subscribeAll();
           else await session.subscribe(session.connection(name).connection);

@@ -28,7 +28,7 @@ export const send: Command = {
   --json                  print a JSON object: sent, or stored with --no-wait
 ${serverHelp}
 
-A message has about 3800 bytes at most. A connection that is not there yet is waited for.`,
+A message has about 2980 bytes at most. A connection that is not there yet is waited for.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME", "TEXT"], least: 1 });
     const [name, text] = positional as [string, string?];
@@ -44,7 +44,7 @@ A message has about 3800 bytes at most. A connection that is not there yet is wa
       async use(session) {
         await prepare(session, name, options["no-wait"], surroundings);
         const id = stored = await session.agent.send(name, body);
-        if (!options["no-wait"]) await untilSent(session, name, id);
+        if (!options["no-wait"]) await session.untilSent(name, id);
         const type = options["no-wait"] ? "stored" : "sent";
         if (options.json) await surroundings.print(oneLine({ type, connection: name, id }));
       },
@@ -78,14 +78,4 @@ async function prepare(
   if (canSend) return;
   tell(`waiting for "${printable(name)}": the other side must join, and run now`);
   await session.untilConnected(name);
-}
-
-async function untilSent(session: Session, name: string, id: number): Promise<void> {
-  await session.read(async (event) => {
-    if (!("connection" in event) || event.connection !== name) return null;
-    if (event.type === "message") return null;
-    if (event.eventId !== undefined) await session.agent.take(event.eventId);
-    if (event.type === "error" && event.id === id) throw event.error;
-    return event.type === "sent" && event.id === id ? event : null;
-  });
 }

@@ -1,6 +1,8 @@
 import { deferred, formatAddress, type QueueInfo, type ServerAddress } from "../../protocol/mod.ts";
+import { counted } from "../../cli/counted.ts";
 import { UsageError } from "../../cli/options.ts";
 import { Agent } from "../agent.ts";
+import { tellUnreachable } from "../service/reach.ts";
 import type { AgentEvent } from "../events.ts";
 import type { ConnectionInfo } from "../options.ts";
 import type { SqliteStore } from "../store/sqlite.ts";
@@ -27,6 +29,9 @@ export interface SessionNeeds {
   readonly needsServer: (connections: readonly Connection[]) => boolean;
 }
 
+/** Milliseconds after which it is told why something takes long. */
+const patience = 500;
+
 /** Milliseconds for which a message that is being printed is waited for when the command is to end. */
 const grace = 500;
 
@@ -40,7 +45,17 @@ export class Session {
   /** Rejects when nothing is waited for any more. */
   readonly #over = deferred<never>();
 
-  private constructor(agent: Agent, store: SqliteStore, { tell }: Surroundings) {
+  readonly #allowUnverified: boolean;
+
+  private constructor(
+    agent: Agent,
+    { store, allowUnverified, tell }: {
+      readonly store: SqliteStore;
+      readonly allowUnverified: boolean;
+      readonly tell: (line: string) => void;
+    },
+  ) {
+    this.#allowUnverified = allowUnverified;
     this.agent = agent;
     this.store = store;
     this.#troubles = new Troubles(tell);
@@ -79,7 +94,7 @@ export class Session {
       if (surroundings.signal.aborted) throw new Interrupted(`interrupted${rest}`);
       const last = session === undefined ? undefined : session.#troubles.last;
       const cause = last === undefined ? "" : ` (${last})`;
-      throw new Late(`not done in ${options.timeout} seconds${cause}${rest}`);
+      throw new Late(`not done in ${counted(Number(options.timeout), "second")}${cause}${rest}`);
     } finally {
       clearTimeout(timer);
       await session?.agent.close();
@@ -115,7 +130,7 @@ export class Session {
         keyPool: 0,
         retry: { first: 100, most: 5_000 },
       });
-      return new Session(agent, store, surroundings);
+      return new Session(agent, { store, allowUnverified, tell: surroundings.tell });
     } catch (error) {
       await store[Symbol.asyncDispose]();
       throw error;
@@ -142,8 +157,8 @@ export class Session {
    */
   async read<T extends object>(handle: (event: AgentEvent) => Promise<T | null>): Promise<T> {
     for await (const event of this.agent.events({ take: "manual" })) {
-      this.#troubles.hear(event);
       const result = await handle(event);
+      this.#troubles.hear(event);
       if (result !== null) return result;
     }
     throw new Error("The agent was closed");
@@ -167,6 +182,25 @@ export class Session {
   /** Waits until both sides of a connection can send. Throws when that can never be. */
   async untilConnected(name: string): Promise<void> {
     if (this.connection(name).connected) return;
+    await this.#explaining(name, () => this.#untilConnected(name));
+  }
+
+  /** Waits until the server has a message. Throws why it cannot be sent. */
+  async untilSent(name: string, id: number): Promise<void> {
+    await this.#explaining(name, () => this.#untilSent(name, id));
+  }
+
+  async #untilSent(name: string, id: number): Promise<void> {
+    await this.read(async (event) => {
+      if (!("connection" in event) || event.connection !== name) return null;
+      if (event.type === "message") return null;
+      if (event.eventId !== undefined) await this.agent.take(event.eventId);
+      if (event.type === "error" && event.id === id) throw event.error;
+      return event.type === "sent" && event.id === id ? event : null;
+    });
+  }
+
+  async #untilConnected(name: string): Promise<void> {
     await this.read(async (event) => {
       if (!("connection" in event) || event.connection !== name) return null;
       if (event.type === "message") return null;
@@ -177,6 +211,30 @@ export class Session {
         throw event.error;
       }
       return null;
+    });
+  }
+
+  /** Does what may take long, and tells then which of a connection's servers cannot be reached: agents try in silence. */
+  async #explaining(name: string, work: () => Promise<void>): Promise<void> {
+    const done = new AbortController();
+    let probing: Promise<void> | undefined;
+    const timer = setTimeout(() => probing = this.#probe(name, done.signal).catch(() => {}), patience);
+    try {
+      await work();
+    } finally {
+      clearTimeout(timer);
+      done.abort();
+      await probing;
+    }
+  }
+
+  async #probe(name: string, signal: AbortSignal): Promise<void> {
+    const connections = (await this.store.connections()).filter(({ record: { alias } }) => alias === name);
+    const servers = new Set([...serversOf(connections, "sending"), ...serversOf(connections, "receiving")]);
+    await tellUnreachable([...servers], {
+      allowUnverified: this.#allowUnverified,
+      signal,
+      tell: (line) => this.#troubles.say(name, line),
     });
   }
 

@@ -17,7 +17,7 @@ export class Troubles {
   hear(event: AgentEvent): void {
     switch (event.type) {
       case "down":
-        return this.#say(
+        return this.say(
           formatAddress(event.server),
           `${nameOf(event.server)} cannot be reached, trying again`,
         );
@@ -29,9 +29,9 @@ export class Troubles {
       case "error":
         return this.failed(event.connection, event.error);
       case "security":
-        return this.#say(event.connection, `${event.connection}: ${reasons[event.reason]}`);
+        return this.say(event.connection, `${event.connection}: ${reasons[event.reason]}`);
       case "end":
-        return this.#say(event.connection, `${event.connection}: another program receives its messages now`);
+        return this.say(event.connection, `${event.connection}: another program receives its messages now`);
       case "connected":
       case "message":
       case "sent":
@@ -45,10 +45,11 @@ export class Troubles {
   failed(connection: string, error: unknown): void {
     const code = error instanceof Error && "code" in error ? `${error.code}: ` : "";
     const message = error instanceof Error ? error.message : String(error);
-    this.#say(connection, `${connection}: ${code}${message}`);
+    this.say(connection, `${connection}: ${code}${message}`);
   }
 
-  #say(about: string, line: string): void {
+  /** Tells a line about something, unless it was the last one about that. */
+  say(about: string, line: string): void {
     const clean = this.last = printable(line);
     if (this.#told.get(about) === clean) return;
     this.#told.set(about, clean);

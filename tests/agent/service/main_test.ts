@@ -47,7 +47,8 @@ Deno.test("a second agent on the same database is refused", async () => {
   await using _agent = await start(folder.path, server);
   const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", server.address];
   const { code, stderr } = await run(args, { script, folder: folder.path });
-  assertEquals([code, stderr], [1, `Cannot open ${folder.path}/agent.db: another agent uses it\n`]);
+  assertEquals(code, 1);
+  assert(stderr.startsWith(`Cannot open ${folder.path}/agent.db: another agent uses it; `), stderr);
 });
 
 Deno.test("a token and a passphrase come from files", async () => {

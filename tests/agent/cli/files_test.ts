@@ -1,0 +1,216 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import config from "../../../deno.json" with { type: "json" };
+import { TestAgent } from "../../support/agent.ts";
+import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
+import { startServer } from "../../support/server.ts";
+import { run, ServerProcess } from "../../support/server_process.ts";
+
+const script = "agent/main.ts";
+
+/** The names in a folder that begin in a certain way. */
+function namesOf(folder: string, start: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.startsWith(start));
+}
+
+Deno.test("an export of a running agent goes on elsewhere, with the messages that were sent meanwhile", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address);
+  const [db, moved, backup] = ["old.db", "new.db", "a.backup"].map((name) => folder.file(name)) as [
+    string,
+    string,
+    string,
+  ];
+  await connectCommand(folder, peer, { db, server: server.address });
+  const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
+  {
+    const args = ["--db", db, "--port", "0", "--server", server.address];
+    await using service = await ServerProcess.startBare({
+      script,
+      folder: folder.path,
+      args,
+      until: "listening",
+    });
+    const exported = await folder.run(["export", backup, "--db", db, "--json", ...key]);
+    const { size, mode } = await Deno.stat(backup);
+    assertEquals(JSON.parse(exported.stdout), { type: "exported", file: backup, bytes: size });
+    assertEquals(mode! & 0o777, 0o600);
+    assertEquals(namesOf(folder.path, "a.backup"), ["a.backup"]);
+    // Everything else is refused meanwhile, and says why.
+    const others = [["receive", "b"], ["send", "b", "x"], ["list"], ["delete", "b", "-y"], [
+      "passphrase",
+      "--remove",
+    ]];
+    for (const other of [...others, ["import", backup, ...key]]) {
+      const { code, stdout, stderr } = await folder.run([...other, "--db", db]);
+      assertEquals([code, stdout], [1, ""], other.join(" "));
+      assert(stderr.startsWith(`Cannot open ${db}: another agent uses it; `), stderr);
+      assertStringIncludes(stderr, '"agent start"');
+    }
+    await service.kill("SIGTERM");
+  }
+  await peer.send("a", "sent meanwhile");
+  await peer.next("sent");
+  const imported = await folder.run(["import", backup, "--db", moved, "--json", ...key]);
+  assertEquals(JSON.parse(imported.stdout), { type: "imported", connections: 1, messages: 0 });
+  assertStringIncludes(imported.stderr, "never run the agent that the backup is of again");
+  assertEquals((await folder.run(["receive", "b", "--db", moved])).stdout, "sent meanwhile\n");
+  assertEquals((await folder.run(["send", "b", "from elsewhere", "--db", moved])).code, 0);
+  assertEquals(await peer.text(), "from elsewhere");
+});
+
+Deno.test("export and import write over nothing, and leave nothing when they fail", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const [db, other, backup] = ["a.db", "b.db", "a.backup"].map((name) => folder.file(name)) as [
+    string,
+    string,
+    string,
+  ];
+  const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
+  const wrong = ["--backup-passphrase-file", await folder.write("wrong", "battery staple\n")];
+  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
+  assertEquals((await folder.run(["export", backup, "--db", db, ...key])).code, 0);
+  const bytes = await Deno.readFile(backup);
+  const unfinished = await folder.write("b.backup.new", "somebody's");
+  await Deno.writeFile(folder.file("cut"), bytes.subarray(0, bytes.length - 1));
+  const cases = [
+    [["export", backup, "--db", db, ...key], "is there already, and never written over"],
+    [["export", folder.file("b.backup"), "--db", db, ...key], "b.backup.new: it is there"],
+    [["export", folder.file("c"), "--db", other, ...key], `There is no ${other}`],
+    [["import", backup, "--db", db, ...key], "it has connections"],
+    [["import", backup, "--db", other, ...wrong], "the passphrase is wrong"],
+    [["import", folder.file("cut"), "--db", other, ...key], "Cannot read the backup: "],
+    [["import", folder.file("key"), "--db", other, ...key], "Cannot read the backup: "],
+    [["import", folder.file("missing"), "--db", other, ...key], "missing"],
+  ] as const;
+  for (const [args, text] of cases) {
+    const { code, stdout, stderr } = await folder.run(args);
+    assertEquals([code, stdout], [1, ""], args.join(" "));
+    assertStringIncludes(stderr, text);
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+  assertEquals(await Deno.readFile(backup), bytes);
+  assertEquals(await Deno.readTextFile(unfinished), "somebody's");
+  assertEquals([namesOf(folder.path, "b.db"), namesOf(folder.path, "c")], [[], ["cut"]]);
+  assertEquals((await folder.run(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  bob\n");
+  const asked = await folder.run(["export", folder.file("c"), "--db", db]);
+  assertEquals([asked.code, asked.stdout], [2, ""]);
+  assertStringIncludes(asked.stderr, "--backup-passphrase-file is missing: nobody is there to ask");
+});
+
+Deno.test("the passphrase of a database is set, changed and removed", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const db = folder.file("a.db");
+  const [first, second] = [await folder.write("first", "one\n"), await folder.write("second", "two\n")];
+  await folder.run(["invite", "bob-and-more", "--db", db, "--server", server.address]);
+  const list = (...args: string[]) => folder.run(["list", "--db", db, ...args]);
+  const change = (...args: string[]) => folder.run(["passphrase", "--db", db, ...args]);
+  assertEquals((await change("--new-passphrase-file", first)).code, 0);
+  const locked = await list();
+  assertEquals([locked.code, locked.stdout], [1, ""]);
+  assertStringIncludes(locked.stderr, "it needs its passphrase; give it with --passphrase-file");
+  assertEquals((await change("--passphrase-file", first, "--new-passphrase-file", second)).code, 0);
+  assertStringIncludes((await list("--passphrase-file", first)).stderr, "the passphrase is wrong");
+  assertEquals((await list("--passphrase-file", second)).code, 0);
+  assertEquals((await change("--passphrase-file", second, "--remove")).code, 0);
+  assertStringIncludes((await list()).stdout, "bob-and-more");
+  assertEquals((await change("--remove")).code, 1);
+});
+
+Deno.test("a file that is no database, or a damaged one, is refused with what to do", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const [db, other] = [folder.file("a.db"), await folder.write("other.db", "x".repeat(5000))];
+  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
+  const bytes = await Deno.readFile(db);
+  bytes.fill(0xff, 100);
+  await Deno.writeFile(db, bytes);
+  for (const command of [["list"], ["receive", "bob"], ["start", "--server", server.address]]) {
+    const damaged = await folder.run([...command, "--db", db]);
+    assertEquals([damaged.code, damaged.stdout], [1, ""]);
+    assertStringIncludes(damaged.stderr, "malformed; keep a copy of it, then remove");
+    const foreign = await folder.run([...command, "--db", other]);
+    assertEquals([foreign.code, foreign.stdout], [1, ""]);
+    assertStringIncludes(foreign.stderr, `Cannot open ${other}: it belongs to another program`);
+  }
+  assertEquals(await Deno.readTextFile(other), "x".repeat(5000));
+});
+
+Deno.test("what commands cannot be asked for ends with 2 and one line, and makes no database", async () => {
+  await using folder = await AgentFolder.make();
+  const cases = [
+    [["bogus"], "there is no command bogus"],
+    [["help", "bogus"], "there is no command bogus"],
+    [["invite"], "NAME is missing"],
+    [["invite", "a"], "--server is missing"],
+    [["invite", "a\nb", "--server", "a#aGk="], "a connection's NAME"],
+    [["invite", "a", "b"], "unknown argument b"],
+    [["invite", "a", "--server", "x"], "--server x has no key hash"],
+    [["join", "a"], "INVITATION is missing"],
+    [["join", "a", "smp::x"], "this is not an invitation: "],
+    [["send"], "NAME is missing"],
+    [["send", "a", "text", "--file", "x"], "TEXT and --file exclude each other"],
+    [["send", "a", "text", "--timeout", "0"], "--timeout 0 is not a number"],
+    [["receive"], "NAME is missing, or --all"],
+    [["receive", "a", "--all"], "NAME and --all exclude each other"],
+    [["receive", "a", "--count", "1", "--follow"], "--count and --follow exclude each other"],
+    [["receive", "a", "--raw", "--json"], "--raw and --json exclude each other"],
+    [["list", "--server", "x"], "unknown option --server"],
+    [["passphrase", "--remove", "--new-passphrase-file", "x"], "--remove and --new-passphrase-file"],
+  ] as const;
+  await Promise.all(cases.map(async ([args, text], i) => {
+    const isUnnamed = args[0] === "bogus" || args[0] === "help";
+    const db = isUnnamed ? [] : ["--db", folder.file(`${i}.db`)];
+    const { code, stdout, stderr } = await folder.run([...args, ...db]);
+    assertEquals([code, stdout], [2, ""], stderr);
+    assert(stderr.startsWith(text), stderr);
+    assertEquals(stderr.trimEnd().split("\n").length, 1);
+  }));
+  for (const name of [...namesOf(folder.path, "")]) assert(!name.includes("smp-agent"), name);
+});
+
+Deno.test("nothing is deleted without a question or -y", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const db = folder.file("a.db");
+  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
+  const { code, stderr } = await folder.run(["delete", "bob", "--db", db]);
+  assertEquals([code, stderr], [1, 'nobody is there to ask whether "bob" is to be deleted; pass -y\n']);
+  const unknown = await folder.run(["delete", "alice", "-y", "--db", db]);
+  assertEquals(unknown.code, 1);
+  assertStringIncludes(unknown.stderr, 'There is no connection "alice"');
+  await server[Symbol.asyncDispose]();
+  const gone = await folder.run(["delete", "bob", "-y", "--timeout", "1", "--db", db]);
+  assertEquals([gone.code, gone.stdout], [0, ""]);
+  assertStringIncludes(gone.stderr, "its server could not be told");
+  assertEquals((await folder.run(["list", "--db", db])).stdout, "");
+});
+
+Deno.test("every command has its help, which needs no permission", async () => {
+  const overview = await run(["--help"], { script });
+  const names = [
+    "start",
+    "invite",
+    "join",
+    "send",
+    "receive",
+    "list",
+    "delete",
+    "export",
+    "import",
+    "passphrase",
+  ];
+  await Promise.all(names.map(async (name) => {
+    assertStringIncludes(overview.stdout, `\n  ${name} `);
+    const [help, same] = await Promise.all([
+      run([name, "--help"], { script }),
+      run(["help", name], { script }),
+    ]);
+    assertEquals([help.code, help.stderr, help.stdout], [0, "", same.stdout]);
+    assert(help.stdout.startsWith(`Usage: agent ${name} `));
+    for (const line of help.stdout.split("\n")) assert(line.length <= 110, line);
+  }));
+  assertEquals((await run(["--version"], { script })).stdout.split(" ")[2], config.version);
+});
