@@ -2,35 +2,51 @@ import { asciiText } from "../../protocol/mod.ts";
 
 const newline = 0x0a;
 
-/** What ends a session: the peer does not speak the protocol. */
+/** A line is longer than it may be. */
 export class LineError extends Error {
   /** The class name. */
   override readonly name = "LineError";
+  /** How the line begins, bytes as Latin-1 characters. */
+  readonly start: string;
+
+  /** Takes how the line begins. */
+  constructor(start: string) {
+    super("a line is longer than any command");
+    this.start = start;
+  }
 }
 
 /** Reads lines, which end with LF or CRLF, and bodies from a stream of bytes, of which it keeps no more than it needs. */
 export class LineReader {
   readonly #source: AsyncIterator<Uint8Array>;
-  readonly #longest: number;
-  #bytes: Uint8Array = new Uint8Array(0);
+  /** Bytes that a line may have. */
+  longest: number;
+  #buffer: Uint8Array = new Uint8Array(0);
+  /** What was not read yet is between these in the buffer. */
+  #start = 0;
+  #end = 0;
+  /** Whether the buffer is the reader's own, and not a part of the stream. */
+  #isOwn = false;
 
   /** Reads from `source`; lines may have `longest` bytes. */
   constructor(source: AsyncIterable<Uint8Array>, longest: number) {
     this.#source = source[Symbol.asyncIterator]();
-    this.#longest = longest;
+    this.longest = longest;
   }
 
   /** A line without its end, bytes as Latin-1 characters; `null` at the end. Throws {@linkcode LineError} when it is too long. */
   async line(): Promise<string | null> {
     for (let searched = 0;;) {
-      const end = this.#bytes.indexOf(newline, searched);
-      if (end >= 0) {
-        const line = asciiText(this.#bytes, 0, end);
-        this.#bytes = this.#bytes.subarray(end + 1);
+      const found = this.#buffer.subarray(this.#start, this.#end).indexOf(newline, searched);
+      searched = found < 0 ? this.#end - this.#start : found;
+      if (searched > this.longest) {
+        throw new LineError(asciiText(this.#buffer, this.#start, this.#start + this.longest));
+      }
+      if (found >= 0) {
+        const line = asciiText(this.#buffer, this.#start, this.#start + found);
+        this.#start += found + 1;
         return line.endsWith("\r") ? line.slice(0, -1) : line;
       }
-      searched = this.#bytes.length;
-      if (searched > this.#longest) throw new LineError("a line is longer than any command");
       if (!await this.#more()) return null;
     }
   }
@@ -46,17 +62,17 @@ export class LineReader {
     return filled < size ? null : body;
   }
 
-  /** Passes over `size` bytes. */
+  /** Passes over `size` bytes, or what there is until the end. */
   skip(size: number): Promise<void> {
     return this.#take(size, () => {});
   }
 
   async #take(size: number, use: (part: Uint8Array) => void): Promise<void> {
     for (let left = size; left > 0;) {
-      if (this.#bytes.length === 0 && !await this.#more()) return;
-      const part = this.#bytes.subarray(0, left);
+      if (this.#start === this.#end && !await this.#more()) return;
+      const part = this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + left));
       use(part);
-      this.#bytes = this.#bytes.subarray(part.length);
+      this.#start += part.length;
       left -= part.length;
     }
   }
@@ -64,14 +80,19 @@ export class LineReader {
   async #more(): Promise<boolean> {
     const { done, value } = await this.#source.next();
     if (done) return false;
-    if (this.#bytes.length === 0) {
-      this.#bytes = value;
+    const size = this.#end - this.#start;
+    if (size === 0) {
+      [this.#buffer, this.#start, this.#end, this.#isOwn] = [value, 0, value.length, false];
       return true;
     }
-    const joined = new Uint8Array(this.#bytes.length + value.length);
-    joined.set(this.#bytes);
-    joined.set(value, this.#bytes.length);
-    this.#bytes = joined;
+    if (!this.#isOwn || this.#end + value.length > this.#buffer.length) {
+      // Twice as much as there is: bytes that come one by one are copied a few times, however many they are.
+      const larger = new Uint8Array(2 * (size + value.length));
+      larger.set(this.#buffer.subarray(this.#start, this.#end));
+      [this.#buffer, this.#start, this.#end, this.#isOwn] = [larger, 0, size, true];
+    }
+    this.#buffer.set(value, this.#end);
+    this.#end += value.length;
     return true;
   }
 }
