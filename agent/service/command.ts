@@ -5,17 +5,26 @@ import {
   parseQueueInfo,
   type Part,
   type QueueInfo,
+  textBytes,
 } from "../../protocol/mod.ts";
 import type { ReceivedMessage } from "../events.ts";
+import type { ConnectionInfo } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
+import type { SecurityReason } from "../store/store.ts";
 
-/** A command of a client in the plaintext protocol (agent.md Plaintext agent protocol). */
+/** How a session is served: who acknowledges messages, and how commands and answers are written. */
+export type Mode = "manual" | "auto" | "json" | "text";
+
+/** A command of a client (agent.md Plaintext agent protocol); `ACK` and those after it are additions. */
 export type ServiceCommand =
   | { readonly type: "NEW" | "SUB" | "SUBALL" | "OFF" | "DEL" }
   | { readonly type: "JOIN"; readonly invitation: QueueInfo; readonly reply: boolean }
   | { readonly type: "SEND"; readonly body: Uint8Array }
-  | { readonly type: "TOKEN"; readonly token: string };
+  | { readonly type: "TOKEN"; readonly token: string }
+  | { readonly type: "ACK"; readonly id: number }
+  | { readonly type: "MODE"; readonly modes: readonly Mode[] }
+  | { readonly type: "LIST" | "HELP" | "QUIT" };
 
 /** What follows a command's line. */
 export type CommandLine =
@@ -24,13 +33,30 @@ export type CommandLine =
   | { readonly ok: true; readonly size: number }
   | { readonly ok: false; readonly error: AgentErrorCode };
 
-/** What an agent says in the plaintext protocol. */
+/** What a session says. Only those up to `ERR` are said to clients that use no addition. */
 export type ServiceResponse =
   | { readonly type: "INV"; readonly invitation: QueueInfo }
   | { readonly type: "OK" | "CON" | "END" }
   | { readonly type: "SENT"; readonly id: number }
   | { readonly type: "MSG"; readonly message: ReceivedMessage }
-  | { readonly type: "ERR"; readonly error: AgentErrorCode; readonly message: string };
+  | { readonly type: "ERR"; readonly error: AgentErrorCode; readonly message: string; readonly id?: number }
+  /** Answers LIST, once for each connection. `isOwn`: the session hears of it. */
+  | { readonly type: "CONNECTION"; readonly info: ConnectionInfo; readonly isOwn: boolean }
+  /** Ends the answers to a command that has many. */
+  | { readonly type: "DONE"; readonly count: number }
+  | { readonly type: "HELP"; readonly text: string }
+  /** In JSON alone. */
+  | { readonly type: "UP" }
+  /** In JSON alone. */
+  | { readonly type: "SECURITY"; readonly reason: SecurityReason };
+
+/** Commands that are not about a connection. */
+export const withoutConnection: ReadonlySet<ServiceCommand["type"]> = new Set(
+  ["TOKEN", "MODE", "LIST", "HELP", "QUIT"] as const,
+);
+
+/** The modes that can be asked for. */
+export const modes: readonly Mode[] = ["manual", "auto", "json", "text"];
 
 /** The names of what agents say, which clients may not. */
 const responses = ["INV", "OK", "CON", "END", "SENT", "MSG", "ERR"];
@@ -45,6 +71,9 @@ export function parseCommandLine(line: string): CommandLine {
     case "SUBALL":
     case "OFF":
     case "DEL":
+    case "LIST":
+    case "HELP":
+    case "QUIT":
       return line === word ? { ok: true, command: { type: word } } : syntax;
     case "JOIN":
       return parseJoin(rest);
@@ -52,9 +81,21 @@ export function parseCommandLine(line: string): CommandLine {
       return parseSend(rest);
     case "TOKEN":
       return rest === "" ? syntax : { ok: true, command: { type: word, token: rest } };
+    case "ACK":
+      return /^\d{1,15}$/.test(rest) ? { ok: true, command: { type: word, id: Number(rest) } } : syntax;
+    case "MODE": {
+      const asked = rest.split(" ");
+      return areModes(asked) ? { ok: true, command: { type: word, modes: asked } } : syntax;
+    }
     default:
       return responses.includes(word) ? { ok: false, error: "CMD PROHIBITED" } : syntax;
   }
+}
+
+/** Whether these are modes, which can be asked for together. */
+export function areModes(words: readonly unknown[]): words is Mode[] {
+  return words.length > 0 && words.length <= modes.length &&
+    words.every((word) => (modes as readonly unknown[]).includes(word));
 }
 
 const syntax = { ok: false, error: "CMD SYNTAX" } as const;
@@ -80,8 +121,8 @@ function parseSend(text: string): CommandLine {
   return /^\d{1,15}$/.test(text) ? { ok: true, size: Number(text) } : syntax;
 }
 
-/** The third line of what an agent says, without its CRLF; after `MSG`'s size there is a bare LF. */
-export function formatResponse(response: ServiceResponse): Part[] {
+/** The third line of what an agent says, without its CRLF; after a size there is a bare LF. `null` for what is not said in text. */
+export function formatResponse(response: ServiceResponse): Part[] | null {
   switch (response.type) {
     case "INV":
       return [`INV ${formatQueueInfo(response.invitation)}`];
@@ -102,9 +143,31 @@ export function formatResponse(response: ServiceResponse): Part[] {
       return [
         `ERR ${response.error === "INTERNAL" ? `INTERNAL ${quoted(response.message)}` : response.error}`,
       ];
+    case "CONNECTION": {
+      const { id, createdAt } = response.info;
+      return [`CONNECTION ${id} ${new Date(createdAt).toISOString()} ${flagsOf(response).join(",") || "-"}`];
+    }
+    case "DONE":
+      return [`DONE ${response.count}`];
+    case "HELP": {
+      const text = textBytes(response.text);
+      return [`HELP ${text.length}\n`, text];
+    }
+    case "UP":
+    case "SECURITY":
+      return null;
     default:
       return response satisfies never;
   }
+}
+
+/** What is so of a connection in a list. */
+export function flagsOf(
+  { info, isOwn }: Extract<ServiceResponse, { readonly type: "CONNECTION" }>,
+): string[] {
+  const { connected, canSend, canReceive, suspended } = info;
+  const flags = { connected, send: canSend, receive: canReceive, suspended, subscribed: isOwn };
+  return Object.entries(flags).flatMap(([name, isSo]) => isSo ? [name] : []);
 }
 
 /** A text in quotes on one line, ASCII alone. */
@@ -115,3 +178,21 @@ function quoted(text: string): string {
   );
   return escaped;
 }
+
+/** What HELP answers. */
+export const helpText = `A command has three lines: a number of your choice, the connection's name, and one of
+NEW                    makes a connection; INV brings the invitation to it
+JOIN <invitation>      joins a connection, with NO_REPLY after it for sending alone
+SEND :<text>           sends a line; SENT comes when the server has it
+SEND <size>            sends so many bytes, which follow on the next line
+SUB                    receives a connection's messages here; SUBALL those of all (any name)
+OFF                    lets nobody send to you any more
+DEL                    deletes a connection
+ACK <id>               you have done with the message R=<id>, after MODE manual
+The name may be empty for NEW and JOIN, and for
+LIST                   lists the connections
+MODE <words>           manual: messages come again until ACK; auto: the contrary
+                       json: a JSON object a line from now on; text: the contrary
+TOKEN <token>          must be first where the agent has a token
+HELP, QUIT
+`;

@@ -1,10 +1,10 @@
-import { networkError } from "../../protocol/mod.ts";
+import { networkError, textBytes } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
-import type { AgentEvent } from "../events.ts";
-import type { ServiceResponse } from "./command.ts";
-import { Session, type SessionOwner, type SessionSocket } from "./session.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { Notifier } from "./notifier.ts";
+import { Session, type SessionSocket } from "./session.ts";
 
-/** How a service is started. */
+/** How a service is started. Times are in milliseconds. */
 export interface ServiceOptions {
   /** Must be in the mode `acknowledge: "manual"`; the service reads its events. */
   readonly agent: Agent;
@@ -14,26 +14,41 @@ export interface ServiceOptions {
   readonly port: number;
   /** What the first command of a session must be: `TOKEN <token>`; `null` for none. */
   readonly token?: string | null;
+  /** Sessions at a time. @default 1000 */
+  readonly mostSessions?: number;
+  /** For the token of a session. @default 10000 */
+  readonly tokenTimeout?: number;
+  /** In which a client must read something of what is written. @default 30000 */
+  readonly writeTimeout?: number;
+  /** @default the system's */
+  readonly clock?: Clock;
 }
 
-/** Sessions at a time. */
-const mostSessions = 1000;
+/** Bytes that are read at a time. */
+const chunk = 16_384;
 
 /** Serves an agent over the plaintext protocol on a TCP port (agent.md Plaintext agent protocol). */
-export class AgentService implements SessionOwner, AsyncDisposable {
-  readonly agent: Agent;
-  readonly token: string | null;
+export class AgentService implements AsyncDisposable {
+  readonly #options: ServiceOptions;
+  readonly #clock: Clock;
+  readonly #token: Uint8Array | null;
   readonly #listener: Deno.TcpListener;
-  readonly #sessions = new Map<Session, Promise<void>>();
-  readonly #owners = new Map<string, Session>();
+  readonly #notifier: Notifier;
+  /** Oldest first. */
+  readonly #sessions = new Set<Session>();
+  /** Of all sessions, also of those that are ending to make room. */
+  readonly #running = new Set<Promise<void>>();
   readonly #work: Promise<unknown>;
   #isClosed = false;
 
-  private constructor({ agent, token = null }: ServiceOptions, listener: Deno.TcpListener) {
-    this.agent = agent;
-    this.token = token;
+  private constructor(options: ServiceOptions, listener: Deno.TcpListener) {
+    const { agent, token = null, clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#token = token === null ? null : textBytes(token);
     this.#listener = listener;
-    this.#work = Promise.all([this.#accept(), this.#tell()]);
+    this.#notifier = new Notifier(agent, clock);
+    this.#work = Promise.all([this.#accept(), this.#notifier.run()]);
   }
 
   /** Starts a service. Throws `TransportError` (`NETWORK`) when the port cannot be had. */
@@ -53,32 +68,39 @@ export class AgentService implements SessionOwner, AsyncDisposable {
     return this.#listener.addr.port;
   }
 
-  /** See {@linkcode SessionOwner}. */
-  claim(alias: string, session: Session): void {
-    const before = this.#owners.get(alias);
-    this.#owners.set(alias, session);
-    if (before === undefined || before === session) return;
-    before.forget(alias);
-    before.say("", alias, { type: "END" }).catch(() => {});
+  /** Sessions that are there. */
+  get sessions(): number {
+    return this.#sessions.size;
   }
 
-  /** See {@linkcode SessionOwner}. */
-  owner(alias: string): Session | undefined {
-    return this.#owners.get(alias);
+  /** Whether a connection belongs to a session, which is told what happens to it. */
+  isOwned(alias: string): boolean {
+    return this.#notifier.isOwned(alias);
   }
 
-  /** See {@linkcode SessionOwner}. */
-  release(alias: string): void {
-    this.#owners.delete(alias);
+  /** Serves a client on any socket; resolves when the session has ended, at once when there are too many. */
+  async serve(socket: SessionSocket): Promise<void> {
+    if (!this.#makeRoom()) return socket.close();
+    const { tokenTimeout = 10_000, writeTimeout = 30_000 } = this.#options;
+    const [notifier, token, clock] = [this.#notifier, this.#token, this.#clock];
+    const session = new Session(socket, { notifier, token, clock, tokenTimeout, writeTimeout });
+    this.#sessions.add(session);
+    const running = session.run().finally(() => {
+      this.#sessions.delete(session);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+    await running;
   }
 
   /** Ends all sessions and closes the agent. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     this.#listener.close();
-    await this.agent.close();
-    await Promise.all([...this.#sessions.keys()].map((session) => session.close()));
-    await Promise.all(this.#sessions.values());
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    await this.#notifier[Symbol.asyncDispose]();
+    await this.#options.agent.close();
+    await Promise.all(this.#running);
     await this.#work;
   }
 
@@ -94,75 +116,38 @@ export class AgentService implements SessionOwner, AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }
-      if (this.#sessions.size >= mostSessions) connection.close();
-      else this.#serve(connection);
-    }
-  }
-
-  #serve(connection: Deno.TcpConn): void {
-    connection.setNoDelay();
-    const session = new Session(socketOf(connection), this);
-    const work = session.run().finally(() => {
-      this.#sessions.delete(session);
-      for (const [alias, owner] of this.#owners) if (owner === session) this.#owners.delete(alias);
-    });
-    this.#sessions.set(session, work);
-  }
-
-  /** Tells sessions what happens. */
-  async #tell(): Promise<void> {
-    for await (const event of this.agent.events()) {
-      if (event.type === "down") {
-        for (const alias of event.connections) this.#notify(alias, { type: "END" });
-      } else if (event.type === "message") {
-        this.#give(event);
-      } else if (event.type !== "up" && event.type !== "security") {
-        this.#notify(event.connection, responseTo(event), "id" in event ? event.id : undefined);
+      try {
+        connection.setNoDelay();
+      } catch {
+        // The client has gone already, which its session finds out.
       }
+      void this.serve(socketOf(connection));
     }
   }
 
-  #notify(alias: string, response: ServiceResponse, id?: number): void {
-    this.#owners.get(alias)?.notify(alias, response, id).catch(() => {});
-  }
-
-  /** A message is done with when a session has it; it comes again when another one subscribes. */
-  #give({ connection: alias, message }: Extract<AgentEvent, { readonly type: "message" }>): void {
-    this.#owners.get(alias)?.notify(alias, { type: "MSG", message }, undefined)
-      .then(() => this.agent.acknowledge(alias, message.id))
-      .catch(() => {});
-  }
-}
-
-function responseTo(
-  event: Extract<AgentEvent, { readonly type: "connected" | "sent" | "end" | "error" }>,
-): ServiceResponse {
-  switch (event.type) {
-    case "connected":
-      return { type: "CON" };
-    case "sent":
-      return { type: "SENT", id: event.id };
-    case "end":
-      return { type: "END" };
-    case "error":
-      return { type: "ERR", error: event.error.code, message: event.error.message };
-    default:
-      return event satisfies never;
+  /** Ends the oldest session without a token when there are too many; `false` when all have given it. */
+  #makeRoom(): boolean {
+    if (this.#sessions.size < (this.#options.mostSessions ?? 1000)) return true;
+    for (const session of this.#sessions) {
+      if (session.isAdmitted) continue;
+      session.abort();
+      this.#sessions.delete(session);
+      return true;
+    }
+    return false;
   }
 }
 
 function socketOf(connection: Deno.TcpConn): SessionSocket {
   return {
-    readable: connection.readable,
-    async write(bytes) {
-      for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
-    },
-    close() {
-      try {
-        connection.close();
-      } catch {
-        // The readable has closed it.
-      }
-    },
+    readable: chunks(connection),
+    write: (bytes) => connection.write(bytes),
+    closeWrite: () => connection.closeWrite(),
+    close: () => connection.close(),
   };
+}
+
+async function* chunks(connection: Deno.TcpConn): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(chunk);
+  for (let count; (count = await connection.read(buffer)) !== null;) yield buffer.slice(0, count);
 }

@@ -1,146 +1,229 @@
 import { joinParts, latin1Bytes, textBytes } from "../../protocol/mod.ts";
-import type { Agent } from "../agent.ts";
 import { inBatches } from "../batches.ts";
-import { type AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
+import type { Clock } from "../clock.ts";
+import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
 import { subscriptionBatch } from "../servers.ts";
-import { formatResponse, parseCommandLine, type ServiceCommand, type ServiceResponse } from "./command.ts";
+import {
+  formatResponse,
+  helpText,
+  type Mode,
+  parseCommandLine,
+  type ServiceCommand,
+  type ServiceResponse,
+  withoutConnection,
+} from "./command.ts";
+import { formatJson, parseJsonRequest, type RequestId } from "./json.ts";
 import { LineError, LineReader } from "./line_reader.ts";
+import type { Notifier } from "./notifier.ts";
+import { Output } from "./output.ts";
+import type { Subscriber } from "./watch.ts";
 
 /** A socket of a client. */
 export interface SessionSocket {
   readonly readable: AsyncIterable<Uint8Array>;
-  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Writes some of the bytes; gives how many. */
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
+  /** Says that nothing more is written. */
+  closeWrite(): Promise<void>;
   close(): void;
 }
 
-/** What a session needs from the service that it belongs to. */
-export interface SessionOwner {
-  readonly agent: Agent;
+/** How a session is served. Times are in milliseconds. */
+export interface SessionOptions {
+  readonly notifier: Notifier;
   /** What the first command has to bring; `null` for nothing. */
-  readonly token: string | null;
-  /** From now on this session hears of a connection, and no other does. */
-  claim(alias: string, session: Session): void;
-  /** The session that hears of a connection. */
-  owner(alias: string): Session | undefined;
-  /** Nobody hears of a connection any more. */
-  release(alias: string): void;
+  readonly token: Uint8Array | null;
+  /** For the token. */
+  readonly tokenTimeout: number;
+  /** In which a client must read something of what is written. */
+  readonly writeTimeout: number;
+  readonly clock: Clock;
 }
 
 /** Bytes of a line: no command is longer (an invitation with a key of 4096 bits and its exponent has less than 2200). */
-export const longestLine = 16_384;
+const longestLine = 16_384;
+/** Bytes of a line in the mode `json`, where bodies are in it. */
+const longestJson = 131_072;
 /** Bytes of a body that are read; a longer one does not fit a message anyway. */
 const longestBody = 65_536;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
-
-/** What comes with a connection's answer later. */
-interface Waiting {
-  /** A JOIN without its `CON` or `ERR`; the alias as the client gave it, empty where one was made. */
-  join?: { readonly corrId: string; readonly alias: string };
-  /** The corrIds of SENDs without their `SENT` or `ERR`, by the number of the message. */
-  readonly sends: Map<number, string>;
-}
+/** Milliseconds for, and bytes of, what a client sends after it was told that the session ends. */
+const farewell = { wait: 1000, bytes: 1 << 20 };
 
 /** One client of the plaintext protocol (agent.md Plaintext agent protocol). */
-export class Session {
+export class Session implements Subscriber {
   readonly #socket: SessionSocket;
-  readonly #owner: SessionOwner;
-  readonly #waiting = new Map<string, Waiting>();
-  #writing: Promise<void> = Promise.resolve();
-  #isAllowed: boolean;
-  #isClosed = false;
+  readonly #options: SessionOptions;
+  readonly #output: Output;
+  readonly #reader: LineReader;
+  readonly #closed = new AbortController();
+  readonly #admitted = new AbortController();
+  #isAdmitted: boolean;
+  #acknowledges = false;
+  #isJson = false;
 
   /** Does nothing yet. */
-  constructor(socket: SessionSocket, owner: SessionOwner) {
+  constructor(socket: SessionSocket, options: SessionOptions) {
     this.#socket = socket;
-    this.#owner = owner;
-    this.#isAllowed = owner.token === null;
+    this.#options = options;
+    this.#reader = new LineReader(socket.readable, longestLine);
+    this.#output = new Output({
+      write: (bytes) => socket.write(bytes),
+      stalled: () => this.abort(),
+      deadline: options.writeTimeout,
+      clock: options.clock,
+    });
+    this.#isAdmitted = options.token === null;
+  }
+
+  /** Whether it has given the token, where there is one. */
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+
+  /** See {@linkcode Subscriber}. */
+  get isFull(): boolean {
+    return this.#output.isFull;
+  }
+
+  /** See {@linkcode Subscriber}. */
+  get acknowledges(): boolean {
+    return this.#acknowledges;
   }
 
   /** Serves the client until it goes or does not speak the protocol. Never rejects. */
   async run(): Promise<void> {
-    const reader = new LineReader(this.#socket.readable, longestLine);
+    const { notifier, clock, tokenTimeout } = this.#options;
+    notifier.attach(this);
+    if (!this.#isAdmitted) {
+      const signal = AbortSignal.any([this.#admitted.signal, this.#closed.signal]);
+      void clock.wait(tokenTimeout, signal).then(() => {
+        if (!this.#isAdmitted) this.abort();
+      });
+    }
     try {
-      await this.#write(textBytes("Welcome to SMP v0.3.2 agent\r\n"));
-      // What was said is read before more is asked: a client that does not read cannot fill the memory.
-      while (!this.#isClosed && await this.#transmission(reader)) await this.#writing;
+      await this.#output.put(textBytes("Welcome to SMP v0.3.2 agent\r\n"));
+      // A client that does not read cannot ask for more.
+      while (await this.#serve() && !this.#closed.signal.aborted) await this.#output.room();
+      await this.#end();
     } catch {
       // The client has gone, or is none.
     }
-    await this.close();
+    this.abort();
+    notifier.release(this);
   }
 
-  /** Says something to the client; resolves when it is written, rejects when the client has gone. */
-  say(corrId: string, alias: string, response: ServiceResponse): Promise<void> {
+  /** See {@linkcode Subscriber}. */
+  say(id: RequestId | null, alias: string, response: ServiceResponse, about = ""): Promise<void> {
+    if (this.#isJson) return this.#output.put(textBytes(`${formatJson(id, alias, response)}\n`), about);
     const text = formatResponse(response);
-    return this.#write(joinParts([latin1Bytes(`${corrId}\r\n`), textBytes(`${alias}\r\n`), ...text, "\r\n"]));
+    if (text === null) return Promise.resolve();
+    const head = [latin1Bytes(`${id ?? ""}\r\n`), textBytes(`${alias}\r\n`)];
+    return this.#output.put(joinParts([...head, ...text, "\r\n"]), about);
   }
 
-  /** Tells what has happened to a connection; for what answers a command, with its corrId. */
-  notify(alias: string, response: ServiceResponse, id?: number): Promise<void> {
-    const waiting = this.#waiting.get(alias);
-    let corrId = "";
-    if (id !== undefined) {
-      corrId = waiting?.sends.get(id) ?? "";
-      waiting?.sends.delete(id);
-    } else if (waiting?.join !== undefined && (response.type === "CON" || response.type === "ERR")) {
-      const { join } = waiting;
-      delete waiting.join;
-      // CON is a notification; only a failure answers JOIN.
-      if (response.type === "ERR") return this.say(join.corrId, join.alias, response);
-    }
-    return this.say(corrId, alias, response);
+  /** See {@linkcode Subscriber}. */
+  drop(about: string): void {
+    this.#output.drop(about);
   }
 
-  /** Forgets a connection that another session has taken over. */
-  forget(alias: string): void {
-    this.#waiting.delete(alias);
+  /** See {@linkcode Subscriber}. */
+  room(): Promise<void> {
+    return this.#output.room();
   }
 
-  /** Closes the socket when everything is written. */
+  /** Closes the socket when everything is written, or the client takes too long to read it. */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await this.#writing.catch(() => {});
+    const { clock } = this.#options;
+    await Promise.race([this.#output.finish(), clock.wait(farewell.wait, this.#closed.signal)]);
+    this.abort();
+  }
+
+  /** Closes the socket at once. */
+  abort(): void {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort();
+    this.#output.fail(new Error("The session has ended"));
     this.#socket.close();
   }
 
-  #write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const written = this.#writing.then(() => this.#socket.write(bytes));
-    this.#writing = written.catch(() => {});
-    return written;
+  /** What was said arrives even if the client is still sending: a socket that is closed with bytes unread is reset. */
+  async #end(): Promise<void> {
+    await this.#output.finish();
+    await this.#socket.closeWrite();
+    const { clock } = this.#options;
+    void clock.wait(farewell.wait, this.#closed.signal).then(() => this.abort());
+    await this.#reader.skip(farewell.bytes);
   }
 
-  /** Reads and executes a transmission; `false` at the end. */
-  async #transmission(reader: LineReader): Promise<boolean> {
-    const corrId = await reader.line();
-    if (corrId === null) return false;
-    // A browser that was made to send something here must not reach the next line.
-    if (/^[A-Z]+ \S+ HTTP\/\d/.test(corrId)) throw new LineError("this is not an HTTP server");
-    const [name, line] = [await reader.line(), await reader.line()];
-    if (name === null || line === null) return false;
-    const alias = utf8(name);
-    if (alias === null) return await this.#refuse(corrId, "", "CMD SYNTAX");
-    const parsed = parseCommandLine(line);
-    if (!parsed.ok) return await this.#refuse(corrId, alias, parsed.error);
-    const command = "size" in parsed ? await this.#readBody(reader, parsed.size) : parsed.command;
-    if (command === null) return false;
-    if (typeof command === "string") return await this.#refuse(corrId, alias, command);
-    if (!this.#isAllowed) return await this.#admit(corrId, alias, command);
-    if (alias === "" && command.type !== "NEW" && command.type !== "JOIN") {
-      return await this.#refuse(corrId, alias, "CMD NO_CONN");
-    }
+  /** Reads and executes a command; `false` at the end. */
+  #serve(): Promise<boolean> {
+    return this.#isJson ? this.#serveJson() : this.#serveText();
+  }
+
+  async #serveJson(): Promise<boolean> {
+    let line;
     try {
-      await this.#execute(corrId, alias, command);
+      line = await this.#reader.line();
     } catch (error) {
-      await this.#say(corrId, alias, agentError(error));
+      if (!(error instanceof LineError)) throw error;
+      const reason = `a line is longer than ${longestJson} bytes`;
+      await this.say(null, "", { type: "ERR", error: "CMD LARGE", message: reason });
+      return false;
     }
+    if (line === null) return false;
+    const request = parseJsonRequest(line);
+    if (request.ok) return await this.#try(request.id, request.connection, request.command);
+    const { id, error, reason } = request;
+    await this.say(id, "", { type: "ERR", error, message: reason });
     return true;
   }
 
+  async #serveText(): Promise<boolean> {
+    const reader = this.#reader;
+    let corrId = "";
+    let alias: string | null = "";
+    let tooLong: AgentErrorCode = "CMD SYNTAX";
+    try {
+      const first = await reader.line();
+      if (first === null) return false;
+      // A browser that was made to send something here must not reach the next line.
+      if (/^\S+ \S+ HTTP\/\d/.test(first)) throw new Error("this is not an HTTP server");
+      if (!this.#isAdmitted && first.startsWith("TOKEN ")) return await this.#explainToken();
+      corrId = first;
+      const name = await reader.line();
+      if (name === null) return false;
+      alias = utf8(name);
+      const line = await commandLine(reader);
+      if (line === null) return false;
+      if (alias === null) return await this.#refuse(corrId, "", "CMD SYNTAX");
+      if (line === tooLongText) {
+        tooLong = "CMD LARGE";
+        throw new LineError("");
+      }
+      const parsed = parseCommandLine(line);
+      if (!parsed.ok) return await this.#refuse(corrId, alias, parsed.error);
+      if (!("size" in parsed)) return await this.#admit(corrId, alias, parsed.command);
+      tooLong = "CMD SIZE";
+      if (parsed.size > longestSkip) {
+        await this.#refuse(corrId, alias, "CMD LARGE");
+        return false;
+      }
+      const command = await this.#readBody(parsed.size);
+      if (command === null) return false;
+      if (typeof command === "string") return await this.#refuse(corrId, alias, command);
+      return await this.#admit(corrId, alias, command);
+    } catch (error) {
+      if (!(error instanceof LineError)) throw error;
+      await this.#refuse(corrId, alias ?? "", tooLong);
+      return false;
+    }
+  }
+
   /** A SEND with its body, or what is wrong with it; `null` at the end. */
-  async #readBody(reader: LineReader, size: number): Promise<ServiceCommand | AgentErrorCode | null> {
-    if (size > longestSkip) throw new LineError("a body is larger than any message");
+  async #readBody(size: number): Promise<ServiceCommand | AgentErrorCode | null> {
+    const reader = this.#reader;
     let body = null;
     if (size > longestBody) await reader.skip(size);
     else if ((body = await reader.body(size)) === null) return null;
@@ -150,97 +233,142 @@ export class Session {
     return body === null ? "CMD LARGE" : { type: "SEND", body };
   }
 
+  /** Executes a command if the token is given, or the command gives it. */
   async #admit(corrId: string, alias: string, command: ServiceCommand): Promise<boolean> {
-    this.#isAllowed = command.type === "TOKEN" && equalTexts(command.token, this.#owner.token!);
-    if (!this.#isAllowed) await this.#refuse(corrId, alias, "CMD PROHIBITED");
-    else await this.say(corrId, alias, { type: "OK" });
-    return this.#isAllowed;
+    if (this.#isAdmitted) return await this.#try(corrId, alias, command);
+    const isRight = command.type === "TOKEN" &&
+      equalSecrets(latin1Bytes(command.token), this.#options.token!);
+    if (!isRight) return await this.#refuse(corrId, alias, "CMD PROHIBITED");
+    this.#isAdmitted = true;
+    this.#admitted.abort();
+    await this.say(corrId, alias, { type: "OK" });
+    return true;
+  }
+
+  async #explainToken(): Promise<boolean> {
+    const message = "a command has three lines: a number, a name that may be empty, and TOKEN with the token";
+    await this.say(null, "", { type: "ERR", error: "INTERNAL", message });
+    return false;
   }
 
   async #refuse(corrId: string, alias: string, error: AgentErrorCode): Promise<boolean> {
     await this.say(corrId, alias, { type: "ERR", error, message: "" });
-    return this.#isAllowed;
+    return this.#isAdmitted;
   }
 
-  async #say(corrId: string, alias: string, { code, message }: AgentError): Promise<void> {
-    await this.say(corrId, alias, { type: "ERR", error: code, message });
+  /** Executes a command and says what is wrong with it; `false` when it ends the session. */
+  async #try(id: RequestId, alias: string, command: ServiceCommand): Promise<boolean> {
+    const { type } = command;
+    try {
+      const needsName = type !== "NEW" && type !== "JOIN" && !withoutConnection.has(type);
+      // In JSON there is no name that SUBALL would need.
+      if (alias === "" && needsName && !(this.#isJson && type === "SUBALL")) {
+        throw new AgentError("CMD NO_CONN", "the command is about a connection, which it does not name");
+      }
+      await this.#execute(id, alias, command);
+    } catch (error) {
+      await this.#fail(id, alias, error);
+    }
+    return type !== "QUIT";
   }
 
-  async #execute(corrId: string, alias: string, command: ServiceCommand): Promise<void> {
-    const { agent } = this.#owner;
+  async #fail(id: RequestId, alias: string, error: unknown): Promise<void> {
+    const { code, message } = agentError(error);
+    await this.say(id, alias, { type: "ERR", error: code, message });
+  }
+
+  async #execute(id: RequestId, alias: string, command: ServiceCommand): Promise<void> {
+    const { notifier } = this.#options;
+    const { agent } = notifier;
     switch (command.type) {
       case "NEW": {
         const { connection, invitation } = await agent.create(alias || undefined);
-        this.#owner.claim(connection, this);
-        return await this.say(corrId, connection, { type: "INV", invitation });
+        notifier.claim(this, connection);
+        return await this.say(id, connection, { type: "INV", invitation });
       }
-      case "JOIN":
-        return await this.#join(corrId, alias, command);
-      case "SUB":
-        await this.#subscribe(alias);
-        return await this.say(corrId, alias, { type: "OK" });
-      case "SUBALL":
-        return await this.#subscribeAll(corrId);
-      case "SEND": {
-        const id = await agent.send(alias, command.body);
-        this.#waitingFor(alias).sends.set(id, corrId);
+      case "JOIN": {
+        // In text CON is the first that is said; in JSON every command is answered.
+        const connection = await notifier.join(this, this.#isJson ? null : id, alias, command);
+        if (this.#isJson) await this.say(id, connection, { type: "OK" });
         return;
       }
+      case "SUB":
+        return await notifier.subscribe(this, id, alias);
+      case "SUBALL":
+        return await this.#subscribeAll(id);
+      case "SEND":
+        return await notifier.send(this, id, alias, command.body);
+      case "ACK":
+        await notifier.acknowledge(this, alias, command.id);
+        break;
       case "OFF":
         await agent.suspend(alias);
-        return await this.say(corrId, alias, { type: "OK" });
+        break;
       case "DEL":
-        await agent.delete(alias);
-        this.#owner.release(alias);
-        this.#waiting.delete(alias);
-        return await this.say(corrId, alias, { type: "OK" });
+        await notifier.delete(this, alias);
+        break;
+      case "LIST":
+        return await this.#list(id);
+      case "HELP":
+        return await this.say(id, alias, { type: "HELP", text: helpText });
+      case "MODE": {
+        const said = this.say(id, alias, { type: "OK" });
+        for (const mode of command.modes) this.#set(mode);
+        return await said;
+      }
       case "TOKEN":
-        return await this.say(corrId, alias, { type: "OK" });
+      case "QUIT":
+        break;
       default:
         return command satisfies never;
     }
+    await this.say(id, alias, { type: "OK" });
   }
 
-  async #join(
-    corrId: string,
-    alias: string,
-    { invitation, reply }: Extract<ServiceCommand, { readonly type: "JOIN" }>,
-  ): Promise<void> {
-    const connection = await this.#owner.agent.join(invitation, { reply, ...(alias && { alias }) });
-    this.#owner.claim(connection, this);
-    this.#waitingFor(connection).join = { corrId, alias };
-  }
-
-  async #subscribeAll(corrId: string): Promise<void> {
-    const { agent } = this.#owner;
-    const all = agent.connections().filter(({ canReceive }) => canReceive);
-    await inBatches(all, subscriptionBatch, async ({ connection }) => {
+  async #subscribeAll(id: RequestId): Promise<void> {
+    const { notifier } = this.#options;
+    const done = await inBatches(notifier.agent.connections(), subscriptionBatch, async ({ connection }) => {
       try {
-        await this.#subscribe(connection);
-        await this.say(corrId, connection, { type: "OK" });
+        await notifier.subscribe(this, id, connection);
+        return 1;
       } catch (error) {
-        await this.#say(corrId, connection, agentError(error));
+        // What it cannot receive from is none that it asked for.
+        if (error instanceof AgentError && error.code === "CONN SIMPLEX") return 0;
+        await this.#fail(id, connection, error);
+        return 0;
       }
     });
+    if (!this.#isJson) return;
+    const count = done.reduce((sum: number, one) => sum + one, 0);
+    await this.say(id, "", { type: "DONE", count });
   }
 
-  async #subscribe(alias: string): Promise<void> {
-    // A message that comes with the answer must find somebody; a session that is there goes on until it is taken over.
-    const isFree = this.#owner.owner(alias) === undefined;
-    if (isFree) this.#owner.claim(alias, this);
-    try {
-      await this.#owner.agent.subscribe(alias);
-    } catch (error) {
-      if (isFree && this.#owner.owner(alias) === this) this.#owner.release(alias);
-      throw error;
-    }
-    this.#owner.claim(alias, this);
+  async #list(id: RequestId): Promise<void> {
+    const { notifier } = this.#options;
+    const all = notifier.agent.connections();
+    await inBatches(all, subscriptionBatch, (info) => {
+      const isOwn = notifier.owns(this, info.id);
+      return this.say(id, info.connection, { type: "CONNECTION", info, isOwn });
+    });
+    await this.say(id, "", { type: "DONE", count: all.length });
   }
 
-  #waitingFor(alias: string): Waiting {
-    let waiting = this.#waiting.get(alias);
-    if (waiting === undefined) this.#waiting.set(alias, waiting = { sends: new Map() });
-    return waiting;
+  #set(mode: Mode): void {
+    if (mode === "manual" || mode === "auto") this.#acknowledges = mode === "manual";
+    else this.#isJson = mode === "json";
+    this.#reader.longest = this.#isJson ? longestJson : longestLine;
+  }
+}
+
+const tooLongText = Symbol("a text is longer than any message");
+
+/** The line of a command; what is too long as `SEND :` is told from the rest. */
+async function commandLine(reader: LineReader): Promise<string | null | typeof tooLongText> {
+  try {
+    return await reader.line();
+  } catch (error) {
+    if (error instanceof LineError && error.start.startsWith("SEND :")) return tooLongText;
+    throw error;
   }
 }
 
@@ -253,9 +381,9 @@ function utf8(bytes: string): string | null {
   }
 }
 
-/** Takes a time that does not depend on where the texts differ. */
-function equalTexts(a: string, b: string): boolean {
-  let difference = a.length ^ b.length;
-  for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i % b.length);
+/** Takes a time that does not depend on where they differ. */
+function equalSecrets(given: Uint8Array, secret: Uint8Array): boolean {
+  let difference = given.length ^ secret.length;
+  for (let i = 0; i < given.length; i++) difference |= given[i]! ^ secret[i % secret.length]!;
   return difference === 0;
 }

@@ -3,6 +3,8 @@ import type { Agent } from "../../agent/mod.ts";
 import { AgentError, StoreError } from "../../agent/mod.ts";
 import { encodeAgentMessage, parseAgentMessage } from "../../agent/kinds/mod.ts";
 import { encodeExtensions } from "../../agent/protocol/extensions.ts";
+import { systemClock } from "../../agent/clock.ts";
+import { Notifier } from "../../agent/service/notifier.ts";
 import { Session } from "../../agent/service/session.ts";
 import { vaultFor } from "../../agent/store/vault.ts";
 import { asciiText, parsePublicKeyText, parseQueueInfo, textBytes } from "../../protocol/mod.ts";
@@ -16,10 +18,12 @@ const publicKey = parsePublicKeyText(key);
 
 /** Refuses everything, as an agent does that knows no connection. */
 const refusingAgent = new Proxy({}, {
-  get: (_target, name) => () =>
-    name === "connections"
-      ? []
-      : Promise.reject(new AgentError("CONN UNKNOWN", "there is no such connection")),
+  get: (_target, name) => () => {
+    if (name === "connections") return [];
+    const error = new AgentError("CONN UNKNOWN", "there is no such connection");
+    if (name === "connection") throw error;
+    return Promise.reject(error);
+  },
 }) as Agent;
 
 /** Everything of the agent that takes bytes from outside. */
@@ -51,6 +55,15 @@ export const agentTargets: readonly Target[] = [
       `1\r\nalice\r\nNEW\r\n2\r\nalice\r\nSEND :hi\r\n3\r\nalice\r\nSEND 5\r\nhello\r\n4\r\n\r\nSUBALL\r\n`,
       `1\nbob\nJOIN ${invitation} NO_REPLY\n2\nbob\nDEL\n3\nbob\nOFF\n4\nx\nTOKEN secret\n`,
       "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+      `1\n\nMODE manual\n2\nx\nACK 3\n3\n\nLIST\n4\n\nHELP\n5\n\nQUIT\n`,
+      `1\n\nMODE json\n${
+        [
+          { id: 1, command: "NEW", connection: "x" },
+          { id: "a", command: "JOIN", invitation, reply: false },
+          { id: 2, command: "SEND", connection: "x", data: "AAAA" },
+          { id: 3, command: "MODE", modes: ["text", "manual"] },
+        ].map((request) => `${JSON.stringify(request)}\n`).join("")
+      }2\nx\nSUB\n`,
     ].map(textBytes),
     words: [
       "\r\n",
@@ -65,6 +78,9 @@ export const agentTargets: readonly Target[] = [
       "smp::",
       "\xff",
       "ERR",
+      "1\n\nMODE json\n",
+      '"id":',
+      '"text":',
     ],
     async run(input) {
       const written: Uint8Array[] = [];
@@ -72,14 +88,15 @@ export const agentTargets: readonly Target[] = [
       const session = new Session({
         // In pieces, as sockets give them.
         readable: ReadableStream.from(pieces(input)),
-        write: (bytes) => Promise.resolve(void written.push(bytes)),
+        write: (bytes) => Promise.resolve((written.push(bytes), bytes.length)),
+        closeWrite: () => Promise.resolve(),
         close: () => void (isClosed = true),
       }, {
-        agent: refusingAgent,
+        notifier: new Notifier(refusingAgent, systemClock),
         token: null,
-        claim() {},
-        owner: () => undefined,
-        release() {},
+        tokenTimeout: 10_000,
+        writeTimeout: 30_000,
+        clock: systemClock,
       });
       await session.run();
       assert(isClosed);

@@ -34,6 +34,11 @@ export class Telnet implements AsyncDisposable {
     return this.type(lines.map((line) => `${line}\r\n`).join(""));
   }
 
+  /** The next line; `null` at the end. */
+  line(): Promise<string | null> {
+    return soon(this.#reader.line());
+  }
+
   /** The next transmission; `null` at the end. */
   async said(): Promise<Said | null> {
     const lines = [];
@@ -43,7 +48,7 @@ export class Telnet implements AsyncDisposable {
       lines.push(line);
     }
     const [corrId, alias, command] = lines as [string, string, string];
-    const size = /^MSG .* (\d+)$/.exec(command)?.[1];
+    const size = /^(?:MSG .*|HELP) (\d+)$/.exec(command)?.[1];
     if (size === undefined) return [corrId, alias, command];
     const body = await soon(this.#reader.body(Number(size)));
     const rest = await soon(this.#reader.line());

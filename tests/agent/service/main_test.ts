@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../../deno.json" with { type: "json" };
 import type { SmpServer } from "../../../server/mod.ts";
+import { startService } from "../../support/agent_service.ts";
 import { startServer } from "../../support/server.ts";
 import { run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { Telnet } from "../../support/telnet.ts";
@@ -39,6 +40,37 @@ Deno.test("the agent prints its port, serves, stops on a signal and goes on wher
   const connected = [await a.said(), await a.said()].map((said) => said!.join(" "));
   assertEquals(connected.toSorted(), [" a CON", " b CON"]);
   await again.kill("SIGINT");
+});
+
+Deno.test("after SIGKILL a client that subscribes is told what it was not told, once and in order", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using peer = await startService(server);
+  await using b = await Telnet.connect(peer.port);
+  {
+    await using agent = await start(folder.path, server);
+    const first = await Telnet.connect(agent.port());
+    const invitation = (await first.ask("1", "b", "NEW"))![2].slice(4);
+    await first[Symbol.asyncDispose]();
+    // Whether this client has gone by now, or is told CON, is for chance to say.
+    await b.send("2", "a", `JOIN ${invitation}`);
+    assertEquals(await b.said(), ["", "a", "CON"]);
+    assertEquals(await b.ask("3", "a", "SEND :one"), ["3", "a", "SENT 1"]);
+    await using other = await Telnet.connect(agent.port());
+    assertEquals(await other.ask("4", "", "MODE manual"), ["4", "", "OK"]);
+    assertEquals(await other.ask("5", "b", "SUB"), ["5", "b", "OK"]);
+    let text = "";
+    while (!text.endsWith("one")) text = (await other.said())![2];
+    assertEquals(await b.ask("6", "a", "SEND :two"), ["6", "a", "SENT 2"]);
+    await agent.kill("SIGKILL");
+  }
+  await using again = await start(folder.path, server);
+  await using client = await Telnet.connect(again.port());
+  assertEquals(await client.ask("7", "b", "SUB"), ["7", "b", "OK"]);
+  const texts = [await client.said(), await client.said()].map((said) => said![2].split("\n").at(-1));
+  assertEquals(texts, ["one", "two"]);
+  assertEquals(await client.ask("8", "b", "SEND :x"), ["8", "b", "SENT 3"]);
+  assertEquals(await b.said().then((said) => said![2].split("\n").at(-1)), "x");
 });
 
 Deno.test("a second agent on the same database is refused", async () => {

@@ -1,37 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Agent } from "../../../agent/mod.ts";
-import { AgentService } from "../../../agent/service/service.ts";
-import { keySource } from "../../support/agent.ts";
+import { command, connectClients, startService } from "../../support/agent_service.ts";
 import { steadyPort } from "../../support/ports.ts";
 import { startServer } from "../../support/server.ts";
-import { type Said, Telnet } from "../../support/telnet.ts";
+import { Telnet } from "../../support/telnet.ts";
 import { soon, until } from "../../support/wait.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../../server/store/memory.ts";
-import type { SmpServer } from "../../../server/mod.ts";
-
-async function startService(server: SmpServer, token: string | null = null): Promise<AgentService> {
-  const agent = await Agent.start({
-    servers: [server.address],
-    acknowledge: "manual",
-    keyPool: keySource(),
-    retry: { first: 5, most: 50 },
-  });
-  return AgentService.start({ agent, host: "127.0.0.1", port: 0, token });
-}
-
-/** The command of what was said, which must have this corrId and alias. */
-function command(said: Said | null, corrId: string, alias: string): string {
-  assertEquals(said?.slice(0, 2), [corrId, alias]);
-  return said![2];
-}
-
-/** Makes a connection of two clients: `a` calls `b` "bob", who calls `a` "alice". */
-async function connect(a: Telnet, b: Telnet): Promise<void> {
-  const invitation = command(await a.ask("1", "bob", "NEW"), "1", "bob").slice(4);
-  await b.send("1", "alice", `JOIN ${invitation}`);
-  assertEquals(await a.said(), ["", "bob", "CON"]);
-  assertEquals(await b.said(), ["", "alice", "CON"]);
-}
 
 Deno.test("two people at telnet connect and talk, as agent.md says", async () => {
   await using server = await startServer();
@@ -129,7 +102,7 @@ Deno.test("every wrong command gets its error, and the session goes on", async (
   const key = "rsa:AAAA";
   const cases: readonly (readonly [string, string])[] = [
     ["", "CMD SYNTAX"],
-    ["HELP", "CMD SYNTAX"],
+    ["HELP x", "CMD SYNTAX"],
     ["new", "CMD SYNTAX"],
     ["NEW x", "CMD SYNTAX"],
     ["SUB ", "CMD SYNTAX"],
@@ -166,7 +139,7 @@ Deno.test("a message that does not fit is refused, uses up no number, and the ne
   await using service = await startService(server);
   await using a = await Telnet.connect(service.port);
   await using b = await Telnet.connect(service.port);
-  await connect(a, b);
+  await connectClients(a, b);
   assertEquals(await a.ask("1", "bob", `SEND :${"x".repeat(3100)}`), ["1", "bob", "ERR CMD LARGE"]);
   assertEquals(await a.ask("2", "bob", "SEND :y"), ["2", "bob", "SENT 1"]);
 });
@@ -176,7 +149,7 @@ Deno.test("another session takes a connection over, and gets what the first has 
   await using service = await startService(server);
   await using a = await Telnet.connect(service.port);
   const first = await Telnet.connect(service.port);
-  await connect(a, first);
+  await connectClients(a, first);
   await using second = await Telnet.connect(service.port);
   assertEquals(await second.ask("1", "alice", "SUB"), ["1", "alice", "OK"]);
   assertEquals(await first.said(), ["", "alice", "END"]);
@@ -185,7 +158,7 @@ Deno.test("another session takes a connection over, and gets what the first has 
   await first[Symbol.asyncDispose]();
   // Nobody is there: the message waits for whoever comes.
   await second[Symbol.asyncDispose]();
-  await until(() => service.owner("alice") === undefined);
+  await until(() => !service.isOwned("alice"));
   assertEquals(await a.ask("3", "bob", "SEND :later"), ["3", "bob", "SENT 2"]);
   await using third = await Telnet.connect(service.port);
   await third.send("4", "x", "SUBALL");
@@ -201,7 +174,7 @@ Deno.test("when its server is gone a client gets END, and messages again when it
   await using service = await startService(server);
   await using a = await Telnet.connect(service.port);
   await using b = await Telnet.connect(service.port);
-  await connect(a, b);
+  await connectClients(a, b);
   await server.stop();
   assertEquals(await a.said(), ["", "bob", "END"]);
   assertEquals(await b.said(), ["", "alice", "END"]);
@@ -210,32 +183,6 @@ Deno.test("when its server is gone a client gets END, and messages again when it
   await using _again = await startServer(stores);
   assertEquals(await a.said(), ["2", "bob", "SENT 1"]);
   assertMatch(command(await b.said(), "", "alice"), /\nwhile it was away$/);
-});
-
-Deno.test("who speaks HTTP, or without end, is cut off", async () => {
-  await using server = await startServer();
-  await using service = await startService(server);
-  const ends = ["GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "x".repeat(40_000), "1\nx\nSEND 99999999\n"];
-  for (const text of ends) {
-    await using a = await Telnet.connect(service.port);
-    await a.type(text).catch(() => {});
-    assertEquals(await a.said().catch(() => null), null, text.slice(0, 20));
-  }
-  await using a = await Telnet.connect(service.port);
-  command(await a.ask("1", "x", "NEW"), "1", "x");
-});
-
-Deno.test("with a token nothing works before it, and a wrong one ends the session", async () => {
-  await using server = await startServer();
-  await using service = await startService(server, "secret token");
-  for (const line of ["NEW", "SUB", "TOKEN wrong", "TOKEN secret toke", "TOKEN secret token2"]) {
-    await using a = await Telnet.connect(service.port);
-    assertEquals(await a.ask("1", "x", line), ["1", "x", "ERR CMD PROHIBITED"]);
-    assertEquals(await a.said(), null);
-  }
-  await using a = await Telnet.connect(service.port);
-  assertEquals(await a.ask("1", "", "TOKEN secret token"), ["1", "", "OK"]);
-  command(await a.ask("2", "x", "NEW"), "2", "x");
 });
 
 Deno.test("bytes of every value come through, in bodies and aliases", async () => {
@@ -253,31 +200,17 @@ Deno.test("bytes of every value come through, in bodies and aliases", async () =
   assertMatch(said.find((line) => line.startsWith("MSG"))!, / 8\nтест$/);
 });
 
-Deno.test("SENT goes to whom the connection belongs to, with the number of its own commands alone", async () => {
-  await using server = await startServer();
-  await using service = await startService(server);
-  await using a = await Telnet.connect(service.port);
-  await using b = await Telnet.connect(service.port);
-  await connect(a, b);
-  await using other = await Telnet.connect(service.port);
-  await other.send("5", "bob", "SEND :from another");
-  assertEquals(await a.said(), ["", "bob", "SENT 1"]);
-  // It has been told nothing meanwhile.
-  assertEquals(await other.ask("6", "bob", "SUB"), ["6", "bob", "OK"]);
-  assertEquals(await other.ask("7", "bob", "SEND :again"), ["7", "bob", "SENT 2"]);
-});
-
 Deno.test("what was written to a client is not said again, what nobody was there for is", async () => {
   await using server = await startServer();
   await using service = await startService(server);
   await using a = await Telnet.connect(service.port);
   const first = await Telnet.connect(service.port);
-  await connect(a, first);
+  await connectClients(a, first);
   assertEquals(await a.ask("2", "bob", "SEND :written"), ["2", "bob", "SENT 1"]);
   // It is written and acknowledged, and never read.
   await until(() => server.gauges().messages === 0);
   await first[Symbol.asyncDispose]();
-  await until(() => service.owner("alice") === undefined);
+  await until(() => !service.isOwned("alice"));
   assertEquals(await a.ask("3", "bob", "SEND :kept"), ["3", "bob", "SENT 2"]);
   await using second = await Telnet.connect(service.port);
   await second.send("4", "alice", "SUB");

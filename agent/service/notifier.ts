@@ -1,0 +1,409 @@
+import type { QueueInfo } from "../../protocol/mod.ts";
+import type { Agent } from "../agent.ts";
+import { type Backoff, backoffDelay } from "../backoff.ts";
+import type { Clock } from "../clock.ts";
+import { AgentError, unknownConnection } from "../protocol/error.ts";
+import type { ServiceResponse } from "./command.ts";
+import type { RequestId } from "./json.ts";
+import { type Asker, responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
+
+/** What is kept of a session. */
+interface Client {
+  /** The connections that it owns, and those that it waits for an answer about, by ID. */
+  readonly owned: Set<string>;
+  readonly asked: Set<string>;
+  /** Bytes that are kept for it until answers come. */
+  size: number;
+  /** Connections with events that it had no room for. */
+  readonly behind: Set<string>;
+  isCatchingUp: boolean;
+}
+
+/** Bytes that are kept for the answers of a session. */
+const mostAsked = 1 << 20;
+const askerOverhead = 100;
+/** Connections of which events are told again at a time. */
+const repeatBatch = 64;
+const takeAgain: Backoff = { first: 100, most: 30_000 };
+
+/**
+ * Tells sessions what happens to connections: answers go to the session that has asked, all else to the one that the
+ * connection belongs to. An event is taken when it was written, a message where that is asked for after its ACK; what
+ * nobody was told stays stored, and is told to whoever subscribes.
+ */
+export class Notifier implements AsyncDisposable {
+  readonly agent: Agent;
+  readonly #clock: Clock;
+  readonly #clients = new Map<Subscriber, Client>();
+  readonly #watches = new Map<string, Watch>();
+  /** Events that are being answered or taken. */
+  readonly #busy = new Set<number>();
+  readonly #work = new Set<Promise<void>>();
+  readonly #abort = new AbortController();
+
+  /** Tells nothing yet. */
+  constructor(agent: Agent, clock: Clock) {
+    this.agent = agent;
+    this.#clock = clock;
+  }
+
+  /** A session begins. */
+  attach(subscriber: Subscriber): void {
+    this.#clients.set(subscriber, {
+      owned: new Set(),
+      asked: new Set(),
+      size: 0,
+      behind: new Set(),
+      isCatchingUp: false,
+    });
+  }
+
+  /** A session has ended: its connections belong to nobody, and what it waits for comes to their next owners. */
+  release(subscriber: Subscriber): void {
+    const client = this.#clients.get(subscriber);
+    if (client === undefined) return;
+    this.#clients.delete(subscriber);
+    for (const id of new Set([...client.owned, ...client.asked])) {
+      const watch = this.#watches.get(id);
+      if (watch === undefined) continue;
+      if (watch.owner === subscriber) setOwner(watch, null);
+      for (const [key, asker] of watch.asked) if (asker.subscriber === subscriber) watch.asked.delete(key);
+      this.#tidy(id, watch);
+    }
+  }
+
+  /** Whether a connection belongs to a session. */
+  owns(subscriber: Subscriber, id: string): boolean {
+    return this.#watches.get(id)?.owner === subscriber;
+  }
+
+  /** Whether a connection belongs to any session. */
+  isOwned(alias: string): boolean {
+    return (this.#watchOf(alias)?.owner ?? null) !== null;
+  }
+
+  /** A connection that was made by a session belongs to it. Throws `AgentError` when it is deleted by now. */
+  claim(subscriber: Subscriber, alias: string): void {
+    const client = this.#clients.get(subscriber);
+    if (client === undefined) return;
+    const { id } = this.agent.connection(alias);
+    const watch = this.#watch(id, alias);
+    const { owner } = watch;
+    if (owner === subscriber) {
+      // Told once more, as it asks for that.
+      for (const event of watch.unacknowledged.values()) watch.told.delete(event);
+      return;
+    }
+    setOwner(watch, subscriber);
+    client.owned.add(id);
+    if (owner === null) return;
+    this.#clients.get(owner)?.owned.delete(id);
+    owner.drop(id);
+    owner.say(null, alias, { type: "END" }, id).catch(() => {});
+  }
+
+  /** Subscribes; the answer is said before anything else about the connection. Rejects with `AgentError`. */
+  async subscribe(subscriber: Subscriber, request: RequestId, alias: string): Promise<void> {
+    const { id } = this.agent.connection(alias);
+    try {
+      await this.agent.subscribe(alias);
+    } catch (error) {
+      // Nothing can be received, but whether it is connected can be told.
+      if (error instanceof AgentError && error.code === "CONN SIMPLEX" && !this.isOwned(alias)) {
+        this.#claimAgain(subscriber, alias);
+      }
+      throw error;
+    }
+    if (this.#idOf(alias) !== id) throw unknownConnection(alias);
+    this.claim(subscriber, alias);
+    const said = subscriber.say(request, alias, { type: "OK" });
+    this.agent.repeat(alias);
+    await said;
+  }
+
+  /** Sends a message; SENT or ERR comes later. Rejects with `AgentError`. */
+  async send(subscriber: Subscriber, request: RequestId, alias: string, body: Uint8Array): Promise<void> {
+    const { id } = this.agent.connection(alias);
+    await this.#asking({ subscriber, id: request, alias }, async (asker) => {
+      const number = await this.agent.send(alias, body);
+      // Before it is sent there is the network, so that no event has come yet.
+      if (this.#idOf(alias) !== id) throw unknownConnection(alias);
+      this.#ask(id, alias, number, asker);
+    });
+  }
+
+  /** Joins; gives the alias. ERR comes later, as the answer to `request` or, without, as a notification. */
+  async join(
+    subscriber: Subscriber,
+    request: RequestId | null,
+    alias: string,
+    { invitation, reply }: { readonly invitation: QueueInfo; readonly reply: boolean },
+  ): Promise<string> {
+    return await this.#asking({ subscriber, id: request, alias }, async (asker) => {
+      const made = await this.agent.join(invitation, { reply, ...(alias && { alias }) });
+      const { id } = this.agent.connection(made);
+      this.#ask(id, made, "join", request === null ? { ...asker, alias: made } : asker);
+      this.claim(subscriber, made);
+      return made;
+    });
+  }
+
+  /** Acknowledges a message that was told to a session which does so. Rejects with `AgentError`. */
+  async acknowledge(subscriber: Subscriber, alias: string, message: number): Promise<void> {
+    const watch = this.#watches.get(this.agent.connection(alias).id);
+    const event = watch?.owner === subscriber ? watch.unacknowledged.get(message) : undefined;
+    if (watch === undefined || event === undefined) {
+      throw new AgentError("CMD PROHIBITED", `Message ${message} does not wait for ACK in this session`);
+    }
+    await this.agent.take(event);
+    watch.unacknowledged.delete(message);
+    watch.told.delete(event);
+  }
+
+  /** Deletes a connection; whoever waits for an answer about it gets one. Rejects with `AgentError`. */
+  async delete(subscriber: Subscriber, alias: string): Promise<void> {
+    const { id } = this.agent.connection(alias);
+    await this.agent.delete(alias);
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#watches.delete(id);
+    const { owner, asked } = watch;
+    const { code: error, message } = unknownConnection(alias);
+    for (const asker of asked.values()) {
+      this.#forget(id, asker);
+      if (asker.id === null) continue;
+      asker.subscriber.say(asker.id, asker.alias, { type: "ERR", error, message }).catch(() => {});
+    }
+    if (owner === null) return;
+    this.#clients.get(owner)?.owned.delete(id);
+    owner.drop(id);
+    if (owner !== subscriber) owner.say(null, alias, { type: "END" }).catch(() => {});
+  }
+
+  /** Tells what happens until the agent is closed. */
+  async run(): Promise<void> {
+    for await (const event of this.agent.events({ take: "manual" })) {
+      switch (event.type) {
+        case "down":
+          for (const alias of event.connections) this.#pass(alias, { type: "END" });
+          break;
+        case "up":
+          for (const alias of event.connections) this.#pass(alias, { type: "UP" });
+          break;
+        case "end":
+          this.#pass(event.connection, { type: "END" });
+          break;
+        default: {
+          const id = this.#idOf(event.connection);
+          if (id !== undefined) this.#tell(id, event);
+        }
+      }
+    }
+    this.#abort.abort();
+  }
+
+  /** Waits until what was written is taken, but does not try again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await Promise.all(this.#work);
+  }
+
+  #pass(alias: string, response: ServiceResponse): void {
+    const id = this.#idOf(alias);
+    const watch = this.#watches.get(id ?? "");
+    watch?.owner?.say(null, alias, response, id).catch(() => {});
+  }
+
+  #tell(id: string, event: Told): void {
+    const { eventId, connection: alias } = event;
+    if (eventId !== undefined && this.#busy.has(eventId)) return;
+    const watch = this.#watches.get(id);
+    const asker = watch && this.#askerOf(watch, event);
+    if (asker !== undefined) {
+      this.#forget(id, asker);
+      const response = responseTo(event);
+      const { subscriber } = asker;
+      // CON is a notification, an answer goes with its command.
+      const isCon = event.type === "connected";
+      const isOfOwner = watch!.owner === null || watch!.owner === subscriber;
+      if ("id" in event || (isOfOwner && !isCon)) return this.#answer(id, event, asker, response);
+      if (!isOfOwner) {
+        subscriber.say(isCon ? null : asker.id, isCon ? alias : asker.alias, response).catch(() => {});
+      }
+    }
+    if (watch !== undefined && watch.owner !== null) this.#notify(id, watch, watch.owner, event);
+    else if (event.type === "sent") this.#take(event.eventId);
+  }
+
+  /** Whom an event answers, who then waits no more. */
+  #askerOf({ asked }: Watch, event: Told): Asker | undefined {
+    const { type, eventId, connection } = event;
+    let key: number | "join" | undefined;
+    if ("id" in event) key = event.id;
+    else if (type === "connected") key = "join";
+    else if (type === "error" && eventId !== undefined && asked.has("join")) {
+      // Other errors change nothing.
+      if (!this.agent.connection(connection).canSend) key = "join";
+    }
+    if (key === undefined) return undefined;
+    const asker = asked.get(key);
+    asked.delete(key);
+    return asker;
+  }
+
+  #answer(id: string, event: Told, asker: Asker, response: ServiceResponse): void {
+    const { eventId } = event;
+    if (eventId !== undefined) this.#busy.add(eventId);
+    asker.subscriber.say(asker.id, asker.alias, response).then(() => this.#take(eventId), () => {
+      if (eventId !== undefined) this.#busy.delete(eventId);
+      if (this.#idOf(event.connection) === id) this.#tell(id, event);
+    });
+  }
+
+  #notify(id: string, watch: Watch, owner: Subscriber, event: Told): void {
+    const { eventId } = event;
+    const { told, unacknowledged } = watch;
+    if (eventId === undefined) {
+      owner.say(null, watch.alias, responseTo(event), id).catch(() => {});
+      return;
+    }
+    if (told.has(eventId)) return;
+    if (watch.isBehind || owner.isFull) return this.#fallBehind(id, watch, owner);
+    told.add(eventId);
+    const waits = event.type === "message" && owner.acknowledges;
+    if (waits) unacknowledged.set(event.message.id, eventId);
+    owner.say(null, watch.alias, responseTo(event), id).then(() => {
+      // Another session is told by now.
+      if (watch.told !== told || waits) return;
+      told.delete(eventId);
+      this.#take(eventId);
+    }, () => void told.delete(eventId));
+  }
+
+  /** There is no room for an event: it stays stored, and is told again when there is. */
+  #fallBehind(id: string, watch: Watch, owner: Subscriber): void {
+    watch.isBehind = true;
+    const client = this.#clients.get(owner);
+    if (client === undefined) return;
+    client.behind.add(id);
+    if (client.isCatchingUp) return;
+    client.isCatchingUp = true;
+    this.#do(this.#catchUp(owner, client));
+  }
+
+  async #catchUp(owner: Subscriber, client: Client): Promise<void> {
+    const { behind } = client;
+    while (behind.size > 0) {
+      await owner.room();
+      if (!this.#clients.has(owner)) return;
+      for (const id of [...behind].slice(0, repeatBatch)) {
+        behind.delete(id);
+        const watch = this.#watches.get(id);
+        if (watch?.owner !== owner || !watch.isBehind) continue;
+        watch.isBehind = false;
+        if (this.#idOf(watch.alias) === id) this.agent.repeat(watch.alias);
+      }
+      // What is told again is put into the session by then.
+      await this.#clock.wait(0, this.#abort.signal);
+    }
+    client.isCatchingUp = false;
+  }
+
+  #claimAgain(subscriber: Subscriber, alias: string): void {
+    this.claim(subscriber, alias);
+    this.agent.repeat(alias);
+  }
+
+  /** Takes an event, however often that fails. */
+  #take(eventId: number | undefined): void {
+    if (eventId === undefined) return;
+    this.#busy.add(eventId);
+    this.#do(this.#takeSurely(eventId).finally(() => this.#busy.delete(eventId)));
+  }
+
+  async #takeSurely(eventId: number): Promise<void> {
+    const { signal } = this.#abort;
+    for (let failures = 1;; failures++) {
+      try {
+        return await this.agent.take(eventId);
+      } catch {
+        if (signal.aborted) return;
+        await this.#clock.wait(backoffDelay(takeAgain, failures), signal);
+      }
+    }
+  }
+
+  #do(task: Promise<void>): void {
+    const work = task.finally(() => this.#work.delete(work));
+    this.#work.add(work);
+  }
+
+  /** Keeps a place for an answer while a command is given. */
+  async #asking<T>(
+    asker: Omit<Asker, "size">,
+    command: (asker: Asker) => Promise<T>,
+  ): Promise<T> {
+    const size = String(asker.id).length + asker.alias.length + askerOverhead;
+    const client = this.#clients.get(asker.subscriber);
+    if (client === undefined) throw new AgentError("INTERNAL", "The session has ended");
+    if (client.size + size > mostAsked) {
+      throw new AgentError("INTERNAL", "Too many commands wait for their answers");
+    }
+    client.size += size;
+    try {
+      return await command({ ...asker, size });
+    } catch (error) {
+      client.size -= size;
+      throw error;
+    }
+  }
+
+  #ask(id: string, alias: string, key: number | "join", asker: Asker): void {
+    const client = this.#clients.get(asker.subscriber);
+    if (client === undefined) return;
+    client.asked.add(id);
+    this.#watch(id, alias).asked.set(key, asker);
+  }
+
+  /** An answer is no more waited for. */
+  #forget(id: string, { subscriber, size }: Asker): void {
+    const client = this.#clients.get(subscriber);
+    if (client === undefined) return;
+    client.size -= size;
+    const watch = this.#watches.get(id);
+    if (watch === undefined || watch.asked.size === 0) client.asked.delete(id);
+    if (watch !== undefined) this.#tidy(id, watch);
+  }
+
+  #watch(id: string, alias: string): Watch {
+    let watch = this.#watches.get(id);
+    if (watch === undefined) {
+      watch = {
+        alias,
+        owner: null,
+        told: new Set(),
+        unacknowledged: new Map(),
+        isBehind: false,
+        asked: new Map(),
+      };
+      this.#watches.set(id, watch);
+    }
+    return watch;
+  }
+
+  #tidy(id: string, { owner, asked }: Watch): void {
+    if (owner === null && asked.size === 0) this.#watches.delete(id);
+  }
+
+  #watchOf(alias: string): Watch | undefined {
+    return this.#watches.get(this.#idOf(alias) ?? "");
+  }
+
+  #idOf(alias: string): string | undefined {
+    try {
+      return this.agent.connection(alias).id;
+    } catch {
+      return undefined;
+    }
+  }
+}
