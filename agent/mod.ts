@@ -12,7 +12,9 @@
  * const { invitation } = await agent.create("friend");
  * console.log(formatQueueInfo(invitation)); // the other side: agent.join(…)
  * for await (const event of agent.events()) {
- *   if (event.type === "message") await agent.send(event.connection, event.message.body);
+ *   if (event.type !== "message") continue;
+ *   // What cannot be answered, because the connection has one direction for instance, must not end the loop.
+ *   await agent.send(event.connection, event.message.body).catch(console.error);
  * }
  * ```
  *

@@ -6,7 +6,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { Agent } from "../agent/mod.ts";
+import { Agent, AgentError } from "../agent/mod.ts";
 import { formatQueueInfo } from "../mod.ts";
 import { run } from "./run.ts";
 
@@ -23,25 +23,34 @@ function answer(text: string): string {
 }
 
 async function bot(servers: readonly string[]): Promise<void> {
-  await using agent = await Agent.start({ servers });
   let guests = 0;
   /** An invitation is for one: each guest gets a new one. */
   const invite = async () => {
     const { invitation } = await agent.create(`guest ${++guests}`);
     console.log(formatQueueInfo(invitation));
   };
+  await using agent: Agent = await Agent.start({
+    servers,
+    // When this fails it is tried again with the guest's confirmation: an invitation is never used up without the next.
+    approve: async () => {
+      await invite();
+      return true;
+    },
+  });
   await invite();
   for await (const event of agent.events()) {
-    switch (event.type) {
-      case "connected":
-        await invite();
-        break;
-      case "message": {
-        const text = answer(new TextDecoder().decode(event.message.body));
-        await agent.send(event.connection, new TextEncoder().encode(text));
-        break;
-      }
-    }
+    if (event.type === "message") await reply(agent, event.connection, event.message.body);
+  }
+}
+
+/** Answers a message. What a guest sends must not end the bot: one that cannot be answered has no answer. */
+async function reply(agent: Agent, guest: string, body: Uint8Array): Promise<void> {
+  try {
+    const text = answer(new TextDecoder().decode(body));
+    await agent.send(guest, new TextEncoder().encode(text));
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    console.error(`${guest}: ${error.message}`);
   }
 }
 

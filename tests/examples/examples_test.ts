@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
 import { linesOf } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
@@ -57,6 +58,29 @@ Deno.test("examples/bot.ts: a bot answers, and invites the next guest", async ()
   }
   await agent.send("two", "dance");
   assertEquals(await agent.text("two"), "I know: time, echo TEXT");
+});
+
+Deno.test("examples/bot.ts: guests who cannot be answered do not end the bot", async () => {
+  await using server = await startServer();
+  await using bot = start("examples/bot.ts", server.address);
+  await using agent = await TestAgent.start(server.address);
+  // One that takes no answers, one whose answer is too long, one that is gone before its answer is read.
+  await agent.agent.join(await bot.line(), { alias: "silent", reply: false });
+  await agent.next("connected");
+  await agent.send("silent", "time");
+  for (const guest of ["noisy", "gone"]) {
+    await agent.agent.join(await bot.line(), { alias: guest });
+    await agent.next("connected");
+  }
+  await agent.agent.send("noisy", Uint8Array.of(...textBytes("echo "), ...Array(2000).fill(0xff)));
+  await agent.send("gone", "time");
+  await agent.agent.delete("gone");
+  await agent.send("noisy", "echo still there?");
+  assertEquals(await agent.text("noisy"), "still there?");
+  await agent.agent.join(await bot.line(), { alias: "last" });
+  await agent.next("connected");
+  await agent.send("last", "echo hello");
+  assertEquals(await agent.text("last"), "hello");
 });
 
 Deno.test("examples without arguments say how they are used, and in one line what goes wrong", async () => {
