@@ -1,5 +1,6 @@
 import process from "node:process";
-import { clearLine, createInterface, cursorTo, type Interface } from "node:readline";
+import { clearScreenDown, createInterface, cursorTo, type Interface, moveCursor } from "node:readline";
+import { CursorRow } from "./cursor_row.ts";
 
 /** What a line is, which decides its colour. */
 export type Kind = "received" | "sent" | "notice" | "warning" | "plain";
@@ -16,19 +17,21 @@ const reset = "\x1b[0m";
 /** A terminal, or a pipe: lines above, and a line that is being typed below them. */
 export class Screen implements Disposable {
   readonly #lines: Interface;
-  readonly #isTerminal = process.stdout.isTTY === true;
+  readonly #row: CursorRow | null;
   readonly #isColoured = process.stdout.isTTY === true && !Deno.noColor;
   #isOpen = true;
 
   constructor() {
+    const terminal = process.stdout.isTTY === true;
     this.#lines = createInterface({
       input: process.stdin,
       output: process.stdout,
-      terminal: this.#isTerminal,
+      terminal,
       prompt: "> ",
       historySize: 100,
     });
     this.#lines.once("close", () => this.#isOpen = false);
+    this.#row = terminal ? new CursorRow(this.#lines) : null;
   }
 
   /** The lines that are typed, until the end of the input or Ctrl-C. */
@@ -42,9 +45,10 @@ export class Screen implements Disposable {
 
   /** Shows text above the line that is being typed; what others wrote must be {@linkcode harmless}. */
   show(text: string, kind: Kind = "plain"): void {
-    if (this.#isTerminal && this.#isOpen) {
+    if (this.#row !== null && this.#isOpen) {
+      moveCursor(process.stdout, 0, -this.#row.take());
       cursorTo(process.stdout, 0);
-      clearLine(process.stdout, 0);
+      clearScreenDown(process.stdout);
     }
     const colour = this.#isColoured ? colours[kind] : "";
     process.stdout.write(`${colour}${text}${colour === "" ? "" : reset}\n`);
@@ -53,11 +57,14 @@ export class Screen implements Disposable {
 
   /** Ends the input. */
   [Symbol.dispose](): void {
+    this.#row?.[Symbol.dispose]();
     this.#lines.close();
   }
 
   #prompt(): void {
-    if (this.#isTerminal && this.#isOpen) this.#lines.prompt(true);
+    if (this.#row === null || !this.#isOpen) return;
+    this.#lines.prompt(true);
+    this.#row.written();
   }
 }
 

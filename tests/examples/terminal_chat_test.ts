@@ -4,6 +4,8 @@ import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
 import { formatQueueInfo } from "../../mod.ts";
+import { TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -77,6 +79,44 @@ testInTerminal(
     await bobAgain.line(/there is no connection/i);
   },
 );
+
+testInTerminal("what comes while a line is typed stands above it, whatever the width", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address);
+  const args = ["--server", server.address, "--db", `${folder.path}/bob.db`];
+  const command = ["env", "NO_COLOR=1", ...commandOf(args, { script, folder: folder.path })];
+  await using bob = await TmuxTerminal.start(`${folder.path}/tmux`, command, { columns: 60, rows: 24 });
+  const { invitation } = await peer.agent.create("bob");
+  await bob.line(/^\/help/);
+  await bob.type(`/a alice ${formatQueueInfo(invitation)}`);
+  await Promise.all([peer.next("connected"), bob.line(/^alice is connected/)]);
+  const words = Array.from({ length: 25 }, (_, i) => `word${i + 1}`).join(" ");
+  const wide = "x" + "\u6f22\u5b57".repeat(40);
+  let count = 0;
+  for (const typed of [words, wide, "a".repeat(58), "b".repeat(118)]) {
+    await bob.typePart(typed);
+    const whole = `>${typed.replaceAll(" ", "")}`;
+    await bob.packed(new RegExp(`${whole}$`));
+    for (const columns of [60, 41, 80, 33, 60]) {
+      await bob.resize({ columns, rows: 24 });
+      await peer.send("bob", `incoming ${++count}`);
+      await bob.packed(new RegExp(`alice:incoming${count}${whole}$`));
+    }
+    // In the middle of the line too.
+    await bob.press(...Array<string>(50).fill("Left"));
+    await peer.send("bob", `incoming ${++count}`);
+    await bob.packed(new RegExp(`alice:incoming${count}${whole}$`));
+    await bob.press("C-e", "BSpace");
+    await peer.send("bob", `incoming ${++count}`);
+    const screen = await bob.packed(new RegExp(`alice:incoming${count}${whole.slice(0, -1)}$`));
+    const shown = [...screen.matchAll(/alice:incoming(\d+)(?=>|alice)/g)].map(([, number]) => Number(number));
+    assertEquals(shown.slice(-7), Array.from({ length: 7 }, (_, i) => count - 6 + i), await bob.screen());
+    assertEquals(screen.split(whole.slice(0, 9)).length, 2, screen);
+    await bob.press("C-e", "C-u");
+    await bob.packed(/>$/);
+  }
+});
 
 Deno.test("what others write commands no terminal", { permissions: "none" }, () => {
   assertEquals(harmless("plain text, ümläute 👋"), "plain text, ümläute 👋");

@@ -1,5 +1,11 @@
 import { patience } from "./wait.ts";
 
+/** How large a terminal is, in characters. */
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 /** A program in a terminal of tmux. */
 export class TmuxTerminal implements AsyncDisposable {
   readonly #socket: string;
@@ -8,18 +14,39 @@ export class TmuxTerminal implements AsyncDisposable {
     this.#socket = socket;
   }
 
-  /** Starts a command in a terminal that is wide enough for invitations; `socket` is a path for tmux alone. */
-  static async start(socket: string, command: readonly string[]): Promise<TmuxTerminal> {
+  /** Starts a command in a terminal, by default wide enough for invitations; `socket` is a path for tmux alone. */
+  static async start(
+    socket: string,
+    command: readonly string[],
+    { columns, rows }: Size = { columns: 1200, rows: 50 },
+  ): Promise<TmuxTerminal> {
     const terminal = new TmuxTerminal(socket);
     const shell = command.map((word) => `'${word}'`).join(" ");
-    await terminal.#run("new-session", "-d", "-x", "1200", "-y", "50", `${shell}; cat`);
+    await terminal.#run("new-session", "-d", "-x", `${columns}`, "-y", `${rows}`, `${shell}; cat`);
     return terminal;
   }
 
   /** Types a line. */
   async type(text: string): Promise<void> {
-    await this.#run("send-keys", "-l", text);
+    await this.typePart(text);
     await this.#run("send-keys", "Enter");
+  }
+
+  /** Types without ending the line. */
+  async typePart(text: string): Promise<void> {
+    await this.#run("send-keys", "-l", text);
+  }
+
+  /** Changes the size of the terminal; resolves when a program that asks for it is told the new one. */
+  async resize({ columns, rows }: Size): Promise<void> {
+    await this.#run("resize-window", "-x", `${columns}`, "-y", `${rows}`);
+    const terminal = (await this.#run("display-message", "-p", "#{pane_tty}")).trim();
+    const end = performance.now() + patience;
+    for (;;) {
+      const { stdout } = await new Deno.Command("stty", { args: ["-F", terminal, "size"] }).output();
+      if (new TextDecoder().decode(stdout).trim() === `${rows} ${columns}`) return;
+      if (performance.now() > end) throw new Error("the terminal does not change its size");
+    }
   }
 
   /** Presses keys by tmux's names, `C-c` for instance. */
@@ -30,6 +57,18 @@ export class TmuxTerminal implements AsyncDisposable {
   /** What is on the screen, with colours as escape sequences if they are asked for. */
   screen({ colours = false } = {}): Promise<string> {
     return this.#run("capture-pane", "-p", "-S", "-1000", ...(colours ? ["-e"] : []));
+  }
+
+  /** Waits until all that is on the screen, without white space and with it the ends of lines, matches; gives it. */
+  async packed(pattern: RegExp): Promise<string> {
+    const end = performance.now() + patience;
+    for (;;) {
+      const screen = await this.screen();
+      const packed = screen.replaceAll(/\s/g, "");
+      if (pattern.test(packed)) return packed;
+      if (performance.now() > end) throw new Error(`there is no ${pattern} on the screen:\n${screen}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
   }
 
   /** Waits until a line matches; gives it. */
@@ -50,7 +89,7 @@ export class TmuxTerminal implements AsyncDisposable {
 
   async #run(command: string, ...args: readonly string[]): Promise<string> {
     const { stdout } = await new Deno.Command("tmux", {
-      args: ["-S", this.#socket, "-f", "/dev/null", command, ...args],
+      args: ["-u", "-S", this.#socket, "-f", "/dev/null", command, ...args],
       stderr: "null",
     }).output();
     return new TextDecoder().decode(stdout);
