@@ -1,7 +1,8 @@
 /**
  * An SMP 0.3 server that can run inside any Deno program; `server/main.ts` is the executable.
  *
- * Queues and messages are kept in memory, and are gone when the server stops, unless it is given stores that do more.
+ * Queues and messages are kept in memory, and are gone when the server stops, unless it is given stores that do more:
+ * those of {@linkcode openFileStores}, for instance.
  *
  * @example Start a server on a free port
  * ```ts
@@ -9,6 +10,15 @@
  *
  * await using server = await SmpServer.start({ host: "127.0.0.1", port: 0 });
  * console.log(server.address);
+ * ```
+ *
+ * @example Keep queues and messages in the folder `data`
+ * ```ts
+ * import { openFileStores, SmpServer } from "@simplexmq/smp/server";
+ *
+ * await using stores = await openFileStores({ directory: "data" });
+ * const { queues, messages, replayGuard } = stores;
+ * await using server = await SmpServer.start({ host: "127.0.0.1", port: 0, queues, messages, replayGuard });
  * ```
  *
  * @module
@@ -24,6 +34,7 @@ export {
   refusals,
 } from "./observe/metrics.ts";
 export { ReplayGuard } from "./guard/replay_guard.ts";
+export { type FileStores, type FileStoresOptions, openFileStores } from "./store/files.ts";
 export { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 export type { MessageStore, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
 export { SmpServer, type SmpServerOptions } from "./server.ts";
