@@ -6,8 +6,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { Agent, AgentError } from "../agent/mod.ts";
-import { formatQueueInfo } from "../mod.ts";
+import { Agent, AgentError } from "@simplexmq/smp/agent";
+import { formatQueueInfo } from "@simplexmq/smp";
 import { run } from "./run.ts";
 
 function answer(text: string): string {

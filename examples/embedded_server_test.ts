@@ -5,8 +5,8 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { SmpClient } from "../mod.ts";
-import { SmpServer } from "../server/mod.ts";
+import { SmpClient } from "@simplexmq/smp";
+import { SmpServer } from "@simplexmq/smp/server";
 
 Deno.test("a message waits for its recipient", async () => {
   await using server = await SmpServer.start({ host: "127.0.0.1", port: 0 });

@@ -4,7 +4,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { generateKeyPair, SmpClient } from "../mod.ts";
+import { generateKeyPair, SmpClient } from "@simplexmq/smp";
 import { run } from "./run.ts";
 
 async function hello(address: string): Promise<void> {

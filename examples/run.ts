@@ -4,7 +4,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { ParseError } from "../mod.ts";
+import { ParseError } from "@simplexmq/smp";
 
 /** Runs an example with its arguments; ends with 2 when `start` gives `null` for them, with 1 when it fails. */
 export async function run(

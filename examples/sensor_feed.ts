@@ -10,7 +10,13 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { encodePublicKeyText, generateKeyPair, parsePublicKeyText, SmpClient, SmpError } from "../mod.ts";
+import {
+  encodePublicKeyText,
+  generateKeyPair,
+  parsePublicKeyText,
+  SmpClient,
+  SmpError,
+} from "@simplexmq/smp";
 import { run } from "./run.ts";
 
 /** Milliseconds between measurements. */

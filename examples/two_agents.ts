@@ -6,8 +6,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { Agent } from "../agent/mod.ts";
-import { SmpServer } from "../server/mod.ts";
+import { Agent } from "@simplexmq/smp/agent";
+import { SmpServer } from "@simplexmq/smp/server";
 
 await using server = await SmpServer.start({ host: "127.0.0.1", port: 0 });
 await using alice = await Agent.start({ servers: [server.address] });

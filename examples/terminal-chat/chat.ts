@@ -1,5 +1,11 @@
-import type { Agent, AgentEvent, ConnectionInfo, MessageIntegrity, MessageRecord } from "../../agent/mod.ts";
-import { formatQueueInfo, ParseError, parseQueueInfo } from "../../protocol/mod.ts";
+import type {
+  Agent,
+  AgentEvent,
+  ConnectionInfo,
+  MessageIntegrity,
+  MessageRecord,
+} from "@simplexmq/smp/agent";
+import { formatQueueInfo, ParseError, parseQueueInfo } from "@simplexmq/smp/protocol";
 import { helpLines, type Input } from "./input.ts";
 import { harmless, type Kind } from "./screen.ts";
 
@@ -94,8 +100,11 @@ export function showEvent(event: AgentEvent, show: Show): void {
       return show(`${event.server.host} cannot be reached: ${event.connections.join(", ")}`, "warning");
     case "up":
       return show(`${event.server.host} is back: ${event.connections.join(", ")}`, "notice");
-    case "error":
-      return show(`${event.connection}: ${harmless(event.error.message)} (${event.error.code})`, "warning");
+    case "error": {
+      const { message, code } = event.error;
+      const again = code.startsWith("BROKER ") ? "; trying again" : "";
+      return show(`${event.connection}: ${harmless(message)} (${code})${again}`, "warning");
+    }
     case "security":
       return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:

@@ -4,16 +4,16 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { Agent } from "../../agent/mod.ts";
-import { tellUnreachable } from "../../agent/service/reach.ts";
-import { SqliteStore } from "../../agent/store/sqlite.ts";
+import { Agent, AgentError } from "@simplexmq/smp/agent";
+import { SqliteStore } from "@simplexmq/smp/agent/sqlite";
 import { execute, showEvent } from "./chat.ts";
 import { parseInput } from "./input.ts";
 import { type ChatOptions, helpText, parseOptions } from "./options.ts";
 import { type Kind, Screen } from "./screen.ts";
-import { subscribeAll } from "./subscribe.ts";
+import { tellUnreachable } from "./servers.ts";
 
-async function chat({ servers, allowUnverified, database, passphraseFile }: ChatOptions): Promise<void> {
+async function chat(options: ChatOptions): Promise<void> {
+  const { servers, allowUnverified, database, passphraseFile } = options;
   const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
   const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
   // When it cannot be made, opening the database says why.
@@ -24,9 +24,8 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
   const show = (text: string, kind?: Kind) => screen.show(text, kind);
   const events = showAll(agent, show);
   const ending = new AbortController();
-  const tell = (line: string) => show(line, "warning");
-  const probed = tellUnreachable(servers, { allowUnverified, signal: ending.signal, tell });
-  const subscribed = subscribeAll(agent, show, ending.signal);
+  const probed = tellUnreachable(options, show, ending.signal);
+  const subscribed = subscribe(agent, show);
   for await (const line of screen.input()) {
     try {
       if (!await execute(agent, parseInput(line), show)) break;
@@ -41,6 +40,18 @@ async function chat({ servers, allowUnverified, database, passphraseFile }: Chat
 
 async function showAll(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {
   for await (const event of agent.events()) showEvent(event, show);
+}
+
+/** Receives from all connections. What is not possible now is told by events, also when it is later. */
+async function subscribe(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {
+  try {
+    const reached = await agent.subscribeAll();
+    if (reached.length > 0) show(`talking to ${reached.join(", ")}`, "notice");
+    else show("/help shows what there is", "notice");
+  } catch (error) {
+    // The chat was ended meanwhile.
+    if (!(error instanceof AgentError && error.code === "INTERNAL")) throw error;
+  }
 }
 
 async function firstLine(path: string): Promise<string> {

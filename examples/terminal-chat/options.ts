@@ -1,5 +1,5 @@
-import { checkAddress } from "../../agent/cli/arguments.ts";
-import { orProblem, readCommandLine, UsageError, type UsageProblem } from "../../cli/options.ts";
+import { parseAddress, ParseError } from "@simplexmq/smp/protocol";
+import { readOptions, UsageError } from "../command_line.ts";
 
 /** How the chat is started. */
 export interface ChatOptions {
@@ -13,7 +13,7 @@ export interface ChatOptions {
 export type ChatCommand =
   | { readonly type: "chat"; readonly options: ChatOptions }
   | { readonly type: "help" }
-  | UsageProblem;
+  | { readonly type: "error"; readonly message: string };
 
 /** What `--help` prints. */
 export const helpText = `A chat in the terminal (docs/terminal-chat.md)
@@ -25,26 +25,39 @@ export const helpText = `A chat in the terminal (docs/terminal-chat.md)
   --help                  print this
 `;
 
-const kinds = {
-  "server": "list",
-  "db": "value",
-  "passphrase-file": "value",
-  "allow-unverified": "flag",
-  "help": "flag",
-} as const;
-
 /** Reads the command line. Never throws: what is wrong is a value. */
 export function parseOptions(args: readonly string[]): ChatCommand {
-  return orProblem(() => readOptions(args));
+  try {
+    return read(args);
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
+  }
 }
 
-function readOptions(args: readonly string[]): ChatCommand {
-  const { options: given, positional: [argument] } = readCommandLine(args, kinds);
-  if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
-  if (given.help) return { type: "help" };
-  const { server: servers, db: database = "data/chat.db", "passphrase-file": passphraseFile } = given;
-  const allowUnverified = given["allow-unverified"];
+function read(args: readonly string[]): ChatCommand {
+  const given = readOptions(args, {
+    values: ["server", "db", "passphrase-file"],
+    flags: ["allow-unverified", "help"],
+  });
+  if (given.has("help")) return { type: "help" };
+  const servers = given.all("server");
+  const allowUnverified = given.has("allow-unverified");
   if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
-  for (const server of servers) checkAddress(server, allowUnverified);
+  for (const server of servers) checkServer(server, allowUnverified);
+  const database = given.one("db") ?? "data/chat.db";
+  const passphraseFile = given.one("passphrase-file");
   return { type: "chat", options: { servers, allowUnverified, database, passphraseFile } };
+}
+
+function checkServer(server: string, allowUnverified: boolean): void {
+  try {
+    if (parseAddress(server).keyHash !== undefined || allowUnverified) return;
+  } catch (error) {
+    if (error instanceof ParseError) throw new UsageError(`--server ${server}: ${error.message}`);
+    throw error;
+  }
+  throw new UsageError(
+    `--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`,
+  );
 }

@@ -1,4 +1,4 @@
-import { orProblem, readCommandLine, readWhole, UsageError, type UsageProblem } from "../../cli/options.ts";
+import { readOptions, UsageError } from "../command_line.ts";
 
 /** How the chat is served. */
 export interface ChatOptions {
@@ -20,7 +20,7 @@ export interface ChatOptions {
 export type ChatCommand =
   | { readonly type: "serve"; readonly options: ChatOptions }
   | { readonly type: "help" }
-  | UsageProblem;
+  | { readonly type: "error"; readonly message: string };
 
 /** What `--help` prints. */
 export const helpText = `Serves a chat for browsers, with an SMP server of its own (docs/web-chat.md)
@@ -34,28 +34,30 @@ export const helpText = `Serves a chat for browsers, with an SMP server of its o
   --help          print this
 `;
 
-const kinds = {
-  "host": "value",
-  "port": "value",
-  "ws-port": "value",
-  "smp-port": "value",
-  "ws-url": "value",
-  "dir": "value",
-  "help": "flag",
-} as const;
-
 /** Reads the command line. Never throws: what is wrong is a value. */
 export function parseOptions(args: readonly string[]): ChatCommand {
-  return orProblem(() => readOptions(args));
+  try {
+    return read(args);
+  } catch (error) {
+    if (error instanceof UsageError) return { type: "error", message: error.message };
+    throw error;
+  }
 }
 
-function readOptions(args: readonly string[]): ChatCommand {
-  const { options: given, positional: [argument] } = readCommandLine(args, kinds);
-  if (argument !== undefined) throw new UsageError(`unknown argument ${argument}`);
-  if (given.help) return { type: "help" };
-  const { host = "127.0.0.1", "ws-url": webSocketUrl = null, dir: directory = "data/web-chat" } = given;
-  const port = (option: "port" | "ws-port" | "smp-port", fallback: number) =>
-    given[option] === undefined ? fallback : readWhole(option, given[option], { least: 0, most: 65_535 });
+function read(args: readonly string[]): ChatCommand {
+  const given = readOptions(args, {
+    values: ["host", "port", "ws-port", "smp-port", "ws-url", "dir"],
+    flags: ["help"],
+  });
+  if (given.has("help")) return { type: "help" };
+  const host = given.one("host") ?? "127.0.0.1";
+  const webSocketUrl = given.one("ws-url") ?? null;
+  const directory = given.one("dir") ?? "data/web-chat";
+  const port = (option: "port" | "ws-port" | "smp-port", fallback: number) => {
+    const text = given.one(option) ?? String(fallback);
+    if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+    throw new UsageError(`--${option} ${text} is not a number from 0 to 65535`);
+  };
   const ports = {
     port: port("port", 8080),
     webSocketPort: port("ws-port", 5280),

@@ -1,9 +1,4 @@
-import { HttpServer, type Reply } from "../../server/observe/http_server.ts";
 import type { PageConfig } from "./smp_server.ts";
-
-/** Milliseconds for a request. */
-const timeout = 30_000;
-const mostConnections = 256;
 
 /** How the page is served. */
 export interface PageServerOptions {
@@ -16,31 +11,51 @@ export interface PageServerOptions {
   readonly program: string;
 }
 
+/** A page that is served. */
+export interface PageServer extends AsyncDisposable {
+  readonly port: number;
+}
+
 /** Serves the page from memory. Throws when a file cannot be read or the port cannot be had. */
-export async function servePage({ host, port, config, program }: PageServerOptions): Promise<HttpServer> {
+export async function servePage({ host, port, config, program }: PageServerOptions): Promise<PageServer> {
   const page = new URL("page/", import.meta.url);
   const headers = headersFor(config);
-  const reply = (type: string, body: string): Reply => ({
-    headers: { ...headers, "content-type": `${type}; charset=utf-8` },
-    body,
-  });
+  const file = (type: string, body: string) => ({ body, headers: { ...headers, "content-type": type } });
+  const text = "text/plain; charset=utf-8";
   const files = new Map([
-    ["/", reply("text/html", await Deno.readTextFile(new URL("index.html", page)))],
-    ["/style.css", reply("text/css", await Deno.readTextFile(new URL("style.css", page)))],
-    ["/icon.svg", reply("image/svg+xml", await Deno.readTextFile(new URL("icon.svg", page)))],
-    ["/page.js", reply("text/javascript", await Deno.readTextFile(program))],
-    ["/config.json", reply("application/json", JSON.stringify(config))],
+    ["/", file("text/html; charset=utf-8", await Deno.readTextFile(new URL("index.html", page)))],
+    ["/style.css", file("text/css; charset=utf-8", await Deno.readTextFile(new URL("style.css", page)))],
+    ["/icon.svg", file("image/svg+xml; charset=utf-8", await Deno.readTextFile(new URL("icon.svg", page)))],
+    ["/page.js", file("text/javascript; charset=utf-8", await Deno.readTextFile(program))],
+    ["/config.json", file("application/json; charset=utf-8", JSON.stringify(config))],
   ]);
-  const notFound = { ...reply("text/plain", "not found\n"), status: 404 };
-  const notAllowed = { ...reply("text/plain", "only GET and HEAD\n"), status: 405 };
-  return HttpServer.start({
-    host,
-    port,
-    timeout,
-    mostConnections,
-    reply: ({ method, path }) =>
-      method === "GET" || method === "HEAD" ? files.get(path) ?? notFound : notAllowed,
-  });
+  const answer = ({ method, url }: Request): Response => {
+    const isRead = method === "GET" || method === "HEAD";
+    const found = files.get(new URL(url).pathname);
+    const status = !isRead ? 405 : found === undefined ? 404 : 200;
+    const message = isRead ? "not found\n" : "only GET and HEAD\n";
+    const { body, headers } = isRead && found !== undefined ? found : file(text, message);
+    return new Response(method === "HEAD" ? null : body, { status, headers });
+  };
+  const stopping = new AbortController();
+  const server = listen({ hostname: host, port, signal: stopping.signal, onListen: () => {} }, answer);
+  return {
+    port: server.addr.port,
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      await server.finished;
+    },
+  };
+}
+
+function listen(options: Deno.ServeTcpOptions, answer: (request: Request) => Response) {
+  try {
+    return Deno.serve(options, answer);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotCapable) throw cause;
+    const reason = cause instanceof Error ? cause.message : cause;
+    throw new Error(`Cannot listen on ${options.hostname}:${options.port}: ${reason}`, { cause });
+  }
 }
 
 /** The page runs its own program alone, talks to its own servers alone, and makes nothing of markup in texts. */

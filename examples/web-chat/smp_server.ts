@@ -1,13 +1,14 @@
-import { formatAddress } from "../../protocol/mod.ts";
+import { formatAddress } from "@simplexmq/smp/protocol";
 import {
+  type FileStores,
   formatIdentity,
   generateIdentity,
   Metrics,
+  openFileStores,
   parseIdentity,
   type ServerIdentity,
   SmpServer,
-} from "../../server/mod.ts";
-import { DurableStores } from "../../server/store/durable.ts";
+} from "@simplexmq/smp/server";
 import type { ChatOptions } from "./options.ts";
 
 /** Milliseconds for which messages wait for their recipient. */
@@ -26,9 +27,9 @@ export class ChatServer implements AsyncDisposable {
   /** What pages need to know. */
   readonly config: PageConfig;
   readonly #server: SmpServer;
-  readonly #stores: DurableStores;
+  readonly #stores: FileStores;
 
-  private constructor(config: PageConfig, server: SmpServer, stores: DurableStores) {
+  private constructor(config: PageConfig, server: SmpServer, stores: FileStores) {
     this.config = config;
     this.#server = server;
     this.#stores = stores;
@@ -40,17 +41,7 @@ export class ChatServer implements AsyncDisposable {
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     const identity = await readIdentity(`${directory}/server_key`);
     const metrics = new Metrics();
-    const stores = await DurableStores.open({
-      storeLog: `${directory}/store.log`,
-      messagesFile: `${directory}/messages.log`,
-      messages: "journal",
-      restoreMessages: true,
-      fsync: "interval",
-      fsyncInterval: 1000,
-      messageLifetime,
-      metrics,
-      log,
-    });
+    const stores = await openFileStores({ directory, messageLifetime, metrics, log });
     try {
       const server = await SmpServer.start({
         identity,
@@ -67,7 +58,7 @@ export class ChatServer implements AsyncDisposable {
       });
       return new ChatServer(pageConfig(options, server), server, stores);
     } catch (error) {
-      await stores.close();
+      await stores[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -86,7 +77,7 @@ export class ChatServer implements AsyncDisposable {
   /** Stops the server and saves what there is. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.stop();
-    await this.#stores.close();
+    await this.#stores[Symbol.asyncDispose]();
   }
 }
 

@@ -224,7 +224,7 @@ Deno.test("the terminal chat that is started before its server receives when it 
   };
   await line(/^bob: Cannot connect .* \(BROKER NETWORK\); trying again$/);
   await using _again = await serve(port);
-  await line(/^talking to bob$/);
+  await line(/^127\.0\.0\.1 is back: bob$/);
   await bob.send("alice", new TextEncoder().encode("are you back?"));
   await line(/^bob: are you back\?$/);
   await child.stdin.close();

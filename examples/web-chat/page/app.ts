@@ -1,6 +1,6 @@
-import { AgentError, type AgentEvent } from "../../../agent/mod.ts";
-import type { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
-import { formatQueueInfo, parseAddress } from "../../../protocol/mod.ts";
+import { AgentError, type AgentEvent } from "@simplexmq/smp/agent";
+import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
+import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
 import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";

@@ -4,7 +4,7 @@ import type {
   ConnectionInfo,
   MessageIntegrity,
   MessageRecord,
-} from "../../../agent/mod.ts";
+} from "@simplexmq/smp/agent";
 
 /** What the list shows of a conversation. */
 export interface Conversation {

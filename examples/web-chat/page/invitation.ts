@@ -1,4 +1,4 @@
-import { ParseError, parseQueueInfo } from "../../../protocol/mod.ts";
+import { ParseError, parseQueueInfo } from "@simplexmq/smp/protocol";
 
 /** A link to a page that holds an invitation: behind `#`, which browsers do not send to the server. */
 export function linkOf(page: string, invitation: string): string {

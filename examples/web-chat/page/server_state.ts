@@ -1,4 +1,4 @@
-import type { AgentEvent } from "../../../agent/mod.ts";
+import type { AgentEvent } from "@simplexmq/smp/agent";
 
 /** What is known of the page's server; `null` when nothing is. */
 export type ServerState = "reached" | "lost" | null;

@@ -1,7 +1,7 @@
-import { Agent, AgentError } from "../../../agent/mod.ts";
-import type { IndexedDbStore } from "../../../agent/store/indexeddb.ts";
-import type { Transport } from "../../../client/mod.ts";
-import { connectWebSocket, parseAddress, TransportError } from "../../../protocol/mod.ts";
+import { Agent, AgentError } from "@simplexmq/smp/agent";
+import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
+import type { Transport } from "@simplexmq/smp/client";
+import { connectWebSocket, parseAddress, TransportError } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 
 /** The database of this page. */

@@ -1,5 +1,5 @@
 import { deleteDB } from "idb";
-import { IndexedDbStore, StoreError } from "../../../agent/store/indexeddb.ts";
+import { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { element } from "./dom.ts";
 import { databaseName } from "./session.ts";
 
