@@ -58,6 +58,8 @@ export interface ConnectionInfo {
   readonly connected: boolean;
   /** Whether messages can be sent, now or when it is connected. */
   readonly canSend: boolean;
+  /** Whether joining was given up, or was refused: nothing can be sent, and nobody will be connected. */
+  readonly failed: boolean;
   /** Whether messages can be received. */
   readonly canReceive: boolean;
   /** Whether it was suspended. */
@@ -76,6 +78,7 @@ export function connectionInfo({ record, receiving, sending }: Connection): Conn
     connection: alias,
     connected,
     canSend: sending.some(({ status }) => status !== "failed"),
+    failed: sending.length > 0 && sending.every(({ status }) => status === "failed"),
     canReceive: receiving.length > 0,
     suspended: receiving.some(({ suspended }) => suspended),
     unreadable,
