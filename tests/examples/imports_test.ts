@@ -29,7 +29,7 @@ Deno.test("examples import what is exported, and can be copied out of the reposi
   assert(modules.includes("examples/hello.ts") && modules.includes("examples/web-chat/page/main.ts"));
   for (const module of modules) {
     const source = await Deno.readTextFile(new URL(module, root));
-    for (const [, specifier] of source.matchAll(/(?:\bfrom|\bimport\(?)\s*"([^"]+)"/g)) {
+    for (const [, specifier] of source.matchAll(/^(?:import|export|\}) (?:.*\bfrom |from )?"([^"]+)"/gm)) {
       const isOwn = /^\.\.?\//.test(specifier!) &&
         new URL(specifier!, new URL(module, root)).href.startsWith(`${root}examples/`);
       const isNamed = specifier!.startsWith("node:") || Object.hasOwn(imports, specifier!);
