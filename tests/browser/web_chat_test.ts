@@ -3,8 +3,17 @@ import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.
 import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
-import { chromiumLack, withBrowser } from "../support/browser.ts";
-import { connectPages, hear, invite, openChat, say, textsIn } from "../support/chat_page.ts";
+import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
+import {
+  choose,
+  connectPages,
+  hear,
+  invite,
+  openChat,
+  passphraseField,
+  say,
+  textsIn,
+} from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { requiring } from "../support/requires.ts";
 import { patience } from "../support/wait.ts";
@@ -99,7 +108,212 @@ test("what is not whole, and an invitation that was used, are told", () =>
     await bob.goto(linkOf(chat.url, formatQueueInfo(invitation)));
     await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
     await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
-    await bob.locator("#notice").getByText("The invitation was used before").waitFor();
+    const isUsed = async () => {
+      await bob.locator("#notice").getByText("The invitation was used before").waitFor();
+      await bob.locator("#chat-state").getByText("not connected").waitFor();
+      assertEquals(await bob.getByRole("textbox", { name: "Message" }).count(), 0);
+    };
+    await isUsed();
+    await bob.reload();
+    await bob.getByRole("button", { name: /^Alice/ }).click();
+    await isUsed();
+  }));
+
+test("a conversation has its own draft, also one with the name of another that was deleted", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const message = alice.getByRole("textbox", { name: "Message" });
+    alice.on("dialog", (dialog) => void dialog.accept());
+    for (const draft of ["for the first Bob alone", "for the second one"]) {
+      const { page: bob } = await openChat(browser, chat);
+      await connectPages(alice, bob);
+      assertEquals(await message.inputValue(), "");
+      await message.fill(draft);
+      await alice.getByRole("button", { name: "Delete" }).click();
+      await alice.getByText("Choose a conversation.").waitFor();
+    }
+  }));
+
+test("an invitation that is opened in a second tab is joined in the first one", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    const link = await invite(alice, "Bob");
+    const second = await bob.context().newPage();
+    await second.goto(link);
+    await second.getByText("The invitation was opened in the tab in which the chat is open").waitFor();
+    await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
+    await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
+    for (const page of [alice, bob]) {
+      await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
+    }
+    await say(bob, "hello");
+    await hear(alice, "hello");
+  }));
+
+test("one tab has the chat, and another one can take it", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const bob = await openChat(browser, chat, { passphrase: "correct horse" });
+    const { page: first } = bob;
+    await connectPages(alice, first);
+    const second = await first.context().newPage();
+    second.setDefaultTimeout(patience);
+    await second.goto(chat.url);
+    await second.getByText("The chat is open in another tab.").waitFor();
+    await second.getByRole("button", { name: "Use it here" }).click();
+    // It has what the first one has, and needs the passphrase too.
+    await passphraseField(second).fill("correct horse");
+    await second.keyboard.press("Enter");
+    await second.getByRole("button", { name: /^Alice/ }).click();
+    await first.getByText("The chat was opened in another tab.").waitFor();
+    assertEquals(await first.getByRole("textbox", { name: "Message" }).count(), 0);
+    await say(alice, "to the second tab");
+    await hear(second, "to the second tab");
+
+    await first.getByRole("button", { name: "Use it here" }).click();
+    await passphraseField(first).fill("correct horse");
+    await first.keyboard.press("Enter");
+    await first.getByRole("button", { name: /^Alice/ }).click();
+    await second.getByText("The chat was opened in another tab.").waitFor();
+    await hear(first, "to the second tab");
+    await say(first, "from the first tab again");
+    await hear(alice, "from the first tab again");
+    await say(alice, "and back");
+    await hear(first, "and back");
+    assertEquals(bob.problems, []);
+  }));
+
+test("everything can be deleted from one tab while another one has the chat", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: first } = await openChat(browser, chat, { passphrase: "correct horse" });
+    await invite(first, "Bob");
+    const second = await first.context().newPage();
+    second.setDefaultTimeout(patience);
+    second.on("dialog", (dialog) => void dialog.accept());
+    // Both ask for the passphrase, then one of them has the chat.
+    await first.reload();
+    await second.goto(chat.url);
+    await second.getByText("Keys and messages in this browser are encrypted.").waitFor();
+    await passphraseField(first).fill("correct horse");
+    await first.keyboard.press("Enter");
+    await first.getByRole("button", { name: /^Bob/ }).waitFor();
+    await second.getByRole("button", { name: "Forget everything" }).click();
+    await second.getByText("Passphrase (optional)").waitFor();
+    await first.getByText("The chat was opened in another tab.").waitFor();
+  }));
+
+test("a backup moves the chat to another browser", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const { page: old } = await openChat(browser, chat);
+    await connectPages(alice, old);
+    await say(alice, "before the move");
+    await hear(old, "before the move");
+    await choose(old, "Export a backup");
+    await old.getByRole("dialog").getByLabel("Passphrase of the file").fill("battery staple");
+    const [download] = await Promise.all([
+      old.waitForEvent("download"),
+      old.getByRole("button", { name: "Export", exact: true }).click(),
+    ]);
+    const path = await download.path();
+    await old.goto("about:blank");
+    await say(alice, "during the move");
+
+    const { page: moved, problems } = await openPage(browser);
+    const read = async (passphrase: string) => {
+      await moved.getByRole("dialog").getByLabel("File", { exact: true }).setInputFiles(path);
+      await moved.getByRole("dialog").getByLabel("Passphrase of the file").fill(passphrase);
+      await moved.getByRole("button", { name: "Import", exact: true }).click();
+    };
+    await moved.goto(chat.url);
+    await passphraseField(moved).fill("correct horse");
+    await moved.getByRole("button", { name: "Import a backup" }).click();
+    await read("wrong");
+    await moved.getByText("The passphrase is not that of the file.").waitFor();
+    await read("battery staple");
+    await moved.getByRole("button", { name: /^Alice/ }).click();
+    await hear(moved, "before the move");
+    await hear(moved, "during the move");
+    await say(moved, "after the move");
+    await hear(alice, "after the move");
+
+    // Where there are conversations, none are read over them.
+    await choose(moved, "Import a backup");
+    await read("battery staple");
+    await moved.getByText("There are conversations already").waitFor();
+    await moved.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+
+    // The passphrase of the first form, another one, and none.
+    for (
+      const [passphrase, next] of [["correct horse", "horse battery"], ["horse battery", ""], [
+        "",
+        null,
+      ]] as const
+    ) {
+      await moved.reload();
+      if (passphrase !== "") {
+        await passphraseField(moved).fill(passphrase);
+        await moved.keyboard.press("Enter");
+      }
+      await moved.getByRole("button", { name: /^Alice/ }).click();
+      await hear(moved, "before the move");
+      if (next === null) break;
+      await choose(moved, "Change the passphrase");
+      await moved.getByRole("dialog").getByLabel("New passphrase").fill(next);
+      await moved.getByRole("button", { name: "Change", exact: true }).click();
+      await moved.getByRole("dialog").waitFor({ state: "hidden" });
+    }
+    assertEquals(problems, []);
+
+    // A page without conversations reads one too.
+    const { page: empty } = await openChat(browser, chat);
+    await moved.goto("about:blank");
+    await choose(empty, "Import a backup");
+    await empty.getByRole("dialog").getByLabel("File", { exact: true }).setInputFiles(path);
+    await empty.getByRole("dialog").getByLabel("Passphrase of the file").fill("battery staple");
+    await empty.getByRole("button", { name: "Import", exact: true }).click();
+    await empty.getByRole("button", { name: /^Alice/ }).click();
+    await hear(empty, "before the move");
+  }));
+
+test("a page that is opened while its server is down comes alive with it", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start(steadyPorts());
+    const { page: alice } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    await connectPages(alice, bob);
+    // What the page is made of is served in the server's place.
+    const files = new Map(
+      await Promise.all(["", "style.css", "icon.svg", "page.js", "config.json"].map(async (path) => {
+        const response = await fetch(chat.url + path);
+        return [new URL(response.url).pathname, {
+          headers: response.headers,
+          body: await response.text(),
+        }] as const;
+      })),
+    );
+    const restart = await chat.kill();
+    await say(bob, "are you there?");
+    const { hostname, port } = new URL(chat.url);
+    const options = { hostname, port: Number(port), onListen: () => {} };
+    const pages = Deno.serve(options, ({ url }) => {
+      const { headers, body } = files.get(new URL(url).pathname)!;
+      return new Response(body, { headers });
+    });
+    await alice.reload();
+    await alice.getByText("no connection to the server").waitFor();
+    await pages.shutdown();
+    await restart();
+    await alice.getByText("connected to the server").waitFor();
+    await alice.getByRole("button", { name: /^Bob/ }).click();
+    await hear(alice, "are you there?");
+    await alice.locator("#notice").waitFor({ state: "hidden" });
   }));
 
 test("messages go on in order after the server was killed", () =>
@@ -149,22 +363,16 @@ test("with a passphrase the page asks for it, and can forget everything", () =>
     const { page, problems } = await openChat(browser, chat, { passphrase: "correct horse" });
     await invite(page, "Bob");
     await page.reload();
-    await page.getByLabel("Passphrase").fill("wrong horse");
+    await passphraseField(page).fill("wrong horse");
     await page.keyboard.press("Enter");
     await page.getByText("The passphrase is wrong.").waitFor();
-    await page.getByLabel("Passphrase").fill("correct horse");
+    await passphraseField(page).fill("correct horse");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Bob waiting for somebody to join" }).waitFor();
 
-    // A second page on the same store would lose messages.
-    const second = await page.context().newPage();
-    await second.goto(chat.url);
-    await second.getByRole("alert").getByText("another agent uses it").waitFor();
-    await second.close();
-
     page.on("dialog", (dialog) => void dialog.accept());
-    await page.getByRole("button", { name: "Forget everything" }).click();
-    await page.getByLabel("Passphrase (optional)").waitFor();
+    await choose(page, "Forget everything");
+    await passphraseField(page).waitFor();
     await page.getByRole("button", { name: "Start" }).click();
     await page.getByText("No conversations yet.").waitFor();
     assertEquals(problems, []);
@@ -221,6 +429,7 @@ test("on a phone and by keyboard alone", () =>
     await say(alice, "x".repeat(5000));
     await alice.getByRole("alert").getByText("bytes too long").waitFor();
     await alice.getByRole("textbox", { name: "Message" }).fill("");
+    assertEquals(await alice.getByText("bytes too long").count(), 0);
     await alice.keyboard.type("two");
     await alice.keyboard.press("Shift+Enter");
     await alice.keyboard.type("lines");

@@ -20,11 +20,20 @@ import { WebChat } from "../support/web_chat.ts";
 
 const pure = { permissions: "none" } as const;
 
-const bob: Conversation = { name: "Bob", phase: "connecting", canSend: false, unread: 0, notice: null };
+const bob: Conversation = {
+  id: "a",
+  name: "Bob",
+  phase: "connecting",
+  canSend: false,
+  unread: 0,
+  notice: null,
+};
 const info = {
+  id: "a",
   connection: "Bob",
   connected: false,
   canSend: false,
+  failed: false,
   canReceive: true,
   suspended: false,
   unreadable: 0,
@@ -37,10 +46,13 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
   const connected = conversationOf({ ...info, connected: true, canSend: true, unreadable: 1 }, false);
   assertEquals([connected.phase, connected.canSend], ["connected", true]);
   assertStringIncludes(connected.notice!, "could not be read");
-  const texts = (["invited", "connecting", "connected"] as const).map((phase) =>
+  const failed = conversationOf({ ...info, failed: true }, false);
+  assertEquals([failed.phase, failed.canSend], ["failed", false]);
+  assertStringIncludes(failed.notice!, "was used before");
+  const texts = (["invited", "connecting", "connected", "failed"] as const).map((phase) =>
     phaseText({ ...bob, phase })
   );
-  assertEquals(new Set(texts).size, 3);
+  assertEquals(new Set(texts).size, 4);
 });
 
 Deno.test("events change a conversation, and count what nobody has seen", pure, () => {
@@ -65,7 +77,9 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
   const failure = { type: "error", connection: "Bob", error: failed } as const;
   // That one message was not sent is said at the message.
   assertEquals(afterEvent(bob, { ...failure, id: 1 }, true), bob);
-  assertStringIncludes(afterEvent(bob, failure, true).notice!, "was used before");
+  assertStringIncludes(afterEvent({ ...bob, phase: "failed" }, failure, true).notice!, "was used before");
+  const unreachable = { ...failure, error: new AgentError("BROKER NETWORK", "x") };
+  assertEquals(afterEvent(bob, unreachable, true), bob);
   assertEquals(afterEvent(connected, failure, true).notice, errorText(failed));
   const second = { type: "security", connection: "Bob", reason: "second confirmation" } as const;
   assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
@@ -94,11 +108,13 @@ Deno.test(
     }
     const failure = { type: "error", connection: "Bob", error: new AgentError("SMP AUTH", "x") } as const;
     for (const state of [null, "reached", "lost"] as const) assertEquals(serverAfter(state, failure), state);
+    const unreachable = { ...failure, error: new AgentError("BROKER NETWORK", "x") };
+    assertEquals(serverAfter(null, unreachable), "lost");
   },
 );
 
 Deno.test("a stored message is queued, sent, or never will be", pure, () => {
-  const record = { alias: "Bob", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
+  const record = { connection: "a", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
   const shown = { id: 7, at: 5, text: "hi", from: "me" } as const;
   assertEquals(messageOf(record, new Set([7])), { ...shown, delivery: { type: "queued" } });
   assertEquals(messageOf({ ...record, done: true }, new Set()), { ...shown, delivery: { type: "sent" } });

@@ -1,4 +1,4 @@
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { openPage, type TestPage } from "./browser.ts";
 import type { WebChat } from "./web_chat.ts";
 
@@ -14,10 +14,22 @@ export async function openChat(
 ): Promise<TestPage> {
   const opened = await openPage(browser, options);
   await opened.page.goto(url);
-  await opened.page.getByLabel("Passphrase").fill(passphrase);
+  await passphraseField(opened.page).fill(passphrase);
   await opened.page.getByRole("button", { name: "Start" }).click();
   await opened.page.getByRole("button", { name: "Invite" }).waitFor();
   return opened;
+}
+
+/** The field of the page's first form. */
+export function passphraseField(page: Page): Locator {
+  return page.locator("#start").getByLabel("Passphrase");
+}
+
+/** Chooses something of the page's menu. */
+export async function choose(page: Page, name: string): Promise<void> {
+  const button = page.locator("#sidebar").getByRole("button", { name });
+  if (!await button.isVisible()) await page.getByText("More", { exact: true }).click();
+  await button.click();
 }
 
 /** Makes an invitation to a conversation and gives its link. */

@@ -1,5 +1,5 @@
 import { AgentError, type AgentEvent } from "@simplexmq/smp/agent";
-import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
+import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
@@ -11,6 +11,8 @@ import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
 import { serverAfter, type ServerState } from "./server_state.ts";
 import { ChatSession } from "./session.ts";
+import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
+import { showSection } from "./sections.ts";
 import { forgetEverything } from "./start_view.ts";
 
 /** Messages that are read from the store at a time. */
@@ -28,10 +30,11 @@ export class App {
   readonly #session: ChatSession;
   readonly #chat: ChatView;
   readonly #conversations = new Map<string, Conversation>();
+  readonly #ended = new AbortController();
   #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
-  private constructor(config: PageConfig, session: ChatSession) {
+  private constructor(config: PageConfig, session: ChatSession, store: IndexedDbStore) {
     this.#config = config;
     this.#session = session;
     const { agent } = session;
@@ -43,21 +46,35 @@ export class App {
       back: () => this.#close(),
     });
     this.#bindDialogs();
+    this.#bindMenu(store);
     element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
     this.#show();
   }
 
-  /** Starts the agent and shows the page; resolves when the agent has ended. Throws what the agent throws. */
-  static async run(config: PageConfig, store: IndexedDbStore): Promise<void> {
-    // The session tells of nothing before it is asked to subscribe.
-    const session = await ChatSession.start(config, store, {
-      reached: (isReached) => app.#showServer(isReached ? "reached" : "lost"),
-      refused: (connection, error) => app.#take({ type: "error", connection, error }),
-    });
-    const app = new App(config, session);
-    element("app", HTMLElement).hidden = false;
-    void session.subscribe();
-    for await (const event of session.agent.events()) app.#take(event);
+  /**
+   * Starts the agent and shows the page; resolves when the store is closed, with why it was lost or `null`. Throws what
+   * the agent throws.
+   */
+  static async run(config: PageConfig, store: IndexedDbStore): Promise<StoreError | null> {
+    const session = await ChatSession.start(config, store);
+    const { agent } = session;
+    const closing = store.closed.then(() => agent.close());
+    const app = new App(config, session, store);
+    showSection("app");
+    session.subscribe().then((isReached) => isReached && app.#showServer(app.#server ?? "reached"));
+    for await (const event of agent.events()) app.#take(event);
+    app.#end();
+    await closing;
+    return await store.closed;
+  }
+
+  /** Nothing of it reacts any more. */
+  #end(): void {
+    this.#ended.abort();
+    document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
+    document.title = title;
+    this.#open = null;
+    this.#chat.show(null, null);
   }
 
   #take(event: AgentEvent): void {
@@ -66,6 +83,7 @@ export class App {
     const { connection: name } = event;
     const conversation = this.#conversations.get(name);
     if (conversation === undefined) return;
+    const known = event.type === "error" ? this.#known(conversation) : conversation;
     const log = this.#open?.name === name ? this.#open.log : null;
     if (event.type === "message") {
       const { id, receivedAt, body, integrity } = event.message;
@@ -78,7 +96,7 @@ export class App {
       log?.delivered(event.id, { type: "failed", reason: errorText(event.error) });
     }
     const isRead = log !== null && document.visibilityState === "visible";
-    this.#conversations.set(name, afterEvent(conversation, event, isRead));
+    this.#conversations.set(name, afterEvent(known, event, isRead));
     this.#show();
   }
 
@@ -110,7 +128,7 @@ export class App {
   }
 
   async #load(log: LogView, name: string, before?: number): Promise<void> {
-    const { agent, queued } = this.#session;
+    const { agent } = this.#session;
     try {
       const records = await agent.messages(name, {
         limit: pageSize,
@@ -118,7 +136,7 @@ export class App {
       });
       // After the messages: one that is written in between would look as if it was not to be sent any more. One that was
       // sent in between does, until its event comes.
-      const waiting = await queued(name);
+      const waiting = await this.#session.queued(this.#conversations.get(name)?.id ?? "");
       log.add(records.map((record) => messageOf(record, waiting)));
       if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
     } catch (error) {
@@ -186,9 +204,21 @@ export class App {
       joinLink.value = invitation;
       joinName.focus();
     };
-    addEventListener("hashchange", takeLink);
-    document.addEventListener("visibilitychange", () => this.#read());
+    const { signal } = this.#ended;
+    addEventListener("hashchange", takeLink, { signal });
+    document.addEventListener("visibilitychange", () => this.#read(), { signal });
     takeLink();
+  }
+
+  #bindMenu(store: IndexedDbStore): void {
+    bindExport(element("export", HTMLElement), store);
+    bindPassphrase(element("change-passphrase", HTMLElement), store);
+    // The agent does nothing with a store without conversations, and no other is read into.
+    bindImport(element("import", HTMLElement), store, {
+      before: () => Promise.resolve(),
+      failed: () => Promise.resolve(),
+      done: () => location.reload(),
+    });
   }
 
   /** Makes a conversation and opens it; gives what went wrong. */
@@ -207,9 +237,20 @@ export class App {
   }
 
   #reload(name: string): void {
-    const info = this.#session.agent.connections().find(({ connection }) => connection === name);
-    if (info === undefined) return;
-    this.#conversations.set(name, conversationOf(info, this.#session.agent.invitation(name) !== null));
+    const conversation = this.#stored(name);
+    if (conversation !== null) this.#conversations.set(name, conversation);
+  }
+
+  #stored(name: string): Conversation | null {
+    const { agent } = this.#session;
+    const info = agent.connections().find(({ connection }) => connection === name);
+    return info === undefined ? null : conversationOf(info, agent.invitation(name) !== null);
+  }
+
+  /** A conversation with what the agent knows now of its state. */
+  #known(conversation: Conversation): Conversation {
+    const { phase, canSend } = this.#stored(conversation.name) ?? conversation;
+    return { ...conversation, phase, canSend };
   }
 
   #show(): void {

@@ -36,8 +36,11 @@ export function bindChat(actions: ChatActions): ChatView {
   const composer = element("composer", HTMLFormElement);
   const text = element("text", HTMLTextAreaElement);
   const problem = element("send-error", HTMLElement);
-  /** What was written and not sent, by conversation. */
+  /** What was written and not sent, by the conversation's ID. */
   const drafts = new Map<string, string>();
+  let shown: string | null = null;
+  text.value = "";
+  name.textContent = "";
 
   composer.onsubmit = async (event) => {
     event.preventDefault();
@@ -46,14 +49,16 @@ export function bindChat(actions: ChatActions): ChatView {
     // At once: what is typed while it is stored belongs to the next message.
     text.value = "";
     problem.textContent = "";
-    const to = name.textContent;
+    const to = shown;
     const wrong = await actions.send(written);
     if (wrong === null) return;
     // Another conversation may be open by now, and must not get it.
-    if (name.textContent !== to) return void drafts.set(to, written + (drafts.get(to) ?? ""));
+    if (shown !== to) return void drafts.set(to!, written + (drafts.get(to!) ?? ""));
     text.value = written + text.value;
     problem.textContent = wrong;
   };
+  // What was wrong is being changed.
+  text.oninput = () => problem.textContent = "";
   text.onkeydown = (event) => {
     // An input method uses Enter for itself.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -89,10 +94,11 @@ export function bindChat(actions: ChatActions): ChatView {
         element("qr", HTMLElement).replaceChildren(qrCode(link, "The link as a QR code"));
       }
       if (conversation === null) return;
-      if (name.textContent !== conversation.name) {
-        drafts.set(name.textContent, text.value);
+      if (shown !== conversation.id) {
+        if (shown !== null) drafts.set(shown, text.value);
+        shown = conversation.id;
         name.textContent = conversation.name;
-        text.value = drafts.get(conversation.name) ?? "";
+        text.value = drafts.get(shown) ?? "";
         problem.textContent = "";
       }
       element("chat-state", HTMLElement).textContent = phaseText(conversation);

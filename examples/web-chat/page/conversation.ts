@@ -8,10 +8,12 @@ import type {
 
 /** What the list shows of a conversation. */
 export interface Conversation {
+  /** The connection's ID: another conversation may have the name of one that was deleted. */
+  readonly id: string;
   /** Also the connection's alias. */
   readonly name: string;
-  /** `invited`: nobody has used the invitation yet; `connecting`: the two agents exchange keys. */
-  readonly phase: "invited" | "connecting" | "connected";
+  /** `invited`: nobody has used the invitation yet; `connecting`: the two agents exchange keys; `failed`: for good. */
+  readonly phase: "invited" | "connecting" | "connected" | "failed";
   readonly canSend: boolean;
   /** Messages that came while it was not open. */
   readonly unread: number;
@@ -35,10 +37,10 @@ export type ChatMessage =
 
 /** A conversation as the agent has it. */
 export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conversation {
-  const { connection: name, connected, canSend, unreadable } = info;
-  const phase = connected ? "connected" : isInvited ? "invited" : "connecting";
-  const notice = unreadable === 0 ? null : unreadableText(unreadable);
-  return { name, phase, canSend, unread: 0, notice };
+  const { id, connection: name, connected, canSend, failed, unreadable } = info;
+  const phase = failed ? "failed" : connected ? "connected" : isInvited ? "invited" : "connecting";
+  const notice = failed ? unusableText : unreadable === 0 ? null : unreadableText(unreadable);
+  return { id, name, phase, canSend, unread: 0, notice };
 }
 
 /** What an event makes of its conversation. */
@@ -59,8 +61,8 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "security":
       return { ...conversation, notice: securityText(event.reason) };
     case "error":
-      // That one message cannot be sent is said at the message.
-      if (event.id !== undefined) return conversation;
+      // That one message cannot be sent is said at the message, and that a server cannot be reached is not of one.
+      if (event.id !== undefined || event.error.code.startsWith("BROKER ")) return conversation;
       return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
     case "down":
@@ -93,6 +95,8 @@ export function phaseText({ phase }: Conversation): string {
       return "connecting…";
     case "connected":
       return "connected, end-to-end encrypted";
+    case "failed":
+      return "not connected";
     default:
       return phase satisfies never;
   }
@@ -134,10 +138,11 @@ export function integrityText(integrity: MessageIntegrity): string | null {
   }
 }
 
+const unusableText =
+  "The invitation was used before, or is gone: ask for a new one, and delete this conversation.";
+
 function noticeText({ phase }: Conversation, error: AgentError): string {
-  return phase === "connecting" && error.code === "SMP AUTH"
-    ? "The invitation was used before, or is gone: ask for a new one, and delete this conversation."
-    : errorText(error);
+  return phase === "failed" ? unusableText : errorText(error);
 }
 
 /** What an error means for the person. */

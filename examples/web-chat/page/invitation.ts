@@ -13,13 +13,15 @@ export function findInvitation(text: string): string | null {
 
 /** What is wrong with an invitation for a page whose server has a key hash; `null` when nothing is. */
 export function problemOf(invitation: string | null, keyHash: string | undefined): string | null {
-  if (invitation === null) return "There is no invitation in this text: it has smp:: in it.";
+  if (invitation === null) {
+    return "There is no invitation in this text: paste the whole link that you were sent.";
+  }
   try {
     const { server } = parseQueueInfo(invitation);
     if (server.keyHash === keyHash) return null;
     return `This invitation is for the server ${server.host}: open its link instead.`;
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;
-    return "The invitation is not whole, or was changed.";
+    return "The invitation is not whole, or was changed: copy all of the link.";
   }
 }

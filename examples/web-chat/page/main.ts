@@ -1,13 +1,15 @@
 import type { PageConfig } from "../smp_server.ts";
 import { App } from "./app.ts";
 import { element } from "./dom.ts";
-import { openStore } from "./start_view.ts";
+import { lostText, openStore } from "./start_view.ts";
+import { Tabs } from "./tabs.ts";
 
 /** Says why the page cannot be used. */
 function fail(error: unknown): void {
   const failure = element("failure", HTMLElement);
   failure.textContent = error instanceof Error ? `${error.message}.` : String(error);
   failure.hidden = false;
+  element("opening", HTMLElement).hidden = true;
 }
 
 async function start(): Promise<void> {
@@ -15,7 +17,16 @@ async function start(): Promise<void> {
     throw new Error("Browsers encrypt on https:// and on localhost alone: open the page there");
   }
   const config = await (await fetch("/config.json")).json() as PageConfig;
-  await App.run(config, await openStore());
+  const tabs = new Tabs();
+  // Until the store is closed by this page itself.
+  for (let lost: string | null = null;;) {
+    const store = await openStore(tabs, lost);
+    // Before the agent is closed, which takes a moment: other tabs that are opened then need not ask for it.
+    store.closed.then(() => tabs.hasChat = false);
+    const error = await App.run(config, store);
+    if (error === null) return;
+    lost = lostText(error);
+  }
 }
 
 // A page that comes back out of the browser's cache has lost its connection and its claim to the database.

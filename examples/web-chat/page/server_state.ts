@@ -14,7 +14,7 @@ export function serverAfter(state: ServerState, event: AgentEvent): ServerState 
     case "up":
       return "reached";
     case "error":
-      return state;
+      return event.error.code.startsWith("BROKER ") ? "lost" : state;
     case "connected":
     case "message":
     case "sent":

@@ -9,36 +9,21 @@ export const databaseName = "smp-web-chat";
 /** Milliseconds between tries to reach the server. */
 const retry = { first: 100, most: 5_000 };
 
-/** What is told besides the agent's events. */
-export interface SessionEvents {
-  /** The server answers or not. */
-  reached(isReached: boolean): void;
-  /** The server refuses a conversation. */
-  refused(connection: string, error: AgentError): void;
-}
+/** Deliveries of a conversation that are looked at. */
+const mostQueued = 100_000;
 
 /** An agent in this page, whose conversations are received as soon as the server can be reached. */
 export class ChatSession {
   readonly agent: Agent;
-  /** The numbers of a conversation's messages that wait to be sent. */
-  readonly queued: (connection: string) => Promise<Set<number>>;
-  readonly #events: SessionEvents;
+  readonly #store: IndexedDbStore;
 
-  private constructor(agent: Agent, store: IndexedDbStore, events: SessionEvents) {
+  private constructor(agent: Agent, store: IndexedDbStore) {
     this.agent = agent;
-    this.#events = events;
-    this.queued = async (connection) => {
-      const entries = await store.outbox(connection, Number.MAX_SAFE_INTEGER);
-      return new Set(entries.map(({ messageId }) => messageId));
-    };
+    this.#store = store;
   }
 
   /** Starts the agent, which closes the store with the page. Throws what the agent throws. */
-  static async start(
-    config: PageConfig,
-    store: IndexedDbStore,
-    events: SessionEvents,
-  ): Promise<ChatSession> {
+  static async start(config: PageConfig, store: IndexedDbStore): Promise<ChatSession> {
     const agent = await Agent.start({
       servers: [config.server],
       store,
@@ -47,31 +32,27 @@ export class ChatSession {
       keyPool: 4,
       retry,
     });
-    return new ChatSession(agent, store, events);
+    return new ChatSession(agent, store);
   }
 
-  /** Subscribes to all conversations, until the server has answered for each. */
-  async subscribe(): Promise<void> {
-    let waiting = this.agent.connections().filter(({ canReceive }) => canReceive);
-    for (let delay = retry.first; waiting.length > 0; delay = Math.min(retry.most, delay * 1.5)) {
-      const again = await Promise.all(waiting.map(({ connection }) => this.#subscribe(connection)));
-      waiting = waiting.filter((_, i) => again[i]);
-      this.#events.reached(waiting.length === 0);
-      if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, delay));
-    }
+  /** The numbers of a conversation's messages that wait to be sent. */
+  async queued(id: string): Promise<Set<number>> {
+    const routes = await this.#store.waitingRoutes();
+    const entries = await Promise.all(routes.map((route) => this.#store.deliveries(route, mostQueued)));
+    return new Set(
+      entries.flat().filter(({ connection }) => connection === id).map((entry) => entry.messageId),
+    );
   }
 
-  /** Whether it must be tried again. */
-  async #subscribe(connection: string): Promise<boolean> {
+  /** Subscribes to all conversations; whether the server has answered for one. What fails is told by events. */
+  async subscribe(): Promise<boolean> {
     try {
-      await this.agent.subscribe(connection);
+      return (await this.agent.subscribeAll()).length > 0;
     } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      if (error.code.startsWith("BROKER ") || error.code === "SMP INTERNAL") return true;
-      // A conversation that was deleted meanwhile is refused by the agent itself.
-      if (error.code.startsWith("SMP ")) this.#events.refused(connection, error);
+      // The agent was closed meanwhile.
+      if (error instanceof AgentError) return false;
+      throw error;
     }
-    return false;
   }
 }
 

@@ -1,32 +1,92 @@
-import { deleteDB } from "idb";
 import { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
+import { bindImport } from "./backup_view.ts";
 import { element } from "./dom.ts";
+import { findInvitation } from "./invitation.ts";
+import { showSection, useItHere } from "./sections.ts";
 import { databaseName } from "./session.ts";
+import type { Tabs } from "./tabs.ts";
 
-/** Opens the store, asking for the passphrase, or on the first visit whether there is to be one. Throws `StoreError`. */
-export async function openStore(): Promise<IndexedDbStore> {
-  let store: IndexedDbStore;
-  try {
-    store = await IndexedDbStore.open(databaseName);
-  } catch (error) {
-    if (!(error instanceof StoreError && error.code === "PASSPHRASE")) throw error;
-    return await ask("unlock", (passphrase) => IndexedDbStore.open(databaseName, { passphrase }));
+const openedElsewhere = "The chat is open in another tab.";
+const invitationElsewhere =
+  "The invitation was opened in the tab in which the chat is open: go there to join.";
+
+/**
+ * Opens the store, asking for the passphrase, or on the first visit whether there is to be one, and before it is taken
+ * from another tab. With `taken` another tab has it, which the text says. Throws `StoreError`.
+ */
+export async function openStore(tabs: Tabs, taken: string | null = null): Promise<IndexedDbStore> {
+  let store = await openUnlocked(tabs, taken);
+  while ((await store.connections()).length === 0) {
+    tabs.hasChat = true;
+    const closed = await Promise.race([welcome(store), store.closed]);
+    if (closed === null) break;
+    tabs.hasChat = false;
+    store = await openUnlocked(tabs, lostText(closed));
   }
-  if ((await store.connections()).length > 0) return store;
-  return await ask("welcome", async (passphrase) => {
-    await store[Symbol.asyncDispose]();
-    return await IndexedDbStore.open(databaseName, passphrase === "" ? {} : { passphrase });
-  });
+  tabs.hasChat = true;
+  return store;
+}
+
+/** What is said when a store was lost. */
+export function lostText({ code, message }: StoreError): string {
+  return code === "IN_USE" ? "The chat was opened in another tab." : `${message}.`;
 }
 
 /** Deletes everything that the page has stored, when the person confirms it, and starts anew. */
 export async function forgetEverything(close: () => Promise<void>): Promise<void> {
   const question =
-    "Delete all conversations and keys in this browser? This cannot be undone, and nobody has a copy.";
+    "Delete all conversations and keys in this browser? This cannot be undone: only a backup could bring them back.";
   if (!confirm(question)) return;
   await close();
-  await deleteDB(databaseName);
+  try {
+    await IndexedDbStore.delete(databaseName);
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === "IN_USE")) throw error;
+    alert("Close all other tabs of this page: everything is deleted then.");
+  }
   location.reload();
+}
+
+async function openUnlocked(tabs: Tabs, taken: string | null): Promise<IndexedDbStore> {
+  try {
+    return await openHere(tabs, {}, taken);
+  } catch (error) {
+    if (!isCode(error, "PASSPHRASE")) throw error;
+  }
+  return await unlock(tabs);
+}
+
+/** Opens it, at once or when the person wants it to be taken from another tab. */
+async function openHere(
+  tabs: Tabs,
+  options: { readonly passphrase?: string },
+  taken: string | null,
+): Promise<IndexedDbStore> {
+  if (taken === null) {
+    const opening = IndexedDbStore.open(databaseName, options).catch((error) => {
+      if (isCode(error, "IN_USE")) return null;
+      throw error;
+    });
+    const invitation = findInvitation(location.hash);
+    let isTaken = false;
+    const other = tabs.other(invitation).then(() => {
+      isTaken = true;
+      return null;
+    });
+    const store = await Promise.race([opening, other]);
+    if (store !== null) return store;
+    // The other tab may be closing just now: then nobody has to ask for it.
+    const late = await Promise.race([
+      opening.then((store) => store ?? new Promise<never>(() => {})),
+      useItHere(isTaken && invitation !== null ? invitationElsewhere : openedElsewhere).then(() => opening),
+    ]);
+    if (late !== null) return late;
+  } else await useItHere(taken);
+  return await IndexedDbStore.open(databaseName, { ...options, steal: true });
+}
+
+function isCode(error: unknown, code: StoreError["code"]): boolean {
+  return error instanceof StoreError && error.code === code;
 }
 
 const texts = {
@@ -36,8 +96,8 @@ const texts = {
       "messages are stored in this browser alone.",
     label: "Passphrase (optional)",
     note:
-      "Encrypts keys and messages in this browser. It cannot be changed later, and without it nobody can read " +
-      "them again. You are asked for it each time you open this page.",
+      "Encrypts keys and messages in this browser. Without it nobody can read them again. You are asked for it " +
+      "each time you open this page.",
   },
   unlock: {
     text: "Keys and messages in this browser are encrypted.",
@@ -46,12 +106,28 @@ const texts = {
   },
 } as const;
 
+/** Asks whether there is to be a passphrase, or a backup to be read; resolves when the store is as the person wants it. */
+async function welcome(store: IndexedDbStore): Promise<null> {
+  const setPassphrase = async (passphrase: string) => {
+    if (passphrase !== "") await store.changePassphrase(passphrase);
+  };
+  const { promise: imported, resolve } = Promise.withResolvers<null>();
+  bindImport(element("start-import", HTMLButtonElement), store, {
+    before: () => setPassphrase(element("passphrase", HTMLInputElement).value),
+    failed: async () => {
+      if (element("passphrase", HTMLInputElement).value !== "") await store.changePassphrase(null);
+    },
+    done: () => resolve(null),
+  });
+  return await Promise.race([imported, ask("welcome", setPassphrase).then(() => null)]);
+}
+
+function unlock(tabs: Tabs): Promise<IndexedDbStore> {
+  return ask("unlock", (passphrase) => openHere(tabs, { passphrase }, null));
+}
+
 /** Shows the form until `open` has worked. */
-function ask(
-  kind: keyof typeof texts,
-  open: (passphrase: string) => Promise<IndexedDbStore>,
-): Promise<IndexedDbStore> {
-  const start = element("start", HTMLElement);
+function ask<T>(kind: keyof typeof texts, open: (passphrase: string) => Promise<T>): Promise<T> {
   const form = element("start-form", HTMLFormElement);
   const input = element("passphrase", HTMLInputElement);
   const problem = element("start-error", HTMLElement);
@@ -64,7 +140,8 @@ function ask(
   input.autocomplete = kind === "unlock" ? "current-password" : "new-password";
   anew.hidden = kind === "welcome";
   anew.onclick = () => void forgetEverything(() => Promise.resolve());
-  start.hidden = false;
+  element("start-import", HTMLButtonElement).hidden = kind === "unlock";
+  showSection("start");
   if (kind === "unlock") input.focus();
   return new Promise((resolve) => {
     form.onsubmit = async (event) => {
@@ -74,11 +151,10 @@ function ask(
       button.disabled = true;
       try {
         resolve(await open(input.value));
-        start.hidden = true;
+        input.value = "";
       } catch (error) {
-        problem.textContent = error instanceof StoreError && error.code === "PASSPHRASE"
-          ? "The passphrase is wrong."
-          : String(error);
+        problem.textContent = isCode(error, "PASSPHRASE") ? "The passphrase is wrong." : String(error);
+        showSection("start");
       }
       button.disabled = false;
     };
