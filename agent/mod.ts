@@ -22,7 +22,6 @@
  */
 export { Agent } from "./agent.ts";
 export type { Backoff } from "./backoff.ts";
-export * from "./backup.ts";
 export type { AgentCommand, AgentResponse } from "./command.ts";
 export type { KeySource, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, OfConnection, ReceivedMessage } from "./events.ts";
