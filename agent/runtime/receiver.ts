@@ -52,7 +52,7 @@ export class Receiver {
   take(incoming: Incoming): void {
     if (this.#isClosed) return;
     this.#waiting = incoming;
-    this.#work ??= this.#handleAll().finally(() => this.#work = null);
+    this.#work ??= this.#handleAll();
   }
 
   /** Acknowledges a message to its server, if that has delivered it on a connection that is still there. */
@@ -90,6 +90,8 @@ export class Receiver {
       this.#waiting = null;
       await this.#handle(incoming);
     }
+    // In the same turn as the last look: what comes from now on begins anew.
+    this.#work = null;
   }
 
   async #handle(incoming: Incoming): Promise<void> {

@@ -41,7 +41,7 @@ export class Sender {
   wake(): void {
     if (this.#isClosed) return;
     this.#isWoken = true;
-    this.#work ??= this.#deliverAll().finally(() => this.#work = null);
+    this.#work ??= this.#deliverAll();
   }
 
   /** What waits for another try is tried at once. */
@@ -69,6 +69,8 @@ export class Sender {
         await this.#wait(++failures);
       }
     }
+    // In the same turn as the last look: what comes from now on begins anew.
+    this.#work = null;
   }
 
   /** Delivers what comes next; `false` when there is nothing. */
