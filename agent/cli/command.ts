@@ -10,8 +10,8 @@ export interface Surroundings {
   readonly tell: (line: string) => void;
   /** Whether the standard output is a terminal. */
   readonly isTerminal: boolean;
-  /** Reads the standard input to its end, at most `most` bytes. */
-  readonly readInput: (most: number) => Promise<Uint8Array<ArrayBuffer>>;
+  /** Reads the standard input to its end, or `isLine` to the end of a line; at most `most` bytes. */
+  readonly readInput: (most: number, isLine?: boolean) => Promise<Uint8Array<ArrayBuffer>>;
   /** Asks a question; `null` when nobody is there to answer. */
   readonly ask: (question: string) => Promise<boolean | null>;
   /** Asks for something that is not shown as it is typed; `null` when nobody is there to answer. */

@@ -20,7 +20,7 @@ export const join: Command = {
   summary: "join a connection by an invitation, and wait until it is there",
   usage: "NAME INVITATION|- [--no-wait] [--no-reply] [options]",
   help: `\
-  -                       read the invitation from the standard input
+  -                       read the invitation from a line of the standard input
   --no-wait               only store it: what runs next on the database joins (agent receive, agent send,
                           agent start)
   --no-reply              make a connection to send on, and not to receive from
@@ -35,7 +35,7 @@ The other side must run too, for instance with agent invite --wait or agent rece
     const reply = !options["no-reply"];
     const { print, tell, readInput } = surroundings;
     const invitation = readInvitation(
-      given === "-" ? new TextDecoder().decode(await readInput(longestInput)) : given,
+      given === "-" ? new TextDecoder().decode(await readInput(longestInput, true)) : given,
     );
     let isStored = false;
     await Session.use(options, surroundings, {

@@ -8,7 +8,8 @@ export function processSurroundings(signal: AbortSignal): Surroundings {
     print: (line) => write(new TextEncoder().encode(`${line}\n`)),
     tell,
     isTerminal: Deno.stdout.isTerminal(),
-    readInput: (most) => unlessAborted(readAtMost(Deno.stdin, { most, name: "the standard input" }), signal),
+    readInput: (most, isLine = false) =>
+      unlessAborted(readAtMost(Deno.stdin, { most, name: "the standard input", isLine }), signal),
     ask: (question) => ask(question, signal),
     askSecret: (question) => askSecret(question, signal),
     signal,
@@ -30,16 +31,24 @@ async function write(bytes: Uint8Array): Promise<void> {
   }
 }
 
+const newline = 10;
+
 /** Reads something to its end. Throws when it has more than `most` bytes; `name` is what it is called then. */
 export async function readAtMost(
   source: { read(into: Uint8Array): Promise<number | null> },
-  { most, name }: { readonly most: number; readonly name: string },
+  { most, name, isLine = false }: {
+    readonly most: number;
+    readonly name: string;
+    /** Ends after a line too. */
+    readonly isLine?: boolean;
+  },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(most + 1);
   let length = 0;
   for (let count; (count = await source.read(bytes.subarray(length))) !== null;) {
     length += count;
     if (length > most) throw new Error(`${name} has more than ${most} bytes`);
+    if (isLine && bytes.subarray(length - count, length).includes(newline)) break;
   }
   return bytes.slice(0, length);
 }
