@@ -16,7 +16,7 @@ const lock: { npm: Record<string, unknown> } = JSON.parse(
 /** What is in the package, beside its licence and its first pages. */
 const sources = ["mod.ts", "protocol", "client", "agent"];
 /** Programs, which need Deno. */
-const programs = ["client/main.ts", "client/cli", "agent/main.ts", "agent/service"];
+const programs = ["client/main.ts", "client/cli", "agent/main.ts", "agent/service", "agent/cli"];
 const dependencies = { idb: versionOf("idb") };
 
 /** The version of a package that the lock file has, and the tests run with. */
