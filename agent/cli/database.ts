@@ -59,10 +59,15 @@ async function makeFolder(path: string): Promise<void> {
 
 /** Throws an `Error` when there is no database. */
 export async function checkExists(path: string): Promise<void> {
+  if (!await exists(path)) throw new Error(`There is no ${path}: "agent invite" and "agent join" make one`);
+}
+
+/** Whether there is a file of that name; also when that cannot be known. */
+export async function exists(path: string): Promise<boolean> {
   try {
-    await Deno.stat(path);
+    await Deno.lstat(path);
+    return true;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) return;
-    throw new Error(`There is no ${path}: "agent invite" and "agent join" make one`);
+    return !(error instanceof Deno.errors.NotFound);
   }
 }

@@ -22,8 +22,8 @@ export const remove: Command = {
   --json                  print a JSON object: deleted
 ${serverHelp}
 
-When the server cannot be reached, the connection is deleted here, and its queue at the server by what runs next
-on the database.`,
+When the server cannot be reached, the connection is deleted here, and its queue at the server by what runs
+next on the database.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME"], letters: { y: "yes" } });
     const name = positional[0]!;

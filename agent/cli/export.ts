@@ -4,7 +4,7 @@ import { writeBackup } from "../backup.ts";
 import { SqliteStore, StoreError } from "../store/sqlite.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
-import { checkExists, firstLine, withAdvice } from "./database.ts";
+import { checkExists, exists, firstLine, withAdvice } from "./database.ts";
 import { readNewPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
 
@@ -60,8 +60,9 @@ async function openForReading(path: string, file: string | undefined, { askSecre
 }
 
 async function checkNew(file: string): Promise<void> {
-  const isThere = await Deno.lstat(file).then(() => true, () => false);
-  if (isThere) throw new Error(`Cannot write ${file}: it is there already, and never written over`);
+  if (await exists(file)) {
+    throw new Error(`Cannot write ${file}: it is there already, and never written over`);
+  }
 }
 
 /** Writes a new file, which is there when it is whole and on the disk; gives its length. */

@@ -3,7 +3,7 @@ import type { OptionKinds } from "../../cli/options.ts";
 import { type BackupCounts, BackupError, readBackup } from "../backup.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
-import { openStore, withAdvice } from "./database.ts";
+import { exists, openStore, withAdvice } from "./database.ts";
 import { readPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
 
@@ -23,8 +23,8 @@ export const importCommand: Command = {
   --json                  print a JSON object: imported
 ${databaseHelp}
 
-The database is a new one, or has no connections; with --passphrase-file a new one is encrypted. Stop the agent
-that the backup is of before this one is used: two of them would take each other's messages.`,
+The database is a new one, or has no connections; with --passphrase-file a new one is encrypted. Stop the
+agent that the backup is of before this one is used: two of them would take each other's messages.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["FILE"] });
     const [file, path] = [positional[0]!, options.db ?? defaultDatabase];
@@ -35,7 +35,7 @@ that the backup is of before this one is used: two of them would take each other
       option: "backup-passphrase-file",
       file: options["backup-passphrase-file"],
     }, surroundings);
-    const isNew = !await Deno.lstat(path).then(() => true, () => false);
+    const isNew = !await exists(path);
     try {
       const opening = { path, passphraseFile: options["passphrase-file"], mayMake: true };
       const { connections, messages } = await read({ file, passphrase }, opening, surroundings);

@@ -35,9 +35,9 @@ export const list: Command = {
   --json                  print JSON objects: connection
 ${databaseHelp}
 
-A line has the connection's state, how many messages came here and were not printed (servers may have more),
-how many wait to be sent, and its name. States: connected, suspended, invited (nobody has joined yet), joining,
-failed (joining was refused, or given up).`,
+A line has the connection's state, how many messages came here and were not printed (servers may have
+more), how many wait to be sent, and its name. States: connected, suspended, invited (nobody has joined
+yet), joining, failed (joining was refused, or given up).`,
   async run(args, surroundings) {
     const { options } = readArguments(args, kinds, { names: [] });
     const path = options.db ?? defaultDatabase;

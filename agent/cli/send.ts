@@ -70,7 +70,8 @@ async function prepare(
   isAtOnce: boolean,
   { tell }: Surroundings,
 ): Promise<void> {
-  const { canSend, connected } = session.connection(name);
+  const { canSend, connected, failed } = session.connection(name);
+  if (failed) throw new Error(`"${name}" cannot send: joining has failed`);
   if (isAtOnce && !canSend) throw new Error(`"${name}" cannot send before it is connected`);
   if (isAtOnce || connected) return;
   await session.subscribe(name);

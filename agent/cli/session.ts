@@ -9,7 +9,7 @@ import type { SqliteStore } from "../store/sqlite.ts";
 import type { Connection } from "../store/store.ts";
 import { checkAddress, defaultDatabase, readTimeout } from "./arguments.ts";
 import { Interrupted, Late, type Surroundings } from "./command.ts";
-import { openStore, withAdvice } from "./database.ts";
+import { exists, openStore, withAdvice } from "./database.ts";
 import { Troubles } from "./troubles.ts";
 
 /** What a command that uses servers was given. */
@@ -108,6 +108,7 @@ export class Session {
   ): Promise<Session> {
     const { db = defaultDatabase, "passphrase-file": passphraseFile, "allow-unverified": allowUnverified } =
       options;
+    if (options.server.length === 0 && mayMake && needsServer([]) && !await exists(db)) throw serverMissing();
     const store = await openStore({ path: db, passphraseFile, mayMake }, surroundings);
     try {
       const connections = await store.connections();
@@ -115,7 +116,7 @@ export class Session {
       const usable = known.filter((server) => allowUnverified || server.includes("#"));
       const servers = options.server.length > 0 ? options.server : usable;
       if (servers.length === 0 && needsServer(connections)) {
-        throw new UsageError("--server is missing: the server for the new queue, whose address it prints");
+        throw serverMissing();
       }
       // An agent has a server in any case; this one makes no queue.
       const some = servers.length > 0 ? servers : [...known, ...serversOf(connections, "sending")];
@@ -207,7 +208,7 @@ export class Session {
       if (event.eventId !== undefined) await this.agent.take(event.eventId);
       if (event.type === "connected") return event;
       if (event.type === "end") throw new Error(ended(name));
-      if (event.type === "error" && event.eventId !== undefined && await this.#hasFailed(name)) {
+      if (event.type === "error" && event.eventId !== undefined && this.connection(name).failed) {
         throw event.error;
       }
       return null;
@@ -238,12 +239,6 @@ export class Session {
     });
   }
 
-  /** Whether joining was given up. */
-  async #hasFailed(name: string): Promise<boolean> {
-    const connection = (await this.store.connections()).find(({ record: { alias } }) => alias === name);
-    return connection?.sending.some(({ status }) => status === "failed") ?? true;
-  }
-
   async #stop(): Promise<void> {
     const waited = deferred<void>();
     const timer = setTimeout(waited.resolve, grace);
@@ -252,6 +247,10 @@ export class Session {
     this.#over.reject(new Error("The command was ended"));
     await this.agent.close();
   }
+}
+
+function serverMissing(): UsageError {
+  return new UsageError("--server is missing: the server for the new queue, whose address it prints");
 }
 
 /** Whether a connection's queue to receive from has still to be made, on a server of this agent. */

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { formatQueueInfo } from "../../../mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../../server/mod.ts";
 import { TestAgent } from "../../support/agent.ts";
 import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
@@ -120,6 +121,22 @@ Deno.test("a message that could not be printed is not acknowledged", async () =>
   const unread = await folder.run(["list", "--db", db]);
   assertEquals(unread.stdout, "connected  1 unread  0 unsent  b\n");
   assertEquals((await folder.run(["receive", "b", "--db", db])).stdout, "precious\n");
+});
+
+Deno.test("an invitation that was used or withdrawn cannot be joined, and nothing is sent there", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address);
+  const { invitation } = await peer.agent.create("a");
+  await peer.agent.delete("a");
+  const db = ["--db", folder.file("b.db")];
+  const args = ["b", formatQueueInfo(invitation), ...db, "--server", server.address];
+  const refused = await folder.run(["join", ...args]);
+  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertStringIncludes(refused.stderr, "AUTH");
+  assertMatch((await folder.run(["list", ...db])).stdout, /^failed /);
+  const { code, stderr } = await folder.run(["send", "b", "x", ...db, "--server", server.address]);
+  assertEquals([code, stderr], [1, '"b" cannot send: joining has failed\n']);
 });
 
 Deno.test("Ctrl-C ends what waits with 130 and what follows with 0, SIGTERM with 143", async () => {
