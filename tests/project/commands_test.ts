@@ -19,6 +19,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
+  [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts has pipes"],
 ];
 
 interface Command {
@@ -66,13 +67,16 @@ function wordsOf(line: string, variables: Readonly<Record<string, string>>): str
 /** How the last line begins that a program prints when it is ready, by what its command line has. */
 const ready: readonly (readonly [pattern: RegExp, until: string, more: readonly string[]])[] = [
   [/server\/main\.ts start|task start/, "try it", ["--host", "127.0.0.1", "--port", "0"]],
-  [/agent\/main\.ts/, "listening", ["--port", "0"]],
+  [/agent\/main\.ts --/, "listening", ["--port", "0"]],
   [/task web-chat/, "open http", ["--port", "0", "--ws-port", "0"]],
 ];
 
 const commands = (await readCommands()).filter(({ line }) => !notRun.some(([pattern]) => pattern.test(line)));
 
-for (const { page, line } of commands.filter(({ line }) => !/smp |client\/main/.test(line))) {
+/** Commands that go on where those before have ended. */
+const inTurn = /smp |client\/main|task agent /;
+
+for (const { page, line } of commands.filter(({ line }) => !inTurn.test(line))) {
   Deno.test(`${page}: ${line}`, async () => {
     await using folder = await temporaryFolder();
     await checkout(folder.path);
@@ -127,4 +131,42 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
   }
   assertEquals(JSON.parse(await next(received!)).text, "hello");
   await received!.return?.();
+});
+
+Deno.test("the commands of the agent in the pages, one after the other", async () => {
+  await using server = await startServer();
+  const all = commands.filter(({ line }) => line.includes("task agent "));
+  const pages = Map.groupBy(all, ({ page }) => page);
+  assert(pages.get("docs/agent-command-line.md")!.length >= 8);
+  for (const [page, commands] of pages) {
+    await using folder = await temporaryFolder();
+    await checkout(folder.path);
+    await Deno.writeTextFile(`${folder.path}/backup-passphrase`, "correct horse\n");
+    const variables: Record<string, string> = { ADDRESS: server.address };
+    const waiting: ServerProcess[] = [];
+    await using cleanup = new AsyncDisposableStack();
+    for (const { line } of commands) {
+      const words = wordsOf(line, variables);
+      const env = { INIT_CWD: folder.path };
+      if (words.includes("--wait")) {
+        const inviting = await ServerProcess.spawned({
+          command: words,
+          env,
+          cwd: folder.path,
+          until: "smp::",
+        });
+        variables.INVITATION = inviting.printed.at(-1)!;
+        waiting.push(cleanup.use(inviting));
+        continue;
+      }
+      const [file, ...args] = words;
+      const { code, stdout, stderr } = await soon(
+        new Deno.Command(file!, { args, cwd: folder.path, env, stdin: "null" }).output(),
+      );
+      assertEquals(code, 0, `${page}: ${line}: ${new TextDecoder().decode(stderr)}`);
+      // It has ended by itself, as both sides are there.
+      if (line.includes(" join ")) { for (const one of waiting) assertEquals((await one.end()).code, 0); }
+      if (line.includes("receive")) assertEquals(new TextDecoder().decode(stdout), "hello\n");
+    }
+  }
 });

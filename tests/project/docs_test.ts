@@ -80,12 +80,19 @@ Deno.test("every command line of the programs has options that the programs know
     "examples/terminal-chat/main.ts",
   ];
   const tasks: Record<string, string> = {
+    "agent": "agent/main.ts",
     "smp": "client/main.ts",
     "terminal-chat": "examples/terminal-chat/main.ts",
     "web-chat": "examples/web-chat/main.ts",
   };
   const helps = new Map<string, string>();
   for (const script of scripts) helps.set(script, (await run(["--help"], { script })).stdout);
+  const agentHelp = helps.get("agent/main.ts")!;
+  // Each of its commands has options of its own.
+  for (const [, name] of agentHelp.matchAll(/^ {2}([a-z]+) {2,}\w/gm)) {
+    const { stdout } = await run([name!, "--help"], { script: "agent/main.ts" });
+    helps.set("agent/main.ts", `${helps.get("agent/main.ts")}\n${stdout}`);
+  }
   let checked = 0;
   for (const page of pages) {
     for (const block of blocks(page, "sh")) {

@@ -201,6 +201,11 @@ export class ServerProcess implements AsyncDisposable {
     } catch {
       // It has ended.
     }
+    return await this.end();
+  }
+
+  /** Waits for the end; gives what was not read of its output. */
+  async end(): Promise<Outcome> {
     const [{ code }, stdout, stderr] = await soon(
       Promise.all([this.#process.status, rest(this.#lines), rest(this.#errors)]),
     );
