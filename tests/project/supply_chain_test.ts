@@ -69,7 +69,7 @@ Deno.test("what is published depends on ws and idb, and on nothing of the standa
   }
   assertEquals([...found].sort(([a], [b]) => a < b ? -1 : 1), [
     ["@types/ws", ["server/net/websocket_listener.ts", "server/net/ws_channel.ts"]],
-    ["idb", ["agent/store/indexeddb.ts", "agent/store/indexeddb_tables.ts"]],
+    ["idb", ["database", "first", "snapshot", "tables"].map((name) => `agent/store/indexeddb_${name}.ts`)],
     ["ws", ["server/net/websocket_listener.ts", "server/net/ws_channel.ts"]],
   ]);
 });

@@ -60,5 +60,11 @@ Deno.test(
     for (const [name, target] of Object.entries(map.imports)) {
       if (target.startsWith("npm:") && name in imports) assertEquals(target, imports[name], name);
     }
+    const own = Object.entries(map.imports).filter(([name]) => name.startsWith(config.name));
+    const exported = Object.entries(config.exports);
+    assertEquals(
+      Object.fromEntries(own),
+      Object.fromEntries(exported.map(([name, path]) => [config.name + name.slice(1), path])),
+    );
   },
 );
