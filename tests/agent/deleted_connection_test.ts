@@ -132,9 +132,7 @@ Deno.test("a connection whose server is gone is deleted here at once, and there 
   assertEquals(back.gauges().queues, 2);
   await using _again = await TestAgent.start(back.address, { store });
   await until(() => back.gauges().queues === 1);
-  await soon((async () => {
-    while ((await store.discarded()).length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  })());
+  await until(async () => (await store.discarded()).length === 0);
 });
 
 Deno.test("a queue is deleted at its server as soon as that is back", async () => {

@@ -16,9 +16,9 @@ export async function next<T>(iterator: AsyncIterator<T>): Promise<T> {
 }
 
 /** Waits until a condition holds that no event tells of, looking again each turn of the event loop. */
-export async function until(condition: () => boolean): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + patience;
-  while (!condition()) {
+  while (!await condition()) {
     if (performance.now() > end) throw new Error("the condition did not come to hold");
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
