@@ -1,0 +1,77 @@
+import { assert } from "@std/assert";
+import type { Fault } from "../support/mortal.ts";
+import { type Mode, MortalApp, type Round } from "../support/mortal_app.ts";
+import { World } from "../support/mortal_world.ts";
+
+/**
+ * Of the steps of a scenario one in so many is tried, others each time. Every one, in some minutes:
+ * `deno test -A tests/agent/crash_test.ts tests/agent/crash_steps_test.ts -- --every-step`
+ */
+const stride = Deno.args.includes("--every-step") ? 1 : 30;
+const seed = Math.floor(Math.random() * stride);
+
+const modes: Record<string, Mode> = {
+  "events are taken by the next": { acknowledge: "automatic", take: "next" },
+  "messages are acknowledged": { acknowledge: "manual", take: "next" },
+  "every event is taken": { acknowledge: "automatic", take: "manual" },
+};
+
+const both = { send: ["a", "b"], receive: ["x", "y"] } as const;
+const next = { send: ["c", "d"], receive: ["z"] } as const;
+
+const scenarios: Record<string, readonly Round[]> = {
+  "an initiator": [{ role: "initiator", reply: true, ...both, suspend: true }],
+  "a joiner": [{ role: "joiner", reply: true, ...both }],
+  "a joiner of one direction": [{ role: "joiner", reply: false, send: ["a", "b"], receive: [] }],
+  "an initiator that is deleted and made again": [
+    { role: "initiator", reply: true, ...both, until: "connected" },
+    { role: "initiator", reply: true, ...next },
+  ],
+  "a joiner that is deleted and joins again": [
+    { role: "joiner", reply: true, ...both, until: "connected" },
+    { role: "joiner", reply: true, ...next },
+  ],
+  "an initiator that is refused": [
+    { role: "initiator", reply: true, send: ["a", "b"], receive: [], until: "refused" },
+  ],
+};
+
+/** What happens at a step, and what may happen at another one. */
+const faults: Record<string, (step: number, steps: number) => readonly ReadonlyMap<number, Fault>[]> = {
+  "killed at any step": (step) => [new Map([[step, "die"]])],
+  "killed at any step, twice": (step, steps) => [
+    new Map([[step, "die"]]),
+    new Map([[1 + (step * 7) % Math.max(1, steps - step), "die"]]),
+  ],
+  "cut off at any step, then killed": (step) => [new Map([[step, "cut"], [step + 1 + step % 9, "die"]])],
+  "whose server starts again at any step": (step) => [new Map([[step, "restart"]])],
+};
+
+let turn = seed;
+for (const [scenario, rounds] of Object.entries(scenarios)) {
+  for (const [name, mode] of Object.entries(modes)) {
+    Deno.test(`${scenario} that dies loses, doubles and mixes up nothing, where ${name}`, async (t) => {
+      await using world = await World.start();
+      const steps = await new MortalApp(world, "alive", { mode, rounds }).run([]);
+      assert(steps > 20, `${steps}`);
+      for (const [fault, livesOf] of Object.entries(faults)) {
+        const offset = turn++;
+        await t.step(fault, async () => {
+          const next = Array.from({ length: steps }, (_, i) => i + 1).filter((step) =>
+            step % stride === offset % stride
+          );
+          const worker = async () => {
+            for (let step; (step = next.shift()) !== undefined;) {
+              const app = new MortalApp(world, `${fault} ${step}`, { mode, rounds });
+              await app.run(livesOf(step, steps)).catch((cause) => {
+                throw new Error(`step ${step} of ${steps}: ${cause.message}`, { cause });
+              });
+            }
+          };
+          const results = await Promise.allSettled(Array.from({ length: 4 }, worker));
+          for (const result of results) if (result.status === "rejected") throw result.reason;
+        });
+      }
+    });
+  }
+}
