@@ -5,10 +5,11 @@
  * Prints a JSON object a line. Used by crash_test.ts.
  */
 // deno-lint-ignore-file no-console
-import { Agent, type AgentStore, type KeySource, type StoreChange } from "../../agent/mod.ts";
+import { Agent, type KeySource } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
-import { decodeBase64, formatQueueInfo, type ServerAddress, tcpTransport } from "../../mod.ts";
-import { type Channel, textBytes } from "../../protocol/mod.ts";
+import { decodeBase64, formatQueueInfo, tcpTransport } from "../../mod.ts";
+import { textBytes } from "../../protocol/mod.ts";
+import { steppingStore, steppingTransport, type Steps } from "../support/mortal.ts";
 
 /** What the child is told. */
 export interface ChildOptions {
@@ -30,52 +31,13 @@ export interface ChildOptions {
 const options: ChildOptions = JSON.parse(Deno.args[0]!);
 let steps = 0;
 
-function step(): void {
-  if (++steps === options.dieAt) Deno.kill(Deno.pid, "SIGKILL");
-}
-
-/** Does something with a step before and after it. */
-async function around<T>(task: () => Promise<T>): Promise<T> {
-  step();
-  const result = await task();
-  step();
-  return result;
-}
-
-function mortalStore(store: AgentStore): AgentStore {
-  const mortal: AgentStore = Object.create(store);
-  const names = [
-    "connections",
-    "discarded",
-    "waitingRoutes",
-    "deliveries",
-    "message",
-    "messages",
-    "events",
-    "prune",
-    "snapshot",
-  ] as const;
-  for (const name of names) {
-    mortal[name] = store[name].bind(store) as never;
-  }
-  mortal.commit = (changes: readonly StoreChange[]) => around(() => store.commit(changes));
-  mortal[Symbol.asyncDispose] = () => store[Symbol.asyncDispose]();
-  return mortal;
-}
-
-async function mortalTransport(address: ServerAddress, signal: AbortSignal): Promise<Channel> {
-  const channel = await around(() => tcpTransport(address, signal));
-  return {
-    read: async (size) => {
-      const bytes = await channel.read(size);
-      step();
-      return bytes;
-    },
-    write: (units) => around(() => channel.write(units)),
-    end: () => channel.end(),
-    close: () => channel.close(),
-  };
-}
+const steppers: Steps = {
+  step() {
+    if (++steps === options.dieAt) Deno.kill(Deno.pid, "SIGKILL");
+    return Promise.resolve();
+  },
+  look: () => Promise.resolve(),
+};
 
 let nextKey = 0;
 const keyPool: KeySource = {
@@ -86,10 +48,11 @@ const keyPool: KeySource = {
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 
+const store = await SqliteStore.open(options.database);
 const agent = await Agent.start({
   servers: [options.server],
-  store: mortalStore(await SqliteStore.open(options.database)),
-  client: { transport: mortalTransport },
+  store: steppingStore(store, steppers),
+  client: { transport: steppingTransport(tcpTransport, steppers) },
   retry: { first: 5, most: 50 },
   acknowledge: "manual",
   keyPool,
@@ -131,7 +94,7 @@ while (!await isDone()) {
   if (event.type === "message") {
     const { id, body, integrity } = event.message;
     console.log(JSON.stringify({ id, text: new TextDecoder().decode(body), integrity: integrity.type }));
-    step();
+    await steppers.step();
     await agent.acknowledge("peer", id);
   } else if (event.type !== "sent" && event.type !== "connected") {
     console.log(
@@ -141,3 +104,4 @@ while (!await isDone()) {
 }
 console.log(JSON.stringify({ steps }));
 await agent.close();
+await store[Symbol.asyncDispose]();
