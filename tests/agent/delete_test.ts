@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { MemoryStore } from "../../../agent/mod.ts";
-import { MemoryMessageStore, MemoryQueueStore } from "../../../server/mod.ts";
-import { connectAgents, TestAgent } from "../../support/agent.ts";
-import { steadyPort } from "../../support/ports.ts";
-import { startServer } from "../../support/server.ts";
-import { soon, until } from "../../support/wait.ts";
+import { MemoryStore } from "../../agent/mod.ts";
+import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
+import { connectAgents, TestAgent } from "../support/agent.ts";
+import { steadyPort } from "../support/ports.ts";
+import { startServer } from "../support/server.ts";
+import { soon, until } from "../support/wait.ts";
 
 Deno.test("deleting a connection that receives messages disturbs no other, ten times over", async () => {
   await using server = await startServer();

@@ -1,10 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { AgentError, MemoryStore, type StoreChange } from "../../../agent/mod.ts";
-import { tcpTransport, type Transport } from "../../../client/mod.ts";
-import { type Channel, networkError } from "../../../protocol/mod.ts";
-import { connectAgents, keySource, TestAgent } from "../../support/agent.ts";
-import { startServer } from "../../support/server.ts";
-import { until } from "../../support/wait.ts";
+import { AgentError, MemoryStore, type StoreChange } from "../../agent/mod.ts";
+import { tcpTransport, type Transport } from "../../client/mod.ts";
+import { type Channel, networkError } from "../../protocol/mod.ts";
+import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 Deno.test("a joiner that is away for longer than joining may take after REPLY is connected when it is back", async () => {
   await using server = await startServer();

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Agent, AgentError, MemoryStore } from "../../../agent/mod.ts";
-import { makePublicKey, type PublicKey, textBytes } from "../../../protocol/mod.ts";
-import type { SmpServer } from "../../../server/mod.ts";
-import { connectAgents, keySource, TestAgent } from "../../support/agent.ts";
-import { HostileAgent } from "../../support/hostile_agent.ts";
-import { startServer } from "../../support/server.ts";
-import { until } from "../../support/wait.ts";
+import { Agent, AgentError, MemoryStore } from "../../agent/mod.ts";
+import { makePublicKey, type PublicKey, textBytes } from "../../protocol/mod.ts";
+import type { SmpServer } from "../../server/mod.ts";
+import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
+import { HostileAgent } from "../support/hostile_agent.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 // What is wrong with one queue concerns that queue.
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { connectAgents, TestAgent } from "../../support/agent.ts";
-import { startServer } from "../../support/server.ts";
-import { soon, until } from "../../support/wait.ts";
+import { connectAgents, TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
+import { soon, until } from "../support/wait.ts";
 
 for (
   const [how, fail] of [

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { TestAgent } from "../../support/agent.ts";
-import { startServer } from "../../support/server.ts";
-import { until } from "../../support/wait.ts";
+import { TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 Deno.test("when an agent is closed nothing of it runs any more, whatever it was about", async () => {
   await using server = await startServer();

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { MemoryStore } from "../../../agent/mod.ts";
-import { connectAgents, TestAgent } from "../../support/agent.ts";
-import { startServer } from "../../support/server.ts";
-import { until } from "../../support/wait.ts";
+import { MemoryStore } from "../../agent/mod.ts";
+import { connectAgents, TestAgent } from "../support/agent.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 // In the mode `manual` a message is the application's when that has acknowledged it, and not before.
 
@@ -56,7 +56,7 @@ Deno.test("a message that is acknowledged before its connection is subscribed to
   assertEquals(b.events.filter(({ type }) => type === "message"), []);
 });
 
-Deno.test("after the server was away a message that is not acknowledged is still there, and acknowledged once", async () => {
+Deno.test("a message that is delivered again and again is still there, and acknowledged once", async () => {
   await using server = await startServer();
   await using a = await TestAgent.start(server.address);
   await using b = await TestAgent.start(server.address, { acknowledge: "manual" });

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { MemoryStore } from "../../../agent/mod.ts";
-import { makePublicKey } from "../../../protocol/mod.ts";
-import { connectAgents, TestAgent } from "../../support/agent.ts";
-import { HostileAgent, hostileKeys } from "../../support/hostile_agent.ts";
-import { startServer } from "../../support/server.ts";
-import { until } from "../../support/wait.ts";
+import { MemoryStore } from "../../agent/mod.ts";
+import { makePublicKey } from "../../protocol/mod.ts";
+import { connectAgents, TestAgent } from "../support/agent.ts";
+import { HostileAgent, hostileKeys } from "../support/hostile_agent.ts";
+import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 
 const flood = 150, count = 30;
 const oddKey = makePublicKey(2n ** 2055n + 1n, 65537n);
