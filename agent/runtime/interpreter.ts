@@ -130,6 +130,8 @@ export class Interpreter {
     const connection = connections.find(id);
     if (connection === undefined) return;
     const { senderKey } = received.message;
+    // Nobody would wait for the answer.
+    signal.throwIfAborted();
     const isApproved = await untilAborted(
       Promise.resolve(approve({ connection: connection.record.alias, senderKey })),
       signal,
@@ -159,7 +161,6 @@ export class Interpreter {
 
 /** What a promise gives; rejects with the signal's reason when that aborts before. */
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
   let abort = () => {};
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason);
