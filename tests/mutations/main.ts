@@ -1,0 +1,106 @@
+/** Breaks a copy of the code in every listed way and runs the tests that must notice it: `deno task mutate --help`. */
+import { agentMutations } from "./agent.ts";
+import type { Mutation } from "./mutation.ts";
+import { serverMutations } from "./server.ts";
+
+const help = `deno task mutate [--only NAME,NAME]
+
+Makes one change at a time in a temporary copy of the files that git knows, and runs tests that must fail then.
+Ends with 1 when a mutation survives, with 2 when the list does not fit the code.
+`;
+
+/** Milliseconds after which a test counts as failed. */
+const patience = 300_000;
+
+const root = new URL("../../", import.meta.url).pathname;
+const model = ["tests/agent/model/main.ts", "--runs", "120", "--patience", "6", "--failures", "1"];
+const all = [...agentMutations, ...serverMutations];
+
+async function main(args: readonly string[]): Promise<number> {
+  if (args.length > 0 && args[0] !== "--only") {
+    console.log(help);
+    return args[0] === "--help" || args[0] === "-h" ? 0 : 2;
+  }
+  const names = args[1]?.split(",");
+  const unknown = names?.filter((name) => !all.some((mutation) => mutation.name === name)) ?? [];
+  const mutations = all.filter(({ name }) => names?.includes(name) ?? true);
+  const misfits = [...unknown.map((name) => `there is no mutation ${name}`), ...await misfitsOf(all)];
+  if (misfits.length > 0) {
+    for (const misfit of misfits) console.error(misfit);
+    return 2;
+  }
+  const folder = await Deno.makeTempDir({ prefix: "mutations_" });
+  try {
+    await copyTo(folder);
+    return await mutateAll(folder, mutations);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Where the list does not fit the code. */
+async function misfitsOf(mutations: readonly Mutation[]): Promise<string[]> {
+  const misfits: string[] = [];
+  for (const { name, file, from, tests } of mutations) {
+    const text = await Deno.readTextFile(root + file).catch(() => "");
+    const count = from === "" ? 0 : text.split(from).length - 1;
+    if (count !== 1) misfits.push(`${name}: what is to be changed occurs ${count} times in ${file}`);
+    for (const test of tests) {
+      const isThere = test === "model" || await Deno.stat(root + test).then(() => true, () => false);
+      if (!isThere) misfits.push(`${name}: there is no ${test}`);
+    }
+  }
+  return misfits;
+}
+
+async function copyTo(folder: string): Promise<void> {
+  const { stdout } = await new Deno.Command("git", {
+    args: ["ls-files", "-co", "--exclude-standard"],
+    cwd: root,
+  })
+    .output();
+  for (const file of new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "")) {
+    await Deno.mkdir(`${folder}/${file.split("/").slice(0, -1).join("/")}`, { recursive: true });
+    // A file that was removed and not committed is in the list too.
+    await Deno.copyFile(root + file, `${folder}/${file}`).catch(() => {});
+  }
+}
+
+async function mutateAll(folder: string, mutations: readonly Mutation[]): Promise<number> {
+  let unexpected = 0;
+  for (const { name, what, file, from, to, tests, survives } of mutations) {
+    const path = `${folder}/${file}`;
+    const text = await Deno.readTextFile(path);
+    await Deno.writeTextFile(path, text.replace(from, () => to));
+    const killer = await killerOf(folder, tests);
+    await Deno.writeTextFile(path, text);
+    const isExpected = (killer === null) === (survives !== undefined);
+    if (!isExpected) unexpected++;
+    const result = killer === null ? "SURVIVED" : `killed by ${killer}`;
+    console.log(`${name.padEnd(28)} ${result.padEnd(50)} ${what}${survives ? `; ${survives}` : ""}`);
+  }
+  console.log(`${mutations.length} mutations, ${unexpected} not as expected`);
+  return unexpected > 0 ? 1 : 0;
+}
+
+/** The first of the tests that fails. */
+async function killerOf(cwd: string, tests: readonly string[]): Promise<string | null> {
+  for (const test of tests) {
+    const args = test === "model"
+      ? ["run", "--allow-all", "--no-check", ...model]
+      : ["test", "--quiet", "--allow-all", "--no-check", test];
+    const signal = AbortSignal.timeout(patience);
+    const { success } = await new Deno.Command(Deno.execPath(), {
+      args,
+      cwd,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+      signal,
+    }).output();
+    if (!success) return test;
+  }
+  return null;
+}
+
+Deno.exit(await main(Deno.args));
