@@ -97,7 +97,7 @@ export const agentMutations: readonly Mutation[] = [
     file: "agent/kinds/key.ts",
     from: "received, isRetry: false }",
     to: "received, isRetry: true }",
-    tests: ["tests/agent/core/step_test.ts"],
+    tests: ["tests/agent/core/secured_again_test.ts"],
   },
   {
     name: "quota-gives-up",
