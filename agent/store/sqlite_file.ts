@@ -18,12 +18,18 @@ export class ForeignFileError extends StoreError {}
 /** What is in a file. */
 export type FileState = "new" | "version 1" | "current";
 
-/** Opens a database. Throws what says how to get `node:sqlite` where there is none. */
-export function openDatabase(path: string, options: { readonly readOnly: boolean }): DatabaseSync {
+/** SQLite. Throws what says how to get `node:sqlite` where there is none. */
+export function loadSqlite(): typeof NodeSqlite {
   // Not imported, so that older versions of Node get an error that says what to do.
   const sqlite = runtime.process?.getBuiltinModule?.("node:sqlite") as typeof NodeSqlite | undefined;
   if (sqlite === undefined) throw new Error("there is no node:sqlite here; Node has it since version 22.13");
-  const database = new sqlite.DatabaseSync(path, options);
+  return sqlite;
+}
+
+/** Opens a database. Throws what {@linkcode loadSqlite} throws. */
+export function openDatabase(path: string, options: { readonly readOnly: boolean }): DatabaseSync {
+  const { DatabaseSync } = loadSqlite();
+  const database = new DatabaseSync(path, options);
   database.exec(`PRAGMA busy_timeout = ${busyTimeout}`);
   return database;
 }

@@ -9,6 +9,7 @@ import {
   checkHeader,
   fileOf,
   ForeignFileError,
+  loadSqlite,
   lockFile,
   lockPath,
   makeFile,
@@ -36,6 +37,8 @@ export async function openFile(path: string, options: PassphraseOptions): Promis
   let database, lock;
   let madeLock: string | null = null;
   try {
+    // No file is made where it cannot be opened.
+    loadSqlite();
     makeFile(path);
     database = openDatabase(path, { readOnly: false });
     if (makeFile(lockPath(database))) madeLock = lockPath(database);
