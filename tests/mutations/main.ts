@@ -1,4 +1,5 @@
 /** Breaks a copy of the code in every listed way and runs the tests that must notice it: `deno task mutate --help`. */
+// deno-lint-ignore-file no-console
 import { agentMutations } from "./agent.ts";
 import type { Mutation } from "./mutation.ts";
 import { serverMutations } from "./server.ts";
@@ -10,7 +11,7 @@ Ends with 1 when a mutation survives, with 2 when the list does not fit the code
 `;
 
 /** Milliseconds after which a test counts as failed. */
-const patience = 300_000;
+const patience = 180_000;
 
 const root = new URL("../../", import.meta.url).pathname;
 const model = ["tests/agent/model/main.ts", "--runs", "120", "--patience", "6", "--failures", "1"];

@@ -1,4 +1,5 @@
 /** Runs the model many times: `deno task model --runs 1000 --seed 1`; ends with 1 when a run has failed. */
+// deno-lint-ignore-file no-console
 import { run } from "./run.ts";
 
 const options = new Map<string, number>();

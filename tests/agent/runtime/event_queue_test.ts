@@ -220,3 +220,16 @@ Deno.test("what is taken while it is read from the store is not told", async () 
   reading.resolve([stored(1), stored(2)]);
   assertEquals(await first, [2]);
 });
+
+Deno.test("of the events that nobody reads only so many are in memory as there is room for", async () => {
+  const all = [1, 2, 3, 4, 5].map((id) => stored(id));
+  const reads: number[] = [];
+  const queue = new EventQueue<string>((after, limit) => {
+    reads.push(after);
+    return Promise.resolve(all.filter(({ id }) => id > after).slice(0, limit));
+  }, 2);
+  for (const record of all) queue.add(record);
+  assertEquals([1, 2, 3, 4, 5].map((id) => queue.record(id)?.id), [1, 2, undefined, undefined, undefined]);
+  assertEquals(await read(queue, 5), [1, 2, 3, 4, 5]);
+  assertEquals(reads, [2, 4]);
+});
