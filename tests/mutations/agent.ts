@@ -4,8 +4,8 @@ const receiver = "agent/runtime/receiver.ts";
 const sender = "agent/runtime/sender.ts";
 const interpreter = "agent/runtime/interpreter.ts";
 const step = "agent/core/step.ts";
-const service = "agent/service/service.ts";
-const serviceTest = "tests/agent/service/service_test.ts";
+const notifier = "agent/service/notifier.ts";
+const serviceTests = ["tests/agent/service"];
 const hostilePeer = "tests/agent/hostile_peer_test.ts";
 
 /** Mutations of the agent and its port. */
@@ -243,26 +243,34 @@ export const agentMutations: readonly Mutation[] = [
     name: "http-guard",
     what: "a page in a browser can command the agent",
     file: "agent/service/session.ts",
-    from: "if (/^[A-Z]+ \\S+ HTTP\\/\\d/.test(corrId)) throw",
+    from: "if (/^\\S+ \\S+ HTTP\\/\\d/.test(first)) throw",
     to: "if (false) throw",
-    tests: [serviceTest],
+    tests: serviceTests,
   },
   {
     name: "service-acks-unowned",
     what: "a message is acknowledged that no session has",
-    file: service,
-    from: '    this.#owners.get(alias)?.notify(alias, { type: "MSG", message }, undefined)\n',
-    to:
-      '    (this.#owners.get(alias)?.notify(alias, { type: "MSG", message }, undefined) ?? Promise.resolve())\n',
-    tests: [serviceTest],
+    file: notifier,
+    from: 'else if (event.type === "sent") this.#take(event.eventId);',
+    to: "else this.#take(event.eventId);",
+    tests: serviceTests,
   },
   {
     name: "service-acks-before-written",
     what: "a message is acknowledged before a session has it",
-    file: service,
-    from: "      .then(() => this.agent.acknowledge(alias, message.id))\n      .catch(() => {});",
-    to: "      .catch(() => {});\n    this.agent.acknowledge(alias, message.id).catch(() => {});",
-    tests: [serviceTest],
+    file: notifier,
+    from: "    owner.say(null, watch.alias, responseTo(event), id).then(() => {\n",
+    to: "    owner.say(null, watch.alias, responseTo(event), id).catch(() => {});\n" +
+      "    Promise.resolve().then(() => {\n",
+    tests: serviceTests,
+  },
+  {
+    name: "service-acks-for-session",
+    what: "a message is acknowledged for a session that does so itself",
+    file: notifier,
+    from: "if (watch.told !== told || waits) return;",
+    to: "if (watch.told !== told) return;",
+    tests: serviceTests,
   },
   {
     name: "unverifiable-reply",
