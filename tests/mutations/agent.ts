@@ -313,14 +313,12 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["model"],
   },
   {
-    name: "alias-as-key",
-    what: "what happens to a deleted connection happens to the one that has its name now",
-    file: "agent/core/connections.ts",
-    from: "    return this.#byId.get(id);\n  }\n\n  /** The connection with an alias",
-    to: "    this.#names.set(id, this.#byId.get(id)?.record.alias ?? this.#names.get(id)!);\n" +
-      "    return this.#byId.get(this.#ids.get(this.#names.get(id)!) ?? id);\n  }\n\n" +
-      "  #names = new Map<string, string>();\n\n  /** The connection with an alias",
-    tests: ["model"],
+    name: "alias-as-id",
+    what: "a connection has the same ID as an earlier one of its name",
+    file: "agent/core/connection.ts",
+    from: "    id: newId(),\n",
+    to: "    id: alias,\n",
+    tests: ["tests/agent/core/connection_id_test.ts", "model"],
   },
   {
     name: "discards-not-stored",
@@ -344,7 +342,7 @@ export const agentMutations: readonly Mutation[] = [
     file: "agent/runtime/seal.ts",
     from: "key.exponent > usualExponent ? slowLane.run(() => verifyBody(body, key)) : verifyBody(body, key);",
     to: "verifyBody(body, key);",
-    tests: [hostilePeer, "tests/agent/runtime"],
+    tests: ["tests/agent/runtime/costly_key_test.ts"],
   },
   {
     name: "most-errors-unbounded",
