@@ -1,4 +1,4 @@
-import type { QueueEvent, SmpClient } from "../client/mod.ts";
+import type { MessageEvent, QueueEvent, SmpClient } from "../client/mod.ts";
 import { deferred, type ServerAddress, SmpError, TransportError } from "../protocol/mod.ts";
 import { type Backoff, backoffDelay } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
@@ -36,6 +36,11 @@ interface Wanted {
   endedAt: number;
   failures: number;
   pause: AbortController | null;
+  /** Messages that came before this subscription are not wanted. */
+  from: number;
+  /** Whether the next answer to SUB says so of itself, and the last message that came meanwhile. */
+  isDoubtful: boolean;
+  held: MessageEvent | null;
 }
 
 /** Queues that are told of together when the last of them has been tried; `back`: those that are subscribed to. */
@@ -98,9 +103,14 @@ export class Subscriptions implements AsyncDisposable {
     this.#start(wanted);
   }
 
-  /** Sends SUB again if there is a connection: the server delivers a message that is not acknowledged again. */
+  /**
+   * Sends SUB again if there is a connection: the server delivers a message that is not acknowledged again. What came
+   * before its answer is not wanted: it may be acknowledged already, and to acknowledge it again would be to acknowledge
+   * the next one, unseen.
+   */
   resubscribe(id: string): void {
     const wanted = this.#wanted.get(id);
+    if (wanted !== undefined && this.#session !== null) wanted.isDoubtful = true;
     // In a pause after a failure it is sent when that is over.
     if (wanted !== undefined && wanted.pause === null) this.#start(wanted);
   }
@@ -147,10 +157,15 @@ export class Subscriptions implements AsyncDisposable {
   received(event: QueueEvent, client: SmpClient): void {
     const wanted = this.#byRecipientId.get(event.recipientId);
     if (wanted === undefined) return;
-    if (event.type === "MSG") this.#options.events.message(wanted.queue, event, client);
+    if (event.type === "MSG") this.#message(wanted, event, client);
     // Only the answer to SUB tells whether this is the end of the subscription that it makes.
     else if (wanted.progress !== "idle") wanted.endedAt = event.sequence;
     else if (wanted.since !== null && event.sequence > wanted.since) this.#end(wanted);
+  }
+
+  #message(wanted: Wanted, event: MessageEvent, client: SmpClient): void {
+    if (wanted.isDoubtful) wanted.held = event;
+    else if (event.sequence >= wanted.from) this.#options.events.message(wanted.queue, event, client);
   }
 
   /** Wants nothing any more; resolves when nothing is under way. */
@@ -174,6 +189,9 @@ export class Subscriptions implements AsyncDisposable {
       endedAt: 0,
       failures: 0,
       pause: null,
+      from: 0,
+      isDoubtful: false,
+      held: null,
     };
     this.#wanted.set(queue.id, wanted);
     this.#byRecipientId.set(queue.recipientId, wanted);
@@ -227,7 +245,7 @@ export class Subscriptions implements AsyncDisposable {
       if (this.#isCurrent(session, wanted)) {
         wanted.progress = "idle";
         if ("error" in outcome) this.#failedToSubscribe(session, wanted, outcome);
-        else this.#subscribed(wanted, outcome.sequence, group);
+        else this.#subscribed(session, { wanted, sequence: outcome.sequence, group });
       }
     }
     if (--group.left === 0) this.#tellUp(session, group.back);
@@ -237,7 +255,14 @@ export class Subscriptions implements AsyncDisposable {
     return this.#session === session && this.#wanted.get(wanted.queue.id) === wanted;
   }
 
-  #subscribed(wanted: Wanted, sequence: number, group: Group): void {
+  #subscribed(
+    { client }: Session,
+    { wanted, sequence, group }: {
+      readonly wanted: Wanted;
+      readonly sequence: number;
+      readonly group: Group;
+    },
+  ): void {
     wanted.since = sequence;
     wanted.failures = 0;
     // The caller learns it from the promise.
@@ -248,6 +273,10 @@ export class Subscriptions implements AsyncDisposable {
     if (wanted.isAskedAgain) {
       wanted.isAskedAgain = false;
       this.#start(wanted);
+    } else if (wanted.isDoubtful) {
+      const { held } = wanted;
+      endDoubt(wanted, sequence);
+      if (held !== null) this.#message(wanted, held, client);
     }
   }
 
@@ -317,6 +346,13 @@ function stop(wanted: Wanted): void {
   wanted.since = null;
   wanted.endedAt = 0;
   wanted.failures = 0;
+  endDoubt(wanted, 0);
+}
+
+function endDoubt(wanted: Wanted, from: number): void {
+  wanted.from = from;
+  wanted.isDoubtful = false;
+  wanted.held = null;
 }
 
 function endPause(wanted: Wanted): void {

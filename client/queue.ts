@@ -30,6 +30,8 @@ export interface MessageEvent {
   readonly timestamp: Date;
   /** What the sender sent, raw. */
   readonly body: Uint8Array;
+  /** How many subscriptions, whose numbers `SmpClient.subscribe` gives, and ends of some had come when it came. */
+  readonly sequence: number;
 }
 
 /** Another connection has subscribed to the queue: this one gets nothing more from it. */

@@ -253,7 +253,7 @@ export class SmpClient implements AsyncDisposable {
   #notified(recipientId: string, response: ServerResponse): void {
     if (response.type === "MSG") {
       const { messageId, timestamp, body } = response;
-      this.#inbox.put({ type: "MSG", recipientId, messageId, timestamp, body });
+      this.#inbox.put({ type: "MSG", recipientId, messageId, timestamp, body, sequence: this.#sequence });
     } else if (response.type === "END") {
       this.#inbox.put({ type: "END", recipientId, sequence: ++this.#sequence });
     }

@@ -73,6 +73,7 @@ export class Receiver {
       // Another program has the queue, and the message too: whoever subscribes next gets it, also here.
       if (error instanceof SmpError && error.code === "NO_MSG") return;
       // Whether the server has it is unknown: subscribed again, it delivers this message again, or the next one.
+      if (this.#waiting?.client === client) this.#waiting = null;
       if (!this.#isClosed) servers.resubscribe(this.#id);
     }
   }

@@ -35,7 +35,7 @@ export type CommandFault =
 /** Who is connected to a server. */
 export interface Peer {
   /** Says what becomes of a command. */
-  fault(command: ClientTransmission): CommandFault;
+  fault(command: ClientTransmission): CommandFault | Promise<CommandFault>;
   /** The server has forgotten a message because this peer has acknowledged it. */
   acknowledged(messageId: string): void;
 }
@@ -206,7 +206,7 @@ class Connection implements BrokerConnection {
   }
 
   async #execute(command: ClientTransmission): Promise<void> {
-    const fault = this.#peer.fault(command);
+    const fault = await this.#peer.fault(command);
     if (this.closed) return;
     if (fault === "cut before") return this.cut();
     if (fault === "refused") {
