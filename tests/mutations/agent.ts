@@ -359,8 +359,6 @@ export const agentMutations: readonly Mutation[] = [
     from: "      if (await this.#deliver(delivery, body)) continue;\n",
     to: "      if (await this.#deliver(delivery, body) || true) continue;\n",
     tests: ["model"],
-    survives:
-      "a delivery is tried until it is sent, given up, or the agent is closed: the next one is never before it",
   },
   {
     name: "not-resubscribed",

@@ -33,6 +33,11 @@ async function main(args: readonly string[]): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "mutations_" });
   try {
     await copyTo(folder);
+    const failing = await killerOf(folder, [...new Set(mutations.flatMap(({ tests }) => tests))]);
+    if (failing !== null) {
+      console.error(`${failing} fails without any mutation`);
+      return 2;
+    }
     return await mutateAll(folder, mutations);
   } finally {
     await Deno.remove(folder, { recursive: true });
