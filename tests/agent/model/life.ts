@@ -226,6 +226,8 @@ export class Life implements Peer {
     if (event.type === "message") application.doneWith(event.message.server.id);
     for (let isTaken = false; !isTaken && !this.isDead;) {
       isTaken = await this.agent.take(event.eventId).then(() => true, () => false);
+      // An agent that is being closed refuses at once.
+      if (!isTaken) await turns(1);
     }
   }
 
