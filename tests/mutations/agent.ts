@@ -353,12 +353,12 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["tests/agent/runtime/event_log_test.ts", hostilePeer],
   },
   {
-    name: "order-lost",
-    what: "what failed to be sent is passed over until later",
+    name: "given-up-is-tried",
+    what: "what follows a delivery that was given up is still sent",
     file: sender,
     from: "      if (await this.#deliver(delivery, body)) continue;\n",
     to: "      if (await this.#deliver(delivery, body) || true) continue;\n",
-    tests: ["model"],
+    tests: ["tests/agent/runtime/given_up_test.ts"],
   },
   {
     name: "not-resubscribed",

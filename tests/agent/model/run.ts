@@ -363,7 +363,9 @@ class World {
       if ((await store.discarded()).length > 0) return "a queue was not discarded";
       const [event] = await store.events(0, 1);
       if (event !== undefined) return `a ${event.event.type} event was not taken`;
-      for (const { receiving } of await store.connections()) {
+      for (const { record, receiving } of await store.connections()) {
+        const messages = await store.messages(record.id, { limit: 1000 });
+        if (messages.some(({ done, received }) => received !== null && !done)) return "a message is not done";
         for (const { keys, unacknowledged } of receiving) {
           queues.add(keys.recipientId);
           if (unacknowledged.length > 0) return "a message was not acknowledged";
