@@ -48,7 +48,7 @@ export const agentMutations: readonly Mutation[] = [
     file: step,
     from: "  if (route.lastServerId !== serverId) return null;\n",
     to: "  if (route.lastServerId !== serverId || true) return null;\n",
-    tests: ["tests/agent/incoming_test.ts", "model"],
+    tests: ["tests/agent/core"],
   },
   {
     name: "no-dedup-unacknowledged",
