@@ -17,6 +17,9 @@ export interface EventOptions {
 /** Events that may wait for another try to read them while others are told. */
 const mostUnreadable = 16;
 
+/** Milliseconds in which events that were taken are gathered to be removed from the store together. */
+const gathering = 200;
+
 type ServerEvent = Extract<AgentEvent, { readonly type: "down" | "up" }>;
 
 /** Tells the application what happens, and stores what it has taken. */
@@ -27,6 +30,9 @@ export class Events implements AsyncDisposable {
   readonly #isManual: boolean;
   /** The event that was told last and is taken when the next one is asked for. */
   #told: EventRecord | null = null;
+  readonly #log: EventLog;
+  /** Events that were taken and are still stored: after a crash they are told again. */
+  readonly #late: EventRecord[] = [];
   /** How often what belongs to an event could not be read, by the number of those that wait for another try. */
   readonly #unreadable = new Map<number, number>();
   readonly #taking = new Set<Promise<void>>();
@@ -42,6 +48,7 @@ export class Events implements AsyncDisposable {
     this.#context = context;
     this.#interpreter = interpreter;
     this.#isManual = isManual;
+    this.#log = log;
     this.#queue = new EventQueue((after, limit) => context.store.events(after, limit), room);
     if (!log.isEmpty) this.#queue.behind();
   }
@@ -101,7 +108,7 @@ export class Events implements AsyncDisposable {
     const record = this.#queue.record(eventId) ?? await this.#stored(eventId);
     if (record === undefined) return;
     const { connection, event } = record;
-    if (event.type !== "message") return await this.#interpreter.take(record);
+    if (event.type !== "message") return await this.#interpreter.take([record]);
     await this.#interpreter.do(connection, { type: "acknowledged", id: event.id });
   }
 
@@ -191,13 +198,20 @@ export class Events implements AsyncDisposable {
     }
   }
 
-  /** Takes what was told last, until that is stored; the reader does not wait for it. */
+  /** Takes what was told last; the reader does not wait until that is stored. */
   #takeTold(): void {
     const record = this.#told;
     if (record === null) return;
     this.#told = null;
-    const taking = this.#takeSurely(record).finally(() => this.#taking.delete(taking));
-    this.#taking.add(taking);
+    if (record.event.type === "message") return this.#track(this.#takeSurely(record));
+    this.#queue.taken(record.id);
+    this.#log.remove(record);
+    if (this.#late.push(record) === 1) this.#track(this.#takeLate());
+  }
+
+  #track(taking: Promise<void>): void {
+    const tracked = taking.finally(() => this.#taking.delete(tracked));
+    this.#taking.add(tracked);
   }
 
   async #takeSurely({ id }: EventRecord): Promise<void> {
@@ -211,11 +225,32 @@ export class Events implements AsyncDisposable {
     }
   }
 
-  async #pause(failures: number): Promise<void> {
+  /** No server waits for what is not of a message: many go in one commit. */
+  async #takeLate(): Promise<void> {
+    for (let failures = 0; this.#late.length > 0;) {
+      await (failures === 0 ? this.#wait(gathering) : this.#pause(failures));
+      const records = [...this.#late];
+      try {
+        await this.#interpreter.take(records);
+        this.#late.splice(0, records.length);
+        failures = 0;
+      } catch {
+        if (this.#isClosed) return;
+        failures++;
+      }
+    }
+  }
+
+  #pause(failures: number): Promise<void> {
+    return this.#wait(backoffDelay(this.#context.retry, failures));
+  }
+
+  /** Waits, but not longer than until this is closed. */
+  async #wait(milliseconds: number): Promise<void> {
     if (this.#isClosed) return;
     const pause = new Pause();
     this.#pauses.add(pause);
-    await pause.wait(backoffDelay(this.#context.retry, failures));
+    await pause.wait(milliseconds);
     this.#pauses.delete(pause);
   }
 }

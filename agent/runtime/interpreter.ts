@@ -63,11 +63,13 @@ export class Interpreter {
     for (const command of commands) await this.#run(connection.record.id, command);
   }
 
-  /** An event that is not of a message was taken. */
-  async take(record: EventRecord): Promise<void> {
-    await this.#context.store.commit([{ type: "delete event", id: record.id }]);
-    this.#log.remove(record);
-    this.#ports.taken(record.id);
+  /** Events that are not of messages were taken. */
+  async take(records: readonly EventRecord[]): Promise<void> {
+    await this.#context.store.commit(records.map(({ id }) => ({ type: "delete event", id })));
+    for (const record of records) {
+      this.#log.remove(record);
+      this.#ports.taken(record.id);
+    }
   }
 
   #apply(id: string, happening: Happening): Promise<Step | null> {

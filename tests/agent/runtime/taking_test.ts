@@ -1,8 +1,21 @@
 import { assert, assertEquals } from "@std/assert";
-import { Agent, MemoryStore } from "../../../agent/mod.ts";
+import { Agent, MemoryStore, type StoreChange, StoreError } from "../../../agent/mod.ts";
+import { textBytes } from "../../../protocol/mod.ts";
 import { keySource, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
-import { next } from "../../support/wait.ts";
+import { next, until } from "../../support/wait.ts";
+
+/** A store that counts the commits which delete events, and fails the first of them. */
+class TakingStore extends MemoryStore {
+  commits = 0;
+
+  override commit(changes: readonly StoreChange[]): Promise<void> {
+    if (!changes.some(({ type }) => type === "delete event")) return super.commit(changes);
+    return this.commits++ === 0
+      ? Promise.reject(new StoreError("WRITE", "Cannot write to the store: it is full"))
+      : super.commit(changes);
+  }
+}
 
 /** Starts an agent whose events wait to be taken. */
 async function started(address: string, store: MemoryStore) {
@@ -47,4 +60,25 @@ Deno.test("an event never has the number of one that was taken before a restart"
     await agent.agent.take(ids.at(-1)!);
   }
   assert(ids[0]! < ids[1]!, `${ids}`);
+});
+
+Deno.test("events that no server waits for are taken many in one commit, until that is stored", async () => {
+  await using server = await startServer();
+  const store = new TakingStore();
+  await using agent = await Agent.start({ servers: [server.address], keyPool: keySource(), store });
+  await using other = await TestAgent.start(server.address);
+  const { invitation } = await agent.create("other");
+  await other.agent.join(invitation);
+  await other.next("connected");
+  const count = 40;
+  for (let i = 0; i < count; i++) await agent.send("other", textBytes(`${i}`));
+  await until(async () => (await store.events(0, 100)).length === count + 1);
+  let told = 0;
+  const reading = (async () => {
+    for await (const _ of agent.events()) told++;
+  })();
+  await until(async () => told === count + 1 && (await store.events(0, 100)).length === 0);
+  assert(store.commits < count / 2, `${store.commits} commits`);
+  await agent.close();
+  await reading;
 });
