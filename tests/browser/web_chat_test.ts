@@ -96,7 +96,7 @@ test("what is not whole, and an invitation that was used, are told", () =>
     await hear(alice, "one");
     assertEquals(await alice.locator("#log .warning").count(), 1);
     await mallory.plaintext(textBytes("no message of an agent"));
-    await alice.locator("#notice").getByText("cannot be read; it was dropped").waitFor();
+    await alice.locator("#notice").getByText("could not be read; it was dropped").waitFor();
 
     // The warning is stored with the message.
     await alice.reload();

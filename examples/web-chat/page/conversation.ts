@@ -148,7 +148,7 @@ function noticeText({ phase }: Conversation, error: AgentError): string {
 /** What an error means for the person. */
 export function errorText({ code, message }: AgentError): string {
   if (code === "SMP AUTH") return "The server does not have this conversation's queue any more.";
-  if (code.startsWith("AGENT ")) return "A message came that cannot be read; it was dropped.";
+  if (code.startsWith("AGENT ")) return unreadableText(1);
   if (code.startsWith("BROKER ")) return "The server cannot be reached.";
   return message;
 }
