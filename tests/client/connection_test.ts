@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import fc from "fast-check";
 import { textBytes } from "../../protocol/mod.ts";
-import { type Channel, generateKeyPair, SmpClient, TransportError } from "../../mod.ts";
-import { corrIdOf, FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
+import { type Channel, generateKeyPair, type SmpClient, TransportError } from "../../mod.ts";
+import { corrIdOf, type FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
 import { next, patience, soon, until } from "../support/wait.ts";
 
@@ -184,11 +184,9 @@ async function sabotage(
       close: () => real.close(),
     };
   };
-  const connecting = SmpClient.connect(server.address, { transport });
-  const peer = await FakePeer.handshake(await server.accept());
-  const client = await soon(connecting);
+  const served = await server.serve({ transport });
   isBroken = true;
-  return { client, peer };
+  return served;
 }
 
 for (const name of ["read", "write"] as const) {

@@ -34,6 +34,7 @@ export class FakeServer implements AsyncDisposable {
   readonly transport: Transport;
   readonly #listener: Listener | null;
   readonly #incoming: Incoming;
+  readonly #clients: SmpClient[] = [];
 
   private constructor(incoming: Incoming, listener: Listener | null, transport: Transport) {
     this.#incoming = incoming;
@@ -67,8 +68,10 @@ export class FakeServer implements AsyncDisposable {
   }
 
   /** Begins to connect a client. */
-  connect(options: SmpClientOptions = {}): Promise<SmpClient> {
-    return SmpClient.connect(this.address, { transport: this.transport, ...options });
+  async connect(options: SmpClientOptions = {}): Promise<SmpClient> {
+    const client = await SmpClient.connect(this.address, { transport: this.transport, ...options });
+    this.#clients.push(client);
+    return client;
   }
 
   /** Connects a client and gives both sides. */
@@ -78,9 +81,10 @@ export class FakeServer implements AsyncDisposable {
     return { client: await soon(connecting), peer };
   }
 
-  /** Closes everything. */
+  /** Closes everything, and waits for what a client that is gone already still signs. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#incoming.all.map((channel) => channel.close()));
+    await Promise.all(this.#clients.map((client) => client.close()));
     await this.#listener?.close();
   }
 }
