@@ -205,6 +205,50 @@ for (const name of ["read", "write"] as const) {
   });
 }
 
+/** Holds all signatures back until they are let go. */
+function holdSignatures(): Disposable & { letGo(): void } {
+  const { sign } = crypto.subtle;
+  const { promise: released, resolve: letGo } = Promise.withResolvers<void>();
+  const held = async (...parameters: Parameters<SubtleCrypto["sign"]>) => {
+    await released;
+    return await Reflect.apply(sign, crypto.subtle, parameters);
+  };
+  Object.defineProperty(crypto.subtle, "sign", { value: held, configurable: true });
+  return {
+    letGo,
+    [Symbol.dispose]() {
+      Reflect.deleteProperty(crypto.subtle, "sign");
+      letGo();
+    },
+  };
+}
+
+/** The ways in which a connection ends while commands are being signed. */
+const ends: Readonly<Record<string, (client: SmpClient, peer: FakePeer) => unknown>> = {
+  "the client closes": (client) => void client.close(),
+  "the server closes": (_, peer) => peer.channel.close(),
+};
+
+for (const [name, end] of Object.entries(ends)) {
+  Deno.test(`when ${name}, what is being signed fails at once, and close waits for the signatures`, async () => {
+    await using server = await FakeServer.start();
+    const { client, peer } = await server.serve();
+    using signatures = holdSignatures();
+    const commands = [client.subscribe(queueA!), client.deleteQueue(queueA!)].map(rejection);
+    await end(client, peer);
+    await soon(client.closed);
+    for (const error of await Promise.all(commands)) {
+      assert(error instanceof TransportError && error.neverSent);
+    }
+    let isReleased = false;
+    const closing = client.close().then(() => isReleased = true);
+    for (let i = 0; i < 20; i++) await turn();
+    assertEquals(isReleased, false);
+    signatures.letGo();
+    await soon(closing);
+  });
+}
+
 /** How many turns later a command is given up. */
 const abortion = fc.option(fc.nat({ max: 3 }), { nil: null });
 
