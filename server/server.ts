@@ -273,7 +273,7 @@ export class SmpServer implements AsyncDisposable {
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);
-    this.#verifier[Symbol.dispose]();
+    await this.#verifier[Symbol.asyncDispose]();
   }
 
   async #finishWork(deadline: number): Promise<void> {

@@ -19,7 +19,7 @@ export function exponentClass(key: PublicKey): ExponentClass {
 }
 
 /** Small exponents at once, as that is faster than telling another thread; others on threads, in turn. */
-export class Verifier implements Disposable {
+export class Verifier implements AsyncDisposable {
   readonly #most: number;
   readonly #startHelper: () => CryptoHelper;
   readonly #idle: CryptoHelper[] = [];
@@ -45,11 +45,15 @@ export class Verifier implements Disposable {
     return verifyPss(key, signature, data, (key, number) => this.#queue(source, key, number));
   }
 
-  /** Waiting signatures are found invalid: nobody waits for the answers any more. */
-  [Symbol.dispose](): void {
+  /**
+   * Waiting signatures are found invalid: nobody waits for the answers any more. Resolves when no thread computes any
+   * more.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    for (const helper of this.#helpers) helper.close();
+    const closing = [...this.#helpers].map((helper) => helper.close());
     for (let job = this.#waiting.take(); job !== null; job = this.#waiting.take()) giveUp(job);
+    await Promise.all(closing);
   }
 
   #rejectAll(error: unknown): void {
@@ -87,7 +91,7 @@ export class Verifier implements Disposable {
         if (this.#isClosed) return giveUp(job);
         job.reject(error);
         this.#helpers.delete(helper);
-        helper.close();
+        void helper.close();
         const next = !this.#waiting.isEmpty ? this.#start() : null;
         return next === null ? undefined : await this.#work(next);
       }

@@ -84,6 +84,18 @@ requiring(openSslLack)("the engines are tested with OpenSSL among them", () => {
   assert(engines.includes(openSsl!));
 });
 
+requiring(openSslLack)("closing a helper of OpenSSL waits for the thread that computes", async () => {
+  const helper = openSsl!.startHelper();
+  const publicKey = makePublicKey(2n ** 4095n + 1n, 2n ** 1023n + 3n);
+  let isComputed = false;
+  const computing = helper.publicOperation(publicKey, new Uint8Array(512).fill(1)).then(() =>
+    isComputed = true
+  );
+  await helper.close();
+  assertEquals(isComputed, true);
+  await computing;
+});
+
 for (const engine of engines) {
   const { name, sha256, mgf1 } = engine;
 
@@ -194,7 +206,7 @@ for (const engine of engines) {
         }
       }
     } finally {
-      helper.close();
+      await helper.close();
     }
   });
 

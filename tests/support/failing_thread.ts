@@ -9,7 +9,7 @@ import { base64, vectors } from "./vectors.ts";
 
 const samples = vectors.rsa.map(({ spki, pss }) => ({ key: decodePublicKey(base64(spki)), pss }));
 const { key, pss } = samples.find(({ key }) => exponentClass(key) === "large")!;
-using verifier = new Verifier(1);
+await using verifier = new Verifier(1);
 const verify = (modulus: bigint) =>
   verifier.verify(
     { der: key.der, exponent: key.exponent, bits: key.bits, modulus },

@@ -70,7 +70,7 @@ export function testRefusalTimes(): void {
 }
 
 async function measure(kind: Kind, isDefenceless = false): Promise<readonly Probed[]> {
-  using verifier = new Verifier();
+  await using verifier = new Verifier();
   return await measureRefusals({ ...kind, isDefenceless, verify: (...work) => verifier.verify(...work) });
 }
 

@@ -43,8 +43,8 @@ export interface CryptoEngine {
 export interface CryptoHelper {
   /** See {@linkcode CryptoEngine.publicOperation}. One at a time; rejects when the helper has failed or is closed. */
   publicOperation(key: PublicKey, number: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
-  /** Ends it; what is under way is rejected or forgotten. */
-  close(): void;
+  /** Ends it; what is under way is rejected or finished. Resolves when nothing of it is under way any more. */
+  close(): Promise<void>;
 }
 
 /** Length of an authentication tag, bytes. */

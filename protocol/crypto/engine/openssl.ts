@@ -245,7 +245,7 @@ function startHelper(library: Library): CryptoHelper {
       return result;
     },
     // The other thread uses the numbers until it is done.
-    close: () => void running.then(() => operation.free()),
+    close: () => running.then(() => operation.free()),
   };
 }
 

@@ -37,6 +37,7 @@ self.onmessage = ({ data }) => self.postMessage(powMod(...data));`;
       worker.terminate();
       waiting.promise.catch(() => {});
       waiting.reject(new Error("Cannot compute: the worker is closed"));
+      return Promise.resolve();
     },
   };
 }

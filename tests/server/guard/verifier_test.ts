@@ -24,7 +24,7 @@ const samples = vectors.rsa.map(({ name, spki, pss }) => ({
 const large = samples.find(({ key }) => exponentClass(key) === "large")!;
 
 Deno.test("signatures of every class of keys are told from tampered ones", { permissions }, async () => {
-  using verifier = new Verifier();
+  await using verifier = new Verifier();
   for (const { name, key, message, valid, tampered } of samples) {
     const all = [valid, tampered, valid, new Uint8Array(valid.length).fill(255)];
     const results = all.map((signature) => verifier.verify(key, signature, message, one));
@@ -36,7 +36,7 @@ for (const bits of [17, 33, 64, 1024]) {
   Deno.test(`an exponent of ${bits} bits does not keep this thread from other work`, {
     permissions,
   }, async () => {
-    using verifier = new Verifier(1);
+    await using verifier = new Verifier(1);
     const key = makePublicKey(2n ** 4095n + 1n, 2n ** BigInt(bits - 1) + 3n);
     const signature = new Uint8Array(512).fill(1);
     const results = Array.from(
@@ -54,7 +54,7 @@ for (const bits of [17, 33, 64, 1024]) {
 
 /** The order in which one thread does verifications that all wait, each named by its source. */
 async function orderOf(sources: readonly (readonly [name: string, source: Source])[]): Promise<string[]> {
-  using verifier = new Verifier(1);
+  await using verifier = new Verifier(1);
   const order: string[] = [];
   await soon(Promise.all(sources.map(async ([name, source]) => {
     await verifier.verify(large.key, large.valid, large.message, source);
@@ -89,9 +89,26 @@ Deno.test("what waits when the verifier is closed is found invalid", { permissio
   const verify = () => verifier.verify(large.key, large.valid, large.message, one);
   const waiting = [verify(), verify(), verify()];
   await Promise.resolve();
-  verifier[Symbol.dispose]();
+  await verifier[Symbol.asyncDispose]();
   assertEquals((await soon(Promise.all(waiting))).slice(1), [false, false]);
   assertEquals(await soon(verify()), false);
+});
+
+Deno.test("closing a verifier waits until no thread computes any more", { permissions }, async () => {
+  const released = Promise.withResolvers<void>();
+  const held: CryptoHelper = {
+    publicOperation: (_, number) => released.promise.then(() => new Uint8Array(number.length)),
+    close: () => released.promise,
+  };
+  const verifier = new Verifier(1, () => held);
+  const verifying = verifier.verify(large.key, large.valid, large.message, one);
+  let isClosed = false;
+  const closing = verifier[Symbol.asyncDispose]().then(() => isClosed = true);
+  await turn();
+  assertEquals(isClosed, false);
+  released.resolve();
+  await soon(closing);
+  assertEquals(await soon(verifying), false);
 });
 
 /** A helper that fails at once, or never answers. */
@@ -99,7 +116,7 @@ function helper(kind: "failing" | "silent"): CryptoHelper {
   const silent = new Promise<never>(() => {});
   return {
     publicOperation: () => kind === "silent" ? silent : Promise.reject(new Error("it has ended")),
-    close: () => {},
+    close: () => Promise.resolve(),
   };
 }
 
@@ -111,11 +128,11 @@ Deno.test("nothing waits for a thread that cannot be started", { permissions }, 
     return helper(kind);
   };
   await t.step("the first one", async () => {
-    using verifier = new Verifier(1, start());
+    await using verifier = new Verifier(1, start());
     await soon(assertRejects(() => verify(verifier), Error, "no more threads"));
   });
   await t.step("the one that replaces another", async () => {
-    using verifier = new Verifier(1, start("failing"));
+    await using verifier = new Verifier(1, start("failing"));
     const results = await soon(Promise.allSettled([verify(verifier), verify(verifier), verify(verifier)]));
     assertEquals(results.map((result) => result.status === "rejected" && result.reason.message), [
       "it has ended",
@@ -129,12 +146,12 @@ Deno.test("nothing waits for a thread that cannot be started", { permissions }, 
     const both = [verify(verifier), verify(verifier)].map((result) => result.finally(() => ended++));
     await turn();
     assertEquals(ended, 0);
-    verifier[Symbol.dispose]();
+    await verifier[Symbol.asyncDispose]();
     assertEquals(await soon(both[1]!), false);
   });
   await t.step("until one can be started again", async () => {
     let isBroken = true;
-    using verifier = new Verifier(1, () => {
+    await using verifier = new Verifier(1, () => {
       if (isBroken) throw new Error("no more threads");
       return startCryptoHelper();
     });
