@@ -1,8 +1,10 @@
 import { parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
+import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
 import { newConnection, newId, withReceiving } from "./core/connection.ts";
 import { Connections } from "./core/connections.ts";
+import { deadlinesFrom } from "./deadlines.ts";
 import type { AgentEvent } from "./events.ts";
 import { KeyPool, LoadedKeys } from "./key_pool.ts";
 import { greet } from "./kinds/greet.ts";
@@ -87,6 +89,7 @@ export class Agent implements AsyncDisposable {
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
       spare: [],
       now: Date.now,
+      deadlines: deadlinesFrom(Date.now(), systemClock),
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
       announced: options.extensions ?? [],
@@ -183,13 +186,13 @@ export class Agent implements AsyncDisposable {
     { alias = newId(), reply = true }: { readonly alias?: string; readonly reply?: boolean } = {},
   ): Promise<string> {
     return this.#command(async () => {
-      const { connections, joinTimeout, announced } = this.#context;
+      const { connections, deadlines, joinTimeout, announced } = this.#context;
       const queueInfo = typeof invitation === "string" ? parseQueueInfo(invitation) : invitation;
       return await connections.reserving(alias, async () => {
         const sending = await makeSendingRoute(this.#context, queueInfo);
         const now = this.#context.now();
         const empty = newConnection({ alias, createdAt: now, role: "joiner", reply });
-        const context = { now, announced, giveUpAt: now + joinTimeout, withReply: reply };
+        const context = { now, announced, giveUpAt: deadlines.after(joinTimeout), withReply: reply };
         const { connection, changes, commands } = greet(empty, sending, context);
         await this.#interpreter.add(connection, changes, commands);
         return alias;

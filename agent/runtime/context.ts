@@ -1,6 +1,7 @@
 import type { PublicKey, ServerAddress } from "../../protocol/mod.ts";
 import type { Backoff } from "../backoff.ts";
 import type { Connections } from "../core/connections.ts";
+import type { Deadlines } from "../deadlines.ts";
 import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
 import type { AgentStore } from "../store/store.ts";
@@ -26,6 +27,7 @@ export interface AgentContext {
   /** Where signatures by keys are verified that are costly to use. */
   readonly slowLane: SlowLane;
   readonly now: () => number;
+  readonly deadlines: Deadlines;
   /** Between tries. */
   readonly retry: Backoff;
   /** Milliseconds for which a joiner's KEY and HELLO are tried. */

@@ -28,7 +28,14 @@ export class Discards implements AsyncDisposable {
 
   /** What is stored of a route's queue when its connection is deleted. */
   discarded({ id, keys: { server, recipientId, senderId, recipientKey } }: ReceivingRoute): DiscardedQueue {
-    return { id, server, recipientId, senderId, recipientKey, giveUpAt: this.#context.now() + patience };
+    return {
+      id,
+      server,
+      recipientId,
+      senderId,
+      recipientKey,
+      giveUpAt: this.#context.deadlines.after(patience),
+    };
   }
 
   /** Has a queue deleted that was stored as discarded; resolves after the first try. */
@@ -59,9 +66,9 @@ export class Discards implements AsyncDisposable {
   }
 
   async #delete(queue: DiscardedQueue, pause: Pause, tried: () => void): Promise<void> {
-    const { store, now } = this.#context;
+    const { store, deadlines } = this.#context;
     for (let failures = 1; !this.#isClosed; failures++) {
-      if (await this.#try(queue) || now() > queue.giveUpAt) {
+      if (await this.#try(queue) || deadlines.isOver(queue.giveUpAt, patience)) {
         const change: StoreChange = { type: "delete discarded", id: queue.id };
         if (await store.commit([change]).then(() => true, () => false)) return;
       }

@@ -197,13 +197,14 @@ export class Sender {
     delivery: QueuedDelivery,
     { error, failures }: { readonly error: unknown; readonly failures: number },
   ): Outcome {
-    const { now } = this.#context;
+    const { deadlines, joinTimeout } = this.#context;
     const failed = agentError(error);
     if (error instanceof StoreError) {
       this.#failed(error, failures - 1);
       return "retry";
     }
-    if (delivery.giveUpAt !== null && now() > delivery.giveUpAt) return { failed };
+    const { giveUpAt } = delivery;
+    if (giveUpAt !== null && deadlines.isOver(giveUpAt, joinTimeout)) return { failed };
     if (error instanceof TransportError || isAbort(error)) return "retry";
     // What cannot be made or encrypted now cannot be later either.
     if (!(error instanceof SmpError)) return { failed };

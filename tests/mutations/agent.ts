@@ -119,7 +119,7 @@ export const agentMutations: readonly Mutation[] = [
     name: "give-up-at-ignored",
     what: "joining is tried for ever",
     file: sender,
-    from: "if (delivery.giveUpAt !== null && now() > delivery.giveUpAt) return { failed };",
+    from: "if (giveUpAt !== null && deadlines.isOver(giveUpAt, joinTimeout)) return { failed };",
     to: "",
     tests: [
       "tests/agent/runtime/giving_up_test.ts",
