@@ -131,7 +131,7 @@ export class Receiver {
     // A key of its own that cannot be used says nothing of a message.
     await keys.decrypting(route.keys.decryptionKey);
     const opened = await open(this.#context, route, body).catch((error) => {
-      if (tries < mostTries) throw error;
+      if (tries < mostTries || this.#isClosed) throw error;
       return new AgentError("INTERNAL", `A message cannot be read: ${error}`, { cause: error });
     });
     if (opened instanceof AgentError) {

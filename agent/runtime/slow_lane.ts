@@ -9,9 +9,10 @@ export class SlowLane {
   readonly #pause = new Pause();
   #isClosed = false;
 
-  /** Does work when it is its turn; gives what it gives. */
+  /** Does work when it is its turn; gives what it gives. Rejects with an `AbortError` when the lane is closed before. */
   run<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(async () => {
+      if (this.#isClosed) throw new DOMException("The agent was closed", "AbortError");
       const began = performance.now();
       const result = await work();
       return { result, took: performance.now() - began };
@@ -20,7 +21,7 @@ export class SlowLane {
     return done.then(({ result }) => result);
   }
 
-  /** Rests no more. */
+  /** Begins nothing any more, and does not rest. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#pause.end();

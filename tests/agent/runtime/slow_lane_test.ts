@@ -1,5 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SlowLane } from "../../../agent/runtime/slow_lane.ts";
+import { rejection } from "../../support/fake_server.ts";
 import { soon } from "../../support/wait.ts";
 
 Deno.test("work is done one after the other, in its order, and each gets its own result", async () => {
@@ -39,7 +40,7 @@ Deno.test("work that fails is told to whom it belongs, and holds up nobody", asy
   assertEquals(await soon(next), "next");
 });
 
-Deno.test("when it is closed nobody waits for a rest", async () => {
+Deno.test("when it is closed nobody waits for a rest, and nothing is begun", async () => {
   const lane = new SlowLane();
   const clock = performance.now.bind(performance);
   let isLong = false;
@@ -53,7 +54,22 @@ Deno.test("when it is closed nobody waits for a rest", async () => {
   } finally {
     performance.now = clock;
   }
-  const next = lane.run(() => Promise.resolve("next"));
+  let begun = 0;
+  const waiting = [1, 2, 3].map(() => rejection(lane.run(() => Promise.resolve(begun++))));
   lane[Symbol.dispose]();
-  assertEquals(await soon(next), "next");
+  for (const error of await Promise.all([...waiting, rejection(lane.run(() => Promise.resolve(begun++)))])) {
+    assert(error instanceof DOMException && error.name === "AbortError");
+  }
+  assertEquals(begun, 0);
+});
+
+Deno.test("what was begun when it is closed is done", async () => {
+  const lane = new SlowLane();
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const begun = Promise.withResolvers<void>();
+  const running = lane.run(() => (begun.resolve(), promise));
+  await soon(begun.promise);
+  lane[Symbol.dispose]();
+  resolve("done");
+  assertEquals(await soon(running), "done");
 });
