@@ -40,8 +40,7 @@ export class KeyPool implements KeySource {
 
   /** Takes a key pair, or makes one if none is ready. */
   async take(): Promise<StoredKeyPair> {
-    const pair = this.#ready.shift();
-    if (pair === undefined) return await makePair();
+    const pair = this.#ready.shift() ?? await makePair();
     this.#fill();
     return pair;
   }
@@ -53,7 +52,10 @@ export class KeyPool implements KeySource {
   }
 
   #fill(): void {
-    this.#filling ??= this.#makeAll().finally(() => this.#filling = null);
+    // What could not be made is made when the next one is taken.
+    this.#filling ??= this.#makeAll().catch(() => {}).then(() => {
+      this.#filling = null;
+    });
   }
 
   /** One at a time: others need the processor more. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { backoffDelay, Pause } from "../../agent/backoff.ts";
 import { KeyPool, LoadedKeys } from "../../agent/key_pool.ts";
 import { decodePublicKey, decryptOaep, encryptOaep, signPss, verifyPss } from "../../mod.ts";
@@ -24,6 +24,24 @@ Deno.test("a key pool makes keys before they are needed, and when there is none 
   );
   assertEquals(decrypted, data);
   assertEquals(keys.signing(pairs[0]!.privateKey), keys.signing(pairs[0]!.privateKey));
+});
+
+Deno.test("when a key pool cannot make a key only who takes one learns of it, and it goes on when that passes", async () => {
+  const { subtle } = crypto;
+  const { generateKey } = subtle;
+  let tries = 0;
+  subtle.generateKey = (() => (tries++, Promise.reject(new Error("no entropy")))) as typeof generateKey;
+  try {
+    await using pool = new KeyPool(1);
+    await until(() => tries === 1);
+    await assertRejects(() => pool.take(), Error, "no entropy");
+    assertEquals([tries, pool.ready], [2, 0]);
+    subtle.generateKey = generateKey;
+    assert((await pool.take()).privateKey.length > 1000);
+    await until(() => pool.ready === 1);
+  } finally {
+    subtle.generateKey = generateKey;
+  }
 });
 
 Deno.test("delays grow up to the most, and a pause can be cut short", async () => {
