@@ -285,6 +285,8 @@ export class Subscriptions implements AsyncDisposable {
     // Else it is not known what the server has done.
     if (!(error instanceof SmpError)) wanted.since = null;
     const isTold = reject(wanted, error);
+    // The server has not subscribed again: the end that came meanwhile is that of the subscription before.
+    if (!isFinal && wanted.since !== null && wanted.endedAt > wanted.since) return this.#end(wanted);
     if (!isFinal) return this.#do(this.#tryLater(session, wanted));
     this.#drop(wanted);
     if (!isTold) this.#options.events.refused(wanted.queue, error);
