@@ -1,4 +1,4 @@
-import { SmpClient, type SmpClientOptions } from "../client/mod.ts";
+import { type MessageEvent, SmpClient, type SmpClientOptions } from "../client/mod.ts";
 import type { ServerAddress } from "../protocol/mod.ts";
 import { backoffDelay } from "./backoff.ts";
 import type { SubscribedQueue } from "./server_events.ts";
@@ -72,6 +72,11 @@ export class Link implements AsyncDisposable {
   /** See `Servers.forget`. */
   forget(id: string): void {
     this.#subscriptions.forget(id);
+  }
+
+  /** See `Servers.mayAcknowledge`. */
+  mayAcknowledge(id: string, message: MessageEvent, client: SmpClient): boolean {
+    return this.#subscriptions.mayAcknowledge(id, message, client);
   }
 
   /** See `Servers.resubscribe`. */

@@ -1,4 +1,4 @@
-import type { SmpClient, SmpClientOptions } from "../client/mod.ts";
+import type { MessageEvent, SmpClient, SmpClientOptions } from "../client/mod.ts";
 import { formatAddress, type ServerAddress } from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
 import { type Clock, systemClock } from "./clock.ts";
@@ -80,6 +80,14 @@ export class Servers implements AsyncDisposable {
   /** Subscribes once more to a wanted queue if there is a connection: an unacknowledged message is delivered again. */
   resubscribe(id: string): void {
     this.#byQueue.get(id)?.resubscribe(id);
+  }
+
+  /**
+   * Whether ACK, which names no message, is for this one that came through `client`. When it is not, the next answer to
+   * SUB delivers what is not acknowledged again.
+   */
+  mayAcknowledge(id: string, message: MessageEvent, client: SmpClient): boolean {
+    return this.#byQueue.get(id)?.mayAcknowledge(id, message, client) ?? false;
   }
 
   /** Wants a queue no more; a call of {@linkcode Servers.subscribe} that waits rejects with an `AbortError`. */

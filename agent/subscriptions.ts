@@ -36,10 +36,12 @@ interface Wanted {
   endedAt: number;
   failures: number;
   pause: AbortController | null;
-  /** Messages that came before this subscription are not wanted. */
-  from: number;
-  /** Whether the next answer to SUB says so of itself, and the last message that came meanwhile. */
+  /**
+   * Whether only the next answer to SUB tells which message is delivered: from when one is sent until one has come, and
+   * after an ACK of which nothing is known.
+   */
   isDoubtful: boolean;
+  /** The last message that came meanwhile. */
   held: MessageEvent | null;
 }
 
@@ -105,14 +107,22 @@ export class Subscriptions implements AsyncDisposable {
 
   /**
    * Sends SUB again if there is a connection: the server delivers a message that is not acknowledged again. What came
-   * before its answer is not wanted: it may be acknowledged already, and to acknowledge it again would be to acknowledge
-   * the next one, unseen.
+   * before its answer is not wanted: it may be acknowledged already.
    */
   resubscribe(id: string): void {
     const wanted = this.#wanted.get(id);
     if (wanted !== undefined && this.#session !== null) wanted.isDoubtful = true;
     // In a pause after a failure it is sent when that is over.
     if (wanted !== undefined && wanted.pause === null) this.#start(wanted);
+  }
+
+  /**
+   * Whether ACK, which names no message, is for this one that came through `client`: not when a SUB may have another one
+   * delivered, which would be acknowledged unseen. The answer to SUB delivers it again.
+   */
+  mayAcknowledge(id: string, message: MessageEvent, client: SmpClient): boolean {
+    const wanted = this.#wanted.get(id);
+    return wanted !== undefined && this.#session?.client === client && isDelivered(wanted, message);
   }
 
   /** Wants a queue no more. */
@@ -165,7 +175,7 @@ export class Subscriptions implements AsyncDisposable {
 
   #message(wanted: Wanted, event: MessageEvent, client: SmpClient): void {
     if (wanted.isDoubtful) wanted.held = event;
-    else if (event.sequence >= wanted.from) this.#options.events.message(wanted.queue, event, client);
+    else if (isDelivered(wanted, event)) this.#options.events.message(wanted.queue, event, client);
   }
 
   /** Wants nothing any more; resolves when nothing is under way. */
@@ -189,7 +199,6 @@ export class Subscriptions implements AsyncDisposable {
       endedAt: 0,
       failures: 0,
       pause: null,
-      from: 0,
       isDoubtful: false,
       held: null,
     };
@@ -241,6 +250,7 @@ export class Subscriptions implements AsyncDisposable {
   async #try(session: Session, wanted: Wanted, group: Group): Promise<void> {
     if (this.#isCurrent(session, wanted)) {
       wanted.progress = "sent";
+      wanted.isDoubtful = true;
       const outcome = await sendSub(session.client, wanted.queue);
       if (this.#isCurrent(session, wanted)) {
         wanted.progress = "idle";
@@ -273,9 +283,9 @@ export class Subscriptions implements AsyncDisposable {
     if (wanted.isAskedAgain) {
       wanted.isAskedAgain = false;
       this.#start(wanted);
-    } else if (wanted.isDoubtful) {
+    } else {
       const { held } = wanted;
-      endDoubt(wanted, sequence);
+      endDoubt(wanted);
       if (held !== null) this.#message(wanted, held, client);
     }
   }
@@ -348,11 +358,15 @@ function stop(wanted: Wanted): void {
   wanted.since = null;
   wanted.endedAt = 0;
   wanted.failures = 0;
-  endDoubt(wanted, 0);
+  endDoubt(wanted);
 }
 
-function endDoubt(wanted: Wanted, from: number): void {
-  wanted.from = from;
+/** Whether a message is the one that the server has delivered last, as far as can be known. */
+function isDelivered({ isDoubtful, since }: Wanted, { sequence }: MessageEvent): boolean {
+  return !isDoubtful && since !== null && sequence >= since;
+}
+
+function endDoubt(wanted: Wanted): void {
   wanted.isDoubtful = false;
   wanted.held = null;
 }

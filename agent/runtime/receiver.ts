@@ -55,25 +55,27 @@ export class Receiver {
     this.#work ??= this.#handleAll();
   }
 
-  /** Acknowledges a message to its server, if that has delivered it on a connection that is still there. */
+  /** Acknowledges a message to its server, if that has delivered it, and none since, on a connection that is still there. */
   async acknowledge(serverId: string): Promise<void> {
-    const current = this.#current;
-    if (current === null || current.message.messageId !== serverId) return;
-    const { client } = current;
-    const last = this.#acknowledged;
-    if (last !== null && last.client === client && last.message.messageId === serverId) return;
     const { connections, servers } = this.#context;
     const route = connections.receiving(this.#id)?.route;
     if (route === undefined) return;
+    const queue = await recipientQueue(this.#context, route.keys);
+    // In the same turn as ACK: what is sent before it could have another message delivered.
+    const current = this.#current;
+    if (current === null || current.message.messageId !== serverId) return;
+    const { message, client } = current;
+    const last = this.#acknowledged;
+    if (last !== null && last.client === client && last.message.messageId === serverId) return;
+    if (!servers.mayAcknowledge(this.#id, message, client)) return;
     this.#acknowledged = current;
     try {
-      await client.acknowledge(await recipientQueue(this.#context, route.keys));
+      await client.acknowledge(queue);
     } catch (error) {
       this.#acknowledged = null;
       // Another program has the queue, and the message too: whoever subscribes next gets it, also here.
       if (error instanceof SmpError && error.code === "NO_MSG") return;
       // Whether the server has it is unknown: subscribed again, it delivers this message again, or the next one.
-      if (this.#waiting?.client === client) this.#waiting = null;
       if (!this.#isClosed) servers.resubscribe(this.#id);
     }
   }

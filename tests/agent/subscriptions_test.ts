@@ -119,22 +119,26 @@ Deno.test("after a SUB that the server did not execute, an END is still that of 
   assertEquals([all.told, all.clock.pauses.size], [["dropped a", "ended a"], 0]);
 });
 
-Deno.test("an END while a SUB is under way that the server does not execute is that of the subscription before", {
-  permissions,
-}, async () => {
-  await using all = start();
-  const client = all.newClient();
-  all.subscriptions.connected(client);
-  all.subscriptions.created(all.queue("a"), client);
-  const again = rejection(all.subscriptions.subscribe(all.queue("a")));
-  const answer = await all.answer("a");
-  all.subscriptions.received(end("a", 1), client);
-  const refusal = new SmpError("INTERNAL");
-  answer.reject(refusal);
-  assertEquals(await again, refusal);
-  await turn();
-  assertEquals([all.told, all.subscriptions.size, all.clock.pauses.size], [["dropped a", "ended a"], 0, 0]);
-});
+Deno.test(
+  "an END while a SUB is under way that the server does not execute is that of the subscription before",
+  {
+    permissions,
+  },
+  async () => {
+    await using all = start();
+    const client = all.newClient();
+    all.subscriptions.connected(client);
+    all.subscriptions.created(all.queue("a"), client);
+    const again = rejection(all.subscriptions.subscribe(all.queue("a")));
+    const answer = await all.answer("a");
+    all.subscriptions.received(end("a", 1), client);
+    const refusal = new SmpError("INTERNAL");
+    answer.reject(refusal);
+    assertEquals(await again, refusal);
+    await turn();
+    assertEquals([all.told, all.subscriptions.size, all.clock.pauses.size], [["dropped a", "ended a"], 0, 0]);
+  },
+);
 
 Deno.test("after a SUB without an answer nothing tells whose END it is, and the queue stays wanted", {
   permissions,
@@ -155,6 +159,48 @@ Deno.test("after a SUB without an answer nothing tells whose END it is, and the 
   all.subscriptions.received(end("a", 3), client);
   assertEquals(all.told, ["dropped a", "ended a"]);
 });
+
+Deno.test(
+  "what comes while a SUB is under way, or after one without an answer, counts when the next answer says so",
+  {
+    permissions,
+  },
+  async () => {
+    await using all = start();
+    const { subscriptions, told, clock } = all;
+    const client = all.newClient();
+    const message = (sequence: number) =>
+      ({
+        type: "MSG",
+        recipientId: "a",
+        messageId: "bTE=",
+        timestamp: new Date(0),
+        body: new Uint8Array(0),
+        sequence,
+      }) as const;
+    const may = (sequence: number) => subscriptions.mayAcknowledge("a", message(sequence), client);
+    subscriptions.connected(client);
+    subscriptions.created(all.queue("a"), client);
+    subscriptions.received(message(0), client);
+    assertEquals([told, may(0)], [["message a"], true]);
+    const late = rejection(subscriptions.subscribe(all.queue("a")));
+    (await all.answer("a")).reject(timeout);
+    await late;
+    await until(() => clock.pauses.size === 1);
+    subscriptions.received(message(0), client);
+    assertEquals([told, may(0)], [["message a"], false]);
+    await clock.endPause();
+    const answer = await all.answer("a");
+    subscriptions.received(message(1), client);
+    assertEquals([told, may(0), may(1)], [["message a"], false, false]);
+    answer.resolve(1);
+    await until(() => told.length > 1);
+    assertEquals([told, may(0), may(1)], [["message a", "message a"], false, true]);
+    // Those of another connection are delivered again on the current one.
+    assertEquals(subscriptions.mayAcknowledge("a", message(1), all.newClient()), false);
+    assertEquals(subscriptions.mayAcknowledge("b", message(1), client), false);
+  },
+);
 
 Deno.test("resubscribing does not cut a pause after a failure short", { permissions }, async () => {
   await using all = start();

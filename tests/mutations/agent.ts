@@ -76,6 +76,14 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["model"],
   },
   {
+    name: "ack-while-subscribing",
+    what: "a message is acknowledged while a SUB has another one delivered",
+    file: receiver,
+    from: "    if (!servers.mayAcknowledge(this.#id, message, client)) return;\n",
+    to: "",
+    tests: ["tests/agent/runtime/lost_ack_test.ts"],
+  },
+  {
     name: "attempt-not-stored",
     what: "it is not stored that KEY may have reached its server",
     file: sender,

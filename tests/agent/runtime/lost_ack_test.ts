@@ -1,8 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { AgentError, type AgentOptions, MemoryStore } from "../../../agent/mod.ts";
+import { SmpClient } from "../../../client/mod.ts";
+import { loadPrivateKey } from "../../../protocol/mod.ts";
 import { TestAgent } from "../../support/agent.ts";
 import { type CommandFault, FaultyServer, type Peer, transportOf } from "../model/faulty_server.ts";
-import { turn } from "../../support/fake_server.ts";
-import { until } from "../../support/wait.ts";
+import { rejection, turn } from "../../support/fake_server.ts";
+import { soon, until } from "../../support/wait.ts";
 
 /** A peer whose commands go wrong, the first of each kind, as a test says; ACK waits until the next message is there. */
 function peerWith(faults: Record<string, CommandFault>, server?: FaultyServer): Peer {
@@ -39,5 +42,106 @@ for (const fault of ["answered INTERNAL", "unanswered", "refused", "cut after", 
     assertEquals(await a.text("b"), "one");
     for (let i = 0; i < 20; i++) await turn();
     assertEquals(server.messages.size, 1);
+  });
+}
+
+/** A peer whose commands of one kind wait at the server, with all that follow, from `shut` to `open`. */
+function slowPeer(type: string) {
+  const opened = Promise.withResolvers<void>();
+  let isShut = false;
+  const peer: Peer = {
+    async fault({ command }): Promise<CommandFault> {
+      if (isShut && command.type === type) await opened.promise;
+      return "none";
+    },
+    acknowledged() {},
+  };
+  return { peer, shut: () => void (isShut = true), open: () => opened.resolve() };
+}
+
+/** An agent "a" and another one, "b", that has joined it. */
+async function joined(server: FaultyServer, peer: Peer, options: Partial<AgentOptions>) {
+  const client = { transport: transportOf([server], peer, () => false), commandTimeout: 500 };
+  const a = await TestAgent.start([], { servers: [server.address], client, ...options });
+  const b = await start(server, peerWith({}));
+  const { invitation } = await a.agent.create("b");
+  await b.agent.join(invitation, { alias: "a", reply: false });
+  await b.next("connected");
+  await until(() => server.messages.size === 0);
+  return {
+    a,
+    b,
+    async [Symbol.asyncDispose]() {
+      await a[Symbol.asyncDispose]();
+      await b[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Another program, which takes a queue over and acknowledges what waits there first. */
+async function takeOver(server: FaultyServer, store: MemoryStore): Promise<SmpClient> {
+  const transport = transportOf([server], peerWith({}), () => false);
+  const other = await SmpClient.connect(server.address, { transport });
+  const { recipientId, senderId, recipientKey } = (await store.connections())[0]!.receiving[0]!.keys;
+  const queue = { recipientId, senderId, recipientKey: await loadPrivateKey(recipientKey, "sign") };
+  await other.subscribe(queue);
+  await other.acknowledge(queue);
+  return other;
+}
+
+for (const when of ["under way", "not answered in time"]) {
+  Deno.test(`while a SUB is ${when} that delivers another message no earlier one is acknowledged`, async () => {
+    const server = new FaultyServer("server");
+    const store = new MemoryStore();
+    const { peer, shut, open } = slowPeer("SUB");
+    await using agents = await joined(server, peer, { store, acknowledge: "manual" });
+    const { a, b } = agents;
+    for (const text of ["one", "two"]) await b.send("a", text);
+    const first = (await a.next("message")).message;
+    await until(() => server.messages.size === 2);
+    await using _other = await takeOver(server, store);
+    await a.next("end");
+    shut();
+    const subscribing = a.agent.subscribe("b");
+    if (when === "not answered in time") await rejection(subscribing);
+    const acknowledging = a.agent.acknowledge("b", first.id);
+    for (let i = 0; i < 20; i++) await turn();
+    open();
+    await soon(acknowledging);
+    // The first one is told again when it is subscribed.
+    const second = (await a.next("message", ({ message: { id } }) => id !== first.id)).message;
+    assertEquals(new TextDecoder().decode(second.body), "two");
+    for (let i = 0; i < 20; i++) await turn();
+    assertEquals(server.messages.size, 1);
+    await a.agent.acknowledge("b", second.id);
+    await until(() => server.messages.size === 0);
+  });
+}
+
+for (const acknowledge of ["next", "manual"] as const) {
+  Deno.test(`when ACK and the SUBs after it are answered late all goes on (acknowledge: ${acknowledge})`, async () => {
+    const server = new FaultyServer("server");
+    const { peer, shut, open } = slowPeer("ACK");
+    await using agents = await joined(server, peer, acknowledge === "manual" ? { acknowledge } : {});
+    const { a, b } = agents;
+    shut();
+    for (const text of ["one", "two", "three"]) await b.send("a", text);
+    const first = (await a.next("message")).message;
+    await until(() => server.messages.size === 3);
+    if (acknowledge === "manual") await a.agent.acknowledge("b", first.id);
+    // The one that is under way, or one that follows it.
+    const error = await rejection(a.agent.subscribe("b"));
+    assert(error instanceof AgentError && error.code === "BROKER TIMEOUT");
+    open();
+    for (const [i, text] of ["two", "three"].entries()) {
+      const { message } = await a.next("message");
+      assertEquals(new TextDecoder().decode(message.body), text);
+      for (let i = 0; i < 20; i++) await turn();
+      if (acknowledge === "next") continue;
+      assertEquals(server.messages.size, 2 - i);
+      await a.agent.acknowledge("b", message.id);
+    }
+    await until(() => server.messages.size === 0);
+    assertEquals(a.events.filter(({ type }) => type === "message"), []);
   });
 }
