@@ -11,6 +11,12 @@ import { open } from "./seal.ts";
 /** How often it is tried to open a message: one that cannot be must not hold up its queue for ever. */
 const mostTries = 5;
 
+/**
+ * Messages of a route that wait for the application. A server sends none while there is one, unless that has expired or
+ * another program has acknowledged it.
+ */
+const mostUnacknowledged = 16;
+
 /** A message of a server, and the connection that it came through. */
 export interface Incoming {
   readonly message: MessageEvent;
@@ -38,6 +44,8 @@ export class Receiver {
    * SUB brings, it would acknowledge the next one, unseen.
    */
   #acknowledged: Incoming | null = null;
+  /** Whether a message was left at its server because too many wait for the application. */
+  #hasLeft = false;
   readonly #pause = new Pause();
   #isClosed = false;
 
@@ -60,6 +68,10 @@ export class Receiver {
     const { connections, servers } = this.#context;
     const route = connections.receiving(this.#id)?.route;
     if (route === undefined) return;
+    if (this.#hasLeft) {
+      this.#hasLeft = false;
+      return servers.resubscribe(this.#id);
+    }
     const queue = await recipientQueue(this.#context, route.keys);
     // In the same turn as ACK: what is sent before it could have another message delivered.
     const current = this.#current;
@@ -128,6 +140,10 @@ export class Receiver {
       for (const command of again.commands) {
         if (command.type === "acknowledge") await this.acknowledge(command.serverId);
       }
+      return;
+    }
+    if (route.unacknowledged.length >= mostUnacknowledged) {
+      this.#hasLeft = true;
       return;
     }
     // A key of its own that cannot be used says nothing of a message.
