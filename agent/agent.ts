@@ -97,6 +97,7 @@ export class Agent implements AsyncDisposable {
       approve: options.approve ?? (() => true),
       signal: this.#abort.signal,
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
+      abandon: (route) => this.#discards.abandon(route),
       failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
     };
     this.#log = log;
@@ -167,8 +168,7 @@ export class Agent implements AsyncDisposable {
         try {
           await this.#interpreter.add(withReceiving(empty, route), [], []);
         } catch (error) {
-          // Nobody would know of it.
-          await client.deleteQueue(await recipientQueue(this.#context, route.keys)).catch(() => {});
+          await this.#discards.abandon(route);
           throw error;
         }
         servers.created(subscribedQueue(this.#context, route), client);

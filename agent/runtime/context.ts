@@ -4,7 +4,7 @@ import type { Connections } from "../core/connections.ts";
 import type { Deadlines } from "../deadlines.ts";
 import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
-import type { AgentStore } from "../store/store.ts";
+import type { AgentStore, ReceivingRoute } from "../store/store.ts";
 import type { SlowLane } from "./slow_lane.ts";
 
 /** Who asks to be let into a connection. */
@@ -41,6 +41,8 @@ export interface AgentContext {
   readonly signal: AbortSignal;
   /** A server of the agent's own. */
   server(): ServerAddress;
+  /** Has the queue of a route deleted that was made and belongs to no connection. */
+  abandon(route: ReceivingRoute): Promise<void>;
   /** Tells of a failure that passes, once until it was read. */
   failed(connection: string, error: unknown): void;
 }

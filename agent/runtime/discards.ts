@@ -13,7 +13,7 @@ interface Waiting {
   readonly pause: Pause;
 }
 
-/** Deletes the queues of deleted connections at their servers: stored until that is done, or given up. */
+/** Deletes the queues of deleted connections, and those that came to belong to none, at their servers: stored until that is done, or given up. */
 export class Discards implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #retry: Backoff;
@@ -36,6 +36,19 @@ export class Discards implements AsyncDisposable {
       recipientKey,
       giveUpAt: this.#context.deadlines.after(patience),
     };
+  }
+
+  /**
+   * Has a queue deleted that was made for a connection and does not belong to it: that is deleted by now, or could not be
+   * stored. Resolves when it is stored as discarded, as far as that can be, and where its server is connected after the
+   * first try.
+   */
+  async abandon(route: ReceivingRoute): Promise<void> {
+    const { store, servers } = this.#context;
+    const queue = this.discarded(route);
+    await store.commit([{ type: "put discarded", queue }]).catch(() => {});
+    const deleting = this.discard(queue);
+    if (servers.isConnected(queue.server)) await deleting;
   }
 
   /** Has a queue deleted that was stored as discarded; resolves after the first try. */

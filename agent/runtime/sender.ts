@@ -7,7 +7,7 @@ import { type AgentError, agentError } from "../protocol/error.ts";
 import { type QueuedDelivery, StoreError } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
-import { makeReceivingRoute, recipientQueue, subscribedQueue } from "./routes.ts";
+import { makeReceivingRoute, subscribedQueue } from "./routes.ts";
 import { sealFor } from "./seal.ts";
 
 /** Deliveries that are read from the store at a time. */
@@ -156,10 +156,8 @@ export class Sender {
       try {
         made = await this.#interpreter.do(record.id, { type: "route made", receiving: route, position });
       } finally {
-        // Nobody would know of it: it was not stored, or the connection is deleted.
-        if (made?.connection.receiving.includes(route) !== true) {
-          await client.deleteQueue(await recipientQueue(this.#context, route.keys)).catch(() => {});
-        }
+        // It was not stored, or the connection is deleted.
+        if (made?.connection.receiving.includes(route) !== true) await this.#context.abandon(route);
       }
       if (made !== null) servers.created(subscribedQueue(this.#context, route), client);
     }
