@@ -42,7 +42,9 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
     case "send":
       return send(connection, event, context);
     case "attempted": {
-      const delivery = { ...event.delivery, attempted: true };
+      const { route, position, giveUpAt } = event;
+      if (!connection.sending.some(({ id }) => id === route)) return stepTo(connection);
+      const delivery = { connection: connection.record.id, route, position, attempted: true, giveUpAt };
       return stepTo(connection, { changes: [{ type: "put delivery", delivery }] });
     }
     case "sent":

@@ -65,7 +65,7 @@ export type ConnectionEvent =
     readonly hash: Uint8Array<ArrayBuffer>;
   }
   /** A delivery may reach its server from now on. */
-  | { readonly type: "attempted"; readonly delivery: Delivery }
+  | ({ readonly type: "attempted" } & Pick<Delivery, "route" | "position" | "giveUpAt">)
   /** The server has taken what was delivered. */
   | { readonly type: "sent"; readonly delivery: QueuedDelivery }
   /** Deliveries of a route are given up; `isRoute`: nothing else can be sent on it either. */

@@ -182,10 +182,8 @@ export class Sender {
     }
     // An answer that is lost must not look like a queue that somebody else has secured, over restarts too.
     if (!delivery.attempted) {
-      const { id } = connection.record;
       const { route, position, giveUpAt } = delivery;
-      const attempted = { connection: id, route, position, attempted: false, giveUpAt };
-      await this.#interpreter.do(id, { type: "attempted", delivery: attempted });
+      await this.#interpreter.do(connection.record.id, { type: "attempted", route, position, giveUpAt });
     }
     this.#attempted = delivery.position;
     await client.send({ senderId }, body);

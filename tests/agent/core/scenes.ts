@@ -162,7 +162,7 @@ export function eventsFor(connection: Connection): ReadonlyMap<string, Connectio
     ["not joined", { type: "joined", ...reply, sending: error }],
     ["route made", { type: "route made", receiving: receivingRoute("new", "back"), position: 3 }],
     ["send", { type: "send", body, plaintext: body, hash: Uint8Array.of(8) }],
-    ["attempted", { type: "attempted", delivery: queued(connection, "KEY") }],
+    ["attempted", { type: "attempted", route: "out", position: 3, giveUpAt: null }],
     ["sent KEY", sent("KEY")],
     ["sent HELLO", sent("HELLO")],
     ["sent REPLY", sent("REPLY")],

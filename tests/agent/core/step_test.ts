@@ -112,7 +112,7 @@ const rules: Readonly<Record<string, Rule>> = {
     when: (state) => isDuplexJoiner(state) && state.receiving === "none",
     then: () => ({ change: { receiving: "new" }, changes: ["put outbox"] }),
   },
-  "attempted": { then: () => ({ changes: ["put delivery"] }) },
+  "attempted": { when: hasRoute, then: () => ({ changes: ["put delivery"] }) },
   "sent KEY": {
     when: hasRoute,
     then: ({ sending }) => ({
