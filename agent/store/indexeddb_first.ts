@@ -1,5 +1,6 @@
 /** From version 1 of the database, whose connections were found by their aliases. */
-import { encodeBase64, importAesKey, randomBytes } from "../../protocol/mod.ts";
+import { importAesKey } from "../../protocol/mod.ts";
+import { newId } from "../core/connection.ts";
 import type { IDBPDatabase, IDBPTransaction, StoreNames } from "idb";
 import type { Tables } from "./indexeddb_tables.ts";
 import {
@@ -226,8 +227,4 @@ async function* connectionChanges(
     const giveUpAt = isGreeting ? createdAt + joinTimeout : null;
     yield { type: "put delivery", delivery: { connection, route: route.id, position, attempted, giveUpAt } };
   }
-}
-
-function newId(): string {
-  return encodeBase64(randomBytes(12));
 }

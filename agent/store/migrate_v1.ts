@@ -1,6 +1,7 @@
 /** From the first schema, whose connections were found by their aliases, to the present one. */
 import type { DatabaseSync } from "node:sqlite";
-import { encodeBase64, importAesKey, randomBytes } from "../../protocol/mod.ts";
+import { importAesKey } from "../../protocol/mod.ts";
+import { newId } from "../core/connection.ts";
 import type { MessageIntegrity } from "../protocol/integrity.ts";
 import { schema } from "./schema.ts";
 import { Prepared, runWrite, writeOf } from "./sqlite_writes.ts";
@@ -239,10 +240,6 @@ async function firstVault(passphrase: string, salt: Bytes, iterations: number): 
     if (plaintext === null) throw new StoreError("READ", "Cannot read the store: what it holds was changed");
     return plaintext;
   };
-}
-
-function newId(): string {
-  return encodeBase64(randomBytes(12));
 }
 
 function serverOf({ host, port, key_hash }: Row): ReceivingRoute["keys"]["server"] {
