@@ -47,9 +47,10 @@ export class EventLog {
     return records;
   }
 
-  /** The number of the event of a message that is not acknowledged. */
-  ofMessage(connection: string, id: number): number | undefined {
-    return this.#messages.get(connection)?.get(id);
+  /** The event of a message that is not acknowledged. */
+  ofMessage(connection: string, id: number): EventRecord | undefined {
+    const number = this.#messages.get(connection)?.get(id);
+    return number === undefined ? undefined : { id: number, connection, event: { type: "message", id } };
   }
 
   /** An event is no longer stored, or could not be. */

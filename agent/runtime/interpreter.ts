@@ -66,10 +66,12 @@ export class Interpreter {
   /** Events that are not of messages were taken. */
   async take(records: readonly EventRecord[]): Promise<void> {
     await this.#context.store.commit(records.map(({ id }) => ({ type: "delete event", id })));
-    for (const record of records) {
-      this.#log.remove(record);
-      this.#ports.taken(record.id);
-    }
+    for (const record of records) this.#taken(record);
+  }
+
+  #taken(record: EventRecord): void {
+    this.#log.remove(record);
+    this.#ports.taken(record.id);
   }
 
   #apply(id: string, happening: Happening): Promise<Step | null> {
@@ -83,7 +85,7 @@ export class Interpreter {
       const taken = event.type === "acknowledged" ? this.#log.ofMessage(id, event.id) : undefined;
       const changes: StoreChange[] = [...changesBetween(before, made.connection), ...made.changes];
       for (const record of records) changes.push({ type: "put event", event: record });
-      if (taken !== undefined) changes.push({ type: "delete event", id: taken });
+      if (taken !== undefined) changes.push({ type: "delete event", id: taken.id });
       try {
         if (changes.length > 0) await store.commit(changes);
       } catch (error) {
@@ -91,10 +93,7 @@ export class Interpreter {
         throw error;
       }
       connections.set(made.connection);
-      if (taken !== undefined && event.type === "acknowledged") {
-        this.#log.remove({ id: taken, connection: id, event: { type: "message", id: event.id } });
-        this.#ports.taken(taken);
-      }
+      if (taken !== undefined) this.#taken(taken);
       for (const record of records) this.#ports.tell(record);
       return made;
     });

@@ -137,9 +137,7 @@ export class Receiver {
     const { id } = connection.record;
     const again = deliveredAgain(connection, route, serverId);
     if (again !== null) {
-      for (const command of again.commands) {
-        if (command.type === "acknowledge") await this.acknowledge(command.serverId);
-      }
+      if (again.commands.length > 0) await this.acknowledge(serverId);
       return;
     }
     if (route.unacknowledged.length >= mostUnacknowledged) {

@@ -316,7 +316,7 @@ export const agentMutations: readonly Mutation[] = [
     name: "done-without-event",
     what: "a message is done, but its event stays",
     file: interpreter,
-    from: 'if (taken !== undefined) changes.push({ type: "delete event", id: taken });',
+    from: 'if (taken !== undefined) changes.push({ type: "delete event", id: taken.id });',
     to: "",
     tests: ["model"],
   },
