@@ -25,15 +25,15 @@ import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
 import { Interpreter } from "./runtime/interpreter.ts";
+import { Retention } from "./runtime/retention.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
 import { longestPlaintext } from "./runtime/seal.ts";
+import { serverNotices } from "./runtime/server_notices.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
-import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
+import { Servers, subscriptionBatch } from "./servers.ts";
 import { MemoryStore } from "./store/memory.ts";
 import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
-
-const pruneInterval = 3_600_000;
 
 /**
  * Duplex connections over two queues, end-to-end encrypted, with messages whole and in order (agent.md).
@@ -49,15 +49,16 @@ export class Agent implements AsyncDisposable {
   readonly #discards: Discards;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #retention: Retention | null;
   #closing: Promise<void> | null = null;
 
   private constructor(
     options: AgentOptions,
-    { connections, store, log }: {
+    { connections, store, log, retention }: {
       readonly connections: Connections;
       readonly store: AgentStore;
       readonly log: EventLog;
+      readonly retention: Retention | null;
     },
   ) {
     this.#servers = options.servers.map(serverOf);
@@ -66,19 +67,12 @@ export class Agent implements AsyncDisposable {
     const servers = new Servers({
       client: options.client ?? {},
       reconnect: retry,
-      events: {
-        message: ({ id }, message, client) => this.#workers.receive(id, { message, client }),
-        ended: (queue) =>
-          this.#forEach([queue], (connection) => this.#events.pass({ type: "end", connection })),
-        refused: (queue, error) => this.#refused(queue, error),
-        down: (server, queues) =>
-          this.#events.pass({ type: "down", server, connections: this.#aliases(queues) }),
-        up: (server, queues) => this.#events.pass({ type: "up", server, connections: this.#aliases(queues) }),
-        connected: (server) => {
-          this.#workers.reachable(server);
-          this.#discards.reachable(server);
-        },
-      },
+      events: serverNotices(() => ({
+        connections,
+        events: this.#events,
+        workers: this.#workers,
+        discards: this.#discards,
+      })),
     });
     const context = this.#context = {
       store,
@@ -114,9 +108,8 @@ export class Agent implements AsyncDisposable {
       room: buffer,
       log,
     });
-    const { retention } = options;
-    if (retention === undefined) return;
-    this.#timer = setInterval(() => void store.prune(steadyNow() - retention).catch(() => {}), pruneInterval);
+    this.#retention = retention;
+    retention?.begin();
   }
 
   /**
@@ -128,12 +121,13 @@ export class Agent implements AsyncDisposable {
     checkOptions(options);
     const { store = new MemoryStore(), signal } = options;
     signal?.throwIfAborted();
-    if (options.retention !== undefined) await store.prune(steadyNow() - options.retention);
+    const retention = options.retention === undefined ? null : new Retention(store, options.retention);
+    await retention?.prune();
     const log = await EventLog.load(store, Date.now());
     const connections = await Connections.load(store);
     const [waiting, discarded] = [await store.waitingRoutes(), await store.discarded()];
     // Nothing is under way before the store was read: whoever gets no agent cannot close it.
-    const agent = new Agent(options, { connections, store, log });
+    const agent = new Agent(options, { connections, store, log, retention });
     for (const route of waiting) agent.#workers.deliver(route);
     for (const queue of discarded) void agent.#discards.discard(queue);
     const close = () => void agent.close();
@@ -373,7 +367,7 @@ export class Agent implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#retention?.[Symbol.dispose]();
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     const { servers, pool, store, slowLane } = this.#context;
     slowLane[Symbol.dispose]();
@@ -398,31 +392,8 @@ export class Agent implements AsyncDisposable {
       throw agentError(error);
     }
   }
-
-  #refused({ id }: SubscribedQueue, error: Error): void {
-    const at = this.#context.connections.receiving(id);
-    if (at !== undefined) this.#events.failed(at.connection.record.id, error);
-  }
-
-  #aliases(queues: readonly SubscribedQueue[]): string[] {
-    const aliases = new Set<string>();
-    this.#forEach(queues, (alias) => aliases.add(alias));
-    return [...aliases];
-  }
-
-  #forEach(queues: readonly SubscribedQueue[], use: (alias: string) => void): void {
-    for (const { id } of queues) {
-      const at = this.#context.connections.receiving(id);
-      if (at !== undefined) use(at.connection.record.alias);
-    }
-  }
 }
 
 function simplex({ record: { alias } }: Connection): AgentError {
   return new AgentError("CONN SIMPLEX", `"${alias}" has no queue for this direction`);
-}
-
-/** The system's clock, but no later than when it would be had nobody set it: no history is dropped because a clock jumps. */
-function steadyNow(): number {
-  return Math.min(Date.now(), performance.timeOrigin + performance.now());
 }

@@ -1,0 +1,40 @@
+import type { Connections } from "../core/connections.ts";
+import type { ServerEvents, SubscribedQueue } from "../servers.ts";
+import type { Discards } from "./discards.ts";
+import type { Events } from "./events.ts";
+import type { Workers } from "./workers.ts";
+
+/** Who learns of what servers tell. */
+export interface NoticeParts {
+  readonly connections: Connections;
+  readonly events: Events;
+  readonly workers: Workers;
+  readonly discards: Discards;
+}
+
+/** Tells what servers tell of queues to those whom it concerns, of connections; `parts` are there when something happens. */
+export function serverNotices(parts: () => NoticeParts): ServerEvents {
+  const aliasOf = ({ id }: SubscribedQueue) => parts().connections.receiving(id)?.connection.record.alias;
+  const aliasesOf = (queues: readonly SubscribedQueue[]) => [
+    ...new Set(queues.map(aliasOf).filter((alias) => alias !== undefined)),
+  ];
+  return {
+    message: ({ id }, message, client) => parts().workers.receive(id, { message, client }),
+    ended(queue) {
+      const connection = aliasOf(queue);
+      if (connection !== undefined) parts().events.pass({ type: "end", connection });
+    },
+    refused({ id }, error) {
+      const { connections, events } = parts();
+      const at = connections.receiving(id);
+      if (at !== undefined) events.failed(at.connection.record.id, error);
+    },
+    down: (server, queues) => parts().events.pass({ type: "down", server, connections: aliasesOf(queues) }),
+    up: (server, queues) => parts().events.pass({ type: "up", server, connections: aliasesOf(queues) }),
+    connected(server) {
+      const { workers, discards } = parts();
+      workers.reachable(server);
+      discards.reachable(server);
+    },
+  };
+}
