@@ -1,10 +1,10 @@
 import type { QueueInfo } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
-import { type Backoff, backoffDelay } from "../backoff.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
 import type { ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
+import { Taker } from "./taker.ts";
 import { type Asker, responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
 
 /** What is kept of a session. */
@@ -24,7 +24,6 @@ const mostAsked = 1 << 20;
 const askerOverhead = 100;
 /** Connections of which events are told again at a time. */
 const repeatBatch = 64;
-const takeAgain: Backoff = { first: 100, most: 30_000 };
 
 /**
  * Tells sessions what happens to connections: answers go to the session that has asked, all else to the one that the
@@ -36,15 +35,15 @@ export class Notifier implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #clients = new Map<Subscriber, Client>();
   readonly #watches = new Map<string, Watch>();
-  /** Events that are being answered or taken. */
-  readonly #busy = new Set<number>();
   readonly #work = new Set<Promise<void>>();
   readonly #abort = new AbortController();
+  readonly #taker: Taker;
 
   /** Tells nothing yet. */
   constructor(agent: Agent, clock: Clock) {
     this.agent = agent;
     this.#clock = clock;
+    this.#taker = new Taker(agent, { clock, signal: this.#abort.signal });
   }
 
   /** A session begins. */
@@ -205,7 +204,7 @@ export class Notifier implements AsyncDisposable {
   /** Waits until what was written is taken, but does not try again. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
-    await Promise.all(this.#work);
+    await Promise.all([...this.#work, this.#taker[Symbol.asyncDispose]()]);
   }
 
   #pass(alias: string, response: ServiceResponse): void {
@@ -216,7 +215,7 @@ export class Notifier implements AsyncDisposable {
 
   #tell(id: string, event: Told): void {
     const { eventId, connection: alias } = event;
-    if (eventId !== undefined && this.#busy.has(eventId)) return;
+    if (this.#taker.isBusy(eventId)) return;
     const watch = this.#watches.get(id);
     const asker = watch && this.#askerOf(watch, event);
     if (asker !== undefined) {
@@ -232,7 +231,7 @@ export class Notifier implements AsyncDisposable {
       }
     }
     if (watch !== undefined && watch.owner !== null) this.#notify(id, watch, watch.owner, event);
-    else if (event.type === "sent") this.#take(event.eventId);
+    else if (event.type === "sent") this.#taker.take(event.eventId);
   }
 
   /** Whom an event answers, who then waits no more. */
@@ -253,9 +252,9 @@ export class Notifier implements AsyncDisposable {
 
   #answer(id: string, event: Told, asker: Asker, response: ServiceResponse): void {
     const { eventId } = event;
-    if (eventId !== undefined) this.#busy.add(eventId);
-    asker.subscriber.say(asker.id, asker.alias, response).then(() => this.#take(eventId), () => {
-      if (eventId !== undefined) this.#busy.delete(eventId);
+    this.#taker.hold(eventId);
+    asker.subscriber.say(asker.id, asker.alias, response).then(() => this.#taker.take(eventId), () => {
+      this.#taker.letGo(eventId);
       if (this.#idOf(event.connection) === id) this.#tell(id, event);
     });
   }
@@ -276,7 +275,7 @@ export class Notifier implements AsyncDisposable {
       // Another session is told by now.
       if (watch.told !== told || waits) return;
       told.delete(eventId);
-      this.#take(eventId);
+      this.#taker.take(eventId);
     }, () => void told.delete(eventId));
   }
 
@@ -312,25 +311,6 @@ export class Notifier implements AsyncDisposable {
   #claimAgain(subscriber: Subscriber, alias: string): void {
     this.claim(subscriber, alias);
     this.agent.repeat(alias);
-  }
-
-  /** Takes an event, however often that fails. */
-  #take(eventId: number | undefined): void {
-    if (eventId === undefined) return;
-    this.#busy.add(eventId);
-    this.#do(this.#takeSurely(eventId).finally(() => this.#busy.delete(eventId)));
-  }
-
-  async #takeSurely(eventId: number): Promise<void> {
-    const { signal } = this.#abort;
-    for (let failures = 1;; failures++) {
-      try {
-        return await this.agent.take(eventId);
-      } catch {
-        if (signal.aborted) return;
-        await this.#clock.wait(backoffDelay(takeAgain, failures), signal);
-      }
-    }
   }
 
   #do(task: Promise<void>): void {

@@ -259,8 +259,8 @@ export const agentMutations: readonly Mutation[] = [
     name: "service-acks-unowned",
     what: "a message is acknowledged that no session has",
     file: notifier,
-    from: 'else if (event.type === "sent") this.#take(event.eventId);',
-    to: "else this.#take(event.eventId);",
+    from: 'else if (event.type === "sent") this.#taker.take(event.eventId);',
+    to: "else this.#taker.take(event.eventId);",
     tests: serviceTests,
   },
   {
