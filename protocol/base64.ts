@@ -24,8 +24,13 @@ export function encodeBase64(bytes: Uint8Array): string {
   return (bytes as NativeBytes).toBase64?.() ?? encodeText(bytes);
 }
 
+/** The characters of the base64 text of `length` bytes. */
+export function base64Length(length: number): number {
+  return Math.ceil(length / 3) * 4;
+}
+
 function encodeText(bytes: Uint8Array): string {
-  const text = new Uint8Array(Math.ceil(bytes.length / 3) * 4).fill(padding);
+  const text = new Uint8Array(base64Length(bytes.length)).fill(padding);
   let at = 0;
   for (let i = 0; i < bytes.length; i += 3) {
     const left = bytes.length - i;
@@ -63,7 +68,7 @@ export function lendBase64<T>(text: string, use: (bytes: Uint8Array<ArrayBuffer>
     return null;
   }
   // White space is skipped: then the text is longer than it has to be.
-  return text.length === Math.ceil(written / 3) * 4 ? use(scratch.subarray(0, written)) : null;
+  return text.length === base64Length(written) ? use(scratch.subarray(0, written)) : null;
 }
 
 function decodeChars(chars: Uint8Array): Uint8Array<ArrayBuffer> | null {

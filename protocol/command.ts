@@ -1,4 +1,4 @@
-import { decodeBase64 } from "./base64.ts";
+import { base64Length, decodeBase64, encodeBase64 } from "./base64.ts";
 import { asciiText, type Part } from "./bytes.ts";
 import {
   decodePublicKey,
@@ -17,7 +17,22 @@ export type ClientCommand =
   | { readonly type: "OFF" }
   | { readonly type: "DEL" }
   | { readonly type: "SEND"; readonly body: Uint8Array }
-  | { readonly type: "PING" };
+  | { readonly type: "PING" }
+  /** extensions.md open1; base64 of what names the session. */
+  | { readonly type: "OPEN"; readonly binding: string }
+  /** extensions.md window1; how many messages may be unacknowledged, 1 to {@linkcode largestWindow}. */
+  | { readonly type: "SUBN"; readonly window: number }
+  /** extensions.md window1; base64 of the last message that is acknowledged. */
+  | { readonly type: "ACKM"; readonly messageId: string }
+  | Rekey;
+
+/** extensions.md rekey1; from either side. Empty where it was not base64. */
+export interface Rekey {
+  /** The kind of command. */
+  readonly type: "REKEY";
+  /** Keys, or a key and a ciphertext, raw. */
+  readonly payload: Uint8Array;
+}
 
 /** A response or notification of an SMP server (smp.md Commands). IDs are base64 of raw random bytes. */
 export type ServerResponse =
@@ -32,7 +47,11 @@ export type ServerResponse =
   | { readonly type: "END" }
   | { readonly type: "OK" }
   | { readonly type: "ERR"; readonly error: SmpErrorCode }
-  | { readonly type: "PONG" };
+  | { readonly type: "PONG" }
+  | Rekey;
+
+/** The most messages of one queue that may be delivered and unacknowledged at a time (extensions.md window1). */
+export const largestWindow = 128;
 
 /** Anything that can stand in the command's place of a transmission. */
 export type Command = ClientCommand | ServerResponse;
@@ -51,6 +70,10 @@ const clientCommands: ReadonlySet<string> = new Set([
   "DEL",
   "SEND",
   "PING",
+  "OPEN",
+  "SUBN",
+  "ACKM",
+  "REKEY",
 ]);
 const space = 0x20;
 
@@ -71,6 +94,14 @@ export function commandParts(command: Command): Part[] {
     }
     case "ERR":
       return [`ERR ${command.error}`];
+    case "OPEN":
+      return [`OPEN ${command.binding}`];
+    case "SUBN":
+      return [`SUBN ${command.window}`];
+    case "ACKM":
+      return [`ACKM ${command.messageId}`];
+    case "REKEY":
+      return ["REKEY ", encodeBase64(command.payload)];
     case "SUB":
     case "ACK":
     case "OFF":
@@ -100,6 +131,14 @@ export function commandLength(command: Command): number {
       return 4 + command.messageId.length + 1 + timestampLength + 1 + bodyLength(command.body);
     case "ERR":
       return 4 + command.error.length;
+    case "OPEN":
+      return 5 + command.binding.length;
+    case "SUBN":
+      return 5 + String(command.window).length;
+    case "ACKM":
+      return 5 + command.messageId.length;
+    case "REKEY":
+      return 6 + base64Length(command.payload.length);
     default:
       return command.type.length;
   }
@@ -130,7 +169,7 @@ export function parseCommand(bytes: Uint8Array, start: number): ParsedCommand | 
 }
 
 function parseWords(words: Words): Command | null {
-  const name = words.next(4);
+  const name = words.next(5);
   switch (name) {
     case "SUB":
     case "ACK":
@@ -170,6 +209,22 @@ function parseWords(words: Words): Command | null {
       const error = words.error();
       return error && { type: name, error };
     }
+    case "OPEN": {
+      const binding = words.base64();
+      return binding === null ? null : { type: name, binding };
+    }
+    case "SUBN": {
+      const window = words.number(largestWindow);
+      return window === null ? null : { type: name, window };
+    }
+    case "ACKM": {
+      const messageId = words.base64();
+      return messageId === null ? null : { type: name, messageId };
+    }
+    case "REKEY": {
+      const payload = words.payload();
+      return payload && { type: name, payload };
+    }
     default:
       return null;
   }
@@ -202,6 +257,19 @@ class Words {
   base64(): string | null {
     const word = this.#word(Infinity);
     return word !== null && word.length > 0 && decodeBase64(word) !== null ? asciiText(word) : null;
+  }
+
+  /** A number from 1 to `most`. */
+  number(most: number): number | null {
+    const text = this.next(String(most).length);
+    const number = text !== null && /^\d+$/.test(text) ? Number(text) : 0;
+    return number >= 1 && number <= most ? number : null;
+  }
+
+  /** Any bytes of base64, none where it is not. */
+  payload(): Uint8Array | null {
+    const word = this.#word(Infinity);
+    return word && (decodeBase64(word) ?? new Uint8Array(0));
   }
 
   publicKey(): PublicKey | null {

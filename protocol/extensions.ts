@@ -1,3 +1,9 @@
+/** What this library's servers can do beyond 0.3 (extensions.md Server extensions), in the order in which they are listed. */
+export const serverExtensions = ["open1", "window1", "blocks1", "rekey1"] as const;
+
+/** One of {@linkcode serverExtensions}. */
+export type ServerExtension = typeof serverExtensions[number];
+
 /** The most names that a list of extensions may have. */
 const mostNames = 16;
 

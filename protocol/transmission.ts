@@ -11,6 +11,7 @@ import {
 } from "./command.ts";
 import { isKeySize } from "./crypto/public_key.ts";
 import type { SmpErrorCode } from "./error.ts";
+import type { ServerExtension } from "./extensions.ts";
 
 /** A client's transmission (smp.md Transmission). */
 export interface ClientTransmission {
@@ -79,14 +80,27 @@ export function serverTransmissionLength({ corrId, queueId, response }: ServerTr
   return 1 + corrId.length + 1 + queueId.length + 1 + commandLength(response) + 1;
 }
 
+/** What a server takes beyond 0.3 (extensions.md). */
+export interface DecodingOptions {
+  /** Whether commands of an extension are known. @default none is */
+  readonly has?: (extension: ServerExtension) => boolean;
+  /** Whether commands on a queue may come without a signature on this connection. @default on none */
+  readonly isOpened?: (queueId: string) => boolean;
+}
+
 /** Decodes the content of a client's block, in the order that the spec prescribes (smp.md Transmission, 1 to 5). */
-export function decodeClientTransmission(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
+export function decodeClientTransmission(
+  content: Uint8Array<ArrayBuffer>,
+  { has = no, isOpened = no }: DecodingOptions = {},
+): Decoded<ClientTransmission> {
   const raw = decodeRaw(content);
   if (!raw.ok) return raw;
   const { signature, corrId, queueId, command, signedStart, end } = raw.value;
   // 4. a server response sent by a client
   if (!isClientCommand(command)) return { ok: false, corrId, queueId, error: "CMD PROHIBITED" };
-  const error = clientCredentialsError(command, signature, queueId);
+  const extension = extensionOf(command);
+  if (extension !== null && !has(extension)) return { ok: false, corrId, queueId, error: "CMD SYNTAX" };
+  const error = clientCredentialsError(command, signature, queueId, isOpened);
   if (error !== null) return { ok: false, corrId, queueId, error };
   const received = content.subarray(signedStart, end - 1);
   const canonical = corrId.length + 1 + queueId.length + 1 + commandLength(command);
@@ -99,7 +113,9 @@ export function decodeServerTransmission(content: Uint8Array<ArrayBuffer>): Deco
   const raw = decodeRaw(content);
   if (!raw.ok) return raw;
   const { corrId, queueId, command } = raw.value;
-  if (isClientCommand(command)) return { ok: false, corrId, queueId, error: "CMD PROHIBITED" };
+  if (isClientCommand(command) && command.type !== "REKEY") {
+    return { ok: false, corrId, queueId, error: "CMD PROHIBITED" };
+  }
   const error = serverCredentialsError(command, queueId);
   if (error !== null) return { ok: false, corrId, queueId, error };
   return { ok: true, value: { corrId, queueId, response: command } };
@@ -140,11 +156,27 @@ function isSignatureLength(length: number): boolean {
   return length === 0 || isKeySize(length * 8);
 }
 
+/** The extension that a command is of; `null`: of 0.3. */
+function extensionOf({ type }: ClientCommand): ServerExtension | null {
+  switch (type) {
+    case "OPEN":
+      return "open1";
+    case "SUBN":
+    case "ACKM":
+      return "window1";
+    case "REKEY":
+      return "rekey1";
+    default:
+      return null;
+  }
+}
+
 /** smp.md Transmission, 5: which credentials a client's command must and must not have. */
 function clientCredentialsError(
   command: ClientCommand,
   signature: Uint8Array,
   queueId: string,
+  isOpened: (queueId: string) => boolean,
 ): SmpErrorCode | null {
   const signed = signature.length > 0;
   const hasQueue = queueId !== "";
@@ -154,25 +186,31 @@ function clientCredentialsError(
     case "SEND":
       return hasQueue ? null : "CMD NO_QUEUE";
     case "PING":
+    case "REKEY":
       return signed || hasQueue ? "CMD HAS_AUTH" : null;
+    case "OPEN":
+      return signed && hasQueue ? null : "CMD NO_AUTH";
     case "SUB":
     case "KEY":
     case "ACK":
     case "OFF":
     case "DEL":
-      return signed && hasQueue ? null : "CMD NO_AUTH";
+    case "SUBN":
+    case "ACKM":
+      return hasQueue && (signed || isOpened(queueId)) ? null : "CMD NO_AUTH";
     default:
       return command satisfies never;
   }
 }
 
-/** IDS and ERR may come without queue ID, PONG must, everything else must have one (smp.md Transmission). */
+/** IDS and ERR may come without queue ID, PONG and REKEY must, everything else must have one (smp.md Transmission). */
 function serverCredentialsError(response: ServerResponse, queueId: string): SmpErrorCode | null {
   switch (response.type) {
     case "IDS":
     case "ERR":
       return null;
     case "PONG":
+    case "REKEY":
       return queueId === "" ? null : "CMD HAS_AUTH";
     case "MSG":
     case "END":
@@ -181,4 +219,8 @@ function serverCredentialsError(response: ServerResponse, queueId: string): SmpE
     default:
       return response satisfies never;
   }
+}
+
+function no(): boolean {
+  return false;
 }

@@ -1,4 +1,11 @@
-import { blockSizes, type Channel, defaultBlockSize, formatAddress } from "../protocol/mod.ts";
+import {
+  blockSizes,
+  type Channel,
+  defaultBlockSize,
+  formatAddress,
+  type ServerExtension,
+  serverExtensions,
+} from "../protocol/mod.ts";
 import { Authorizer } from "./guard/authorization.ts";
 import { Broker } from "./broker/broker.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
@@ -32,6 +39,8 @@ export interface SmpServerOptions {
   readonly identity?: ServerIdentity;
   /** Bytes of the blocks that the server proposes: 4096, 8192, 16384, 32768 or 65536. @default 4096 */
   readonly blockSize?: number;
+  /** What clients may use beyond 0.3 (extensions.md); none makes the welcome that of 0.3. @default all */
+  readonly extensions?: readonly ServerExtension[];
   /** What bounds the server. @default `defaultLimits` */
   readonly limits?: Partial<Limits>;
   /** Where queues are kept. @default in memory */
@@ -76,7 +85,7 @@ export class SmpServer implements AsyncDisposable {
   #stopping: Promise<void> | null = null;
 
   private constructor(options: SmpServerOptions, identity: ServerIdentity) {
-    const { blockSize = defaultBlockSize } = options;
+    const { blockSize = defaultBlockSize, extensions = serverExtensions } = options;
     if (!blockSizes.includes(blockSize)) {
       throw new RangeError(`Cannot use blockSize ${blockSize}: it must be one of ${blockSizes.join(", ")}`);
     }
@@ -124,6 +133,7 @@ export class SmpServer implements AsyncDisposable {
       budgets: this.#budgets,
       memory: this.#memory,
       turns: new Turns(),
+      extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
     });
   }
 

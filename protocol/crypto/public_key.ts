@@ -1,4 +1,4 @@
-import { encodeBase64, lendBase64 } from "../base64.ts";
+import { base64Length, encodeBase64, lendBase64 } from "../base64.ts";
 import { ParseError } from "../error.ts";
 import { bigintToBytes, bitLength, bytesToBigint } from "./bigint.ts";
 import { latin1Bytes } from "../bytes.ts";
@@ -140,7 +140,7 @@ export function encodePublicKeyText(key: PublicKey): string {
 
 /** The length of {@linkcode encodePublicKeyText}'s text. */
 export function publicKeyTextLength({ der }: PublicKey): number {
-  return 4 + Math.ceil(der.length / 3) * 4;
+  return 4 + base64Length(der.length);
 }
 
 /** Parses the text form of a public key, `rsa:<base64>`; {@linkcode ParseError} (`PUBLIC_KEY`) when it is not one. */

@@ -2,6 +2,7 @@ import { TransportError } from "../error.ts";
 import type { AesKey } from "../crypto/runtime.ts";
 import { importAesKey } from "../crypto/runtime.ts";
 import { type Channel, closedError } from "./channel.ts";
+import { sessionBinding } from "./session_binding.ts";
 
 /** The block sizes that a server accepts, in bytes (transport.md Handshake, 5). */
 export const blockSizes: readonly number[] = [4096, 8192, 16384, 32768, 65536];
@@ -33,6 +34,11 @@ export interface SessionKeys {
 /** Overwrites session keys that a channel was made with. */
 export function wipeKeys({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys): void {
   for (const bytes of [sndKey, sndBaseIv, rcvKey, rcvBaseIv]) bytes.fill(0);
+}
+
+/** The same keys from the other end's side. */
+export function swapKeys({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys): SessionKeys {
+  return { sndKey: rcvKey, sndBaseIv: rcvBaseIv, rcvKey: sndKey, rcvBaseIv: sndBaseIv };
 }
 
 /** Encrypts or decrypts the blocks of one direction, each under its own nonce. */
@@ -101,26 +107,55 @@ export class BlockChannel {
   /** Bytes of a block. */
   readonly blockSize: number;
   readonly #channel: Channel;
-  readonly #snd: BlockCipher;
-  readonly #rcv: BlockCipher;
+  readonly #end: SessionEnd | null;
+  #binding: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #snd: BlockCipher;
+  #rcv: BlockCipher;
+  #isClosed = false;
 
   /** Takes over `channel`, whose next unit in either direction is a block. */
   constructor(
     channel: Channel,
     blockSize: number,
-    ciphers: { readonly snd: BlockCipher; readonly rcv: BlockCipher },
+    { snd, rcv }: BlockCiphers,
+    end: SessionEnd | null = null,
   ) {
     this.blockSize = blockSize;
     this.#channel = channel;
-    this.#snd = ciphers.snd;
-    this.#rcv = ciphers.rcv;
+    this.#end = end;
+    this.#snd = snd;
+    this.#rcv = rcv;
   }
 
-  /** Makes the channel that begins with block 0 in both directions. */
-  static async create(channel: Channel, blockSize: number, keys: SessionKeys): Promise<BlockChannel> {
-    const snd = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
-    const rcv = await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv);
-    return new BlockChannel(channel, blockSize, { snd, rcv });
+  /** Makes the channel that begins with block 0 in both directions; it has a binding if `end` is given. */
+  static async create(
+    channel: Channel,
+    blockSize: number,
+    keys: SessionKeys,
+    end: SessionEnd | null = null,
+  ): Promise<BlockChannel> {
+    const blocks = new BlockChannel(channel, blockSize, await ciphersOf(keys), end);
+    await blocks.#bind(keys);
+    return blocks;
+  }
+
+  /** What names the session to its two ends, 32 bytes (extensions.md Server extensions). */
+  get binding(): Uint8Array<ArrayBuffer> {
+    return this.#binding;
+  }
+
+  /**
+   * Goes on with new keys, from block 0 in both directions; overwrites those that are given and the old ones. Nothing may
+   * be read or written meanwhile.
+   */
+  async rekey(keys: SessionKeys): Promise<void> {
+    const { snd, rcv } = await ciphersOf(keys);
+    await this.#bind(keys);
+    wipeKeys(keys);
+    this.#wipe();
+    this.#snd = snd;
+    this.#rcv = rcv;
+    if (this.#isClosed) this.#wipe();
   }
 
   /** Reads a block; gives its content with the padding, or `null` when the peer has ended the connection. */
@@ -149,8 +184,8 @@ export class BlockChannel {
 
   /** See `Channel.close`. Overwrites the session keys too. */
   close(): Promise<void> {
-    this.#snd.wipe();
-    this.#rcv.wipe();
+    this.#isClosed = true;
+    this.#wipe();
     return this.#channel.close();
   }
 
@@ -162,6 +197,40 @@ export class BlockChannel {
       // However it ended: nothing of it is wanted.
     }
   }
+
+  async #bind(keys: SessionKeys): Promise<void> {
+    if (this.#end === null) return;
+    const { serverKey, isClient } = this.#end;
+    this.#binding = await sessionBinding(serverKey, isClient ? keys : swapKeys(keys));
+  }
+
+  #wipe(): void {
+    this.#snd.wipe();
+    this.#rcv.wipe();
+  }
+}
+
+/** Which end of a session a channel is. */
+export interface SessionEnd {
+  /** SHA-256 over the server's key, 32 bytes. */
+  readonly serverKey: Uint8Array<ArrayBuffer>;
+  /** Whether this is the client's end. */
+  readonly isClient: boolean;
+}
+
+/** The ciphers of both directions. */
+export interface BlockCiphers {
+  /** What this end sends. */
+  readonly snd: BlockCipher;
+  /** What this end receives. */
+  readonly rcv: BlockCipher;
+}
+
+async function ciphersOf(keys: SessionKeys): Promise<BlockCiphers> {
+  return {
+    snd: await BlockCipher.create(keys.sndKey, keys.sndBaseIv),
+    rcv: await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv),
+  };
 }
 
 function checkContent(content: Uint8Array, blockSize: number): void {

@@ -3,9 +3,17 @@ import { encryptOaep } from "../crypto/oaep.ts";
 import { decryptOaep, type PrivateKey } from "../crypto/private_key.ts";
 import { publicKeyHash } from "../crypto/key_hash.ts";
 import { decodePublicKey, type PublicKey } from "../crypto/public_key.ts";
+import { sha256 } from "../crypto/runtime.ts";
 import { ParseError, TransportError } from "../error.ts";
-import { longestExtensions, parseExtensions } from "../extensions.ts";
-import { BlockChannel, blockSizes, defaultBlockSize, type SessionKeys, wipeKeys } from "./block_channel.ts";
+import { formatExtensions, longestExtensions, parseExtensions } from "../extensions.ts";
+import {
+  BlockChannel,
+  blockSizes,
+  defaultBlockSize,
+  type SessionKeys,
+  swapKeys,
+  wipeKeys,
+} from "./block_channel.ts";
 import { type Channel, terminatedError } from "./channel.ts";
 
 /** The protocol version that this library speaks and announces (transport.md Handshake, 6). */
@@ -117,7 +125,10 @@ export async function clientHandshake(
   const encoded = encodeClientHandshake({ blockSize, keys });
   await channel.write([await encryptHandshake(key, encoded)]);
   encoded.fill(0);
-  const blocks = await BlockChannel.create(channel, blockSize, keys);
+  const blocks = await BlockChannel.create(channel, blockSize, keys, {
+    serverKey: await sha256(key.der),
+    isClient: true,
+  });
   wipeKeys(keys);
   const welcome = await blocks.read();
   if (welcome === null) throw terminatedError(0, blockSize);
@@ -137,6 +148,8 @@ export interface ServerHandshakeOptions {
   readonly privateKey: PrivateKey<"decrypt">;
   /** Bytes, one of {@linkcode blockSizes}. @default 4096 */
   readonly blockSize?: number;
+  /** What the welcome lists (extensions.md Server to client). @default nothing: it is that of 0.3 */
+  readonly extensions?: readonly string[];
   /** Whether a client's keys were never used before; a recorded handshake is refused like a wrong one. @default always */
   readonly isNew?: (keys: SessionKeys) => boolean | Promise<boolean>;
   /** Is called when the client's handshake has come, before any work is done on it. */
@@ -153,7 +166,8 @@ export async function serverHandshake(
   channel: Channel,
   options: ServerHandshakeOptions,
 ): Promise<BlockChannel> {
-  const { publicKey, privateKey, blockSize = defaultBlockSize, isNew = () => true } = options;
+  const { publicKey, privateKey, blockSize = defaultBlockSize, isNew = () => true, extensions = [] } =
+    options;
   await channel.write([encodeServerHeader({ blockSize, keyLength: publicKey.der.length }), publicKey.der]);
   const encrypted = await readUnit(channel, privateKey.modulusLength);
   const arrived = performance.now();
@@ -168,11 +182,14 @@ export async function serverHandshake(
     await new Promise((resolve) => setTimeout(resolve, left));
     throw new TransportError("AES_KEYS", "Cannot take the client's handshake: it is not valid");
   }
-  const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } = handshake.keys;
-  const keys = { sndKey: rcvKey, sndBaseIv: rcvBaseIv, rcvKey: sndKey, rcvBaseIv: sndBaseIv };
-  const blocks = await BlockChannel.create(channel, handshake.blockSize, keys);
+  const keys = swapKeys(handshake.keys);
+  const blocks = await BlockChannel.create(channel, handshake.blockSize, keys, {
+    serverKey: await sha256(publicKey.der),
+    isClient: false,
+  });
   wipeKeys(keys);
-  await blocks.write([textBytes(`${smpVersion} `)]);
+  const listed = formatExtensions(extensions);
+  await blocks.write([textBytes(listed === "" ? `${smpVersion} ` : `${smpVersion} ${listed} `)]);
   return blocks;
 }
 

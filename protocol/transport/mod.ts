@@ -17,14 +17,17 @@
 export {
   BlockChannel,
   BlockCipher,
+  type BlockCiphers,
   blockSizes,
   contentLimit,
   defaultBlockSize,
+  type SessionEnd,
   type SessionKeys,
 } from "./block_channel.ts";
 export { type Channel, closedError, networkError, sizeError, terminatedError } from "./channel.ts";
 export * from "./handshake.ts";
 export { memoryChannelPair } from "./memory_channel.ts";
+export * from "./rekey.ts";
 export { connectTcp, tcpChannel, type TcpConnection } from "./tcp_channel.ts";
 export { UnitQueue } from "./unit_queue.ts";
 export { connectWebSocket } from "./websocket_channel.ts";

@@ -1,6 +1,7 @@
 import {
   type ClientCommand,
   type ClientTransmission,
+  decodeBase64,
   encodeBase64,
   isKeySize,
   type PublicKey,
@@ -36,7 +37,7 @@ export interface BrokerParts {
 
 type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
 
-type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" }>;
+type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" | "OPEN" | "REKEY" }>;
 
 const queueIdLength = 12;
 const messageIdLength = 6;
@@ -107,6 +108,10 @@ export class Broker {
         return;
       case "SEND":
         return await this.#submitMessage(connection, transmission, command.body);
+      case "OPEN":
+        return await this.#submitOpen(connection, transmission, command.binding);
+      case "REKEY":
+        throw new TypeError("Cannot execute REKEY: it is of the session");
       default:
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
           await this.#executeRecipient(connection, transmission, { queue, command, reply });
@@ -136,9 +141,7 @@ export class Broker {
       return;
     }
     try {
-      const found = await this.#queues.bySenderId(queueId);
-      const recipientId = found?.recipientId ?? this.#runner.order.recipientIdOf(queueId);
-      if (recipientId !== undefined) this.#runner.order.link(recipientId, queueId);
+      const recipientId = await this.#recipientIdOf(queueId);
       this.#inOrder(recipientId ?? queueId, submitted, async (found, reply) => {
         // A recipient ID given as a sender ID leads to a queue too.
         const queue = recipientId === undefined ? this.#authorizer.unknownQueue(queueId) : found;
@@ -147,6 +150,37 @@ export class Broker {
     } catch (error) {
       this.#runner.run(submitted, () => Promise.reject(error));
     }
+  }
+
+  async #submitOpen(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    binding: string,
+  ): Promise<void> {
+    const { queueId } = transmission;
+    const submitted = { connection, transmission };
+    try {
+      const recipientId = await this.#recipientIdOf(queueId);
+      this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
+        const key = recipientId === undefined ? queue.recipientKey : queue.senderKey;
+        const effort = { costs: exponentClass(key ?? queue.recipientKey), source: connection };
+        const isSigned = await this.#authorizer.verify(key, transmission, effort);
+        const { opened } = connection;
+        if (!isSigned || !opened.isBoundBy(decodeBase64(binding))) return reply(failure("AUTH"));
+        const isOpened = opened.add(queueId, key!);
+        return isOpened ? reply({ type: "OK" }) : this.#refuse("opened", "QUOTA", reply);
+      });
+    } catch (error) {
+      this.#runner.run(submitted, () => Promise.reject(error));
+    }
+  }
+
+  /** The recipient ID of the queue with a sender ID, also while it is being deleted. */
+  async #recipientIdOf(senderId: string): Promise<string | undefined> {
+    const found = await this.#queues.bySenderId(senderId);
+    const recipientId = found?.recipientId ?? this.#runner.order.recipientIdOf(senderId);
+    if (recipientId !== undefined) this.#runner.order.link(recipientId, senderId);
+    return recipientId;
   }
 
   /** smp.md Authorization: the same time for a queue that does not exist as for one whose keys do not fit. */
@@ -225,18 +259,20 @@ export class Broker {
       readonly reply: Reply;
     },
   ): Promise<void> {
-    const effort = { costs: exponentClass(queue.recipientKey), source: connection };
-    if (!await this.#authorizer.verify(queue.recipientKey, transmission, effort)) {
-      return reply(failure("AUTH"));
-    }
+    const error = await this.#recipientError(queue, { connection, transmission });
+    if (error !== null) return reply(failure(error));
     this.#delivery.rememberBlockSize(queue.recipientId, connection);
     switch (command.type) {
       case "SUB":
-        return await this.#subscribe(queue, connection, reply);
+        return await this.#subscribe(queue, connection, { window: null, reply });
+      case "SUBN":
+        return await this.#subscribe(queue, connection, { window: command.window, reply });
       case "KEY":
         return await this.#secure(queue, command.senderKey, reply);
       case "ACK":
-        return await this.#acknowledge(queue, connection, reply);
+        return await this.#acknowledge(queue, connection, { messageId: null, reply });
+      case "ACKM":
+        return await this.#acknowledge(queue, connection, { messageId: command.messageId, reply });
       case "OFF":
         return await this.#suspend(queue, reply);
       case "DEL":
@@ -246,17 +282,36 @@ export class Broker {
     }
   }
 
+  /** Without a signature: whether the connection has opened the queue, which was looked up since (extensions.md open1). */
+  async #recipientError(
+    { recipientKey }: QueueRecord,
+    { connection, transmission }: Submitted,
+  ): Promise<SmpErrorCode | null> {
+    if (transmission.signature.length === 0) {
+      return connection.opened.opens(transmission.queueId, recipientKey) ? null : "CMD NO_AUTH";
+    }
+    const effort = { costs: exponentClass(recipientKey), source: connection };
+    return await this.#authorizer.verify(recipientKey, transmission, effort) ? null : "AUTH";
+  }
+
   /** smp.md Authorization: unsecured queues take only unsigned messages, secured ones only their sender's. */
   async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
     const { senderKey, suspended } = queue;
+    if (transmission.signature.length === 0 && !suspended) {
+      if (senderKey === null || connection.opened.opens(transmission.queueId, senderKey)) return true;
+    }
     const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };
-    if (senderKey === null && transmission.signature.length === 0 && !suspended) return true;
     return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
   }
 
-  async #subscribe({ recipientId }: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
+  async #subscribe(
+    { recipientId }: QueueRecord,
+    connection: BrokerConnection,
+    { window, reply }: { readonly window: number | null; readonly reply: Reply },
+  ): Promise<void> {
     const next = await this.#delivery.next(recipientId, connection);
-    this.#delivery.answer(this.#delivery.subscribe(recipientId, connection), next, reply);
+    this.#delivery.answer(this.#delivery.subscribe(recipientId, connection, window), next, reply);
+    if (window !== null) await this.#delivery.push(recipientId);
   }
 
   async #secure(queue: QueueRecord, senderKey: PublicKey, reply: Reply): Promise<void> {
@@ -267,17 +322,32 @@ export class Broker {
     reply({ type: "OK" });
   }
 
-  async #acknowledge(queue: QueueRecord, connection: BrokerConnection, reply: Reply): Promise<void> {
-    const subscription = this.#delivery.subscription(queue.recipientId);
-    if (subscription?.connection !== connection || subscription.delivered === null) {
-      return reply(failure("NO_MSG"));
+  /** `messageId`: the last message that is acknowledged; `null`: the oldest one that was delivered. */
+  async #acknowledge(
+    queue: QueueRecord,
+    connection: BrokerConnection,
+    { messageId, reply }: { readonly messageId: string | null; readonly reply: Reply },
+  ): Promise<void> {
+    const { recipientId } = queue;
+    const subscription = this.#delivery.subscription(recipientId);
+    if (subscription?.connection !== connection) return reply(failure("NO_MSG"));
+    const { delivered, window } = subscription;
+    const acknowledged = messageId === null
+      ? Math.min(1, delivered.length)
+      : delivered.indexOf(messageId) + 1;
+    if (acknowledged === 0) return reply(failure("NO_MSG"));
+    await this.#delivery.remove(recipientId, subscription, acknowledged);
+    const count = await this.#messages.count(recipientId);
+    this.#shares.trim(recipientId, count);
+    if (queue.senderKey === null) this.#reserve.trim(recipientId, count);
+    if (messageId === null && window === null) {
+      const next = await this.#delivery.next(recipientId, connection);
+      delivered.shift();
+      return this.#delivery.answer(subscription, next, reply);
     }
-    await this.#messages.remove(queue.recipientId, subscription.delivered);
-    const count = await this.#messages.count(queue.recipientId);
-    this.#shares.trim(queue.recipientId, count);
-    if (queue.senderKey === null) this.#reserve.trim(queue.recipientId, count);
-    const next = await this.#delivery.next(queue.recipientId, connection);
-    this.#delivery.answer(subscription, next, reply);
+    delivered.splice(0, acknowledged);
+    reply({ type: "OK" });
+    await this.#delivery.push(recipientId);
   }
 
   async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {

@@ -7,7 +7,10 @@ import { type BrokerConnection, type Subscription, Subscriptions } from "./subsc
 
 const noCorrId = new Uint8Array(0);
 
-/** Gives the messages of queues to the connections that subscribe to them, one at a time (smp.md Queues and delivery). */
+/**
+ * Gives the messages of queues to the connections that subscribe to them: one at a time (smp.md Queues and delivery), or
+ * as many as their windows take (extensions.md window1).
+ */
 export class Delivery {
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
@@ -32,9 +35,9 @@ export class Delivery {
   }
 
   /** The former subscriber gets END and nothing more. */
-  subscribe(recipientId: string, connection: BrokerConnection): Subscription {
+  subscribe(recipientId: string, connection: BrokerConnection, window: number | null = null): Subscription {
     const former = this.#subscriptions.get(recipientId)?.connection;
-    const subscription = this.#subscriptions.set(recipientId, connection);
+    const subscription = this.#subscriptions.set(recipientId, connection, window);
     if (former !== undefined && former !== connection && !connection.closed) {
       former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
     }
@@ -59,32 +62,56 @@ export class Delivery {
     return fits(pushed(recipientId, message), this.#blockSizes.get(recipientId) ?? defaultBlockSize);
   }
 
-  /** Drops older messages that do not fit the blocks of the connection. */
-  async next(recipientId: string, { blockSize }: BrokerConnection): Promise<StoredMessage | null> {
+  /**
+   * The oldest message that is not delivered to a subscription, or of all when there is none. Drops those that do not fit
+   * the blocks of the connection.
+   */
+  async next(
+    recipientId: string,
+    { blockSize }: BrokerConnection,
+    delivered: readonly string[] = [],
+  ): Promise<StoredMessage | null> {
+    const last = delivered.at(-1);
     for (;;) {
-      const message = await this.#messages.first(recipientId);
-      if (message === undefined) return null;
-      if (fits(pushed(recipientId, message), blockSize)) return message;
+      const message = await (last === undefined
+        ? this.#messages.first(recipientId)
+        : this.#messages.next(recipientId, last));
+      if (message === undefined) {
+        return null;
+      }
+      if (fits(pushed(recipientId, message), blockSize)) {
+        return message;
+      }
       // smp.md Size of a message: it never blocks the queue
       await this.#messages.remove(recipientId, message.id);
       this.#metrics.messagesDropped++;
     }
   }
 
-  answer(subscription: Subscription, message: StoredMessage | null, reply: Reply): void {
-    subscription.delivered = message?.id ?? null;
-    if (message !== null) this.#metrics.messagesDelivered++;
-    reply(message === null ? { type: "OK" } : messageResponse(message));
+  answer({ delivered }: Subscription, message: StoredMessage | null, reply: Reply): void {
+    if (message === null) return reply({ type: "OK" });
+    delivered.push(message.id);
+    this.#metrics.messagesDelivered++;
+    reply(messageResponse(message));
   }
 
-  async push(recipientId: string, since: number): Promise<void> {
+  /** Removes messages that were delivered, the first `count`; they stay in `delivered`. */
+  async remove(recipientId: string, { delivered }: Subscription, count: number): Promise<void> {
+    await Promise.all(delivered.slice(0, count).map((id) => this.#messages.remove(recipientId, id)));
+  }
+
+  /** Delivers what the subscriber's window has room for. `since`: when a message came that may be among it. */
+  async push(recipientId: string, since?: number): Promise<void> {
     const subscription = this.#subscriptions.get(recipientId);
-    if (subscription === undefined || subscription.delivered !== null) return;
-    const message = await this.next(recipientId, subscription.connection);
-    if (message === null) return;
-    subscription.delivered = message.id;
-    this.#metrics.messagesDelivered++;
-    subscription.connection.notify(pushed(recipientId, message), since);
+    if (subscription === undefined) return;
+    const { connection, window, delivered } = subscription;
+    while (delivered.length < (window ?? 1)) {
+      const message = await this.next(recipientId, connection, delivered);
+      if (message === null) return;
+      delivered.push(message.id);
+      this.#metrics.messagesDelivered++;
+      connection.notify(pushed(recipientId, message), since);
+    }
   }
 }
 

@@ -1,17 +1,22 @@
 import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { OpenedQueues } from "./opened_queues.ts";
 
 export interface BrokerConnection {
   readonly blockSize: number;
   /** What limits per address count by; `null` when they do not. */
   readonly client: string | null;
   readonly closed: boolean;
+  readonly opened: OpenedQueues;
   answer(transmission: ServerTransmission): void;
   notify(transmission: ServerTransmission, since?: number): void;
 }
 
 export interface Subscription {
   readonly connection: BrokerConnection;
-  delivered: string | null;
+  /** Messages that may be delivered and unacknowledged; `null`: one, as in 0.3. */
+  readonly window: number | null;
+  /** The IDs of those that are, in their order. */
+  readonly delivered: string[];
 }
 
 export class Subscriptions {
@@ -30,8 +35,8 @@ export class Subscriptions {
     return this.#byQueue.get(recipientId);
   }
 
-  set(recipientId: string, connection: BrokerConnection): Subscription {
-    const subscription: Subscription = { connection, delivered: null };
+  set(recipientId: string, connection: BrokerConnection, window: number | null): Subscription {
+    const subscription: Subscription = { connection, window, delivered: [] };
     if (connection.closed) return subscription;
     this.delete(recipientId);
     this.#byQueue.set(recipientId, subscription);

@@ -27,6 +27,8 @@ export interface Limits {
   readonly writeTimeout: number;
   /** Transmissions of one connection that may be in work or wait to be answered. */
   readonly inWork: number;
+  /** Queue IDs of one connection on which commands need no signature; none: 0. */
+  readonly openedPerConnection: number;
   /** 1: queues can be created; 0: every NEW is refused. */
   readonly newQueues: number;
   /** Queues that one IPv4 address or IPv6 /64 may create in an hour. */
@@ -121,6 +123,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "time within which a client must take what is sent to it",
   ),
   inWork: limit("in_work", "count", 32, "commands of one connection that may be in work at a time"),
+  openedPerConnection: limit(
+    "opened_per_connection",
+    "count",
+    4096,
+    "queues of one connection on which commands need no signature",
+  ),
   newQueues: {
     key: "new_queues",
     unit: "on/off",

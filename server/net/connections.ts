@@ -73,7 +73,7 @@ export class Connections {
   }
 
   async #serve(channel: Channel, admitted: Admitted): Promise<void> {
-    const { identity, blockSize, limits, metrics } = this.#parts;
+    const { identity, blockSize, extensions, limits, metrics } = this.#parts;
     const timer = setTimeout(() => channel.close(), limits().handshakeTimeout);
     this.#handshaking.add(channel);
     let blocks;
@@ -81,6 +81,7 @@ export class Connections {
       blocks = await serverHandshake(channel, {
         ...identity.keyPair,
         blockSize,
+        extensions: [...extensions],
         isNew: (keys) => this.#isNew(keys),
         arrived: admitted.spoke,
       });

@@ -1,7 +1,11 @@
 import {
+  answerRekey,
   type BlockChannel,
+  type ClientTransmission,
   decodeClientTransmission,
+  type Decoded,
   encodeServerTransmission,
+  type ServerExtension,
   type ServerTransmission,
   TransportError,
 } from "../../protocol/mod.ts";
@@ -13,6 +17,7 @@ import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
+import { OpenedQueues } from "../broker/opened_queues.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** The largest block: each batch has a write deadline of its own. */
@@ -28,6 +33,8 @@ export interface SessionParts {
   readonly budgets: WorkBudgets;
   readonly memory: MemoryGuard;
   readonly turns: Turns;
+  /** What clients are told that they can use. */
+  readonly extensions: ReadonlySet<ServerExtension>;
 }
 
 interface Outgoing {
@@ -45,6 +52,10 @@ export class Session implements BrokerConnection {
   readonly #budgets: WorkBudgets;
   readonly #memory: MemoryGuard;
   readonly #turns: Turns;
+  readonly #extensions: ReadonlySet<ServerExtension>;
+  readonly #began: number = performance.now();
+  #hasCommands = false;
+  #opened: OpenedQueues | null = null;
   readonly client: string | null;
   lastRead: number = performance.now();
   writingSince = Infinity;
@@ -65,6 +76,7 @@ export class Session implements BrokerConnection {
     this.#budgets = parts.budgets;
     this.#memory = parts.memory;
     this.#turns = parts.turns;
+    this.#extensions = parts.extensions;
     this.client = client;
   }
 
@@ -74,6 +86,14 @@ export class Session implements BrokerConnection {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  get opened(): OpenedQueues {
+    return this.#opened ??= new OpenedQueues({
+      binding: this.#blocks.binding,
+      most: () => this.#limits().openedPerConnection,
+      hold: (bytes) => this.#memory.hold(bytes),
+    });
   }
 
   answer(transmission: ServerTransmission): void {
@@ -120,6 +140,7 @@ export class Session implements BrokerConnection {
     clearTimeout(this.#stopTimer);
     this.#endPause();
     this.#broker.disconnect(this);
+    this.#opened?.clear();
     this.#outbox = [];
     this.#wakeWriter();
     this.#wakeReader();
@@ -144,15 +165,43 @@ export class Session implements BrokerConnection {
         this.#metrics.answered("?", "ERR BLOCK");
         return this.answer(badBlock);
       }
-      const decoded = decodeClientTransmission(content);
-      if (decoded.ok) {
+      const decoded = this.#decode(content);
+      if (decoded.ok && decoded.value.command.type === "REKEY") {
+        if (!await this.#rekey(decoded.value, decoded.value.command.payload)) return;
+      } else if (decoded.ok) {
         await this.#broker.submit(this, decoded.value);
       } else {
         const { corrId, queueId, error } = decoded;
         this.#metrics.answered("?", `ERR ${error}`);
         this.answer({ corrId, queueId, response: { type: "ERR", error } });
       }
+      this.#hasCommands = true;
     }
+  }
+
+  #decode(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
+    return decodeClientTransmission(content, {
+      has: (extension) => this.#extensions.has(extension),
+      isOpened: (queueId) => this.#opened?.has(queueId) ?? false,
+    });
+  }
+
+  /** extensions.md rekey1; `false`: it was refused, and the connection ends. */
+  async #rekey({ corrId }: ClientTransmission, request: Uint8Array): Promise<boolean> {
+    const isLate = performance.now() - this.#began > this.#limits().handshakeTimeout;
+    const answer = this.#hasCommands || isLate ? "late" : await answerRekey(request, this.#blocks.binding);
+    if (answer === "late" || answer === null) {
+      const error = answer === null ? "CMD SYNTAX" : "CMD PROHIBITED";
+      this.#metrics.answered("REKEY", `ERR ${error}`);
+      this.answer({ corrId, queueId: "", response: { type: "ERR", error } });
+      return false;
+    }
+    this.#metrics.answered("REKEY", "REKEY");
+    // Nothing else is written meanwhile: no command was given before.
+    this.answer({ corrId, queueId: "", response: { type: "REKEY", payload: answer.payload } });
+    await this.#answered(1);
+    if (!this.#closed) await this.#blocks.rekey(answer.keys);
+    return !this.#closed;
   }
 
   async #read(): Promise<Uint8Array<ArrayBuffer> | "bad block" | null> {

@@ -13,6 +13,7 @@ export const refusals = [
   "refused_time",
   "extra_time",
   "idle",
+  "opened",
   "replay",
 ] as const;
 

@@ -105,6 +105,16 @@ export class MemoryMessageStore implements MessageStore {
     return Promise.resolve(this.#queues.get(recipientId)?.values().next().value);
   }
 
+  next(recipientId: string, messageId: string): Promise<StoredMessage | undefined> {
+    const queue = this.#queues.get(recipientId);
+    const messages = queue?.values();
+    if (queue?.has(messageId)) {
+      // Few are in front of it: those that are delivered and not acknowledged.
+      while (messages?.next().value?.id !== messageId);
+    }
+    return Promise.resolve(messages?.next().value);
+  }
+
   count(recipientId: string): Promise<number> {
     return Promise.resolve(this.#queues.get(recipientId)?.size ?? 0);
   }

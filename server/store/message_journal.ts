@@ -49,6 +49,10 @@ export class MessageJournal implements MessageStore {
     return this.#memory.first(recipientId);
   }
 
+  next(recipientId: string, messageId: string): Promise<StoredMessage | undefined> {
+    return this.#memory.next(recipientId, messageId);
+  }
+
   count(recipientId: string): Promise<number> {
     return this.#memory.count(recipientId);
   }

@@ -52,6 +52,8 @@ export interface MessageStore {
   append(recipientId: string, message: StoredMessage): Promise<void>;
   /** The oldest message of a queue. */
   first(recipientId: string): Promise<StoredMessage | undefined>;
+  /** The message behind another one; the oldest when that one is no longer there. */
+  next(recipientId: string, messageId: string): Promise<StoredMessage | undefined>;
   /** Removes a message. */
   remove(recipientId: string, messageId: string): Promise<void>;
   /** Removes all messages of a queue. */

@@ -5,6 +5,7 @@ import {
   type ClientHandshake,
   encodeBase64,
   keySizes,
+  largestWindow,
   makePublicKey,
   type PublicKey,
   type QueueInfo,
@@ -63,6 +64,10 @@ const clientCommand: Record<ClientCommand["type"], fc.Arbitrary<ClientCommand>> 
   DEL: fc.constant({ type: "DEL" }),
   SEND: bytes.map((body) => ({ type: "SEND", body })),
   PING: fc.constant({ type: "PING" }),
+  OPEN: id.map((binding) => ({ type: "OPEN", binding })),
+  SUBN: fc.integer({ min: 1, max: largestWindow }).map((window) => ({ type: "SUBN", window })),
+  ACKM: id.map((messageId) => ({ type: "ACKM", messageId })),
+  REKEY: bytes.map((payload) => ({ type: "REKEY", payload })),
 };
 
 /** Any client transmission. */

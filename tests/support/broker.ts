@@ -1,3 +1,4 @@
+import { openedQueues } from "./opened.ts";
 import { generateKeyPairSync } from "node:crypto";
 import { setImmediate } from "node:timers";
 import {
@@ -162,6 +163,7 @@ export class TestBroker {
 export class TestConnection implements BrokerConnection {
   readonly blockSize: number;
   readonly client: string | null;
+  readonly opened = openedQueues();
   closed = false;
   /** What was sent since {@linkcode take}. */
   received: ServerTransmission[] = [];

@@ -1,3 +1,4 @@
+import { openedQueues } from "./opened.ts";
 import {
   bytesToBigint,
   type ClientCommand,
@@ -156,6 +157,7 @@ async function measure({ broker }: TestBroker, transmission: ClientTransmission)
     blockSize: 4096,
     client: null,
     closed: false,
+    opened: openedQueues(),
     answer: ({ response }) => answered.resolve(response.type === "ERR" ? response.error : response.type),
     notify() {},
   }, transmission);

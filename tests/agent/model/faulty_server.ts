@@ -1,3 +1,4 @@
+import { openedQueues } from "../../support/opened.ts";
 import {
   type Channel,
   type ClientTransmission,
@@ -99,6 +100,7 @@ export class FaultyServer {
       blockSize: 4096,
       client: null,
       closed: false,
+      opened: openedQueues(),
       answer: () => answered.resolve(),
       notify: () => {},
     }, transmission);
@@ -124,6 +126,7 @@ export function transportOf(servers: readonly FaultyServer[], peer: Peer, isDead
 class Connection implements BrokerConnection {
   readonly blockSize = 4096;
   readonly client = null;
+  readonly opened = openedQueues();
   closed = false;
   readonly #channel: Channel;
   readonly #broker: Broker;
