@@ -89,6 +89,10 @@ export class SmpServer implements AsyncDisposable {
     if (!blockSizes.includes(blockSize)) {
       throw new RangeError(`Cannot use blockSize ${blockSize}: it must be one of ${blockSizes.join(", ")}`);
     }
+    const unknown = extensions.find((name) => !serverExtensions.includes(name));
+    if (unknown !== undefined) {
+      throw new RangeError(`Cannot use extension ${unknown}: there are ${serverExtensions.join(", ")}`);
+    }
     this.#limits = checkLimits(options.limits);
     this.#identity = identity;
     this.#log = quietLog(options.log);
@@ -105,6 +109,7 @@ export class SmpServer implements AsyncDisposable {
       queues: this.#queues.size,
       messages: this.#messages.size,
       messageBytes: this.#messages.bytes,
+      opened: this.#broker.opened,
     }), this.#limitSource);
     this.#broker = new Broker({
       authorizer: new Authorizer(
@@ -186,7 +191,8 @@ export class SmpServer implements AsyncDisposable {
     return {
       connections: this.#connections.size,
       handshakes: this.#admission.handshakes,
-      subscriptions: this.#broker.subscriptions,
+      ...this.#broker.counts,
+      opened: this.#broker.opened,
       queues: this.#queues.size,
       messages: this.#messages.size,
       messageBytes: this.#messages.bytes,

@@ -1,19 +1,20 @@
 import {
-  type ClientCommand,
   type ClientTransmission,
   decodeBase64,
   encodeBase64,
+  equalBytes,
   isKeySize,
   type PublicKey,
   randomBytes,
-  type ServerResponse,
 } from "../../protocol/mod.ts";
 import type { Authorizer } from "../guard/authorization.ts";
 import { Clock } from "./clock.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery, type DeliveryCounts } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
-import { CommandRunner, type Reply, type Submitted } from "./command_runner.ts";
+import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
+import { OpenedQueues } from "./opened_queues.ts";
+import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
@@ -35,10 +36,6 @@ export interface BrokerParts {
   readonly log?: (message: string, error: unknown) => void;
 }
 
-type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
-
-type RecipientCommand = Exclude<ClientCommand, { type: "NEW" | "PING" | "SEND" | "OPEN" | "REKEY" }>;
-
 const queueIdLength = 12;
 const messageIdLength = 6;
 const idAttempts = 8;
@@ -58,6 +55,8 @@ export class Broker {
   readonly #log: (message: string, error: unknown) => void;
   readonly #delivery: Delivery;
   readonly #runner: CommandRunner;
+  readonly #recipients: RecipientCommands;
+  readonly #opened = new OpenedQueues();
   readonly #reserve = new UnsecuredReserve();
   readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
@@ -73,12 +72,35 @@ export class Broker {
     this.#authorizer = parts.authorizer;
     this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
-    this.#delivery = new Delivery(this.#messages, this.#metrics);
     this.#runner = new CommandRunner(this.#metrics, this.#log);
+    this.#delivery = new Delivery({
+      messages: this.#messages,
+      metrics: this.#metrics,
+      runner: this.#runner,
+    });
+    this.#recipients = new RecipientCommands({
+      queues: this.#queues,
+      messages: this.#messages,
+      delivery: this.#delivery,
+      opened: this.#opened,
+      runner: this.#runner,
+      reserve: this.#reserve,
+      shares: this.#shares,
+      clock: this.#clock,
+    });
   }
 
   get subscriptions(): number {
-    return this.#delivery.subscriptions;
+    return this.counts.subscriptions;
+  }
+
+  get counts(): DeliveryCounts {
+    return this.#delivery.counts;
+  }
+
+  /** Queue IDs that connections have opened. */
+  get opened(): number {
+    return this.#opened.size;
   }
 
   get cryptoInWork(): number {
@@ -114,14 +136,27 @@ export class Broker {
         throw new TypeError("Cannot execute REKEY: it is of the session");
       default:
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
-          await this.#executeRecipient(connection, transmission, { queue, command, reply });
+          const error = await this.#recipientError(queue, { connection, transmission });
+          if (error !== null) return reply(failure(error));
+          await this.#recipients.execute(command, { queue, connection, reply });
         });
     }
+  }
+
+  /** Whether commands of a connection need no signature on a queue ID. */
+  isOpened(connection: BrokerConnection, queueId: string): boolean {
+    return this.#opened.has(connection, queueId);
+  }
+
+  /** The peer of a connection that was full has taken something. */
+  resume(connection: BrokerConnection): void {
+    this.#delivery.resume(connection);
   }
 
   /** What it did not acknowledge is delivered to the next subscriber. */
   disconnect(connection: BrokerConnection): void {
     this.#delivery.disconnect(connection);
+    this.#opened.disconnect(connection);
   }
 
   async #submitMessage(
@@ -165,9 +200,12 @@ export class Broker {
         const key = recipientId === undefined ? queue.recipientKey : queue.senderKey;
         const effort = { costs: exponentClass(key ?? queue.recipientKey), source: connection };
         const isSigned = await this.#authorizer.verify(key, transmission, effort);
-        const { opened } = connection;
-        if (!isSigned || !opened.isBoundBy(decodeBase64(binding))) return reply(failure("AUTH"));
-        const isOpened = opened.add(queueId, key!);
+        // Whatever is wrong: what is done until here takes the same time.
+        const isBound = equalBytes(decodeBase64(binding) ?? new Uint8Array(0), connection.binding);
+        if (key === null || !isSigned || !isBound) return reply(failure("AUTH"));
+        if (this.#isMemoryShort()) return this.#refuse("memory", "QUOTA", reply);
+        const most = this.#limits().openedPerConnection;
+        const isOpened = this.#opened.add(connection, queueId, { key, most });
         return isOpened ? reply({ type: "OK" }) : this.#refuse("opened", "QUOTA", reply);
       });
     } catch (error) {
@@ -210,7 +248,7 @@ export class Broker {
         metrics: this.#metrics,
         order: this.#runner.order,
         isSubscribed: (recipientId) => this.#delivery.subscription(recipientId) !== undefined,
-        remove: (queue) => this.#remove(queue),
+        remove: (queue) => this.#recipients.remove(queue),
       }, this.#clock.age());
       if (this.#metrics.messagesExpired > expired) {
         await this.#shares.sweep((recipientId) => this.#messages.count(recipientId));
@@ -250,45 +288,13 @@ export class Broker {
     reply(failure(error));
   }
 
-  async #executeRecipient(
-    connection: BrokerConnection,
-    transmission: ClientTransmission,
-    { queue, command, reply }: {
-      readonly queue: QueueRecord;
-      readonly command: RecipientCommand;
-      readonly reply: Reply;
-    },
-  ): Promise<void> {
-    const error = await this.#recipientError(queue, { connection, transmission });
-    if (error !== null) return reply(failure(error));
-    this.#delivery.rememberBlockSize(queue.recipientId, connection);
-    switch (command.type) {
-      case "SUB":
-        return await this.#subscribe(queue, connection, { window: null, reply });
-      case "SUBN":
-        return await this.#subscribe(queue, connection, { window: command.window, reply });
-      case "KEY":
-        return await this.#secure(queue, command.senderKey, reply);
-      case "ACK":
-        return await this.#acknowledge(queue, connection, { messageId: null, reply });
-      case "ACKM":
-        return await this.#acknowledge(queue, connection, { messageId: command.messageId, reply });
-      case "OFF":
-        return await this.#suspend(queue, reply);
-      case "DEL":
-        return await this.#delete(queue, reply);
-      default:
-        return command satisfies never;
-    }
-  }
-
   /** Without a signature: whether the connection has opened the queue, which was looked up since (extensions.md open1). */
   async #recipientError(
     { recipientKey }: QueueRecord,
     { connection, transmission }: Submitted,
   ): Promise<SmpErrorCode | null> {
     if (transmission.signature.length === 0) {
-      return connection.opened.opens(transmission.queueId, recipientKey) ? null : "CMD NO_AUTH";
+      return this.#opened.opens(connection, transmission.queueId, recipientKey) ? null : "CMD NO_AUTH";
     }
     const effort = { costs: exponentClass(recipientKey), source: connection };
     return await this.#authorizer.verify(recipientKey, transmission, effort) ? null : "AUTH";
@@ -298,76 +304,10 @@ export class Broker {
   async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
     const { senderKey, suspended } = queue;
     if (transmission.signature.length === 0 && !suspended) {
-      if (senderKey === null || connection.opened.opens(transmission.queueId, senderKey)) return true;
+      if (senderKey === null || this.#opened.opens(connection, transmission.queueId, senderKey)) return true;
     }
     const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };
     return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
-  }
-
-  async #subscribe(
-    { recipientId }: QueueRecord,
-    connection: BrokerConnection,
-    { window, reply }: { readonly window: number | null; readonly reply: Reply },
-  ): Promise<void> {
-    const next = await this.#delivery.next(recipientId, connection);
-    this.#delivery.answer(this.#delivery.subscribe(recipientId, connection, window), next, reply);
-    if (window !== null) await this.#delivery.push(recipientId);
-  }
-
-  async #secure(queue: QueueRecord, senderKey: PublicKey, reply: Reply): Promise<void> {
-    if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
-    if (queue.senderKey !== null) return reply(failure("AUTH"));
-    await this.#queues.secure(queue.recipientId, senderKey);
-    this.#reserve.delete(queue.recipientId);
-    reply({ type: "OK" });
-  }
-
-  /** `messageId`: the last message that is acknowledged; `null`: the oldest one that was delivered. */
-  async #acknowledge(
-    queue: QueueRecord,
-    connection: BrokerConnection,
-    { messageId, reply }: { readonly messageId: string | null; readonly reply: Reply },
-  ): Promise<void> {
-    const { recipientId } = queue;
-    const subscription = this.#delivery.subscription(recipientId);
-    if (subscription?.connection !== connection) return reply(failure("NO_MSG"));
-    const { delivered, window } = subscription;
-    const acknowledged = messageId === null
-      ? Math.min(1, delivered.length)
-      : delivered.indexOf(messageId) + 1;
-    if (acknowledged === 0) return reply(failure("NO_MSG"));
-    await this.#delivery.remove(recipientId, subscription, acknowledged);
-    const count = await this.#messages.count(recipientId);
-    this.#shares.trim(recipientId, count);
-    if (queue.senderKey === null) this.#reserve.trim(recipientId, count);
-    if (messageId === null && window === null) {
-      const next = await this.#delivery.next(recipientId, connection);
-      delivered.shift();
-      return this.#delivery.answer(subscription, next, reply);
-    }
-    delivered.splice(0, acknowledged);
-    reply({ type: "OK" });
-    await this.#delivery.push(recipientId);
-  }
-
-  async #suspend(queue: QueueRecord, reply: Reply): Promise<void> {
-    if (!queue.suspended) await this.#queues.suspend(queue.recipientId, this.#clock.stamp());
-    reply({ type: "OK" });
-  }
-
-  async #delete(queue: QueueRecord, reply: Reply): Promise<void> {
-    await this.#remove(queue);
-    reply({ type: "OK" });
-  }
-
-  async #remove({ recipientId, senderId }: QueueRecord): Promise<void> {
-    this.#runner.order.link(recipientId, senderId);
-    // In this order: if the second fails, the client can give the command again.
-    await this.#messages.deleteQueue(recipientId);
-    this.#shares.trim(recipientId, 0);
-    await this.#queues.delete(recipientId);
-    this.#delivery.delete(recipientId);
-    this.#reserve.delete(recipientId);
   }
 
   async #send(
@@ -410,10 +350,6 @@ export class Broker {
 }
 
 function noop(): void {}
-
-function failure(error: SmpErrorCode): ServerResponse {
-  return { type: "ERR", error };
-}
 
 function randomId(length: number): string {
   return encodeBase64(randomBytes(length));

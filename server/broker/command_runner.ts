@@ -3,6 +3,8 @@ import type { Metrics } from "../observe/metrics.ts";
 import { QueueOrder } from "./queue_order.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
+export type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
+
 export type Reply = (response: ServerResponse, queueId?: string) => void;
 
 export interface Submitted {
@@ -36,6 +38,22 @@ export class CommandRunner {
     });
   }
 
+  /** Does in the order of a queue what no command waits for. */
+  continue(recipientId: string, work: () => Promise<void>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#inWork++;
+    this.order.run(recipientId, async () => {
+      try {
+        await work();
+      } catch (error) {
+        this.#failed(error);
+      }
+      this.#done();
+      resolve();
+    });
+    return promise;
+  }
+
   async idle(): Promise<void> {
     while (this.#inWork > 0) await new Promise<void>((resolve) => this.#wakeIdle.push(resolve));
   }
@@ -53,16 +71,24 @@ export class CommandRunner {
     try {
       await work(reply);
     } catch (error) {
-      this.#metrics.internalErrors++;
-      this.#log("Cannot execute a command: the server failed", error);
+      this.#failed(error);
       if (!answered) reply({ type: "ERR", error: "INTERNAL" });
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#metrics.internalErrors++;
+    this.#log("Cannot execute a command: the server failed", error);
   }
 
   #done(): void {
     if (--this.#inWork > 0) return;
     for (const wake of this.#wakeIdle.splice(0)) wake();
   }
+}
+
+export function failure(error: SmpErrorCode): ServerResponse {
+  return { type: "ERR", error };
 }
 
 function answerName(response: ServerResponse): string {

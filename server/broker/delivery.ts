@@ -2,8 +2,29 @@ import { defaultBlockSize, type ServerResponse, type ServerTransmission } from "
 import type { Metrics } from "../observe/metrics.ts";
 import type { MessageStore, StoredMessage } from "../store/store.ts";
 import { fits } from "./answer.ts";
-import type { Reply } from "./command_runner.ts";
+import type { CommandRunner, Reply } from "./command_runner.ts";
 import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+
+export interface DeliveryParts {
+  readonly messages: MessageStore;
+  readonly metrics: Metrics;
+  readonly runner: CommandRunner;
+}
+
+/** What is at the moment. */
+export interface DeliveryCounts {
+  readonly subscriptions: number;
+  /** Those that may have more than one message unacknowledged. */
+  readonly windows: number;
+  /** Messages that are delivered and unacknowledged. */
+  readonly delivered: number;
+}
+
+/** What waits until the peer of a connection has taken something. */
+interface HeldBack {
+  readonly queues: Set<string>;
+  isResuming: boolean;
+}
 
 const noCorrId = new Uint8Array(0);
 
@@ -14,16 +35,24 @@ const noCorrId = new Uint8Array(0);
 export class Delivery {
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
+  readonly #runner: CommandRunner;
   readonly #subscriptions = new Subscriptions();
   readonly #blockSizes = new Map<string, number>();
+  readonly #heldBack = new Map<BrokerConnection, HeldBack>();
 
-  constructor(messages: MessageStore, metrics: Metrics) {
+  constructor({ messages, metrics, runner }: DeliveryParts) {
     this.#messages = messages;
     this.#metrics = metrics;
+    this.#runner = runner;
   }
 
-  get subscriptions(): number {
-    return this.#subscriptions.size;
+  get counts(): DeliveryCounts {
+    let windows = 0, delivered = 0;
+    for (const subscription of this.#subscriptions) {
+      if (subscription.window !== null) windows++;
+      delivered += subscription.delivered.length;
+    }
+    return { subscriptions: this.#subscriptions.size, windows, delivered };
   }
 
   isSubscribed(connection: BrokerConnection): boolean {
@@ -46,6 +75,24 @@ export class Delivery {
 
   disconnect(connection: BrokerConnection): void {
     this.#subscriptions.disconnect(connection);
+    this.#heldBack.delete(connection);
+  }
+
+  /** Pushes what was held back because so much waited for the peer of a connection, as far as it takes it now. */
+  resume(connection: BrokerConnection): void {
+    const heldBack = this.#heldBack.get(connection);
+    if (heldBack !== undefined && !heldBack.isResuming) void this.#resume(connection, heldBack);
+  }
+
+  async #resume(connection: BrokerConnection, heldBack: HeldBack): Promise<void> {
+    heldBack.isResuming = true;
+    for (const recipientId of heldBack.queues) {
+      if (connection.isFull || connection.closed) break;
+      heldBack.queues.delete(recipientId);
+      await this.#runner.continue(recipientId, () => this.push(recipientId));
+    }
+    heldBack.isResuming = false;
+    if (heldBack.queues.size === 0) this.#heldBack.delete(connection);
   }
 
   delete(recipientId: string): void {
@@ -63,21 +110,26 @@ export class Delivery {
   }
 
   /**
-   * The oldest message that is not delivered to a subscription, or of all when there is none. Drops those that do not fit
-   * the blocks of the connection.
+   * The oldest message behind those that are delivered, or of all when none is. Drops those that do not fit the blocks of
+   * the connection.
    */
   async next(
     recipientId: string,
     { blockSize }: BrokerConnection,
     delivered: readonly string[] = [],
   ): Promise<StoredMessage | null> {
-    const last = delivered.at(-1);
+    let last = delivered.at(-1);
     for (;;) {
       const message = await (last === undefined
         ? this.#messages.first(recipientId)
         : this.#messages.next(recipientId, last));
       if (message === undefined) {
         return null;
+      }
+      if (delivered.includes(message.id)) {
+        // Acknowledged with one that is gone, but could not be removed.
+        last = message.id;
+        continue;
       }
       if (fits(pushed(recipientId, message), blockSize)) {
         return message;
@@ -95,9 +147,14 @@ export class Delivery {
     reply(messageResponse(message));
   }
 
-  /** Removes messages that were delivered, the first `count`; they stay in `delivered`. */
+  /**
+   * Removes messages that were delivered, the first `count`; they stay in `delivered`, so that the client can acknowledge
+   * them again when this fails in the middle.
+   */
   async remove(recipientId: string, { delivered }: Subscription, count: number): Promise<void> {
-    await Promise.all(delivered.slice(0, count).map((id) => this.#messages.remove(recipientId, id)));
+    const removals = delivered.slice(0, count).map((id) => this.#messages.remove(recipientId, id));
+    const failed = (await Promise.allSettled(removals)).find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 
   /** Delivers what the subscriber's window has room for. `since`: when a message came that may be among it. */
@@ -105,13 +162,20 @@ export class Delivery {
     const subscription = this.#subscriptions.get(recipientId);
     if (subscription === undefined) return;
     const { connection, window, delivered } = subscription;
-    while (delivered.length < (window ?? 1)) {
+    while (delivered.length < (window ?? 1) && !connection.closed) {
+      if (connection.isFull) return this.#holdBack(recipientId, connection);
       const message = await this.next(recipientId, connection, delivered);
       if (message === null) return;
       delivered.push(message.id);
       this.#metrics.messagesDelivered++;
       connection.notify(pushed(recipientId, message), since);
     }
+  }
+
+  #holdBack(recipientId: string, connection: BrokerConnection): void {
+    const heldBack = this.#heldBack.get(connection);
+    if (heldBack !== undefined) heldBack.queues.add(recipientId);
+    else this.#heldBack.set(connection, { queues: new Set([recipientId]), isResuming: false });
   }
 }
 

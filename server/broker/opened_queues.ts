@@ -1,60 +1,69 @@
 import { equalBytes, type PublicKey } from "../../protocol/mod.ts";
+import type { BrokerConnection } from "./subscriptions.ts";
 
-/** Bytes that an entry takes. */
-export const perOpened = 128;
-
-export interface OpenedQueuesParts {
-  /** What names the session. */
-  readonly binding: Uint8Array;
-  readonly most: () => number;
-  /** Is told how much more memory is taken, or less. */
-  readonly hold: (bytes: number) => void;
-}
-
-/** The queue IDs on which a connection's commands need no signature, with the key whose rights they have (extensions.md open1). */
+/**
+ * The queue IDs on which commands of a connection need no signature, with the key whose rights they have
+ * (extensions.md open1).
+ */
 export class OpenedQueues {
-  readonly #parts: OpenedQueuesParts;
-  readonly #keys = new Map<string, PublicKey>();
-
-  constructor(parts: OpenedQueuesParts) {
-    this.#parts = parts;
-  }
+  readonly #byConnection = new Map<BrokerConnection, Map<string, PublicKey>>();
+  readonly #byQueue = new Map<string, Set<BrokerConnection>>();
+  #size = 0;
 
   get size(): number {
-    return this.#keys.size;
+    return this.#size;
   }
 
-  /** Whether an OPEN was made for this session and no other. */
-  isBoundBy(binding: Uint8Array | null): boolean {
-    return binding !== null && equalBytes(binding, this.#parts.binding);
+  has(connection: BrokerConnection, queueId: string): boolean {
+    return this.#byConnection.get(connection)?.has(queueId) === true;
   }
 
-  has(queueId: string): boolean {
-    return this.#keys.has(queueId);
-  }
-
-  /** `false`: there are too many. */
-  add(queueId: string, key: PublicKey): boolean {
-    if (!this.#keys.has(queueId)) {
-      if (this.#keys.size >= this.#parts.most()) return false;
-      this.#parts.hold(perOpened);
+  /** `false`: the connection has opened `most` others. */
+  add(connection: BrokerConnection, queueId: string, { key, most }: Opening): boolean {
+    // Its end was told while the signature was verified.
+    if (connection.closed) return true;
+    const keys = this.#byConnection.get(connection) ?? new Map<string, PublicKey>();
+    if (!keys.has(queueId)) {
+      if (keys.size >= most) return false;
+      this.#size++;
     }
-    this.#keys.set(queueId, key);
+    this.#byConnection.set(connection, keys.set(queueId, key));
+    const connections = this.#byQueue.get(queueId);
+    if (connections === undefined) this.#byQueue.set(queueId, new Set([connection]));
+    else connections.add(connection);
     return true;
   }
 
-  /** Whether `key` still decides over the queue; forgets the queue when it does not. */
-  opens(queueId: string, key: PublicKey | null): boolean {
-    const opened = this.#keys.get(queueId);
-    if (opened === undefined) return false;
-    if (key !== null && equalBytes(opened.der, key.der)) return true;
-    this.#keys.delete(queueId);
-    this.#parts.hold(-perOpened);
-    return false;
+  /** Whether a connection has opened a queue with `key`. */
+  opens(connection: BrokerConnection, queueId: string, key: PublicKey): boolean {
+    const opened = this.#byConnection.get(connection)?.get(queueId);
+    return opened !== undefined && (opened === key || equalBytes(opened.der, key.der));
   }
 
-  clear(): void {
-    this.#parts.hold(-perOpened * this.#keys.size);
-    this.#keys.clear();
+  /** The queue is gone: no connection has it open any more. */
+  delete(queueId: string): void {
+    for (const connection of this.#byQueue.get(queueId) ?? []) {
+      const keys = this.#byConnection.get(connection)!;
+      keys.delete(queueId);
+      this.#size--;
+      if (keys.size === 0) this.#byConnection.delete(connection);
+    }
+    this.#byQueue.delete(queueId);
   }
+
+  disconnect(connection: BrokerConnection): void {
+    for (const queueId of this.#byConnection.get(connection)?.keys() ?? []) {
+      const connections = this.#byQueue.get(queueId)!;
+      connections.delete(connection);
+      this.#size--;
+      if (connections.size === 0) this.#byQueue.delete(queueId);
+    }
+    this.#byConnection.delete(connection);
+  }
+}
+
+export interface Opening {
+  readonly key: PublicKey;
+  /** Queue IDs that the connection may have open. */
+  readonly most: number;
 }

@@ -1,12 +1,14 @@
 import type { ServerTransmission } from "../../protocol/mod.ts";
-import type { OpenedQueues } from "./opened_queues.ts";
 
 export interface BrokerConnection {
   readonly blockSize: number;
+  /** What names its session (extensions.md open1), 32 bytes. */
+  readonly binding: Uint8Array;
   /** What limits per address count by; `null` when they do not. */
   readonly client: string | null;
   readonly closed: boolean;
-  readonly opened: OpenedQueues;
+  /** Whether the peer should take something before more is pushed; `Broker.resume` is called when it has. */
+  readonly isFull: boolean;
   answer(transmission: ServerTransmission): void;
   notify(transmission: ServerTransmission, since?: number): void;
 }
@@ -25,6 +27,10 @@ export class Subscriptions {
 
   get size(): number {
     return this.#byQueue.size;
+  }
+
+  [Symbol.iterator](): Iterator<Subscription> {
+    return this.#byQueue.values();
   }
 
   has(connection: BrokerConnection): boolean {

@@ -27,7 +27,7 @@ export interface Limits {
   readonly writeTimeout: number;
   /** Transmissions of one connection that may be in work or wait to be answered. */
   readonly inWork: number;
-  /** Queue IDs of one connection on which commands need no signature; none: 0. */
+  /** Queue IDs of one connection on which commands need no signature (extensions.md open1). */
   readonly openedPerConnection: number;
   /** 1: queues can be created; 0: every NEW is refused. */
   readonly newQueues: number;

@@ -6,6 +6,8 @@ export interface Kept {
   readonly queues: number;
   readonly messages: number;
   readonly messageBytes: number;
+  /** Queue IDs that connections have opened. */
+  readonly opened: number;
 }
 
 export interface HeapUse {
@@ -29,7 +31,7 @@ const looksPerCollection = 30;
 const asksPerCollection = 3;
 
 /** Bytes that these take beside their content (`deno task bench connections growth`). */
-const perConnection = 25 * 1024, perQueue = 1.5 * 1024;
+const perConnection = 25 * 1024, perQueue = 1.5 * 1024, perOpened = 512;
 export const perMessage = 640;
 
 /**
@@ -64,9 +66,9 @@ export class MemoryGuard {
   }
 
   get held(): number {
-    const { connections, queues, messages, messageBytes } = this.#kept();
+    const { connections, queues, messages, messageBytes, opened } = this.#kept();
     return this.#buffers + connections * perConnection + queues * perQueue + messages * perMessage +
-      messageBytes;
+      messageBytes + opened * perOpened;
   }
 
   get free(): number {

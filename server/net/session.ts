@@ -17,13 +17,16 @@ import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
-import { OpenedQueues } from "../broker/opened_queues.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** The largest block: each batch has a write deadline of its own. */
 const batchBytes = 65_536;
 /** Bytes that each of `limits.inWork` transmissions may have: of larger blocks fewer are in work. */
 const bytesInWork = 8_192;
+/** Bytes of blocks that may be pushed before the peer takes some: several batches. */
+const pushedBytes = 4 * batchBytes;
+/** Bytes that a push takes beside its body until it is written. */
+const perPush = 320;
 const lingerTime = 1_000;
 
 export interface SessionParts {
@@ -55,7 +58,6 @@ export class Session implements BrokerConnection {
   readonly #extensions: ReadonlySet<ServerExtension>;
   readonly #began: number = performance.now();
   #hasCommands = false;
-  #opened: OpenedQueues | null = null;
   readonly client: string | null;
   lastRead: number = performance.now();
   writingSince = Infinity;
@@ -63,6 +65,9 @@ export class Session implements BrokerConnection {
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #endPause: () => void = () => {};
   #outbox: Outgoing[] = [];
+  /** In the outbox or being written. */
+  #pushes = 0;
+  #pushesHeld = 0;
   #inWork = 0;
   #closed = false;
   #writerIdle: PromiseWithResolvers<void> | null = null;
@@ -88,12 +93,12 @@ export class Session implements BrokerConnection {
     return this.#closed;
   }
 
-  get opened(): OpenedQueues {
-    return this.#opened ??= new OpenedQueues({
-      binding: this.#blocks.binding,
-      most: () => this.#limits().openedPerConnection,
-      hold: (bytes) => this.#memory.hold(bytes),
-    });
+  get binding(): Uint8Array {
+    return this.#blocks.binding;
+  }
+
+  get isFull(): boolean {
+    return this.#pushes * this.blockSize >= pushedBytes;
   }
 
   answer(transmission: ServerTransmission): void {
@@ -140,8 +145,9 @@ export class Session implements BrokerConnection {
     clearTimeout(this.#stopTimer);
     this.#endPause();
     this.#broker.disconnect(this);
-    this.#opened?.clear();
     this.#outbox = [];
+    this.#memory.hold(-this.#pushesHeld);
+    this.#pushesHeld = 0;
     this.#wakeWriter();
     this.#wakeReader();
     return this.#blocks.close();
@@ -182,7 +188,7 @@ export class Session implements BrokerConnection {
   #decode(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
     return decodeClientTransmission(content, {
       has: (extension) => this.#extensions.has(extension),
-      isOpened: (queueId) => this.#opened?.has(queueId) ?? false,
+      isOpened: (queueId) => this.#broker.isOpened(this, queueId),
     });
   }
 
@@ -269,11 +275,22 @@ export class Session implements BrokerConnection {
     this.writingSince = Infinity;
     this.#metrics.bytesSent += size;
     const now = performance.now();
-    for (const { isAnswer, since } of batch) {
+    for (const { transmission, isAnswer, since } of batch) {
       if (isAnswer) this.#inWork--;
+      else this.#holdPush(transmission, -1);
       if (since !== undefined) this.#metrics.delivery.observe((now - since) / 1000);
     }
     this.#wakeReader();
+    this.#broker.resume(this);
+  }
+
+  /** Its body may have left the store since: another connection may have acknowledged it. */
+  #holdPush({ response }: ServerTransmission, count: 1 | -1): void {
+    if (this.#closed) return;
+    const bytes = count * (perPush + (response.type === "MSG" ? response.body.length : 0));
+    this.#pushes += count;
+    this.#pushesHeld += bytes;
+    this.#memory.hold(bytes);
   }
 
   /** The peer still gets all that was written, even if it goes on sending. */
@@ -289,6 +306,7 @@ export class Session implements BrokerConnection {
 
   #enqueue(outgoing: Outgoing): void {
     if (this.#closed) return;
+    if (!outgoing.isAnswer) this.#holdPush(outgoing.transmission, 1);
     this.#outbox.push(outgoing);
     this.#wakeWriter();
   }

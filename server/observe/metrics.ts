@@ -136,6 +136,12 @@ export interface Gauges {
   readonly handshakes: number;
   /** Queues with a subscribed connection. */
   readonly subscriptions: number;
+  /** Those of them that may have several messages unacknowledged. */
+  readonly windows: number;
+  /** Messages that are delivered and not acknowledged. */
+  readonly delivered: number;
+  /** Queue IDs on which a connection gives commands without signatures. */
+  readonly opened: number;
   /** Queues, suspended ones included. */
   readonly queues: number;
   /** Messages that wait or are not acknowledged. */

@@ -26,8 +26,11 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
     gauge("smp_connections", "Open connections, those in the handshake included.", gauges.connections),
     gauge("smp_handshakes_in_progress", "Connections in the handshake.", gauges.handshakes),
     gauge("smp_subscriptions", "Queues with a subscribed connection.", gauges.subscriptions),
+    gauge("smp_windows", "Subscriptions with windows.", gauges.windows),
+    gauge("smp_opened_queues", "Queues that connections have opened.", gauges.opened),
     gauge("smp_queues", "Queues.", gauges.queues),
     gauge("smp_messages_waiting", "Messages that wait or are not acknowledged.", gauges.messages),
+    gauge("smp_messages_unacknowledged", "Messages delivered and not acknowledged.", gauges.delivered),
     gauge("smp_messages_waiting_bytes", "Bytes of the bodies of those messages.", gauges.messageBytes),
     gauge(
       "smp_signatures_in_progress",

@@ -1,4 +1,3 @@
-import { openedQueues } from "./opened.ts";
 import { generateKeyPairSync } from "node:crypto";
 import { setImmediate } from "node:timers";
 import {
@@ -6,11 +5,13 @@ import {
   bigintToBytes,
   type ClientCommand,
   type ClientTransmission,
+  encodeBase64,
   encodeSigned,
   importPrivateKey,
   makePublicKey,
   modulusLength,
   type PublicKey,
+  randomBytes,
   type ServerResponse,
   type ServerTransmission,
   signPss,
@@ -115,6 +116,8 @@ export class TestBroker {
   readonly logged: string[] = [];
   /** Names of queue IDs in what connections receive: the recipient ID of queue `q` is `q`, its sender ID `q.s`. */
   readonly names = new Map<string, string>([["", "-"]]);
+  /** The IDs of messages that were delivered, by their bodies. */
+  readonly messageIds = new Map<string, string>();
   /** Whether a connection got more answers than it has sent commands. */
   answeredTwice = false;
   /** What is done around each operation of the stores. */
@@ -163,7 +166,8 @@ export class TestBroker {
 export class TestConnection implements BrokerConnection {
   readonly blockSize: number;
   readonly client: string | null;
-  readonly opened = openedQueues();
+  readonly binding = randomBytes(32);
+  isFull = false;
   closed = false;
   /** What was sent since {@linkcode take}. */
   received: ServerTransmission[] = [];
@@ -180,11 +184,17 @@ export class TestConnection implements BrokerConnection {
   answer(transmission: ServerTransmission): void {
     if (this.closed) return;
     if (--this.waiting < 0) this.#test.answeredTwice = true;
-    this.received.push(transmission);
+    this.#receive(transmission);
   }
 
   notify(transmission: ServerTransmission): void {
-    if (!this.closed) this.received.push(transmission);
+    if (!this.closed) this.#receive(transmission);
+  }
+
+  #receive(transmission: ServerTransmission): void {
+    const { response } = transmission;
+    if (response.type === "MSG") this.#test.messageIds.set(asciiText(response.body), response.messageId);
+    this.received.push(transmission);
   }
 
   /** Closes as a session does. */
@@ -204,13 +214,26 @@ export class TestConnection implements BrokerConnection {
     return taken.map((transmission) => this.#text(transmission));
   }
 
-  /** Submits a command of a queue (`"SUB"`, `"KEY"`, `"SEND hello"`); resolves when it has its place in the order. */
+  /**
+   * Submits a command of a queue (`"SUB"`, `"KEY"`, `"SEND hello"`, `"OPEN"`, `"SUBN 3"`, `"ACKM hello"` for the message of
+   * that body); resolves when it has its place in the order.
+   */
   async submit(
     queue: TestQueue,
     command: string | ClientCommand,
     options: CommandOptions = {},
   ): Promise<void> {
-    await this.submitTransmission(await transmissionTo(queue, command, options));
+    const parsed = typeof command === "string" ? this.#commandOf(command) : command;
+    await this.submitTransmission(await transmissionTo(queue, parsed, options));
+  }
+
+  #commandOf(text: string): string | ClientCommand {
+    const [type, word = ""] = text.split(" ");
+    if (type === "OPEN") return { type, binding: encodeBase64(this.binding) };
+    if (type === "ACKM") {
+      return { type, messageId: this.#test.messageIds.get(word) ?? encodeBase64(randomBytes(6)) };
+    }
+    return text;
   }
 
   /** Submits a transmission. */
@@ -284,6 +307,8 @@ function commandOf(queue: TestQueue, text: string): ClientCommand {
       return { type };
     case "KEY":
       return { type, senderKey: queue.sender.publicKey };
+    case "SUBN":
+      return { type, window: Number(body) };
     case "SEND":
       return { type, body: textBytes(body) };
     default:

@@ -1,4 +1,3 @@
-import { openedQueues } from "./opened.ts";
 import {
   bytesToBigint,
   type ClientCommand,
@@ -157,7 +156,8 @@ async function measure({ broker }: TestBroker, transmission: ClientTransmission)
     blockSize: 4096,
     client: null,
     closed: false,
-    opened: openedQueues(),
+    binding: new Uint8Array(32),
+    isFull: false,
     answer: ({ response }) => answered.resolve(response.type === "ERR" ? response.error : response.type),
     notify() {},
   }, transmission);

@@ -1,4 +1,3 @@
-import { openedQueues } from "../../support/opened.ts";
 import {
   type Channel,
   type ClientTransmission,
@@ -100,7 +99,8 @@ export class FaultyServer {
       blockSize: 4096,
       client: null,
       closed: false,
-      opened: openedQueues(),
+      binding: new Uint8Array(32),
+      isFull: false,
       answer: () => answered.resolve(),
       notify: () => {},
     }, transmission);
@@ -126,7 +126,8 @@ export function transportOf(servers: readonly FaultyServer[], peer: Peer, isDead
 class Connection implements BrokerConnection {
   readonly blockSize = 4096;
   readonly client = null;
-  readonly opened = openedQueues();
+  readonly binding = new Uint8Array(32);
+  readonly isFull = false;
   closed = false;
   readonly #channel: Channel;
   readonly #broker: Broker;

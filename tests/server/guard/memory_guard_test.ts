@@ -10,7 +10,7 @@ const mib = 2 ** 20;
 /** A guard over figures that a test changes; nothing is kept at first. */
 function guarded(limit = 100 * mib) {
   const test = {
-    kept: { connections: 0, queues: 0, messages: 0, messageBytes: 0 },
+    kept: { connections: 0, queues: 0, messages: 0, messageBytes: 0, opened: 0 },
     heap: { used: 10 * mib, objects: 10 * mib, objectLimit: 1000 * mib },
     collections: 0,
     onCollect: () => {},
@@ -69,6 +69,7 @@ Deno.test("honest messages fill memory to the limit; as soon as some are acknowl
       queues: queues.size,
       messages: messages.size,
       messageBytes: messages.bytes,
+      opened: 0,
     }),
     () => limits,
   );
@@ -140,7 +141,7 @@ Deno.test("the garbage of an idle process is found to be garbage", { permissions
     return heapUsed + external;
   };
   const limits = checkLimits({ memory: used() + 64 * mib });
-  const kept = { connections: 0, queues: 0, messages: 0, messageBytes: 0 };
+  const kept = { connections: 0, queues: 0, messages: 0, messageBytes: 0, opened: 0 };
   const guard = new MemoryGuard(() => kept, () => limits);
   const held: Uint8Array[] = [];
   // Elsewhere, as what a waiting function has had in its hands may still be there.
