@@ -1,13 +1,12 @@
 import {
   type ClientTransmission,
-  decodeBase64,
   encodeBase64,
-  equalBytes,
   isKeySize,
   type PublicKey,
   randomBytes,
 } from "../../protocol/mod.ts";
 import type { Authorizer } from "../guard/authorization.ts";
+import { Access } from "./access.ts";
 import { Clock } from "./clock.ts";
 import { Delivery, type DeliveryCounts } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
@@ -57,6 +56,7 @@ export class Broker {
   readonly #runner: CommandRunner;
   readonly #recipients: RecipientCommands;
   readonly #opened = new OpenedQueues();
+  readonly #access: Access;
   readonly #reserve = new UnsecuredReserve();
   readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
@@ -70,6 +70,7 @@ export class Broker {
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
     this.#shares = new WaitingShares(parts.freeMemory ?? (() => Infinity));
     this.#authorizer = parts.authorizer;
+    this.#access = new Access(parts.authorizer, this.#opened);
     this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
     this.#runner = new CommandRunner(this.#metrics, this.#log);
@@ -136,7 +137,7 @@ export class Broker {
         throw new TypeError("Cannot execute REKEY: it is of the session");
       default:
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
-          const error = await this.#recipientError(queue, { connection, transmission });
+          const error = await this.#access.recipientError(queue, { connection, transmission });
           if (error !== null) return reply(failure(error));
           await this.#recipients.execute(command, { queue, connection, reply });
         });
@@ -197,12 +198,11 @@ export class Broker {
     try {
       const recipientId = await this.#recipientIdOf(queueId);
       this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
-        const key = recipientId === undefined ? queue.recipientKey : queue.senderKey;
-        const effort = { costs: exponentClass(key ?? queue.recipientKey), source: connection };
-        const isSigned = await this.#authorizer.verify(key, transmission, effort);
-        // Whatever is wrong: what is done until here takes the same time.
-        const isBound = equalBytes(decodeBase64(binding) ?? new Uint8Array(0), connection.binding);
-        if (key === null || !isSigned || !isBound) return reply(failure("AUTH"));
+        const key = await this.#access.openingKey(queue, submitted, {
+          binding,
+          isSender: recipientId !== undefined,
+        });
+        if (key === null) return reply(failure("AUTH"));
         if (this.#isMemoryShort()) return this.#refuse("memory", "QUOTA", reply);
         const most = this.#limits().openedPerConnection;
         const isOpened = this.#opened.add(connection, queueId, { key, most });
@@ -288,34 +288,12 @@ export class Broker {
     reply(failure(error));
   }
 
-  /** Without a signature: whether the connection has opened the queue, which was looked up since (extensions.md open1). */
-  async #recipientError(
-    { recipientKey }: QueueRecord,
-    { connection, transmission }: Submitted,
-  ): Promise<SmpErrorCode | null> {
-    if (transmission.signature.length === 0) {
-      return this.#opened.opens(connection, transmission.queueId, recipientKey) ? null : "CMD NO_AUTH";
-    }
-    const effort = { costs: exponentClass(recipientKey), source: connection };
-    return await this.#authorizer.verify(recipientKey, transmission, effort) ? null : "AUTH";
-  }
-
-  /** smp.md Authorization: unsecured queues take only unsigned messages, secured ones only their sender's. */
-  async #maySend(queue: QueueRecord, { connection, transmission }: Submitted): Promise<boolean> {
-    const { senderKey, suspended } = queue;
-    if (transmission.signature.length === 0 && !suspended) {
-      if (senderKey === null || this.#opened.opens(connection, transmission.queueId, senderKey)) return true;
-    }
-    const effort = { costs: exponentClass(senderKey ?? queue.recipientKey), source: connection };
-    return await this.#authorizer.verify(senderKey, transmission, effort) && !suspended;
-  }
-
   async #send(
     queue: QueueRecord,
     submitted: Submitted,
     { body, since, reply }: { readonly body: Uint8Array; readonly since: number; readonly reply: Reply },
   ): Promise<void> {
-    if (!await this.#maySend(queue, submitted)) return reply(failure("AUTH"));
+    if (!await this.#access.maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
     const message = { id: randomId(messageIdLength), timestamp: new Date(this.#clock.stamp()), body };
     if (!this.#delivery.fits(recipientId, message)) return reply(failure("SIZE"));
