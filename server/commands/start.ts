@@ -6,7 +6,7 @@ import type { ServerIdentity } from "../config/identity.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
-import { preferOpenSsl } from "../../protocol/mod.ts";
+import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { Monitor } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
@@ -131,7 +131,7 @@ async function openStores(
 }
 
 async function startServer(
-  { host, port, webSocketPort, limits, trustForwardedFor }: ServerConfig,
+  { host, port, webSocketPort, limits, trustForwardedFor, extensions }: ServerConfig,
   { identity, metrics, stores, logger }: {
     readonly identity: ServerIdentity;
     readonly metrics: Metrics;
@@ -147,6 +147,7 @@ async function startServer(
       limits,
       metrics,
       trustForwardedFor,
+      extensions: serverExtensions.filter((name) => extensions[name]),
       log: logger.error,
       ...(webSocketPort !== null && { webSocketPort }),
       ...(stores !== null && {

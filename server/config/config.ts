@@ -1,3 +1,4 @@
+import type { ServerExtension } from "../../protocol/mod.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { LogFormat, LogLevel } from "../observe/logger.ts";
 import type { Fsync } from "../store/append_log.ts";
@@ -23,6 +24,8 @@ export interface ServerConfig {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly limits: Limits;
+  /** Which of them clients are offered. */
+  readonly extensions: Readonly<Record<ServerExtension, boolean>>;
 }
 
 export interface GivenSettings {
@@ -60,5 +63,6 @@ export function defaultConfig({ configDir, logDir }: Directories): ServerConfig 
     logLevel: "info",
     logFormat: "text",
     limits: defaultLimits,
+    extensions: { open1: true, window1: true, blocks1: true, rekey1: true },
   };
 }

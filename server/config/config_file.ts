@@ -43,7 +43,15 @@ export function parseConfig(text: string, file: string, directories: Directories
     seen.set(nameOf({ section, key }), line);
     const read = setting.read(value);
     if ("allowed" in read) errors.push({ line, what: `${key} must be ${read.allowed}, not "${value}"` });
-    else config = { ...config, ...read.value, limits: { ...config.limits, ...read.value.limits } };
+    else {
+      const { limits, extensions, ...rest } = read.value;
+      config = {
+        ...config,
+        ...rest,
+        limits: { ...config.limits, ...limits },
+        extensions: { ...config.extensions, ...extensions },
+      };
+    }
   }
   const last = entries.at(-1);
   if (last !== undefined && last.line === text.split("\n").length) {

@@ -1,3 +1,4 @@
+import { type ServerExtension, serverExtensions } from "../../protocol/mod.ts";
 import { defaultConfig, type Directories, type ServerConfig } from "./config.ts";
 import { type Limits, limitTable } from "./limits.ts";
 import {
@@ -92,6 +93,7 @@ export function settings(directories: Directories): readonly Setting[] {
         read: readSwitch,
       }),
     ]),
+    ...extensionSettings(),
     ...limitSettings(),
     ...section("METRICS", (setting) => [
       setting("metricsPort", {
@@ -160,6 +162,29 @@ function makeSetting<K extends keyof ServerConfig>(
     },
     of: (config) => config[field],
   };
+}
+
+const extensionComments: Readonly<Record<ServerExtension, string>> = {
+  open1: "clients authorize once for each queue of a connection, and not with every command",
+  window1: "recipients take several messages of a queue before they acknowledge them",
+  blocks1: "clients are told that they can use larger blocks; off: they still can",
+  rekey1: "sessions stay secret when the server's key becomes known later",
+};
+
+function extensionSettings(): readonly Setting[] {
+  return serverExtensions.map((name) => ({
+    section: "EXTENSIONS",
+    key: name,
+    default: "on",
+    example: null,
+    comment: extensionComments[name],
+    read(text) {
+      const result = readSwitch(text);
+      if ("allowed" in result) return result;
+      return { value: { extensions: { [name]: result.value } as Record<ServerExtension, boolean> } };
+    },
+    of: ({ extensions }) => extensions?.[name],
+  }));
 }
 
 function limitSettings(): readonly Setting[] {

@@ -8,6 +8,7 @@ import { defaultLimits, type Limits, limitTable } from "../../../server/config/l
 const permissions = "none";
 const directories = { configDir: "/c", logDir: "/l" };
 const file = "/c/smp-server.ini";
+const { extensions } = defaultConfig(directories);
 
 function parse(text: string) {
   return parseConfig(text, file, directories);
@@ -45,6 +46,10 @@ Deno.test("every key is read", { permissions }, () => {
     ["TRANSPORT", "port: 1", { port: 1 }],
     ["TRANSPORT", "websockets: 80", { webSocketPort: 80 }],
     ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
+    ["EXTENSIONS", "open1: off", { extensions: { ...extensions, open1: false } }],
+    ["EXTENSIONS", "window1: off", { extensions: { ...extensions, window1: false } }],
+    ["EXTENSIONS", "blocks1: off", { extensions: { ...extensions, blocks1: false } }],
+    ["EXTENSIONS", "rekey1: off", { extensions: { ...extensions, rekey1: false } }],
     ["METRICS", "port: 0", { metricsPort: 0 }],
     ["METRICS", "host: ::1", { metricsHost: "::1" }],
     ["METRICS", "hosts: smp, SMP.example", { metricsHosts: ["smp", "smp.example"] }],
@@ -63,7 +68,7 @@ Deno.test("every key is read", { permissions }, () => {
   }
   const keys = new Set(cases.map(([section, line]) => `${section} ${line.split(":")[0]}`));
   assertEquals(
-    defaultIni(directories).match(/^# [a-z_]+: /gm)!.length,
+    defaultIni(directories).match(/^# [a-z_0-9]+: /gm)!.length,
     keys.size + Object.keys(limitTable).length,
   );
 });
@@ -95,7 +100,7 @@ Deno.test("the ini of the first start has every key with a comment, and changes 
   assertEquals(parse(text), { config: defaultConfig(directories), warnings: [], missedStoreLog: null });
   // smp.md Server files: a commented-out `# enable: on` under [STORE_LOG]
   assert(/^\[STORE_LOG\]\n## [^\n]+\n# enable: on$/m.test(text));
-  const keys = text.match(/^## \S[^\n]*\n# [a-z_]+: /gm)!;
+  const keys = text.match(/^## \S[^\n]*\n# [a-z_0-9]+: /gm)!;
   assertEquals(keys.length, text.match(/^# /gm)!.length);
 });
 
@@ -107,7 +112,7 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
   const examples = new Map<string, string>();
   for (const [i, line] of lines.entries()) {
     section = /^\[(.*)\]$/.exec(line)?.[1] ?? section;
-    const [, active, key] = /^# (([a-z_]+): .*)$/.exec(line) ?? [];
+    const [, active, key] = /^# (([a-z_0-9]+): .*)$/.exec(line) ?? [];
     if (key === undefined) continue;
     const { config, warnings } = parse(`[${section}]\n${active}\n`);
     assertEquals(warnings, []);
