@@ -45,6 +45,8 @@ export interface TransmissionError {
   readonly queueId: string;
   /** What the answer says. */
   readonly error: SmpErrorCode;
+  /** The client's command whose credentials are not right. */
+  readonly command?: ClientCommand["type"];
 }
 
 /** A transmission, or the error that answers it. */
@@ -101,7 +103,7 @@ export function decodeClientTransmission(
   const extension = extensionOf(command);
   if (extension !== null && !has(extension)) return { ok: false, corrId, queueId, error: "CMD SYNTAX" };
   const error = clientCredentialsError(command, signature, queueId, isOpened);
-  if (error !== null) return { ok: false, corrId, queueId, error };
+  if (error !== null) return { ok: false, corrId, queueId, error, command: command.type };
   const received = content.subarray(signedStart, end - 1);
   const canonical = corrId.length + 1 + queueId.length + 1 + commandLength(command);
   const signed = received.length === canonical ? received : encodeSigned(corrId, queueId, command);

@@ -7,6 +7,7 @@ import {
   encodeServerTransmission,
   type ServerExtension,
   type ServerTransmission,
+  type TransmissionError,
   TransportError,
 } from "../../protocol/mod.ts";
 import { fitAnswer } from "../broker/answer.ts";
@@ -172,17 +173,22 @@ export class Session implements BrokerConnection {
         return this.answer(badBlock);
       }
       const decoded = this.#decode(content);
-      if (decoded.ok && decoded.value.command.type === "REKEY") {
+      if (!decoded.ok) {
+        if (this.#refuse(decoded) === "REKEY") return;
+      } else if (decoded.value.command.type === "REKEY") {
         if (!await this.#rekey(decoded.value, decoded.value.command.payload)) return;
-      } else if (decoded.ok) {
-        await this.#broker.submit(this, decoded.value);
       } else {
-        const { corrId, queueId, error } = decoded;
-        this.#metrics.answered("?", `ERR ${error}`);
-        this.answer({ corrId, queueId, response: { type: "ERR", error } });
+        await this.#broker.submit(this, decoded.value);
       }
       this.#hasCommands = true;
     }
+  }
+
+  #refuse({ corrId, queueId, error, command }: TransmissionError): string {
+    const name = command === "REKEY" ? command : "?";
+    this.#metrics.answered(name, `ERR ${error}`);
+    this.answer({ corrId, queueId, response: { type: "ERR", error } });
+    return name;
   }
 
   #decode(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
@@ -198,15 +204,14 @@ export class Session implements BrokerConnection {
     const answer = this.#hasCommands || isLate ? "late" : await answerRekey(request, this.#blocks.binding);
     if (answer === "late" || answer === null) {
       const error = answer === null ? "CMD SYNTAX" : "CMD PROHIBITED";
-      this.#metrics.answered("REKEY", `ERR ${error}`);
-      this.answer({ corrId, queueId: "", response: { type: "ERR", error } });
+      this.#refuse({ corrId, queueId: "", error, command: "REKEY" });
       return false;
     }
     this.#metrics.answered("REKEY", "REKEY");
     // Nothing else is written meanwhile: no command was given before.
     this.answer({ corrId, queueId: "", response: { type: "REKEY", payload: answer.payload } });
     await this.#answered(1);
-    if (!this.#closed) await this.#blocks.rekey(answer.keys);
+    await this.#blocks.rekey(answer.keys);
     return !this.#closed;
   }
 

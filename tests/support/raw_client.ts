@@ -3,13 +3,16 @@ import {
   BlockCipher,
   type Channel,
   connectTcp,
+  decodeBase64,
   decodePublicKey,
   decodeServerHeader,
+  encodeBase64,
   encodeClientHandshake,
   encryptOaep,
   joinParts,
   randomBytes,
   type SessionKeys,
+  startRekey,
   tcpChannel,
   textBytes,
 } from "../../protocol/mod.ts";
@@ -127,15 +130,21 @@ export function frame(
 export class RawClient implements AsyncDisposable {
   /** Where the blocks go. */
   readonly channel: Channel;
+  /** The text of the welcome block without padding. */
+  welcome = "";
   readonly #blockSize: number;
-  readonly #snd: BlockCipher;
-  readonly #rcv: BlockCipher;
+  readonly #serverKey: Uint8Array<ArrayBuffer>;
+  #keys: SessionKeys;
+  #snd: BlockCipher;
+  #rcv: BlockCipher;
 
-  private constructor(channel: Channel, blockSize: number, ciphers: { snd: BlockCipher; rcv: BlockCipher }) {
+  private constructor(channel: Channel, blockSize: number, session: RawSession) {
     this.channel = channel;
     this.#blockSize = blockSize;
-    this.#snd = ciphers.snd;
-    this.#rcv = ciphers.rcv;
+    this.#serverKey = session.serverKey;
+    this.#keys = session.keys;
+    this.#snd = session.snd;
+    this.#rcv = session.rcv;
   }
 
   /** Connects and does the handshake, the welcome included. */
@@ -159,12 +168,50 @@ export class RawClient implements AsyncDisposable {
     await channel.write([
       await encryptOaep(decodePublicKey(key), encodeClientHandshake({ blockSize, keys })),
     ]);
-    const client = new RawClient(channel, blockSize, {
-      snd: await BlockCipher.create(keys.sndKey, keys.sndBaseIv),
-      rcv: await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv),
-    });
-    if (await client.receive() === null) throw new Error("the server closed instead of the welcome");
+    const client = new RawClient(channel, blockSize, { serverKey: key, keys, ...await ciphersOf(keys) });
+    const welcome = await client.receive();
+    if (welcome === null) throw new Error("the server closed instead of the welcome");
+    client.welcome = welcome;
     return client;
+  }
+
+  /** Base64 of what names the session (extensions.md Server extensions). */
+  async binding(): Promise<string> {
+    const { sndKey, sndBaseIv, rcvKey, rcvBaseIv } = this.#keys;
+    return encodeBase64(
+      new Uint8Array(
+        await crypto.subtle.digest(
+          "SHA-256",
+          await this.#bound(
+            [sndKey, sndBaseIv, rcvKey, rcvBaseIv],
+          ),
+        ),
+      ),
+    );
+  }
+
+  /** Does REKEY; the ciphers of before are given back. */
+  async rekey(): Promise<{ readonly snd: BlockCipher; readonly rcv: BlockCipher }> {
+    const request = await startRekey();
+    await this.send(` k  REKEY ${encodeBase64(request.payload)} `);
+    const answer = /^ k {2}REKEY (\S+) $/.exec(await this.receive() ?? "");
+    const keys = answer &&
+      await request.finish(decodeBase64(answer[1]!)!, decodeBase64(await this.binding())!);
+    if (!keys) throw new Error("REKEY was refused");
+    return await this.use(keys);
+  }
+
+  /** Goes on with other keys. */
+  async use(keys: SessionKeys): Promise<{ readonly snd: BlockCipher; readonly rcv: BlockCipher }> {
+    const former = { snd: this.#snd, rcv: this.#rcv };
+    this.#keys = keys;
+    ({ snd: this.#snd, rcv: this.#rcv } = await ciphersOf(keys));
+    return former;
+  }
+
+  async #bound(keys: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", this.#serverKey));
+    return joinParts(["smp-session-binding", hash, ...keys]);
   }
 
   /** Makes the next block without sending it. */
@@ -191,6 +238,22 @@ export class RawClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.channel.close();
   }
+}
+
+interface RawSession {
+  readonly serverKey: Uint8Array<ArrayBuffer>;
+  readonly keys: SessionKeys;
+  readonly snd: BlockCipher;
+  readonly rcv: BlockCipher;
+}
+
+async function ciphersOf(
+  keys: SessionKeys,
+): Promise<{ readonly snd: BlockCipher; readonly rcv: BlockCipher }> {
+  return {
+    snd: await BlockCipher.create(keys.sndKey, keys.sndBaseIv),
+    rcv: await BlockCipher.create(keys.rcvKey, keys.rcvBaseIv),
+  };
 }
 
 /** Reads the server's header and the key that follows it. */
