@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Authorizer } from "../../../server/guard/authorization.ts";
+import { Clock } from "../../../server/broker/clock.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
 import type { DurableStores } from "../../../server/store/durable.ts";
 import {
@@ -29,14 +30,21 @@ interface Step {
     | "OFF"
     | "DEL"
     | "SEND"
+    | "SUBN"
+    | "ACKM"
+    | "OPEN"
+    | "OPEN sender"
     | "disconnect"
+    | "expire"
     | "restart"
     | "crash";
   /** Who signs, if the command is signed. */
-  readonly by: "usual" | "recipient" | "sender" | "other";
+  readonly by: "usual" | "recipient" | "sender" | "other" | "none";
+  /** The window of SUBN; which of the delivered messages ACKM is for. */
+  readonly number: number;
 }
 
-/** A queue, straight from smp.md Queues and delivery. */
+/** A queue, straight from smp.md Queues and delivery and extensions.md. */
 interface ModelQueue {
   readonly name: string;
   messages: ModelMessage[];
@@ -45,35 +53,69 @@ interface ModelQueue {
   suspended: boolean;
   /** The place of the subscribed connection. */
   subscriber: number | null;
-  delivered: boolean;
+  /** `null`: one message at a time. */
+  window: number | null;
+  /** The texts of messages that are delivered and unacknowledged, expired ones included. */
+  delivered: string[];
 }
 
 interface ModelMessage {
   readonly text: string;
   /** Which connection has sent it; `null` when that was before a restart. */
   readonly sender: object | null;
+  /** How often time had passed when it was sent. */
+  readonly epoch: number;
 }
 
 const places = 3;
 const quota = 8;
-const limits = checkLimits({ messagesPerQueue: quota });
+const mostWindow = 4, mostOpened = 4;
+/** Messages are dropped when so much time has passed twice since they came. */
+const epochLength = 600_000;
+const limits = checkLimits({
+  messagesPerQueue: quota,
+  openedPerConnection: mostOpened,
+  messageLifetime: 1_000_000,
+  suspendedLifetime: 0,
+  unsecuredLifetime: 0,
+});
 
 /** What each connection is sent, according to smp.md. */
 class Model {
   readonly queues: ModelQueue[] = [];
   readonly sent: string[][] = Array.from({ length: places }, () => []);
+  /** The names of the IDs that each connection has opened. */
+  readonly opened: Set<string>[] = Array.from({ length: places }, () => new Set<string>());
   readonly #connections: object[] = Array.from({ length: places }, () => ({}));
+  epoch = 0;
 
   create(place: number, name: string): ModelQueue {
-    const state = { exists: true, secured: false, suspended: false, delivered: false };
+    const state = { exists: true, secured: false, suspended: false, window: null, delivered: [] };
     const queue = { name, messages: [], subscriber: place, ...state };
     this.queues.push(queue);
     return queue;
   }
 
+  get counts() {
+    const subscribed = this.queues.filter(({ subscriber }) => subscriber !== null);
+    return {
+      subscriptions: subscribed.length,
+      windows: subscribed.filter(({ window }) => window !== null).length,
+      delivered: subscribed.reduce((sum, { delivered }) => sum + delivered.length, 0),
+    };
+  }
+
   disconnect(place: number): void {
     this.#connections[place] = {};
+    this.opened[place]!.clear();
     for (const queue of this.queues) if (queue.subscriber === place) queue.subscriber = null;
+  }
+
+  expire(): void {
+    this.epoch++;
+    for (const queue of this.queues) {
+      queue.messages = queue.messages.filter(({ epoch }) => this.epoch - epoch < 2);
+    }
   }
 
   /** smp.md Store log: suspended queues are gone after it. */
@@ -81,7 +123,7 @@ class Model {
     for (let place = 0; place < places; place++) this.disconnect(place);
     for (const queue of this.queues) {
       queue.exists &&= !queue.suspended;
-      queue.messages = queue.messages.map(({ text }) => ({ text, sender: null }));
+      queue.messages = queue.messages.map((message) => ({ ...message, sender: null }));
     }
   }
 
@@ -91,48 +133,98 @@ class Model {
     return !secured && messages.length === quota && !messages.some((message) => message.sender === sender);
   }
 
-  execute(queue: ModelQueue, corrId: string, { place, command }: Step, by: keyof typeof signerOf): void {
-    const { name, messages } = queue;
-    const id = command === "SEND" ? `${name}.s` : name;
+  /** The oldest message that is not delivered. */
+  #next({ messages, delivered }: ModelQueue): string | undefined {
+    return messages.find(({ text }) => !delivered.includes(text))?.text;
+  }
+
+  #push(queue: ModelQueue): void {
+    const { name, subscriber, window, delivered } = queue;
+    while (subscriber !== null && delivered.length < (window ?? 1)) {
+      const text = this.#next(queue);
+      if (text === undefined) return;
+      delivered.push(text);
+      this.sent[subscriber]!.push(`- ${name} MSG ${text}`);
+    }
+  }
+
+  #acknowledge(queue: ModelQueue, count: number): void {
+    const acknowledged = queue.delivered.splice(0, count);
+    queue.messages = queue.messages.filter(({ text }) => !acknowledged.includes(text));
+  }
+
+  #mayOpen({ exists, secured }: ModelQueue, isSender: boolean, by: keyof typeof signerOf): boolean {
+    return exists && (isSender ? secured && by === "sender" : by === "recipient");
+  }
+
+  /** `target`: the text of the message that ACKM is for. */
+  execute(
+    queue: ModelQueue,
+    corrId: string,
+    { place, command, number }: Step,
+    { by, target }: { readonly by: keyof typeof signerOf; readonly target: string | null },
+  ): void {
+    const { name, delivered } = queue;
+    const id = isOfSender(command) ? `${name}.s` : name;
+    const opened = this.opened[place]!;
     const answer = (response: string) => void this.sent[place]!.push(`${corrId} ${id} ${response}`);
     const answerNext = () => {
-      queue.delivered = messages.length > 0;
-      answer(queue.delivered ? `MSG ${messages[0]!.text}` : "OK");
+      const text = this.#next(queue);
+      if (text !== undefined) queue.delivered.push(text);
+      answer(text === undefined ? "OK" : `MSG ${text}`);
     };
     if (command === "SEND") {
-      const authorized = queue.exists && !queue.suspended && by === (queue.secured ? "sender" : "none");
-      if (!authorized) return answer("ERR AUTH");
+      const isSender = by === "none" ? !queue.secured || opened.has(id) : queue.secured && by === "sender";
+      if (!queue.exists || queue.suspended || !isSender) return answer("ERR AUTH");
       const sender = this.#connections[place]!;
       if (!this.#hasPlace(queue, sender)) return answer("ERR QUOTA");
-      messages.push({ text: corrId, sender });
+      queue.messages.push({ text: corrId, sender, epoch: this.epoch });
       answer("OK");
-      if (queue.subscriber === null || (queue.delivered && messages.length > 1)) return;
-      queue.delivered = true;
-      this.sent[queue.subscriber]!.push(`- ${name} MSG ${messages[0]!.text}`);
-      return;
+      return this.#push(queue);
     }
-    if (!queue.exists || by !== "recipient") return answer("ERR AUTH");
+    if (command === "OPEN" || command === "OPEN sender") {
+      if (!this.#mayOpen(queue, command === "OPEN sender", by)) return answer("ERR AUTH");
+      if (opened.size === mostOpened && !opened.has(id)) return answer("ERR QUOTA");
+      opened.add(id);
+      return answer("OK");
+    }
+    if (by === "none" && !opened.has(id)) return answer("ERR CMD NO_AUTH");
+    if (!queue.exists || (by !== "none" && by !== "recipient")) return answer("ERR AUTH");
     switch (command) {
+      case "SUBN":
       case "SUB":
         if (queue.subscriber !== null && queue.subscriber !== place) {
           this.sent[queue.subscriber]!.push(`- ${name} END`);
         }
         queue.subscriber = place;
-        return answerNext();
+        queue.window = command === "SUBN" ? number : null;
+        queue.delivered = [];
+        answerNext();
+        return queue.window === null ? undefined : this.#push(queue);
       case "KEY":
         if (queue.secured) return answer("ERR AUTH");
         queue.secured = true;
         return answer("OK");
       case "ACK":
-        if (queue.subscriber !== place || !queue.delivered) return answer("ERR NO_MSG");
-        messages.shift();
-        return answerNext();
+        if (queue.subscriber !== place || delivered.length === 0) return answer("ERR NO_MSG");
+        this.#acknowledge(queue, 1);
+        if (queue.window === null) return answerNext();
+        answer("OK");
+        return this.#push(queue);
+      case "ACKM": {
+        const count = target === null ? 0 : delivered.indexOf(target) + 1;
+        if (queue.subscriber !== place || count === 0) return answer("ERR NO_MSG");
+        this.#acknowledge(queue, count);
+        answer("OK");
+        return this.#push(queue);
+      }
       case "OFF":
         queue.suspended = true;
         return answer("OK");
       case "DEL":
         queue.exists = false;
         queue.subscriber = null;
+        for (const one of this.opened) for (const gone of [name, `${name}.s`]) one.delete(gone);
         return answer("OK");
     }
   }
@@ -145,11 +237,12 @@ class Walk {
   readonly #restart: ((step: Step) => Promise<Stores>) | undefined;
   #connections: TestConnection[];
   readonly #queues: { real: TestQueue; model: ModelQueue }[] = [];
+  readonly #time: Time = { began: Date.now(), passed: 0 };
   #steps = 0;
 
   /** `restart` gives the stores that are there after it. @default stores in memory, never restarted */
   constructor(stores: Stores | null = null, restart?: (step: Step) => Promise<Stores>) {
-    this.test = brokerOf(stores);
+    this.test = brokerOf(stores, this.#time);
     this.#connections = connectionsOf(this.test);
     this.#restart = restart;
   }
@@ -165,13 +258,27 @@ class Walk {
     const { place, command } = step;
     if (command === "NEW") return await this.#create(place, step.queue);
     if (command === "disconnect") return await this.#reconnect(place);
+    if (command === "expire") return await this.#expire();
     if (command === "restart" || command === "crash") return await this.#startAnew(step);
     const { real, model } = this.#queues[step.queue]!;
-    const usual = command !== "SEND" ? "recipient" : model.secured ? "sender" : "none";
+    const usual = command === "OPEN sender" || (command === "SEND" && model.secured)
+      ? "sender"
+      : command === "SEND"
+      ? "none"
+      : "recipient";
     const by = step.by === "usual" ? usual : step.by;
-    this.#model.execute(model, corrId, step, by);
-    const text = command === "SEND" ? `SEND ${corrId}` : command;
-    await this.#connections[place]!.submit(real, text, { corrId, key: signerOf[by] });
+    // A message may be one that is delivered, or was once; its ID is known when somebody has been sent it.
+    const wanted = model.delivered[step.number - 1] ?? model.messages.at(-1)?.text ?? null;
+    const target = wanted !== null && this.test.messageIds.has(wanted) ? wanted : null;
+    this.#model.execute(model, corrId, step, { by, target });
+    const text = {
+      "SEND": `SEND ${corrId}`,
+      "SUBN": `SUBN ${step.number}`,
+      "ACKM": `ACKM ${target}`,
+      "OPEN sender": "OPEN",
+    }[command as string] ?? command;
+    const queueId = isOfSender(command) ? real.senderId : real.recipientId;
+    await this.#connections[place]!.submit(real, text, { corrId, queueId, key: signerOf[by] });
   }
 
   /** Lets the broker come to rest and compares what the connections were sent, queue by queue. */
@@ -180,8 +287,9 @@ class Walk {
     for (const [place, connection] of this.#connections.entries()) {
       assertEquals(byQueue(connection.take()), byQueue(this.#model.sent[place]!.splice(0)));
     }
-    const subscribed = this.#model.queues.filter(({ subscriber }) => subscriber !== null).length;
-    assertEquals([this.test.broker.subscriptions, this.test.metrics.internalErrors], [subscribed, 0]);
+    assertEquals(this.test.broker.counts, this.#model.counts);
+    const opened = this.#model.opened.reduce((sum, { size }) => sum + size, 0);
+    assertEquals([this.test.broker.opened, this.test.metrics.internalErrors], [opened, 0]);
   }
 
   async #create(place: number, queue: number): Promise<void> {
@@ -191,10 +299,18 @@ class Walk {
     this.#queues[queue] = { real, model: this.#model.create(place, name) };
   }
 
+  async #expire(): Promise<void> {
+    await this.compare();
+    this.#time.passed += epochLength;
+    await this.test.broker.sweep();
+    this.#model.expire();
+  }
+
   async #startAnew(step: Step): Promise<void> {
     await this.compare();
     for (const connection of this.#connections) connection.disconnect();
-    const test = brokerOf(await this.#restart!(step));
+    const test = brokerOf(await this.#restart!(step), this.#time);
+    for (const [text, id] of this.test.messageIds) test.messageIds.set(text, id);
     for (const [id, name] of this.test.names) test.names.set(id, name);
     this.test = test;
     this.#connections = connectionsOf(test);
@@ -211,10 +327,22 @@ class Walk {
 
 type Stores = Pick<DurableStores, "queues" | "messages">;
 
-function brokerOf(stores: Stores | null): TestBroker {
+/** Milliseconds; passes when a test says so. */
+interface Time {
+  readonly began: number;
+  passed: number;
+}
+
+function isOfSender(command: Step["command"]): boolean {
+  return command === "SEND" || command === "OPEN sender";
+}
+
+function brokerOf(stores: Stores | null, time: Time): TestBroker {
+  const now = () => time.began + time.passed;
   return new TestBroker({
     authorizer: new Authorizer(fakeVerify),
     limits: () => limits,
+    clock: new Clock(now, now),
     ...(stores && { queues: stores.queues, messages: stores.messages }),
   });
 }
@@ -242,21 +370,36 @@ function weighted<T extends string>(weights: Readonly<Record<T, number>>): fc.Ar
   return fc.oneof(...entries.map(([value, weight]) => ({ arbitrary: fc.constant(value), weight })));
 }
 
-const commandWeights = { SEND: 18, ACK: 14, SUB: 10, KEY: 2, OFF: 1, DEL: 1, disconnect: 2, NEW: 1 };
+const commandWeights = {
+  SEND: 22,
+  ACK: 8,
+  ACKM: 10,
+  SUB: 6,
+  SUBN: 8,
+  KEY: 2,
+  OPEN: 4,
+  "OPEN sender": 3,
+  OFF: 1,
+  DEL: 1,
+  disconnect: 2,
+  expire: 2,
+  NEW: 1,
+};
 
 function stepOf(weights: Readonly<Partial<Record<Step["command"], number>>>): fc.Arbitrary<Step> {
   return fc.record({
     place: fc.nat(places - 1),
     queue: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, { arbitrary: fc.nat(places - 1), weight: 2 }),
     command: weighted(weights as Record<Step["command"], number>),
-    by: weighted({ usual: 15, recipient: 1, sender: 1, other: 1 }),
+    by: weighted({ usual: 15, recipient: 1, sender: 1, other: 1, none: 6 }),
+    number: fc.integer({ min: 1, max: mostWindow }),
   });
 }
 
 const step = stepOf(commandWeights);
 
 Deno.test("any commands one by one give what the spec says", { permissions }, async () => {
-  // smp.md Authorization, Queues and delivery
+  // smp.md Authorization, Queues and delivery; extensions.md open1, window1
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), async (steps) => {
       const walk = new Walk();
