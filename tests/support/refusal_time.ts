@@ -21,7 +21,7 @@ export interface Probe {
   readonly group: string;
   /** What is wrong. */
   readonly name: string;
-  readonly command: "SUB" | "SEND";
+  readonly command: "SUB" | "SEND" | "OPEN";
   /** IDs that are used as often as each other. */
   readonly queueIds: readonly string[];
   readonly isSigned: boolean;
@@ -46,7 +46,10 @@ export interface RefusalOptions {
 
 const queuesOfAKind = 8;
 
-/** Sends every probe as often as the others, in random order, to a broker that never accepts a signature. */
+/**
+ * Sends every probe as often as the others, in random order, to a broker that accepts no signature but those of whoever
+ * opens a queue for another session.
+ */
 export async function measureRefusals({ rounds, ...options }: RefusalOptions): Promise<readonly Probed[]> {
   const { test, probes } = await prepare(options);
   const probed = probes.map((probe): Probed => ({ probe, times: [] }));
@@ -72,10 +75,11 @@ export function superiority(a: readonly number[], b: readonly number[]): number 
 
 async function prepare({ bits, costs, verify, isDefenceless = false }: Omit<RefusalOptions, "rounds">) {
   let isPreparing = true;
-  const keys = new Set<PublicKey>();
+  const keys = new Set<PublicKey>(), accepted = new Set<PublicKey>();
   const authorizer = new Authorizer(async (key, ...work) => {
     if (isPreparing) return true;
-    return (!isDefenceless || keys.has(key)) && await verify(key, ...work);
+    const isRight = (!isDefenceless || keys.has(key)) && await verify(key, ...work);
+    return isRight || accepted.has(key);
   });
   const test = new TestBroker({ authorizer });
   const owner = test.connect();
@@ -90,6 +94,11 @@ async function prepare({ bits, costs, verify, isDefenceless = false }: Omit<Refu
     secured.push(await create(`secured ${i}`));
     await owner.ask(secured[i]!, "KEY");
   }
+  const own: TestQueue[] = [];
+  for (let i = 0; i < queuesOfAKind; i++) {
+    own.push(await create(`own ${i}`));
+    accepted.add(own[i]!.recipient.publicKey);
+  }
   // So that unknown queues are of the class that all keys have.
   for (let i = 0; i < 256; i++) await owner.ask(secured[0]!, "SUB");
   isPreparing = false;
@@ -97,12 +106,18 @@ async function prepare({ bits, costs, verify, isDefenceless = false }: Omit<Refu
   const [plainIds, securedIds] = [plain, secured].map((queues) => queues.map(({ senderId }) => senderId));
   const recipientIds = secured.map(({ recipientId }) => recipientId);
   const sub = { command: "SUB", isSigned: true } as const;
+  const open = { command: "OPEN", isSigned: true } as const;
   const signed = { command: "SEND", isSigned: true } as const;
   const unsigned = { command: "SEND", isSigned: false } as const;
   const probes: Probe[] = [
     { ...sub, group: "SUB", name: "wrong key", queueIds: recipientIds },
     { ...sub, group: "SUB", name: "unknown", queueIds: unknown },
     { ...sub, group: "SUB", name: "sender's ID", queueIds: securedIds! },
+    { ...open, group: "OPEN", name: "wrong key", queueIds: recipientIds },
+    { ...open, group: "OPEN", name: "sender's wrong key", queueIds: securedIds! },
+    { ...open, group: "OPEN", name: "unsecured", queueIds: plainIds! },
+    { ...open, group: "OPEN", name: "unknown", queueIds: unknown },
+    { ...open, group: "OPEN", name: "other session", queueIds: own.map(({ recipientId }) => recipientId) },
     { ...signed, group: "signed SEND", name: "wrong key", queueIds: securedIds! },
     { ...signed, group: "signed SEND", name: "unsecured", queueIds: plainIds! },
     { ...signed, group: "signed SEND", name: "unknown", queueIds: unknown },
@@ -141,10 +156,13 @@ export function randomSigner(bits: number, costs: ExponentClass): Signer {
 function transmissionOf({ command, queueIds, isSigned }: Probe, bits: number): ClientTransmission {
   const sent: ClientCommand = command === "SUB"
     ? { type: "SUB" }
+    : command === "OPEN"
+    ? { type: "OPEN", binding: encodeBase64(randomBytes(32)) }
     : { type: "SEND", body: new Uint8Array(10) };
   const signature = isSigned ? randomBytes(bits / 8) : new Uint8Array(0);
   const signed = encodeSigned(textBytes("1"), anyOf(queueIds), sent);
-  const decoded = decodeClientTransmission(encodeClientTransmission(signature, signed));
+  const content = encodeClientTransmission(signature, signed);
+  const decoded = decodeClientTransmission(content, { has: () => true });
   if (!decoded.ok) throw new Error(`the probe cannot be parsed: ${decoded.error}`);
   return decoded.value;
 }
