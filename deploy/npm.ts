@@ -17,7 +17,7 @@ const lock: { npm: Record<string, unknown> } = JSON.parse(
 const sources = ["mod.ts", "protocol", "client", "agent"];
 /** Programs, which need Deno. */
 const programs = ["client/main.ts", "client/cli", "agent/main.ts", "agent/service", "agent/cli"];
-const dependencies = { idb: versionOf("idb") };
+const dependencies = { idb: versionOf("idb"), mlkem: versionOf("mlkem") };
 
 /** The version of a package that the lock file has, and the tests run with. */
 function versionOf(name: string): string {

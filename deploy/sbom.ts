@@ -28,7 +28,7 @@ export interface Component {
 }
 
 /** What programs that import or run this project need; everything else is for tests and examples. */
-const required = ["ws", "idb"];
+const required = ["ws", "idb", "mlkem"];
 
 function componentOf(id: string, { integrity }: Package): Component {
   const at = id.lastIndexOf("@");

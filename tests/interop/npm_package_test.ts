@@ -44,17 +44,19 @@ async function commandOf({ package: name, version }: Runtime): Promise<string[] 
   return null;
 }
 
-/** Puts the package `ws` of Deno's cache where Node looks for packages. */
-async function installWs(folder: string): Promise<void> {
-  const cache = `${await cacheOf(["ws"], folder)}/npm`;
+/** Puts a package of Deno's cache where Node looks for packages. */
+async function install(wanted: string, folder: string): Promise<void> {
+  const cache = `${await cacheOf([wanted], folder)}/npm`;
   for await (const { name: registry } of Deno.readDir(cache)) {
-    for await (const { name, isDirectory } of Deno.readDir(`${cache}/${registry}/ws`)) {
-      if (isDirectory) await Deno.rename(`${cache}/${registry}/ws/${name}`, `${folder}/node_modules/ws`);
+    for await (const { name, isDirectory } of Deno.readDir(`${cache}/${registry}/${wanted}`)) {
+      if (isDirectory) {
+        await Deno.rename(`${cache}/${registry}/${wanted}/${name}`, `${folder}/node_modules/${wanted}`);
+      }
     }
   }
 }
 
-Deno.test("the npm package has client and agent, and depends on idb of the tested version alone", async () => {
+Deno.test("the npm package has client and agent, and depends on idb and mlkem of the tested versions alone", async () => {
   await using folder = await temporaryFolder();
   const place = await installNpmPackage(folder.path);
   const { exports, dependencies, engines, ...made } = JSON.parse(
@@ -63,9 +65,10 @@ Deno.test("the npm package has client and agent, and depends on idb of the teste
   const { "./server": _server, ...exported } = config.exports;
   assertEquals(Object.keys(exports), Object.keys(exported));
   const lock = JSON.parse(await Deno.readTextFile(new URL("../../deno.lock", import.meta.url)));
-  assertEquals(Object.entries<string>(dependencies).map((entry) => entry.join("@")), [
-    Object.keys(lock.npm).find((id) => id.startsWith("idb@")),
-  ]);
+  assertEquals(
+    Object.entries<string>(dependencies).map((entry) => entry.join("@")),
+    Object.keys(lock.npm).filter((id) => /^(idb|mlkem)@/.test(id)),
+  );
   assertEquals(Object.keys(made), ["name", "version", "type", "license", "main", "types"]);
   assertEquals([made.version, made.license, engines], [config.version, config.license, { node: ">=20.16" }]);
   const folders = [];
@@ -83,7 +86,8 @@ for (const runtime of runtimes) {
   requiring(lack)(`client and agent work on ${name}, as an npm package`, async () => {
     await using folder = await temporaryFolder();
     await installNpmPackage(folder.path);
-    if (!hasWebSocket) await installWs(folder.path);
+    await install("mlkem", folder.path);
+    if (!hasWebSocket) await install("ws", folder.path);
     await Deno.copyFile(new URL("../peers/npm_client.mjs", import.meta.url), `${folder.path}/npm_client.mjs`);
     await using server = await startServer();
     const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];

@@ -38,11 +38,11 @@ async function unitCommand(): Promise<string[]> {
 for (
   const [what, command] of [["the systemd unit", unitCommand], ["the Dockerfile", dockerCommand]] as const
 ) {
-  Deno.test(`${what} starts a server with its permissions, and no package but ws`, async () => {
+  Deno.test(`${what} starts a server with its permissions, and no packages but ws and mlkem`, async () => {
     await using folder = await temporaryFolder();
     const args = forTest(await command(), folder.path);
     assert(args.includes("--cached-only"));
-    const env = { DENO_DIR: await cacheOf(["ws"], folder.path) };
+    const env = { DENO_DIR: await cacheOf(["ws", "mlkem"], folder.path) };
     await using server = await ServerProcess.spawned({ command: [Deno.execPath(), ...args], env });
     await using client = await soon(SmpClient.connect(server.address));
     await client.createQueue();
