@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { textBytes } from "../../protocol/mod.ts";
 import { generateKeyPair } from "../../mod.ts";
+import { extensionSettings } from "../support/extension_settings.ts";
 import { opcodes, RawClient, RawWebSocket, socketNames } from "../support/raw_client.ts";
 import { connect, startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
@@ -30,79 +31,81 @@ function flip(block: Uint8Array<ArrayBuffer>, at: number): Uint8Array<ArrayBuffe
 }
 
 for (const socket of socketNames) {
-  for (const [name, make] of Object.entries(attacks)) {
-    Deno.test(`over ${socket}, ${name} gets one ERR BLOCK, then the end`, async () => {
-      await using server = await startServer();
+  for (const { suffix, extensions } of extensionSettings) {
+    for (const [name, make] of Object.entries(attacks)) {
+      Deno.test(`over ${socket}, ${name} gets one ERR BLOCK, then the end${suffix}`, async () => {
+        await using server = await startServer({ extensions });
+        await using client = await RawClient.connect(server, socket);
+        await client.channel.write(await make(client));
+        await refused(client);
+        await client[Symbol.asyncDispose]();
+        await until(() => server.connections === 0);
+      });
+    }
+
+    Deno.test(`over ${socket}, a replayed block gets one ERR BLOCK after the answers before it${suffix}`, async () => {
+      await using server = await startServer({ extensions });
       await using client = await RawClient.connect(server, socket);
-      await client.channel.write(await make(client));
+      const [first, second] = [await client.seal(ping(1)), await client.seal(ping(2))];
+      await client.channel.write([first, second, first, second, await client.seal(ping(3))]);
+      assertEquals([await client.receive(), await client.receive()], [" 1  PONG ", " 2  PONG "]);
       await refused(client);
+    });
+
+    Deno.test(`over ${socket}, a block of another connection gets ERR BLOCK, and the other goes on${suffix}`, async () => {
+      await using server = await startServer({ extensions });
+      await using victim = await RawClient.connect(server, socket);
+      await using thief = await RawClient.connect(server, socket);
+      const stolen = await victim.seal(ping(1));
+      await thief.channel.write([stolen]);
+      await refused(thief);
+      await victim.channel.write([stolen]);
+      assertEquals(await victim.receive(), " 1  PONG ");
+    });
+
+    Deno.test(`over ${socket}, a peer that keeps sending still gets its ERR BLOCK${suffix}`, async () => {
+      await using server = await startServer({ extensions });
+      await using client = await RawClient.connect(server, socket);
+      let sent = 0;
+      const sending = (async () => {
+        for (;; sent++) await client.channel.write([new Uint8Array(4096)]);
+      })().catch(() => {});
+      await until(() => sent > 500);
+      assertEquals(await client.receive(), blockError);
       await client[Symbol.asyncDispose]();
+      await soon(sending);
       await until(() => server.connections === 0);
     });
+
+    Deno.test(`over ${socket}, no command is executed after a bad block${suffix}`, async () => {
+      await using server = await startServer({ extensions });
+      await using honest = await connect(server);
+      const queue = await honest.createQueue({ keyPair: await generateKeyPair("sign", 1024) });
+      await using client = await RawClient.connect(server, socket);
+      const send = await client.seal(` 1 ${queue.senderId} SEND 1 x  `);
+      await client.channel.write([new Uint8Array(4096), send, send]);
+      await refused(client);
+      await honest.ping();
+      assertEquals(server.metrics.messagesAccepted, 0);
+    });
+
+    Deno.test(`over ${socket}, contents that are no transmissions are answered, and the connection goes on${suffix}`, async () => {
+      await using server = await startServer({ extensions });
+      await using client = await RawClient.connect(server, socket);
+      await client.send("", " ", "x".repeat(4000), "a b c d ", " 1  NONSENSE ", " 2  PONG ", ping(3));
+      const answers = [];
+      for (let i = 0; i < 7; i++) answers.push(await client.receive());
+      assertEquals(answers, [
+        blockError,
+        blockError,
+        blockError,
+        " b  ERR BLOCK ",
+        " 1  ERR CMD SYNTAX ",
+        " 2  ERR CMD PROHIBITED ",
+        " 3  PONG ",
+      ]);
+    });
   }
-
-  Deno.test(`over ${socket}, a replayed block gets one ERR BLOCK after the answers before it`, async () => {
-    await using server = await startServer();
-    await using client = await RawClient.connect(server, socket);
-    const [first, second] = [await client.seal(ping(1)), await client.seal(ping(2))];
-    await client.channel.write([first, second, first, second, await client.seal(ping(3))]);
-    assertEquals([await client.receive(), await client.receive()], [" 1  PONG ", " 2  PONG "]);
-    await refused(client);
-  });
-
-  Deno.test(`over ${socket}, a block of another connection gets ERR BLOCK, and the other goes on`, async () => {
-    await using server = await startServer();
-    await using victim = await RawClient.connect(server, socket);
-    await using thief = await RawClient.connect(server, socket);
-    const stolen = await victim.seal(ping(1));
-    await thief.channel.write([stolen]);
-    await refused(thief);
-    await victim.channel.write([stolen]);
-    assertEquals(await victim.receive(), " 1  PONG ");
-  });
-
-  Deno.test(`over ${socket}, a peer that keeps sending still gets its ERR BLOCK`, async () => {
-    await using server = await startServer();
-    await using client = await RawClient.connect(server, socket);
-    let sent = 0;
-    const sending = (async () => {
-      for (;; sent++) await client.channel.write([new Uint8Array(4096)]);
-    })().catch(() => {});
-    await until(() => sent > 500);
-    assertEquals(await client.receive(), blockError);
-    await client[Symbol.asyncDispose]();
-    await soon(sending);
-    await until(() => server.connections === 0);
-  });
-
-  Deno.test(`over ${socket}, no command is executed after a bad block`, async () => {
-    await using server = await startServer();
-    await using honest = await connect(server);
-    const queue = await honest.createQueue({ keyPair: await generateKeyPair("sign", 1024) });
-    await using client = await RawClient.connect(server, socket);
-    const send = await client.seal(` 1 ${queue.senderId} SEND 1 x  `);
-    await client.channel.write([new Uint8Array(4096), send, send]);
-    await refused(client);
-    await honest.ping();
-    assertEquals(server.metrics.messagesAccepted, 0);
-  });
-
-  Deno.test(`over ${socket}, contents that are no transmissions are answered, and the connection goes on`, async () => {
-    await using server = await startServer();
-    await using client = await RawClient.connect(server, socket);
-    await client.send("", " ", "x".repeat(4000), "a b c d ", " 1  NONSENSE ", " 2  PONG ", ping(3));
-    const answers = [];
-    for (let i = 0; i < 7; i++) answers.push(await client.receive());
-    assertEquals(answers, [
-      blockError,
-      blockError,
-      blockError,
-      " b  ERR BLOCK ",
-      " 1  ERR CMD SYNTAX ",
-      " 2  ERR CMD PROHIBITED ",
-      " 3  PONG ",
-    ]);
-  });
 }
 
 for (const bytes of [1, 15, 4095]) {

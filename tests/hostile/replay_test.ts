@@ -12,6 +12,7 @@ import { ReplayGuard, type SmpServer } from "../../server/mod.ts";
 import { handshakesPath } from "../../server/store/handshake_log.ts";
 import { copyStores } from "../../server/store/durable.ts";
 import { openStores, storePaths, temporaryFolder } from "../support/durable.ts";
+import { extensionSettings } from "../support/extension_settings.ts";
 import {
   openChannel,
   RawClient,
@@ -56,17 +57,19 @@ async function play(server: SmpServer, socket: SocketName, units: Units): Promis
 }
 
 for (const socket of socketNames) {
-  Deno.test(`over ${socket}, a recorded session that is played back does nothing and is not answered`, async () => {
-    await using server = await startServer();
-    const session = await recordSession(server, socket);
-    for (const length of [session.length, 1]) {
-      assertEquals(await play(server, socket, session.slice(0, length)), null);
-    }
-    await until(() => server.connections === 0);
-    assertEquals([server.gauges().queues, server.metrics.refused.get("replay")], [1, 2]);
-    await using client = await soon(connect(server));
-    await client.ping();
-  });
+  for (const { suffix, extensions } of extensionSettings) {
+    Deno.test(`over ${socket}, a recorded session that is played back does nothing and is not answered${suffix}`, async () => {
+      await using server = await startServer({ extensions });
+      const session = await recordSession(server, socket);
+      for (const length of [session.length, 1]) {
+        assertEquals(await play(server, socket, session.slice(0, length)), null);
+      }
+      await until(() => server.connections === 0);
+      assertEquals([server.gauges().queues, server.metrics.refused.get("replay")], [1, 2]);
+      await using client = await soon(connect(server));
+      await client.ping();
+    });
+  }
 }
 
 Deno.test("a server with a log refuses sessions of earlier runs, also after it was moved", async () => {

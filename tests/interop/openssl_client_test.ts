@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { blockSizes } from "../../protocol/mod.ts";
 import { parseIdentity, type SmpServer } from "../../server/mod.ts";
 import { openSslLack } from "../support/openssl.ts";
+import { extensionSettings } from "../support/extension_settings.ts";
 import { requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -55,35 +56,39 @@ async function outputOfNode(args: string[]): Promise<Deno.CommandOutput> {
   }
 }
 
-/** A test of one scenario against a server of its own. */
+/** Tests of one scenario, each against a server of its own. */
 function testPeer(
   name: string,
   scenario: string,
   options: PeerOptions = {},
 ): void {
-  Deno.test(name, async () => {
-    await using server = await startServer({ limits: { messagesPerQueue: 200 } });
-    await runPeer(server, scenario, options);
-  });
+  for (const { suffix, extensions } of extensionSettings) {
+    Deno.test(`${name}${suffix}`, async () => {
+      await using server = await startServer({ extensions, limits: { messagesPerQueue: 200 } });
+      await runPeer(server, scenario, options);
+    });
+  }
 }
 
 for (const webSocket of [false, true]) {
   const over = webSocket ? "over a WebSocket " : "";
 
-  Deno.test(`an independent client ${over}shakes hands with the server at its every block size`, async () => {
-    for (const blockSize of blockSizes) {
-      await using server = await startServer({ blockSize });
-      const lines = await runPeer(server, "handshake", { webSocket });
-      const handshake = lines.find((line) => line.step === "handshake");
-      const { serverBlockSize, blockSize: used, version, extra } = handshake!;
-      assertEquals({ serverBlockSize, used, version, extra }, {
-        serverBlockSize: blockSize,
-        used: blockSize,
-        version: "0.3.2.0",
-        extra: "",
-      });
-    }
-  });
+  for (const { suffix, extensions } of extensionSettings) {
+    Deno.test(`an independent client ${over}shakes hands with the server at its every block size${suffix}`, async () => {
+      for (const blockSize of blockSizes) {
+        await using server = await startServer({ blockSize, extensions });
+        const lines = await runPeer(server, "handshake", { webSocket });
+        const handshake = lines.find((line) => line.step === "handshake");
+        const { serverBlockSize, blockSize: used, version, extra } = handshake!;
+        assertEquals({ serverBlockSize, used, version, extra }, {
+          serverBlockSize: blockSize,
+          used: blockSize,
+          version: "0.3.2.0",
+          extra: extensions.length === 0 ? "" : `ext=${extensions.join(",")} `,
+        });
+      }
+    });
+  }
 
   Deno.test(`an independent client ${over}lives the life of a queue at every block size it asks for`, async () => {
     await using server = await startServer();
