@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  answerRekey,
   asciiText,
   BlockChannel,
   clientHandshake,
@@ -19,6 +20,7 @@ import {
   formatAddress,
   formatQueueInfo,
   importPrivateKey,
+  largestWindow,
   memoryChannelPair,
   parseAddress,
   ParseError,
@@ -27,6 +29,7 @@ import {
   parseQueueInfo,
   type ServerResponse,
   splitBody,
+  startRekey,
   textBytes,
   TransportError,
 } from "../../protocol/mod.ts";
@@ -37,6 +40,9 @@ const small = rsaVector("rsa1024"), large = rsaVector("rsa2048BigExponent");
 const id = encodeBase64(new Uint8Array(12).fill(7));
 const keyHash = encodeBase64(new Uint8Array(32).fill(9));
 const noId = new Uint8Array(0);
+const binding = new Uint8Array(32).fill(3);
+const rekey = await startRekey();
+const rekeyAnswer = (await answerRekey(rekey.payload, binding))!.payload;
 
 function clientTransmissions(): Uint8Array[] {
   const [recipientKey, senderKey] = [small, large].map(({ text }) => parsePublicKeyText(text));
@@ -53,10 +59,25 @@ function clientTransmissions(): Uint8Array[] {
   ]);
 }
 
+function extensionTransmissions(): Uint8Array[] {
+  const corrId = textBytes("1");
+  const open = encodeSigned(corrId, id, { type: "OPEN", binding: keyHash });
+  const others: Uint8Array<ArrayBuffer>[] = [
+    encodeSigned(corrId, id, { type: "SUBN", window: largestWindow }),
+    encodeSigned(corrId, id, { type: "ACKM", messageId: "AAAAAAAA" }),
+    encodeSigned(corrId, "", { type: "REKEY", payload: rekey.payload }),
+  ];
+  return [
+    encodeClientTransmission(new Uint8Array(128), open),
+    ...others.map((signed) => encodeClientTransmission(noId, signed)),
+  ];
+}
+
 function serverTransmissions(): Uint8Array[] {
   const responses: readonly (readonly [queueId: string, response: ServerResponse])[] = [
     ["", { type: "IDS", recipientId: id, senderId: id }],
     ["", { type: "PONG" }],
+    ["", { type: "REKEY", payload: rekeyAnswer }],
     [id, { type: "OK" }],
     [id, { type: "END" }],
     [id, { type: "ERR", error: "CMD KEY_SIZE" }],
@@ -85,6 +106,42 @@ export const protocolTargets: readonly Target[] = [
     },
   },
   {
+    name: "client transmission with extensions",
+    seeds: [...clientTransmissions(), ...extensionTransmissions()],
+    words: ["OPEN ", "SUBN ", "ACKM ", "REKEY ", "SUB ", " ", "128 ", "129 ", "0", "AAAA", "#"],
+    run(input) {
+      const isOpened = (queueId: string) => queueId === id;
+      const decoded = decodeClientTransmission(input, { has: () => true, isOpened });
+      const usual = decodeClientTransmission(input);
+      // A server without extensions knows what a signature needs, and none of the new commands.
+      if (usual.ok) assertEquals(decoded, usual);
+      if (!decoded.ok) return;
+      const { signature, corrId, queueId, command } = decoded.value;
+      const again = encodeClientTransmission(signature, encodeSigned(corrId, queueId, command));
+      assertEquals(decodeClientTransmission(again, { has: () => true, isOpened }), decoded);
+    },
+  },
+  {
+    name: "a client's rekeying",
+    seeds: [rekey.payload],
+    words: ["\0".repeat(32)],
+    async run(input) {
+      const answer = await answerRekey(input, binding);
+      if (answer === null) return;
+      assertEquals([input.length, answer.payload.length], [rekey.payload.length, rekeyAnswer.length]);
+      assertEquals(Object.values(answer.keys).map(({ length }) => length).sort(), [16, 16, 32, 32]);
+    },
+  },
+  {
+    name: "a server's rekeying",
+    seeds: [rekeyAnswer],
+    words: ["\0".repeat(32)],
+    async run(input) {
+      const keys = await (await startRekey()).finish(input, binding);
+      if (keys !== null) assertEquals(input.length, rekeyAnswer.length);
+    },
+  },
+  {
     name: "server transmission",
     seeds: serverTransmissions(),
     words: [
@@ -94,6 +151,7 @@ export const protocolTargets: readonly Target[] = [
       "ERR ",
       "PONG ",
       "END ",
+      "REKEY ",
       "CMD ",
       "AUTH ",
       " ",

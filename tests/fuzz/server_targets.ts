@@ -2,10 +2,17 @@ import { assert, assertEquals } from "@std/assert";
 import {
   asciiText,
   type BlockChannel,
+  type ClientCommand,
   clientHandshake,
   contentLimit,
+  encodeBase64,
+  encodeClientTransmission,
+  encodeSigned,
+  generateKeyPair,
   memoryChannelPair,
+  signPss,
   textBytes,
+  TransportError,
 } from "../../protocol/mod.ts";
 import { ConfigError, defaultIni, parseConfig } from "../../server/config/config_file.ts";
 import { generateIdentity, Metrics, SmpServer } from "../../server/mod.ts";
@@ -13,7 +20,7 @@ import { HandshakeLog } from "../../server/store/handshake_log.ts";
 import { loadMessages, messageLines } from "../../server/store/message_journal.ts";
 import { loadStoreLog, storeLogLines } from "../../server/store/store_log.ts";
 import { rsaVector } from "../support/vectors.ts";
-import { expecting, type Target } from "./target.ts";
+import { expecting, expectingAsync, type Target } from "./target.ts";
 import { protocolTargets } from "./protocol_targets.ts";
 
 const directories = { configDir: "config", logDir: "log" };
@@ -153,6 +160,87 @@ const connectionTarget: Target = {
   },
 };
 
+const { publicKey, privateKey } = await generateKeyPair("sign", 1024);
+const none = new Uint8Array(0);
+
+/** What stands in inputs for the IDs of the queue of {@linkcode openedTarget}, for the session and for a message. */
+const words = { recipientId: "RRRR", senderId: "SSSS", binding: "BBBB", messageId: "MMMM" };
+
+function seedOf(...contents: readonly string[]): Uint8Array {
+  return textBytes(contents.join(String.fromCharCode(separator)));
+}
+
+/** Contents of blocks over a connection that has opened both IDs of a queue, so that commands need no signature. */
+const openedTarget: Target = {
+  name: "commands without signatures",
+  seeds: [
+    seedOf(" 1 SSSS SEND 1 a  ", " 2 RRRR SUBN 3 ", " 3 RRRR ACKM MMMM ", " 4 RRRR ACK "),
+    seedOf(" 1 SSSS SEND 1 a  ", " 2 SSSS SEND 1 b  ", " 3 RRRR SUBN 128 ", " 4 RRRR SUB ", " 5 RRRR ACK "),
+    seedOf(" 1 RRRR OFF ", " 2 SSSS SEND 1 a  ", " 3 RRRR DEL ", " 4 RRRR SUBN 1 "),
+    seedOf(" 1 SSSS SUB ", " 2 RRRR SEND 1 a  ", " 3 RRRR OPEN BBBB ", " 4  REKEY AAAA "),
+  ],
+  words: [
+    String.fromCharCode(separator),
+    ...Object.values(words),
+    " 1 RRRR SUBN 2 ",
+    " 1 RRRR ACKM MMMM ",
+    " 1 SSSS SEND 1 x  ",
+    " 1 RRRR DEL ",
+    "REKEY ",
+  ],
+  async run(input) {
+    const failures: string[] = [];
+    await using server = await SmpServer.start({
+      identity,
+      host: "127.0.0.1",
+      port: 0,
+      log: (message, error) => failures.push(`${message}: ${error}`),
+    });
+    const [near, far] = memoryChannelPair();
+    const handling = server.handle(far);
+    const blocks = await clientHandshake(near);
+    const ask = async (queueId: string, command: ClientCommand) => {
+      const signed = encodeSigned(textBytes("s"), queueId, command);
+      await blocks.write([encodeClientTransmission(await signPss(privateKey, signed), signed)]);
+      return asciiText((await blocks.read())!).split(" ");
+    };
+    const [, , , , recipientId, senderId] = await ask("", { type: "NEW", recipientKey: publicKey });
+    const binding = encodeBase64(blocks.binding);
+    await ask(recipientId!, { type: "KEY", senderKey: publicKey });
+    for (const queueId of [recipientId!, senderId!]) {
+      assertEquals((await ask(queueId, { type: "OPEN", binding }))[3], "OK");
+    }
+    const send = encodeSigned(textBytes("s"), senderId!, { type: "SEND", body: none });
+    await blocks.write([encodeClientTransmission(none, send)]);
+    const read = [asciiText((await blocks.read())!), asciiText((await blocks.read())!)];
+    const messageId = /MSG (\S+)/.exec(read.join())![1]!;
+    const values = { recipientId: recipientId!, senderId: senderId!, binding, messageId };
+    const contents = split(input).map((content) => {
+      let text = String.fromCharCode(...content);
+      for (const [name, word] of Object.entries(words)) {
+        text = text.replaceAll(word, values[name as keyof typeof values]);
+      }
+      return Uint8Array.from(text, (char) => char.charCodeAt(0));
+    }).filter((content) => content.length <= contentLimit(4096));
+    // Answers and pushes are as many as there are, until the last answer or, after a wrong REKEY, the end.
+    const reading = (async () => {
+      for (;;) {
+        const block = await blocks.read();
+        if (block === null || asciiText(block).startsWith(" last  PONG ")) return;
+      }
+    })();
+    await expectingAsync(TransportError, () => blocks.write([...contents, textBytes(" last  PING ")]));
+    await expectingAsync(TransportError, () => reading);
+    await blocks.close();
+    await handling;
+    await server.stop();
+    const { opened, delivered, subscriptions, queues, messages, messageBytes, memoryHeld } = server.gauges();
+    assertEquals([opened, delivered, subscriptions], [0, 0, 0]);
+    assertEquals(memoryHeld, queues * 1.5 * 1024 + messages * 640 + messageBytes);
+    assertEquals([failures, server.metrics.internalErrors, server.connections], [[], 0, 0]);
+  },
+};
+
 function split(input: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let rest = input; parts.length < 8;) {
@@ -171,4 +259,4 @@ async function answered(blocks: BlockChannel, count: number): Promise<void> {
 }
 
 /** Everything of the server that takes bytes from outside. */
-export const serverTargets: readonly Target[] = [...fileTargets, connectionTarget];
+export const serverTargets: readonly Target[] = [...fileTargets, connectionTarget, openedTarget];
