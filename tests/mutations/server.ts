@@ -1,6 +1,11 @@
 import type { Mutation } from "./mutation.ts";
 
 const broker = "server/broker/broker.ts";
+const delivery = "server/broker/delivery.ts";
+const recipient = "server/broker/recipient_commands.ts";
+const access = "server/broker/access.ts";
+const opened = "server/broker/opened_queues.ts";
+const session = "server/net/session.ts";
 
 /** Mutations of the server. */
 export const serverMutations: readonly Mutation[] = [
@@ -15,7 +20,7 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "end-not-sent",
     what: "a subscriber is not told that another one has taken over",
-    file: "server/broker/delivery.ts",
+    file: delivery,
     from: "if (former !== undefined && former !== connection && !connection.closed) {",
     to: "if (false) {",
     tests: ["tests/server/broker"],
@@ -23,9 +28,9 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "recipient-unverified",
     what: "anybody can delete a queue",
-    file: broker,
-    from: "if (!await this.#authorizer.verify(queue.recipientKey, transmission, effort)) {",
-    to: "if (false) {",
+    file: access,
+    from: 'return await this.#isSigned(recipientKey, recipientKey, submitted) ? null : "AUTH";',
+    to: "return null;",
     tests: ["tests/server/broker"],
   },
   {
@@ -39,9 +44,81 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "second-message",
     what: "a message is delivered before the one before is acknowledged",
-    file: "server/broker/delivery.ts",
-    from: "if (subscription === undefined || subscription.delivered !== null) return;",
-    to: "if (subscription === undefined) return;",
+    file: delivery,
+    from: "while (delivered.length < (window ?? 1) && !connection.closed) {",
+    to: "while (delivered.length < (window ?? 2) && !connection.closed) {",
     tests: ["tests/server/broker"],
+  },
+  {
+    name: "open-anywhere",
+    what: "an OPEN that was recorded is right on another session",
+    file: access,
+    from: "return isSigned && isBound ? key : null;",
+    to: "return isSigned ? key : null;",
+    tests: ["tests/server/broker/broker_open_test.ts"],
+  },
+  {
+    name: "open-for-all",
+    what: "what is opened with the sender's key gives the recipient's rights",
+    file: opened,
+    from: "return opened !== undefined && (opened === key || equalBytes(opened.der, key.der));",
+    to: "return opened !== undefined || this.#byQueue.size > 0;",
+    tests: ["tests/server/broker/broker_open_test.ts"],
+  },
+  {
+    name: "opened-for-ever",
+    what: "a sender ID stays open when its queue is deleted",
+    file: recipient,
+    from: "for (const queueId of [recipientId, senderId]) opened.delete(queueId);",
+    to: "opened.delete(recipientId);",
+    tests: ["tests/server/broker/broker_open_test.ts"],
+  },
+  {
+    name: "acknowledged-unseen",
+    what: "ACKM acknowledges one message more than it says",
+    file: recipient,
+    from: "delivered.indexOf(messageId) + 1;",
+    to: "delivered.indexOf(messageId) + 2;",
+    tests: ["tests/server/broker"],
+  },
+  {
+    name: "acknowledged-half",
+    what: "after an ACKM that failed half-way, messages are delivered again in the wrong order",
+    file: delivery,
+    from: "      if (delivered.includes(message.id)) {",
+    to: "      if (false) {",
+    tests: ["tests/server/broker/broker_window_failure_test.ts"],
+  },
+  {
+    name: "pushed-without-bound",
+    what: "a peer that does not read has a whole window in the memory of its connection",
+    file: session,
+    from: "return this.#pushes * this.blockSize >= pushedBytes;",
+    to: "return false;",
+    tests: ["tests/server/net/extensions_test.ts"],
+  },
+  {
+    name: "held-back-for-ever",
+    what: "what was held back is not pushed when the peer reads again",
+    file: session,
+    from: "    this.#broker.resume(this);\n",
+    to: "",
+    tests: ["tests/server/net/extensions_test.ts"],
+  },
+  {
+    name: "rekey-late",
+    what: "REKEY is taken at any time",
+    file: session,
+    from: "const answer = this.#hasCommands || isLate ?",
+    to: "const answer = this.#hasCommands ?",
+    tests: ["tests/server/net/rekey_test.ts"],
+  },
+  {
+    name: "rekey-twice",
+    what: "REKEY is taken after another command",
+    file: session,
+    from: "      this.#hasCommands = true;\n",
+    to: "",
+    tests: ["tests/server/net/rekey_test.ts"],
   },
 ];
