@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../mod.ts";
-import { textBytes } from "../../../protocol/mod.ts";
+import { connectTcp, textBytes } from "../../../protocol/mod.ts";
 import { parseConfig } from "../../../server/config/config_file.ts";
+import { RawClient } from "../../support/raw_client.ts";
 import {
   commandOf,
   type Outcome,
@@ -450,14 +451,31 @@ Deno.test("SIGHUP reads the limits again and says what else has changed; a bad i
   assertEquals((await reload(ini("messages_per_queue: 2"))).level, "info");
   assertEquals([await isRoom(), await isRoom()], [true, false]);
   // What the command line says instead of the ini has not changed.
-  const more = "[TRANSPORT]\nport: 1\nwebsockets: 0\n[STORE_LOG]\nenable: on\n[METRICS]\nhosts: a, b\n";
+  const more = "[TRANSPORT]\nport: 1\nwebsockets: 0\n[STORE_LOG]\nenable: on\n[METRICS]\nhosts: a, b\n" +
+    "[EXTENSIONS]\nopen1: off\n";
   let record = await reload(ini("in_work: 3") + more);
   // It is written again when a second has passed.
   if (record.level === "info") record = JSON.parse(await server.logged());
   assertEquals([record.level, record.message], [
     "warn",
-    "not taken until the next start: [STORE_LOG] enable, [TRANSPORT] websockets, [METRICS] hosts",
+    "not taken until the next start: " +
+    "[STORE_LOG] enable, [TRANSPORT] websockets, [EXTENSIONS] open1, [METRICS] hosts",
   ]);
+});
+
+Deno.test("a server offers the extensions that its ini leaves on", async () => {
+  const off = (...names: string[]) => `[EXTENSIONS]\n${names.map((name) => `${name}: off\n`).join("")}`;
+  const welcomes: Record<string, string> = {
+    "": "0.3.2.0 ext=open1,window1,blocks1,rekey1 ",
+    [off("open1", "blocks1")]: "0.3.2.0 ext=window1,rekey1 ",
+    [off("open1", "window1", "blocks1", "rekey1")]: "0.3.2.0 ",
+  };
+  for (const [ini, welcome] of Object.entries(welcomes)) {
+    await using folder = await temporaryFolder();
+    await using server = await ServerProcess.start({ folder: folder.path, ini });
+    await using client = await RawClient.handshake(await connectTcp("127.0.0.1", server.port("TCP")));
+    assertEquals(client.welcome, welcome);
+  }
 });
 
 Deno.test("SIGHUP says that the ini is gone, and leaves the limits", async () => {

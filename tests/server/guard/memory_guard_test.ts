@@ -58,6 +58,14 @@ Deno.test("connections, queues, messages and buffers all count", { permissions }
   assertEquals([guard.held, guard.isShort()], [0, false]);
 });
 
+Deno.test("opened queues count for memory", { permissions }, () => {
+  const { test, guard } = guarded(mib);
+  test.kept = { ...test.kept, opened: 2_000 };
+  assertEquals([guard.held, guard.isShort()], [2_000 * 512, false]);
+  test.kept = { ...test.kept, opened: 2_049 };
+  assert(guard.isShort());
+});
+
 Deno.test("honest messages fill memory to the limit; as soon as some are acknowledged others are taken", {
   permissions,
 }, async () => {
