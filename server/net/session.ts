@@ -18,16 +18,13 @@ import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
+import { WaitingPushes } from "./waiting_pushes.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
 /** The largest block: each batch has a write deadline of its own. */
 const batchBytes = 65_536;
 /** Bytes that each of `limits.inWork` transmissions may have: of larger blocks fewer are in work. */
 const bytesInWork = 8_192;
-/** Bytes of blocks that may be pushed before the peer takes some: several batches. */
-const pushedBytes = 4 * batchBytes;
-/** Bytes that a push takes beside its body until it is written. */
-const perPush = 320;
 const lingerTime = 1_000;
 
 export interface SessionParts {
@@ -66,9 +63,7 @@ export class Session implements BrokerConnection {
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #endPause: () => void = () => {};
   #outbox: Outgoing[] = [];
-  /** In the outbox or being written. */
-  #pushes = 0;
-  #pushesHeld = 0;
+  readonly #pushes: WaitingPushes;
   #inWork = 0;
   #closed = false;
   #writerIdle: PromiseWithResolvers<void> | null = null;
@@ -81,6 +76,7 @@ export class Session implements BrokerConnection {
     this.#metrics = parts.metrics;
     this.#budgets = parts.budgets;
     this.#memory = parts.memory;
+    this.#pushes = new WaitingPushes(blocks.blockSize, (bytes) => this.#memory.hold(bytes));
     this.#turns = parts.turns;
     this.#extensions = parts.extensions;
     this.client = client;
@@ -99,7 +95,7 @@ export class Session implements BrokerConnection {
   }
 
   get isFull(): boolean {
-    return this.#pushes * this.blockSize >= pushedBytes;
+    return this.#pushes.isFull;
   }
 
   answer(transmission: ServerTransmission): void {
@@ -147,8 +143,7 @@ export class Session implements BrokerConnection {
     this.#endPause();
     this.#broker.disconnect(this);
     this.#outbox = [];
-    this.#memory.hold(-this.#pushesHeld);
-    this.#pushesHeld = 0;
+    this.#pushes.close();
     this.#wakeWriter();
     this.#wakeReader();
     return this.#blocks.close();
@@ -282,20 +277,11 @@ export class Session implements BrokerConnection {
     const now = performance.now();
     for (const { transmission, isAnswer, since } of batch) {
       if (isAnswer) this.#inWork--;
-      else this.#holdPush(transmission, -1);
+      else this.#pushes.remove(transmission);
       if (since !== undefined) this.#metrics.delivery.observe((now - since) / 1000);
     }
     this.#wakeReader();
     this.#broker.resume(this);
-  }
-
-  /** Its body may have left the store since: another connection may have acknowledged it. */
-  #holdPush({ response }: ServerTransmission, count: 1 | -1): void {
-    if (this.#closed) return;
-    const bytes = count * (perPush + (response.type === "MSG" ? response.body.length : 0));
-    this.#pushes += count;
-    this.#pushesHeld += bytes;
-    this.#memory.hold(bytes);
   }
 
   /** The peer still gets all that was written, even if it goes on sending. */
@@ -311,7 +297,7 @@ export class Session implements BrokerConnection {
 
   #enqueue(outgoing: Outgoing): void {
     if (this.#closed) return;
-    if (!outgoing.isAnswer) this.#holdPush(outgoing.transmission, 1);
+    if (!outgoing.isAnswer) this.#pushes.add(outgoing.transmission);
     this.#outbox.push(outgoing);
     this.#wakeWriter();
   }

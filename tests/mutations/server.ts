@@ -92,8 +92,8 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "pushed-without-bound",
     what: "a peer that does not read has a whole window in the memory of its connection",
-    file: session,
-    from: "return this.#pushes * this.blockSize >= pushedBytes;",
+    file: "server/net/waiting_pushes.ts",
+    from: "return this.#count * this.#blockSize >= mostBytes;",
     to: "return false;",
     tests: ["tests/server/net/extensions_test.ts"],
   },

@@ -227,6 +227,22 @@ export function testMessageStore(
     assertEquals(await store.first("q"), undefined);
   });
 
+  test("the next message is the one behind another, or the oldest when that is gone", async (store) => {
+    const messages = Array.from({ length: 5 }, (_, i) => newMessage(String(i)));
+    for (const queue of ["", "q", "__proto__"]) {
+      assertEquals(await store.next(queue, messages[0]!.id), undefined);
+    }
+    for (const message of messages) await store.append("q", message);
+    await store.append("other", newMessage("other"));
+    const next = (i: number) => store.next("q", messages[i]!.id);
+    for (let i = 0; i < 5; i++) assertEquals(await next(i), messages[i + 1]);
+    await store.remove("q", messages[0]!.id);
+    await store.remove("q", messages[2]!.id);
+    assertEquals([await next(0), await next(1), await next(2)], [messages[1], messages[3], messages[1]]);
+    await store.deleteQueue("q");
+    assertEquals(await next(1), undefined);
+  });
+
   test("messages keep ID, time and body", async (store) => {
     const body = Uint8Array.from({ length: 256 }, (_, i) => i);
     for (

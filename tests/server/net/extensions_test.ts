@@ -177,6 +177,33 @@ Deno.test("a peer that does not read a window gets a part, the rest stays in the
   assertEquals(server.gauges().memoryHeld, queues * 1.5 * 1024 + waiting * 640 + messageBytes);
 });
 
+Deno.test("a peer that subscribes to many queues and does not read gets each message once when it reads", async () => {
+  // smp.md Queues and delivery; 0.3 has no windows
+  const count = 150;
+  await using server = await startServer({ extensions: [] });
+  await using sender = await RawClient.connect(server);
+  const [near, far] = memoryChannelPair();
+  const serving = server.handle(far);
+  const client = await RawClient.handshake(near);
+  const queues = new Map<string, string>();
+  for (let i = 0; i < count; i++) {
+    const { recipientId, senderId } = await create(client);
+    queues.set(senderId, recipientId);
+  }
+  for (const senderId of queues.keys()) {
+    await sender.send(` 1 ${senderId} SEND 1 x  `);
+    assertEquals(await sender.receive(), ` 1 ${senderId} OK `);
+  }
+  assert(server.gauges().delivered < count, `${server.gauges().delivered} were pushed`);
+  const got = [];
+  for (let i = 0; i < count; i++) got.push(/^ {2}(\S+) MSG /.exec((await client.receive())!)![1]!);
+  assertEquals(got.toSorted(), [...queues.values()].sort());
+  await client.send(" 9  PING ");
+  assertEquals(await client.receive(), " 9  PONG ");
+  await client.channel.close();
+  await serving;
+});
+
 Deno.test("a peer that ends with a full window leaves nothing held", async () => {
   await using server = await startServer();
   await using sender = await RawClient.connect(server);
