@@ -1,13 +1,6 @@
 import {
-  type BlockChannel,
-  blockSizes,
-  type Channel,
   type ClientCommand,
-  clientHandshake,
   closedError,
-  connectTcp,
-  connectWebSocket,
-  defaultPort,
   deferred,
   generateKeyPair,
   type KeyPair,
@@ -18,48 +11,11 @@ import {
   SmpError,
   TransportError,
 } from "../protocol/mod.ts";
-import { type CommandOptions, Connection, type ConnectionLimits } from "./connection.ts";
+import { type CommandOptions, Connection } from "./connection.ts";
 import { Inbox } from "./inbox.ts";
+import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions } from "./options.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
-
-/** Opens a channel to a server; `signal` gives up. */
-export type Transport = (address: ServerAddress, signal: AbortSignal) => Promise<Channel>;
-
-/** TCP, port 5223 unless the address names one (Deno only). */
-export function tcpTransport(
-  { host, port = defaultPort }: ServerAddress,
-  signal: AbortSignal,
-): Promise<Channel> {
-  return connectTcp(host, port, signal);
-}
-
-/** WebSocket, port 80 unless the address names one; works in browsers too. */
-export function webSocketTransport(
-  { host, port = 80 }: ServerAddress,
-  signal: AbortSignal,
-): Promise<Channel> {
-  return connectWebSocket(`ws://${host}:${port}/`, signal);
-}
-
-/** The largest delay in milliseconds that timers take: they run at once with a larger one. */
-const longestTimer = 2 ** 31 - 1;
-
-/** How a client connects. All times are in milliseconds. */
-export interface SmpClientOptions extends Partial<ConnectionLimits> {
-  /** How the channel to the server is opened. @default tcpTransport */
-  readonly transport?: Transport;
-  /** Time for connecting and the handshake. @default 15000 */
-  readonly connectTimeout?: number;
-  /** Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. @default the server's */
-  readonly blockSize?: number;
-  /**
-   * Takes an address without a key hash: whoever is on the way there can pretend to be the server then.
-   * @default false
-   */
-  readonly allowUnverified?: boolean;
-  /** Closes the client when it aborts, also while it connects. */
-  readonly signal?: AbortSignal;
-}
+import { openSession, type Session } from "./session.ts";
 
 /**
  * A connection to one SMP server (smp.md).
@@ -74,13 +30,19 @@ export class SmpClient implements AsyncDisposable {
   readonly closed: Promise<TransportError>;
   /** The extensions that the server has listed (extensions.md), at most 16. A server of 0.3 lists none. */
   readonly extensions: readonly string[];
+  /**
+   * Whether nobody can read what was sent and received by recording it and getting the server's key later: the session's
+   * keys were made with keys of one use on both sides (extensions.md rekey1).
+   */
+  readonly isForwardSecret: boolean;
   readonly #connection: Connection;
   readonly #inbox = new Inbox();
   /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
   #sequence = 0;
 
-  private constructor(blocks: BlockChannel, extensions: readonly string[], options: SmpClientOptions) {
+  private constructor({ blocks, extensions, isForwardSecret }: Session, options: SmpClientOptions) {
     this.extensions = extensions;
+    this.isForwardSecret = isForwardSecret;
     const closed = deferred<TransportError>();
     this.closed = closed.promise;
     this.#connection = new Connection(blocks, connectionLimits(options), {
@@ -98,16 +60,15 @@ export class SmpClient implements AsyncDisposable {
 
   /**
    * Connects to a server, given as `<host>[:port]#<key hash>` or as a value. A server with another key is refused, and
-   * an address without a key hash unless `options.allowUnverified` (both `BAD_HASH`).
+   * an address without a key hash unless `options.allowUnverified` (both `BAD_HASH`); a server without forward secrecy if
+   * `options.forwardSecrecy` is `required` (`FORWARD_SECRECY`).
    * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, or the signal's reason.
    */
   static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
-    connectionLimits(options);
-    checkBlockSize(options.blockSize);
+    checkOptions(options);
     const server = typeof address === "string" ? parseAddress(address) : address;
     if (!options.allowUnverified) checkVerifiable(server);
-    const { transport = tcpTransport, connectTimeout = 15_000, blockSize } = options;
-    checkLimit("connectTimeout", connectTimeout);
+    const { connectTimeout = 15_000 } = options;
     const timeout = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, timeout.signal]) : timeout.signal;
     signal.throwIfAborted();
@@ -116,28 +77,14 @@ export class SmpClient implements AsyncDisposable {
       `Cannot connect: the server did not finish in ${connectTimeout} ms`,
     );
     const timer = setTimeout(() => timeout.abort(late), connectTimeout);
-    let channel: Channel | undefined;
-    const close = () => void channel?.close();
-    signal.addEventListener("abort", close);
     try {
-      channel = await open(transport, server, signal);
+      const session = await openSession(server, options, signal);
+      // It may have aborted since the last step was taken.
+      if (signal.aborted) await session.blocks.close();
       signal.throwIfAborted();
-      const { keyHash } = server;
-      let extensions: readonly string[] = [];
-      const blocks = await clientHandshake(channel, {
-        ...(keyHash !== undefined && { keyHash }),
-        ...(blockSize !== undefined && { blockSize }),
-        welcomed: (listed) => extensions = listed,
-      });
-      signal.throwIfAborted();
-      return new SmpClient(blocks, extensions, options);
-    } catch (error) {
-      await channel?.close();
-      signal.throwIfAborted();
-      throw error;
+      return new SmpClient(session, options);
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener("abort", close);
     }
   }
 
@@ -258,56 +205,6 @@ export class SmpClient implements AsyncDisposable {
       this.#inbox.put({ type: "END", recipientId, sequence: ++this.#sequence });
     }
   }
-}
-
-/** Milliseconds that a transport has to end after its signal has aborted. */
-const abortPatience = 1000;
-
-/** The channel of a transport; one that does not hear the signal is given up, and its channel closed when it comes. */
-async function open(transport: Transport, server: ServerAddress, signal: AbortSignal): Promise<Channel> {
-  const opening = transport(server, signal);
-  const givenUp = deferred<never>();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const abort = () => {
-    timer = setTimeout(() => {
-      opening.then((channel) => channel.close(), () => {});
-      givenUp.reject(signal.reason);
-    }, abortPatience);
-  };
-  signal.addEventListener("abort", abort);
-  try {
-    return await Promise.race([opening, givenUp.promise]);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
-  }
-}
-
-/** Throws {@linkcode TransportError} (`BAD_HASH`) for an address by which the server cannot be told from an impostor. */
-export function checkVerifiable({ host, keyHash }: ServerAddress): void {
-  if (keyHash !== undefined) return;
-  throw new TransportError(
-    "BAD_HASH",
-    `Cannot trust the server: the address of ${host} has no key hash; add "#" and the hash that the server prints`,
-  );
-}
-
-function connectionLimits(options: SmpClientOptions): ConnectionLimits {
-  const { commandTimeout = 15_000, keepAliveInterval = 30_000, keepAliveCount = 2 } = options;
-  const { inFlight = 256, waiting = 4096 } = options;
-  const limits = { commandTimeout, keepAliveInterval, keepAliveCount, inFlight, waiting };
-  for (const [name, value] of Object.entries(limits)) checkLimit(name, value);
-  return limits;
-}
-
-function checkLimit(name: string, value: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= longestTimer) return;
-  throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number from 1 to ${longestTimer}`);
-}
-
-function checkBlockSize(blockSize: number | undefined): void {
-  if (blockSize === undefined || blockSizes.includes(blockSize)) return;
-  throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${blockSizes.join(", ")}`);
 }
 
 function unexpected(command: ClientCommand, response: ServerResponse): SmpError | TransportError {

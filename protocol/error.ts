@@ -57,6 +57,7 @@ export class SmpError extends Error {
  * | `AES_KEYS` | the client's session keys could not be decrypted or parsed |
  * | `VERSION` | the server's version cannot be read |
  * | `MAJOR_VERSION` | the server speaks a newer protocol |
+ * | `FORWARD_SECRECY` | the server does not offer forward secrecy, and this side wants no connection without it |
  * | `TERMINATED` | the peer closed the connection in the middle of a handshake or a block |
  * | `BLOCK` | a block or WebSocket message has another length than agreed, or its content is too long |
  * | `AES_DECRYPT` | a block is not authentic |
@@ -75,6 +76,7 @@ export type TransportErrorCode =
   | "AES_KEYS"
   | "VERSION"
   | "MAJOR_VERSION"
+  | "FORWARD_SECRECY"
   | "TERMINATED"
   | "BLOCK"
   | "AES_DECRYPT"

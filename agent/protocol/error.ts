@@ -79,6 +79,8 @@ function brokerCode({ code }: TransportError): AgentErrorCode {
     case "CLOSED":
     case "COUNTER":
       return "BROKER NETWORK";
+    case "FORWARD_SECRECY":
+      return "BROKER TRANSPORT VERSION";
     default:
       return `BROKER TRANSPORT ${code}`;
   }

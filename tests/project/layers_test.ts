@@ -84,8 +84,10 @@ Deno.test("the imports are found", () => {
   // If they were not, nothing above would fail.
   assertEquals(imports.get("client/mod.ts")?.toSorted(), [
     "client/connection.ts",
+    "client/options.ts",
     "client/queue.ts",
     "client/smp_client.ts",
+    "client/transport.ts",
   ]);
   assertEquals(new Set(imports.get("mod.ts")), new Set(["client/mod.ts", "protocol/mod.ts"]));
   const used = new Set([...imports.values()].flat());

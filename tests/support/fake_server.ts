@@ -1,6 +1,7 @@
 import { SmpClient, type SmpClientOptions, type Transport } from "../../client/mod.ts";
 import { tcpTransport, webSocketTransport } from "../../client/mod.ts";
 import {
+  answerRekey,
   asciiText,
   BlockChannel,
   type Channel,
@@ -32,34 +33,44 @@ export class FakeServer implements AsyncDisposable {
   readonly address: ServerAddress;
   /** What a client connects with. */
   readonly transport: Transport;
+  /** What it lists in its welcomes. */
+  readonly extensions: readonly string[];
   readonly #listener: Listener | null;
   readonly #incoming: Incoming;
   readonly #clients: SmpClient[] = [];
 
-  private constructor(incoming: Incoming, listener: Listener | null, transport: Transport) {
+  private constructor({ incoming, listener, transport, extensions }: FakeServerParts) {
     this.#incoming = incoming;
     this.#listener = listener;
+    this.extensions = extensions;
     this.address = { host, port: listener?.port ?? 1, keyHash: identity.keyHash };
     this.transport = transport;
   }
 
-  /** Starts a server for one kind of connection. */
-  static async start(transport: TransportName = "memory"): Promise<FakeServer> {
+  /** Starts a server for one kind of connection, which lists extensions or none. */
+  static async start(
+    transport: TransportName = "memory",
+    extensions: readonly string[] = [],
+  ): Promise<FakeServer> {
     const incoming = new Incoming();
     const events = { accept: (channel: Channel) => incoming.add(channel), log: () => {} };
-    if (transport === "tcp") return new FakeServer(incoming, listenTcp(host, 0, events), tcpTransport);
+    if (transport === "tcp") {
+      const listener = listenTcp(host, 0, events);
+      return new FakeServer({ incoming, listener, transport: tcpTransport, extensions });
+    }
     if (transport === "websocket") {
       const listener = await listenWebSocket(host, 0, lettingIn(events.accept), {
         limits: () => defaultLimits,
         trustForwardedFor: false,
       });
-      return new FakeServer(incoming, listener, webSocketTransport);
+      return new FakeServer({ incoming, listener, transport: webSocketTransport, extensions });
     }
-    return new FakeServer(incoming, null, () => {
+    const inMemory = () => {
       const [clientEnd, serverEnd] = memoryChannelPair();
       incoming.add(serverEnd);
       return Promise.resolve(clientEnd);
-    });
+    };
+    return new FakeServer({ incoming, listener: null, transport: inMemory, extensions });
   }
 
   /** The server's end of the next connection, on which nothing was written yet. */
@@ -74,10 +85,17 @@ export class FakeServer implements AsyncDisposable {
     return client;
   }
 
+  /** The server's side of the next connection after the handshake, and after REKEY if that is listed and wanted. */
+  async greet({ forwardSecrecy }: SmpClientOptions = {}): Promise<FakePeer> {
+    const peer = await FakePeer.handshake(await this.accept(), this.extensions);
+    if (this.extensions.includes("rekey1") && forwardSecrecy !== "off") await peer.rekey();
+    return peer;
+  }
+
   /** Connects a client and gives both sides. */
   async serve(options: SmpClientOptions = {}): Promise<{ client: SmpClient; peer: FakePeer }> {
     const connecting = this.connect(options);
-    const peer = await FakePeer.handshake(await this.accept());
+    const peer = await this.greet(options);
     return { client: await soon(connecting), peer };
   }
 
@@ -87,6 +105,13 @@ export class FakeServer implements AsyncDisposable {
     await Promise.all(this.#clients.map((client) => client.close()));
     await this.#listener?.close();
   }
+}
+
+interface FakeServerParts {
+  readonly incoming: Incoming;
+  readonly listener: Listener | null;
+  readonly transport: Transport;
+  readonly extensions: readonly string[];
 }
 
 /** The connections that have come, and a test that waits for one. */
@@ -112,15 +137,27 @@ export class FakePeer {
   readonly channel: Channel;
   /** The blocks of the connection. */
   readonly blocks: BlockChannel;
+  readonly #extensions: readonly string[];
 
-  private constructor(channel: Channel, blocks: BlockChannel) {
+  private constructor(channel: Channel, blocks: BlockChannel, extensions: readonly string[] = []) {
     this.channel = channel;
     this.blocks = blocks;
+    this.#extensions = extensions;
   }
 
   /** Does the server's part of the handshake. */
-  static async handshake(channel: Channel): Promise<FakePeer> {
-    return new FakePeer(channel, await soon(serverHandshake(channel, identity.keyPair)));
+  static async handshake(channel: Channel, extensions: readonly string[] = []): Promise<FakePeer> {
+    const blocks = await soon(serverHandshake(channel, { ...identity.keyPair, extensions }));
+    return new FakePeer(channel, blocks, extensions);
+  }
+
+  /** Does the server's part of REKEY, which must come next. */
+  async rekey(): Promise<void> {
+    const command = await this.take();
+    if (command.command.type !== "REKEY") throw new Error(`${command.command.type} came before REKEY`);
+    const { payload, keys } = (await answerRekey(command.command.payload, this.blocks.binding))!;
+    await this.answer(command, { type: "REKEY", payload });
+    await this.blocks.rekey(keys);
   }
 
   /** Does the server's part of the handshake with any welcome. */
@@ -147,7 +184,10 @@ export class FakePeer {
   async takeLater(): Promise<ClientTransmission | null> {
     const content = await this.blocks.read();
     if (content === null) return null;
-    const decoded = decodeClientTransmission(content);
+    const decoded = decodeClientTransmission(content, {
+      has: (extension) => this.#extensions.includes(extension),
+      isOpened: () => this.#extensions.includes("open1"),
+    });
     if (!decoded.ok) throw new Error(`the client has sent what is ${decoded.error}`);
     return decoded.value;
   }

@@ -1,0 +1,72 @@
+import { blockSizes, type ServerAddress, TransportError } from "../protocol/mod.ts";
+import type { ConnectionLimits } from "./connection.ts";
+import type { Transport } from "./transport.ts";
+
+/** Whether a client gets keys that nobody can find out later (extensions.md rekey1). */
+export type ForwardSecrecy = "preferred" | "required" | "off";
+
+/** How a client connects. All times are in milliseconds. */
+export interface SmpClientOptions extends Partial<ConnectionLimits> {
+  /** How the channel to the server is opened. @default tcpTransport */
+  readonly transport?: Transport;
+  /** Time for connecting and the handshake. @default 15000 */
+  readonly connectTimeout?: number;
+  /** Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. @default the server's */
+  readonly blockSize?: number;
+  /**
+   * `preferred`: the session gets new keys at once where the server lists `rekey1`, so that who records it and has the
+   * server's key later cannot read it; `required`: a server that does not list it is refused (`FORWARD_SECRECY`); `off`:
+   * never. A server that lists it and then does not do it is refused in either case, as somebody in between would be.
+   * `preferred` goes without it where the platform has no X25519. @default preferred
+   */
+  readonly forwardSecrecy?: ForwardSecrecy;
+  /**
+   * Takes an address without a key hash: whoever is on the way there can pretend to be the server then.
+   * @default false
+   */
+  readonly allowUnverified?: boolean;
+  /** Closes the client when it aborts, also while it connects. */
+  readonly signal?: AbortSignal;
+}
+
+const forwardSecrecies: readonly unknown[] = ["preferred", "required", "off"] satisfies ForwardSecrecy[];
+
+/** The largest delay in milliseconds that timers take: they run at once with a larger one. */
+const longestTimer = 2 ** 31 - 1;
+
+/** Throws `RangeError` for an option that cannot be. */
+export function checkOptions(options: SmpClientOptions): void {
+  const { connectTimeout = 15_000, blockSize, forwardSecrecy = "preferred" } = options;
+  connectionLimits(options);
+  checkLimit("connectTimeout", connectTimeout);
+  if (blockSize !== undefined && !blockSizes.includes(blockSize)) {
+    throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${blockSizes.join(", ")}`);
+  }
+  if (!forwardSecrecies.includes(forwardSecrecy)) {
+    const known = forwardSecrecies.join(", ");
+    throw new RangeError(`Cannot use option forwardSecrecy: ${forwardSecrecy} is not one of ${known}`);
+  }
+}
+
+/** The limits of a connection, each its default unless it is given. Throws `RangeError`. */
+export function connectionLimits(options: SmpClientOptions): ConnectionLimits {
+  const { commandTimeout = 15_000, keepAliveInterval = 30_000, keepAliveCount = 2 } = options;
+  const { inFlight = 256, waiting = 4096 } = options;
+  const limits = { commandTimeout, keepAliveInterval, keepAliveCount, inFlight, waiting };
+  for (const [name, value] of Object.entries(limits)) checkLimit(name, value);
+  return limits;
+}
+
+/** Throws {@linkcode TransportError} (`BAD_HASH`) for an address by which the server cannot be told from an impostor. */
+export function checkVerifiable({ host, keyHash }: ServerAddress): void {
+  if (keyHash !== undefined) return;
+  throw new TransportError(
+    "BAD_HASH",
+    `Cannot trust the server: the address of ${host} has no key hash; add "#" and the hash that the server prints`,
+  );
+}
+
+function checkLimit(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1 && value <= longestTimer) return;
+  throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number from 1 to ${longestTimer}`);
+}

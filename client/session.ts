@@ -1,0 +1,88 @@
+import {
+  type BlockChannel,
+  type Channel,
+  clientHandshake,
+  type ServerAddress,
+  TransportError,
+} from "../protocol/mod.ts";
+import type { ForwardSecrecy, SmpClientOptions } from "./options.ts";
+import { prepareRekey, rekey } from "./rekey.ts";
+import { openChannel, tcpTransport } from "./transport.ts";
+
+/** A connection to a server that is ready for commands. */
+export interface Session {
+  readonly blocks: BlockChannel;
+  /** What the server lists. */
+  readonly extensions: readonly string[];
+  /** Whether its keys are of REKEY. */
+  readonly isForwardSecret: boolean;
+}
+
+/** A connection whose server has said what it can. */
+type Greeted = Omit<Session, "isForwardSecret">;
+
+/** Connects, does the handshake and what is to be done before the first command; closes what it cannot use. */
+export async function openSession(
+  server: ServerAddress,
+  options: SmpClientOptions,
+  signal: AbortSignal,
+): Promise<Session> {
+  const channel = await openChannel(options.transport ?? tcpTransport, server, signal);
+  const greeted = await step(channel, signal, () => greet(channel, server, options.blockSize));
+  return await step(greeted.blocks, signal, () => secure(greeted, options.forwardSecrecy ?? "preferred"));
+}
+
+/** Takes a step on a connection, which is closed when the step fails or the signal aborts. */
+async function step<T>(
+  connection: Pick<Channel, "close">,
+  signal: AbortSignal,
+  take: () => Promise<T>,
+): Promise<T> {
+  const close = () => void connection.close();
+  signal.addEventListener("abort", close);
+  try {
+    signal.throwIfAborted();
+    const result = await take();
+    signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    await connection.close();
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
+}
+
+async function greet(
+  channel: Channel,
+  { keyHash }: ServerAddress,
+  blockSize: number | undefined,
+): Promise<Greeted> {
+  let extensions: readonly string[] = [];
+  const blocks = await clientHandshake(channel, {
+    ...(keyHash !== undefined && { keyHash }),
+    ...(blockSize !== undefined && { blockSize }),
+    welcomed: (listed) => extensions = listed,
+  });
+  return { blocks, extensions };
+}
+
+/** Nobody in between can take the server's list away: it is encrypted, and only the owner of the server's key can be the sender. */
+async function secure({ blocks, extensions }: Greeted, mode: ForwardSecrecy): Promise<Session> {
+  if (mode === "off") return { blocks, extensions, isForwardSecret: false };
+  const request = extensions.includes("rekey1") ? await prepareRekey() : null;
+  if (request !== null) await rekey(blocks, request);
+  else if (mode === "required") throw noForwardSecrecy(extensions);
+  return { blocks, extensions, isForwardSecret: request !== null };
+}
+
+function noForwardSecrecy(extensions: readonly string[]): TransportError {
+  const reason = extensions.includes("rekey1")
+    ? "this platform has no X25519; use a newer one"
+    : "the server does not list rekey1; its operator must update it or switch that on";
+  return new TransportError(
+    "FORWARD_SECRECY",
+    `Cannot connect with forward secrecy: ${reason}, or let the option forwardSecrecy be "preferred"`,
+  );
+}
