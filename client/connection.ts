@@ -1,22 +1,22 @@
 import {
   asciiText,
   type BlockChannel,
-  type ClientCommand,
-  contentLimit,
   decodeServerTransmission,
   deferred,
   encodeBase64,
-  encodeClientTransmission,
-  encodeSigned,
-  type PrivateKey,
-  randomBytes,
   type ServerResponse,
   type ServerTransmission,
-  signPss,
-  textBytes,
   TransportError,
-  type TransportErrorCode,
 } from "../protocol/mod.ts";
+import { OpenedQueues } from "./opened_queues.ts";
+import {
+  answerError,
+  type CommandToSend,
+  encodeCommand,
+  newCorrId,
+  type Request,
+  requestError,
+} from "./request.ts";
 
 /** What bounds a connection to a server. All times are in milliseconds. */
 export interface ConnectionLimits {
@@ -43,15 +43,12 @@ export interface ConnectionEvents {
   closed(error: TransportError): void;
 }
 
-/** A command to send. */
-export interface CommandToSend {
-  /** Base64, empty for none. */
-  readonly queueId: string;
-  readonly command: ClientCommand;
-  /** Signs the command, if given. */
-  readonly key?: PrivateKey<"sign"> | undefined;
-  /** Is called with the answer before anything that the server sends later is looked at. */
-  readonly answered?: (response: ServerResponse) => void;
+/** How a connection is used. */
+export interface ConnectionOptions {
+  readonly limits: ConnectionLimits;
+  readonly events: ConnectionEvents;
+  /** Whether the server lists open1: then commands on a queue that is used more than once go without signatures. */
+  readonly canOpen: boolean;
 }
 
 /** What can be asked of any command. */
@@ -60,18 +57,6 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
 }
 
-interface Request {
-  readonly corrId: string;
-  readonly queueId: string;
-  readonly content: Promise<Uint8Array>;
-  readonly answered: (response: ServerResponse) => void;
-  readonly settled: PromiseWithResolvers<ServerResponse>;
-  /** When it is given up, in milliseconds as `performance` tells them. */
-  readonly deadline: number;
-  timer?: ReturnType<typeof setTimeout>;
-}
-
-const corrIdLength = 12;
 const batchSize = 16;
 
 /**
@@ -88,6 +73,11 @@ export class Connection {
   readonly #pending = new Map<string, Request>();
   /** Commands that are being signed: closing waits for them. */
   readonly #signing = new Set<Promise<unknown>>();
+  /** `null` where the server has none. */
+  readonly #opened: OpenedQueues | null;
+  /** The OPENs of which nothing was written: nobody asked for them, so that they take no place among those that wait. */
+  readonly #openings = new Set<Request>();
+  #requests = 0;
   #wakeWriter: (() => void) | null = null;
   #error: TransportError | null = null;
   #released: Promise<void> | null = null;
@@ -98,10 +88,11 @@ export class Connection {
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
   /** Takes over `blocks` and begins to read. */
-  constructor(blocks: BlockChannel, limits: ConnectionLimits, events: ConnectionEvents) {
+  constructor(blocks: BlockChannel, { limits, events, canOpen }: ConnectionOptions) {
     this.#blocks = blocks;
     this.#limits = limits;
     this.#events = events;
+    this.#opened = canOpen ? new OpenedQueues() : null;
     this.#keepAlive = setInterval(() => this.#checkAlive(), limits.keepAliveInterval);
     this.#readLoop().catch((error) => this.close(error));
     this.#writeLoop().catch((error) => this.close(error));
@@ -119,28 +110,13 @@ export class Connection {
   request(send: CommandToSend, { signal }: CommandOptions = {}): Promise<ServerResponse> {
     if (this.#error !== null) return Promise.reject(this.#closedError(false));
     if (signal?.aborted) return Promise.reject(signal.reason);
-    const { waiting, commandTimeout } = this.#limits;
+    const { waiting } = this.#limits;
     // What was given up while it is signed still costs.
-    if (Math.max(this.#outgoing.size, this.#signing.size) >= waiting) {
-      return Promise.reject(requestError("BUSY", `${waiting} commands wait already`, false));
-    }
-    const corrId = encodeBase64(randomBytes(corrIdLength));
-    const request: Request = {
-      corrId,
-      queueId: send.queueId,
-      content: encode(corrId, send, this.blockSize),
-      answered: send.answered ?? (() => {}),
-      settled: deferred<ServerResponse>(),
-      deadline: performance.now() + commandTimeout,
-    };
-    request.timer = setTimeout(() => this.#timeOut(request), commandTimeout);
+    const isFull = Math.max(this.#outgoing.size, this.#signing.size) - this.#openings.size >= waiting;
+    if (isFull) return Promise.reject(requestError("BUSY", `${waiting} commands wait already`, false));
+    const request = this.#add(send, this.#authorize(send));
     const abort = () => this.#reject(request, signal!.reason);
     signal?.addEventListener("abort", abort);
-    const signed: Promise<unknown> = request.content.catch((error) => this.#reject(request, error))
-      .then(() => this.#signing.delete(signed));
-    this.#signing.add(signed);
-    this.#outgoing.add(request);
-    this.#wake();
     return request.settled.promise.finally(() => signal?.removeEventListener("abort", abort));
   }
 
@@ -153,11 +129,71 @@ export class Connection {
     this.#error = error;
     clearInterval(this.#keepAlive);
     this.#released = Promise.all([this.#blocks.close(), ...this.#signing]).then(() => {});
-    for (const request of this.#outgoing) this.#reject(request, this.#closedError(false));
+    for (const request of this.#outgoing) this.#reject(request, this.#closedError(request.isGivenAgain));
     for (const request of this.#pending.values()) this.#reject(request, this.#closedError(true));
     this.#wake();
     this.#events.closed(error);
     return this.#released;
+  }
+
+  #add(send: CommandToSend, isUnsigned: boolean): Request {
+    const { commandTimeout } = this.#limits;
+    const corrId = newCorrId();
+    const request: Request = {
+      ...send,
+      place: this.#requests++,
+      corrId,
+      isUnsigned,
+      isGivenAgain: false,
+      content: encodeCommand({ ...send, corrId, isUnsigned }, this.blockSize),
+      settled: deferred<ServerResponse>(),
+      deadline: performance.now() + commandTimeout,
+    };
+    request.timer = setTimeout(() => this.#timeOut(request), commandTimeout);
+    this.#outgoing.add(request);
+    this.#sign(request);
+    return request;
+  }
+
+  #sign(request: Request): void {
+    const signed: Promise<unknown> = request.content.catch((error) => this.#reject(request, error))
+      .then(() => this.#signing.delete(signed));
+    this.#signing.add(signed);
+    this.#wake();
+  }
+
+  /** extensions.md open1; `true`: the command needs no signature. */
+  #authorize({ queueId, key, command }: CommandToSend): boolean {
+    if (this.#opened === null || key === undefined || queueId === "") return false;
+    const use = this.#opened.use(queueId, key);
+    const opens = use === "open" && command.type !== "DEL" && this.#openings.size < this.#limits.waiting;
+    if (opens) {
+      const settle = this.#opened.opening(queueId);
+      const binding = encodeBase64(this.#blocks.binding);
+      const answered = ({ type }: ServerResponse) => settle(type === "OK");
+      const opening = this.#add({ queueId, key, command: { type: "OPEN", binding }, answered }, false);
+      this.#openings.add(opening);
+      // Whatever it fails with: the queue's commands are signed, as before.
+      opening.settled.promise.catch(() => settle(false));
+    }
+    return use === "no signature";
+  }
+
+  /**
+   * Gives a command that was refused for want of a signature again with one, in its place. A server does that when the
+   * queue is gone.
+   */
+  #giveAgain(request: Request): void {
+    this.#opened?.refused(request.queueId);
+    this.#pending.delete(request.corrId);
+    request.corrId = newCorrId();
+    request.isUnsigned = false;
+    request.isGivenAgain = true;
+    request.content = encodeCommand(request, this.blockSize);
+    const later = [...this.#outgoing].filter(({ place }) => place > request.place);
+    for (const moved of later) this.#outgoing.delete(moved);
+    for (const moved of [request, ...later]) this.#outgoing.add(moved);
+    this.#sign(request);
   }
 
   async #readLoop(): Promise<void> {
@@ -180,7 +216,11 @@ export class Connection {
 
   #take(transmission: ServerTransmission, request: Request | undefined): void {
     const { response } = transmission;
-    request?.answered(response);
+    if (request?.isUnsigned && response.type === "ERR" && response.error === "CMD NO_AUTH") {
+      return this.#giveAgain(request);
+    }
+    if (request?.command.type === "DEL" && response.type === "OK") this.#opened?.forget(request.queueId);
+    request?.answered?.(response);
     if (response.type === "MSG" || response.type === "END") this.#events.notified(transmission);
     if (request === undefined) return;
     this.#finish(request);
@@ -208,6 +248,7 @@ export class Connection {
       if (entry !== null && entry.request.deadline <= now) this.#timeOut(entry.request);
       // What was given up meanwhile is not written; from here on nobody can tell any more.
       if (entry === null || !this.#outgoing.delete(entry.request)) continue;
+      this.#openings.delete(entry.request);
       this.#pending.set(entry.request.corrId, entry.request);
       contents.push(entry.content);
     }
@@ -236,7 +277,7 @@ export class Connection {
     const reason = `${
       isSent ? "no answer" : "the server takes no more"
     } in ${this.#limits.commandTimeout} ms`;
-    this.#reject(request, requestError("TIMEOUT", reason, isSent));
+    this.#reject(request, requestError("TIMEOUT", reason, isSent || request.isGivenAgain));
   }
 
   #reject(request: Request, error: unknown): void {
@@ -247,6 +288,7 @@ export class Connection {
   #finish(request: Request): void {
     clearTimeout(request.timer);
     this.#outgoing.delete(request);
+    this.#openings.delete(request);
     if (this.#pending.delete(request.corrId)) this.#wake();
   }
 
@@ -270,37 +312,4 @@ function first<T>(set: ReadonlySet<T>, count: number): T[] {
     taken.push(value);
   }
   return taken;
-}
-
-function requestError(
-  code: TransportErrorCode,
-  reason: string,
-  isSent: boolean,
-  options?: ErrorOptions,
-): TransportError {
-  const outcome = isSent ? "whether it was executed is unknown" : "it was not sent";
-  const message = `Cannot execute the command: ${outcome} (${reason})`;
-  return new TransportError(code, message, { ...options, neverSent: !isSent });
-}
-
-async function encode(
-  corrId: string,
-  { queueId, command, key }: CommandToSend,
-  blockSize: number,
-): Promise<Uint8Array> {
-  const signed = encodeSigned(textBytes(corrId), queueId, command);
-  const content = encodeClientTransmission(key ? await signPss(key, signed) : new Uint8Array(0), signed);
-  const excess = content.length - contentLimit(blockSize);
-  if (excess > 0) {
-    throw new RangeError(
-      `Cannot send the command: it is ${excess} ${
-        excess === 1 ? "byte" : "bytes"
-      } too long for the server's blocks`,
-    );
-  }
-  return content;
-}
-
-function answerError(code: "RESPONSE" | "UNEXPECTED", what: string): TransportError {
-  return new TransportError(code, `Cannot use the server's answer: ${what}`);
 }

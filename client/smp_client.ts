@@ -45,11 +45,15 @@ export class SmpClient implements AsyncDisposable {
     this.isForwardSecret = isForwardSecret;
     const closed = deferred<TransportError>();
     this.closed = closed.promise;
-    this.#connection = new Connection(blocks, connectionLimits(options), {
-      notified: ({ queueId, response }) => this.#notified(queueId, response),
-      closed: (error) => {
-        this.#inbox.close(error.code === "CLOSED" ? null : error);
-        closed.resolve(error);
+    this.#connection = new Connection(blocks, {
+      limits: connectionLimits(options),
+      canOpen: extensions.includes("open1"),
+      events: {
+        notified: ({ queueId, response }) => this.#notified(queueId, response),
+        closed: (error) => {
+          this.#inbox.close(error.code === "CLOSED" ? null : error);
+          closed.resolve(error);
+        },
       },
     });
     const { signal } = options;

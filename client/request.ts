@@ -1,0 +1,89 @@
+import {
+  type ClientCommand,
+  contentLimit,
+  encodeBase64,
+  encodeClientTransmission,
+  encodeSigned,
+  type PrivateKey,
+  randomBytes,
+  type ServerResponse,
+  signPss,
+  textBytes,
+  TransportError,
+  type TransportErrorCode,
+} from "../protocol/mod.ts";
+
+/** A command to send. */
+export interface CommandToSend {
+  /** Base64, empty for none. */
+  readonly queueId: string;
+  readonly command: ClientCommand;
+  /** Signs the command, if given. */
+  readonly key?: PrivateKey<"sign"> | undefined;
+  /** Is called with the answer before anything that the server sends later is looked at. */
+  readonly answered?: (response: ServerResponse) => void;
+}
+
+/** A command on its way. */
+export interface Request extends CommandToSend {
+  /** Its place in the order of the calls. */
+  readonly place: number;
+  corrId: string;
+  /** Left out although there is a key (extensions.md open1). */
+  isUnsigned: boolean;
+  content: Promise<Uint8Array>;
+  /** Was written once, without a signature, and not executed. */
+  isGivenAgain: boolean;
+  readonly settled: PromiseWithResolvers<ServerResponse>;
+  /** When it is given up, in milliseconds as `performance` tells them. */
+  readonly deadline: number;
+  timer?: ReturnType<typeof setTimeout>;
+}
+
+const corrIdLength = 12;
+
+/** A corrId that no other command has. */
+export function newCorrId(): string {
+  return encodeBase64(randomBytes(corrIdLength));
+}
+
+/** What a command's block carries. Throws `RangeError` when it would not fit one with its signature. */
+export async function encodeCommand(
+  { corrId, queueId, command, key, isUnsigned }: Pick<
+    Request,
+    "corrId" | "queueId" | "command" | "key" | "isUnsigned"
+  >,
+  blockSize: number,
+): Promise<Uint8Array> {
+  const signed = encodeSigned(textBytes(corrId), queueId, command);
+  const signature = key && !isUnsigned ? await signPss(key, signed) : new Uint8Array(0);
+  const content = encodeClientTransmission(signature, signed);
+  // Whether a body can be sent must not depend on what was sent before.
+  const leftOut = key && isUnsigned ? Math.ceil(key.modulusLength / 3) * 4 : 0;
+  const excess = content.length + leftOut - contentLimit(blockSize);
+  if (excess > 0) {
+    throw new RangeError(
+      `Cannot send the command: it is ${excess} ${
+        excess === 1 ? "byte" : "bytes"
+      } too long for the server's blocks`,
+    );
+  }
+  return content;
+}
+
+/** The error of a command that was given up. */
+export function requestError(
+  code: TransportErrorCode,
+  reason: string,
+  isSent: boolean,
+  options?: ErrorOptions,
+): TransportError {
+  const outcome = isSent ? "whether it was executed is unknown" : "it was not sent";
+  const message = `Cannot execute the command: ${outcome} (${reason})`;
+  return new TransportError(code, message, { ...options, neverSent: !isSent });
+}
+
+/** The error of a command whose answer is not one. */
+export function answerError(code: "RESPONSE" | "UNEXPECTED", what: string): TransportError {
+  return new TransportError(code, `Cannot use the server's answer: ${what}`);
+}
