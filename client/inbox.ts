@@ -1,8 +1,15 @@
-import type { QueueEvent } from "./queue.ts";
+import type { MessageEvent, QueueEvent } from "./queue.ts";
+import { Unacknowledged } from "./unacknowledged.ts";
 
-/** What waits to be read of one queue: never more than one event, as a server sends no second message unacknowledged. */
+/** What a server has sent of one queue. */
 interface Mailbox {
-  event: QueueEvent | null;
+  /** At most as many messages as the window takes, and an END behind them. */
+  unread: QueueEvent[];
+  /** Messages that may be delivered and unacknowledged (extensions.md window1); `null`: one, as in 0.3. */
+  window: number | null;
+  readonly unacknowledged: Unacknowledged;
+  /** Subscriptions that were asked for, and whose answers have not come. */
+  asked: number;
   /** Has an iterator of its own. */
   claimed: boolean;
   /** Wakes that iterator. */
@@ -12,8 +19,9 @@ interface Mailbox {
 /**
  * Events of the subscribed queues on their way to the iterators of a client.
  *
- * It is bounded by the number of queues, however slow the reader is and whatever the server sends: a further event of
- * a queue replaces the one that was not read. An honest server does that with a message only when it was acknowledged.
+ * It is bounded by the windows of the queues, however slow the reader is and whatever the server sends. Without a window a
+ * further message replaces the one that was not read: an honest server sends it only when that was acknowledged. With one,
+ * a message beyond it is refused, since its server would take the next acknowledgement for what was dropped too.
  */
 export class Inbox {
   readonly #mailboxes = new Map<string, Mailbox>();
@@ -25,17 +33,45 @@ export class Inbox {
   /** Accepts events of a queue from now on; `false` when it did already. */
   open(recipientId: string): boolean {
     if (this.#end !== null || this.#mailboxes.has(recipientId)) return false;
-    this.#mailboxes.set(recipientId, { event: null, claimed: false, wake: noop });
+    this.#mailboxes.set(recipientId, {
+      unread: [],
+      window: null,
+      unacknowledged: new Unacknowledged(),
+      asked: 0,
+      claimed: false,
+      wake: noop,
+    });
     return true;
   }
 
-  /** Accepts events of a queue that is subscribed again: the end of its earlier subscription is of no interest. */
-  reopen(recipientId: string): void {
+  /** A subscription is asked for; until the answer comes the server may do by its window or by the one before. */
+  ask(recipientId: string, window: number | null): void {
+    const mailbox = this.#mailboxes.get(recipientId);
+    if (mailbox === undefined) return;
+    mailbox.asked++;
+    mailbox.window = wider(mailbox.window, window);
+  }
+
+  /** The server has refused a subscription. */
+  refused(recipientId: string): void {
+    const mailbox = this.#mailboxes.get(recipientId);
+    if (mailbox !== undefined) mailbox.asked--;
+  }
+
+  /** A subscription begins: it delivers again what was not acknowledged, and the end of the one before is of no interest. */
+  begin(recipientId: string, window: number | null): void {
     this.open(recipientId);
     const mailbox = this.#mailboxes.get(recipientId);
-    if (mailbox?.event?.type !== "END") return;
-    mailbox.event = null;
-    this.#ready.delete(recipientId);
+    if (mailbox === undefined) return;
+    mailbox.asked = Math.max(0, mailbox.asked - 1);
+    // What was asked for and given up may have been done, or be done yet.
+    mailbox.window = mailbox.asked === 0 ? window : wider(mailbox.window, window);
+    this.#clear(recipientId, mailbox);
+  }
+
+  /** The messages of a queue that are delivered and not acknowledged. */
+  unacknowledged(recipientId: string): Unacknowledged | undefined {
+    return this.#mailboxes.get(recipientId)?.unacknowledged;
   }
 
   /** Drops a queue and what was not read of it; its iterator ends. */
@@ -43,17 +79,21 @@ export class Inbox {
     const mailbox = this.#mailboxes.get(recipientId);
     if (mailbox === undefined) return;
     this.#mailboxes.delete(recipientId);
-    this.#ready.delete(recipientId);
-    mailbox.event = null;
+    this.#clear(recipientId, mailbox);
     mailbox.wake();
   }
 
-  /** Takes an event; one of a queue that is not open is not wanted. */
-  put(event: QueueEvent): void {
+  /** Takes an event; one of a queue that is not open is not wanted. `false`: it is beyond the window. */
+  put(event: QueueEvent): boolean {
     const mailbox = this.#mailboxes.get(event.recipientId);
-    if (mailbox === undefined) return;
-    mailbox.event = event;
+    if (mailbox === undefined) return true;
+    if (event.type === "MSG" && !this.#take(event, mailbox)) return false;
+    if (event.type === "END") {
+      if (mailbox.unread.at(-1)?.type === "END") mailbox.unread.pop();
+      mailbox.unread.push(event);
+    }
     this.#announce(event.recipientId, mailbox);
+    return true;
   }
 
   /** Ends all iterators, with `error` if there is one; drops what was not read. */
@@ -68,7 +108,7 @@ export class Inbox {
     while (!this.#hasEnded()) {
       const [recipientId] = this.#ready;
       if (recipientId === undefined) await new Promise<void>((resolve) => this.#waiting.add(resolve));
-      else yield this.#take(this.#mailboxes.get(recipientId)!);
+      else yield this.#next(recipientId, this.#mailboxes.get(recipientId)!);
     }
   }
 
@@ -83,19 +123,41 @@ export class Inbox {
     this.#ready.delete(recipientId);
     try {
       while (!this.#hasEnded() && this.#mailboxes.get(recipientId) === mailbox) {
-        if (mailbox!.event === null) await new Promise<void>((resolve) => mailbox!.wake = resolve);
-        else yield this.#take(mailbox!);
+        if (mailbox!.unread.length === 0) await new Promise<void>((resolve) => mailbox!.wake = resolve);
+        else yield this.#next(recipientId, mailbox!);
       }
     } finally {
       if (mailbox !== undefined) this.#unclaim(recipientId, mailbox);
     }
   }
 
-  #take(mailbox: Mailbox): QueueEvent {
-    const event = mailbox.event!;
-    mailbox.event = null;
-    this.#ready.delete(event.recipientId);
-    if (event.type === "END") this.drop(event.recipientId);
+  /** `false`: it is beyond the window. */
+  #take(event: MessageEvent, mailbox: Mailbox): boolean {
+    const { recipientId, messageId } = event;
+    const { window } = mailbox;
+    const hasEnded = mailbox.unread.at(-1)?.type === "END";
+    // Then a subscription has begun whose answer nobody waits for any more.
+    const isAnew = hasEnded || mailbox.unacknowledged.has(messageId);
+    if (window === null || isAnew) this.#clear(recipientId, mailbox);
+    if (mailbox.unacknowledged.size >= (window ?? 1)) return false;
+    mailbox.unacknowledged.add(messageId);
+    // What was acknowledged unread makes room for what comes instead.
+    if (mailbox.unread.length >= (window ?? 1)) mailbox.unread.shift();
+    mailbox.unread.push(event);
+    return true;
+  }
+
+  #clear(recipientId: string, mailbox: Mailbox): void {
+    mailbox.unread = [];
+    mailbox.unacknowledged.clear();
+    this.#ready.delete(recipientId);
+  }
+
+  #next(recipientId: string, mailbox: Mailbox): QueueEvent {
+    const event = mailbox.unread.shift()!;
+    this.#ready.delete(recipientId);
+    if (event.type === "END") this.drop(recipientId);
+    else if (!mailbox.claimed && mailbox.unread.length > 0) this.#ready.add(recipientId);
     return event;
   }
 
@@ -107,7 +169,7 @@ export class Inbox {
 
   #unclaim(recipientId: string, mailbox: Mailbox): void {
     mailbox.claimed = false;
-    if (mailbox.event !== null) this.#announce(recipientId, mailbox);
+    if (mailbox.unread.length > 0) this.#announce(recipientId, mailbox);
   }
 
   #wakeWaiting(): void {
@@ -120,6 +182,10 @@ export class Inbox {
     if (this.#end.error !== null) throw this.#end.error;
     return true;
   }
+}
+
+function wider(a: number | null, b: number | null): number | null {
+  return (a ?? 0) >= (b ?? 0) ? a : b;
 }
 
 function noop(): void {}

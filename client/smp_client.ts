@@ -4,6 +4,7 @@ import {
   deferred,
   generateKeyPair,
   type KeyPair,
+  largestWindow,
   parseAddress,
   type PublicKey,
   type ServerAddress,
@@ -16,6 +17,12 @@ import { Inbox } from "./inbox.ts";
 import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions } from "./options.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 import { openSession, type Session } from "./session.ts";
+
+/** How a queue is subscribed to. */
+export interface SubscribeOptions extends CommandOptions {
+  /** Messages that may be delivered and unacknowledged at a time, 1 to 128, if the server lists `window1`. @default 1 */
+  readonly window?: number;
+}
 
 /**
  * A connection to one SMP server (smp.md).
@@ -110,20 +117,37 @@ export class SmpClient implements AsyncDisposable {
   }
 
   /**
-   * Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first a message that waits.
+   * Subscribes to a queue (SUB): its events come from {@linkcode SmpClient.events}, first the messages that wait. With
+   * `options.window` (1 to 128) and a server that lists `window1`, as many may be delivered and unacknowledged at a time,
+   * else one; the server keeps the others until then. Subscribing again delivers again what was not acknowledged, and
+   * drops what was not read; a window is that of the last subscription.
+   *
    * Gives the subscription's number: an END event with a smaller one was sent before, and is of an earlier subscription.
+   * Throws `RangeError` for a window that cannot be. A server that sends more than the window allows is left: the client
+   * closes with `UNEXPECTED`.
    */
-  async subscribe(queue: RecipientQueue, options?: CommandOptions): Promise<number> {
-    const isNew = this.#inbox.open(queue.recipientId);
+  async subscribe(queue: RecipientQueue, options: SubscribeOptions = {}): Promise<number> {
+    const { recipientId } = queue;
+    const window = this.#usableWindow(options.window);
+    const isNew = this.#inbox.open(recipientId);
+    this.#inbox.ask(recipientId, window);
     let sequence = 0;
-    await this.#recipientCommand(queue, { type: "SUB" }, options, ({ type }) => {
+    const answered = ({ type }: ServerResponse) => {
       if (type === "OK" || type === "MSG") {
-        this.#inbox.reopen(queue.recipientId);
+        this.#inbox.begin(recipientId, window);
         sequence = ++this.#sequence;
-      } else if (isNew) {
-        this.#inbox.drop(queue.recipientId);
+        return;
       }
-    });
+      this.#inbox.refused(recipientId);
+      if (isNew) this.#inbox.drop(recipientId);
+    };
+    const command: ClientCommand = window === null ? { type: "SUB" } : { type: "SUBN", window };
+    try {
+      await this.#recipientCommand(queue, command, options, answered);
+    } catch (error) {
+      if (error instanceof TransportError && error.neverSent) this.#inbox.refused(recipientId);
+      throw error;
+    }
     return sequence;
   }
 
@@ -132,9 +156,43 @@ export class SmpClient implements AsyncDisposable {
     await this.#recipientCommand(queue, { type: "KEY", senderKey }, options);
   }
 
-  /** Acknowledges the message that was delivered (ACK): the server deletes it and delivers the next one. */
-  async acknowledge(queue: RecipientQueue, options?: CommandOptions): Promise<void> {
-    await this.#recipientCommand(queue, { type: "ACK" }, options);
+  /** Acknowledges the oldest message that was delivered (ACK): the server deletes it and delivers the next one. */
+  async acknowledge(queue: RecipientQueue, options?: CommandOptions): Promise<void>;
+  /**
+   * Acknowledges a message, and in a window all that were delivered before it: the server deletes them and delivers as
+   * many (ACKM). `NO_MSG` when it is not delivered on this connection, or acknowledged already.
+   *
+   * To a server without `window1` it sends ACK if the message is the one that was delivered last and was not acknowledged,
+   * and else nothing: ACK names no message, and a second one would delete the next message unseen. For the same reason a
+   * message whose acknowledgement had no answer counts as acknowledged there, until a new subscription delivers it again.
+   */
+  async acknowledge(queue: RecipientQueue, messageId: string, options?: CommandOptions): Promise<void>;
+  async acknowledge(
+    queue: RecipientQueue,
+    second?: string | CommandOptions,
+    third?: CommandOptions,
+  ): Promise<void> {
+    const messageId = typeof second === "string" ? second : undefined;
+    const options = typeof second === "string" ? third : second;
+    const { recipientId } = queue;
+    const due = this.#inbox.unacknowledged(recipientId)?.begin(messageId) ?? null;
+    const isNamed = messageId !== undefined && this.extensions.includes("window1");
+    if (messageId !== undefined && !isNamed && due === null) throw new SmpError("NO_MSG");
+    const command: ClientCommand = isNamed ? { type: "ACKM", messageId } : { type: "ACK" };
+    const acknowledged = messageId ?? due;
+    const end = () => {
+      if (acknowledged !== null) this.#inbox.unacknowledged(recipientId)?.end(acknowledged);
+    };
+    const answered = ({ type }: ServerResponse) => {
+      if (type === "OK" || type === "MSG") end();
+    };
+    try {
+      await this.#recipientCommand(queue, command, options, answered);
+    } catch (error) {
+      if (!hadNoEffect(error)) end();
+      else if (due !== null) this.#inbox.unacknowledged(recipientId)?.undo(due);
+      throw error;
+    }
   }
 
   /** Makes the queue refuse messages for ever (OFF); those that wait can still be read. */
@@ -195,20 +253,50 @@ export class SmpClient implements AsyncDisposable {
       { queueId: recipientId, command, key: recipientKey, ...(answered && { answered }) },
       options,
     );
-    const mayBeMessage = command.type === "SUB" || command.type === "ACK";
+    const mayBeMessage = command.type === "SUB" || command.type === "SUBN" || command.type === "ACK";
     if (response.type !== "OK" && !(mayBeMessage && response.type === "MSG")) {
       throw unexpected(command, response);
     }
   }
 
+  /** What a server is asked for; `null`: what all have. */
+  #usableWindow(window: number | undefined): number | null {
+    if (window === undefined) return null;
+    if (!Number.isInteger(window) || window < 1 || window > largestWindow) {
+      throw new RangeError(`Cannot use window: ${window} is not a whole number from 1 to ${largestWindow}`);
+    }
+    return this.extensions.includes("window1") ? window : null;
+  }
+
   #notified(recipientId: string, response: ServerResponse): void {
     if (response.type === "MSG") {
       const { messageId, timestamp, body } = response;
-      this.#inbox.put({ type: "MSG", recipientId, messageId, timestamp, body, sequence: this.#sequence });
+      const event = {
+        type: "MSG",
+        recipientId,
+        messageId,
+        timestamp,
+        body,
+        sequence: this.#sequence,
+      } as const;
+      if (!this.#inbox.put(event)) this.#connection.close(overfilled());
     } else if (response.type === "END") {
       this.#inbox.put({ type: "END", recipientId, sequence: ++this.#sequence });
     }
   }
+}
+
+/** After `INTERNAL` a command may have been executed or not. */
+function hadNoEffect(error: unknown): boolean {
+  if (error instanceof SmpError) return error.code !== "INTERNAL";
+  return error instanceof TransportError && error.neverSent;
+}
+
+function overfilled(): TransportError {
+  return new TransportError(
+    "UNEXPECTED",
+    "Cannot go on: the server has delivered more messages of a queue than its window takes",
+  );
 }
 
 function unexpected(command: ClientCommand, response: ServerResponse): SmpError | TransportError {

@@ -67,7 +67,7 @@ export class SmpError extends Error {
  * | `BUSY` | more commands wait to be sent than may |
  * | `CLOSED` | this side closed the connection |
  * | `RESPONSE` | the answer to the command cannot be read |
- * | `UNEXPECTED` | the answer is not one that the command can have |
+ * | `UNEXPECTED` | the answer is not one that the command can have, or the peer sent what it must not |
  */
 export type TransportErrorCode =
   | "HEADER"
