@@ -5,14 +5,31 @@ import type { Transport } from "./transport.ts";
 /** Whether a client gets keys that nobody can find out later (extensions.md rekey1). */
 export type ForwardSecrecy = "preferred" | "required" | "off";
 
+/**
+ * What a program remembers of servers from one connection to the next, by address with key hash: a `Map` will do, which
+ * grows by one entry a server.
+ */
+export interface KnownServers {
+  /** The extensions that a server listed last. */
+  get(address: string): readonly string[] | undefined;
+  /** A server has listed these extensions. */
+  set(address: string, extensions: readonly string[]): unknown;
+}
+
 /** How a client connects. All times are in milliseconds. */
 export interface SmpClientOptions extends Partial<ConnectionLimits> {
   /** How the channel to the server is opened. @default tcpTransport */
   readonly transport?: Transport;
   /** Time for connecting and the handshake. @default 15000 */
   readonly connectTimeout?: number;
-  /** Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. @default the server's */
-  readonly blockSize?: number;
+  /**
+   * Bytes of a block: 4096, 8192, 16384, 32768 or 65536; only servers since 0.4 take another than theirs. `large`: 65536
+   * where the server lists `blocks1`, else the server's; to learn it takes one more connection, unless
+   * {@linkcode SmpClientOptions.knownServers} tells. @default the server's
+   */
+  readonly blockSize?: number | "large";
+  /** What servers are known to list; is told what they do. Used for addresses with a key hash. @default nothing is known */
+  readonly knownServers?: KnownServers;
   /**
    * `preferred`: the session gets new keys at once where the server lists `rekey1`, so that who records it and has the
    * server's key later cannot read it; `required`: a server that does not list it is refused (`FORWARD_SECRECY`); `off`:
@@ -39,8 +56,9 @@ export function checkOptions(options: SmpClientOptions): void {
   const { connectTimeout = 15_000, blockSize, forwardSecrecy = "preferred" } = options;
   connectionLimits(options);
   checkLimit("connectTimeout", connectTimeout);
-  if (blockSize !== undefined && !blockSizes.includes(blockSize)) {
-    throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${blockSizes.join(", ")}`);
+  if (blockSize !== undefined && blockSize !== "large" && !blockSizes.includes(blockSize)) {
+    const known = `${blockSizes.join(", ")}, large`;
+    throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${known}`);
   }
   if (!forwardSecrecies.includes(forwardSecrecy)) {
     const known = forwardSecrecies.join(", ");

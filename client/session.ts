@@ -1,7 +1,9 @@
 import {
   type BlockChannel,
+  blockSizes,
   type Channel,
   clientHandshake,
+  formatAddress,
   type ServerAddress,
   TransportError,
 } from "../protocol/mod.ts";
@@ -21,15 +23,74 @@ export interface Session {
 /** A connection whose server has said what it can. */
 type Greeted = Omit<Session, "isForwardSecret">;
 
+/** How a connection is made. */
+interface Way {
+  readonly server: ServerAddress;
+  readonly options: SmpClientOptions;
+  readonly signal: AbortSignal;
+}
+
+const largestBlock = Math.max(...blockSizes);
+
 /** Connects, does the handshake and what is to be done before the first command; closes what it cannot use. */
 export async function openSession(
   server: ServerAddress,
   options: SmpClientOptions,
   signal: AbortSignal,
 ): Promise<Session> {
-  const channel = await openChannel(options.transport ?? tcpTransport, server, signal);
-  const greeted = await step(channel, signal, () => greet(channel, server, options.blockSize));
-  return await step(greeted.blocks, signal, () => secure(greeted, options.forwardSecrecy ?? "preferred"));
+  const way = { server, options, signal };
+  const { blockSize, forwardSecrecy = "preferred" } = options;
+  const greeted = blockSize === "large" ? await connectLarge(way) : await connect(way, blockSize);
+  return await step(greeted.blocks, signal, () => secure(greeted, forwardSecrecy));
+}
+
+async function connect(way: Way, blockSize: number | undefined): Promise<Greeted> {
+  return await meet(await open(way), way, blockSize);
+}
+
+function open({ server, options, signal }: Way): Promise<Channel> {
+  return openChannel(options.transport ?? tcpTransport, server, signal);
+}
+
+/** extensions.md blocks1: a client learns it on one connection, and uses it for later ones to the same server. */
+async function connectLarge(way: Way): Promise<Greeted> {
+  return await connectKnown(way) ?? await connectLearning(way);
+}
+
+/** `null`: the server is not known to take large blocks, or does not any more. */
+async function connectKnown(way: Way): Promise<Greeted | null> {
+  const { server, options: { knownServers } } = way;
+  const address = formatAddress(server);
+  const known = server.keyHash === undefined ? undefined : knownServers?.get(address);
+  if (!known?.includes("blocks1")) return null;
+  const channel = await open(way);
+  try {
+    return await meet(channel, way, largestBlock);
+  } catch (error) {
+    // Whatever it was, it is learned anew.
+    knownServers?.set(address, known.filter((name) => name !== "blocks1"));
+    if (error instanceof TransportError && ["TERMINATED", "NETWORK"].includes(error.code)) return null;
+    throw error;
+  }
+}
+
+async function connectLearning(way: Way): Promise<Greeted> {
+  const greeted = await connect(way, undefined);
+  const { blocks, extensions } = greeted;
+  if (!extensions.includes("blocks1") || blocks.blockSize === largestBlock) return greeted;
+  await blocks.close();
+  return await connect(way, largestBlock);
+}
+
+/** Does the handshake, and remembers what the server lists. */
+async function meet(
+  channel: Channel,
+  { server, options: { knownServers }, signal }: Way,
+  blockSize: number | undefined,
+): Promise<Greeted> {
+  const greeted = await step(channel, signal, () => greet(channel, server, blockSize));
+  if (server.keyHash !== undefined) knownServers?.set(formatAddress(server), greeted.extensions);
+  return greeted;
 }
 
 /** Takes a step on a connection, which is closed when the step fails or the signal aborts. */

@@ -42,6 +42,8 @@ export class SmpClient implements AsyncDisposable {
    * keys were made with keys of one use on both sides (extensions.md rekey1).
    */
   readonly isForwardSecret: boolean;
+  /** Bytes of a block: what a message is limited by, with its command and signature. */
+  readonly blockSize: number;
   readonly #connection: Connection;
   readonly #inbox = new Inbox();
   /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
@@ -50,6 +52,7 @@ export class SmpClient implements AsyncDisposable {
   private constructor({ blocks, extensions, isForwardSecret }: Session, options: SmpClientOptions) {
     this.extensions = extensions;
     this.isForwardSecret = isForwardSecret;
+    this.blockSize = blocks.blockSize;
     const closed = deferred<TransportError>();
     this.closed = closed.promise;
     this.#connection = new Connection(blocks, {
