@@ -40,8 +40,8 @@ export class Receiver {
   /** The message that was delivered last. */
   #current: Incoming | null = null;
   /**
-   * The message that was acknowledged last, and where. ACK names no message: for a second copy of one, which a repeated
-   * SUB brings, it would acknowledge the next one, unseen.
+   * The message that was acknowledged last, and where. ACK, all that a server without window1 has, names no message: for a
+   * second copy of one, which a repeated SUB brings, it would acknowledge the next one, unseen.
    */
   #acknowledged: Incoming | null = null;
   /** Whether a message was left at its server because too many wait for the application. */
@@ -82,7 +82,7 @@ export class Receiver {
     if (!servers.mayAcknowledge(this.#id, message, client)) return;
     this.#acknowledged = current;
     try {
-      await client.acknowledge(queue);
+      await client.acknowledge(queue, serverId);
     } catch (error) {
       this.#acknowledged = null;
       // Another program has the queue, and the message too: whoever subscribes next gets it, also here.

@@ -43,18 +43,17 @@ Deno.test("of messages that a server sends without an acknowledgment an agent ke
   for (let i = 1; i <= count; i++) await peer.push(recipientId, message(i));
   // With its answer everything before it has been read.
   const subscribing = agent.agent.subscribe("x");
-  await peer.answer(await peer.take(), { type: "OK" });
+  await peer.answer(await peer.take(), message(count));
   await soon(subscribing);
   await turn();
   handling.resolve();
-  for (let i = 0; i < 2; i++) {
-    const command = await peer.take();
-    assertEquals(command.command.type, "ACK");
-    await peer.answer(command, { type: "OK" });
-  }
+  // An ACK for any other would be one for this.
+  const command = await peer.take();
+  assertEquals(command.command.type, "ACK");
+  await peer.answer(command, { type: "OK" });
   await agent.next("error");
   await agent.next("error");
-  // Whatever was kept besides would be acknowledged before this is.
+  // Whatever was kept besides would be unreadable too, before this is.
   await peer.push(recipientId, message(count + 1));
   await peer.answer(await peer.take(), { type: "OK" });
   assertEquals((await store.connections())[0]!.receiving[0]!.lastServerId, message(count + 1).messageId);

@@ -5,6 +5,7 @@ import {
   encodeServerTransmission,
   memoryChannelPair,
   type ServerAddress,
+  type ServerExtension,
   serverHandshake,
   type ServerResponse,
   type ServerTransmission,
@@ -48,12 +49,14 @@ export class FaultyServer {
   /** The SENDs that were taken, by sender ID. */
   readonly sends = new Map<string, ClientTransmission[]>();
   readonly #broker: Broker;
+  readonly #extensions: readonly ServerExtension[];
   readonly #connections = new Map<Connection, Peer | null>();
   #isUp = true;
 
-  /** Starts a server with a name. */
-  constructor(host: string) {
+  /** Starts a server with a name, which lists window1 or nothing. */
+  constructor(host: string, extensions: readonly (ServerExtension & "window1")[] = []) {
     this.address = { host, keyHash: identity.keyHash };
+    this.#extensions = extensions;
     this.#broker = new Broker({
       queues: this.queues,
       messages: this.messages,
@@ -86,7 +89,12 @@ export class FaultyServer {
   /** Connects a peer. */
   connect(peer: Peer): Channel {
     const [clientEnd, serverEnd] = memoryChannelPair();
-    const connection = new Connection(serverEnd, this.#broker, peer, this.sends);
+    const connection = new Connection(serverEnd, {
+      broker: this.#broker,
+      peer,
+      sends: this.sends,
+      extensions: this.#extensions,
+    });
     this.#connections.set(connection, peer);
     void connection.serve().finally(() => this.#connections.delete(connection));
     return clientEnd;
@@ -123,6 +131,13 @@ export function transportOf(servers: readonly FaultyServer[], peer: Peer, isDead
   };
 }
 
+interface ConnectionParts {
+  readonly broker: Broker;
+  readonly peer: Peer;
+  readonly sends: Map<string, ClientTransmission[]>;
+  readonly extensions: readonly ServerExtension[];
+}
+
 class Connection implements BrokerConnection {
   readonly blockSize = 4096;
   readonly client = null;
@@ -133,6 +148,7 @@ class Connection implements BrokerConnection {
   readonly #broker: Broker;
   readonly #peer: Peer;
   readonly #sends: Map<string, ClientTransmission[]>;
+  readonly #extensions: readonly ServerExtension[];
   readonly #waiting = new Map<
     string,
     { readonly fault: CommandFault; readonly command: ClientTransmission }
@@ -141,28 +157,25 @@ class Connection implements BrokerConnection {
   readonly #delivered = new Map<string, ServerTransmission>();
   #write: (transmission: ServerTransmission) => void = () => {};
 
-  constructor(
-    channel: Channel,
-    broker: Broker,
-    peer: Peer,
-    sends: Map<string, ClientTransmission[]>,
-  ) {
+  constructor(channel: Channel, { broker, peer, sends, extensions }: ConnectionParts) {
     this.#channel = channel;
     this.#broker = broker;
     this.#peer = peer;
     this.#sends = sends;
+    this.#extensions = extensions;
   }
 
   async serve(): Promise<void> {
     try {
-      const blocks = await serverHandshake(this.#channel, identity.keyPair);
+      const extensions = this.#extensions;
+      const blocks = await serverHandshake(this.#channel, { ...identity.keyPair, extensions });
       let writing = Promise.resolve();
       this.#write = (transmission) => {
         writing = writing.then(() => blocks.write([encodeServerTransmission(transmission)]))
           .catch(() => this.cut());
       };
       for (let content; !this.closed && (content = await blocks.read()) !== null;) {
-        const decoded = decodeClientTransmission(content);
+        const decoded = decodeClientTransmission(content, { has: (name) => extensions.includes(name) });
         if (!decoded.ok) break;
         await this.#execute(decoded.value);
       }
@@ -227,6 +240,7 @@ class Connection implements BrokerConnection {
       const sends = this.#sends.get(command.queueId) ?? [];
       this.#sends.set(command.queueId, [...sends, command]);
     }
+    if (command.command.type === "ACKM") this.#peer.acknowledged(command.command.messageId);
     const delivered = this.#delivered.get(command.queueId)?.response;
     if (command.command.type === "ACK" && delivered?.type === "MSG") {
       this.#peer.acknowledged(delivered.messageId);

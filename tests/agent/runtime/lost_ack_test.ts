@@ -7,13 +7,13 @@ import { type CommandFault, FaultyServer, type Peer, transportOf } from "../mode
 import { rejection, turn } from "../../support/fake_server.ts";
 import { soon, until } from "../../support/wait.ts";
 
-/** A peer whose commands go wrong, the first of each kind, as a test says; ACK waits until the next message is there. */
+/** A peer whose commands go wrong, the first of each kind, as a test says; ACK and ACKM wait until the next message is there. */
 function peerWith(faults: Record<string, CommandFault>, server?: FaultyServer): Peer {
   const left = new Map(Object.entries(faults));
   return {
     async fault({ command: { type } }) {
       const fault = left.get(type) ?? "none";
-      if (type === "ACK" && left.delete(type)) await until(() => server!.messages.size > 1);
+      if (type.startsWith("ACK") && left.delete(type)) await until(() => server!.messages.size > 1);
       left.delete(type);
       return fault;
     },
@@ -30,19 +30,23 @@ function start(server: FaultyServer, peer: Peer): Promise<TestAgent> {
   });
 }
 
-for (const fault of ["answered INTERNAL", "unanswered", "refused", "cut after", "cut before"] as const) {
-  Deno.test(`a second copy of a message whose ACK was ${fault} does not acknowledge the next one`, async () => {
-    const server = new FaultyServer("server");
-    await using a = await start(server, peerWith({ KEY: "delivered again", ACK: fault }, server));
-    await using b = await start(server, peerWith({}));
-    const { invitation } = await a.agent.create("b");
-    await b.agent.join(invitation, { alias: "a", reply: false });
-    await b.send("a", "one");
-    await b.next("sent");
-    assertEquals(await a.text("b"), "one");
-    for (let i = 0; i < 20; i++) await turn();
-    assertEquals(server.messages.size, 1);
-  });
+for (const extensions of [[], ["window1"]] as const) {
+  const ack = extensions.length === 0 ? "ACK" : "ACKM";
+  for (const fault of ["answered INTERNAL", "unanswered", "refused", "cut after", "cut before"] as const) {
+    Deno.test(`a second copy of a message whose ${ack} was ${fault} does not acknowledge the next one`, async () => {
+      const server = new FaultyServer("server", extensions);
+      const faults: Record<string, CommandFault> = { KEY: "delivered again", [ack]: fault };
+      await using a = await start(server, peerWith(faults, server));
+      await using b = await start(server, peerWith({}));
+      const { invitation } = await a.agent.create("b");
+      await b.agent.join(invitation, { alias: "a", reply: false });
+      await b.send("a", "one");
+      await b.next("sent");
+      assertEquals(await a.text("b"), "one");
+      for (let i = 0; i < 20; i++) await turn();
+      assertEquals(server.messages.size, 1);
+    });
+  }
 }
 
 /** A peer whose commands of one kind wait at the server, with all that follow, from `shut` to `open`. */
