@@ -45,11 +45,13 @@ async function readCommands(): Promise<Command[]> {
   return commands;
 }
 
-/** A checkout whose `data` and new files are its own, with the README's programs under the names that it says. */
+/** A checkout whose `data` and new files are its own, with the pages' programs under the names that they say. */
 async function checkout(folder: string): Promise<void> {
-  const readme = await Deno.readTextFile(new URL("README.md", root));
-  for (const [, name, program] of readme.matchAll(/ as `(\w+\.ts)`:\s+```ts\n(.*?)```/gsi)) {
-    await Deno.writeTextFile(`${folder}/${name}`, program!);
+  for (const page of ["README.md", "docs/client.md"]) {
+    const text = await Deno.readTextFile(new URL(page, root));
+    for (const [, name, program] of text.matchAll(/\bas `(\w+\.ts)`:\s+```ts\n(.*?)```/gsi)) {
+      await Deno.writeTextFile(`${folder}/${name}`, program!);
+    }
   }
   for await (const { name } of Deno.readDir(root)) {
     if (!["data", ".git"].includes(name)) await Deno.symlink(new URL(name, root), `${folder}/${name}`);
