@@ -287,17 +287,28 @@ Deno.test("a command that is given again has the time and the signal of its call
   await client.close();
 });
 
-Deno.test("neverSent is not said of a command that waits to be given again", async () => {
-  await using server = await FakeServer.start("memory", ["open1"]);
-  const { client, peer } = await opened(server, { inFlight: 1 });
-  const sent = rejection(client.send(sender(queueIds[0]), body));
-  await peer.answer(await peer.take(), noAuth);
-  await peer.take();
-  await client.close();
-  const error = await sent;
-  assertInstanceOf(error, TransportError);
-  assertEquals([error.code, error.neverSent], ["CLOSED", false]);
-});
+for (const code of ["CLOSED", "TIMEOUT"]) {
+  Deno.test(`neverSent is not said of a command that waits to be given again when it is ${code}`, async () => {
+    await using server = await FakeServer.start("memory", ["open1"]);
+    const { client, peer } = await opened(server, { commandTimeout: code === "TIMEOUT" ? 3000 : 60_000 });
+    const sent = rejection(client.send(sender(queueIds[0]), body));
+    const command = await peer.take();
+    // More than the channel takes: nothing further is written.
+    const others = Array.from({ length: 100 }, () => rejection(client.ping()));
+    await turn();
+    await peer.answer(command, noAuth);
+    // With its answer the one before has been looked at.
+    const ended = next(client.events(recipient(queueIds[1])));
+    await peer.push(queueIds[1], { type: "END" });
+    await ended;
+    if (code === "CLOSED") await client.close();
+    const error = await sent;
+    assertInstanceOf(error, TransportError);
+    assertEquals([error.code, error.neverSent], [code, false]);
+    await client.close();
+    await Promise.all(others);
+  });
+}
 
 Deno.test("an OPEN takes no place of the commands that may wait, and one of those in flight", async () => {
   await using server = await FakeServer.start("memory", ["open1"]);

@@ -6,7 +6,7 @@ import {
   SmpError,
   TransportError,
 } from "../../mod.ts";
-import { serverExtensions, textBytes } from "../../protocol/mod.ts";
+import { answerRekey, serverExtensions, textBytes } from "../../protocol/mod.ts";
 import { corrIdOf, FakePeer, FakeServer, queueIds, rejection } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
 import { next, soon } from "../support/wait.ts";
@@ -87,6 +87,12 @@ const wrongs: Readonly<Record<string, readonly [code: string, says: (peer: FakeP
     await peer.take();
     await peer.send(` other  PONG `);
   }],
+  "the answer to another REKEY": ["UNEXPECTED", async (peer) => {
+    const { command } = await peer.take();
+    assert(command.type === "REKEY");
+    const { payload } = (await answerRekey(command.payload, peer.blocks.binding))!;
+    await peer.answer({ ...noCommand, corrId: textBytes("other") }, { type: "REKEY", payload });
+  }],
   "a message before the answer": ["UNEXPECTED", async (peer) => {
     await peer.take();
     await peer.push(queueIds[0], { type: "END" });
@@ -96,6 +102,13 @@ const wrongs: Readonly<Record<string, readonly [code: string, says: (peer: FakeP
     await peer.channel.end();
   }],
 };
+
+const noCommand = {
+  signature: new Uint8Array(0),
+  signed: new Uint8Array(0),
+  queueId: "",
+  command: { type: "PING" },
+} as const;
 
 function answering(response: ServerResponse) {
   return async (peer: FakePeer) => await peer.answer(await peer.take(), response, "");

@@ -175,6 +175,16 @@ Deno.test("subscribing again delivers what was not acknowledged, once, whatever 
   for (const text of ["5", "6", "7"]) assertEquals(textOf(await next(events)), text);
 });
 
+Deno.test("subscribing again drops what was not read, also when nothing is delivered again", async () => {
+  await using server = await FakeServer.start("memory", ["window1"]);
+  const { client, peer } = await subscribed(server, 3);
+  await push(peer, "a", "b");
+  await subscribe(client, peer, 3);
+  await push(peer, "c");
+  await caughtUp(client, peer);
+  assertEquals(await unread(client), ["c"]);
+});
+
 Deno.test("END comes behind the messages of a window", async () => {
   await using server = await startServer();
   await using client = await connect(server, "memory");

@@ -1,6 +1,7 @@
 /** Breaks a copy of the code in every listed way and runs the tests that must notice it: `deno task mutate --help`. */
 // deno-lint-ignore-file no-console
 import { agentMutations } from "./agent.ts";
+import { clientMutations } from "./client.ts";
 import type { Mutation } from "./mutation.ts";
 import { serverMutations } from "./server.ts";
 
@@ -15,7 +16,7 @@ const patience = 180_000;
 
 const root = new URL("../../", import.meta.url).pathname;
 const model = ["tests/agent/model/main.ts", "--runs", "120", "--patience", "6", "--failures", "1"];
-const all = [...agentMutations, ...serverMutations];
+const all = [...agentMutations, ...clientMutations, ...serverMutations];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.length > 0 && args[0] !== "--only") {
