@@ -149,6 +149,16 @@ Deno.test("options that cannot be are told", async () => {
   }
 });
 
+Deno.test("an agent that requires forward secrecy uses no server without it", async () => {
+  const client = { forwardSecrecy: "required" } as const;
+  await using server = await startServer({ extensions: ["open1", "window1"] });
+  await using a = await TestAgent.start(server.address, { client });
+  await assertFails(() => a.agent.create(), "BROKER TRANSPORT VERSION");
+  await using better = await startServer();
+  await using b = await TestAgent.start(better.address, { client });
+  await b.agent.create();
+});
+
 Deno.test("an invitation to a server that nobody can tell from an impostor is not joined", async () => {
   await using server = await startServer();
   await using a = await TestAgent.start(server.address);
