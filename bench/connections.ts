@@ -1,4 +1,5 @@
-import { type Line, makeSigner, openLines, signed } from "../client/cli/load.ts";
+import { type Line, openLines } from "../client/cli/line.ts";
+import { makeSigner, signed } from "../client/cli/load_queues.ts";
 import { cpuTime, memoryOf, noLimits, type ServerProcess, startServerProcess } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 

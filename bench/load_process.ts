@@ -5,7 +5,8 @@
  * `load_process.ts <address> <options as JSON>`
  */
 // deno-lint-ignore-file no-console
-import { type LoadOptions, makeSigner, runLoad, type Signer } from "../client/cli/load.ts";
+import { type LoadOptions, runLoad } from "../client/cli/load.ts";
+import { makeSigner, type Signer } from "../client/cli/load_queues.ts";
 import { preferOpenSsl } from "../mod.ts";
 import { largeKey, signLarge } from "./large_exponent.ts";
 

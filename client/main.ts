@@ -19,7 +19,8 @@ const helpText = `SMP client
 
 Usage: smp COMMAND [arguments]
 
-  ping ADDRESS [--count N]                  time a connection and N answers (default 4)
+  ping ADDRESS [--count N]                  what a server can; time a connection and N answers
+                                            (default 4)
   queue create ADDRESS --file FILE          make a queue; its credentials go into a new FILE
   queue key --file FILE                     make a sender's key, in a new FILE
   queue secure KEY --file FILE              let nobody but the owner of KEY send from now on
@@ -31,7 +32,12 @@ Usage: smp COMMAND [arguments]
   queue suspend --file FILE                 take no more messages
   queue delete --file FILE                  delete the queue with its messages
   load ADDRESS [--pairs N] [--connections N] [--depth N] [--seconds N] [--rate N]
-                                            put load on your own server, and measure
+       [--open] [--window N] [--block-size N] [--rekey]
+                                            put load on your own server, and measure; with what SMP
+                                            0.3 has unless --open (no signatures on opened queues),
+                                            --window N (that many messages unacknowledged),
+                                            --block-size N (bytes, or "large") or --rekey (forward
+                                            secrecy) asks for an extension
 
   --allow-unverified                        take an address without a key hash: anybody on the way
                                             there can pretend to be the server

@@ -2,38 +2,46 @@ import { type OptionKinds, readCommandLine, readWhole, UsageError } from "../../
 import { parseAddress, ParseError, type ServerAddress } from "../../protocol/mod.ts";
 
 /** What was given to a command: its arguments in order, and its options. */
-export interface Arguments<Option extends string> {
+export interface Arguments<Option extends string, Flag extends string = never> {
   readonly positional: readonly string[];
   readonly options: Readonly<Partial<Record<Option, string>>>;
+  readonly flags: ReadonlySet<Flag>;
   readonly allowUnverified: boolean;
 }
 
 /**
- * Reads the arguments of a command that takes `options` with values and from `least` to `most` other arguments.
- * Throws {@linkcode UsageError}.
+ * Reads the arguments of a command that takes `options` with values, `flags` without, and from `least` to `most` other
+ * arguments. Throws {@linkcode UsageError}.
  */
-export function readArguments<Option extends string>(
+export function readArguments<Option extends string, Flag extends string = never>(
   args: readonly string[],
-  { options, least, most }: {
+  { options, flags = [], least, most }: {
     readonly options: readonly Option[];
+    readonly flags?: readonly Flag[];
     readonly least: number;
     readonly most: number;
   },
-): Arguments<Option> {
+): Arguments<Option, Flag> {
   const kinds: OptionKinds = {
     ...Object.fromEntries(options.map((option) => [option, "value"] as const)),
+    ...Object.fromEntries(flags.map((flag) => [flag, "flag"] as const)),
     "allow-unverified": "flag",
   };
   const { options: given, positional } = readCommandLine(args, kinds);
   if (positional.length < least) throw new UsageError("an argument is missing");
   if (positional.length > most) throw new UsageError(`unknown argument ${positional[most]}`);
   const values = given as Readonly<Partial<Record<Option, string>>>;
-  return { positional, options: values, allowUnverified: given["allow-unverified"] === true };
+  return {
+    positional,
+    options: values,
+    flags: new Set(flags.filter((flag) => given[flag] === true)),
+    allowUnverified: given["allow-unverified"] === true,
+  };
 }
 
 /** The whole number of an option from `least` to `most`; `fallback` when it is not given. Throws {@linkcode UsageError}. */
 export function readNumber<Option extends string>(
-  { options }: Arguments<Option>,
+  { options }: Pick<Arguments<Option>, "options">,
   option: Option,
   { fallback, least, most }: { readonly fallback: number; readonly least: number; readonly most: number },
 ): number {

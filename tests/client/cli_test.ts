@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { makeSigner, runLoad } from "../../client/cli/load.ts";
+import { runLoad } from "../../client/cli/load.ts";
+import { makeSigner } from "../../client/cli/load_queues.ts";
 import { median } from "../../client/cli/ping.ts";
 import { oneLine } from "../../client/cli/print.ts";
 import { formatAddress, serverHandshake } from "../../protocol/mod.ts";
@@ -113,6 +114,9 @@ Deno.test("what the command line of smp does not know ends with 2 and one line",
     [["queue", "create", "a", "--allow-unverified"], "--file is missing"],
     [["queue", "secure", "rsa:x", "--file", "f"], "Cannot parse public key"],
     [["load", "a", "--allow-unverified", "--seconds", "x"], "--seconds x is not a number"],
+    [["load", "a", "--allow-unverified", "--window", "129"], "--window 129 is not a number"],
+    [["load", "a", "--allow-unverified", "--block-size", "5000"], "--block-size 5000 is not one of 4096, "],
+    [["load", "a", "--allow-unverified", "--open=yes"], "--open takes no value"],
   ] as const;
   await Promise.all(cases.map(async ([args, text]) => {
     const { code, stdout, stderr } = await run(args, { script });
