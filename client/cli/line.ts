@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import {
   type BlockChannel,
   type Channel,
@@ -154,7 +155,11 @@ export class Line {
   async #writeAll(): Promise<void> {
     this.#isWriting = true;
     try {
-      while (this.#waiting.length > 0) await this.#blocks.write(this.#waiting.splice(0, blocksAWrite));
+      while (this.#waiting.length > 0) {
+        // What else is given in this turn goes out in the same write.
+        await nextTurn();
+        await this.#blocks.write(this.#waiting.splice(0, blocksAWrite));
+      }
     } catch {
       // Whoever reads is told what happened.
     }
@@ -174,6 +179,10 @@ export async function openLines(
     lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address, options))));
   }
   return lines;
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** extensions.md rekey1 */
