@@ -315,6 +315,7 @@ function quietLog(log: SmpServerOptions["log"]): (message: string, error?: unkno
 function quietChannel(channel: Channel): Channel {
   return {
     read: (size) => channel.read(size),
+    isReady: (size) => channel.isReady?.(size) ?? false,
     write: (units) => channel.write(units),
     end: () => channel.end(),
     async close() {

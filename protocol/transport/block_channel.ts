@@ -164,6 +164,11 @@ export class BlockChannel {
     return block && await this.#rcv.decrypt(block);
   }
 
+  /** Whether the next block has come already, as far as that is known. */
+  get isReady(): boolean {
+    return this.#channel.isReady?.(this.blockSize) ?? false;
+  }
+
   /** Writes one block for each of `contents`, in order; none when one is too long (`BLOCK`). */
   async write(contents: readonly Uint8Array[]): Promise<void> {
     for (const content of contents) checkContent(content, this.blockSize);

@@ -12,6 +12,8 @@ export interface Channel {
    * inside the unit, `BLOCK` when a message has another size, `NETWORK`, `CLOSED`.
    */
   read(size: number): Promise<Uint8Array<ArrayBuffer> | null>;
+  /** Whether the next unit, of `size` bytes, has come already. Absent: it is not known. */
+  isReady?(size: number): boolean;
   /** Writes units in order; resolves when the system has taken them. Throws `NETWORK` or `CLOSED`. */
   write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
   /** Says to the peer that nothing more will be written, after all that was; does not wait for the peer. */

@@ -27,6 +27,7 @@ export {
 export { type Channel, closedError, networkError, sizeError, terminatedError } from "./channel.ts";
 export * from "./handshake.ts";
 export { memoryChannelPair } from "./memory_channel.ts";
+export { ReadAhead } from "./read_buffer.ts";
 export * from "./rekey.ts";
 export { connectTcp, tcpChannel, type TcpConnection } from "./tcp_channel.ts";
 export { UnitQueue } from "./unit_queue.ts";

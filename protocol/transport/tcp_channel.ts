@@ -1,6 +1,7 @@
 import { connectNode } from "./node_connection.ts";
 import { joinParts } from "../bytes.ts";
 import { type Channel, closedError, networkError, terminatedError } from "./channel.ts";
+import { ReadAhead, ReadBuffer } from "./read_buffer.ts";
 
 /** The part of `Deno.TcpConn` that a channel needs. */
 export interface TcpConnection {
@@ -30,31 +31,48 @@ export async function connectTcp(host: string, port: number, signal?: AbortSigna
   }
 }
 
-/** A channel over a TCP connection, which it owns from now on. */
-export function tcpChannel(connection: TcpConnection): Channel {
-  return new TcpChannel(connection);
+/**
+ * A channel over a TCP connection, which it owns from now on. `readAhead` bounds the memory of many channels that are
+ * given the same one.
+ */
+export function tcpChannel(connection: TcpConnection, readAhead: ReadAhead = new ReadAhead(1)): Channel {
+  return new TcpChannel(connection, readAhead);
 }
 
 class TcpChannel implements Channel {
   readonly #connection: TcpConnection;
-  #buffer = new Uint8Array(0);
+  readonly #buffer: ReadBuffer;
+  /** A read of the system that is under way, or the end. */
+  #reading: Promise<number | null> | null = null;
   #closed = false;
 
-  constructor(connection: TcpConnection) {
+  constructor(connection: TcpConnection, readAhead: ReadAhead) {
     this.#connection = connection;
+    this.#buffer = new ReadBuffer(readAhead);
     connection.setNoDelay(true);
   }
 
   async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    if (this.#buffer.length !== size) this.#buffer = new Uint8Array(size);
-    let filled = 0;
-    while (filled < size) {
-      const count = await this.#try("read", () => this.#connection.read(this.#buffer.subarray(filled)));
-      if (count !== null) filled += count;
-      else if (filled === 0) return null;
-      else throw terminatedError(filled, size);
+    const buffer = this.#buffer;
+    if (this.#closed) throw closedError();
+    while (buffer.length < size) {
+      this.#reading ??= this.#read(size);
+      const count = await this.#reading;
+      if (count !== null) continue;
+      if (buffer.length === 0) return null;
+      throw terminatedError(buffer.length, size);
     }
-    return this.#buffer;
+    const unit = buffer.take(size);
+    if (buffer.length < size && this.#reading === null && buffer.readsAhead(size)) {
+      this.#reading = this.#read(size);
+      // Who reads the next unit is told.
+      this.#reading.catch(() => {});
+    }
+    return unit;
+  }
+
+  isReady(size: number): boolean {
+    return this.#buffer.length >= size;
   }
 
   async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
@@ -72,9 +90,19 @@ class TcpChannel implements Channel {
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
+      this.#buffer.release();
       this.#connection.close();
     }
     return Promise.resolve();
+  }
+
+  /** Stays in `#reading` when nothing more comes. */
+  async #read(size: number): Promise<number | null> {
+    const count = await this.#try("read", () => this.#connection.read(this.#buffer.space(size)));
+    if (count === null) return null;
+    this.#buffer.filled(count, size);
+    this.#reading = null;
+    return count;
   }
 
   async #try<T>(action: string, operation: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 import type { Channel } from "../../protocol/mod.ts";
-import { tcpChannel } from "../../protocol/mod.ts";
+import { ReadAhead, tcpChannel } from "../../protocol/mod.ts";
 import { acceptConnections, type Listener } from "./accept_loop.ts";
 
 export interface ListenerEvents {
@@ -7,9 +7,13 @@ export interface ListenerEvents {
   log(message: string, error: unknown): void;
 }
 
+/** Connections that may have 64 KiB of what their peers have sent in memory: 16 MiB in all. */
+const readAheadConnections = 256;
+
 export function listenTcp(host: string, port: number, events: ListenerEvents): Listener {
+  const readAhead = new ReadAhead(readAheadConnections);
   return acceptConnections(host, port, {
-    take: (connection) => events.accept(tcpChannel(connection), connection.remoteAddr.hostname),
+    take: (connection) => events.accept(tcpChannel(connection, readAhead), connection.remoteAddr.hostname),
     failed: (error) => events.log("Cannot accept a connection", error),
   });
 }

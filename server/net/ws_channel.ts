@@ -62,6 +62,10 @@ export class WsChannel implements Channel {
     }
   }
 
+  isReady(): boolean {
+    return this.#incoming.length > 0;
+  }
+
   async write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void> {
     await Promise.all(units.map((unit) => this.#send(unit)));
   }

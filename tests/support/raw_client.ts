@@ -31,6 +31,10 @@ export async function openChannel(server: SmpServer, socket: SocketName): Promis
   return await RawWebSocket.connect(server.webSocketPort!);
 }
 
+function viewOf({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): DataView {
+  return new DataView(buffer, byteOffset);
+}
+
 /** Opcodes of WebSocket frames. */
 export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
@@ -65,8 +69,8 @@ export class RawWebSocket implements Channel {
     const head = await this.#bytes.read(2);
     if (head === null || (head[0]! & 15) === opcodes.close) return null;
     let length = head[1]! & 127;
-    if (length === 126) length = new DataView((await this.#bytes.read(2))!.buffer).getUint16(0);
-    else if (length === 127) length = new DataView((await this.#bytes.read(8))!.buffer).getUint32(4);
+    if (length === 126) length = viewOf((await this.#bytes.read(2))!).getUint16(0);
+    else if (length === 127) length = viewOf((await this.#bytes.read(8))!).getUint32(4);
     if (length !== size) throw new Error(`a message of ${length} bytes came instead of ${size}`);
     return await this.#bytes.read(size);
   }
