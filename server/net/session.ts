@@ -25,6 +25,8 @@ import type { BrokerConnection } from "../broker/subscriptions.ts";
 const batchBytes = 65_536;
 /** Bytes that each of `limits.inWork` transmissions may have: of larger blocks fewer are in work. */
 const bytesInWork = 8_192;
+/** Commands after the first one that a connection has done in one turn. */
+const commandsPerTurn = 15;
 const lingerTime = 1_000;
 
 export interface SessionParts {
@@ -56,6 +58,8 @@ export class Session implements BrokerConnection {
   readonly #extensions: ReadonlySet<ServerExtension>;
   readonly #began: number = performance.now();
   #hasCommands = false;
+  /** Commands that were done in the turn of the one before them. */
+  #inTurn = 0;
   readonly client: string | null;
   lastRead: number = performance.now();
   writingSince = Infinity;
@@ -154,6 +158,7 @@ export class Session implements BrokerConnection {
       await this.#answered(Math.max(1, this.#limits().inWork * Math.min(1, bytesInWork / this.blockSize)));
       await this.#paidFor("refused_time", this.#budgets.refused);
       await this.#paidFor("extra_time", this.#budgets.extra);
+      const { isReady } = this.#blocks;
       const content = await this.#read();
       if (content === null) return;
       this.lastRead = performance.now();
@@ -162,12 +167,12 @@ export class Session implements BrokerConnection {
       if (this.#isStopping) continue;
       this.#inWork++;
       this.#memory.hold(this.blockSize);
-      await this.#turns.next(this);
-      if (content === "bad block") {
+      const decoded = content === "bad block" ? null : this.#decode(content);
+      if (!this.#isOfThisTurn(decoded, isReady)) await this.#turns.next(this);
+      if (decoded === null) {
         this.#metrics.answered("?", "ERR BLOCK");
         return this.answer(badBlock);
       }
-      const decoded = this.#decode(content);
       if (!decoded.ok) {
         if (this.#refuse(decoded) === "REKEY") return;
       } else if (decoded.value.command.type === "REKEY") {
@@ -184,6 +189,14 @@ export class Session implements BrokerConnection {
     this.#metrics.answered(name, `ERR ${error}`);
     this.answer({ corrId, queueId, response: { type: "ERR", error } });
     return name;
+  }
+
+  /** Commands without signatures on opened queues that have come together are done together: each is little work. */
+  #isOfThisTurn(decoded: Decoded<ClientTransmission> | null, isReady: boolean): boolean {
+    const isLittle = decoded?.ok === true && decoded.value.signature.length === 0 &&
+      this.#broker.isOpened(this, decoded.value.queueId);
+    this.#inTurn = isReady && isLittle && this.#inTurn < commandsPerTurn ? this.#inTurn + 1 : 0;
+    return this.#inTurn > 0;
   }
 
   #decode(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
