@@ -9,6 +9,7 @@ import { benchCalibration } from "./calibration.ts";
 import { benchConnections } from "./connections.ts";
 import { benchCrypto } from "./crypto.ts";
 import { benchCycles, benchLargeExponents } from "./cycle.ts";
+import { benchExtensions } from "./extensions.ts";
 import { benchFlood } from "./flood.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchRestart } from "./restart.ts";
@@ -26,6 +27,10 @@ const benches: Readonly<Record<string, Bench>> = {
     about: "how many messages go through a server, what they cost it, how long they take",
   },
   exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
+  extensions: {
+    run: benchExtensions,
+    about: "what open1, window1, blocks1 and rekey1 save and cost, beside 0.3",
+  },
   flood: { run: benchFlood, about: "what others notice while one address floods the server" },
   connections: { run: benchConnections, about: "what a connection and a queue cost the server" },
   restart: { run: benchRestart, about: "time and memory of a start, by what is in the logs" },
