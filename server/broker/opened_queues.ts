@@ -37,7 +37,9 @@ export class OpenedQueues {
   /** Whether a connection has opened a queue with `key`. */
   opens(connection: BrokerConnection, queueId: string, key: PublicKey): boolean {
     const opened = this.#byConnection.get(connection)?.get(queueId);
-    return opened !== undefined && (opened === key || equalBytes(opened.der, key.der));
+    if (opened === undefined) return false;
+    // The same object as long as the queue is in memory: making its encoding anew takes longer than all else here.
+    return opened === key || equalBytes(opened.der, key.der);
   }
 
   /** The queue is gone: no connection has it open any more. */
