@@ -45,12 +45,14 @@ export function swapKeys({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys):
 export class BlockCipher {
   readonly #key: AesKey;
   readonly #baseIv: Uint8Array<ArrayBuffer>;
+  readonly #nonce: Uint8Array<ArrayBuffer>;
   #counter: number;
   #isWiped = false;
 
   private constructor(key: AesKey, baseIv: Uint8Array<ArrayBuffer>, counter: number) {
     this.#key = key;
     this.#baseIv = baseIv.slice();
+    this.#nonce = baseIv.slice();
     this.#counter = counter;
   }
 
@@ -83,22 +85,22 @@ export class BlockCipher {
     this.#isWiped = true;
     this.#key.wipe();
     this.#baseIv.fill(0);
+    this.#nonce.fill(0);
   }
 
-  /** transport.md Blocks: the base IV with its first 4 bytes XORed with the block counter. */
+  /** transport.md Blocks: the base IV with its first 4 bytes XORed with the block counter; valid until the next call. */
   #nextNonce(): Uint8Array<ArrayBuffer> {
     if (this.#isWiped) throw closedError();
-    if (this.#counter >= counterEnd) {
+    const counter = this.#counter;
+    if (counter >= counterEnd) {
       throw new TransportError(
         "COUNTER",
         "Cannot use the connection: its block counter is used up, connect again",
       );
     }
-    const nonce = this.#baseIv.slice();
-    const view = new DataView(nonce.buffer);
-    view.setUint32(0, view.getUint32(0) ^ this.#counter);
+    for (let i = 0; i < 4; i++) this.#nonce[i] = this.#baseIv[i]! ^ (counter >>> (24 - 8 * i));
     this.#counter++;
-    return nonce;
+    return this.#nonce;
   }
 }
 
