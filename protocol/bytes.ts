@@ -1,5 +1,8 @@
 const encoder = new TextEncoder();
 
+/** Characters up to which a loop takes less time than a call of the encoder. */
+const longestByHand = 100;
+
 /** A piece of an encoding: bytes as they are, or ASCII text. */
 export type Part = Uint8Array | string;
 
@@ -24,16 +27,26 @@ export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
 
 /** Joins bytes and ASCII texts into one array of bytes. */
 export function joinParts(parts: readonly Part[]): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(partsLength(parts));
+  putParts(joined, 0, parts);
+  return joined;
+}
+
+/** The number of bytes of all parts. */
+export function partsLength(parts: readonly Part[]): number {
   let length = 0;
   for (const part of parts) length += part.length;
-  const joined = new Uint8Array(length);
-  let at = 0;
+  return length;
+}
+
+/** Writes parts one after the other from byte `at` on, where there is room for them. */
+export function putParts(bytes: Uint8Array, at: number, parts: readonly Part[]): void {
   for (const part of parts) {
-    if (typeof part === "string") encoder.encodeInto(part, joined.subarray(at));
-    else joined.set(part, at);
+    if (typeof part !== "string") bytes.set(part, at);
+    else if (part.length > longestByHand) encoder.encodeInto(part, bytes.subarray(at));
+    else for (let i = 0; i < part.length; i++) bytes[at + i] = part.charCodeAt(i);
     at += part.length;
   }
-  return joined;
 }
 
 /** Whether two arrays hold the same bytes; takes a time that depends on the lengths alone. */

@@ -1,5 +1,5 @@
 import { decodeBase64, encodeBase64 } from "./base64.ts";
-import { asciiText, joinParts } from "./bytes.ts";
+import { asciiText, joinParts, type Part } from "./bytes.ts";
 import {
   type ClientCommand,
   type Command,
@@ -73,8 +73,12 @@ export function encodeClientTransmission(signature: Uint8Array, signed: Uint8Arr
 
 /** Encodes a server transmission. */
 export function encodeServerTransmission(transmission: ServerTransmission): Uint8Array<ArrayBuffer> {
-  const { corrId, queueId, response } = transmission;
-  return joinParts([" ", corrId, ` ${queueId} `, ...commandParts(response), " "]);
+  return joinParts(serverTransmissionParts(transmission));
+}
+
+/** What {@linkcode encodeServerTransmission} joins. */
+export function serverTransmissionParts({ corrId, queueId, response }: ServerTransmission): Part[] {
+  return [" ", corrId, ` ${queueId} `, ...commandParts(response), " "];
 }
 
 /** The number of bytes that {@linkcode encodeServerTransmission} gives. */

@@ -1,3 +1,4 @@
+import { type Part, partsLength, putParts } from "../bytes.ts";
 import { TransportError } from "../error.ts";
 import type { AesKey } from "../crypto/runtime.ts";
 import { importAesKey } from "../crypto/runtime.ts";
@@ -41,6 +42,9 @@ export function swapKeys({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys):
   return { sndKey: rcvKey, sndBaseIv: rcvBaseIv, rcvKey: sndKey, rcvBaseIv: sndBaseIv };
 }
 
+/** What a block carries: bytes, or parts that are put one after the other. */
+export type BlockContent = Uint8Array | readonly Part[];
+
 /** Encrypts or decrypts the blocks of one direction, each under its own nonce. */
 export class BlockCipher {
   readonly #key: AesKey;
@@ -66,10 +70,11 @@ export class BlockCipher {
   }
 
   /** Makes `block` the next block, of `content` with padding. Throws `BLOCK` when it is too long, `COUNTER`. */
-  async encrypt(content: Uint8Array, block: Uint8Array<ArrayBuffer>): Promise<void> {
-    checkContent(content, block.length);
-    block.set(content, tagLength);
-    block.fill(padding, tagLength + content.length);
+  async encrypt(content: BlockContent, block: Uint8Array<ArrayBuffer>): Promise<void> {
+    const length = checkedLength(content, block.length);
+    if (content instanceof Uint8Array) block.set(content, tagLength);
+    else putParts(block, tagLength, content);
+    block.fill(padding, tagLength + length);
     await this.#key.seal(this.#nextNonce(), block);
   }
 
@@ -172,8 +177,8 @@ export class BlockChannel {
   }
 
   /** Writes one block for each of `contents`, in order; none when one is too long (`BLOCK`). */
-  async write(contents: readonly Uint8Array[]): Promise<void> {
-    for (const content of contents) checkContent(content, this.blockSize);
+  async write(contents: readonly BlockContent[]): Promise<void> {
+    for (const content of contents) checkedLength(content, this.blockSize);
     const bytes = new Uint8Array(contents.length * this.blockSize);
     const blocks: Uint8Array<ArrayBuffer>[] = [];
     for (const [i, content] of contents.entries()) {
@@ -240,11 +245,9 @@ async function ciphersOf(keys: SessionKeys): Promise<BlockCiphers> {
   };
 }
 
-function checkContent(content: Uint8Array, blockSize: number): void {
+function checkedLength(content: BlockContent, blockSize: number): number {
+  const length = content instanceof Uint8Array ? content.length : partsLength(content);
   const most = contentLimit(blockSize);
-  if (content.length <= most) return;
-  throw new TransportError(
-    "BLOCK",
-    `Cannot send: content has ${content.length} bytes, a block takes ${most}`,
-  );
+  if (length <= most) return length;
+  throw new TransportError("BLOCK", `Cannot send: content has ${length} bytes, a block takes ${most}`);
 }

@@ -18,6 +18,7 @@ export {
   BlockChannel,
   BlockCipher,
   type BlockCiphers,
+  type BlockContent,
   blockSizes,
   contentLimit,
   defaultBlockSize,

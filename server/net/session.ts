@@ -4,9 +4,9 @@ import {
   type ClientTransmission,
   decodeClientTransmission,
   type Decoded,
-  encodeServerTransmission,
   type ServerExtension,
   type ServerTransmission,
+  serverTransmissionParts,
   type TransmissionError,
   TransportError,
 } from "../../protocol/mod.ts";
@@ -281,7 +281,7 @@ export class Session implements BrokerConnection {
     this.writingSince = performance.now();
     this.#memory.hold(size);
     try {
-      await this.#blocks.write(batch.map(({ transmission }) => encodeServerTransmission(transmission)));
+      await this.#blocks.write(batch.map(({ transmission }) => serverTransmissionParts(transmission)));
     } finally {
       this.#memory.hold(-size);
     }
