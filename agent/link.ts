@@ -49,12 +49,6 @@ export class Link implements AsyncDisposable {
     return this.#connecting ??= this.#connect();
   }
 
-  /** See `Servers.want`. */
-  want(queue: SubscribedQueue): void {
-    this.#subscriptions.want(queue);
-    this.#keepConnected();
-  }
-
   /** See `Servers.subscribe`. */
   subscribe(queue: SubscribedQueue): Promise<void> {
     const subscribed = this.#subscriptions.subscribe(queue);

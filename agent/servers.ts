@@ -54,18 +54,11 @@ export class Servers implements AsyncDisposable {
   }
 
   /**
-   * Subscribes to a queue as soon as that is possible, and again whenever it has to be, until it is forgotten, refused
-   * or ended. `up` tells when it is done.
-   */
-  want(queue: SubscribedQueue): void {
-    if (!this.#abort.signal.aborted) this.#linkOf(queue).want(queue);
-  }
-
-  /**
-   * As {@linkcode Servers.want}, but tries at once, also when the queue is subscribed to already: the server then
-   * delivers an unacknowledged message again. Rejects with what the first try fails with: after `TransportError` and
-   * `SmpError` `INTERNAL` the queue stays wanted, and `up` tells when it is subscribed to; after any other error it is
-   * not wanted any more, and not told to be refused.
+   * Subscribes to a queue now, also when it is subscribed to already: the server then delivers an unacknowledged message
+   * again. From now on it is wanted: it is subscribed to again whenever it has to be, until it is forgotten, refused or
+   * ended. Rejects with what the first try fails with: after `TransportError` and `SmpError` `INTERNAL` the queue stays
+   * wanted, and `up` tells when it is subscribed to; after any other error it is not wanted any more, and not told to be
+   * refused.
    */
   subscribe(queue: SubscribedQueue): Promise<void> {
     const { signal } = this.#abort;

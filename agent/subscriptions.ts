@@ -77,12 +77,7 @@ export class Subscriptions implements AsyncDisposable {
     return this.#wanted.size;
   }
 
-  /** Subscribes to a queue as soon as that is possible, and again whenever it has to be. */
-  want(queue: SubscribedQueue): void {
-    if (!this.#wanted.has(queue.id)) this.#start(this.#add(queue));
-  }
-
-  /** As `want`, and now: resolves when it is done, rejects with what the first try fails with. */
+  /** See `Servers.subscribe`. */
   subscribe(queue: SubscribedQueue): Promise<void> {
     const wanted = this.#wanted.get(queue.id) ?? this.#add(queue);
     const waiting = deferred<void>();

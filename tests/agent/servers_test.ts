@@ -43,6 +43,12 @@ async function start(options: { readonly clock?: FakeClock; readonly client?: Sm
     server,
     servers,
     told,
+    /** Wants a queue that was created on a connection which is gone; that it is down is told at once, and left out here. */
+    want(queue: SubscribedQueue): void {
+      const { length } = told;
+      servers.created(queue, {} as SmpClient);
+      told.splice(length);
+    },
     /** Tries to connect. */
     attempts: () => attempts,
     /** Makes it reachable or not. */
@@ -162,7 +168,7 @@ Deno.test("a server that cannot be reached is tried again after longer and longe
   const clock = new FakeClock();
   await using all = await start({ clock });
   all.setReachable(false);
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   for (const [i, longest] of [100, 200, 400, 800, 1000, 1000].entries()) {
     await until(() => clock.pauses.size > 0);
     await turn();
@@ -179,7 +185,7 @@ Deno.test("a server that cannot be reached is tried again after longer and longe
 Deno.test("a server that closes each connection at once is tried again after longer and longer pauses", async () => {
   const clock = new FakeClock();
   await using all = await start({ clock });
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   for (const [i, longest] of [100, 200, 400, 800, 1000, 1000].entries()) {
     await (await all.accept()).channel.close();
     const waited = await clock.endPause();
@@ -211,7 +217,7 @@ Deno.test("a command connects at once while the next try waits, and then nothing
   const clock = new FakeClock();
   await using all = await start({ clock });
   all.setReachable(false);
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   await until(() => clock.pauses.size > 0);
   assertInstanceOf(await rejection(all.servers.client(all.server.address)), TransportError);
   assertInstanceOf(await rejection(all.servers.subscribe(all.queue(idB))), TransportError);
@@ -231,11 +237,11 @@ Deno.test("a command connects at once while the next try waits, and then nothing
 
 Deno.test("whoever needs a server shares one try to connect", async () => {
   await using all = await start();
-  const { servers, queue, server } = all;
-  servers.want(queue(idA));
+  const { servers, queue, server, want } = all;
+  want(queue(idA));
   const subscribing = servers.subscribe(queue(idB));
   const clients = [servers.client(server.address), servers.client(server.address)];
-  servers.want(queue(idC));
+  want(queue(idC));
   const peer = await all.accept();
   for (let i = 0; i < 3; i++) await answerSub(peer);
   await soon(subscribing);
@@ -260,7 +266,7 @@ Deno.test("a server that does not answer holds up no other one", async () => {
 Deno.test("a queue that is wanted while its server is down comes up with it", async () => {
   await using all = await start();
   all.setReachable(false);
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   const error = await rejection(all.servers.subscribe(all.queue(idB)));
   assertInstanceOf(error, TransportError);
   await until(() => all.attempts() > 3);
@@ -322,7 +328,7 @@ for (const [what, answer] of Object.entries(passing)) {
 
 Deno.test("a SUB without an answer is sent again on the same connection, and the others are not held up", async () => {
   await using all = await start({ client: { commandTimeout: 200 } });
-  for (const id of [idA, idB]) all.servers.want(all.queue(id));
+  for (const id of [idA, idB]) all.want(all.queue(id));
   const peer = await all.accept();
   let asked = 0;
   const answering = (async () => {
@@ -362,7 +368,7 @@ Deno.test("subscribe does not wait for a pause", async () => {
   const clock = new FakeClock();
   await using all = await start({ clock });
   const { peer } = await all.connect();
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   await answerSub(peer, { type: "ERR", error: "INTERNAL" });
   await until(() => clock.pauses.size > 0);
   const subscribing = all.servers.subscribe(all.queue(idA));
@@ -398,10 +404,10 @@ Deno.test("a queue that its server refuses is told of once and not asked for aga
 Deno.test("a key that cannot be loaded is told of once, and concerns its own queue alone", async () => {
   await using all = await start();
   const broken = (how: () => never) => all.queue(idA, how);
-  all.servers.want(broken(() => {
+  all.want(broken(() => {
     throw new TypeError("no key");
   }));
-  all.servers.want(all.queue(idB));
+  all.want(all.queue(idB));
   const peer = await all.accept();
   assertEquals(await answerSub(peer), idB);
   await until(() => all.told.includes(`up ${idB}`));
@@ -495,7 +501,7 @@ Deno.test("a queue that is forgotten is not told of and not subscribed to", asyn
 Deno.test("a queue that is forgotten while its SUB is under way and wanted again is subscribed to again", async () => {
   await using all = await start();
   const { peer } = await all.connect();
-  all.servers.want(all.queue(idA));
+  all.want(all.queue(idA));
   const first = await peer.take();
   all.servers.forget(`route ${idA}`);
   const subscribing = all.servers.subscribe(all.queue(idA));
@@ -510,27 +516,27 @@ Deno.test("a queue that is forgotten while its SUB is under way and wanted again
 /** Moments at which everything may be closed. */
 const moments: Readonly<Record<string, (all: Started, clock: FakeClock) => Promise<void>>> = {
   "nothing was done": () => Promise.resolve(),
-  "it connects": async ({ servers, queue, server }) => {
-    servers.want(queue(idA));
+  "it connects": async ({ queue, server, want }) => {
+    want(queue(idA));
     await server.accept();
   },
-  "it waits to connect": async ({ servers, queue, setReachable }, clock) => {
+  "it waits to connect": async ({ queue, setReachable, want }, clock) => {
     setReachable(false);
-    servers.want(queue(idA));
+    want(queue(idA));
     await until(() => clock.pauses.size > 0);
   },
-  "a key is loaded": async ({ servers, queue, connect }) => {
+  "a key is loaded": async ({ queue, connect, want }) => {
     await connect();
-    servers.want(queue(idA, async () => (await turn(), keyPair.privateKey)));
+    want(queue(idA, async () => (await turn(), keyPair.privateKey)));
   },
-  "SUB is under way": async ({ servers, queue, connect }) => {
+  "SUB is under way": async ({ queue, connect, want }) => {
     const { peer } = await connect();
-    servers.want(queue(idA));
+    want(queue(idA));
     await peer.take();
   },
-  "it waits to subscribe": async ({ servers, queue, connect }, clock) => {
+  "it waits to subscribe": async ({ queue, connect, want }, clock) => {
     const { peer } = await connect();
-    servers.want(queue(idA));
+    want(queue(idA));
     await answerSub(peer, { type: "ERR", error: "INTERNAL" });
     await until(() => clock.pauses.size > 0);
   },
@@ -548,7 +554,7 @@ for (const [moment, reach] of Object.entries(moments)) {
     await soon(all.servers[Symbol.asyncDispose]());
     assertEquals((await waiting as Error).name, "AbortError");
     const attempts = all.attempts();
-    all.servers.want(all.queue(idC));
+    all.want(all.queue(idC));
     all.servers.resubscribe(`route ${idA}`);
     for (const error of [all.servers.subscribe(all.queue(idC)), all.servers.client(all.server.address)]) {
       assertEquals((await rejection(error) as Error).name, "AbortError");
