@@ -125,26 +125,22 @@ Deno.test("after a SUB that the server did not execute, an END is still that of 
   assertEquals([all.told, all.clock.pauses.size], [["dropped a", "ended a"], 0]);
 });
 
-Deno.test(
-  "an END while a SUB is under way that the server does not execute is that of the subscription before",
-  {
-    permissions,
-  },
-  async () => {
-    await using all = start();
-    const client = all.newClient();
-    all.subscriptions.connected(client);
-    all.subscriptions.created(all.queue("a"), client);
-    const again = rejection(all.subscriptions.subscribe(all.queue("a")));
-    const answer = await all.answer("a");
-    all.subscriptions.received(end("a", 1), client);
-    const refusal = new SmpError("INTERNAL");
-    answer.reject(refusal);
-    assertEquals(await again, refusal);
-    await turn();
-    assertEquals([all.told, all.subscriptions.size, all.clock.pauses.size], [["dropped a", "ended a"], 0, 0]);
-  },
-);
+Deno.test("an END during a SUB that the server does not execute is that of the subscription before", {
+  permissions,
+}, async () => {
+  await using all = start();
+  const client = all.newClient();
+  all.subscriptions.connected(client);
+  all.subscriptions.created(all.queue("a"), client);
+  const again = rejection(all.subscriptions.subscribe(all.queue("a")));
+  const answer = await all.answer("a");
+  all.subscriptions.received(end("a", 1), client);
+  const refusal = new SmpError("INTERNAL");
+  answer.reject(refusal);
+  assertEquals(await again, refusal);
+  await turn();
+  assertEquals([all.told, all.subscriptions.size, all.clock.pauses.size], [["dropped a", "ended a"], 0, 0]);
+});
 
 Deno.test("after a SUB without an answer nothing tells whose END it is, and the queue stays wanted", {
   permissions,
