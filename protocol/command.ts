@@ -76,6 +76,8 @@ const clientCommands: ReadonlySet<string> = new Set([
   "REKEY",
 ]);
 const space = 0x20;
+/** Share of a block from which on a body is not copied. */
+const mostOfBlock = 7 / 8;
 
 /** The canonical encoding of a command, in parts and without the space that ends it. */
 export function commandParts(command: Command): Part[] {
@@ -160,7 +162,7 @@ export interface ParsedCommand {
 
 /**
  * Parses the command that begins at `start` and the space after it, and nothing more; `null` when there is none.
- * Bodies are copied.
+ * Bodies are copied, but those of SEND that are nearly all of `bytes`: they stay part of them.
  */
 export function parseCommand(bytes: Uint8Array, start: number): ParsedCommand | null {
   const words = new Words(bytes, start);
@@ -190,7 +192,8 @@ function parseWords(words: Words): Command | null {
     }
     case "SEND": {
       const body = words.body();
-      return body && { type: name, body };
+      // What is kept of a block beside a body takes memory, too.
+      return body && { type: name, body: body.length >= words.length * mostOfBlock ? body : body.slice() };
     }
     case "IDS": {
       const recipientId = words.base64();
@@ -202,7 +205,7 @@ function parseWords(words: Words): Command | null {
       const timestamp = words.timestamp();
       const body = words.body();
       return messageId !== null && timestamp !== null && body !== null
-        ? { type: name, messageId, timestamp, body }
+        ? { type: name, messageId, timestamp, body: body.slice() }
         : null;
     }
     case "ERR": {
@@ -238,6 +241,11 @@ class Words {
   constructor(bytes: Uint8Array, at: number) {
     this.#bytes = bytes;
     this.at = at;
+  }
+
+  /** Bytes in all, other words included. */
+  get length(): number {
+    return this.#bytes.length;
   }
 
   /** The bytes up to the next space, which is stepped over, unless they are more than `most`. */
@@ -286,7 +294,7 @@ class Words {
   }
 
   /** `<size> <body> ` and the space after it: the size may have leading zeros, as the reference takes it. */
-  body(): Uint8Array<ArrayBuffer> | null {
+  body(): Uint8Array | null {
     const digits = this.#word(Infinity);
     if (digits === null || digits.length === 0) return null;
     let size = 0;
@@ -297,7 +305,7 @@ class Words {
     }
     const end = this.at + size;
     if (this.#bytes[end] !== space || this.#bytes[end + 1] !== space) return null;
-    const body = new Uint8Array(this.#bytes.subarray(this.at, end));
+    const body = this.#bytes.subarray(this.at, end);
     this.at = end + 2;
     return body;
   }
