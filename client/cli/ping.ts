@@ -2,7 +2,7 @@ import { SmpClient } from "../smp_client.ts";
 import { readAddress, readArguments, readNumber } from "./arguments.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** `smp ping ADDRESS`: how long a connection takes, and an answer. */
+/** `smp ping ADDRESS`: what a server can, how long a connection takes, and an answer. */
 export async function ping(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, { options: ["count"], least: 1, most: 1 });
   const count = readNumber(given, "count", { fallback: 4, least: 1, most: 1_000_000 });
@@ -10,7 +10,9 @@ export async function ping(args: readonly string[], { print, signal }: Surroundi
   const address = readAddress(given.positional[0]!, allowUnverified);
   const began = performance.now();
   await using client = await SmpClient.connect(address, { allowUnverified, signal });
-  print({ type: "connected", milliseconds: rounded(performance.now() - began) });
+  const milliseconds = rounded(performance.now() - began);
+  const { extensions, isForwardSecret: forwardSecret } = client;
+  print({ type: "connected", milliseconds, extensions, forwardSecret });
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
     const sent = performance.now();

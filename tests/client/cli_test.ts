@@ -3,7 +3,7 @@ import { runLoad } from "../../client/cli/load.ts";
 import { makeSigner } from "../../client/cli/load_queues.ts";
 import { median } from "../../client/cli/ping.ts";
 import { oneLine } from "../../client/cli/print.ts";
-import { formatAddress, serverHandshake } from "../../protocol/mod.ts";
+import { formatAddress, serverExtensions, serverHandshake } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
 import { FakeServer } from "../support/fake_server.ts";
@@ -25,6 +25,15 @@ Deno.test("smp ping times a connection and answers", async () => {
   assertEquals(lines.map(({ type }) => type), ["connected", "pong", "pong", "pong", "summary"]);
   assertEquals(lines.at(-1)!.count, 3);
   assert(lines.slice(0, 4).every(({ milliseconds }) => Number(milliseconds) > 0));
+});
+
+Deno.test("smp ping says what the server can, and whether nobody can read the session later", async () => {
+  for (const extensions of [[...serverExtensions], ["window1"], []] as const) {
+    await using server = await startServer({ extensions });
+    const [connected] = await smp("/tmp", "ping", server.address, "--count", "1");
+    const expected = [extensions, extensions.some((name) => name === "rekey1")];
+    assertEquals([connected?.extensions, connected?.forwardSecret], expected);
+  }
 });
 
 Deno.test("a queue is created, secured, sent to, read, suspended and deleted from the command line", async () => {
