@@ -73,7 +73,7 @@ export const agentMutations: readonly Mutation[] = [
     file: receiver,
     from: "if (last !== null && last.client === client && last.message.messageId === serverId) return;",
     to: "",
-    tests: ["model"],
+    tests: ["tests/agent/runtime/acknowledging_test.ts"],
   },
   {
     name: "ack-while-subscribing",
