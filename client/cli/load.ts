@@ -57,6 +57,8 @@ interface Pair {
   readonly sender: Line;
   /** Is told of every message; true: it ends a cycle, else the answer to what is written does. */
   readonly received: (messageId: string) => boolean;
+  /** Resolves when what is being acknowledged is written. */
+  readonly acknowledged: () => Promise<void>;
   /** When each message that is on its way was written. */
   readonly sent: number[];
 }
@@ -176,6 +178,9 @@ async function loadQueues(
   clearInterval(timer);
   isStopping = true;
   if (active > 0) await finished.promise;
+  // What is acknowledged after the queues are gone would be an error of the server.
+  await Promise.all(pairs.map(({ acknowledged }) => acknowledged()));
+  await Promise.all(recipients.map((line) => line.answered()));
   const sorted = latencies.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
   return { cycles: latencies.length, milliseconds, bodyLength: body.length, p50: at(0.5), p99: at(0.99) };
@@ -207,11 +212,11 @@ async function makePairs(
       send: await make(signer, sendId, senderId, { type: "SEND", body }),
       sender,
       sent: [],
-      received: window === undefined
-        ? () => (recipient.write(acknowledge), false)
+      ...(window === undefined
+        ? { received: () => (recipient.write(acknowledge), false), acknowledged: () => Promise.resolve() }
         : acknowledgeMany(window, async (messageId) => {
           recipient.write(await make(signer, "", recipientId, { type: "ACKM", messageId }));
-        }),
+        })),
     });
   }
   await Promise.all(lines.map((line) => line.answered()));
@@ -222,21 +227,24 @@ async function makePairs(
 function acknowledgeMany(
   window: number,
   acknowledge: (messageId: string) => Promise<void>,
-): Pair["received"] {
+): Pick<Pair, "received" | "acknowledged"> {
   const most = Math.ceil(window / 2);
-  let [unacknowledged, last, isAcknowledging] = [0, "", false];
+  let [unacknowledged, last] = [0, ""];
+  let acknowledging: Promise<void> | null = null;
   const acknowledgeAll = async () => {
-    isAcknowledging = true;
     while (unacknowledged >= most) {
       unacknowledged = 0;
       await acknowledge(last);
     }
-    isAcknowledging = false;
+    acknowledging = null;
   };
-  return (messageId) => {
-    last = messageId;
-    if (++unacknowledged >= most && !isAcknowledging) void acknowledgeAll();
-    return true;
+  return {
+    received(messageId) {
+      last = messageId;
+      if (++unacknowledged >= most) acknowledging ??= acknowledgeAll();
+      return true;
+    },
+    acknowledged: () => acknowledging ?? Promise.resolve(),
   };
 }
 
