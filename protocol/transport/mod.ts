@@ -29,7 +29,7 @@ export { type Channel, closedError, networkError, sizeError, terminatedError } f
 export * from "./handshake.ts";
 export { memoryChannelPair } from "./memory_channel.ts";
 export { ReadAhead } from "./read_buffer.ts";
-export * from "./rekey.ts";
+export { answerRekey, type RekeyRequest, startRekey } from "./rekey.ts";
 export { connectTcp, tcpChannel, type TcpConnection } from "./tcp_channel.ts";
 export { UnitQueue } from "./unit_queue.ts";
 export { connectWebSocket } from "./websocket_channel.ts";

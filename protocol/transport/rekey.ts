@@ -48,8 +48,11 @@ export async function answerRekey(
   return { payload, keys: swapKeys(keys) };
 }
 
-/** From the client's side; overwrites both secrets. `bound`: the old binding and both payloads. */
-async function newKeys(
+/**
+ * A session's new keys from the client's side, of both secrets, which are overwritten. `bound`: the old binding and both
+ * payloads.
+ */
+export async function newKeys(
   kemSecret: Uint8Array<ArrayBuffer>,
   shared: Uint8Array<ArrayBuffer>,
   bound: readonly Uint8Array[],
