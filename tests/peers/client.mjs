@@ -1,163 +1,39 @@
 // A 0.3 client as a process: `node client.mjs <host> <port> <keyHash> <scenario>[,<scenario>…] [options as JSON]`. It
 // is independent of this project: written from the specification alone, on Node's built-ins, sharing no code with the
-// rest of the repository.
-//
-// It checks every answer itself, prints one JSON line per step, and exits with 0, or with 1 after a line with `failed`.
-// Options: `blockSize` (asked for instead of echoing the server's), `webSocket`, `recipientKey`, `senderKey` (names of
-// tests/vectors/rsa.json), and what single scenarios name.
+// rest of the repository. What it prints and how it ends is told in client_kit.mjs; more options are what single
+// scenarios name.
 
 import { Buffer } from "node:buffer";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import process from "node:process";
+import {
+  check,
+  Client,
+  closeAll,
+  connectedQueue,
+  connectLink,
+  expectRefusedBlock,
+  FULL_SIZE,
+  keyHash,
+  message,
+  options,
+  recipientKey,
+  run,
+  senderKey,
+  signatureFor,
+  step,
+  words,
+} from "./client_kit.mjs";
 import { keyPair } from "./keys.mjs";
 import {
-  clientHandshake,
   clientHello,
   encryptTo,
   fromBase64,
   readServerHello,
   sendCommand,
-  Session,
-  signedText,
-  signText,
-  TcpLink,
   transmission,
 } from "./smp_peer.mjs";
-import { WebSocketLink } from "./websocket.mjs";
 
-const [host, portText, keyHash, scenarioText, optionsText = "{}"] = process.argv.slice(2);
-const options = { recipientKey: "rsa2048", senderKey: "rsa2048", ...JSON.parse(optionsText) };
-const recipientKey = keyPair(options.recipientKey);
-const senderKey = keyPair(options.senderKey);
 const ALL_BYTES = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-/** The longest body whose MSG, pushed without a corrId, fits a block of 4096. */
-const FULL_SIZE = 4015;
-let steps = 0;
-
-function print(line) {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
-}
-
-function step(name, details = {}) {
-  steps += 1;
-  print({ step: name, ...details });
-}
-
-/** An answer in words: its name, and for a message its body as latin1. */
-function words(answer) {
-  return answer.name === "MSG" ? message(answer.body) : answer.name;
-}
-
-function message(body) {
-  return `MSG ${Buffer.from(body).toString("latin1")}`;
-}
-
-function check(name, actual, expected) {
-  if (actual !== expected) {
-    throw new Error(
-      `${name}: ${JSON.stringify(actual).slice(0, 200)} instead of ${JSON.stringify(expected).slice(0, 200)}`,
-    );
-  }
-  step(name, { got: String(actual).slice(0, 60) });
-}
-
-function connectLink() {
-  return (options.webSocket ? WebSocketLink : TcpLink).connect(host, Number(portText));
-}
-
-/** A connection whose answers are checked. */
-class Client {
-  constructor(session) {
-    this.session = session;
-  }
-
-  static async connect({ blockSize = options.blockSize } = {}) {
-    const link = await connectLink();
-    try {
-      const { blocks, ...details } = await clientHandshake(link, { keyHash, blockSize });
-      step("handshake", { ...details, blockSize: blocks.blockSize });
-      return new Client(new Session(blocks));
-    } catch (error) {
-      link.destroy();
-      throw error;
-    }
-  }
-
-  /** Sends a command; its answer must read as `expected` and carry the command's queue ID. */
-  ask(name, expected, command, { queueId = "", pair } = {}) {
-    return this.#checked(name, expected, queueId, this.session.request(command, { queueId, pair }));
-  }
-
-  /** As `ask`, with a signature of one's own making. */
-  askSigned(name, expected, command, { queueId = "", signature, corrId }) {
-    return this.#checked(
-      name,
-      expected,
-      queueId,
-      this.session.requestSigned(command, signature, { queueId, corrId }),
-    );
-  }
-
-  /** As `ask`, with any content; `queueId` is the one the answer must carry. */
-  askContent(name, expected, content, { corrId, queueId = "" }) {
-    return this.#checked(name, expected, queueId, this.session.requestContent(content, corrId));
-  }
-
-  pushed(name, expected, queueId) {
-    return this.#checked(name, expected, queueId, this.session.push());
-  }
-
-  /** Makes a queue and resolves to its IDs. */
-  async newQueue() {
-    const answer = await this.ask("NEW", "IDS", `NEW ${recipientKey.text}`, { pair: recipientKey });
-    const { recipientId, senderId } = answer;
-    check("the recipient ID has 12 bytes", fromBase64(recipientId).length, 12);
-    check("the sender ID has 12 bytes", fromBase64(senderId).length, 12);
-    check("the IDs differ", recipientId !== senderId, true);
-    return {
-      rid: recipientId,
-      sid: senderId,
-      asRecipient: { queueId: recipientId, pair: recipientKey },
-      unsigned: { queueId: senderId },
-      asSender: { queueId: senderId, pair: senderKey },
-    };
-  }
-
-  /** Nothing more was pushed before the answer to a PING. */
-  async expectQuiet() {
-    await this.ask("PING", "PONG", "PING");
-    check("nothing was pushed", this.session.unreadPushes, 0);
-  }
-
-  async close() {
-    await this.session.close();
-    step("closed");
-  }
-
-  async #checked(name, expected, queueId, answering) {
-    const answer = await answering;
-    check(name, words(answer), expected);
-    if (answer.queueId !== queueId) throw new Error(`${name}: queue ID ${answer.queueId}, not ${queueId}`);
-    return answer;
-  }
-}
-
-/** A queue with a recipient's and a sender's connection. */
-async function connectedQueue() {
-  const recipient = await Client.connect();
-  const sender = await Client.connect();
-  return { recipient, sender, queue: await recipient.newQueue() };
-}
-
-async function closeAll(...clients) {
-  for (const client of clients) await client.close();
-}
-
-/** The signature a command needs, and the corrId it is bound to. */
-function signatureFor(client, command, { queueId = "", pair }) {
-  const corrId = client.session.nextCorrId();
-  return { corrId, queueId, signature: signText(pair.privateKey, signedText(corrId, queueId, command)) };
-}
 
 const scenarios = {
   async handshake() {
@@ -614,31 +490,4 @@ const scenarios = {
   },
 };
 
-async function expectRefusedBlock(client, what) {
-  await client.pushed(`the answer to the block, ${what}`, "ERR BLOCK", "");
-  const problem = await client.session.closed;
-  if (problem !== null) throw problem;
-  check("nothing comes after it", client.session.unreadPushes, 0);
-}
-
-const watchdog = setTimeout(() => finish(new Error("no end within 80 s")), 80_000);
-
-function finish(error) {
-  clearTimeout(watchdog);
-  const line = error === undefined
-    ? { done: scenarioText, steps }
-    : { failed: scenarioText, error: error.message };
-  process.stdout.write(`${JSON.stringify(line)}\n`, () => process.exit(error === undefined ? 0 : 1));
-}
-
-try {
-  for (const name of scenarioText.split(",")) {
-    step("scenario", { name });
-    const run = scenarios[name];
-    if (run === undefined) throw new Error(`no scenario is named ${name}`);
-    await run();
-  }
-  finish();
-} catch (error) {
-  finish(error);
-}
+await run(scenarios);

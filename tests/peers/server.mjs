@@ -1,15 +1,18 @@
-// A minimal SMP 0.3 server in memory, as a process: `node server.mjs [options as JSON]`. It is independent of this
+// A minimal SMP server in memory, as a process: `node server.mjs [options as JSON]`. It is independent of this
 // project: written from the specification alone, on Node's built-ins, sharing no code with the rest of the repository.
-// It knows no extensions, no SIZE and no QUOTA.
+// It knows no SIZE and no QUOTA, and of the extensions those it is started with.
 //
-// Options: `key` (a name of tests/vectors/rsa.json), `blockSize`, `mute` (names of commands it never answers).
-// It prints JSON lines: `listening` with port and key hash, then `connected`, `welcomed`, `command` and `disconnected`.
+// Options: `key` (a name of tests/vectors/rsa.json), `blockSize`, `mute` (names of commands it never answers),
+// `extensions` (names that the welcome lists), `mlKem` (the URL of @noble/post-quantum's ml-kem.js, for rekey1).
+// It prints JSON lines: `listening` with port and key hash, then `connected`, `welcomed`, `command` (with `signed`),
+// `rekeyed` and `disconnected`.
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import process from "node:process";
 import { keyPair } from "./keys.mjs";
+import { answerRekey, loadMlKem, rekeyContent } from "./rekey.mjs";
 import {
   fromBase64,
   hashOf,
@@ -24,8 +27,18 @@ import {
   verifyText,
 } from "./smp_peer.mjs";
 
-const options = { key: "rsa2048", blockSize: 4096, mute: [], ...JSON.parse(process.argv[2] ?? "{}") };
+const options = {
+  key: "rsa2048",
+  blockSize: 4096,
+  mute: [],
+  extensions: [],
+  ...JSON.parse(process.argv[2] ?? "{}"),
+};
 const pair = keyPair(options.key);
+const mlKem = options.mlKem === undefined ? null : await loadMlKem(options.mlKem);
+const welcome = options.extensions.length === 0 ? "0.3.1.0 " : `0.3.1.0 ext=${options.extensions.join(",")} `;
+/** The extension that a command is of. */
+const EXTENSION_OF = { OPEN: "open1", SUBN: "window1", ACKM: "window1", REKEY: "rekey1" };
 const byRecipientId = new Map();
 const bySenderId = new Map();
 
@@ -36,9 +49,10 @@ function print(event) {
 /** Serves one connection until it ends. */
 async function serve(link) {
   print({ event: "connected" });
-  const connection = { blocks: null };
+  // `opened`: the IDs that commands need no signature for, with the key they were opened with
+  const connection = { blocks: null, opened: new Map(), commands: 0, isOver: false };
   try {
-    const blocks = await serverHandshake(link, { pair, blockSize: options.blockSize, welcome: "0.3.1.0 " });
+    const blocks = await serverHandshake(link, { pair, blockSize: options.blockSize, welcome });
     if (blocks !== null) {
       print({ event: "welcomed", blockSize: blocks.blockSize });
       connection.blocks = blocks;
@@ -55,7 +69,7 @@ async function serve(link) {
 }
 
 async function readAll(connection) {
-  while (true) {
+  while (!connection.isOver) {
     let content;
     try {
       content = await connection.blocks.receive();
@@ -84,13 +98,28 @@ function take(connection, content) {
     return respond(connection, corrId, "", "ERR BLOCK");
   }
   const answer = (response) => respond(connection, corrId, queueId, response);
-  const command = parseCommand(parts.rest);
-  if (command === null) {
-    return answer(parseResponse(parts.rest) === null ? "ERR CMD SYNTAX" : "ERR CMD PROHIBITED");
+  const command = parseListed(parts.rest);
+  const isFirst = connection.commands === 0;
+  connection.commands += 1;
+  if (/^REKEY /.test(parts.rest) && options.extensions.includes("rekey1")) {
+    return takeRekey({
+      connection,
+      corrId,
+      answer,
+      command,
+      isFirst,
+      bare: parts.signature + queueId === "",
+    });
   }
-  print({ event: "command", name: command.name });
+  if (command === null) {
+    const response = parseResponse(parts.rest)?.name ?? "REKEY";
+    return answer(response === "REKEY" ? "ERR CMD SYNTAX" : "ERR CMD PROHIBITED");
+  }
+  const signed = signature.length > 0;
+  print({ event: "command", name: command.name, signed });
   if (options.mute.includes(command.name)) return;
-  const wrong = wrongCredentials(command.name, signature.length > 0, queueId !== "");
+  const isOpened = connection.opened.has(queueId);
+  const wrong = wrongCredentials(command.name, signed || isOpened, queueId !== "");
   if (wrong !== null) return answer(`ERR CMD ${wrong}`);
   const request = {
     connection,
@@ -103,6 +132,34 @@ function take(connection, content) {
   const { response, then } = execute(request);
   answer(response);
   then?.();
+}
+
+/** A client's command; one of an extension that is not listed does not parse. */
+function parseListed(rest) {
+  const command = parseCommand(rest);
+  const extension = EXTENSION_OF[command?.name];
+  return extension === undefined || options.extensions.includes(extension) ? command : null;
+}
+
+/** extensions.md rekey1: the first command of a session, or the last. */
+function takeRekey({ connection, corrId, answer, command, isFirst, bare }) {
+  print({ event: "command", name: "REKEY", signed: false });
+  const { blocks } = connection;
+  const exchange = command === null || !bare || !isFirst
+    ? null
+    : answerRekey(mlKem, blocks.binding, command.bytes);
+  if (exchange === null) {
+    connection.isOver = true;
+    return answer(isFirst ? "ERR CMD SYNTAX" : "ERR CMD PROHIBITED");
+  }
+  blocks.send(rekeyContent(corrId, exchange.answer));
+  blocks.rekey(exchange.keys);
+  print({ event: "rekeyed" });
+}
+
+/** Whether a command on an ID may be done with this key: by its signature, or without one where it was opened. */
+function isAuthorized({ connection, queueId, text, signature }, key) {
+  return signature.length === 0 ? connection.opened.get(queueId) === key : verifyText(key, text, signature);
 }
 
 function wrongCredentials(name, signed, hasQueue) {
@@ -126,9 +183,11 @@ function execute(request) {
       return create(request);
     case "SEND":
       return send(request);
+    case "OPEN":
+      return open(request);
     default: {
       const queue = byRecipientId.get(request.queueId);
-      if (queue === undefined || !verifyText(queue.recipientKey, request.text, request.signature)) {
+      if (queue === undefined || !isAuthorized(request, queue.recipientKey)) {
         return { response: "ERR AUTH" };
       }
       return RECIPIENT_COMMANDS[request.command.name](queue, request);
@@ -147,19 +206,33 @@ function create({ connection, command, signature, text }) {
     suspended: false,
     messages: [],
     subscriber: connection,
-    delivered: false,
+    // how many of the first messages are delivered and unacknowledged, and how many may be
+    delivered: 0,
+    window: 1,
+    windowed: false,
   };
   byRecipientId.set(queue.recipientId, queue);
   bySenderId.set(queue.senderId, queue);
   return { response: `IDS ${queue.recipientId} ${queue.senderId}` };
 }
 
-function send({ queueId, command, signature, text }) {
+/** extensions.md open1: what a signature with the right key and the right binding allows from now on. */
+function open(request) {
+  const { connection, queueId, command, signature } = request;
+  const key = byRecipientId.get(queueId)?.recipientKey ?? bySenderId.get(queueId)?.senderKey ?? null;
+  if (key === null || signature.length === 0 || !verifyText(key, request.text, signature)) {
+    return { response: "ERR AUTH" };
+  }
+  if (!command.bytes.equals(connection.blocks.binding)) return { response: "ERR AUTH" };
+  connection.opened.set(queueId, key);
+  return { response: "OK" };
+}
+
+function send(request) {
+  const { queueId, command, signature } = request;
   const queue = bySenderId.get(queueId);
   if (queue === undefined || queue.suspended) return { response: "ERR AUTH" };
-  const allowed = queue.senderKey === null
-    ? signature.length === 0
-    : signature.length > 0 && verifyText(queue.senderKey, text, signature);
+  const allowed = queue.senderKey === null ? signature.length === 0 : isAuthorized(request, queue.senderKey);
   if (!allowed) return { response: "ERR AUTH" };
   queue.messages.push({
     id: randomBytes(6).toString("base64"),
@@ -169,22 +242,38 @@ function send({ queueId, command, signature, text }) {
   return { response: "OK", then: () => pushTo(queue) };
 }
 
+/** Pushes what may be delivered now. */
 function pushTo(queue) {
-  if (queue.subscriber === null || queue.delivered) return;
-  respond(queue.subscriber, "", queue.recipientId, deliver(queue));
+  while (queue.subscriber !== null && queue.delivered < queue.window) {
+    const response = deliver(queue);
+    if (response === "OK") return;
+    respond(queue.subscriber, "", queue.recipientId, response);
+  }
 }
 
-/** The first waiting message, marked as delivered, else OK. */
+/** The first message that is not delivered yet, which it is from now on; OK when there is none. */
 function deliver(queue) {
-  const [message] = queue.messages;
-  queue.delivered = message !== undefined;
+  const message = queue.messages[queue.delivered];
   if (message === undefined) return "OK";
+  queue.delivered += 1;
   return `MSG ${message.id} ${message.timestamp} ${message.body.length} ${message.body} `;
 }
 
+function subscribe(queue, connection, window) {
+  if (queue.subscriber !== null && queue.subscriber !== connection) {
+    respond(queue.subscriber, "", queue.recipientId, "END");
+  }
+  Object.assign(queue, {
+    subscriber: connection,
+    delivered: 0,
+    window: window ?? 1,
+    windowed: window !== null,
+  });
+  return { response: deliver(queue), then: () => pushTo(queue) };
+}
+
 function unsubscribe(queue) {
-  queue.subscriber = null;
-  queue.delivered = false;
+  Object.assign(queue, { subscriber: null, delivered: 0, window: 1, windowed: false });
 }
 
 function hasAllowedSize(key) {
@@ -192,13 +281,8 @@ function hasAllowedSize(key) {
 }
 
 const RECIPIENT_COMMANDS = {
-  SUB(queue, { connection }) {
-    if (queue.subscriber !== null && queue.subscriber !== connection) {
-      respond(queue.subscriber, "", queue.recipientId, "END");
-    }
-    queue.subscriber = connection;
-    return { response: deliver(queue) };
-  },
+  SUB: (queue, { connection }) => subscribe(queue, connection, null),
+  SUBN: (queue, { connection, command }) => subscribe(queue, connection, command.window),
   KEY(queue, { command }) {
     if (!hasAllowedSize(command.key)) return { response: "ERR CMD KEY_SIZE" };
     if (queue.senderKey !== null) return { response: "ERR AUTH" };
@@ -206,9 +290,20 @@ const RECIPIENT_COMMANDS = {
     return { response: "OK" };
   },
   ACK(queue, { connection }) {
-    if (queue.subscriber !== connection || !queue.delivered) return { response: "ERR NO_MSG" };
+    if (queue.subscriber !== connection || queue.delivered === 0) return { response: "ERR NO_MSG" };
     queue.messages.shift();
-    return { response: deliver(queue) };
+    queue.delivered -= 1;
+    return queue.windowed ? { response: "OK", then: () => pushTo(queue) } : { response: deliver(queue) };
+  },
+  ACKM(queue, { connection, command }) {
+    const id = command.bytes.toString("base64");
+    const index = queue.messages.findIndex((message) => message.id === id);
+    if (queue.subscriber !== connection || index < 0 || index >= queue.delivered) {
+      return { response: "ERR NO_MSG" };
+    }
+    queue.messages.splice(0, index + 1);
+    queue.delivered -= index + 1;
+    return { response: "OK", then: () => pushTo(queue) };
   },
   OFF(queue) {
     queue.suspended = true;

@@ -1,4 +1,4 @@
-// A minimal SMP 0.3 peer: both sides of the handshake, encrypted blocks, transmissions. It is independent of this
+// A minimal SMP peer: both sides of the handshake, encrypted blocks, transmissions. It is independent of this
 // project: written from the specification alone, on Node's built-ins (node:crypto is OpenSSL), sharing no code with
 // the rest of the repository, so that what it agrees on with the server and the client is the protocol.
 //
@@ -131,14 +131,25 @@ export function verifyText(publicKey, text, signature) {
 /** A link after the handshake: blocks in both directions, each with its own key, base IV and counter. */
 export class Blocks {
   #link;
+  #spki;
+  #isServer;
   #send;
   #receive;
 
-  constructor(link, blockSize, send, receive) {
+  /** `keys` are the client's 96 bytes, of which it sends with the first half; `spki` is the server's key as sent. */
+  constructor(link, blockSize, { keys, spki, isServer = false }) {
     this.#link = link;
     this.blockSize = blockSize;
-    this.#send = { ...send, counter: 0 };
-    this.#receive = { ...receive, counter: 0 };
+    this.#spki = spki;
+    this.#isServer = isServer;
+    this.rekey(keys);
+  }
+
+  /** Both directions begin anew, with other keys and at block 0. */
+  rekey(keys) {
+    this.binding = bindingOf(this.#spki, keys);
+    this.#send = { ...directionAt(keys, this.#isServer ? 48 : 0), counter: 0 };
+    this.#receive = { ...directionAt(keys, this.#isServer ? 0 : 48), counter: 0 };
   }
 
   get link() {
@@ -181,6 +192,12 @@ function nonce(direction) {
   return iv;
 }
 
+/** extensions.md Server extensions: what both ends of this session know, and nobody else. */
+export function bindingOf(spki, keys) {
+  const keyHash = createHash("sha256").update(spki).digest();
+  return createHash("sha256").update("smp-session-binding").update(keyHash).update(keys).digest();
+}
+
 /** Reads what a server says first: its block size and its key, whose hash must be the one known. */
 export async function readServerHello(link, keyHash) {
   const header = await readUnit(link, 8);
@@ -191,7 +208,7 @@ export async function readServerHello(link, keyHash) {
   if (header.readUInt16BE(4) !== PROTOCOL) throw new ProtocolError("HEADER: protocol");
   const spki = await readUnit(link, header.readUInt16BE(6));
   if (hashOf(spki) !== keyHash) throw new ProtocolError("BAD_HASH");
-  return { serverBlockSize, serverKey: createPublicKey({ key: spki, format: "der", type: "spki" }) };
+  return { serverBlockSize, spki, serverKey: createPublicKey({ key: spki, format: "der", type: "spki" }) };
 }
 
 /** The plain 102 bytes of a client's handshake. */
@@ -213,11 +230,11 @@ export function encryptTo(serverKey, plain) {
 
 /** The client's side of the handshake. `blockSize`: what to ask for; without it the server's size is echoed (0.3). */
 export async function clientHandshake(link, { keyHash, blockSize }) {
-  const { serverBlockSize, serverKey } = await readServerHello(link, keyHash);
+  const { serverBlockSize, spki, serverKey } = await readServerHello(link, keyHash);
   const size = blockSize ?? serverBlockSize;
   const keys = randomBytes(96);
   link.write(encryptTo(serverKey, clientHello(size, keys)));
-  const blocks = new Blocks(link, size, directionAt(keys, 0), directionAt(keys, 48));
+  const blocks = new Blocks(link, size, { keys, spki });
   const welcome = await blocks.receive();
   if (welcome === null) throw new LinkError("the server closed instead of welcoming");
   const text = welcome.toString("latin1");
@@ -251,7 +268,7 @@ export async function serverHandshake(link, { pair, blockSize, welcome }) {
   const clientBlockSize = plain.readUInt32BE(0);
   if (!BLOCK_SIZES.includes(clientBlockSize)) return null;
   const keys = plain.subarray(6);
-  const blocks = new Blocks(link, clientBlockSize, directionAt(keys, 48), directionAt(keys, 0));
+  const blocks = new Blocks(link, clientBlockSize, { keys, spki: pair.spki, isServer: true });
   blocks.send(Buffer.from(welcome, "latin1"));
   return blocks;
 }
@@ -304,6 +321,17 @@ export function sendCommand(body) {
 export function parseCommand(rest) {
   const plain = /^(SUB|ACK|OFF|DEL|PING) /.exec(rest);
   if (plain !== null) return { name: plain[1], text: plain[1] };
+  // extensions.md Server extensions: a server that does not list the command's takes it for one that does not parse
+  const windowed = /^SUBN ([1-9]\d{0,2}) /.exec(rest);
+  if (windowed !== null) {
+    const window = Number(windowed[1]);
+    return window > 128 ? null : { name: "SUBN", text: `SUBN ${window}`, window };
+  }
+  const encoded = /^(OPEN|ACKM|REKEY) ([A-Za-z0-9+/=]+) /.exec(rest);
+  if (encoded !== null) {
+    const bytes = fromBase64(encoded[2]);
+    return bytes === null ? null : { name: encoded[1], text: `${encoded[1]} ${encoded[2]}`, bytes };
+  }
   const keyed = /^(NEW|KEY) rsa:([A-Za-z0-9+/=]+) /.exec(rest);
   if (keyed !== null) {
     const spki = fromBase64(keyed[2]);
@@ -327,6 +355,11 @@ export function parseResponse(rest) {
     /^(END|OK|PONG|ERR (?:BLOCK|CMD (?:SYNTAX|PROHIBITED|KEY_SIZE|NO_AUTH|HAS_AUTH|NO_QUEUE)|AUTH|NO_MSG|QUOTA|SIZE|INTERNAL)) /
       .exec(rest);
   if (plain !== null) return { name: plain[1], padding: rest.slice(plain[0].length) };
+  const rekey = /^REKEY ([A-Za-z0-9+/=]+) /.exec(rest);
+  if (rekey !== null) {
+    const payload = fromBase64(rekey[1]);
+    return payload === null ? null : { name: "REKEY", payload, padding: rest.slice(rekey[0].length) };
+  }
   const ids = /^IDS ([A-Za-z0-9+/=]+) ([A-Za-z0-9+/=]+) /.exec(rest);
   if (ids !== null) {
     if (fromBase64(ids[1]) === null || fromBase64(ids[2]) === null) return null;
@@ -457,7 +490,9 @@ export class Session {
     if (response.name === undefined) throw new ProtocolError(`cannot parse ${parts.rest.slice(0, 40)}`);
     if (!/^#+$/.test(padding)) throw new ProtocolError("the padding is not of #");
     const mayMissQueue = response.name === "IDS" || response.name.startsWith("ERR ");
-    if (response.name === "PONG" ? parts.queueId !== "" : parts.queueId === "" && !mayMissQueue) {
+    if (
+      ["PONG", "REKEY"].includes(response.name) ? parts.queueId !== "" : parts.queueId === "" && !mayMissQueue
+    ) {
       throw new ProtocolError(`${response.name} with queue ID "${parts.queueId}"`);
     }
     const answer = { ...response, queueId: parts.queueId };

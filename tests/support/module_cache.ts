@@ -17,6 +17,6 @@ async function copy(from: string, to: string): Promise<void> {
   const found = await Deno.stat(from).catch(() => null);
   if (found === null) return;
   if (found.isFile) return await Deno.copyFile(from, to);
-  await Deno.mkdir(to);
+  await Deno.mkdir(to, { recursive: true });
   for await (const { name } of Deno.readDir(from)) await copy(`${from}/${name}`, `${to}/${name}`);
 }
