@@ -29,7 +29,11 @@ export async function startRekey(): Promise<RekeyRequest> {
       const shared = await x25519(privateKey, answer.slice(0, x25519KeyLength));
       const secret = await decapsulate(answer.subarray(x25519KeyLength), kem.decapsulationKey);
       kem.decapsulationKey.fill(0);
-      return shared && secret && await newKeys(secret, shared, [binding, payload, answer]);
+      if (shared !== null && secret !== null) {
+        return await newKeys(secret, shared, [binding, payload, answer]);
+      }
+      for (const unused of [shared, secret]) unused?.fill(0);
+      return null;
     },
   };
 }
@@ -42,7 +46,10 @@ export async function answerRekey(
   const { publicKey, privateKey } = await generateX25519KeyPair();
   const shared = await x25519(privateKey, request.slice(0, x25519KeyLength));
   const encapsulated = shared && await encapsulate(request.subarray(x25519KeyLength));
-  if (shared === null || encapsulated === null) return null;
+  if (shared === null || encapsulated === null) {
+    shared?.fill(0);
+    return null;
+  }
   const payload = joinParts([publicKey, encapsulated.ciphertext]);
   const keys = await newKeys(encapsulated.secret, shared, [binding, request, payload]);
   return { payload, keys: swapKeys(keys) };

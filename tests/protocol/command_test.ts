@@ -22,6 +22,11 @@ const table: readonly [encoded: string, command: Command][] = [
   ["SEND 0  ", { type: "SEND", body: latin1("") }],
   ["SEND 11  a  b\n\r\0\xff## ", { type: "SEND", body: latin1(" a  b\n\r\0\xff##") }],
   ["PING", { type: "PING" }],
+  ["OPEN YmluZGluZw==", { type: "OPEN", binding: "YmluZGluZw==" }],
+  ["SUBN 1", { type: "SUBN", window: 1 }],
+  ["SUBN 128", { type: "SUBN", window: 128 }],
+  ["ACKM bXNn", { type: "ACKM", messageId: "bXNn" }],
+  ["REKEY AAEC", { type: "REKEY", payload: Uint8Array.of(0, 1, 2) }],
   ["IDS AAAA /+8=", { type: "IDS", recipientId: "AAAA", senderId: "/+8=" }],
   ["MSG bXNn 2021-05-09T09:36:08.123Z 5 hello ", msg(timestamp, "hello")],
   ["MSG bXNn 0000-01-01T00:00:00.000Z 2 \xff  ", msg(new Date("0000-01-01T00:00:00Z"), "\xff ")],
@@ -70,9 +75,32 @@ Deno.test("A command without the space that ends it is none", { permissions: "no
   }
 });
 
-Deno.test("Clients send the first eight commands, servers the rest", { permissions: "none" }, () => {
+Deno.test("Clients send the first twelve commands, servers the rest", { permissions: "none" }, () => {
   const client = table.map(([, command]) => command).filter(isClientCommand).map(({ type }) => type);
-  assertEquals([...new Set(client)], ["NEW", "SUB", "KEY", "ACK", "OFF", "DEL", "SEND", "PING"]);
+  const of03 = ["NEW", "SUB", "KEY", "ACK", "OFF", "DEL", "SEND", "PING"];
+  assertEquals([...new Set(client)], [...of03, "OPEN", "SUBN", "ACKM", "REKEY"]);
+});
+
+// extensions.md window1
+Deno.test("A window is a number from 1 to 128, of at most three digits", { permissions: "none" }, () => {
+  for (let window = 0; window <= 1000; window++) {
+    const expected = window >= 1 && window <= 128 ? { type: "SUBN" as const, window } : null;
+    assertEquals(parse(`SUBN ${window} `), expected, `${window}`);
+  }
+  for (const text of ["05", "005"]) assertEquals(parse(`SUBN ${text} `), { type: "SUBN", window: 5 }, text);
+  for (const text of ["0005", "000", "0".repeat(4000), "9".repeat(4000), "18446744073709551617"]) {
+    assertEquals(parse(`SUBN ${text} `), null, text.slice(0, 20));
+  }
+});
+
+// extensions.md rekey1: a payload that is none still is a REKEY, whose answer ends the session
+Deno.test("A REKEY has a payload of no bytes where there is no base64", { permissions: "none" }, () => {
+  for (const text of ["", "A", "AAA", "!!!!", "AAAA=", "rsa:AAAA"]) {
+    assertEquals(parse(`REKEY ${text} `), { type: "REKEY", payload: new Uint8Array(0) }, text);
+  }
+  for (const text of ["REKEY", "REKEY ", "REKEY AAAA", "REKEYS AAAA ", "rekey AAAA "]) {
+    assertEquals(parse(text), null, text);
+  }
 });
 
 Deno.test("The size of a body may have leading zeros", { permissions: "none" }, () => {
@@ -139,6 +167,40 @@ Deno.test("What is not a command does not parse", { permissions: "none" }, () =>
     ["no space after the body's space", `MSG AAAA ${stamp} 5 hello `, `MSG AAAA ${stamp} 5 hello #`],
     ["IDs missing or not base64", "IDS AAAA ", "IDS AAAA  ", "IDS AAA AAAA ", "IDS AAAA A*AA ", "IDS "],
     ["a message ID that is not base64", `MSG  ${stamp} 5 hello  `, `MSG AA ${stamp} 5 hello  `],
+    [
+      "no binding",
+      "OPEN ",
+      "OPEN  ",
+      "OPEN",
+      "OPEN AAAA",
+      "OPEN A ",
+      "OPEN *AAA ",
+      "OPEN AB== ",
+      "OPEN\nAAAA ",
+    ],
+    [
+      "no message ID",
+      "ACKM ",
+      "ACKM  ",
+      "ACKM",
+      "ACKM AAAA",
+      "ACKM A ",
+      "ACKM *AAA ",
+      "ACKM AB== ",
+      "ACKMAAAA ",
+    ],
+    ["no window", "SUBN ", "SUBN  ", "SUBN", "SUBN 5", "SUBN  5 ", "SUBN x ", "SUBN 5x ", "SUBN 5\n "],
+    [
+      "no window",
+      "SUBN +5 ",
+      "SUBN -1 ",
+      "SUBN 5. ",
+      "SUBN 0x5 ",
+      "SUBN 5e0 ",
+      "SUBN \xb5 ",
+      "SUBN : ",
+      "SUBN5 ",
+    ],
     ["no known error", "ERR ", "ERR  ", "ERR auth ", "ERR CMD ", "ERR CMD", "ERR CMD null ", "ERR CMD AUTH "],
     ["no known error", "ERR AUTHORIZATION ", "ERR CMD PROHIBITED_ ", "ERR SYNTAX ", "ERR CMD  SYNTAX "],
   ];

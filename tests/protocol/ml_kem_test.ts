@@ -79,17 +79,23 @@ Deno.test("It agrees with an independent implementation, both ways", { permissio
 });
 
 // FIPS 203, algorithm 18: implicit rejection
-Deno.test("A ciphertext that was changed gives a secret of its own, never an error", { permissions }, async () => {
-  const { encapsulationKey, decapsulationKey } = await generateKemKeyPair();
-  const { ciphertext, secret } = (await encapsulate(encapsulationKey))!;
-  const changed = [0, 1, 319, 320, 959, 960, 1086, 1087].map((at) => ciphertext.with(at, ciphertext[at]! ^ 1));
-  changed.push(new Uint8Array(ciphertextLength), new Uint8Array(ciphertextLength).fill(0xff));
-  for (const other of changed) {
-    const rejected = (await decapsulate(other, decapsulationKey))!;
-    assert(rejected.toHex() !== secret.toHex());
-    assertEquals(rejected.toHex(), rejectionSecret(decapsulationKey, other));
-  }
-});
+Deno.test(
+  "A ciphertext that was changed gives a secret of its own, never an error",
+  { permissions },
+  async () => {
+    const { encapsulationKey, decapsulationKey } = await generateKemKeyPair();
+    const { ciphertext, secret } = (await encapsulate(encapsulationKey))!;
+    const changed = [0, 1, 319, 320, 959, 960, 1086, 1087].map((at) =>
+      ciphertext.with(at, ciphertext[at]! ^ 1)
+    );
+    changed.push(new Uint8Array(ciphertextLength), new Uint8Array(ciphertextLength).fill(0xff));
+    for (const other of changed) {
+      const rejected = (await decapsulate(other, decapsulationKey))!;
+      assert(rejected.toHex() !== secret.toHex());
+      assertEquals(rejected.toHex(), rejectionSecret(decapsulationKey, other));
+    }
+  },
+);
 
 // FIPS 203, 7.2: a coefficient of 3329 or more
 Deno.test("An encapsulation key that is none is refused", { permissions }, async () => {
@@ -126,13 +132,20 @@ Deno.test("A ciphertext has 1088 bytes, no fewer and no more", { permissions }, 
   }
 });
 
-Deno.test("Keys and secrets are new each time, and those of many at once are their own", { permissions }, async () => {
-  const pairs = await Promise.all(Array.from({ length: 8 }, () => generateKemKeyPair()));
-  const made = await Promise.all(pairs.map((pair) => encapsulate(pair.encapsulationKey)));
-  const secrets = await Promise.all(
-    made.map((one, index) => decapsulate(one!.ciphertext, pairs[index]!.decapsulationKey)),
-  );
-  assertEquals(secrets, made.map((one) => one!.secret));
-  const distinct = new Set([...pairs.map((pair) => sha3(pair.encapsulationKey)), ...secrets.map((one) => one!.toHex())]);
-  assertEquals(distinct.size, 2 * pairs.length);
-});
+Deno.test(
+  "Keys and secrets are new each time, and those of many at once are their own",
+  { permissions },
+  async () => {
+    const pairs = await Promise.all(Array.from({ length: 8 }, () => generateKemKeyPair()));
+    const made = await Promise.all(pairs.map((pair) => encapsulate(pair.encapsulationKey)));
+    const secrets = await Promise.all(
+      made.map((one, index) => decapsulate(one!.ciphertext, pairs[index]!.decapsulationKey)),
+    );
+    assertEquals(secrets, made.map((one) => one!.secret));
+    const distinct = new Set([
+      ...pairs.map((pair) => sha3(pair.encapsulationKey)),
+      ...secrets.map((one) => one!.toHex()),
+    ]);
+    assertEquals(distinct.size, 2 * pairs.length);
+  },
+);

@@ -11,6 +11,8 @@ import {
   encodeSigned,
   keySizes,
   parsePublicKeyText,
+  type ServerExtension,
+  serverExtensions,
   type ServerResponse,
   serverTransmissionLength,
   smpErrorCodes,
@@ -175,6 +177,136 @@ Deno.test("A command must have its credentials and no others", { permissions: "n
   }
 });
 
+const all = { has: () => true };
+/** The commands of extensions, and the extension they are of. */
+const extended: Readonly<Record<string, ServerExtension>> = {
+  "OPEN AAAA ": "open1",
+  "SUBN 5 ": "window1",
+  "ACKM AAAA ": "window1",
+  "REKEY AAAA ": "rekey1",
+};
+const everyCredential = [["", ""], [sig, ""], ["", "AAAA"], [sig, "AAAA"]] as const;
+
+// extensions.md: a server without it answers ERR CMD SYNTAX
+Deno.test("A command of an extension that is off does not parse, whatever its credentials", {
+  permissions: "none",
+}, () => {
+  for (const [command, extension] of Object.entries(extended)) {
+    for (const [signature, queueId] of everyCredential) {
+      const content = latin1(`${signature} 12 ${queueId} ${command}${padding}`);
+      const others = (name: ServerExtension) => name !== extension;
+      const isOpened = () => true;
+      for (const options of [undefined, {}, { isOpened }, { has: others }, { has: others, isOpened }]) {
+        assertEquals(refusal(decodeClientTransmission(content, options)), ["CMD SYNTAX", "12", queueId]);
+      }
+    }
+  }
+});
+
+Deno.test(
+  "A command is asked for its extension alone, and those of 0.3 for none",
+  { permissions: "none" },
+  () => {
+    const asked = new Set<ServerExtension>();
+    const has = (name: ServerExtension) => {
+      asked.add(name);
+      return true;
+    };
+    for (const command of commands) decodeClientTransmission(latin1(`${sig} 12 AAAA ${command}`), { has });
+    assertEquals([...asked], []);
+    for (const command of Object.keys(extended)) {
+      decodeClientTransmission(latin1(`${sig} 12 AAAA ${command}`), { has });
+    }
+    assertEquals([...asked], serverExtensions.filter((name) => name !== "blocks1"));
+  },
+);
+
+// extensions.md Server extensions
+Deno.test(
+  "A command of an extension must have its credentials and no others",
+  { permissions: "none" },
+  () => {
+    const ok = "accepted";
+    const table: Record<string, readonly [string, string, string, string]> = {
+      "OPEN AAAA ": ["CMD NO_AUTH", "CMD NO_AUTH", "CMD NO_AUTH", ok],
+      "SUBN 5 ": ["CMD NO_AUTH", "CMD NO_AUTH", "CMD NO_AUTH", ok],
+      "ACKM AAAA ": ["CMD NO_AUTH", "CMD NO_AUTH", "CMD NO_AUTH", ok],
+      "REKEY AAAA ": [ok, "CMD HAS_AUTH", "CMD HAS_AUTH", "CMD HAS_AUTH"],
+    };
+    for (const [command, expected] of Object.entries(table)) {
+      for (const [i, [signature, queueId]] of everyCredential.entries()) {
+        const content = latin1(`${signature} 12 ${queueId} ${command}${padding}`);
+        const answer = refusal(decodeClientTransmission(content, all));
+        assertEquals(answer, expected[i] === ok ? ok : [expected[i]!, "12", queueId], `${command} ${i}`);
+      }
+    }
+  },
+);
+
+// extensions.md open1
+Deno.test("On an opened queue, and no other, the recipient's commands need no signature", {
+  permissions: "none",
+}, () => {
+  const isOpened = (queueId: string) => queueId === "AAAA";
+  const unsigned = (queueId: string, command: string) =>
+    refusal(decodeClientTransmission(latin1(` 12 ${queueId} ${command}${padding}`), { ...all, isOpened }));
+  for (const command of ["SUB ", "ACK ", "OFF ", "DEL ", `KEY ${keyText} `, "SUBN 5 ", "ACKM AAAA "]) {
+    assertEquals(unsigned("AAAA", command), "accepted", command);
+    for (const other of ["BBBB", ""]) {
+      assertEquals(unsigned(other, command), ["CMD NO_AUTH", "12", other], command);
+    }
+    const signed = latin1(`${sig} 12 BBBB ${command}${padding}`);
+    assertEquals(refusal(decodeClientTransmission(signed, { ...all, isOpened })), "accepted", command);
+  }
+  assertEquals(unsigned("AAAA", "OPEN AAAA "), ["CMD NO_AUTH", "12", "AAAA"]);
+  assertEquals(unsigned("AAAA", `NEW ${keyText} `), ["CMD NO_AUTH", "12", "AAAA"]);
+  assertEquals(unsigned("AAAA", "PING "), ["CMD HAS_AUTH", "12", "AAAA"]);
+  assertEquals(unsigned("AAAA", "REKEY AAAA "), ["CMD HAS_AUTH", "12", "AAAA"]);
+});
+
+Deno.test(
+  "Whether a queue is opened does not come before what 0.3 says first",
+  { permissions: "none" },
+  () => {
+    const isOpened = () => true;
+    const refused = (content: string) =>
+      refusal(decodeClientTransmission(latin1(content), { ...all, isOpened }));
+    assertEquals(refused(" 12 AAAA"), ["BLOCK", "", ""]);
+    assertEquals(refused("AAAA 12 AAAA SUB "), ["BLOCK", "12", ""]);
+    assertEquals(refused(" 12 A*AA SUB "), ["BLOCK", "12", ""]);
+    assertEquals(refused(" 12 AAAA SUBN 0 "), ["CMD SYNTAX", "12", "AAAA"]);
+    assertEquals(refused(" 12 AAAA OK "), ["CMD PROHIBITED", "12", "AAAA"]);
+  },
+);
+
+// extensions.md rekey1: the one command that both sides send
+Deno.test(
+  "A server sends REKEY without queue ID, and no other command of a client",
+  { permissions: "none" },
+  () => {
+    const decoded = (queueId: string, text: string) =>
+      refusal(decodeServerTransmission(latin1(` 12 ${queueId} ${text}${padding}`)));
+    assertEquals(decoded("", "REKEY AAAA "), "accepted");
+    assertEquals(decoded("AAAA", "REKEY AAAA "), ["CMD HAS_AUTH", "12", "AAAA"]);
+    for (const command of ["OPEN AAAA ", "SUBN 5 ", "ACKM AAAA "]) {
+      for (const queueId of ["", "AAAA"]) {
+        assertEquals(decoded(queueId, command), ["CMD PROHIBITED", "12", queueId], command);
+      }
+    }
+  },
+);
+
+// smp.md Transmission: command serialized canonically
+Deno.test("The signature of a SUBN whose number has leading zeros covers the canonical form", {
+  permissions: "none",
+}, () => {
+  for (const zeros of ["", "0", "00"]) {
+    const decoded = decodeClientTransmission(latin1(`${sig} 12 cmlk SUBN ${zeros}5 ${padding}`), all);
+    assert(decoded.ok, zeros);
+    assertEquals(asciiText(decoded.value.signed), "12 cmlk SUBN 5");
+  }
+});
+
 // smp.md Transmission: IDS and ERR may come without queue ID; PONG must; everything else must have one
 Deno.test("A response must have a queue ID or must not", { permissions: "none" }, () => {
   const table: Record<string, readonly [without: string, having: string]> = {
@@ -209,6 +341,17 @@ const clientTable: readonly [
   [{ type: "SEND", body: latin1("") }, "SEND 0  ", "may", "c2lk"],
   [{ type: "SEND", body: latin1(" \0\xff\n\r 5  ") }, "SEND 9  \0\xff\n\r 5   ", "may", "c2lk"],
   [{ type: "PING" }, "PING", "never", ""],
+  [{ type: "OPEN", binding: "YmluZA==" }, "OPEN YmluZA==", "must", "cmlk"],
+  [{ type: "SUBN", window: 1 }, "SUBN 1", "must", "cmlk"],
+  [{ type: "SUBN", window: 128 }, "SUBN 128", "must", "cmlk"],
+  [{ type: "ACKM", messageId: "bXNn" }, "ACKM bXNn", "must", "cmlk"],
+  [{ type: "REKEY", payload: latin1("\0\xff") }, "REKEY AP8=", "never", ""],
+  [
+    { type: "REKEY", payload: new Uint8Array(1216) },
+    `REKEY ${encodeBase64(new Uint8Array(1216))}`,
+    "never",
+    "",
+  ],
 ];
 
 Deno.test("Every client transmission is encoded byte for byte and read back", { permissions: "none" }, () => {
@@ -222,7 +365,7 @@ Deno.test("Every client transmission is encoded byte for byte and read back", { 
         assertEquals(asciiText(content), `${encodeBase64(signature)} ${corrId} ${queueId} ${text} `);
         for (const rest of ["", padding, "SUB  rest\0"]) {
           const value = { signature, signed, corrId: latin1(corrId), queueId, command };
-          assertEquals(decodeClientTransmission(latin1(asciiText(content) + rest)), { ok: true, value });
+          assertEquals(decodeClientTransmission(latin1(asciiText(content) + rest), all), { ok: true, value });
         }
       }
     }
@@ -263,6 +406,8 @@ const serverTable: readonly [response: ServerResponse, text: string, queueId: st
   [{ type: "END" }, "END", "cmlk"],
   [{ type: "OK" }, "OK", "cmlk"],
   [{ type: "PONG" }, "PONG", ""],
+  [{ type: "REKEY", payload: latin1("\0\xff") }, "REKEY AP8=", ""],
+  [{ type: "REKEY", payload: new Uint8Array(1120) }, `REKEY ${encodeBase64(new Uint8Array(1120))}`, ""],
   ...smpErrorCodes.flatMap((error): [ServerResponse, string, string][] =>
     ["", "cmlk"].map((queueId) => [{ type: "ERR", error }, `ERR ${error}`, queueId])
   ),

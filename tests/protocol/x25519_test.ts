@@ -36,7 +36,10 @@ Deno.test("Two key pairs share one secret, and no other pair has it", { permissi
   const shared = await x25519(one!.privateKey, two!.publicKey);
   assertEquals(shared, await x25519(two!.privateKey, one!.publicKey));
   assertEquals(shared?.length, 32);
-  const others = [await x25519(three!.privateKey, two!.publicKey), await x25519(one!.privateKey, three!.publicKey)];
+  const others = [
+    await x25519(three!.privateKey, two!.publicKey),
+    await x25519(one!.privateKey, three!.publicKey),
+  ];
   for (const other of others) assert(other!.toHex() !== shared!.toHex());
 });
 

@@ -83,6 +83,18 @@ export const clientTransmission: fc.Arbitrary<ClientParts> = fc.oneof(
   }),
 );
 
+/** Any client transmission, those of the server extensions too. */
+export const extendedTransmission: fc.Arbitrary<ClientParts> = fc.oneof(
+  clientTransmission,
+  fc.record({ signature: unsigned, corrId, queueId: noId, command: clientCommand.REKEY }),
+  fc.record({
+    signature,
+    corrId,
+    queueId: id,
+    command: fc.oneof(...(["OPEN", "SUBN", "ACKM"] as const).map((type) => clientCommand[type])),
+  }),
+);
+
 const timestamp = fc.date({
   min: new Date("0000-01-01T00:00:00.000Z"),
   max: new Date("9999-12-31T23:59:59.999Z"),
@@ -96,6 +108,11 @@ const message = fc.record({ type: fc.constant("MSG" as const), messageId: id, ti
 export const serverTransmission: fc.Arbitrary<ServerTransmission> = fc.oneof(
   fc.record({ corrId, queueId: fc.oneof(noId, id), response: fc.oneof(ids, error) }),
   fc.record({ corrId, queueId: noId, response: fc.constant<ServerResponse>({ type: "PONG" }) }),
+  fc.record({
+    corrId,
+    queueId: noId,
+    response: bytes.map((payload): ServerResponse => ({ type: "REKEY", payload })),
+  }),
   fc.record({
     corrId,
     queueId: id,
