@@ -13,6 +13,9 @@ import { next } from "../support/wait.ts";
 const keyPair = await generateKeyPair("sign", 1024);
 const senderPair = await generateKeyPair("sign", 1024);
 
+/** REKEY must come within it: as long as it takes on a busy machine. */
+const limits = { handshakeTimeout: 600_000 };
+
 /** Where a server of either kind listens. */
 interface Listening {
   readonly port: number;
@@ -53,7 +56,7 @@ for (const webSocket of [false, true]) {
     testWithMlKem(
       `an independent client${over} is content with ${scenario}, with REKEY and without`,
       async (mlKem) => {
-        await using server = await startServer({ limits: { messagesPerQueue: 200 } });
+        await using server = await startServer({ limits: { ...limits, messagesPerQueue: 200 } });
         await runClient("extension_client.mjs", server, scenario, { webSocket });
         await runClient("extension_client.mjs", server, scenario, { webSocket, mlKem });
         assertEquals(server.metrics.internalErrors, 0);
@@ -63,26 +66,26 @@ for (const webSocket of [false, true]) {
 
   for (const scenario of rekeyScenarios) {
     testWithMlKem(`an independent client${over} is content with ${scenario}`, async (mlKem) => {
-      await using server = await startServer();
+      await using server = await startServer({ limits });
       await runClient("extension_client.mjs", server, scenario, { webSocket, mlKem });
       assertEquals(server.metrics.internalErrors, 0);
     });
   }
 
   testWithMlKem(`an independent client${over} does all of 0.3 in sessions with new keys`, async (mlKem) => {
-    await using server = await startServer({ limits: { messagesPerQueue: 200 } });
+    await using server = await startServer({ limits: { ...limits, messagesPerQueue: 200 } });
     await runClient("client.mjs", server, lifeScenarios, { webSocket, mlKem });
   });
 
   testWithMlKem(`an independent client${over} fills blocks of every size, with REKEY`, async (mlKem) => {
-    await using server = await startServer();
+    await using server = await startServer({ limits });
     for (const blockSize of blockSizes) {
       await runClient("extension_client.mjs", server, "blocks", { webSocket, mlKem, blockSize });
     }
   });
 
   Deno.test(`an independent client${over} gets CMD SYNTAX for every extension where all are off`, async () => {
-    await using server = await startServer({ extensions: [] });
+    await using server = await startServer({ limits, extensions: [] });
     await runClient("extension_client.mjs", server, "unlisted", { webSocket });
   });
 }
@@ -91,7 +94,7 @@ for (const extension of serverExtensions) {
   testWithMlKem(
     `an independent client uses ${extension} where it is the only one that is on`,
     async (mlKem) => {
-      await using server = await startServer({ extensions: [extension] });
+      await using server = await startServer({ limits, extensions: [extension] });
       const scenarios = {
         open1: unsignedScenarios.join(),
         window1: "window,windowRedelivery,syntax",

@@ -3,6 +3,7 @@
 import { agentMutations } from "./agent.ts";
 import { clientMutations } from "./client.ts";
 import type { Mutation } from "./mutation.ts";
+import { protocolMutations } from "./protocol.ts";
 import { serverMutations } from "./server.ts";
 
 const help = `deno task mutate [--only NAME,NAME]
@@ -16,7 +17,7 @@ const patience = 180_000;
 
 const root = new URL("../../", import.meta.url).pathname;
 const model = ["tests/agent/model/main.ts", "--runs", "120", "--patience", "6", "--failures", "1"];
-const all = [...agentMutations, ...clientMutations, ...serverMutations];
+const all = [...agentMutations, ...clientMutations, ...protocolMutations, ...serverMutations];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.length > 0 && args[0] !== "--only") {

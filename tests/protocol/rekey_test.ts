@@ -146,8 +146,9 @@ Deno.test("Secrets are overwritten once there are keys of them", { permissions }
 });
 
 Deno.test("An answer is taken once: what opens it is overwritten", { permissions }, async () => {
-  const { request, answer, client } = await exchange();
-  const again = await request.finish(answer.payload, randomBytes(32));
+  const binding = randomBytes(32);
+  const { request, answer, client } = await exchange(binding);
+  const again = await request.finish(answer.payload, binding);
   assert(again === null || sessionKeysHex(again) !== sessionKeysHex(client!));
 });
 
@@ -272,13 +273,22 @@ Deno.test("What was encrypted with the old keys is not taken after new ones", { 
   }
 });
 
-Deno.test("A channel that is closed while it gets new keys stays closed", { permissions }, async () => {
-  const { client } = await session();
+Deno.test("A channel that is closed while it gets new keys has none", { permissions }, async () => {
+  const written: unknown[] = [];
+  // It would still take what is written after its end.
+  const below: Channel = {
+    read: (length) => Promise.resolve(new Uint8Array(length)),
+    write: (units) => Promise.resolve(void written.push(units)),
+    end: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const channel = await BlockChannel.create(below, 4096, sessionKeys(vector.oldKeys));
   const keys = sessionKeys(vector.newKeys);
-  const rekeying = client.rekey(keys);
-  await client.close();
+  const rekeying = channel.rekey(keys);
+  await channel.close();
   await rekeying;
   assertEquals(sessionKeysHex(keys), "00".repeat(96));
-  await assertFails("CLOSED", () => client.write([textBytes("late ")]));
-  await assertFails("CLOSED", () => client.read());
+  await assertFails("CLOSED", () => channel.write([textBytes("late ")]));
+  await assertFails("CLOSED", () => channel.read());
+  assertEquals(written, []);
 });
