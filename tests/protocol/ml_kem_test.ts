@@ -48,6 +48,21 @@ Deno.test("Secrets are encapsulated as NIST's vectors have them", { permissions 
   }
 });
 
+Deno.test(
+  "Secrets are taken out as NIST's vectors have them, of changed ciphertexts too",
+  { permissions },
+  async () => {
+    const { dk, cases } = vectors.decapsulation;
+    const decapsulationKey = Uint8Array.fromHex(dk);
+    assertEquals(cases.map(({ isRejected }) => isRejected), [false, true]);
+    for (const { tcId, isRejected, c, k } of cases) {
+      const ciphertext = Uint8Array.fromHex(c);
+      assertEquals((await decapsulate(ciphertext, decapsulationKey))?.toHex(), k, `${tcId}`);
+      assertEquals(rejectionSecret(decapsulationKey, ciphertext) === k, isRejected, `${tcId}`);
+    }
+  },
+);
+
 Deno.test("A hundred runs with random ciphertexts hash as in Go", { permissions }, async () => {
   const { runs, hash } = vectors.accumulated;
   const size = runs * (64 + 32 + ciphertextLength);
