@@ -39,6 +39,7 @@ export class ReadBuffer {
   #end = 0;
   #isLarge = false;
   #moreWaits = false;
+  #isReleased = false;
 
   constructor(readAhead: ReadAhead) {
     this.#readAhead = readAhead;
@@ -85,14 +86,14 @@ export class ReadBuffer {
     this.#moreWaits = this.#end > size && this.#end === this.#bytes.length;
   }
 
-  /** Nothing more will be read. */
+  /** Nothing more will be read, though a read that is under way may still bring something. */
   release(): void {
-    this.#moreWaits = false;
     this.#use(false);
+    this.#isReleased = true;
   }
 
   #use(large: boolean): void {
-    if (large === this.#isLarge) return;
+    if (large === this.#isLarge || this.#isReleased) return;
     if (large) this.#isLarge = this.#readAhead.take();
     else {
       this.#isLarge = false;

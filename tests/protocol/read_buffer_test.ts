@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { ReadAhead, ReadBuffer } from "../../protocol/transport/read_buffer.ts";
+import { tcpChannel } from "../../protocol/transport/tcp_channel.ts";
 
 const size = 4096;
 const [small, large] = [size + 1, 16 * size + 1];
@@ -82,4 +83,26 @@ Deno.test("Units are the same in whatever pieces they come, and stay while more 
     }),
     { numRuns: 30 },
   );
+});
+
+Deno.test("A channel that is closed as bytes come leaves its place to others", {
+  permissions: "none",
+}, async () => {
+  const readAhead = new ReadAhead(1);
+  const arriving = Promise.withResolvers<void>();
+  const channel = tcpChannel({
+    async read(buffer) {
+      await arriving.promise;
+      return buffer.length;
+    },
+    write: ({ length }) => Promise.resolve(length),
+    closeWrite: () => Promise.resolve(),
+    close() {},
+    setNoDelay() {},
+  }, readAhead);
+  const reading = channel.read(size);
+  arriving.resolve();
+  const closing = Promise.resolve().then(() => channel.close());
+  await Promise.allSettled([reading, closing]);
+  assert(readAhead.take());
 });
