@@ -7,13 +7,11 @@ import {
   decodeServerTransmission,
   defaultPort,
   encodeBase64,
-  encodeClientTransmission,
-  encodeSigned,
   parseAddress,
   type ServerTransmission,
   startRekey,
-  textBytes,
 } from "../../protocol/mod.ts";
+import { rekey } from "../rekey.ts";
 
 /** How a line is opened. */
 export interface LineOptions {
@@ -67,7 +65,7 @@ export class Line {
   /** Connects to a server, whose key must be that of the address if it names one. */
   static async open(
     address: string,
-    { patience = defaultPatience, blockSize, rekey = false }: LineOptions = {},
+    { patience = defaultPatience, blockSize, rekey: isRekeyed = false }: LineOptions = {},
   ): Promise<Line> {
     const { host, port, keyHash } = parseAddress(address);
     const late = new AbortController();
@@ -85,7 +83,7 @@ export class Line {
         ...(blockSize !== undefined && { blockSize }),
         welcomed: (listed) => extensions = listed,
       });
-      if (rekey) await renewKeys(blocks);
+      if (isRekeyed) await rekey(blocks, await startRekey());
       return new Line(blocks, extensions, patience);
     } catch (error) {
       await channel?.close();
@@ -183,21 +181,4 @@ export async function openLines(
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
-}
-
-/** extensions.md rekey1 */
-async function renewKeys(blocks: BlockChannel): Promise<void> {
-  const request = await startRekey();
-  const command = encodeSigned(textBytes("K"), "", { type: "REKEY", payload: request.payload });
-  await blocks.write([encodeClientTransmission(new Uint8Array(0), command)]);
-  const content = await blocks.read();
-  const decoded = content && decodeServerTransmission(content);
-  const response = decoded?.ok === true ? decoded.value.response : null;
-  if (response?.type !== "REKEY") {
-    const answer = response?.type === "ERR" ? `ERR ${response.error}` : response?.type ?? "nothing";
-    throw new Error(`the server answers ${answer} to REKEY`);
-  }
-  const keys = await request.finish(response.payload, blocks.binding);
-  if (keys === null) throw new Error("the server answers REKEY with keys that are not valid");
-  await blocks.rekey(keys);
 }
