@@ -251,6 +251,7 @@ export class Connection {
       this.#openings.delete(entry.request);
       this.#pending.set(entry.request.corrId, entry.request);
       contents.push(entry.content);
+      entry.request.written?.();
     }
     if (contents.length === 0) return;
     this.#stuckIntervals = 0;

@@ -22,6 +22,8 @@ export interface CommandToSend {
   readonly key?: PrivateKey<"sign"> | undefined;
   /** Is called with the answer before anything that the server sends later is looked at. */
   readonly answered?: (response: ServerResponse) => void;
+  /** Is called before it is written: until then it has no effect, whatever becomes of it. */
+  readonly written?: () => void;
 }
 
 /** A command on its way. */

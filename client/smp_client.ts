@@ -14,6 +14,7 @@ import {
 } from "../protocol/mod.ts";
 import { type CommandOptions, Connection } from "./connection.ts";
 import { Inbox } from "./inbox.ts";
+import type { CommandToSend } from "./request.ts";
 import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions } from "./options.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 import { openSession, type Session } from "./session.ts";
@@ -145,10 +146,12 @@ export class SmpClient implements AsyncDisposable {
       if (isNew) this.#inbox.drop(recipientId);
     };
     const command: ClientCommand = window === null ? { type: "SUB" } : { type: "SUBN", window };
+    let isWritten = false;
+    const written = () => void (isWritten = true);
     try {
-      await this.#recipientCommand(queue, command, options, answered);
+      await this.#recipientCommand(queue, command, options, { answered, written });
     } catch (error) {
-      if (error instanceof TransportError && error.neverSent) this.#inbox.refused(recipientId);
+      if (!isWritten) this.#inbox.refused(recipientId);
       throw error;
     }
     return sequence;
@@ -189,10 +192,12 @@ export class SmpClient implements AsyncDisposable {
     const answered = ({ type }: ServerResponse) => {
       if (type === "OK" || type === "MSG") end();
     };
+    let isWritten = false;
+    const written = () => void (isWritten = true);
     try {
-      await this.#recipientCommand(queue, command, options, answered);
+      await this.#recipientCommand(queue, command, options, { answered, written });
     } catch (error) {
-      if (!hadNoEffect(error)) end();
+      if (isWritten && !isRefused(error)) end();
       else if (due !== null) this.#inbox.unacknowledged(recipientId)?.undo(due);
       throw error;
     }
@@ -249,11 +254,11 @@ export class SmpClient implements AsyncDisposable {
     queue: RecipientQueue,
     command: ClientCommand,
     options?: CommandOptions,
-    answered?: (response: ServerResponse) => void,
+    told?: Pick<CommandToSend, "answered" | "written">,
   ): Promise<void> {
     const { recipientId, recipientKey } = queue;
     const response = await this.#connection.request(
-      { queueId: recipientId, command, key: recipientKey, ...(answered && { answered }) },
+      { queueId: recipientId, command, key: recipientKey, ...told },
       options,
     );
     const mayBeMessage = command.type === "SUB" || command.type === "SUBN" || command.type === "ACK";
@@ -290,9 +295,8 @@ export class SmpClient implements AsyncDisposable {
 }
 
 /** After `INTERNAL` a command may have been executed or not. */
-function hadNoEffect(error: unknown): boolean {
-  if (error instanceof SmpError) return error.code !== "INTERNAL";
-  return error instanceof TransportError && error.neverSent;
+function isRefused(error: unknown): boolean {
+  return error instanceof SmpError && error.code !== "INTERNAL";
 }
 
 function overfilled(): TransportError {

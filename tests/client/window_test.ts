@@ -481,3 +481,30 @@ Deno.test("an acknowledgement that could not be sent leaves the message to be ac
   await soon(again);
   await client.close();
 });
+
+for (const extensions of [[], ["window1"]] as const) {
+  const name = extensions.length > 0 ? "with window1" : "of 0.3";
+  Deno.test(`an acknowledgement that was given up before it was sent can be given again (server ${name})`, async () => {
+    await using server = await FakeServer.start("memory", extensions);
+    const { client, peer } = await server.serve();
+    const subscribing = client.subscribe(queue);
+    await peer.answer(await peer.take(), message("one"));
+    await subscribing;
+    for (const abort of [() => AbortSignal.abort(reason), abortedSoon]) {
+      const error = await rejection(client.acknowledge(queue, idOf("one"), { signal: abort() }));
+      assertEquals(error, reason);
+    }
+    const acknowledging = client.acknowledge(queue, idOf("one"));
+    const command = await peer.take();
+    assertEquals(command.command.type, extensions.length > 0 ? "ACKM" : "ACK");
+    await peer.answer(command, { type: "OK" });
+    await soon(acknowledging);
+  });
+}
+
+/** Aborts while the command is signed. */
+function abortedSoon(): AbortSignal {
+  const controller = new AbortController();
+  queueMicrotask(() => controller.abort(reason));
+  return controller.signal;
+}
