@@ -195,7 +195,8 @@ export class Session implements BrokerConnection {
   #isOfThisTurn(decoded: Decoded<ClientTransmission> | null, isReady: boolean): boolean {
     const isLittle = decoded?.ok === true && decoded.value.signature.length === 0 &&
       this.#broker.isOpened(this, decoded.value.queueId);
-    this.#inTurn = isReady && isLittle && this.#inTurn < commandsPerTurn ? this.#inTurn + 1 : 0;
+    const isOfThisTurn = isReady && isLittle && this.#inTurn < commandsPerTurn && this.#turns.hasTime();
+    this.#inTurn = isOfThisTurn ? this.#inTurn + 1 : 0;
     return this.#inTurn > 0;
   }
 

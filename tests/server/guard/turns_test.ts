@@ -64,3 +64,48 @@ Deno.test("the connections of one address have their turns in the order in which
   const names = Array.from({ length: 100 }, (_, i) => String(i));
   assertEquals(await orderOf(names.map((name) => [name, "10.0.0.1"] as const)), names);
 });
+
+Deno.test("commands that have no turn of their own end before the sockets are looked at", {
+  permissions,
+}, async () => {
+  const turns = new Turns();
+  assert(turns.hasTime());
+  const since = performance.now();
+  while (performance.now() - since < 6);
+  assert(!turns.hasTime());
+  await soon(turns.next({ client: null }));
+  await soon(turns.next({ client: null }));
+  assert(turns.hasTime());
+});
+
+Deno.test("sockets are looked at every few milliseconds as long as there is work", {
+  permissions: { net: ["127.0.0.1"] },
+}, async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  using one = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+  using other = await listener.accept();
+  const turns = new Turns();
+  let served = 0;
+  let isDone = false;
+  const working = (async () => {
+    while (!isDone) {
+      await turns.next({ client: "10.0.0.1" });
+      served++;
+      const since = performance.now();
+      while (performance.now() - since < 1);
+    }
+  })();
+  const echoing = other.readable.pipeTo(other.writable);
+  const waited: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    const before = served;
+    await one.write(new Uint8Array(1));
+    await soon(one.read(new Uint8Array(1)));
+    waited.push(served - before);
+  }
+  isDone = true;
+  await working;
+  await one.closeWrite();
+  await echoing;
+  assert(waited.sort((a, b) => a - b)[4]! < 40, `${waited}`);
+});
