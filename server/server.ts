@@ -68,6 +68,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #messages: MessageStore;
   readonly #admission: Admission;
   readonly #verifier = new Verifier();
+  readonly #turns = new Turns();
   readonly #budgets: WorkBudgets;
   readonly #broker: Broker;
   readonly #identity: ServerIdentity;
@@ -137,7 +138,7 @@ export class SmpServer implements AsyncDisposable {
       metrics: this.#metrics,
       budgets: this.#budgets,
       memory: this.#memory,
-      turns: new Turns(),
+      turns: this.#turns,
       extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
     });
   }
@@ -289,7 +290,7 @@ export class SmpServer implements AsyncDisposable {
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);
-    await this.#verifier[Symbol.asyncDispose]();
+    await Promise.all([this.#verifier[Symbol.asyncDispose](), this.#turns[Symbol.asyncDispose]()]);
   }
 
   async #finishWork(deadline: number): Promise<void> {

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers";
 import { FairQueue } from "./fair_queue.ts";
+import { nextTurn } from "../next_turn.ts";
 import type { Source } from "./client_network.ts";
 
 /** Commands in one turn of the event loop, so that those that come meanwhile are not served after all that waited before. */
@@ -11,11 +12,11 @@ const busyTime = 5;
  * Reading does not go back to the event loop as long as data waits in a socket: a peer that floods would be
  * served alone, and one with many connections have as many turns.
  */
-export class Turns {
+export class Turns implements AsyncDisposable {
   readonly #waiting = new FairQueue<() => void>();
   #unscheduled = 0;
   #scheduled = 0;
-  #isPolling = false;
+  #polling: Promise<void> | null = null;
   #polled = performance.now();
 
   next(source: Source): Promise<void> {
@@ -28,7 +29,12 @@ export class Turns {
 
   /** Whether one more command that is little work may be executed without a turn of its own. */
   hasTime(): boolean {
-    return !this.#isPolling && !this.#isBusy();
+    return this.#polling === null && !this.#isBusy();
+  }
+
+  /** Resolves when nothing is under way but the turns of those who wait. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#polling;
   }
 
   #isBusy(): boolean {
@@ -37,7 +43,7 @@ export class Turns {
 
   /** A callback for each command: what one does at once is done before the next one begins, which takes less time. */
   #schedule(): void {
-    while (!this.#isPolling && this.#unscheduled > 0 && this.#scheduled < commandsPerTurn) {
+    while (this.#polling === null && this.#unscheduled > 0 && this.#scheduled < commandsPerTurn) {
       this.#unscheduled--;
       this.#scheduled++;
       setImmediate(() => this.#serve());
@@ -46,22 +52,20 @@ export class Turns {
 
   #serve(): void {
     this.#scheduled--;
-    if (this.#isPolling) {
+    if (this.#polling !== null) {
       this.#unscheduled++;
       return;
     }
-    if (this.#isBusy()) {
-      this.#isPolling = true;
-      setImmediate(() => void this.#poll());
-    }
+    if (this.#isBusy()) this.#polling = this.#poll();
     this.#waiting.take()?.();
     this.#schedule();
   }
 
   /** Leaves Deno nothing to do but to wait for another thread, shorter than the shortest timer: only then does it look at the sockets. */
   async #poll(): Promise<void> {
+    await nextTurn();
     await crypto.subtle.digest("SHA-256", new Uint8Array(0));
-    this.#isPolling = false;
+    this.#polling = null;
     this.#polled = performance.now();
     this.#schedule();
   }

@@ -53,5 +53,5 @@ Deno.test("connections that flood opened queues do not hold up another one", asy
   for (const { client } of flooding) await client.channel.close();
   await floods;
   const median = served.sort((a, b) => a - b)[4]!;
-  assert(median < 2_000, `${served}`);
+  assert(median < 4_000, `${served}`);
 });
