@@ -16,6 +16,8 @@ export interface Session {
   readonly blocks: BlockChannel;
   /** What the server lists. */
   readonly extensions: readonly string[];
+  /** That of its welcome. */
+  readonly protocolVersion: string;
   /** Whether its keys are of REKEY. */
   readonly isForwardSecret: boolean;
 }
@@ -121,21 +123,26 @@ async function greet(
   blockSize: number | undefined,
 ): Promise<Greeted> {
   let extensions: readonly string[] = [];
+  let protocolVersion = "";
   const blocks = await clientHandshake(channel, {
     ...(keyHash !== undefined && { keyHash }),
     ...(blockSize !== undefined && { blockSize }),
-    welcomed: (listed) => extensions = listed,
+    welcomed: (listed, version) => {
+      extensions = listed;
+      protocolVersion = version;
+    },
   });
-  return { blocks, extensions };
+  return { blocks, extensions, protocolVersion };
 }
 
 /** Nobody in between can take the server's list away: it is encrypted, and only the owner of the server's key can be the sender. */
-async function secure({ blocks, extensions }: Greeted, mode: ForwardSecrecy): Promise<Session> {
-  if (mode === "off") return { blocks, extensions, isForwardSecret: false };
+async function secure(greeted: Greeted, mode: ForwardSecrecy): Promise<Session> {
+  if (mode === "off") return { ...greeted, isForwardSecret: false };
+  const { blocks, extensions } = greeted;
   const request = extensions.includes("rekey1") ? await prepareRekey() : null;
   if (request !== null) await rekey(blocks, request);
   else if (mode === "required") throw noForwardSecrecy(extensions);
-  return { blocks, extensions, isForwardSecret: request !== null };
+  return { ...greeted, isForwardSecret: request !== null };
 }
 
 function noForwardSecrecy(extensions: readonly string[]): TransportError {

@@ -38,6 +38,8 @@ export class SmpClient implements AsyncDisposable {
   readonly closed: Promise<TransportError>;
   /** The extensions that the server has listed (extensions.md), at most 16. A server of 0.3 lists none. */
   readonly extensions: readonly string[];
+  /** The version of the protocol that the server has named, like `0.3.2.0`. */
+  readonly protocolVersion: string;
   /**
    * Whether nobody can read what was sent and received by recording it and getting the server's key later: the session's
    * keys were made with keys of one use on both sides (extensions.md rekey1).
@@ -50,8 +52,12 @@ export class SmpClient implements AsyncDisposable {
   /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
   #sequence = 0;
 
-  private constructor({ blocks, extensions, isForwardSecret }: Session, options: SmpClientOptions) {
+  private constructor(
+    { blocks, extensions, protocolVersion, isForwardSecret }: Session,
+    options: SmpClientOptions,
+  ) {
     this.extensions = extensions;
+    this.protocolVersion = protocolVersion;
     this.isForwardSecret = isForwardSecret;
     this.blockSize = blocks.blockSize;
     const closed = deferred<TransportError>();

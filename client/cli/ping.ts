@@ -11,8 +11,8 @@ export async function ping(args: readonly string[], { print, signal }: Surroundi
   const began = performance.now();
   await using client = await SmpClient.connect(address, { allowUnverified, signal });
   const milliseconds = rounded(performance.now() - began);
-  const { extensions, isForwardSecret: forwardSecret } = client;
-  print({ type: "connected", milliseconds, extensions, forwardSecret });
+  const { protocolVersion, extensions, isForwardSecret: forwardSecret } = client;
+  print({ type: "connected", milliseconds, protocolVersion, extensions, forwardSecret });
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
     const sent = performance.now();

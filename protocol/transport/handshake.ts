@@ -97,8 +97,11 @@ export interface ClientHandshakeOptions {
   readonly keyHash?: string;
   /** One of {@linkcode blockSizes}, for servers since 0.4. @default the server's */
   readonly blockSize?: number;
-  /** Is called with the extensions that the server lists (extensions.md Server to client); 0.3 lists none. */
-  readonly welcomed?: (extensions: readonly string[]) => void;
+  /**
+   * Is called with the extensions that the server lists (extensions.md Server to client), of which 0.3 lists none, and
+   * with the protocol version that it names: four numbers with dots.
+   */
+  readonly welcomed?: (extensions: readonly string[], version: string) => void;
 }
 
 /**
@@ -132,8 +135,8 @@ export async function clientHandshake(
   wipeKeys(keys);
   const welcome = await blocks.read();
   if (welcome === null) throw terminatedError(0, blockSize);
-  const rest = checkVersion(welcome);
-  options.welcomed?.(listedExtensions(welcome, rest));
+  const version = readVersion(welcome);
+  options.welcomed?.(listedExtensions(welcome, version.length + 1), version);
   return blocks;
 }
 
@@ -230,23 +233,20 @@ async function encryptHandshake(key: PublicKey, handshake: Uint8Array): Promise<
   }
 }
 
-/**
- * transport.md Handshake, 6: four numbers with dots and a space; the first two not greater than our own. Gives where
- * that ends.
- */
-function checkVersion(welcome: Uint8Array): number {
+/** transport.md Handshake, 6: four numbers with dots and a space; the first two not greater than our own. */
+function readVersion(welcome: Uint8Array): string {
   const text = asciiText(welcome, 0, Math.min(welcome.length, 64));
-  const match = /^(\d{1,6})\.(\d{1,6})\.\d{1,6}\.\d{1,6} /.exec(text);
+  const match = /^(\d{1,6})\.(\d{1,6})\.\d{1,6}\.\d{1,6}(?= )/.exec(text);
   if (match === null) throw new TransportError("VERSION", "Cannot read the server's version");
   const [major, minor] = [Number(match[1]), Number(match[2])];
   const [ownMajor, ownMinor] = smpVersion.split(".").map(Number) as [number, number];
   if (major > ownMajor || (major === ownMajor && minor > ownMinor)) {
     throw new TransportError(
       "MAJOR_VERSION",
-      `Cannot talk to the server: it speaks ${match[0].trim()}, this is ${smpVersion}`,
+      `Cannot talk to the server: it speaks ${match[0]}, this is ${smpVersion}`,
     );
   }
-  return match[0].length;
+  return match[0];
 }
 
 /** extensions.md Server to client: a list and a space; anything else is none. */

@@ -3,7 +3,7 @@ import { runLoad } from "../../client/cli/load.ts";
 import { makeSigner } from "../../client/cli/load_queues.ts";
 import { median } from "../../client/cli/ping.ts";
 import { oneLine } from "../../client/cli/print.ts";
-import { formatAddress, serverExtensions, serverHandshake } from "../../protocol/mod.ts";
+import { formatAddress, serverExtensions, serverHandshake, smpVersion } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
 import { FakeServer } from "../support/fake_server.ts";
@@ -31,8 +31,9 @@ Deno.test("smp ping says what the server can, and whether nobody can read the se
   for (const extensions of [[...serverExtensions], ["window1"], []] as const) {
     await using server = await startServer({ extensions });
     const [connected] = await smp("/tmp", "ping", server.address, "--count", "1");
-    const expected = [extensions, extensions.some((name) => name === "rekey1")];
-    assertEquals([connected?.extensions, connected?.forwardSecret], expected);
+    const { protocolVersion, extensions: listed, forwardSecret } = connected!;
+    const isRekeyed = extensions.some((name) => name === "rekey1");
+    assertEquals([protocolVersion, listed, forwardSecret], [smpVersion, extensions, isRekeyed]);
   }
 });
 

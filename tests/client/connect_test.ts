@@ -276,7 +276,7 @@ Deno.test("a client can ask for another block size", async () => {
 const welcomes: readonly (readonly [welcome: string, extensions: readonly string[]])[] = [
   ["0.3.2.0 ", []],
   ["0.3.2.0 ext=open1 ", ["open1"]],
-  ["0.3.0.0 ext=open1,window1,unknown27 anything", ["open1", "window1", "unknown27"]],
+  ["0.2.1.7 ext=open1,window1,unknown27 anything", ["open1", "window1", "unknown27"]],
   ["0.3.2.0 ext=open1", []],
   ["0.3.2.0 ext= ", []],
   ["0.3.2.0 ext=open1,open1 ", []],
@@ -294,13 +294,14 @@ const welcomes: readonly (readonly [welcome: string, extensions: readonly string
   extensions === "all" ? (welcome as string).slice(12, -1).split(",") : extensions as string[],
 ]);
 
-Deno.test("a client knows the extensions that the server lists in its welcome, and takes any other for none", async () => {
+Deno.test("a client knows the version and the extensions of the welcome, and takes any other list for none", async () => {
   for (const [welcome, extensions] of welcomes) {
     await using server = await FakeServer.start();
     const connecting = server.connect();
     const peer = await FakePeer.welcome(await server.accept(), welcome);
     await using client = await soon(connecting);
     assertEquals(client.extensions, extensions, welcome);
+    assertEquals(client.protocolVersion, welcome.slice(0, 7));
     const ping = client.ping();
     await peer.answer(await peer.take(), { type: "PONG" });
     await soon(ping);
