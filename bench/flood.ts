@@ -17,6 +17,10 @@ const floods: readonly (Omit<Flood, "address"> | null)[] = [
   { kind: "wrong signatures", connections: 100 },
   { kind: "handshakes", connections: 100 },
   { kind: "silent connections", connections: 1_500 },
+  { kind: "ACK of an opened queue", connections: 1 },
+  { kind: "ACK of an opened queue", connections: 8 },
+  { kind: "SUBN 128 of a full queue", connections: 1 },
+  { kind: "SUBN 128 of a full queue", connections: 8 },
 ];
 
 /** Prints the times of others' PINGs and of their new connections, alone and beside floods, with and without limits. */
