@@ -78,7 +78,7 @@ Deno.test("commands that have no turn of their own end before the sockets are lo
   assert(turns.hasTime());
 });
 
-Deno.test("sockets are looked at every few milliseconds as long as there is work", {
+Deno.test("sockets are looked at again and again as long as there is work", {
   permissions: { net: ["127.0.0.1"] },
 }, async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -92,12 +92,12 @@ Deno.test("sockets are looked at every few milliseconds as long as there is work
       await turns.next({ client: "10.0.0.1" });
       served++;
       const since = performance.now();
-      while (performance.now() - since < 1);
+      while (performance.now() - since < 5);
     }
   })();
   const echoing = other.readable.pipeTo(other.writable);
   const waited: number[] = [];
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 9; i++) {
     const before = served;
     await one.write(new Uint8Array(1));
     await soon(one.read(new Uint8Array(1)));
@@ -107,6 +107,5 @@ Deno.test("sockets are looked at every few milliseconds as long as there is work
   await working;
   await one.closeWrite();
   await echoing;
-  // Where another thread has no processor of its own this may fail many times, but not always.
-  assert(Math.min(...waited) < 40, `${waited}`);
+  assert(waited.sort((a, b) => a - b)[4]! < 60, `${waited}`);
 });
