@@ -7,7 +7,9 @@ import {
   serverExtensions,
 } from "../protocol/mod.ts";
 import { Authorizer } from "./guard/authorization.ts";
-import { Broker } from "./broker/broker.ts";
+import { aliasesOf } from "./broker/aliases.ts";
+import { LocalBrokers } from "./broker/local_brokers.ts";
+import { Router } from "./broker/router.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
 import { Admission, type Admitted } from "./guard/admission.ts";
 import { checkLimits, type Limits, type LimitSource } from "./config/limits.ts";
@@ -17,11 +19,12 @@ import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/wo
 import { ReplayGuard } from "./guard/replay_guard.ts";
 import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
-import type { MessageStore, QueueStore } from "./store/store.ts";
+import type { MessageStore, PartitionStores, QueueStore } from "./store/store.ts";
 import type { Listener } from "./net/accept_loop.ts";
 import { listenTcp } from "./net/tcp_listener.ts";
 import { Turns } from "./guard/turns.ts";
 import { Verifier } from "./guard/verifier.ts";
+import { WaitingShares } from "./guard/waiting_shares.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
 const watchInterval = 1_000;
@@ -47,6 +50,8 @@ export interface SmpServerOptions {
   readonly queues?: QueueStore;
   /** Where messages are kept. @default in memory */
   readonly messages?: MessageStore;
+  /** Where they are kept when they are cut into several partitions, a power of two; instead of `queues` and `messages`. */
+  readonly partitions?: readonly PartitionStores[];
   /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
   readonly replayGuard?: ReplayGuard;
   /** Counts what happens. @default new ones */
@@ -64,13 +69,12 @@ export class SmpServer implements AsyncDisposable {
   /** What the server has counted. */
   readonly metrics: Readonly<Metrics>;
   readonly #metrics: Metrics;
-  readonly #queues: QueueStore;
-  readonly #messages: MessageStore;
   readonly #admission: Admission;
   readonly #verifier = new Verifier();
   readonly #turns = new Turns();
   readonly #budgets: WorkBudgets;
-  readonly #broker: Broker;
+  readonly #brokers: LocalBrokers;
+  readonly #authorizer: Authorizer;
   readonly #identity: ServerIdentity;
   #limits: Limits;
   readonly #limitSource: LimitSource = () => this.#limits;
@@ -85,7 +89,14 @@ export class SmpServer implements AsyncDisposable {
   readonly #stopped = new AbortController();
   #stopping: Promise<void> | null = null;
 
-  private constructor(options: SmpServerOptions, identity: ServerIdentity) {
+  private constructor(
+    options: SmpServerOptions,
+    { identity, stores, aliases }: {
+      readonly identity: ServerIdentity;
+      readonly stores: readonly PartitionStores[];
+      readonly aliases: ReadonlyMap<string, string>;
+    },
+  ) {
     const { blockSize = defaultBlockSize, extensions = serverExtensions } = options;
     if (!blockSizes.includes(blockSize)) {
       throw new RangeError(`Cannot use blockSize ${blockSize}: it must be one of ${blockSizes.join(", ")}`);
@@ -98,8 +109,6 @@ export class SmpServer implements AsyncDisposable {
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
-    this.#queues = options.queues ?? new MemoryQueueStore();
-    this.#messages = options.messages ?? new MemoryMessageStore();
     this.#admission = new Admission(this.#limitSource, this.#metrics);
     this.#budgets = {
       refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp),
@@ -107,33 +116,30 @@ export class SmpServer implements AsyncDisposable {
     };
     this.#memory = new MemoryGuard(() => ({
       connections: this.#connections.size,
-      queues: this.#queues.size,
-      messages: this.#messages.size,
-      messageBytes: this.#messages.bytes,
-      opened: this.#broker.opened,
+      ...this.#brokers.kept,
+      opened: this.#brokers.opened,
     }), this.#limitSource);
-    this.#broker = new Broker({
-      authorizer: new Authorizer(
-        (...work) => this.#verifier.verify(...work),
-        (source, key, isValid) => {
-          if (isValid) this.#budgets.extra.charge(source, extraWork(key));
-          else this.#budgets.refused.charge(source, commandWork(key));
-        },
-      ),
-      queues: this.#queues,
-      messages: this.#messages,
+    this.#authorizer = new Authorizer(
+      (...work) => this.#verifier.verify(...work),
+      (source, key, isValid) => {
+        if (isValid) this.#budgets.extra.charge(source, extraWork(key));
+        else this.#budgets.refused.charge(source, commandWork(key));
+      },
+    );
+    this.#brokers = new LocalBrokers(stores, {
+      authorizer: this.#authorizer,
       metrics: this.#metrics,
       limits: this.#limitSource,
       mayCreate: (client) => this.#admission.mayCreate(client),
       isMemoryShort: () => this.#memory.isShort(),
-      freeMemory: () => this.#memory.free,
+      shares: new WaitingShares(() => this.#memory.free),
       log: this.#log,
     });
     this.#connections = new Connections({
       identity,
       blockSize,
       replayGuard: options.replayGuard ?? new ReplayGuard(),
-      broker: this.#broker,
+      broker: new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
       metrics: this.#metrics,
       budgets: this.#budgets,
@@ -149,7 +155,9 @@ export class SmpServer implements AsyncDisposable {
    */
   static async start(options: SmpServerOptions = {}): Promise<SmpServer> {
     options.signal?.throwIfAborted();
-    const server = new SmpServer(options, options.identity ?? await generateIdentity());
+    const identity = options.identity ?? await generateIdentity();
+    const stores = storesOf(options);
+    const server = new SmpServer(options, { identity, stores, aliases: await aliasesOf(stores) });
     try {
       await server.#listen(options);
       server.#watch();
@@ -192,12 +200,10 @@ export class SmpServer implements AsyncDisposable {
     return {
       connections: this.#connections.size,
       handshakes: this.#admission.handshakes,
-      ...this.#broker.counts,
-      opened: this.#broker.opened,
-      queues: this.#queues.size,
-      messages: this.#messages.size,
-      messageBytes: this.#messages.bytes,
-      cryptoInWork: this.#broker.cryptoInWork,
+      ...this.#brokers.counts,
+      ...this.#brokers.kept,
+      opened: this.#brokers.opened,
+      cryptoInWork: this.#authorizer.inWork,
       memory: Deno.memoryUsage().rss,
       memoryHeld: this.#memory.held,
     };
@@ -266,7 +272,7 @@ export class SmpServer implements AsyncDisposable {
         this.#admission.sweep();
         this.#budgets.refused.sweep();
         this.#budgets.extra.sweep();
-        this.#broker.sweep();
+        void this.#brokers.sweep();
       }, sweepInterval),
     );
   }
@@ -296,9 +302,17 @@ export class SmpServer implements AsyncDisposable {
   async #finishWork(deadline: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, deadline);
-    await Promise.race([late, Promise.all([this.#connections.finish(), this.#broker.idle()])]);
+    await Promise.race([late, Promise.all([this.#connections.finish(), this.#brokers.idle()])]);
     clearTimeout(timer);
   }
+}
+
+function storesOf({ queues, messages, partitions }: SmpServerOptions): readonly PartitionStores[] {
+  if (partitions === undefined) {
+    return [{ queues: queues ?? new MemoryQueueStore(), messages: messages ?? new MemoryMessageStore() }];
+  }
+  if (queues === undefined && messages === undefined) return partitions;
+  throw new RangeError("Cannot use queues or messages beside partitions, which have their own");
 }
 
 /** What is told to it happens where nothing may be left undone. */

@@ -12,30 +12,34 @@ import { parseReport, type TestReport } from "./support/test_report.ts";
 interface Group {
   readonly name: string;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
+const usual: readonly string[] = [
+  "--parallel",
+  "--allow-net=127.0.0.1",
+  "--allow-read",
+  "--allow-write",
+  "--allow-run",
+  "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE,SMP_TEST_PARTITIONS",
+  `--allow-ffi=${openSslPaths.join(",")}`,
+];
+
 const groups: readonly Group[] = [
+  { name: "the tests without a browser", args: [...usual, "--ignore=tests/browser", "tests"] },
   {
-    name: "the tests without a browser",
-    args: [
-      "--parallel",
-      "--allow-net=127.0.0.1",
-      "--allow-read",
-      "--allow-write",
-      "--allow-run",
-      "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE",
-      `--allow-ffi=${openSslPaths.join(",")}`,
-      "--ignore=tests/browser",
-      "tests",
-    ],
+    name: "the tests with 16 partitions",
+    args: [...usual, "tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],
+    env: { SMP_TEST_PARTITIONS: "16" },
   },
   { name: "the tests in a browser", args: ["--allow-all", "tests/browser"] },
 ];
 
 /** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
-async function run({ name, args }: Group, reportPath: string): Promise<TestReport> {
+async function run({ name, args, env = {} }: Group, reportPath: string): Promise<TestReport> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--quiet", `--junit-path=${reportPath}`, ...args, ...Deno.args],
+    env,
     stdin: "null",
     signal: stopping.signal,
   }).spawn();

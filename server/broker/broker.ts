@@ -13,26 +13,29 @@ import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
 import { OpenedQueues } from "./opened_queues.ts";
+import type { PartitionOwner } from "./owner.ts";
+import { onlyPartition, type Partition, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
-import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
+import type { MessageStore, PartitionStores, QueueRecord, QueueStore } from "../store/store.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import { WaitingShares } from "../guard/waiting_shares.ts";
 import { perMessage } from "../guard/memory_guard.ts";
 
-export interface BrokerParts {
-  readonly queues: QueueStore;
-  readonly messages: MessageStore;
+export interface BrokerParts extends PartitionStores {
   readonly metrics: Metrics;
   readonly limits?: LimitSource;
   readonly mayCreate?: (client: string | null) => boolean;
   readonly isMemoryShort?: () => boolean;
-  readonly freeMemory?: () => number;
   readonly authorizer: Authorizer;
   readonly clock?: Clock;
   readonly log?: (message: string, error: unknown) => void;
+  readonly partition?: Partition;
+  readonly opened?: OpenedQueues;
+  readonly reserve?: UnsecuredReserve;
+  readonly shares?: WaitingShares;
 }
 
 const queueIdLength = 12;
@@ -42,7 +45,7 @@ const idAttempts = 8;
 /**
  * What the commands do (smp.md): in order on one queue, while different queues do not wait for each other.
  */
-export class Broker {
+export class Broker implements PartitionOwner {
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
@@ -55,9 +58,10 @@ export class Broker {
   readonly #delivery: Delivery;
   readonly #runner: CommandRunner;
   readonly #recipients: RecipientCommands;
-  readonly #opened = new OpenedQueues();
+  readonly #partition: Partition;
+  readonly #opened: OpenedQueues;
   readonly #access: Access;
-  readonly #reserve = new UnsecuredReserve();
+  readonly #reserve: UnsecuredReserve;
   readonly #shares: WaitingShares;
   #sweeping: Promise<void> | null = null;
 
@@ -68,7 +72,10 @@ export class Broker {
     this.#limits = parts.limits ?? (() => defaultLimits);
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
-    this.#shares = new WaitingShares(parts.freeMemory ?? (() => Infinity));
+    this.#partition = parts.partition ?? onlyPartition;
+    this.#opened = parts.opened ?? new OpenedQueues();
+    this.#reserve = parts.reserve ?? new UnsecuredReserve();
+    this.#shares = parts.shares ?? new WaitingShares(() => Infinity);
     this.#authorizer = parts.authorizer;
     this.#access = new Access(parts.authorizer, this.#opened);
     this.#clock = parts.clock ?? new Clock();
@@ -91,21 +98,8 @@ export class Broker {
     });
   }
 
-  get subscriptions(): number {
-    return this.counts.subscriptions;
-  }
-
   get counts(): DeliveryCounts {
     return this.#delivery.counts;
-  }
-
-  /** Queue IDs that connections have opened. */
-  get opened(): number {
-    return this.#opened.size;
-  }
-
-  get cryptoInWork(): number {
-    return this.#authorizer.inWork;
   }
 
   isSubscribed(connection: BrokerConnection): boolean {
@@ -116,7 +110,6 @@ export class Broker {
     await Promise.all([this.#runner.idle(), this.#sweeping]);
   }
 
-  /** Resolves when it has its place in the order of its queue; `connection.answer` follows, exactly once. */
   async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
     const { command, corrId, queueId } = transmission;
     switch (command.type) {
@@ -144,17 +137,14 @@ export class Broker {
     }
   }
 
-  /** Whether commands of a connection need no signature on a queue ID. */
   isOpened(connection: BrokerConnection, queueId: string): boolean {
     return this.#opened.has(connection, queueId);
   }
 
-  /** The peer of a connection that was full has taken something. */
   resume(connection: BrokerConnection): void {
     this.#delivery.resume(connection);
   }
 
-  /** What it did not acknowledge is delivered to the next subscriber. */
   disconnect(connection: BrokerConnection): void {
     this.#delivery.disconnect(connection);
     this.#opened.disconnect(connection);
@@ -239,7 +229,6 @@ export class Broker {
   }
 
   async #sweep(): Promise<void> {
-    const expired = this.#metrics.messagesExpired;
     try {
       await removeExpired({
         queues: this.#queues,
@@ -250,9 +239,6 @@ export class Broker {
         isSubscribed: (recipientId) => this.#delivery.subscription(recipientId) !== undefined,
         remove: (queue) => this.#recipients.remove(queue),
       }, this.#clock.age());
-      if (this.#metrics.messagesExpired > expired) {
-        await this.#shares.sweep((recipientId) => this.#messages.count(recipientId));
-      }
     } catch (error) {
       this.#log("Cannot remove what is too old: the server failed", error);
     }
@@ -272,7 +258,7 @@ export class Broker {
     if (!await this.#authorizer.verify(recipientKey, transmission, effort)) return reply(failure("AUTH"));
     if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
     for (let attempt = 0; attempt < idAttempts; attempt++) {
-      const [recipientId, senderId] = [randomId(queueIdLength), randomId(queueIdLength)];
+      const [recipientId, senderId] = randomIds(queueIdLength, this.#partition);
       const changedAt = this.#clock.stamp();
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
       if (!await this.#queues.create(record)) continue;
@@ -295,7 +281,11 @@ export class Broker {
   ): Promise<void> {
     if (!await this.#access.maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
-    const message = { id: randomId(messageIdLength), timestamp: new Date(this.#clock.stamp()), body };
+    const message = {
+      id: encodeBase64(randomBytes(messageIdLength)),
+      timestamp: new Date(this.#clock.stamp()),
+      body,
+    };
     if (!this.#delivery.fits(recipientId, message)) return reply(failure("SIZE"));
     const places = {
       count: await this.#messages.count(recipientId),
@@ -328,7 +318,3 @@ export class Broker {
 }
 
 function noop(): void {}
-
-function randomId(length: number): string {
-  return encodeBase64(randomBytes(length));
-}

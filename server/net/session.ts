@@ -12,7 +12,7 @@ import {
 } from "../../protocol/mod.ts";
 import { fitAnswer } from "../broker/answer.ts";
 import { nextTurn } from "../next_turn.ts";
-import type { Broker } from "../broker/broker.ts";
+import type { PartitionOwner } from "../broker/owner.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
@@ -30,7 +30,7 @@ const commandsPerTurn = 15;
 const lingerTime = 1_000;
 
 export interface SessionParts {
-  readonly broker: Broker;
+  readonly broker: PartitionOwner;
   readonly limits: LimitSource;
   readonly metrics: Metrics;
   readonly budgets: WorkBudgets;
@@ -49,7 +49,7 @@ interface Outgoing {
 /** Reading stops while `limits.inWork` transmissions, or fewer large ones, are in work. */
 export class Session implements BrokerConnection {
   readonly #blocks: BlockChannel;
-  readonly #broker: Broker;
+  readonly #broker: PartitionOwner;
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
   readonly #budgets: WorkBudgets;

@@ -70,3 +70,11 @@ export interface MessageStore {
   /** Bytes of all their bodies. */
   readonly bytes: number;
 }
+
+/** Where the queues of one partition and their messages are kept. */
+export interface PartitionStores {
+  /** Its queues, all with recipient IDs of the partition. */
+  readonly queues: QueueStore;
+  /** Messages of these queues. */
+  readonly messages: MessageStore;
+}

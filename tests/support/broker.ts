@@ -19,10 +19,13 @@ import {
   verifyPss,
 } from "../../protocol/mod.ts";
 import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
-import { Broker, type BrokerParts } from "../../server/broker/broker.ts";
+import { LocalBrokers, type SharedParts } from "../../server/broker/local_brokers.ts";
+import { Router } from "../../server/broker/router.ts";
 import { Metrics } from "../../server/observe/metrics.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.ts";
+import type { PartitionStores } from "../../server/store/store.ts";
 import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
+import { cutStores, partitions } from "./partitions.ts";
 import { patience } from "./wait.ts";
 
 /** A key that can sign. */
@@ -110,7 +113,8 @@ export interface CommandOptions {
 
 /** A broker in memory, what it has counted and logged, and connections to it without sockets. */
 export class TestBroker {
-  readonly broker: Broker;
+  readonly brokers: LocalBrokers;
+  readonly router: Router;
   readonly metrics = new Metrics();
   /** The messages of the errors that the broker has logged. */
   readonly logged: string[] = [];
@@ -125,7 +129,7 @@ export class TestBroker {
   #operations = 0;
   readonly #connections: TestConnection[] = [];
 
-  constructor(parts: Partial<BrokerParts> = {}) {
+  constructor(parts: Partial<SharedParts & PartitionStores> = {}, count: number = partitions) {
     const counted: Around = async (operation, run) => {
       this.#operations++;
       try {
@@ -134,14 +138,17 @@ export class TestBroker {
         this.#operations--;
       }
     };
-    this.broker = new Broker({
+    const stores = cutStores({
+      queues: aroundStore(parts.queues ?? new MemoryQueueStore(), counted),
+      messages: aroundStore(parts.messages ?? new MemoryMessageStore(), counted),
+    }, count);
+    this.brokers = new LocalBrokers(stores, {
       metrics: this.metrics,
       log: (_message, error) => this.logged.push(error instanceof Error ? error.message : String(error)),
       authorizer: new Authorizer((key, signature, data) => verifyPss(key, signature, data)),
       ...parts,
-      queues: aroundStore(parts.queues ?? new MemoryQueueStore(), counted),
-      messages: aroundStore(parts.messages ?? new MemoryMessageStore(), counted),
     });
+    this.router = new Router({ owners: this.brokers.all });
   }
 
   /** A new connection with blocks of `blockSize` bytes, of a client that limits per address count by or not. */
@@ -201,7 +208,7 @@ export class TestConnection implements BrokerConnection {
   disconnect(): void {
     this.closed = true;
     this.waiting = 0;
-    this.#test.broker.disconnect(this);
+    this.#test.router.disconnect(this);
   }
 
   /**
@@ -239,7 +246,7 @@ export class TestConnection implements BrokerConnection {
   /** Submits a transmission. */
   submitTransmission(transmission: ClientTransmission): Promise<void> {
     this.waiting++;
-    return this.#test.broker.submit(this, transmission);
+    return this.#test.router.submit(this, transmission);
   }
 
   /** Submits a command and gives what the connection has been sent when the broker rests. */

@@ -167,10 +167,10 @@ function transmissionOf({ command, queueIds, isSigned }: Probe, bits: number): C
   return decoded.value;
 }
 
-async function measure({ broker }: TestBroker, transmission: ClientTransmission): Promise<number> {
+async function measure({ router }: TestBroker, transmission: ClientTransmission): Promise<number> {
   const answered = Promise.withResolvers<string>();
   const began = performance.now();
-  await broker.submit({
+  await router.submit({
     blockSize: 4096,
     client: null,
     closed: false,

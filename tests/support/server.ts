@@ -7,13 +7,18 @@ import {
   webSocketTransport,
 } from "../../client/mod.ts";
 import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
+import { cutStores, partitions } from "./partitions.ts";
 
 /** One key for all servers of a test file: making one takes longer than most tests. */
 export const identity = await generateIdentity();
 
 /** Starts a server on free loopback ports, with WebSockets. */
 export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
-  return SmpServer.start({ identity, host: "127.0.0.1", port: 0, webSocketPort: 0, ...options });
+  const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0 };
+  const { queues, messages, ...others } = options;
+  if (partitions === 1 || options.partitions !== undefined) return SmpServer.start({ ...usual, ...options });
+  const stores = cutStores({ ...(queues && { queues }), ...(messages && { messages }) });
+  return SmpServer.start({ ...usual, ...others, partitions: stores });
 }
 
 /** The kinds of connection that every client test runs over. */

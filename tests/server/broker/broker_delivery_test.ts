@@ -177,7 +177,7 @@ Deno.test(
     await alice.submit(queue, "SUB", { corrId: "2" });
     await test.idle();
     assertEquals(lastMessage(alice).response.messageId, messageId);
-    assertEquals([alice.take(), test.broker.subscriptions], [["2 q MSG a"], 1]);
+    assertEquals([alice.take(), test.brokers.counts.subscriptions], [["2 q MSG a"], 1]);
     assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG b"]);
   },
 );

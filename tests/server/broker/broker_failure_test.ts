@@ -52,7 +52,7 @@ Deno.test(
         assertEquals(await alice.ask(queue, command, { corrId: "1" }), [`${corrId} ERR INTERNAL`]);
         assertEquals(test.metrics.internalErrors, 1);
         assertEquals(test.logged, [`injected into ${operation}`]);
-        assertEquals([test.metrics.messagesAccepted, test.broker.subscriptions], [2, 1]);
+        assertEquals([test.metrics.messagesAccepted, test.brokers.counts.subscriptions], [2, 1]);
         assertEquals(await alice.ask(queue, "SEND c"), ["send q.s OK"]);
         assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG b"]);
         assertEquals(await alice.ask(queue, "SUB"), ["sub q MSG b"]);
@@ -61,7 +61,7 @@ Deno.test(
         assertEquals(await alice.ask(queue, "KEY"), ["key q OK"]);
         assertEquals(await alice.ask(queue, "OFF"), ["off q OK"]);
         assertEquals(await alice.ask(queue, "DEL"), ["del q OK"]);
-        assertEquals([test.metrics.internalErrors, test.broker.subscriptions], [1, 0]);
+        assertEquals([test.metrics.internalErrors, test.brokers.counts.subscriptions], [1, 0]);
       });
     }
   },
@@ -90,14 +90,22 @@ Deno.test("NEW whose store fails is answered INTERNAL and makes nothing", { perm
     failOnce(test, "create");
     await alice.submitTransmission(await sign("", command, { key: keys.recipient }));
     await test.idle();
-    assertEquals([alice.take(), queues.size, test.broker.subscriptions], [["new - ERR INTERNAL"], 0, 0]);
+    assertEquals([alice.take(), queues.size, test.brokers.counts.subscriptions], [
+      ["new - ERR INTERNAL"],
+      0,
+      0,
+    ]);
     await alice.create();
   });
   await t.step("because all random IDs are taken", async () => {
     test.around = (operation, run) => operation === "create" ? Promise.resolve(false) : run();
     await alice.submitTransmission(await sign("", command, { key: keys.recipient }));
     await test.idle();
-    assertEquals([alice.take(), queues.size, test.broker.subscriptions], [["new - ERR INTERNAL"], 1, 1]);
+    assertEquals([alice.take(), queues.size, test.brokers.counts.subscriptions], [
+      ["new - ERR INTERNAL"],
+      1,
+      1,
+    ]);
   });
   assertEquals(test.metrics.internalErrors, 2);
 });
@@ -124,7 +132,7 @@ Deno.test("a DEL that fails half-way can be given again", { permissions }, async
       failOnce(test, operation);
       assertEquals(await alice.ask(queue, "DEL"), ["del q ERR INTERNAL"]);
       assertEquals(await alice.ask(queue, "DEL"), ["del q OK"]);
-      assertEquals([test.broker.subscriptions, test.metrics.internalErrors], [0, 1]);
+      assertEquals([test.brokers.counts.subscriptions, test.metrics.internalErrors], [0, 1]);
       assertEquals(await bob.ask(queue, "SUB"), ["sub q ERR AUTH"]);
     });
   }

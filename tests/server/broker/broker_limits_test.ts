@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Clock } from "../../../server/broker/clock.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
 import { keys, sign, TestBroker, type TestConnection, turn } from "../../support/broker.ts";
+import { partitions } from "../../support/partitions.ts";
 
 const permissions = "none";
 const day = 86_400_000;
@@ -84,9 +85,9 @@ Deno.test(
 );
 
 /** A broker whose clock a test moves. */
-function timed() {
+function timed(count = partitions) {
   const clock = { now: Date.UTC(2026, 0, 1) };
-  const test = new TestBroker({ clock: new Clock(() => clock.now, () => clock.now) });
+  const test = new TestBroker({ clock: new Clock(() => clock.now, () => clock.now) }, count);
   return { clock, test };
 }
 
@@ -99,10 +100,10 @@ Deno.test("messages that nobody has read are dropped after their lifetime", { pe
   await bob.ask(queue, "SEND old", { key: keys.sender });
   clock.now += 20 * day;
   await bob.ask(queue, "SEND young", { key: keys.sender });
-  await test.broker.sweep();
+  await test.brokers.sweep();
   assertEquals(test.metrics.messagesExpired, 0);
   clock.now += day + 1;
-  await test.broker.sweep();
+  await test.brokers.sweep();
   assertEquals(test.metrics.messagesExpired, 1);
   // The old one had been delivered.
   assertEquals(alice.take(), ["- q MSG old"]);
@@ -122,12 +123,12 @@ Deno.test("a suspended queue goes with its messages after 7 days", { permissions
   clock.now += 6 * day;
   // A second OFF does not begin the time anew.
   await alice.ask(queue, "OFF");
-  await test.broker.sweep();
+  await test.brokers.sweep();
   assertEquals(await alice.ask(queue, "SUB"), ["sub q MSG x"]);
   clock.now += day + 1;
-  await test.broker.sweep();
+  await test.brokers.sweep();
   assertEquals(await alice.ask(queue, "SUB"), ["sub q ERR AUTH"]);
-  assertEquals([test.metrics.queuesExpired, test.broker.subscriptions], [1, 0]);
+  assertEquals([test.metrics.queuesExpired, test.brokers.counts.subscriptions], [1, 0]);
 });
 
 Deno.test(
@@ -146,7 +147,7 @@ Deno.test(
     clock.now += 30 * day + 1;
     // The message that keeps a queue must be younger than the queue.
     await carol.ask(full!, "SEND y");
-    await test.broker.sweep();
+    await test.brokers.sweep();
     const answers = [];
     for (const queue of queues) answers.push(...await carol.ask(queue, "SUB"));
     assertEquals(answers.filter((one) => one.includes("ERR")), ["sub unused ERR AUTH"]);
@@ -167,14 +168,14 @@ Deno.test("what is too old is removed by one walk at a time, which idle waits fo
     }
     return await run();
   };
-  const sweeps = [test.broker.sweep(), test.broker.sweep()];
-  const idle = test.broker.idle().then(() => isIdle = true);
+  const sweeps = [test.brokers.sweep(), test.brokers.sweep()];
+  const idle = test.brokers.idle().then(() => isIdle = true);
   await turn();
-  sweeps.push(test.broker.sweep());
+  sweeps.push(test.brokers.sweep());
   assertEquals([walks, isIdle], [1, false]);
   release.resolve();
   await Promise.all([...sweeps, idle]);
-  await test.broker.sweep();
+  await test.brokers.sweep();
   assertEquals(walks, 2);
 });
 
@@ -182,7 +183,7 @@ Deno.test("removing old queues keeps the order of commands that are in work", { 
   const { clock, test } = timed();
   const alice = test.connect();
   const queue = await alice.create();
-  test.broker.disconnect(alice);
+  test.router.disconnect(alice);
   clock.now += 31 * day;
   const release = Promise.withResolvers<void>();
   test.around = async (operation, run) => {
@@ -190,7 +191,7 @@ Deno.test("removing old queues keeps the order of commands that are in work", { 
     return await run();
   };
   await alice.submit(queue, "KEY");
-  const sweeping = test.broker.sweep();
+  const sweeping = test.brokers.sweep();
   release.resolve();
   await sweeping;
   await test.idle();
@@ -203,18 +204,18 @@ Deno.test(
   "a store that fails while old things are removed is told, and breaks nothing",
   { permissions },
   async () => {
-    const { clock, test } = timed();
+    const { clock, test } = timed(1);
     const alice = test.connect();
     const queue = await alice.create();
     await alice.ask(queue, "OFF");
     clock.now += 8 * day;
     for (const failing of ["expire", "deleteQueue", "delete", "byRecipientId"]) {
       test.around = (operation, run) => operation === failing ? Promise.reject(new Error(failing)) : run();
-      await test.broker.sweep();
+      await test.brokers.sweep();
     }
     assertEquals(test.logged, ["expire", "deleteQueue", "delete", "byRecipientId"]);
     test.around = (_operation, run) => run();
-    await test.broker.sweep();
+    await test.brokers.sweep();
     assertEquals(test.metrics.queuesExpired, 1);
   },
 );
@@ -241,7 +242,7 @@ Deno.test("a clock that jumps by years drops nothing and reorders nothing", { pe
   for (const [i, years] of [0, 5, -10, 5].entries()) {
     clock.now += years * 365 * day;
     await bob.ask(queue, `SEND ${texts[i]}`);
-    await test.broker.sweep();
+    await test.brokers.sweep();
   }
   assertEquals([test.metrics.messagesExpired, test.metrics.queuesExpired], [0, 0]);
   assertEquals(alice.take(), ["- q MSG now"]);

@@ -287,9 +287,9 @@ class Walk {
     for (const [place, connection] of this.#connections.entries()) {
       assertEquals(byQueue(connection.take()), byQueue(this.#model.sent[place]!.splice(0)));
     }
-    assertEquals(this.test.broker.counts, this.#model.counts);
+    assertEquals(this.test.brokers.counts, this.#model.counts);
     const opened = this.#model.opened.reduce((sum, { size }) => sum + size, 0);
-    assertEquals([this.test.broker.opened, this.test.metrics.internalErrors], [opened, 0]);
+    assertEquals([this.test.brokers.opened, this.test.metrics.internalErrors], [opened, 0]);
   }
 
   async #create(place: number, queue: number): Promise<void> {
@@ -302,7 +302,7 @@ class Walk {
   async #expire(): Promise<void> {
     await this.compare();
     this.#time.passed += epochLength;
-    await this.test.broker.sweep();
+    await this.test.brokers.sweep();
     this.#model.expire();
   }
 

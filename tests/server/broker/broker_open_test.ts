@@ -32,7 +32,7 @@ Deno.test(
       assertEquals(await alice.ask(queue, command, unsigned), [`${corrId} q ERR CMD NO_AUTH`]);
     }
     assertEquals(await alice.ask(queue, "OPEN"), ["open q OK"]);
-    assertEquals([test.broker.isOpened(alice, queue.recipientId), test.broker.opened], [true, 1]);
+    assertEquals([test.router.isOpened(alice, queue.recipientId), test.brokers.opened], [true, 1]);
     assertEquals(await alice.ask(queue, "SUB", unsigned), ["sub q OK"]);
     await bob.ask(queue, "SEND a", { key: queue.sender });
     assertEquals(alice.take(), ["- q MSG a"]);
@@ -103,11 +103,11 @@ Deno.test("OPEN is AUTH for everything but the right key and session", { permiss
       const [answer, ...more] = await alice.ask(asked, command, options);
       assertEquals([answer!.replace(/^open \S+ /, ""), more], ["ERR AUTH", []]);
       for (const queueId of [recipientId, senderId, plain.senderId]) {
-        assertEquals(test.broker.isOpened(alice, queueId), false);
+        assertEquals(test.router.isOpened(alice, queueId), false);
       }
     });
   }
-  assertEquals(test.broker.opened, 0);
+  assertEquals(test.brokers.opened, 0);
 });
 
 Deno.test("an OPEN that was recorded is AUTH on another session", { permissions }, async () => {
@@ -116,7 +116,7 @@ Deno.test("an OPEN that was recorded is AUTH on another session", { permissions 
   assertEquals(await alice.ask(queue, recorded), ["open q OK"]);
   assertEquals(await alice.ask(queue, recorded), ["open q OK"]);
   assertEquals(await bob.ask(queue, recorded), ["open q ERR AUTH"]);
-  assertEquals(test.broker.opened, 1);
+  assertEquals(test.brokers.opened, 1);
   assertEquals(await bob.ask(queue, "SUB", unsigned), ["sub q ERR CMD NO_AUTH"]);
 });
 
@@ -150,13 +150,13 @@ Deno.test("what is opened is opened for one connection until that ends", { permi
   const { test, alice, bob, queue } = await securedQueue();
   await alice.ask(queue, "OPEN");
   await openSender(alice, queue);
-  assertEquals(test.broker.opened, 2);
+  assertEquals(test.brokers.opened, 2);
   assertEquals(await bob.ask(queue, "SUB", unsigned), ["sub q ERR CMD NO_AUTH"]);
   assertEquals(await bob.ask(queue, "SEND a"), ["send q.s ERR AUTH"]);
   await bob.ask(queue, "SUB");
   assertEquals(await alice.ask(queue, "ACK", unsigned), ["- q END", "ack q ERR NO_MSG"]);
   alice.disconnect();
-  assertEquals(test.broker.opened, 0);
+  assertEquals(test.brokers.opened, 0);
 });
 
 Deno.test(
@@ -174,8 +174,8 @@ Deno.test(
     alice.disconnect();
     gate.resolve();
     await test.idle();
-    await test.broker.idle();
-    assertEquals(test.broker.opened, 0);
+    await test.brokers.idle();
+    assertEquals(test.brokers.opened, 0);
   },
 );
 
@@ -185,7 +185,7 @@ Deno.test("a queue that is gone is open for nobody", { permissions }, async (t) 
   await openSender(bob, queue);
   await t.step("when it was deleted", async () => {
     assertEquals(await alice.ask(queue, "DEL"), ["del q OK"]);
-    assertEquals(test.broker.opened, 0);
+    assertEquals(test.brokers.opened, 0);
     assertEquals(await alice.ask(queue, "SUB", unsigned), ["sub q ERR CMD NO_AUTH"]);
     assertEquals(await bob.ask(queue, "SEND a"), ["send q.s ERR AUTH"]);
     assertEquals(await alice.ask(queue, "OPEN"), ["open q ERR AUTH"]);
@@ -199,7 +199,7 @@ Deno.test("a queue that is gone is open for nobody", { permissions }, async (t) 
     await test.idle();
     assertEquals(alice.take(), ["1 next OK", "2 next ERR CMD NO_AUTH"]);
   });
-  assertEquals(test.broker.opened, 0);
+  assertEquals(test.brokers.opened, 0);
 });
 
 Deno.test(
@@ -230,7 +230,7 @@ Deno.test("OPEN beyond the limit is QUOTA, and only for whoever has the key", { 
   assertEquals(await alice.ask(more, "SUB"), ["sub more OK"]);
   assertEquals(await alice.ask(queue, "OPEN"), ["open q OK"]);
   assertEquals(await bob.ask(more, "OPEN"), ["open more OK"]);
-  assertEquals([test.metrics.refusals("opened"), test.broker.opened], [1, 2]);
+  assertEquals([test.metrics.refusals("opened"), test.brokers.opened], [1, 2]);
 });
 
 Deno.test("while memory is short OPEN is QUOTA, and what is open stays so", { permissions }, async () => {
@@ -240,7 +240,7 @@ Deno.test("while memory is short OPEN is QUOTA, and what is open stays so", { pe
   isShort = true;
   assertEquals(await openSender(bob, queue), ["open q.s ERR QUOTA"]);
   assertEquals(await alice.ask(queue, "SUB", unsigned), ["sub q OK"]);
-  assertEquals([test.metrics.refusals("memory"), test.broker.opened], [1, 1]);
+  assertEquals([test.metrics.refusals("memory"), test.brokers.opened], [1, 1]);
 });
 
 Deno.test("an OPEN whose store fails is INTERNAL and opens nothing", { permissions }, async (t) => {
@@ -249,7 +249,7 @@ Deno.test("an OPEN whose store fails is INTERNAL and opens nothing", { permissio
       const { test, alice, queue } = await securedQueue();
       test.around = (operation, run) => operation === failing ? Promise.reject(new Error("injected")) : run();
       assertEquals(await alice.ask(queue, "OPEN"), ["open q ERR INTERNAL"]);
-      assertEquals([test.broker.opened, test.metrics.internalErrors], [0, 1]);
+      assertEquals([test.brokers.opened, test.metrics.internalErrors], [0, 1]);
     });
   }
 });

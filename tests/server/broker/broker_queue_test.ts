@@ -63,7 +63,7 @@ Deno.test("NEW subscribes the connection", { permissions }, async () => {
   const test = new TestBroker();
   const [alice, bob] = [test.connect(), test.connect()];
   const queue = await alice.create();
-  assertEquals(test.broker.subscriptions, 1);
+  assertEquals(test.brokers.counts.subscriptions, 1);
   assertEquals(await bob.ask(queue, "SEND hello"), ["send q.s OK"]);
   assertEquals(alice.take(), ["- q MSG hello"]);
 });
@@ -82,7 +82,11 @@ Deno.test("NEW with a wrong signature is AUTH and makes nothing", { permissions 
       const alice = test.connect();
       await alice.submitTransmission(await sign("", newCommand(), options));
       await test.idle();
-      assertEquals([alice.take(), queues.size, test.broker.subscriptions], [["new - ERR AUTH"], 0, 0]);
+      assertEquals([alice.take(), queues.size, test.brokers.counts.subscriptions], [
+        ["new - ERR AUTH"],
+        0,
+        0,
+      ]);
     });
   }
 });
@@ -268,7 +272,7 @@ Deno.test("DEL leaves neither queue nor messages, and nothing follows it", { per
   await bob.ask(other, "SEND kept");
   assertEquals(alice.take(), ["- q MSG 1", "- other MSG kept"]);
   assertEquals(await bob.ask(queue, "DEL"), ["del q OK"]);
-  assertEquals([alice.take(), test.broker.subscriptions], [[], 1]);
+  assertEquals([alice.take(), test.brokers.counts.subscriptions], [[], 1]);
   for (const command of ["SUB", "KEY", "ACK", "OFF", "DEL", "SEND x"]) {
     const name = command === "SEND x" ? "send q.s" : `${command.toLowerCase()} q`;
     assertEquals(await alice.ask(queue, command), [`${name} ERR AUTH`]);

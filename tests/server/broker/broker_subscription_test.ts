@@ -12,7 +12,7 @@ Deno.test(
     const [alice, bob, carol] = [test.connect(), test.connect(), test.connect()];
     const queue = await alice.create();
     assertEquals(await bob.ask(queue, "SUB"), ["sub q OK"]);
-    assertEquals([alice.take(), test.broker.subscriptions], [["- q END"], 1]);
+    assertEquals([alice.take(), test.brokers.counts.subscriptions], [["- q END"], 1]);
     assertEquals(await carol.ask(queue, "SEND a"), ["send q.s OK"]);
     assertEquals([alice.take(), bob.take()], [[], ["- q MSG a"]]);
     assertEquals(await bob.ask(queue, "ACK"), ["ack q OK"]);
@@ -47,7 +47,7 @@ Deno.test("a queue can be taken over and back", { permissions }, async () => {
   }
   assertEquals(await bob.ask(queue, "ACK"), ["ack q ERR NO_MSG"]);
   assertEquals(await alice.ask(queue, "ACK"), ["ack q OK"]);
-  assertEquals(test.broker.subscriptions, 1);
+  assertEquals(test.brokers.counts.subscriptions, 1);
 });
 
 Deno.test("taking over one queue leaves the others of a connection", { permissions }, async () => {
@@ -80,7 +80,7 @@ Deno.test("DEL ends a subscription without END", { permissions }, async () => {
   const [alice, bob] = [test.connect(), test.connect()];
   const queue = await alice.create();
   assertEquals(await bob.ask(queue, "DEL"), ["del q OK"]);
-  assertEquals([alice.take(), test.broker.subscriptions], [[], 0]);
+  assertEquals([alice.take(), test.brokers.counts.subscriptions], [[], 0]);
   assertEquals(await alice.ask(queue, "ACK"), ["ack q ERR AUTH"]);
 });
 
@@ -89,18 +89,18 @@ Deno.test("a connection that goes gives up its queues and nobody else's", { perm
   const [alice, bob] = [test.connect(), test.connect()];
   const [one, two, three] = [await alice.create("1"), await alice.create("2"), await bob.create("3")];
   await bob.ask(two, "SUB");
-  assertEquals([alice.take(), test.broker.subscriptions], [["- 2 END"], 3]);
+  assertEquals([alice.take(), test.brokers.counts.subscriptions], [["- 2 END"], 3]);
   alice.disconnect();
-  assertEquals(test.broker.subscriptions, 2);
+  assertEquals(test.brokers.counts.subscriptions, 2);
   for (const queue of [one, two, three]) await bob.submit(queue, "SEND x");
   await test.idle();
   const messages = bob.take().filter((line) => line.includes("MSG"));
   assertEquals(messages, ["- 2 MSG x", "- 3 MSG x"]);
   bob.disconnect();
-  assertEquals(test.broker.subscriptions, 0);
+  assertEquals(test.brokers.counts.subscriptions, 0);
   const carol = test.connect();
   for (const queue of [one, two, three]) await carol.ask(queue, "SUB");
-  assertEquals([alice.take(), bob.take(), test.broker.subscriptions], [[], [], 3]);
+  assertEquals([alice.take(), bob.take(), test.brokers.counts.subscriptions], [[], [], 3]);
 });
 
 Deno.test(
@@ -137,17 +137,17 @@ Deno.test(
           await turn();
           assertEquals(alice.take(), []);
           alice.disconnect();
-          assertEquals(test.broker.subscriptions, 0);
+          assertEquals(test.brokers.counts.subscriptions, 0);
           const bob = test.connect();
           test.around = (_operation, run) => run();
           const waiting = bob.submit(queue, "SUB");
           gate.resolve();
           await Promise.all([submitted, waiting]);
           await test.idle();
-          assertEquals(test.broker.subscriptions, 1);
+          assertEquals(test.brokers.counts.subscriptions, 1);
           assertEquals(bob.take(), [`sub q MSG ${next}`]);
           bob.disconnect();
-          assertEquals([test.broker.subscriptions, test.metrics.internalErrors], [0, 0]);
+          assertEquals([test.brokers.counts.subscriptions, test.metrics.internalErrors], [0, 0]);
         });
       }
     }
@@ -170,7 +170,7 @@ Deno.test("NEW of a connection that has gone leaves no subscription", { permissi
   alice.disconnect();
   gate.resolve();
   await test.idle();
-  assertEquals(test.broker.subscriptions, 0);
+  assertEquals(test.brokers.counts.subscriptions, 0);
 });
 
 Deno.test("a message on its way to a connection that goes waits for the next", { permissions }, async () => {

@@ -101,14 +101,14 @@ Deno.test(
     assertEquals(await alice.ask(queue, "ACKM b"), ["ackm q OK"]);
     await bob.ask(other, "SEND x");
     assertEquals(alice.take(), []);
-    test.broker.resume(alice);
+    test.router.resume(alice);
     await test.idle();
     assertEquals(alice.take(), []);
     alice.isFull = false;
-    test.broker.resume(alice);
+    test.router.resume(alice);
     await test.idle();
-    assertEquals(alice.take(), ["- q MSG d", "- q MSG e", "- o MSG x"]);
-    assertEquals(test.broker.counts.delivered, 4);
+    assertEquals(alice.take().sort(), ["- o MSG x", "- q MSG d", "- q MSG e"]);
+    assertEquals(test.brokers.counts.delivered, 4);
   },
 );
 
@@ -119,11 +119,11 @@ Deno.test("what was held back for a peer goes to whoever subscribes then", { per
   assertEquals(await bob.ask(queue, "SUBN 9"), ["subn q MSG d", "- q MSG e"]);
   alice.take();
   alice.isFull = false;
-  test.broker.resume(alice);
+  test.router.resume(alice);
   await test.idle();
   assertEquals([alice.take(), bob.take()], [[], []]);
   alice.disconnect();
-  test.broker.resume(alice);
+  test.router.resume(alice);
   await test.idle();
   assertEquals(test.metrics.internalErrors, 0);
 });
@@ -138,7 +138,7 @@ Deno.test("a store that fails while held back messages are pushed is logged, and
   await bob.ask(other, "SEND x");
   alice.isFull = false;
   failAt(test, "first", 1);
-  test.broker.resume(alice);
+  test.router.resume(alice);
   await test.idle();
   assertEquals([alice.take(), test.logged], [["- o MSG x"], ["injected"]]);
   await bob.ask(queue, "SEND f");

@@ -30,13 +30,13 @@ Deno.test("SUBN is answered with the first message or OK, and the rest of the wi
   // extensions.md window1
   const { test, alice, bob, queue } = await waiting("abcd");
   assertEquals(await alice.ask(queue, "SUBN 3"), ["subn q MSG a", ...pushes("bc")]);
-  assertEquals(test.broker.counts, { subscriptions: 1, windows: 1, delivered: 3 });
+  assertEquals(test.brokers.counts, { subscriptions: 1, windows: 1, delivered: 3 });
   await send(bob, queue, "e");
   assertEquals(alice.take(), []);
   const empty = await alice.create("empty");
   assertEquals(await alice.ask(empty, "SUBN 2"), ["subn empty OK"]);
   assertEquals(await alice.ask(empty, "SUB"), ["sub empty OK"]);
-  assertEquals(test.broker.counts, { subscriptions: 2, windows: 1, delivered: 3 });
+  assertEquals(test.brokers.counts, { subscriptions: 2, windows: 1, delivered: 3 });
 });
 
 Deno.test("messages are pushed until the window is full", { permissions }, async () => {
@@ -62,7 +62,7 @@ Deno.test("ACKM acknowledges a message and all before it, and what has room is p
   });
   await t.step("by another connection", async () => {
     assertEquals(await bob.ask(queue, "ACKM c"), ["ackm q ERR NO_MSG"]);
-    assertEquals(test.broker.counts.delivered, 4);
+    assertEquals(test.brokers.counts.delivered, 4);
   });
   await t.step("the last one", async () => {
     assertEquals(await alice.ask(queue, "ACKM f"), ["ackm q OK", ...pushes("gh")]);
@@ -110,7 +110,7 @@ Deno.test("the last of SUB and SUBN counts, and delivers from the oldest unackno
   await alice.ask(queue, "SUBN 3");
   await alice.ask(queue, "ACKM a");
   assertEquals(await alice.ask(queue, "SUB"), ["sub q MSG b"]);
-  assertEquals(test.broker.counts, { subscriptions: 1, windows: 0, delivered: 1 });
+  assertEquals(test.brokers.counts, { subscriptions: 1, windows: 0, delivered: 1 });
   assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG c"]);
   assertEquals(await alice.ask(queue, "SUBN 2"), ["subn q MSG c", ...pushes("d")]);
   assertEquals(await alice.ask(queue, "SUBN 1"), ["subn q MSG c"]);
@@ -133,7 +133,7 @@ Deno.test("another subscriber gets all that is unacknowledged, in order, and the
   assertEquals(bob.take(), pushes("f"));
   assertEquals(await alice.ask(queue, "SUB"), ["sub q MSG b"]);
   assertEquals(bob.take(), ["- q END"]);
-  assertEquals(test.broker.counts, { subscriptions: 1, windows: 0, delivered: 1 });
+  assertEquals(test.brokers.counts, { subscriptions: 1, windows: 0, delivered: 1 });
 });
 
 Deno.test(
@@ -144,7 +144,7 @@ Deno.test(
     await alice.ask(queue, "SUBN 3");
     await alice.ask(queue, "ACKM b");
     alice.disconnect();
-    assertEquals(test.broker.counts, { subscriptions: 0, windows: 0, delivered: 0 });
+    assertEquals(test.brokers.counts, { subscriptions: 0, windows: 0, delivered: 0 });
     await send(bob, queue, "d");
     assertEquals(await test.connect().ask(queue, "SUBN 5"), ["subn q MSG c", ...pushes("d")]);
   },
@@ -197,12 +197,12 @@ Deno.test("what expires after it was delivered can be acknowledged, and the rest
   await send(bob, queue, "de");
   assertEquals(alice.take(), pushes("d"));
   now.time += 200;
-  await test.broker.sweep();
-  assertEquals([test.metrics.messagesExpired, test.broker.counts.delivered], [3, 4]);
+  await test.brokers.sweep();
+  assertEquals([test.metrics.messagesExpired, test.brokers.counts.delivered], [3, 4]);
   await send(bob, queue, "f");
   assertEquals(await alice.ask(queue, "ACKM a"), ["ackm q OK", ...pushes("e")]);
   now.time += 1001;
-  await test.broker.sweep();
+  await test.brokers.sweep();
   // Nothing that was delivered is there any more.
   await send(bob, queue, "g");
   assertEquals(await alice.ask(queue, "ACK"), ["ack q OK", ...pushes("g")]);
@@ -218,7 +218,7 @@ Deno.test("a queue that is deleted or suspended with a full window", { permissio
   assertEquals(await alice.ask(queue, "ACKM a"), ["ackm q OK", ...pushes("c")]);
   assertEquals(await alice.ask(queue, "DEL"), ["del q OK"]);
   assertEquals(await alice.ask(queue, "ACKM b"), ["ackm q ERR AUTH"]);
-  assertEquals(test.broker.counts, { subscriptions: 0, windows: 0, delivered: 0 });
+  assertEquals(test.brokers.counts, { subscriptions: 0, windows: 0, delivered: 0 });
 });
 
 Deno.test("a window gives the messages of one queue, whatever others do", { permissions }, async () => {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { checkLimits } from "../../../server/config/limits.ts";
 import { UnsecuredReserve } from "../../../server/guard/unsecured_reserve.ts";
+import { WaitingShares } from "../../../server/guard/waiting_shares.ts";
 import { keys, TestBroker } from "../../support/broker.ts";
 
 const permissions = "none";
@@ -93,7 +94,7 @@ Deno.test("who is refused for a failure of the store can send again", { permissi
 Deno.test("who is refused for want of memory can send again", { permissions }, async () => {
   let free = Infinity;
   const limits = () => checkLimits({ messagesPerQueue: 16 });
-  const test = new TestBroker({ limits, freeMemory: () => free });
+  const test = new TestBroker({ limits, shares: new WaitingShares(() => free) });
   const [alice, mallory, bob] = [test.connect(), test.connect(), test.connect(4096, "10.0.0.1")];
   const queue = await alice.create("q");
   for (let i = 0; i < 16; i++) assertEquals(await mallory.ask(queue, `SEND ${i}`), ["send q.s OK"]);

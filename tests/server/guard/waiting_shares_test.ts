@@ -90,7 +90,7 @@ function brokerOf(memory: number, clock = new Clock()): TestBroker {
     messages,
     clock,
     limits: () => checkLimits({ messagesPerQueue: 1_000_000 }),
-    freeMemory: () => memory - messages.bytes - messages.size * 640,
+    shares: new WaitingShares(() => memory - messages.bytes - messages.size * 640),
   });
 }
 
@@ -118,7 +118,7 @@ Deno.test("what has expired is no longer anybody's share", { permissions }, asyn
   const test = brokerOf(1640 * 100, new Clock(() => now, () => now));
   const { sender } = await flood(test, "10.0.0.1");
   now += 22 * 86_400_000;
-  await test.broker.sweep();
+  await test.brokers.sweep();
   // Without looking at the queue again.
   const other = await test.connect(4096, "10.0.0.1").create("other");
   for (let i = 0; i < 40; i++) {

@@ -1,0 +1,43 @@
+import { encodeBase64, randomBytes } from "../../protocol/mod.ts";
+
+/** Queue IDs have the number of their partition in their first two bytes. */
+export const mostPartitions = 65_536;
+
+/** One of `count` parts of all queues, from 0; `count` is a power of two. */
+export interface Partition {
+  readonly index: number;
+  readonly count: number;
+}
+
+export const onlyPartition: Partition = { index: 0, count: 1 };
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const values = Uint8Array.from(
+  { length: 128 },
+  (_, code) => Math.max(0, alphabet.indexOf(String.fromCharCode(code))),
+);
+
+/** The partition of a queue by either of its IDs, base64; what an ID lacks counts as 0. */
+export function partitionOf(queueId: string, count: number): number {
+  const [a, b, c] = [valueAt(queueId, 0), valueAt(queueId, 1), valueAt(queueId, 2)];
+  return (a << 10 | b << 4 | c >> 2) & count - 1;
+}
+
+/** Two random IDs of a queue, base64, which differ behind their first two bytes. */
+export function randomIds(
+  length: number,
+  { index, count }: Partition,
+): [recipientId: string, senderId: string] {
+  const [recipientId, senderId] = [randomBytes(length), randomBytes(length)];
+  const prefix = (recipientId[0]! << 8 | recipientId[1]!) & ~(count - 1) | index;
+  for (const id of [recipientId, senderId]) [id[0], id[1]] = [prefix >> 8, prefix & 0xff];
+  return [encodeBase64(recipientId), encodeBase64(senderId)];
+}
+
+export function isPartitionCount(count: number): boolean {
+  return Number.isInteger(count) && count >= 1 && count <= mostPartitions && (count & count - 1) === 0;
+}
+
+function valueAt(id: string, at: number): number {
+  return at < id.length ? values[id.charCodeAt(at) & 0x7f]! : 0;
+}
