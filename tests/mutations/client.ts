@@ -121,8 +121,8 @@ export const clientMutations: readonly Mutation[] = [
     name: "ack-after-internal",
     what: "without ACKM a message is acknowledged again though the first time may have worked",
     file: smpClient,
-    from: 'return error.code !== "INTERNAL";',
-    to: "return true;",
+    from: 'return error instanceof SmpError && error.code !== "INTERNAL";',
+    to: "return error instanceof SmpError;",
     tests: windowTests,
   },
   {

@@ -1,10 +1,7 @@
 /** Breaks a copy of the code in every listed way and runs the tests that must notice it: `deno task mutate --help`. */
 // deno-lint-ignore-file no-console
-import { agentMutations } from "./agent.ts";
-import { clientMutations } from "./client.ts";
+import { all, misfitsOf } from "./all.ts";
 import type { Mutation } from "./mutation.ts";
-import { protocolMutations } from "./protocol.ts";
-import { serverMutations } from "./server.ts";
 
 const help = `deno task mutate [--only NAME,NAME]
 
@@ -17,7 +14,6 @@ const patience = 180_000;
 
 const root = new URL("../../", import.meta.url).pathname;
 const model = ["tests/agent/model/main.ts", "--runs", "120", "--patience", "6", "--failures", "1"];
-const all = [...agentMutations, ...clientMutations, ...protocolMutations, ...serverMutations];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.length > 0 && args[0] !== "--only") {
@@ -44,21 +40,6 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-/** Where the list does not fit the code. */
-async function misfitsOf(mutations: readonly Mutation[]): Promise<string[]> {
-  const misfits: string[] = [];
-  for (const { name, file, from, tests } of mutations) {
-    const text = await Deno.readTextFile(root + file).catch(() => "");
-    const count = from === "" ? 0 : text.split(from).length - 1;
-    if (count !== 1) misfits.push(`${name}: what is to be changed occurs ${count} times in ${file}`);
-    for (const test of tests) {
-      const isThere = test === "model" || await Deno.stat(root + test).then(() => true, () => false);
-      if (!isThere) misfits.push(`${name}: there is no ${test}`);
-    }
-  }
-  return misfits;
 }
 
 async function copyTo(folder: string): Promise<void> {
