@@ -31,11 +31,10 @@ testInTerminal(
       const colour = name === "alice" ? ["NO_COLOR=1"] : ["-u", "NO_COLOR"];
       const args = ["--server", server.address, "--db", `${path}/${name}.db`];
       const command = commandOf(args, { script, folder: path });
-      return TmuxTerminal.start(`${path}/${name}.tmux`, ["env", ...colour, ...command]);
+      return TmuxTerminal.start(path, ["env", ...colour, ...command]);
     };
     await using alice = await start("alice");
-    await using terminals = new AsyncDisposableStack();
-    const bob = terminals.use(await start("bob"));
+    await using bob = await start("bob");
     await alice.type("/c bob");
     const invitation = (await alice.line(/^smp::/)).trim();
     await bob.type(`/a alice ${invitation}`);
@@ -66,7 +65,7 @@ testInTerminal(
     await bob.line(/^alice: while it is down/);
 
     await bob.type("/quit");
-    await bob[Symbol.asyncDispose]();
+    assertEquals(await bob.ended(), 0);
     await alice.type("@bob while you were away");
     await using bobAgain = await start("bob");
     await bobAgain.line(/^talking to alice/);
@@ -86,7 +85,7 @@ testInTerminal("what comes while a line is typed stands above it, whatever the w
   await using peer = await TestAgent.start(server.address);
   const args = ["--server", server.address, "--db", `${folder.path}/bob.db`];
   const command = ["env", "NO_COLOR=1", ...commandOf(args, { script, folder: folder.path })];
-  await using bob = await TmuxTerminal.start(`${folder.path}/tmux`, command, { columns: 60, rows: 24 });
+  await using bob = await TmuxTerminal.start(folder.path, command, { columns: 60, rows: 24 });
   const { invitation } = await peer.agent.create("bob");
   await bob.line(/^\/help/);
   await bob.type(`/a alice ${formatQueueInfo(invitation)}`);

@@ -14,16 +14,24 @@ export class TmuxTerminal implements AsyncDisposable {
     this.#socket = socket;
   }
 
-  /** Starts a command in a terminal, by default wide enough for invitations; `socket` is a path for tmux alone. */
+  /** Starts a command in a terminal, by default wide enough for invitations; `folder` is where its socket may be. */
   static async start(
-    socket: string,
+    folder: string,
     command: readonly string[],
     { columns, rows }: Size = { columns: 1200, rows: 50 },
   ): Promise<TmuxTerminal> {
-    const terminal = new TmuxTerminal(socket);
-    const shell = command.map((word) => `'${word}'`).join(" ");
-    await terminal.#run("new-session", "-d", "-x", `${columns}`, "-y", `${rows}`, `${shell}; cat`);
+    // A tmux that was killed still takes commands on its socket for a moment, and drops them.
+    const terminal = new TmuxTerminal(`${folder}/${crypto.randomUUID().slice(0, 8)}.tmux`);
+    const words = command.map((word) => `'${word}'`).join(" ");
+    const shell = `${words}; printf '\\nended with %d\\n' $?; cat`;
+    await terminal.#run("new-session", "-d", "-x", `${columns}`, "-y", `${rows}`, shell);
     return terminal;
+  }
+
+  /** Waits for the program's end; gives its exit code. */
+  async ended(): Promise<number> {
+    const [, code] = /^ended with (\d+)/.exec(await this.line(/^ended with \d/))!;
+    return Number(code);
   }
 
   /** Types a line. */
@@ -88,10 +96,11 @@ export class TmuxTerminal implements AsyncDisposable {
   }
 
   async #run(command: string, ...args: readonly string[]): Promise<string> {
-    const { stdout } = await new Deno.Command("tmux", {
+    const { success, stdout, stderr } = await new Deno.Command("tmux", {
       args: ["-u", "-S", this.#socket, "-f", "/dev/null", command, ...args],
-      stderr: "null",
     }).output();
-    return new TextDecoder().decode(stdout);
+    const decoder = new TextDecoder();
+    if (!success) throw new Error(`tmux ${command}: ${decoder.decode(stderr).trim()}`);
+    return decoder.decode(stdout);
   }
 }
