@@ -80,6 +80,52 @@ test("two people talk in two browsers, over reloads", () =>
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
   }));
 
+test("what was seen is not counted again after a reload, and what was not seen still is", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice, problems } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    await connectPages(alice, bob);
+    const titles: string[] = [];
+    await alice.exposeFunction("titled", (title: string) => titles.push(title));
+    await alice.addInitScript(() => {
+      addEventListener("DOMContentLoaded", () => {
+        const titled = () =>
+          (globalThis as unknown as { titled(title: string): void }).titled(document.title);
+        new MutationObserver(titled).observe(document.querySelector("title")!, { childList: true });
+      });
+    });
+    // Nothing that comes after an event is stored, and so not that it was taken.
+    await alice.evaluate(() => {
+      const put = IDBObjectStore.prototype.put;
+      IDBObjectStore.prototype.put = function (...args) {
+        if (this.name === "events") {
+          const owner = this.transaction.db.transaction("owner", "readwrite").objectStore("owner");
+          const busy = () => owner.get(0).onsuccess = busy;
+          busy();
+        }
+        return put.apply(this, args);
+      };
+    });
+    await say(bob, "seen");
+    await hear(alice, "seen");
+    await alice.reload();
+    await say(bob, "not seen");
+    const counted = alice.getByRole("button", { name: /Bob.*1 new message$/ });
+    await counted.click();
+    await hear(alice, "not seen");
+    // It did not come while the conversation was open.
+    assertEquals(await alice.locator("#announcement").textContent(), "");
+    await alice.reload();
+    await say(bob, "not seen yet");
+    await counted.waitFor();
+    await alice.reload();
+    await counted.click();
+    await hear(alice, "not seen yet");
+    assertEquals(new Set(titles), new Set(["SimpleXMQ chat", "(1) SimpleXMQ chat"]));
+    assertEquals(problems, []);
+  }));
+
 test("what is not whole, and an invitation that was used, are told", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
@@ -205,6 +251,7 @@ test("everything can be deleted from one tab while another one has the chat", ()
     await second.getByRole("button", { name: "Forget everything" }).click();
     await second.getByText("Passphrase (optional)").waitFor();
     await first.getByText("The chat was opened in another tab.").waitFor();
+    assertEquals(await second.evaluate(() => localStorage.length), 0);
   }));
 
 test("a backup moves the chat to another browser", () =>

@@ -26,6 +26,7 @@ const bob: Conversation = {
   phase: "connecting",
   canSend: false,
   unread: 0,
+  newest: 0,
   notice: null,
 };
 const info = {
@@ -56,21 +57,24 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
 });
 
 Deno.test("events change a conversation, and count what nobody has seen", pure, () => {
-  const message: AgentEvent = {
+  const message = (id: number): AgentEvent => ({
     type: "message",
     connection: "Bob",
     message: {
-      id: 1,
+      id,
       receivedAt: new Date(),
       body: textBytes("x"),
       integrity: { type: "OK" },
       server: { id: "", at: new Date() },
       sender: { id: 1, at: new Date() },
     },
-  };
-  assertEquals(afterEvent(bob, message, true), bob);
-  assertEquals(afterEvent({ ...bob, phase: "invited" }, message, true).phase, "connecting");
-  assertEquals(afterEvent(afterEvent(bob, message, false), message, false).unread, 2);
+  });
+  assertEquals(afterEvent(bob, message(1), true), { ...bob, newest: 1 });
+  assertEquals(afterEvent({ ...bob, phase: "invited" }, message(1), true).phase, "connecting");
+  const first = afterEvent(bob, message(1), false);
+  assertEquals([first.unread, afterEvent(first, message(2), false).unread], [1, 2]);
+  // One that is told again.
+  assertEquals(afterEvent(first, message(1), false), first);
   const connected = afterEvent(bob, { type: "connected", connection: "Bob" }, true);
   assertEquals(connected, { ...bob, phase: "connected", canSend: true });
   const failed = new AgentError("SMP AUTH", "x");

@@ -9,6 +9,7 @@ import { element } from "./dom.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
+import { forgetRead, markRead, withUnread } from "./read_marks.ts";
 import { serverAfter, type ServerState } from "./server_state.ts";
 import { ChatSession } from "./session.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
@@ -60,12 +61,21 @@ export class App {
     const { agent } = session;
     const closing = store.closed.then(() => agent.close());
     const app = new App(config, session, store);
+    await app.#count();
     showSection("app");
     session.subscribe().then((isReached) => isReached && app.#showServer(app.#server ?? "reached"));
     for await (const event of agent.events()) app.#take(event);
     app.#end();
     await closing;
     return await store.closed;
+  }
+
+  async #count(): Promise<void> {
+    const counted = [...this.#conversations.values()].map((each) => withUnread(each, this.#session.agent));
+    for (const conversation of await Promise.all(counted)) {
+      this.#conversations.set(conversation.name, conversation);
+    }
+    this.#show();
   }
 
   /** Nothing of it reacts any more. */
@@ -97,6 +107,7 @@ export class App {
     }
     const isRead = log !== null && document.visibilityState === "visible";
     this.#conversations.set(name, afterEvent(known, event, isRead));
+    if (isRead) this.#read();
     this.#show();
   }
 
@@ -122,7 +133,9 @@ export class App {
   /** What is open is read as soon as it is seen. */
   #read(): void {
     const conversation = this.#conversations.get(this.#open?.name ?? "");
-    if (conversation === undefined || conversation.unread === 0) return;
+    if (conversation === undefined) return;
+    markRead(conversation.id, conversation.newest);
+    if (conversation.unread === 0) return;
     this.#conversations.set(conversation.name, { ...conversation, unread: 0 });
     this.#show();
   }
@@ -168,6 +181,7 @@ export class App {
     } catch (error) {
       return this.#chat.problem(`It was not deleted: ${describe(error)}`);
     }
+    forgetRead(this.#conversations.get(name)?.id ?? "");
     this.#conversations.delete(name);
     this.#close();
   }

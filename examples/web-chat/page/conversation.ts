@@ -17,6 +17,8 @@ export interface Conversation {
   readonly canSend: boolean;
   /** Messages that came while it was not open. */
   readonly unread: number;
+  /** The number of the last message that was counted or seen. */
+  readonly newest: number;
   /** What the person should know of it; `null` when all is well. */
   readonly notice: string | null;
 }
@@ -40,7 +42,7 @@ export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conver
   const { id, connection: name, connected, canSend, failed, unreadable } = info;
   const phase = failed ? "failed" : connected ? "connected" : isInvited ? "invited" : "connecting";
   const notice = failed ? unusableText : unreadable === 0 ? null : unreadableText(unreadable);
-  return { id, name, phase, canSend, unread: 0, notice };
+  return { id, name, phase, canSend, unread: 0, newest: 0, notice };
 }
 
 /** What an event makes of its conversation. */
@@ -51,7 +53,10 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "message": {
       // One of a connection of one direction, which is never told to be connected.
       const phase = conversation.phase === "invited" ? "connecting" : conversation.phase;
-      return { ...conversation, phase, unread: isOpen ? 0 : conversation.unread + 1 };
+      // An event may be told again.
+      const isNew = event.message.id > conversation.newest;
+      const unread = isOpen ? 0 : conversation.unread + (isNew ? 1 : 0);
+      return { ...conversation, phase, unread, newest: Math.max(conversation.newest, event.message.id) };
     }
     case "end":
       return {

@@ -2,6 +2,7 @@ import { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { bindImport } from "./backup_view.ts";
 import { element } from "./dom.ts";
 import { findInvitation } from "./invitation.ts";
+import { forgetAllRead } from "./read_marks.ts";
 import { showSection, useItHere } from "./sections.ts";
 import { databaseName } from "./session.ts";
 import type { Tabs } from "./tabs.ts";
@@ -38,6 +39,7 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
     "Delete all conversations and keys in this browser? This cannot be undone: only a backup could bring them back.";
   if (!confirm(question)) return;
   await close();
+  forgetAllRead();
   try {
     await IndexedDbStore.delete(databaseName);
   } catch (error) {
