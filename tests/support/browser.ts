@@ -19,7 +19,7 @@ const executablePath = places.find(isFile);
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
 
-/** Gives `test` a Chromium and closes it. */
+/** Gives `test` a Chromium and closes it; what fails says what was on the pages. */
 export async function withBrowser(test: (browser: Browser) => Promise<void>): Promise<void> {
   if (executablePath === undefined) {
     throw new Error("there is no Chromium (Debian: apt-get install chromium)");
@@ -28,9 +28,21 @@ export async function withBrowser(test: (browser: Browser) => Promise<void>): Pr
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"], timeout: patience });
   try {
     await test(browser);
+  } catch (cause) {
+    const screens = await Promise.all(browser.contexts().flatMap((context) => context.pages()).map(screenOf));
+    throw new Error(`${cause instanceof Error ? cause.message : cause}\n\n${screens.join("\n\n")}`, {
+      cause,
+    });
   } finally {
     await browser.close();
   }
+}
+
+async function screenOf(page: Page): Promise<string> {
+  const shown = await page.locator("body").innerText({ timeout: 1_000 }).catch((error) =>
+    `(${error.message})`
+  );
+  return `${page.url()} shows:\n${shown.replaceAll(/^/gm, "  ")}`;
 }
 
 /** Opens a page in a context of its own. */
