@@ -58,10 +58,13 @@ export interface CommandOptions {
 }
 
 const batchSize = 16;
+/** Milliseconds without anything from the server after which a connection that takes no more is closed. */
+const lastAnswersTime = 1_000;
 
 /**
  * A connection to a server after the handshake: sends commands in the order of the calls, matches answers by corrId
- * and keeps the connection alive. Any failure of reading, writing or keep-alive ends all of it at once.
+ * and keeps the connection alive. Any failure of reading or keep-alive ends all of it at once, one of writing when what
+ * has come before is read.
  */
 export class Connection {
   readonly #blocks: BlockChannel;
@@ -83,6 +86,9 @@ export class Connection {
   #released: Promise<void> | null = null;
   #received = true;
   #unansweredPings = 0;
+  /** What writing has failed with. */
+  #writeError: { readonly cause: unknown } | null = null;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   /** Keep-alive intervals in which the write that is under way has not ended; `null`: none is. */
   #stuckIntervals: number | null = null;
   readonly #keepAlive: ReturnType<typeof setInterval>;
@@ -95,7 +101,10 @@ export class Connection {
     this.#opened = canOpen ? new OpenedQueues() : null;
     this.#keepAlive = setInterval(() => this.#checkAlive(), limits.keepAliveInterval);
     this.#readLoop().catch((error) => this.close(error));
-    this.#writeLoop().catch((error) => this.close(error));
+    this.#writeLoop().catch((cause) => {
+      this.#writeError = { cause };
+      this.#awaitLastAnswers();
+    });
   }
 
   /** Bytes of a block. */
@@ -128,6 +137,7 @@ export class Connection {
       : new TransportError("NETWORK", "The connection to the server failed", { cause });
     this.#error = error;
     clearInterval(this.#keepAlive);
+    clearTimeout(this.#silence);
     this.#released = Promise.all([this.#blocks.close(), ...this.#signing]).then(() => {});
     for (const request of this.#outgoing) this.#reject(request, this.#closedError(request.isGivenAgain));
     for (const request of this.#pending.values()) this.#reject(request, this.#closedError(true));
@@ -211,7 +221,17 @@ export class Connection {
       } else {
         this.#take(decoded.value, request);
       }
+      this.#awaitLastAnswers();
     }
+  }
+
+  /** A server that stops has answered what it executed, and may be gone before that is read. */
+  #awaitLastAnswers(): void {
+    if (this.#writeError === null || this.#error !== null) return;
+    const close = () => this.close(this.#writeError!.cause);
+    clearTimeout(this.#silence);
+    if (this.#pending.size === 0) close();
+    else this.#silence = setTimeout(close, lastAnswersTime);
   }
 
   #take(transmission: ServerTransmission, request: Request | undefined): void {

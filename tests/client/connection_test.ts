@@ -171,11 +171,12 @@ for (const transport of transportNames) {
 /** A client over a memory channel of which one operation can be replaced once it is connected. */
 async function sabotage(
   server: FakeServer,
-  broken: Partial<Channel>,
+  breakUp: (real: Channel) => Partial<Channel>,
 ): Promise<{ client: SmpClient; peer: FakePeer }> {
   let isBroken = false;
   const transport = async (): Promise<Channel> => {
     const real = await server.transport(server.address, new AbortController().signal);
+    const broken = breakUp(real);
     const pick = <K extends keyof Channel>(name: K) => isBroken && broken[name] ? broken : real;
     return {
       read: (size) => pick("read").read!(size),
@@ -193,7 +194,7 @@ for (const name of ["read", "write"] as const) {
   Deno.test(`when a ${name} fails, everything fails with it, and the connection is closed`, async () => {
     const error = new Error("out of order");
     await using server = await FakeServer.start();
-    const { client, peer } = await sabotage(server, { [name]: () => Promise.reject(error) });
+    const { client, peer } = await sabotage(server, () => ({ [name]: () => Promise.reject(error) }));
     // The read under way still is the real one: it ends with the first block.
     const { settled, commands, all } = waitForAll(client);
     const closed = soon(client.closed);
@@ -204,6 +205,35 @@ for (const name of ["read", "write"] as const) {
     assertEquals(await soon(peer.takeLater().catch(() => null)), null);
   });
 }
+
+Deno.test("when a write fails, what was answered before is still taken", async () => {
+  await using server = await FakeServer.start();
+  const failed = Promise.withResolvers<void>();
+  const { client, peer } = await sabotage(server, (real) => ({
+    // The first answer comes to the read that is under way already.
+    async read(size) {
+      await failed.promise;
+      return await real.read(size);
+    },
+    async write(units) {
+      try {
+        await real.write(units);
+      } catch (error) {
+        failed.resolve();
+        throw error;
+      }
+    },
+  }));
+  const answered = Array.from({ length: 3 }, () => client.ping());
+  for (const command of await peer.takeAll(3)) await peer.answer(command, { type: "PONG" });
+  await peer.channel.close();
+  const late = rejection(client.ping());
+  await soon(Promise.all(answered));
+  const error = await late;
+  assertInstanceOf(error, TransportError);
+  assertEquals([error.code, error.neverSent], ["NETWORK", false]);
+  assertEquals((await soon(client.closed)).code, "NETWORK");
+});
 
 /** Holds all signatures back until they are let go. */
 function holdSignatures(): Disposable & { letGo(): void } {
