@@ -27,7 +27,10 @@ const batchBytes = 65_536;
 const bytesInWork = 8_192;
 /** Commands after the first one that a connection has done in one turn. */
 const commandsPerTurn = 15;
+/** Milliseconds in which a peer has to take what was written last. */
 const lingerTime = 1_000;
+/** The same when a server stops, and how long ago a peer had sent something that still reads answers. */
+const activeTime = 10_000;
 
 export interface SessionParts {
   readonly broker: PartitionOwner;
@@ -129,12 +132,14 @@ export class Session implements BrokerConnection {
     }
   }
 
+  /** What a peer sends after `close()` has the system drop what it has not taken; most of those that are silent are gone. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    const isActive = performance.now() - this.lastRead < activeTime;
     try {
       await this.#answered(1);
       if (this.#closed) return;
-      this.#stopTimer = setTimeout(() => this.close(), lingerTime);
+      this.#stopTimer = setTimeout(() => this.close(), isActive ? activeTime : lingerTime);
       await this.#blocks.end();
     } catch {
       await this.close();

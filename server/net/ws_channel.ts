@@ -18,8 +18,8 @@ export const receiverOptions = {
   maxBufferedChunks: 256,
   // One message, ping or pong a turn: a flood of them does not hold up the other connections.
   allowSynchronousEvents: false,
-  // Milliseconds for the peer to answer a close frame.
-  closeTimeout: 1_000,
+  // Milliseconds for the peer to answer a close frame; the session closes most connections sooner.
+  closeTimeout: 10_000,
 };
 
 export class WsChannel implements Channel {

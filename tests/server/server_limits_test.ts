@@ -3,6 +3,7 @@ import { generateKeyPair, SmpClient, SmpError } from "../../mod.ts";
 import { memoryChannelPair, parseAddress, textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { MemoryMessageStore } from "../../server/store/memory.ts";
+import { RawClient, socketNames } from "../support/raw_client.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
 
@@ -222,6 +223,41 @@ Deno.test("a graceful stop under load answers every command that it has executed
     assertEquals(messages.size, accepted);
   }
 });
+
+for (const socket of socketNames) {
+  Deno.test(`over ${socket}, who sends on and reads late gets every answer of a server that stops`, async () => {
+    await using server = await startServer();
+    await using client = await RawClient.connect(server, socket, 65_536);
+    const commands = Array.from({ length: 8 }, (_, i) => ` ${i}  PING `);
+    const before = server.metrics.bytesReceived;
+    // More than the socket of a peer that does not read takes.
+    await client.send(...commands);
+    await until(() => server.metrics.bytesReceived === before + commands.length * 65_536);
+    const stopping = server.stop({ deadline: 60_000 });
+    const began = performance.now();
+    await until(() => performance.now() - began > 2_000);
+    // On a connection that is closed this discards what was not taken.
+    await client.send(" late  PING ");
+    for (const command of commands) assertEquals(await client.receive(), command.replace("PING", "PONG"));
+    assertEquals(await client.receive(), null);
+    await client.channel.close();
+    await soon(stopping);
+  });
+
+  Deno.test(`over ${socket}, who has sent nothing for long holds up a graceful stop for a second`, async () => {
+    await using server = await startServer();
+    await using _client = await RawClient.connect(server, socket);
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 10_000;
+    try {
+      const began = now();
+      await soon(server.stop({ deadline: 60_000 }));
+      assert(now() - began < 9_000);
+    } finally {
+      performance.now = now;
+    }
+  });
+}
 
 Deno.test("a store that never ends holds up a graceful stop no longer than its deadline", async () => {
   const messages = new SlowStore();
