@@ -149,4 +149,12 @@ export const clientMutations: readonly Mutation[] = [
     to: "knownServers",
     tests: largeTests,
   },
+  {
+    name: "answers-dropped",
+    what: "a failed write ends the connection before what was answered is read",
+    file: connection,
+    from: "if (this.#pending.size === 0) close();",
+    to: "if (true) close();",
+    tests: ["tests/client/connection_test.ts"],
+  },
 ];

@@ -121,4 +121,12 @@ export const serverMutations: readonly Mutation[] = [
     to: "",
     tests: ["tests/server/net/rekey_test.ts"],
   },
+  {
+    name: "stop-discards",
+    what: "a server that stops has the system drop answers that an active peer has not read",
+    file: session,
+    from: "isActive ? activeTime : lingerTime",
+    to: "lingerTime",
+    tests: ["tests/server/server_limits_test.ts"],
+  },
 ];
