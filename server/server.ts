@@ -17,6 +17,7 @@ import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
+import { ServerUsage } from "./guard/server_usage.ts";
 import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, PartitionStores, QueueStore } from "./store/store.ts";
@@ -53,7 +54,17 @@ export interface SmpServerOptions {
   /** Where they are kept when they are cut into several partitions, a power of two; instead of `queues` and `messages`. */
   readonly partitions?: readonly PartitionStores[];
   /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
-  readonly replayGuard?: ReplayGuard;
+  readonly replayGuard?: Pick<ReplayGuard, "isNew">;
+  /**
+   * What other processes of the same server use of its limits. @default there are none
+   * @internal
+   */
+  readonly usage?: ServerUsage;
+  /**
+   * Whether other processes of the same user may listen on the same ports: the system spreads connections over them.
+   * On Linux; needs `--unstable-net`. @default false
+   */
+  readonly reusePort?: boolean;
   /** Counts what happens. @default new ones */
   readonly metrics?: Metrics;
   /** Whether WebSockets come through a reverse proxy on this machine, which names the client in `X-Forwarded-For`. @default false */
@@ -109,16 +120,24 @@ export class SmpServer implements AsyncDisposable {
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
-    this.#admission = new Admission(this.#limitSource, this.#metrics);
+    const { usage = new ServerUsage() } = options;
+    this.#admission = new Admission(this.#limitSource, this.#metrics, { usage });
     this.#budgets = {
-      refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp),
-      extra: new WorkBudget(() => this.#limits.extraTimePerSecondPerIp),
+      refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp, {
+        shared: { usage, name: "refused" },
+      }),
+      extra: new WorkBudget(() => this.#limits.extraTimePerSecondPerIp, { shared: { usage, name: "extra" } }),
     };
-    this.#memory = new MemoryGuard(() => ({
-      connections: this.#connections.size,
-      ...this.#brokers.kept,
-      opened: this.#brokers.opened,
-    }), this.#limitSource);
+    this.#memory = new MemoryGuard(
+      () => ({
+        connections: this.#connections.size,
+        ...this.#brokers.kept,
+        opened: this.#brokers.opened,
+      }),
+      this.#limitSource,
+      { others: usage },
+    );
+    usage.serve({ limits: this.#limitSource, held: () => this.#memory.held });
     this.#authorizer = new Authorizer(
       (...work) => this.#verifier.verify(...work),
       (source, key, isValid) => {
@@ -132,7 +151,8 @@ export class SmpServer implements AsyncDisposable {
       limits: this.#limitSource,
       mayCreate: (client) => this.#admission.mayCreate(client),
       isMemoryShort: () => this.#memory.isShort(),
-      shares: new WaitingShares(() => this.#memory.free),
+      // Each process counts the share of an address in it alone, which is about that of any other.
+      shares: new WaitingShares(() => this.#memory.free / usage.processes),
       log: this.#log,
     });
     this.#connections = new Connections({
@@ -245,7 +265,8 @@ export class SmpServer implements AsyncDisposable {
   }
 
   async #listen(options: SmpServerOptions): Promise<void> {
-    const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false } = options;
+    const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } =
+      options;
     this.#host = host;
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
@@ -253,11 +274,12 @@ export class SmpServer implements AsyncDisposable {
       serve: (channel, admitted) => void this.#connections.serve(channel, admitted),
       log: this.#log,
     };
-    this.#tcp = listenTcp(host, port, events);
+    this.#tcp = listenTcp(host, port, events, { reusePort });
     if (webSocketPort === undefined) return;
     this.#webSocket = await listenWebSocket(host, webSocketPort, events, {
       limits: this.#limitSource,
       trustForwardedFor,
+      reusePort,
     });
   }
 

@@ -3,6 +3,7 @@ import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import { LeakyBuckets } from "./leaky_bucket.ts";
 import { ConnectionsByNetwork, type OpenConnection } from "./connections_by_network.ts";
+import { ServerUsage, type SharedCounts } from "./server_usage.ts";
 
 /** How many seconds' worth of handshakes a client may make at once. */
 const handshakeBurst = 10;
@@ -25,26 +26,43 @@ export interface Admitted {
 export class Admission {
   readonly #limits: LimitSource;
   readonly #metrics: Metrics;
-  readonly #connections = new Counts();
-  readonly #handshakes = new Counts();
+  readonly #connections: SharedCounts;
+  readonly #handshakes: SharedCounts;
   readonly #silent = new ConnectionsByNetwork();
   readonly #established = new ConnectionsByNetwork();
   readonly #handshakeRates: LeakyBuckets;
   readonly #displacedRates: LeakyBuckets;
   readonly #newQueueRates: LeakyBuckets;
 
-  constructor(limits: LimitSource, metrics: Metrics, now: () => number = () => performance.now()) {
+  constructor(
+    limits: LimitSource,
+    metrics: Metrics,
+    { now = () => performance.now(), usage = new ServerUsage() }: {
+      readonly now?: () => number;
+      readonly usage?: ServerUsage;
+    } = {},
+  ) {
     this.#limits = limits;
     this.#metrics = metrics;
-    this.#handshakeRates = new LeakyBuckets(() => {
-      const rate = limits().handshakesPerSecondPerIp;
-      return { perSecond: rate, capacity: rate * handshakeBurst };
-    }, now);
-    this.#displacedRates = new LeakyBuckets(() => displaced, now);
-    this.#newQueueRates = new LeakyBuckets(() => {
-      const perHour = limits().newQueuesPerHourPerIp;
-      return { perSecond: perHour / 3600, capacity: perHour };
-    }, now);
+    this.#connections = usage.connections;
+    this.#handshakes = usage.handshakes;
+    this.#handshakeRates = new LeakyBuckets(
+      () => {
+        const rate = limits().handshakesPerSecondPerIp;
+        return { perSecond: rate, capacity: rate * handshakeBurst };
+      },
+      now,
+      { usage, name: "handshakes" },
+    );
+    this.#displacedRates = new LeakyBuckets(() => displaced, now, { usage, name: "displaced" });
+    this.#newQueueRates = new LeakyBuckets(
+      () => {
+        const perHour = limits().newQueuesPerHourPerIp;
+        return { perSecond: perHour / 3600, capacity: perHour };
+      },
+      now,
+      { usage, name: "newQueues" },
+    );
   }
 
   get handshakes(): number {
@@ -120,11 +138,11 @@ export class Admission {
       return "handshakes_per_ip";
     }
     if (
-      this.#connections.all >= limits.connections &&
+      this.#connections.sum >= limits.connections &&
       !this.#makeRoom("connections", this.#dispensable(networks))
     ) return "connections";
     if (
-      this.#handshakes.all >= limits.handshakes && !this.#makeRoom("handshakes", this.#silent.oldestOfMost())
+      this.#handshakes.sum >= limits.handshakes && !this.#makeRoom("handshakes", this.#silent.oldestOfMost())
     ) return "handshakes";
     return null;
   }
@@ -149,26 +167,6 @@ export class Admission {
 
 function names(networks: readonly CountedNetwork[]): readonly string[] {
   return networks.length === 0 ? [""] : networks.map(({ network }) => network);
-}
-
-class Counts {
-  all = 0;
-  readonly #perNetwork = new Map<string, number>();
-
-  add(networks: readonly CountedNetwork[], change: 1 | -1): void {
-    this.all += change;
-    for (const { network } of networks) {
-      const count = (this.#perNetwork.get(network) ?? 0) + change;
-      if (count === 0) this.#perNetwork.delete(network);
-      else this.#perNetwork.set(network, count);
-    }
-  }
-
-  full(networks: readonly CountedNetwork[], limit: number): string | undefined {
-    if (limit === 0) return undefined;
-    return networks.find(({ network, share }) => (this.#perNetwork.get(network) ?? 0) >= limit * share)
-      ?.network;
-  }
 }
 
 /** Up to the first that has none left: who is refused by its own takes none of others'. */

@@ -1,3 +1,5 @@
+import type { BucketName, PourListener, ServerUsage } from "./server_usage.ts";
+
 export interface Leak {
   /** 0: nothing is limited. */
   readonly perSecond: number;
@@ -29,10 +31,18 @@ export class LeakyBuckets {
   readonly #buckets = new Map<string, LeakyBucket>();
   readonly #leak: () => Leak;
   readonly #now: () => number;
+  readonly #poured: PourListener;
 
-  constructor(leak: () => Leak, now: () => number) {
+  constructor(
+    leak: () => Leak,
+    now: () => number,
+    shared: { readonly usage: ServerUsage; readonly name: BucketName } | null = null,
+  ) {
     this.#leak = leak;
     this.#now = now;
+    this.#poured = shared === null
+      ? () => {}
+      : shared.usage.bucket(shared.name, (client, amount) => this.#pour(client, amount));
   }
 
   get size(): number {
@@ -45,14 +55,17 @@ export class LeakyBuckets {
     const bucket = this.#use(client);
     const now = this.#now();
     const fits = bucket.level(leak, now) + amount <= leak.capacity;
-    if (fits) bucket.pour(amount, leak, now);
+    if (fits) {
+      bucket.pour(amount, leak, now);
+      this.#poured(client, amount, leak.capacity);
+    }
     return fits;
   }
 
-  /** Up to twice the capacity, so that nobody waits longer than a full bucket takes. */
   pour(client: string, amount: number): void {
-    const leak = this.#leak();
-    if (leak.perSecond > 0) this.#use(client).pour(amount, leak, this.#now(), 2 * leak.capacity);
+    const { perSecond, capacity } = this.#leak();
+    if (perSecond > 0) this.#poured(client, amount, capacity);
+    this.#pour(client, amount);
   }
 
   delay(client: string): number {
@@ -66,6 +79,12 @@ export class LeakyBuckets {
     for (const [client, bucket] of this.#buckets) {
       if (leak.perSecond === 0 || bucket.level(leak, now) === 0) this.#buckets.delete(client);
     }
+  }
+
+  /** Up to twice the capacity, so that nobody waits longer than a full bucket takes. */
+  #pour(client: string, amount: number): void {
+    const leak = this.#leak();
+    if (leak.perSecond > 0) this.#use(client).pour(amount, leak, this.#now(), 2 * leak.capacity);
   }
 
   #use(client: string): LeakyBucket {

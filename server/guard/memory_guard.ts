@@ -1,5 +1,6 @@
 import { getHeapStatistics } from "node:v8";
 import type { LimitSource } from "../config/limits.ts";
+import type { ServerUsage } from "./server_usage.ts";
 
 export interface Kept {
   readonly connections: number;
@@ -20,8 +21,11 @@ export interface HeapUse {
 export interface MemoryGuardParts {
   readonly heapUse?: () => HeapUse;
   readonly collect?: (use: HeapUse) => void;
+  /** What the other processes of the server hold. */
+  readonly others?: Pick<ServerUsage, "processes" | "heldByOthers">;
 }
 
+const nobody = { processes: 1, heldByOthers: 0 };
 const openShare = 0.9;
 /** Share of the largest heap above which the process is at risk whatever the limit says. */
 const riskyShare = 0.85;
@@ -43,6 +47,7 @@ export class MemoryGuard {
   readonly #limits: LimitSource;
   readonly #heapUse: () => HeapUse;
   readonly #collect: (use: HeapUse) => void;
+  readonly #others: Pick<ServerUsage, "processes" | "heldByOthers">;
   #buffers = 0;
   #isFull = false;
   #isHeapFull = false;
@@ -53,12 +58,13 @@ export class MemoryGuard {
   constructor(
     kept: () => Kept,
     limits: LimitSource,
-    { heapUse = currentHeapUse, collect = collectGarbage }: MemoryGuardParts = {},
+    { heapUse = currentHeapUse, collect = collectGarbage, others = nobody }: MemoryGuardParts = {},
   ) {
     this.#kept = kept;
     this.#limits = limits;
     this.#heapUse = heapUse;
     this.#collect = collect;
+    this.#others = others;
   }
 
   hold(bytes: number): void {
@@ -73,19 +79,26 @@ export class MemoryGuard {
 
   get free(): number {
     const limit = this.#limits().memory;
-    return limit === 0 ? Infinity : Math.max(0, limit - this.held);
+    return limit === 0 ? Infinity : Math.max(0, limit - this.held - this.#others.heldByOthers);
   }
 
   isShort(): boolean {
     const limit = this.#limits().memory;
-    this.#isFull = limit > 0 && this.held > (this.#isFull ? limit * openShare : limit);
+    const held = this.held + this.#others.heldByOthers;
+    this.#isFull = limit > 0 && held > (this.#isFull ? limit * openShare : limit);
     return this.#isFull || this.#isHeapFull;
+  }
+
+  /** What others do not hold, but at least this process's part: what it holds beyond what is counted is its own. */
+  #heapLimit(): number {
+    const limit = this.#limits().memory;
+    return Math.max(limit / this.#others.processes, limit - this.#others.heldByOthers);
   }
 
   look(): void {
     const use = this.#heapUse();
     const share = this.#isHeapFull ? openShare : 1;
-    const limit = this.#limits().memory;
+    const limit = this.#heapLimit();
     const isRisky = use.objects > use.objectLimit * riskyShare * share;
     if (!isRisky && (limit === 0 || use.used <= limit * share)) {
       this.#isHeapFull = false;

@@ -1,6 +1,7 @@
 import type { PublicKey } from "../../protocol/mod.ts";
 import { countedNetworks, type Source } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
+import type { ServerUsage } from "./server_usage.ts";
 
 const burstSeconds = 10;
 /** The part of a client's budget that one of its connections has. */
@@ -13,10 +14,16 @@ export class WorkBudget {
   readonly #connections = new WeakMap<Source, LeakyBucket>();
   readonly #clients: LeakyBuckets;
 
-  constructor(perSecond: () => number, now: () => number = () => performance.now()) {
+  constructor(
+    perSecond: () => number,
+    { now = () => performance.now(), shared = null }: {
+      readonly now?: () => number;
+      readonly shared?: { readonly usage: ServerUsage; readonly name: "refused" | "extra" } | null;
+    } = {},
+  ) {
     this.#perSecond = perSecond;
     this.#now = now;
-    this.#clients = new LeakyBuckets(() => this.#leak(1), now);
+    this.#clients = new LeakyBuckets(() => this.#leak(1), now, shared);
   }
 
   charge(source: Source, work: number): void {

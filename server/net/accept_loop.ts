@@ -22,6 +22,13 @@ const connectionErrors: ReadonlySet<string> = new Set([
   "ETIMEDOUT",
 ]);
 
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Other processes may listen there, too. */
+  readonly reusePort?: boolean;
+}
+
 export interface Listener {
   readonly port: number;
   close(): Promise<void>;
@@ -32,8 +39,8 @@ export interface AcceptEvents {
   failed(error: unknown): void;
 }
 
-export function acceptConnections(host: string, port: number, events: AcceptEvents): Listener {
-  const listener = listen(host, port);
+export function acceptConnections(options: ListenOptions, events: AcceptEvents): Listener {
+  const listener = listen(options);
   const stop = new AbortController();
   const accepting = acceptLoop(listener, events, stop.signal);
   return {
@@ -46,9 +53,9 @@ export function acceptConnections(host: string, port: number, events: AcceptEven
   };
 }
 
-function listen(host: string, port: number): Deno.TcpListener {
+function listen({ host, port, reusePort = false }: ListenOptions): Deno.TcpListener {
   try {
-    return Deno.listen({ hostname: host, port });
+    return Deno.listen({ hostname: host, port, ...(reusePort && { reusePort }) });
   } catch (cause) {
     throw networkError(`listen on ${host}:${port}`, cause);
   }

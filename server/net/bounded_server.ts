@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import { acceptConnections, type Listener } from "./accept_loop.ts";
+import { acceptConnections, type Listener, type ListenOptions } from "./accept_loop.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 
 export interface SocketBounds {
@@ -23,11 +23,11 @@ export class BoundedServer {
 
   private constructor(
     server: Server,
-    { host, port, ...bounds }: SocketBounds & { readonly host: string; readonly port: number },
+    { host, port, reusePort = false, ...bounds }: SocketBounds & ListenOptions,
   ) {
     this.#server = server;
     this.#bounds = bounds;
-    this.#listener = acceptConnections(host, port, {
+    this.#listener = acceptConnections({ host, port, reusePort }, {
       take: (connection) => this.#take(new ConnectionStream(connection)),
       failed: (error) => bounds.failed?.(error),
     });
@@ -35,7 +35,7 @@ export class BoundedServer {
 
   static listen(
     server: Server,
-    options: SocketBounds & { readonly host: string; readonly port: number },
+    options: SocketBounds & ListenOptions,
   ): BoundedServer {
     return new BoundedServer(server, options);
   }

@@ -7,7 +7,7 @@ import { Session, type SessionParts } from "./session.ts";
 export interface ConnectionParts extends SessionParts {
   readonly identity: ServerIdentity;
   readonly blockSize: number;
-  readonly replayGuard: ReplayGuard;
+  readonly replayGuard: Pick<ReplayGuard, "isNew">;
 }
 
 export class Connections {

@@ -10,9 +10,14 @@ export interface ListenerEvents {
 /** Connections that may have 64 KiB of what their peers have sent in memory: 16 MiB in all. */
 const readAheadConnections = 256;
 
-export function listenTcp(host: string, port: number, events: ListenerEvents): Listener {
+export function listenTcp(
+  host: string,
+  port: number,
+  events: ListenerEvents,
+  { reusePort = false }: { readonly reusePort?: boolean } = {},
+): Listener {
   const readAhead = new ReadAhead(readAheadConnections);
-  return acceptConnections(host, port, {
+  return acceptConnections({ host, port, reusePort }, {
     take: (connection) => events.accept(tcpChannel(connection, readAhead), connection.remoteAddr.hostname),
     failed: (error) => events.log("Cannot accept a connection", error),
   });

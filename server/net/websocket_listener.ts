@@ -18,6 +18,7 @@ export interface UpgradeOptions {
   readonly limits: LimitSource;
   /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */
   readonly trustForwardedFor: boolean;
+  readonly reusePort?: boolean;
 }
 
 /** transport.md Channels. Loads the library `ws` when called: it takes permissions of its own. */
@@ -25,7 +26,7 @@ export async function listenWebSocket(
   host: string,
   port: number,
   events: WebSocketEvents,
-  { limits, trustForwardedFor }: UpgradeOptions,
+  { limits, trustForwardedFor, reusePort = false }: UpgradeOptions,
 ): Promise<Listener> {
   // @ts-types="@types/ws"
   const { WebSocketServer } = await import("ws");
@@ -69,6 +70,7 @@ export async function listenWebSocket(
   const http = BoundedServer.listen(server, {
     host,
     port,
+    reusePort,
     most: () => limits().connections,
     timeout: () => limits().handshakeTimeout,
     admit,

@@ -52,7 +52,7 @@ function admission(given: Partial<Limits>) {
     setLimits: (changed: Partial<Limits>) => limits = { ...limits, ...changed },
     metrics,
     clock,
-    admission: new Admission(() => limits, metrics, () => clock.now),
+    admission: new Admission(() => limits, metrics, { now: () => clock.now }),
   };
 }
 

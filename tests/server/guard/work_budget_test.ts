@@ -26,7 +26,7 @@ function timed(perSecond = 100) {
   return {
     clock,
     setRate: (rate: number) => perSecond = rate,
-    budget: new WorkBudget(() => perSecond, () => clock.now),
+    budget: new WorkBudget(() => perSecond, { now: () => clock.now }),
   };
 }
 
