@@ -19,6 +19,8 @@ import { start } from "./commands/start.ts";
 import { askUser, Fatal, messageOf, type Terminal } from "./commands/terminal.ts";
 import { exportServer, importServer } from "./commands/transfer.ts";
 import { verify } from "./commands/verify.ts";
+import { startWorkers } from "./workers/parent.ts";
+import { runWorker } from "./workers/worker.ts";
 
 const terminal: Terminal = {
   print: (line) => console.log(line),
@@ -36,7 +38,9 @@ async function main(): Promise<void> {
     case "error":
       throw new Fatal(`${command.message}; --help lists what there is`, 2);
     case "start":
-      return await start(command.options, terminal);
+      return await (command.options.workers === undefined ? start : startWorkers)(command.options, terminal);
+    case "worker":
+      return await runWorker();
     case "init":
       return await init(command.options, command.settings, terminal);
     case "delete":

@@ -7,7 +7,7 @@ import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
-import { Monitor } from "../observe/monitor.ts";
+import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
@@ -15,7 +15,7 @@ import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 import { survive } from "./uncaught.ts";
 
-const stopDeadline = 10_000;
+export const stopDeadline = 10_000;
 
 export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
   const signals = new Signals();
@@ -32,23 +32,8 @@ export async function start(options: CliOptions, terminal: Terminal): Promise<vo
 async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
   const { stop } = signals;
   const engine = preferOpenSsl();
-  const { config: settings, warnings, missedStoreLog } = await readConfig(options);
-  if (missedStoreLog !== null && !settings.storeLog) {
-    throw new Fatal(`Cannot start without a store log: ${missedStoreLog}`);
-  }
-  const { keyFile } = settings;
-  using key = await lockKey(keyFile) ?? await createFirst(options, settings, { terminal, signals });
-  const identity = await identityOf(keyFile, key.text);
-  stop.throwIfAborted();
-  const { logLevel: level, logFormat: format } = settings;
-  const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
-  for (const warning of warnings) logger.warn(warning);
-  if (warnings.length > 0 && !settings.storeLog) {
-    logger.warn("the store log is off: queues and messages are kept in memory only");
-  }
-  for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
-  if (key.warning !== null) logger.warn(key.warning);
-
+  using prepared = await prepare(options, terminal, signals);
+  const { settings, identity, logger } = prepared;
   const metrics = new Metrics();
   using _survival = survive({ metrics, logger });
   const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;
@@ -56,7 +41,13 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     for (const notice of stores?.notices ?? []) logger.info(notice);
     stop.throwIfAborted();
     await using server = await startServer(settings, { identity, metrics, stores, logger });
-    await using monitor = startMonitor(settings, server, stores);
+    await using monitor = startMonitor(settings, {
+      metrics: server.metrics,
+      gauges: () => server.gauges(),
+      notReady: () => stores?.healthy === false ? "the logs cannot be written" : server.notReady(),
+      version: config.version,
+      startedAt: Date.now(),
+    });
     stop.throwIfAborted();
     announce(settings, { server, monitor, engine }, terminal);
     signals.onReload(() => reload(options, settings, { server, logger }));
@@ -67,7 +58,42 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   }
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** What every way of starting needs first. */
+export interface Prepared extends Disposable {
+  readonly settings: ServerConfig;
+  readonly identity: ServerIdentity;
+  /** Its text, as it is in the file. */
+  readonly key: string;
+  readonly logger: Logger;
+}
+
+/** Reads the settings, and the key, which no other server can use until this is disposed. */
+export async function prepare(options: CliOptions, terminal: Terminal, signals: Signals): Promise<Prepared> {
+  const { config: settings, warnings, missedStoreLog } = await readConfig(options);
+  if (missedStoreLog !== null && !settings.storeLog) {
+    throw new Fatal(`Cannot start without a store log: ${missedStoreLog}`);
+  }
+  const { keyFile } = settings;
+  const key = await lockKey(keyFile) ?? await createFirst(options, settings, { terminal, signals });
+  try {
+    const identity = await identityOf(keyFile, key.text);
+    signals.stop.throwIfAborted();
+    const { logLevel: level, logFormat: format } = settings;
+    const logger = createLogger({ level, format, write: (line) => terminal.warn(line) });
+    for (const warning of warnings) logger.warn(warning);
+    if (warnings.length > 0 && !settings.storeLog) {
+      logger.warn("the store log is off: queues and messages are kept in memory only");
+    }
+    for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
+    if (key.warning !== null) logger.warn(key.warning);
+    return { settings, identity, key: key.text, logger, [Symbol.dispose]: () => key[Symbol.dispose]() };
+  } catch (error) {
+    key[Symbol.dispose]();
+    throw error;
+  }
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }
@@ -161,19 +187,11 @@ async function startServer(
   }
 }
 
-function startMonitor(
+export function startMonitor(
   { metricsHost: host, metricsPort: port, metricsHosts: hosts }: ServerConfig,
-  server: SmpServer,
-  stores: DurableStores | null,
+  source: MonitorSource,
 ): Monitor | null {
   if (port === null) return null;
-  const source = {
-    metrics: server.metrics,
-    gauges: () => server.gauges(),
-    notReady: () => stores?.healthy === false ? "the logs cannot be written" : server.notReady(),
-    version: config.version,
-    startedAt: Date.now(),
-  };
   try {
     return Monitor.start({ host, port, hosts, source });
   } catch (error) {
@@ -182,12 +200,13 @@ function startMonitor(
 }
 
 /** smp.md Server files: what is printed on every start. */
-function announce(
+export function announce(
   settings: ServerConfig,
-  { server, monitor, engine }: {
-    readonly server: SmpServer;
+  { server, monitor, engine, workers }: {
+    readonly server: Pick<SmpServer, "port" | "webSocketPort" | "keyHash">;
     readonly monitor: Monitor | null;
     readonly engine: string;
+    readonly workers?: number;
   },
   { print }: Terminal,
 ): void {
@@ -201,6 +220,7 @@ function announce(
   if (server.webSocketPort !== undefined) {
     print(`listening on port ${server.webSocketPort} (WebSockets) at ${host}`);
   }
+  if (workers !== undefined) print(`workers: ${workers}`);
   if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);
   print(
     `cryptography: ${engine}${
@@ -216,10 +236,10 @@ function urlHost(host: string): string {
 }
 
 /** An ini with mistakes changes nothing. */
-async function reload(
+export async function reload(
   options: CliOptions,
   running: ServerConfig,
-  { server, logger }: { readonly server: SmpServer; readonly logger: Logger },
+  { server, logger }: { readonly server: Pick<SmpServer, "setLimits">; readonly logger: Logger },
 ): Promise<void> {
   try {
     const path = iniPath(options);

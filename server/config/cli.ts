@@ -2,6 +2,7 @@ import {
   type Options,
   orProblem,
   readCommandLine,
+  readWhole,
   UsageError,
   type UsageProblem,
 } from "../../cli/options.ts";
@@ -19,6 +20,8 @@ export type CliCommand =
     readonly settings: GivenSettings;
   }
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
+  /** What `start --workers` starts; not for people. */
+  | { readonly type: "worker" }
   | UsageProblem;
 
 export interface CliOptions extends GivenSettings {
@@ -26,7 +29,11 @@ export interface CliOptions extends GivenSettings {
   readonly configDir: string;
   readonly logDir: string;
   readonly repair: boolean;
+  /** Processes that serve, 0: one per core; without it this one alone does. */
+  readonly workers?: number;
 }
+
+export const mostWorkers = 64;
 
 export const helpText = `SMP server
 
@@ -47,6 +54,7 @@ Usage: server/main.ts [command] [options]
   --port N          TCP port, 0 for a free one (default 5223)
   --ws-port N       WebSocket port, 0 for a free one (default: no WebSockets)
   -l, --store-log   keep queues and messages over restarts (default off)
+  --workers N       serve with N processes, 0: one per core; needs -l, messages: journal, and Linux
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
   --version         print the version
@@ -75,11 +83,12 @@ const kinds = {
   "ws-port": "value",
   "store-log": "flag",
   "repair": "flag",
+  "workers": "value",
   "help": "flag",
   "version": "flag",
 } as const;
 
-const special = ["host", "port", "ws-port", "store-log", "repair"] as const;
+const special = ["host", "port", "ws-port", "store-log", "repair", "workers"] as const;
 
 const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   start: special,
@@ -88,8 +97,9 @@ const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   verify: ["store-log"],
   export: ["store-log"],
   import: [],
+  worker: [],
 };
-type Command = "start" | "init" | "delete" | "verify" | "export" | "import";
+type Command = "start" | "init" | "delete" | "verify" | "export" | "import" | "worker";
 type Given = Options<typeof kinds>;
 
 export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
@@ -110,6 +120,7 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
   const options = readOptions(given, environment);
   const takesDirectory = type === "export" || type === "import";
   if (rest.length > (takesDirectory ? 1 : 0)) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
+  if (type === "worker") return { type };
   if (type === "init") return { type, options, settings: readSettings(given, {}) };
   if (!takesDirectory) return { type, options };
   const [directory = ""] = rest;
@@ -123,6 +134,9 @@ function readOptions(given: Given, environment: Environment): CliOptions {
     repair: given.repair,
     configDir: given["config-dir"] ?? (environment.SMP_CONFIG_DIR || "/etc/opt/simplex"),
     logDir: given["log-dir"] ?? (environment.SMP_LOG_DIR || "/var/opt/simplex"),
+    ...(given.workers !== undefined && {
+      workers: readWhole("workers", given.workers, { least: 0, most: mostWorkers }),
+    }),
     ...readSettings(given, environment),
   };
 }

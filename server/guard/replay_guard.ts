@@ -31,11 +31,12 @@ export class ReplayGuard {
   }
 
   /** Whether there was no handshake with these keys, which is remembered from now on. */
-  async isNew({ sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys): Promise<boolean> {
-    const hash = await sha256(joinParts([sndKey, sndBaseIv, rcvKey, rcvBaseIv]));
-    const view = new DataView(hash.buffer, hash.byteOffset);
-    // 53 bits. Who sends one handshake cannot choose that another's has the same; by chance a million have with 1 : 10⁴.
-    const digest = (view.getUint32(0) & 0x1fffff) * 2 ** 32 + view.getUint32(4);
+  async isNew(keys: SessionKeys): Promise<boolean> {
+    return await this.isNewDigest(await handshakeDigest(keys));
+  }
+
+  /** Like {@linkcode isNew}, of a handshake's number. */
+  async isNewDigest(digest: number): Promise<boolean> {
     if (!this.remember(digest)) return false;
     await this.#write(digest);
     return true;
@@ -58,6 +59,15 @@ export class ReplayGuard {
     const halves = [this.#older, this.#newer];
     for (const half of halves) yield* half;
   }
+}
+
+/** 53 bits. Who sends one handshake cannot choose that another's has the same; by chance a million have with 1 : 10⁴. */
+export async function handshakeDigest(
+  { sndKey, sndBaseIv, rcvKey, rcvBaseIv }: SessionKeys,
+): Promise<number> {
+  const hash = await sha256(joinParts([sndKey, sndBaseIv, rcvKey, rcvBaseIv]));
+  const view = new DataView(hash.buffer, hash.byteOffset);
+  return (view.getUint32(0) & 0x1fffff) * 2 ** 32 + view.getUint32(4);
 }
 
 /** A set of numbers from 0 to 2 ** 53 - 1 that takes 8 to 16 bytes for each. */

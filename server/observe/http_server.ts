@@ -18,7 +18,7 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly timeout: number;
   readonly mostConnections: number;
-  readonly reply: (request: HttpRequest) => Reply;
+  readonly reply: (request: HttpRequest) => Reply | Promise<Reply>;
 }
 
 export class HttpServer implements AsyncDisposable {
@@ -30,7 +30,7 @@ export class HttpServer implements AsyncDisposable {
   }
 
   static start({ host, port, timeout, mostConnections, reply }: HttpServerOptions): HttpServer {
-    const server = createServer((request, response) => answer(request, response, reply));
+    const server = createServer((request, response) => void answer(request, response, reply));
     return new HttpServer(
       BoundedServer.listen(server, { host, port, most: () => mostConnections, timeout: () => timeout }),
     );
@@ -49,20 +49,24 @@ export class HttpServer implements AsyncDisposable {
   }
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, reply: HttpServerOptions["reply"]): void {
-  const { status = 200, headers, body } = safeReply(request, reply);
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: HttpServerOptions["reply"],
+): Promise<void> {
+  const { status = 200, headers, body } = await safeReply(request, reply);
   const bytes = new TextEncoder().encode(body);
   response.writeHead(status, { ...headers, "content-length": String(bytes.length), "connection": "close" });
   response.end(request.method === "HEAD" ? undefined : bytes);
 }
 
-function safeReply(
+async function safeReply(
   { method = "", url = "", headers: { host = "" } }: IncomingMessage,
   reply: HttpServerOptions["reply"],
-): Reply {
+): Promise<Reply> {
   try {
     const path = url.startsWith("/") ? url.split("?", 1)[0]! : "";
-    return reply({ method, path, hostName: hostNameOf(host) });
+    return await reply({ method, path, hostName: hostNameOf(host) });
   } catch {
     return { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
   }

@@ -1,7 +1,7 @@
 import { type Gauges, type Metrics, refusals } from "./metrics.ts";
 import { History, quantile, sampleInterval, type SeriesName, total } from "./history.ts";
 import { type HttpRequest, HttpServer, type Reply } from "./http_server.ts";
-import { formatPrometheus, type ProgramInfo } from "./prometheus.ts";
+import { formatPrometheus, type ProgramInfo, type WorkerCounts } from "./prometheus.ts";
 import { pageScript } from "./status_script.ts";
 import { pageHtml, pageStyle } from "./status_page.ts";
 
@@ -9,6 +9,8 @@ export interface MonitorSource extends ProgramInfo {
   readonly metrics: Metrics;
   gauges(): Gauges;
   notReady(): string | null;
+  /** Resolves when the numbers are those of now, or cannot be had soon. */
+  refresh?(): Promise<void>;
 }
 
 export interface MonitorOptions {
@@ -26,6 +28,7 @@ export interface Status {
   readonly version: string;
   readonly uptime: number;
   readonly notReady: string | null;
+  readonly workers?: WorkerCounts;
   readonly gauges: Gauges;
   readonly totals: {
     readonly accepted: number;
@@ -43,6 +46,7 @@ export interface Status {
 }
 
 const mostConnections = 32;
+const freshPages: ReadonlySet<string> = new Set(["/status.json", "/metrics", "/ready"]);
 /** Requests a second that are answered in full: whoever asks without end must not take the time of the SMP server. */
 const mostRequests = 100;
 
@@ -90,10 +94,11 @@ export class Monitor implements AsyncDisposable {
     return this.stop();
   }
 
-  #reply({ method, path, hostName }: HttpRequest): Reply {
+  async #reply({ method, path, hostName }: HttpRequest): Promise<Reply> {
     // A page of somebody else whose name points here must not read this.
     if (!this.#isOwnName(hostName)) return plain("wrong host", 403);
     if (this.#isTooOften()) return plain("too many requests", 503, { "retry-after": "1" });
+    if (freshPages.has(path)) await this.#source.refresh?.();
     const reply = this.#page(path);
     if (reply === null) return plain("not found", 404);
     if (method !== "GET" && method !== "HEAD") return plain("only GET", 405, { allow: "GET, HEAD" });
@@ -138,11 +143,12 @@ export class Monitor implements AsyncDisposable {
   }
 
   #status(): Status {
-    const { metrics, version, startedAt } = this.#source;
+    const { metrics, version, startedAt, workers } = this.#source;
     return {
       version,
       uptime: Math.max(0, Math.round((Date.now() - startedAt) / 1000)),
       notReady: this.#source.notReady(),
+      ...(workers !== undefined && { workers }),
       gauges: this.#source.gauges(),
       totals: {
         accepted: metrics.messagesAccepted,

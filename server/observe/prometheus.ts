@@ -3,6 +3,16 @@ import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } f
 export interface ProgramInfo {
   readonly version: string;
   readonly startedAt: number;
+  /** Of a server that runs as several processes. */
+  readonly workers?: WorkerCounts;
+}
+
+/** The processes of a server. */
+export interface WorkerCounts {
+  readonly all: number;
+  readonly ready: number;
+  /** How often one was started again. */
+  readonly restarts: number;
 }
 
 type Sample = readonly [suffix: string, value: number];
@@ -21,6 +31,7 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
       "Start time of the process since 1970 in seconds.",
       info.startedAt / 1000,
     ),
+    ...workerFamilies(info.workers),
     gauge("process_resident_memory_bytes", "Resident memory size in bytes.", gauges.memory),
     gauge("smp_held_bytes", "Memory counted for connections, queues and messages.", gauges.memoryHeld),
     gauge("smp_connections", "Open connections, those in the handshake included.", gauges.connections),
@@ -92,6 +103,25 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
     ),
     histogram("smp_log_flush_seconds", "Time of writing one batch of log lines.", metrics.logFlush),
   ].join("");
+}
+
+function workerFamilies(workers: WorkerCounts | undefined): readonly string[] {
+  if (workers === undefined) return [];
+  const { all, ready, restarts } = workers;
+  return [
+    family("smp_workers", "gauge", "Worker processes of the server, by whether they serve.", [
+      ['{state="ready"}', ready],
+      ['{state="starting"}', all - ready],
+    ]),
+    family(
+      "smp_worker_restarts_total",
+      "counter",
+      "Worker processes that have ended and were started again.",
+      [
+        ["", restarts],
+      ],
+    ),
+  ];
 }
 
 function family(name: string, type: string, help: string, samples: readonly Sample[]): string {

@@ -36,7 +36,7 @@ function rateOf(name, { totals, history }, at) {
   return (totals[name] - last.totals[name]) * 1000 / (at - last.at);
 }
 function showNow(status, at) {
-  const { gauges, totals, refused, uptime } = status;
+  const { gauges, totals, refused, uptime, workers } = status;
   const rows = [
     ["connections", "Connections", count(gauges.connections)],
     ["queues", "Queues", count(gauges.queues)],
@@ -56,6 +56,10 @@ function showNow(status, at) {
     ["memory", "Memory", bytes(gauges.memory)],
     ["uptime", "Running for", duration(uptime)],
   ];
+  if (workers !== undefined) {
+    rows.push(["workers", "Workers ready", count(workers.ready) + " of " + count(workers.all)]);
+    rows.push(["restarts", "Workers restarted", count(workers.restarts)]);
+  }
   byId("now").replaceChildren(...rows.map(([name, title, value]) => {
     const row = document.createElement("div");
     row.id = "now-" + name;

@@ -1,4 +1,5 @@
 import { checkLimits, type Limits, limitTable } from "../config/limits.ts";
+import { mostWorkers } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { bucketNames, type UsageReport } from "../guard/server_usage.ts";
 import { type LogLevel, logLevels } from "../observe/logger.ts";
@@ -15,7 +16,6 @@ import {
 } from "./json.ts";
 import { readGauges, readMetrics, type Snapshot } from "./snapshot.ts";
 
-export const mostWorkers = 64;
 /** Networks in one report, for each thing that is counted by network. */
 export const mostNetworks = 4096;
 
@@ -56,7 +56,10 @@ export type ToWorker =
   | { readonly type: "others"; readonly usage: UsageReport }
   | AskMessage
   | AnswerMessage
-  | { readonly type: "stop"; readonly deadline: number };
+  /** Finish and answer what is in work within `deadline` milliseconds, take nothing new, say `stopped`. */
+  | { readonly type: "stop"; readonly deadline: number }
+  /** All workers have stopped: nobody needs this one any more. */
+  | { readonly type: "end" };
 
 export interface ReadyMessage {
   readonly type: "ready";
@@ -76,7 +79,9 @@ export type FromWorker =
     readonly message: string;
     readonly error: string | null;
   }
+  /** It cannot go on; the last message. */
   | { readonly type: "fatal"; readonly message: string }
+  | { readonly type: "stopped" }
   | (AskMessage & { readonly worker: number })
   | AnswerMessage;
 
@@ -112,6 +117,8 @@ export function readFromWorker(value: unknown): FromWorker {
       };
     case "fatal":
       return { type, message: textOf(given["message"], "message", 10_000) };
+    case "stopped":
+      return { type };
     case "ask":
       return { ...readAsk(given), worker: workerOf(given["worker"]) };
     case "answer":
@@ -158,6 +165,8 @@ export function readToWorker(value: unknown): ToWorker {
       return readAsk(given);
     case "answer":
       return readAnswer(given);
+    case "end":
+      return { type };
     case "stop":
       return { type, deadline: countOf(given["deadline"], "deadline") };
     default:

@@ -1,0 +1,94 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { announce, prepare, reload, startMonitor, stopDeadline } from "../commands/start.ts";
+import { Signals } from "../commands/signals.ts";
+import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
+import { survive } from "../commands/uncaught.ts";
+import type { CliOptions } from "../config/cli.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { acceptConnections } from "../net/accept_loop.ts";
+import { checkCanSpawn } from "./command.ts";
+import { makeSocketFolder } from "./socket_folder.ts";
+import { Workers } from "./workers.ts";
+
+/** Milliseconds in which the workers of a server that was killed are gone from the port. */
+const portPatience = 3_000;
+
+/** `start --workers`: starts the workers, and keeps them running until it is told to stop. */
+export async function startWorkers(options: CliOptions, terminal: Terminal): Promise<void> {
+  const signals = new Signals();
+  const { stop } = signals;
+  stop.addEventListener("abort", () => terminal.print("stopping"));
+  try {
+    await run(options, terminal, signals);
+  } catch (error) {
+    if (error !== stop.reason) throw error;
+  }
+  terminal.print("stopped");
+}
+
+async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
+  if (Deno.build.os !== "linux") {
+    throw new Fatal("Cannot start workers: only on Linux can processes share a port");
+  }
+  checkCanSpawn();
+  using prepared = await prepare(options, terminal, signals);
+  const { settings, key, logger } = prepared;
+  if (!settings.storeLog || settings.messages !== "journal") {
+    throw new Fatal(
+      "Cannot start workers without -l and messages: journal in the ini: what a worker has when it ends must be in files",
+    );
+  }
+  await checkPorts(settings, signals.stop);
+  const workers = options.workers || navigator.hardwareConcurrency;
+  await using sockets = await makeSocketFolder(
+    [`${settings.keyFile}.sockets`, `${settings.storeLogFile}.sockets`],
+    workers,
+  );
+  const metrics = new Metrics();
+  using _survival = survive({ metrics, logger });
+  await using server = new Workers({
+    settings,
+    repair: options.repair,
+    key,
+    workers,
+    sockets,
+    metrics,
+    logger,
+  });
+  await server.start(signals.stop);
+  await using monitor = startMonitor(settings, server.status);
+  signals.stop.throwIfAborted();
+  announce(settings, { server: server.listening, monitor, engine: server.engine, workers }, terminal);
+  signals.onReload(() => reload(options, settings, { server, logger }));
+  await untilStopped(server, signals.stop);
+}
+
+/** Also when a worker cannot be kept running the others answer what they have in work. */
+async function untilStopped(server: Workers, stop: AbortSignal): Promise<void> {
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  if (stop.aborted) resolve();
+  stop.addEventListener("abort", () => resolve());
+  try {
+    await Promise.race([stopped, server.failed]);
+  } finally {
+    await server.stop(stopDeadline);
+  }
+}
+
+/** Two servers that share a port by mistake would each get half of the other's clients. */
+async function checkPorts({ host, port, webSocketPort }: ServerConfig, stop: AbortSignal): Promise<void> {
+  const end = performance.now() + portPatience;
+  for (const wanted of [port, webSocketPort ?? 0]) {
+    while (wanted !== 0) {
+      try {
+        await acceptConnections({ host, port: wanted }, { take: (other) => other.close(), failed: () => {} })
+          .close();
+        break;
+      } catch (error) {
+        if (performance.now() > end) throw new Fatal(messageOf(error));
+        await pause(100, undefined, { signal: stop }).catch(() => stop.throwIfAborted());
+      }
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import config from "../../deno.json" with { type: "json" };
+import type { ServerConfig } from "../config/config.ts";
+import { checkLimits, type Limits } from "../config/limits.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { SmpServer } from "../server.ts";
+import { workerCommand } from "./command.ts";
+import { HandshakeDesk } from "./handshakes.ts";
+import type { ReadyMessage, StartMessage } from "./messages.ts";
+import type { SocketFolder } from "./socket_folder.ts";
+import { Supervisor, type WorkerNews } from "./supervisor.ts";
+import { UsageBoard } from "./usage_board.ts";
+import { sampleInterval } from "./worker.ts";
+import { WorkerStatus } from "./worker_status.ts";
+
+/** Milliseconds for which what one worker tells is gathered for the others. */
+const relayDelay = 5;
+
+export interface WorkersOptions {
+  readonly settings: ServerConfig;
+  readonly repair: boolean;
+  /** PEM. */
+  readonly key: string;
+  readonly workers: number;
+  readonly sockets: SocketFolder;
+  /** What this process counts. */
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+/** The server that all workers are together: what is counted, limited and asked for in one place. */
+export class Workers implements AsyncDisposable {
+  readonly status: WorkerStatus;
+  readonly #options: WorkersOptions;
+  readonly #supervisor: Supervisor;
+  readonly #desk: HandshakeDesk;
+  readonly #board: UsageBoard;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #relay: ReturnType<typeof setTimeout> | undefined;
+  #limits: Limits;
+
+  constructor(options: WorkersOptions) {
+    const { workers, metrics, settings, logger } = options;
+    this.#options = options;
+    this.#limits = settings.limits;
+    this.#supervisor = new Supervisor({
+      workers,
+      logger,
+      command: (_worker, first) =>
+        workerCommand({ settings: this.#settings(first), sockets: options.sockets }),
+      start: (worker, incarnation, first) => this.#startMessage(worker, incarnation, first),
+      onNews: (worker, news) => this.#onNews(worker, news),
+      onUp: (worker) => {
+        this.#board.up(worker);
+        this.status.up(worker);
+        this.#desk.up(worker);
+        this.#relaySoon();
+      },
+      onDown: (worker) => {
+        this.#board.down(worker);
+        this.status.down(worker);
+        this.#desk.down(worker);
+        this.#relaySoon();
+      },
+    });
+    this.#board = new UsageBoard((worker, usage) => this.#supervisor.send(worker, { type: "others", usage }));
+    this.#desk = new HandshakeDesk({
+      send: (worker, message) => this.#supervisor.send(worker, message),
+      isUp: (worker) => this.#supervisor.isUp(worker),
+    });
+    this.status = new WorkerStatus({
+      workers,
+      version: config.version,
+      startedAt: Date.now(),
+      metrics,
+      ask: (worker, id) => this.#supervisor.send(worker, { type: "sample", id }),
+      restarts: () => this.#supervisor.restarts,
+    });
+    this.#timer = setInterval(() => this.#tick(), sampleInterval);
+  }
+
+  /** Resolves when all workers serve. Throws `Fatal` when one cannot, and the signal's reason when that aborts. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#supervisor.start(signal);
+  }
+
+  /** Where the server is, when it has started. */
+  get listening(): Pick<SmpServer, "port" | "webSocketPort" | "keyHash"> {
+    const { port, webSocketPort, keyHash } = this.#supervisor.first;
+    return { port, webSocketPort: webSocketPort ?? undefined, keyHash };
+  }
+
+  get engine(): string {
+    return this.#supervisor.first.engine;
+  }
+
+  /** Rejects with `Fatal` when a worker cannot be kept running; never resolves. */
+  get failed(): Promise<never> {
+    return this.#supervisor.failed;
+  }
+
+  /** Throws `RangeError` that names the limit, and changes nothing then. */
+  setLimits(limits: Partial<Limits>): void {
+    this.#limits = checkLimits({ ...this.#limits, ...limits });
+    this.#supervisor.sendAll({ type: "limits", limits: this.#limits });
+  }
+
+  /** Within `deadline` milliseconds commands in work are finished and answered. */
+  async stop(deadline: number): Promise<void> {
+    this.status.stopping();
+    await this.#supervisor.stop(deadline);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#supervisor[Symbol.asyncDispose]();
+    clearTimeout(this.#relay);
+  }
+
+  #settings(first: ReadyMessage | null): ServerConfig {
+    const { settings } = this.#options;
+    return {
+      ...settings,
+      limits: this.#limits,
+      ...(first !== null && { port: first.port, webSocketPort: first.webSocketPort }),
+    };
+  }
+
+  #startMessage(worker: number, incarnation: number, first: ReadyMessage | null): StartMessage {
+    const { workers, repair, key, sockets } = this.#options;
+    return {
+      type: "start",
+      worker,
+      workers,
+      incarnation,
+      settings: this.#settings(first),
+      repair,
+      key,
+      sockets: sockets.path,
+    };
+  }
+
+  #onNews(worker: number, news: WorkerNews): void {
+    switch (news.type) {
+      case "sample":
+        return this.status.take(worker, news);
+      case "usage":
+        this.#board.take(worker, news.usage);
+        return this.#relaySoon();
+      case "log":
+        return this.#options.logger[news.level](news.message, news.error ?? undefined);
+      case "ask":
+        return this.#desk.ask(worker, news);
+      case "answer":
+        return this.#desk.answer(worker, news);
+      default:
+        return news satisfies never;
+    }
+  }
+
+  #relaySoon(): void {
+    this.#relay ??= setTimeout(() => {
+      this.#relay = undefined;
+      this.#board.flush();
+    }, relayDelay);
+  }
+
+  #tick(): void {
+    this.#desk.sweep(this.#limits.handshakeTimeout);
+    for (const worker of this.status.tick()) this.#supervisor.kill(worker, "it does not answer");
+  }
+}
