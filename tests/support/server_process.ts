@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly folders?: readonly string[];
   /** Lets it read what the WebSocket library asks for. */
   readonly webSockets?: boolean;
+  /** Lets it start workers. */
+  readonly workers?: boolean;
   /** Lets it open the OpenSSL of the system. */
   readonly openSsl?: boolean;
   /** Settings in the environment, which it may read. */
@@ -36,6 +38,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     folders = [],
     webSockets = false,
     openSsl = false,
+    workers = false,
     env = {},
     wrapper = [],
     script = "server/main.ts",
@@ -52,6 +55,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     "--quiet",
     "--no-prompt",
     ...(files === "" ? [] : ["--allow-net", `--allow-read=${files}`, `--allow-write=${files}`]),
+    ...(workers ? [`--allow-run=${Deno.execPath()}`] : []),
     ...(openSsl ? [`--allow-ffi=${openSslPaths.join(",")}`] : []),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
     script,
