@@ -1,6 +1,7 @@
 import config from "../../deno.json" with { type: "json" };
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
 import { changedKeys } from "../config/settings.ts";
 import type { ServerIdentity } from "../config/identity.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
@@ -239,14 +240,17 @@ function urlHost(host: string): string {
 export async function reload(
   options: CliOptions,
   running: ServerConfig,
-  { server, logger }: { readonly server: Pick<SmpServer, "setLimits">; readonly logger: Logger },
+  { server, logger }: {
+    readonly server: { setLimits(limits: Limits): void | Promise<void> };
+    readonly logger: Logger;
+  },
 ): Promise<void> {
   try {
     const path = iniPath(options);
     if (!await exists(path)) throw new Fatal(`there is no ${path}`);
     const { config, warnings } = await readConfig(options);
     for (const warning of warnings) logger.warn(warning);
-    server.setLimits(config.limits);
+    await server.setLimits(config.limits);
     logger.info("read the limits again");
     const changed = changedKeys(options, { from: running, to: config });
     if (changed.length > 0) logger.warn(`not taken until the next start: ${changed.join(", ")}`);

@@ -72,11 +72,11 @@ export class WorkerStatus implements MonitorSource {
   }
 
   /** All workers are asked; one that hangs does not hold it up for long. */
-  async refresh(): Promise<void> {
+  async refresh(time: number = refreshTime): Promise<void> {
     if (this.#snapshots.size === 0) return;
     const id = ++this.#lastId;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, refreshTime);
+    const timer = setTimeout(resolve, time);
     this.#waiting.set(id, { workers: new Set(this.#snapshots.keys()), done: resolve });
     for (const worker of this.#snapshots.keys()) this.#options.ask(worker, id);
     await promise;

@@ -15,6 +15,8 @@ import { WorkerStatus } from "./worker_status.ts";
 
 /** Milliseconds for which what one worker tells is gathered for the others. */
 const relayDelay = 5;
+/** Milliseconds that a worker may take to read new limits, before the log says that they hold. */
+const limitsTime = 5_000;
 
 export interface WorkersOptions {
   readonly settings: ServerConfig;
@@ -99,10 +101,12 @@ export class Workers implements AsyncDisposable {
     return this.#supervisor.failed;
   }
 
-  /** Throws `RangeError` that names the limit, and changes nothing then. */
-  setLimits(limits: Partial<Limits>): void {
+  /** Resolves when the workers have them. Throws `RangeError` that names the limit, and changes nothing then. */
+  async setLimits(limits: Partial<Limits>): Promise<void> {
     this.#limits = checkLimits({ ...this.#limits, ...limits });
     this.#supervisor.sendAll({ type: "limits", limits: this.#limits });
+    // Whoever answers has read what was sent before.
+    await this.status.refresh(limitsTime);
   }
 
   /** Within `deadline` milliseconds commands in work are finished and answered. */
