@@ -1,14 +1,15 @@
 import { counted } from "../../cli/counted.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { AppendLogOptions, Fsync } from "./append_log.ts";
+import { copyAside, lackingError, settle, tornNotice } from "./damage.ts";
 import { ioError, StoreError } from "./error.ts";
-import { corruptError, type Loaded, nameLines, type StoreProblem } from "./load.ts";
+import { corruptError, type StoreProblem } from "./load.ts";
 import { copyHandshakes, HandshakeLog, handshakesPath } from "./handshake_log.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
 import { isLogLocked, lockLog, lockPath, type LogLock } from "./lock.ts";
 import { directoryOf, type LogIo, replaceFile, systemIo } from "./log_io.ts";
 import { MemoryMessageStore, type MemoryQueueStore } from "./memory.ts";
-import { findPlaces, type StorePaths } from "./places.ts";
+import { findPlaces, type StorePaths, workersPath } from "./places.ts";
 import { loadMessages, MessageJournal, messageLines } from "./message_journal.ts";
 import { loadStoreLog, StoreLog, storeLogLines } from "./store_log.ts";
 import type { MessageStore, QueueStore } from "./store.ts";
@@ -72,6 +73,7 @@ export class DurableStores implements AsyncDisposable {
     try {
       const notices: string[] = [];
       const { storeLog, now = Date.now, signal } = options;
+      if (await exists(workersPath(storeLog))) throw workersError(storeLog);
       const isThere = await exists(storeLog);
       const loaded = await loadStoreLog(storeLog, now(), { recover: options.repair ?? false, signal });
       await settle(storeLog, loaded, options, notices);
@@ -191,8 +193,16 @@ export async function copyStores(
   }
 }
 
+function workersError(storeLog: string): StoreError {
+  return new StoreError(
+    "FORM",
+    `Cannot use ${storeLog}: ${workersPath(storeLog)} says that the queues are in the files of workers; ` +
+      `start the server once without --workers, which makes one file of them`,
+  );
+}
+
 /** Each of them can be that of another server. */
-async function lockLogs({ storeLog, messagesFile }: StorePaths): Promise<readonly LogLock[]> {
+export async function lockLogs({ storeLog, messagesFile }: StorePaths): Promise<readonly LogLock[]> {
   const first = await lockLog(storeLog);
   try {
     return [first, await lockLog(messagesFile)];
@@ -244,61 +254,6 @@ function dropUnknown(messages: MemoryMessageStore, queues: MemoryQueueStore): nu
   return before - messages.size;
 }
 
-function lackingError(
-  storeLog: string,
-  { lacks, messages }: { readonly lacks: string; readonly messages: string },
-): StoreError {
-  return new StoreError(
-    "CORRUPT",
-    `Cannot read ${storeLog}: ${lacks}, but ${messages} of its queues; ` +
-      `restore a backup, or start with --repair to keep a copy of the messages and go on without them`,
-  );
-}
-
-async function settle(
-  file: string,
-  { problems, recovered, isTorn }: Loaded,
-  { repair = false }: DurableOptions,
-  notices: string[],
-): Promise<void> {
-  if (isTorn) notices.push(tornNotice(file));
-  if (problems.length === 0) return;
-  if (!repair) throw corruptError(problems);
-  const copy = await copyAside(file);
-  const whole = new Set(recovered);
-  const [joined, lost] = [true, false].map((isJoined) =>
-    problems.filter(({ line }) => whole.has(line) === isJoined)
-  );
-  const saved = `; the file is kept as ${copy}`;
-  if (joined!.length > 0) {
-    notices.push(`read the records that had run together in ${nameLines(joined!)} of ${file}${saved}`);
-  }
-  if (lost!.length > 0) notices.push(`left out ${nameLines(lost!)} of ${file}, damaged${saved}`);
-}
-
-function tornNotice(file: string): string {
-  return `dropped the last line of ${file}, which was not written to its end`;
-}
-
-async function copyAside(file: string): Promise<string> {
-  for (let n = 1;; n++) {
-    const copy = `${file}.broken-${n}`;
-    try {
-      using target = await Deno.open(copy, { write: true, createNew: true, mode: 0o600 });
-      using source = await Deno.open(file);
-      for (const buffer = new Uint8Array(1 << 16);;) {
-        const count = await source.read(buffer);
-        if (count === null) break;
-        for (let at = 0; at < count;) at += await target.write(buffer.subarray(at, count));
-      }
-      await target.sync();
-      return copy;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw ioError("copy", file, error);
-    }
-  }
-}
-
 async function writeFile(path: string, lines: Iterable<string>, io: LogIo = systemIo): Promise<void> {
   try {
     const { file } = await replaceFile(io, path, lines);
@@ -308,7 +263,7 @@ async function writeFile(path: string, lines: Iterable<string>, io: LogIo = syst
   }
 }
 
-async function makeDirectory(path: string): Promise<void> {
+export async function makeDirectory(path: string): Promise<void> {
   try {
     await Deno.mkdir(path, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -316,7 +271,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);
     return true;
@@ -326,7 +281,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function removeFile(path: string): Promise<void> {
+export async function removeFile(path: string): Promise<void> {
   try {
     await Deno.remove(path);
   } catch (error) {

@@ -6,6 +6,8 @@ export type StoreErrorCode =
   | "LOCKED"
   /** A path cannot be that of a log. */
   | "PATH"
+  /** The files are those of another number of processes, or of two. */
+  | "FORM"
   | "IO";
 
 export class StoreError extends Error {

@@ -66,7 +66,7 @@ function* digestLines(guard: ReplayGuard): Generator<string> {
   for (const digest of guard.digests()) yield digest.toString(36);
 }
 
-function parseDigest(text: string): number | null {
+export function parseDigest(text: string): number | null {
   if (!/^[0-9a-z]{1,11}$/.test(text)) return null;
   const digest = Number.parseInt(text, 36);
   return Number.isSafeInteger(digest) ? digest : null;

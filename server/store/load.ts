@@ -25,13 +25,15 @@ export interface RecordFormat {
 export interface LoadOptions {
   readonly recover?: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Is waited for after each piece of the file. */
+  readonly drain?: () => Promise<void>;
 }
 
 /** A torn last line is no problem if it may begin a record: nobody was told that it is written. */
 export async function loadRecords(
   file: string,
   format: RecordFormat,
-  { recover = false, signal }: LoadOptions = {},
+  { recover = false, signal, drain }: LoadOptions = {},
 ): Promise<Loaded> {
   const problems: StoreProblem[] = [], recovered: number[] = [];
   let lines = 0, isTorn = false, lacksEnd = false;
@@ -48,6 +50,7 @@ export async function loadRecords(
         if (recover && recoverRecords(line, format)) recovered.push(line.number);
       }
     }
+    await drain?.();
   }
   return { lines, isTorn, lacksEnd, problems, recovered };
 }

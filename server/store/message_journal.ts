@@ -4,7 +4,7 @@ import { type Loaded, type LoadOptions, loadRecords, type RecordFormat } from ".
 import { MemoryMessageStore } from "./memory.ts";
 import type { MessageStore, StoredMessage } from "./store.ts";
 
-const header = "smp-messages 1";
+export const messagesHeader = "smp-messages 1";
 const shapes = [["smp-messages", "1"], ["MSG", "", "", "", ""], ["ACK", "", ""], ["CLEAR", ""]];
 
 /** Journals every message and acknowledgement (docs/files.md); promises resolve when that is written. */
@@ -67,7 +67,7 @@ export class MessageJournal implements MessageStore {
 
   async deleteQueue(recipientId: string): Promise<void> {
     if (await this.#memory.count(recipientId) === 0) return;
-    await this.#log.append(`CLEAR ${recipientId}`, () => void this.#memory.deleteQueue(recipientId));
+    await this.#log.append(clearLine(recipientId), () => void this.#memory.deleteQueue(recipientId));
   }
 
   /** Written as acknowledged: what has expired stays so, whatever the lifetime is when the file is read. */
@@ -90,34 +90,41 @@ export class MessageJournal implements MessageStore {
 }
 
 export function* messageLines(memory: MemoryMessageStore): Generator<string> {
-  yield header;
+  yield messagesHeader;
   for (const [recipientId, message] of memory.messages()) yield messageLine(recipientId, message);
 }
+
+/** Is told what the records of a journal say, one after the other. */
+export type MessageSink = Pick<MemoryMessageStore, "has" | "append" | "remove" | "deleteQueue">;
 
 export async function loadMessages(
   path: string,
   options: LoadOptions = {},
 ): Promise<Loaded & { readonly memory: MemoryMessageStore }> {
   const memory = new MemoryMessageStore();
-  const apply: RecordFormat["apply"] = ({ text, number, end }) => {
-    if (number === 1) return text === header ? null : `it is not "${header}"`;
-    // What is left of a body is a shorter body.
-    if (end === "none") return "it may be cut off";
-    return applyLine(memory, text);
-  };
-  return { ...await loadRecords(path, { shapes, apply }, options), memory };
+  return { ...await readJournal(path, memory, options), memory };
 }
 
-function applyLine(memory: MemoryMessageStore, text: string): string | null {
+export function readJournal(path: string, sink: MessageSink, options: LoadOptions = {}): Promise<Loaded> {
+  const apply: RecordFormat["apply"] = ({ text, number, end }) => {
+    if (number === 1) return text === messagesHeader ? null : `it is not "${messagesHeader}"`;
+    // What is left of a body is a shorter body.
+    if (end === "none") return "it may be cut off";
+    return applyLine(sink, text);
+  };
+  return loadRecords(path, { shapes, apply }, options);
+}
+
+function applyLine(sink: MessageSink, text: string): string | null {
   const fields = text.split(" ");
   const [word, recipientId = "", messageId = "", time = "", encoded] = fields;
   if (!isId(recipientId)) return "it is not a MSG, ACK or CLEAR record";
   if (word === "CLEAR" && fields.length === 2) {
-    memory.deleteQueue(recipientId);
+    sink.deleteQueue(recipientId);
     return null;
   }
   if (word === "ACK" && fields.length === 3 && isId(messageId)) {
-    memory.remove(recipientId, messageId);
+    sink.remove(recipientId, messageId);
     return null;
   }
   if (word !== "MSG" || fields.length !== 5 || !isId(messageId)) {
@@ -127,16 +134,20 @@ function applyLine(memory: MemoryMessageStore, text: string): string | null {
   const body = decodeBase64(encoded!);
   if (Number.isNaN(timestamp.getTime()) || body === null) return "its time or body is not one";
   // A journal that was compacted while it grew may have a message twice.
-  if (!memory.has(recipientId, messageId)) memory.append(recipientId, { id: messageId, timestamp, body });
+  if (!sink.has(recipientId, messageId)) sink.append(recipientId, { id: messageId, timestamp, body });
   return null;
 }
 
-function messageLine(recipientId: string, { id, timestamp, body }: StoredMessage): string {
+export function messageLine(recipientId: string, { id, timestamp, body }: StoredMessage): string {
   return `MSG ${recipientId} ${id} ${timestamp.toISOString()} ${encodeBase64(body)}`;
 }
 
-function ackLine(recipientId: string, messageId: string): string {
+export function ackLine(recipientId: string, messageId: string): string {
   return `ACK ${recipientId} ${messageId}`;
+}
+
+export function clearLine(recipientId: string): string {
+  return `CLEAR ${recipientId}`;
 }
 
 function isId(text: string): boolean {

@@ -37,7 +37,18 @@ function logFiles(path: string): string[] {
 }
 
 function storeLogFiles(path: string): string[] {
-  return [...logFiles(path), ...logFiles(handshakesPath(path))];
+  const forms = [workersPath(path), conversionPath(path)].flatMap((file) => [file, `${file}.new`]);
+  return [...logFiles(path), ...logFiles(handshakesPath(path)), ...forms];
+}
+
+/** Says that the content is in the files of workers, and in which (docs/files.md). */
+export function workersPath(storeLog: string): string {
+  return `${storeLog}.workers`;
+}
+
+/** Is there while files are written anew for another number of workers. */
+export function conversionPath(storeLog: string): string {
+  return `${storeLog}.conversion`;
 }
 
 export async function followLink(path: string): Promise<string> {
