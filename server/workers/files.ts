@@ -70,15 +70,15 @@ export async function prepareFiles(options: WorkerFilesOptions): Promise<WorkerF
   const spread = checkSpread(options);
   for (const path of [options.storeLog, options.messagesFile]) await makeDirectory(directoryOf(path));
   const base = await findPlaces(options, options.others);
-  const locks = await lockLogs(base);
+  const locks = [...await lockLogs(base)];
   const release = () => {
-    for (const lock of locks) lock.release();
+    for (const lock of locks.splice(0)) lock.release();
   };
   try {
     const notices: string[] = [];
     const files = await prepare(base, spread, { ...options, notices });
     if (spread.workers === 1) release();
-    return { ...spread, files, notices, [Symbol.dispose]: spread.workers === 1 ? () => {} : release };
+    return { ...spread, files, notices, [Symbol.dispose]: release };
   } catch (error) {
     release();
     throw error;
