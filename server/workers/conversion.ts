@@ -1,3 +1,4 @@
+import { encodeBase64, sha256 } from "../../protocol/mod.ts";
 import { ioError, StoreError } from "../store/error.ts";
 import { handshakesPath } from "../store/handshake_log.ts";
 import { type LogIo, replaceFile } from "../store/log_io.ts";
@@ -18,8 +19,8 @@ export interface Conversion {
 export interface Replaced {
   readonly kind: "queues" | "messages" | "handshakes";
   readonly size: number;
-  /** Milliseconds since 1970. */
-  readonly changedAt: number;
+  /** SHA-256 of its two ends, base64: logs are appended to or written anew, and a copy is as good as the file. */
+  readonly hash: string;
 }
 
 /** The files of one process by what is in them. */
@@ -34,13 +35,27 @@ export async function findPlain(
   const found = [];
   for (const [kind, path] of plainFiles(base)) {
     try {
-      const { size, mtime } = await Deno.stat(path);
-      found.push({ kind, path, size, changedAt: mtime?.getTime() ?? 0 });
+      found.push({ kind, path, ...await fingerprint(path) });
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw ioError("read", path, error);
     }
   }
   return found;
+}
+
+const endLength = 1 << 16;
+
+async function fingerprint(path: string): Promise<Pick<Replaced, "size" | "hash">> {
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  const ends = new Uint8Array(Math.min(size, 2 * endLength));
+  for (let at = 0; at < ends.length;) {
+    if (at === endLength) await file.seek(size - (ends.length - endLength), Deno.SeekMode.Start);
+    const count = await file.read(ends.subarray(at, at < endLength ? endLength : undefined));
+    if (count === null) break;
+    at += count;
+  }
+  return { size, hash: encodeBase64(await sha256(ends)) };
 }
 
 const header = "smp-conversion 1";
@@ -51,7 +66,7 @@ export async function writeConversion(
   { from, to, replaced }: Conversion,
 ): Promise<void> {
   const lines = [header, `from ${formatForm(from)}`, `to ${formatForm(to)}`];
-  for (const { kind, size, changedAt } of replaced) lines.push(`replaced ${kind} ${size} ${changedAt}`);
+  for (const { kind, size, hash } of replaced) lines.push(`replaced ${kind} ${size} ${hash}`);
   const path = conversionPath(storeLog);
   try {
     (await replaceFile(io, path, lines)).file.close();
@@ -81,10 +96,10 @@ function parse(text: string): Conversion | null {
   if (to.generation !== from.generation + 1 || (from.generation === 0 && to.workers === 1)) return null;
   const replaced: Replaced[] = [];
   for (const line of rest) {
-    const match = /^replaced (queues|messages|handshakes) (\d{1,15}) (\d{1,15})$/.exec(line);
+    const match = /^replaced (queues|messages|handshakes) (\d{1,15}) ([\w+/]{43}=)$/.exec(line);
     if (match === null) return null;
-    const [, kind, size, changedAt] = match;
-    replaced.push({ kind: kind as Replaced["kind"], size: Number(size), changedAt: Number(changedAt) });
+    const [, kind, size, hash] = match;
+    replaced.push({ kind: kind as Replaced["kind"], size: Number(size), hash: hash! });
   }
   return { from, to, replaced };
 }

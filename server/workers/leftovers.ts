@@ -64,10 +64,8 @@ export async function finishConversion(
   await syncDirectories(io, base);
   if (from.generation > 0) await removeGeneration(io, base, from.generation);
   else {
-    for (const { path, kind, size, changedAt } of await findPlain(base)) {
-      const isReplaced = replaced.some((old) =>
-        old.kind === kind && old.size === size && old.changedAt === changedAt
-      );
+    for (const { path, kind, size, hash } of await findPlain(base)) {
+      const isReplaced = replaced.some((old) => old.kind === kind && old.size === size && old.hash === hash);
       if (!isReplaced) continue;
       await remove(io, path);
       for (const aside of [`${path}.new`, `${path}.compact`]) await removeIfThere(io, aside);

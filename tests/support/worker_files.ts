@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { encodeBase64, encodePublicKeyText, type PublicKey, randomBytes } from "../../protocol/mod.ts";
 import type { DurableStores } from "../../server/store/durable.ts";
+import { type LogIo, systemIo } from "../../server/store/log_io.ts";
 import type { QueueRecord } from "../../server/store/store.ts";
 import { loadAliases } from "../../server/workers/aliases.ts";
 import { prepareFiles, type WorkerFiles, type WorkerFilesOptions } from "../../server/workers/files.ts";
@@ -16,6 +17,15 @@ export function prepareFolder(
 ): Promise<WorkerFiles> {
   return prepareFiles({ ...storePaths(folder), workers, ...options });
 }
+
+/** The system's files for who does not want to wait for the disk. */
+export const quickIo: LogIo = {
+  ...systemIo,
+  async open(path, isNew) {
+    return { ...await systemIo.open(path, isNew), sync: () => Promise.resolve() };
+  },
+  syncDirectory: () => Promise.resolve(),
+};
 
 /** What a server has: queues by recipient IDs with sender ID, sender key and IDs of messages; and handshakes. */
 export interface Content {
@@ -41,10 +51,10 @@ export async function openWorkers(
 ): Promise<OpenWorkers> {
   await using cleanup = new AsyncDisposableStack();
   const files = cleanup.use(await prepareFolder(folder, workers, options));
-  const { repair = false } = options;
+  const { repair = false, io } = options;
   const stores: DurableStores[] = [];
   for (const { storeLog, messagesFile } of files.files) {
-    stores.push(cleanup.use(await openStores(folder, { storeLog, messagesFile, repair })));
+    stores.push(cleanup.use(await openStores(folder, { storeLog, messagesFile, repair, ...(io && { io }) })));
   }
   const aliases = await Promise.all(
     files.files.map(({ aliases }) => aliases === null ? null : loadAliases(aliases)),
