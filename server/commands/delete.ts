@@ -13,14 +13,15 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
   using _key = await lockKeyFile(config.keyFile, {
     taken: `Cannot delete the server: it is running with ${config.keyFile}; stop it first`,
   });
-  for (const path of [config.storeLogFile, config.messagesFile]) {
-    if (await isLogLocked(await realPath(path))) {
-      throw new Fatal(`Cannot delete the server: it is running with ${path}; stop it first`);
-    }
-  }
   const paths: string[] = [];
   for (const path of [config.storeLogFile, config.messagesFile, config.keyFile, iniPath(options)]) {
     paths.push(...await withLeftovers(path));
+  }
+  const ends = paths.filter((path) => path.endsWith(".lock")).map((path) => path.slice(0, -".lock".length));
+  for (const path of [config.storeLogFile, config.messagesFile, ...ends]) {
+    if (await isLogLocked(await realPath(path))) {
+      throw new Fatal(`Cannot delete the server: it is running with ${path}; stop it first`);
+    }
   }
   if (paths.length === 0) return terminal.print("there is nothing to delete");
   const what = `${paths.join(", ")}`;
@@ -54,6 +55,10 @@ async function realPath(path: string): Promise<string> {
   return await exists(path) ? await Deno.realPath(path).catch(() => path) : path;
 }
 
+/** What a server has beside a file, that of workers included (docs/files.md). */
+const leftover =
+  /^(\.g\d+-w\d+)?(\.handshakes|\.aliases|\.workers|\.conversion)?(\.new|\.compact|\.lock|\.broken-\d+)?$/;
+
 async function withLeftovers(path: string): Promise<string[]> {
   const directory = directoryOf(path);
   const name = path.slice(path.lastIndexOf("/") + 1);
@@ -61,7 +66,7 @@ async function withLeftovers(path: string): Promise<string[]> {
   try {
     for await (const entry of Deno.readDir(directory)) {
       const rest = entry.name.startsWith(name) ? entry.name.slice(name.length) : null;
-      if (rest !== null && /^(\.handshakes)?(\.new|\.compact|\.lock|\.broken-\d+)?$/.test(rest)) {
+      if (rest !== null && leftover.test(rest)) {
         found.push(`${directory}/${entry.name}`);
       }
     }

@@ -10,6 +10,7 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
+import { prepareFiles } from "../workers/files.ts";
 import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
@@ -137,11 +138,15 @@ async function openStores(
     readonly stop: AbortSignal;
   },
 ): Promise<DurableStores> {
+  const paths = { storeLog: settings.storeLogFile, messagesFile: settings.messagesFile };
+  const others = [settings.keyFile, iniPath(options)];
   try {
+    // Those of workers become those of one process.
+    using files = await prepareFiles({ ...paths, others, workers: 1, repair: options.repair, signal: stop });
+    for (const notice of files.notices) logger.info(notice);
     return await DurableStores.open({
-      storeLog: settings.storeLogFile,
-      messagesFile: settings.messagesFile,
-      others: [settings.keyFile, iniPath(options)],
+      ...paths,
+      others,
       messages: settings.messages,
       restoreMessages: settings.restoreMessages,
       fsync: settings.fsync,

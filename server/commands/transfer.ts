@@ -2,11 +2,12 @@ import { counted } from "../../cli/counted.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { defaultConfig, iniName, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
-import { copyStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { handshakesPath } from "../store/handshake_log.ts";
 import { directoryOf } from "../store/log_io.ts";
+import { conversionPath, workersPath } from "../store/places.ts";
 import { osReason } from "../store/os_error.ts";
+import { copyFiles } from "../workers/transfer.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -57,6 +58,7 @@ export async function importServer(
   const config = configOf(ini ?? "", from.ini, options, terminal);
   const handshakes = handshakesPath(config.storeLogFile);
   const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile, handshakes];
+  targets.push(workersPath(config.storeLogFile), conversionPath(config.storeLogFile));
   for (const path of targets) {
     if (await exists(path)) {
       throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
@@ -109,7 +111,7 @@ interface Logs {
 async function copyLogs(from: Logs, to: Logs): Promise<{ queues: number; messages: number }> {
   const paths = ({ storeLogFile: storeLog, messagesFile }: Logs) => ({ storeLog, messagesFile });
   try {
-    return await copyStores(paths(from), paths(to));
+    return await copyFiles(paths(from), paths(to));
   } catch (error) {
     if (error instanceof StoreError) throw new Fatal(error.message);
     throw error;

@@ -1,7 +1,7 @@
 import { counted } from "../../cli/counted.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { StoreError } from "../store/error.ts";
-import { verifyStores } from "../store/durable.ts";
+import { verifyFiles } from "../workers/transfer.ts";
 import { exists, iniPath, readConfig, readIdentity, weaknesses } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
@@ -26,7 +26,7 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
 
   try {
     const { storeLogFile, messagesFile, keyFile } = config;
-    const { queues, messages, problems, notices, locked } = await verifyStores(
+    const { queues, messages, problems, notices, locked, form } = await verifyFiles(
       { storeLog: storeLogFile, messagesFile },
       [keyFile, path],
     );
@@ -35,8 +35,10 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
     }
     for (const notice of notices) print(`warning: ${notice}`);
     for (const { file, line, what } of problems) bad(`${file}: line ${line}: ${what}`);
-    print(`${problems.length === 0 ? "ok" : "read"}: ${counted(queues, "queue")} in ${storeLogFile}`);
-    print(`${problems.length === 0 ? "ok" : "read"}: ${counted(messages, "message")} in ${messagesFile}`);
+    const state = problems.length === 0 ? "ok" : "read";
+    const of = form === "one process" ? "" : `, the files of ${form}`;
+    print(`${state}: ${counted(queues, "queue")} in ${storeLogFile}${of}`);
+    print(`${state}: ${counted(messages, "message")} in ${messagesFile}${of}`);
     if (!config.storeLog) print("warning: the store log is off: start does not read these logs");
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;

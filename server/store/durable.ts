@@ -246,7 +246,7 @@ async function readMessages(
   return memory;
 }
 
-function dropUnknown(messages: MemoryMessageStore, queues: MemoryQueueStore): number {
+export function dropUnknown(messages: MemoryMessageStore, queues: MemoryQueueStore): number {
   const before = messages.size;
   const unknown = new Set<string>();
   for (const [recipientId] of messages.messages()) if (!queues.has(recipientId)) unknown.add(recipientId);

@@ -193,7 +193,7 @@ class UnknownMessages {
 }
 
 /** The files side by side, each at the same share of its length: the oldest handshakes are the first that are forgotten. */
-async function writeHandshakes(
+export async function writeHandshakes(
   paths: readonly string[],
   files: readonly LineFile[],
   spread: Spread,

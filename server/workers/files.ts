@@ -110,20 +110,28 @@ async function prepare(base: StorePaths, spread: Spread, task: Task): Promise<re
   }
   await refuseStrays(current, base);
   const paths = pathsOf(current, base);
-  if (current.generation > 0) await findMissing(paths, task);
+  await findMissing(paths, task);
   const isWanted = spread.workers === current.workers &&
     (spread.workers === 1 ? current.generation === 0 : spread.partitions === current.partitions);
-  if (isWanted && await haveAliases(paths, notices)) return paths;
+  if (isWanted) {
+    const notice = await aliasNotice(paths);
+    if (notice === null) return paths;
+    notices.push(notice);
+  }
   const to = { ...spread, generation: current.generation + 1 };
   await change(base, { from: current, to }, task);
   return pathsOf(spread.workers === 1 ? oneProcess : to, base);
 }
 
 /** A worker would begin with nothing where a file is not there. */
-async function findMissing(paths: readonly WorkerPaths[], { repair, notices }: Task): Promise<void> {
-  for (const [worker, { storeLog, messagesFile }] of paths.entries()) {
-    for (const [path, what] of [[storeLog, "queues"], [messagesFile, "messages"]]) {
-      if (await exists(path!)) continue;
+export async function findMissing(
+  paths: readonly WorkerPaths[],
+  { repair = false, notices = [] }: { readonly repair?: boolean; readonly notices?: string[] } = {},
+): Promise<void> {
+  for (const [worker, { storeLog, messagesFile, aliases }] of paths.entries()) {
+    if (aliases === null) continue;
+    for (const [path, what] of [[storeLog, "queues"], [messagesFile, "messages"]] as const) {
+      if (await exists(path)) continue;
       if (!repair) {
         throw new StoreError(
           "CORRUPT",
@@ -136,19 +144,18 @@ async function findMissing(paths: readonly WorkerPaths[], { repair, notices }: T
   }
 }
 
-/** They say nothing that the store logs do not: when they are damaged they are made anew. */
-async function haveAliases(paths: readonly WorkerPaths[], notices: string[]): Promise<boolean> {
+/** Aliases say nothing that the store logs do not: when they are damaged they are made anew. */
+export async function aliasNotice(paths: readonly WorkerPaths[]): Promise<string | null> {
   for (const { aliases } of paths) {
     if (aliases === null) continue;
     try {
       await loadAliases(aliases);
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "CORRUPT") throw error;
-      notices.push(`${aliases} is damaged or not there: the files of the workers are written anew`);
-      return false;
+      return `${aliases} is damaged or not there: the start writes the files of the workers anew`;
     }
   }
-  return true;
+  return null;
 }
 
 async function change(
