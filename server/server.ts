@@ -9,6 +9,8 @@ import {
 import { Authorizer } from "./guard/authorization.ts";
 import { aliasesOf } from "./broker/aliases.ts";
 import { LocalBrokers } from "./broker/local_brokers.ts";
+import type { PartitionOwner } from "./broker/owner.ts";
+import type { Partitions } from "./broker/partition.ts";
 import { Router } from "./broker/router.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
 import { Admission, type Admitted } from "./guard/admission.ts";
@@ -30,6 +32,17 @@ import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.
 
 const watchInterval = 1_000;
 const sweepInterval = 60_000;
+
+/** The part of one process in a server of several. */
+export interface ServerPlace {
+  /** What the broker of this process has. */
+  readonly partitions: Partitions;
+  /** Makes what sessions give their commands to. `own`: the broker of this process. */
+  route(
+    own: PartitionOwner,
+    parts: { readonly stores: PartitionStores; readonly turns: Turns },
+  ): PartitionOwner;
+}
 
 /** How a server is started. */
 export interface SmpServerOptions {
@@ -53,6 +66,11 @@ export interface SmpServerOptions {
   readonly messages?: MessageStore;
   /** Where they are kept when they are cut into several partitions, a power of two; instead of `queues` and `messages`. */
   readonly partitions?: readonly PartitionStores[];
+  /**
+   * How this process is joined with others of the same server, which have other partitions. @default it is alone
+   * @internal
+   */
+  readonly place?: ServerPlace;
   /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
   readonly replayGuard?: Pick<ReplayGuard, "isNew">;
   /**
@@ -120,7 +138,7 @@ export class SmpServer implements AsyncDisposable {
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
-    const { usage = new ServerUsage() } = options;
+    const { usage = new ServerUsage(), place } = options;
     this.#admission = new Admission(this.#limitSource, this.#metrics, { usage });
     this.#budgets = {
       refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp, {
@@ -154,12 +172,13 @@ export class SmpServer implements AsyncDisposable {
       // Each process counts the share of an address in it alone, which is about that of any other.
       shares: new WaitingShares(() => this.#memory.free / usage.processes),
       log: this.#log,
-    });
+    }, place?.partitions);
     this.#connections = new Connections({
       identity,
       blockSize,
       replayGuard: options.replayGuard ?? new ReplayGuard(),
-      broker: new Router({ owners: this.#brokers.all, aliases }),
+      broker: place?.route(this.#brokers.all[0]!, { stores: stores[0]!, turns: this.#turns }) ??
+        new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
       metrics: this.#metrics,
       budgets: this.#budgets,

@@ -14,7 +14,7 @@ import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
 import { OpenedQueues } from "./opened_queues.ts";
 import type { PartitionOwner } from "./owner.ts";
-import { onlyPartition, type Partition, randomIds } from "./partition.ts";
+import { onePartition, type Partitions, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
@@ -32,7 +32,7 @@ export interface BrokerParts extends PartitionStores {
   readonly authorizer: Authorizer;
   readonly clock?: Clock;
   readonly log?: (message: string, error: unknown) => void;
-  readonly partition?: Partition;
+  readonly partitions?: Partitions;
   readonly opened?: OpenedQueues;
   readonly reserve?: UnsecuredReserve;
   readonly shares?: WaitingShares;
@@ -58,7 +58,7 @@ export class Broker implements PartitionOwner {
   readonly #delivery: Delivery;
   readonly #runner: CommandRunner;
   readonly #recipients: RecipientCommands;
-  readonly #partition: Partition;
+  readonly #partitions: Partitions;
   readonly #opened: OpenedQueues;
   readonly #access: Access;
   readonly #reserve: UnsecuredReserve;
@@ -72,7 +72,7 @@ export class Broker implements PartitionOwner {
     this.#limits = parts.limits ?? (() => defaultLimits);
     this.#mayCreate = parts.mayCreate ?? (() => true);
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
-    this.#partition = parts.partition ?? onlyPartition;
+    this.#partitions = parts.partitions ?? onePartition;
     this.#opened = parts.opened ?? new OpenedQueues();
     this.#reserve = parts.reserve ?? new UnsecuredReserve();
     this.#shares = parts.shares ?? new WaitingShares(() => Infinity);
@@ -258,7 +258,7 @@ export class Broker implements PartitionOwner {
     if (!await this.#authorizer.verify(recipientKey, transmission, effort)) return reply(failure("AUTH"));
     if (!isKeySize(recipientKey.bits)) return reply(failure("CMD KEY_SIZE"));
     for (let attempt = 0; attempt < idAttempts; attempt++) {
-      const [recipientId, senderId] = randomIds(queueIdLength, this.#partition);
+      const [recipientId, senderId] = randomIds(queueIdLength, this.#partitions);
       const changedAt = this.#clock.stamp();
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
       if (!await this.#queues.create(record)) continue;

@@ -2,7 +2,7 @@ import type { PartitionStores } from "../store/store.ts";
 import { Broker, type BrokerParts } from "./broker.ts";
 import type { DeliveryCounts } from "./delivery.ts";
 import { OpenedQueues } from "./opened_queues.ts";
-import { isPartitionCount, mostPartitions, partitionOf } from "./partition.ts";
+import { isPartitionCount, mostPartitions, partitionOf, type Partitions } from "./partition.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 
 /** What is kept at the moment. */
@@ -12,18 +12,20 @@ export interface KeptCounts {
   readonly messageBytes: number;
 }
 
-export type SharedParts = Omit<BrokerParts, keyof PartitionStores | "partition" | "opened" | "reserve">;
+export type SharedParts = Omit<BrokerParts, keyof PartitionStores | "partitions" | "opened" | "reserve">;
 
-/** The brokers of all partitions, in one process. */
+/** The brokers of this process: one for each partition, or one for all those that it has. */
 export class LocalBrokers {
-  /** By partition. */
   readonly all: readonly Broker[];
   readonly #stores: readonly PartitionStores[];
   readonly #opened = new OpenedQueues();
   readonly #shared: SharedParts;
 
-  /** Throws `RangeError` when there is another number of stores than a power of two. */
-  constructor(stores: readonly PartitionStores[], shared: SharedParts) {
+  /**
+   * `partitions`: those of the only stores, when other processes have the others.
+   * Throws `RangeError` when there is another number of stores than a power of two.
+   */
+  constructor(stores: readonly PartitionStores[], shared: SharedParts, partitions?: Partitions) {
     if (!isPartitionCount(stores.length)) {
       throw new RangeError(
         `Cannot use ${stores.length} partitions: it must be a power of two up to ${mostPartitions}`,
@@ -33,7 +35,14 @@ export class LocalBrokers {
     this.#shared = shared;
     const [opened, reserve, count] = [this.#opened, new UnsecuredReserve(), stores.length];
     this.all = stores.map(({ queues, messages }, index) =>
-      new Broker({ ...shared, queues, messages, opened, reserve, partition: { index, count } })
+      new Broker({
+        ...shared,
+        queues,
+        messages,
+        opened,
+        reserve,
+        partitions: partitions ?? { own: [index], count },
+      })
     );
   }
 

@@ -3,13 +3,14 @@ import { encodeBase64, randomBytes } from "../../protocol/mod.ts";
 /** Queue IDs have the number of their partition in their first two bytes. */
 export const mostPartitions = 65_536;
 
-/** One of `count` parts of all queues, from 0; `count` is a power of two. */
-export interface Partition {
-  readonly index: number;
+/** The parts of all queues that a broker has, of `count`, a power of two. */
+export interface Partitions {
+  /** From 0, at least one. */
+  readonly own: readonly number[];
   readonly count: number;
 }
 
-export const onlyPartition: Partition = { index: 0, count: 1 };
+export const onePartition: Partitions = { own: [0], count: 1 };
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const values = Uint8Array.from(
@@ -26,10 +27,14 @@ export function partitionOf(queueId: string, count: number): number {
 /** Two random IDs of a queue, base64, which differ behind their first two bytes. */
 export function randomIds(
   length: number,
-  { index, count }: Partition,
+  { own, count }: Partitions,
 ): [recipientId: string, senderId: string] {
   const [recipientId, senderId] = [randomBytes(length), randomBytes(length)];
-  const prefix = (recipientId[0]! << 8 | recipientId[1]!) & ~(count - 1) | index;
+  const [index, rest] = [
+    (senderId[0]! << 8 | senderId[1]!) % own.length,
+    recipientId[0]! << 8 | recipientId[1]!,
+  ];
+  const prefix = rest & ~(count - 1) | own[index]!;
   for (const id of [recipientId, senderId]) [id[0], id[1]] = [prefix >> 8, prefix & 0xff];
   return [encodeBase64(recipientId), encodeBase64(senderId)];
 }

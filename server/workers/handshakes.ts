@@ -1,11 +1,7 @@
 import type { SessionKeys } from "../../protocol/mod.ts";
 import { handshakeDigest, type ReplayGuard } from "../guard/replay_guard.ts";
 import type { AnswerMessage, AskMessage } from "./messages.ts";
-
-/** The first eight of the 53 bits say which worker remembers a handshake, whatever worker it comes to. */
-export function workerOfHandshake(digest: number, workers: number): number {
-  return Math.floor(digest / 2 ** 45) % workers;
-}
+import { workerOfHandshake } from "./partition.ts";
 
 export interface SharedHandshakesOptions {
   readonly own: ReplayGuard;
@@ -27,7 +23,7 @@ export class SharedHandshakes implements Pick<ReplayGuard, "isNew"> {
   async isNew(keys: SessionKeys): Promise<boolean> {
     const { own, worker, workers, ask } = this.#options;
     const digest = await handshakeDigest(keys);
-    const owner = workerOfHandshake(digest, workers);
+    const owner = workerOfHandshake(digest, { workers });
     if (owner === worker) return await own.isNewDigest(digest);
     const id = ++this.#last;
     const { promise, resolve } = Promise.withResolvers<boolean>();

@@ -1,4 +1,4 @@
-import { decodeBase64 } from "../../protocol/mod.ts";
+import { partitionOf, type Partitions } from "../broker/partition.ts";
 
 /** How many partitions the queues of a machine are cut into. The files of workers say it, so that it may change. */
 export const workerPartitions = 256;
@@ -15,11 +15,15 @@ export interface Spread {
 
 /** The worker that has a queue, by the first two bytes of one of its IDs in base64. Bytes that are not there are 0. */
 export function workerOf(id: string, { workers, partitions }: Spread): number {
-  const [high = 0, low = 0] = decodeBase64(id.slice(0, 4)) ?? [];
-  return (high << 8 | low) % partitions % workers;
+  return partitionOf(id, partitions) % workers;
 }
 
-/** The worker that remembers a handshake, by the number that the replay guard has of it. */
-export function workerOfHandshake(digest: number, { workers, partitions }: Spread): number {
-  return digest % partitions % workers;
+export function partitionsOf(worker: number, { workers, partitions }: Spread): Partitions {
+  const all = Array.from({ length: partitions }, (_, partition) => partition);
+  return { own: all.filter((partition) => partition % workers === worker), count: partitions };
+}
+
+/** The first eight of the 53 bits say which worker remembers a handshake, whatever worker it comes to. */
+export function workerOfHandshake(digest: number, { workers }: Pick<Spread, "workers">): number {
+  return Math.floor(digest / 2 ** 45) % workers;
 }

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { randomBytes, type SessionKeys } from "../../../protocol/mod.ts";
 import { ReplayGuard } from "../../../server/mod.ts";
-import { HandshakeDesk, SharedHandshakes, workerOfHandshake } from "../../../server/workers/handshakes.ts";
+import { HandshakeDesk, SharedHandshakes } from "../../../server/workers/handshakes.ts";
+import { workerOfHandshake } from "../../../server/workers/partition.ts";
 
 const permissions = "none";
 
@@ -51,9 +52,9 @@ Deno.test("a handshake is new once, at whatever worker", { permissions }, async 
 
 Deno.test("all first bytes are shared out evenly", { permissions }, () => {
   const counts = [0, 0, 0];
-  for (let byte = 0; byte < 256; byte++) counts[workerOfHandshake(byte * 2 ** 45 + 5, 3)]!++;
+  for (let byte = 0; byte < 256; byte++) counts[workerOfHandshake(byte * 2 ** 45 + 5, { workers: 3 })]!++;
   assertEquals(counts, [86, 85, 85]);
-  assertEquals(workerOfHandshake(2 ** 53 - 1, 64), 63);
+  assertEquals(workerOfHandshake(2 ** 53 - 1, { workers: 64 }), 63);
 });
 
 Deno.test(
