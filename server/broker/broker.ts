@@ -14,7 +14,7 @@ import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
 import { OpenedQueues } from "./opened_queues.ts";
 import type { PartitionOwner } from "./owner.ts";
-import { onePartition, type Partitions, randomIds } from "./partition.ts";
+import { isOf, onePartition, type Partitions, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
@@ -194,6 +194,8 @@ export class Broker implements PartitionOwner {
         });
         if (key === null) return reply(failure("AUTH"));
         if (this.#isMemoryShort()) return this.#refuse("memory", "QUOTA", reply);
+        // An alias: another process may be between, which knows nothing of what is open here.
+        if (!isOf(queueId, this.#partitions)) return reply(failure("QUOTA"));
         const most = this.#limits().openedPerConnection;
         const isOpened = this.#opened.add(connection, queueId, { key, most });
         return isOpened ? reply({ type: "OK" }) : this.#refuse("opened", "QUOTA", reply);

@@ -24,6 +24,11 @@ export function partitionOf(queueId: string, count: number): number {
   return (a << 10 | b << 4 | c >> 2) & count - 1;
 }
 
+/** Whether a queue ID, base64, is of one of the partitions. */
+export function isOf(queueId: string, { own, count }: Partitions): boolean {
+  return own.includes(partitionOf(queueId, count));
+}
+
 /** Two random IDs of a queue, base64, which differ behind their first two bytes. */
 export function randomIds(
   length: number,

@@ -11,6 +11,8 @@ export interface BrokerConnection {
   readonly isFull: boolean;
   answer(transmission: ServerTransmission): void;
   notify(transmission: ServerTransmission, since?: number): void;
+  /** Ends it: nobody can tell any more what has become of its commands. */
+  close?(): unknown;
 }
 
 export interface Subscription {

@@ -10,7 +10,7 @@ import { SmpServer } from "../server.ts";
 import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
-import { prepareFiles } from "../workers/files.ts";
+import { prepareFiles, type WorkerFiles } from "../workers/files.ts";
 import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { Signals } from "./signals.ts";
@@ -129,6 +129,26 @@ function lockKey(keyFile: string): Promise<KeyFile | null> {
   });
 }
 
+/** Makes the logs those of so many workers. Throws `Fatal`. */
+export async function prepareLogs(
+  settings: ServerConfig,
+  options: CliOptions,
+  { workers, stop }: { readonly workers: number; readonly stop: AbortSignal },
+): Promise<WorkerFiles> {
+  try {
+    return await prepareFiles({
+      storeLog: settings.storeLogFile,
+      messagesFile: settings.messagesFile,
+      others: [settings.keyFile, iniPath(options)],
+      workers,
+      repair: options.repair,
+      signal: stop,
+    });
+  } catch (error) {
+    throw error === stop.reason ? error : new Fatal(messageOf(error));
+  }
+}
+
 async function openStores(
   settings: ServerConfig,
   options: CliOptions,
@@ -138,15 +158,14 @@ async function openStores(
     readonly stop: AbortSignal;
   },
 ): Promise<DurableStores> {
-  const paths = { storeLog: settings.storeLogFile, messagesFile: settings.messagesFile };
-  const others = [settings.keyFile, iniPath(options)];
+  // Those of workers become those of one process.
+  using files = await prepareLogs(settings, options, { workers: 1, stop });
+  for (const notice of files.notices) logger.info(notice);
   try {
-    // Those of workers become those of one process.
-    using files = await prepareFiles({ ...paths, others, workers: 1, repair: options.repair, signal: stop });
-    for (const notice of files.notices) logger.info(notice);
     return await DurableStores.open({
-      ...paths,
-      others,
+      storeLog: settings.storeLogFile,
+      messagesFile: settings.messagesFile,
+      others: [settings.keyFile, iniPath(options)],
       messages: settings.messages,
       restoreMessages: settings.restoreMessages,
       fsync: settings.fsync,

@@ -7,6 +7,7 @@ import {
 } from "../../protocol/mod.ts";
 import type { QueueRecord } from "../store/store.ts";
 import type { Source } from "./client_network.ts";
+import { keyedHash } from "./keyed_hash.ts";
 import { type ExponentClass, exponentClass, type Verifier } from "./verifier.ts";
 
 export type Verify = Verifier["verify"];
@@ -128,13 +129,4 @@ const unknownQueues = {
 function unknownRecord(key: PublicKey): QueueRecord {
   const state = { suspended: false, changedAt: 0 };
   return { recipientId: "", senderId: "", recipientKey: key, senderKey: key, ...state };
-}
-
-/** Need only be spread well: nothing but the time of a refusal shows it. */
-function keyedHash(secret: number, text: string): number {
-  let hash = secret;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -14,6 +14,8 @@ import {
   oneOf,
   textOf,
 } from "./json.ts";
+import { mostPartitions } from "../broker/partition.ts";
+import type { WorkerPaths } from "./form.ts";
 import { readGauges, readMetrics, type Snapshot } from "./snapshot.ts";
 
 /** Networks in one report, for each thing that is counted by network. */
@@ -24,6 +26,8 @@ export interface StartMessage {
   readonly type: "start";
   readonly worker: number;
   readonly workers: number;
+  readonly partitions: number;
+  readonly files: WorkerPaths;
   /** How often this worker was started. */
   readonly incarnation: number;
   readonly settings: ServerConfig;
@@ -138,6 +142,8 @@ export function readToWorker(value: unknown): ToWorker {
         type,
         worker: workerOf(given["worker"]),
         workers: countOf(given["workers"], "workers", mostWorkers),
+        partitions: countOf(given["partitions"], "partitions", mostPartitions),
+        files: filesOf(objectOf(given["files"], "files")),
         incarnation: countOf(given["incarnation"], "incarnation"),
         settings: {
           // The parent is the program that has read and checked them.
@@ -224,6 +230,14 @@ function limitsOf(value: unknown): Limits {
   } catch (error) {
     throw new ControlError((error as Error).message);
   }
+}
+
+function filesOf(given: JsonObject): WorkerPaths {
+  return {
+    storeLog: textOf(given["storeLog"], "storeLog"),
+    messagesFile: textOf(given["messagesFile"], "messagesFile"),
+    aliases: nullOr(given["aliases"], (path) => textOf(path, "aliases")),
+  };
 }
 
 function workerOf(value: unknown): number {

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { announce, prepare, reload, startMonitor, stopDeadline } from "../commands/start.ts";
+import { iniPath } from "../commands/files.ts";
+import { announce, prepare, prepareLogs, reload, startMonitor, stopDeadline } from "../commands/start.ts";
 import { Signals } from "../commands/signals.ts";
 import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
@@ -8,6 +9,7 @@ import type { ServerConfig } from "../config/config.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { acceptConnections } from "../net/accept_loop.ts";
 import { checkCanSpawn } from "./command.ts";
+import { workersProblem } from "./files.ts";
 import { makeSocketFolder } from "./socket_folder.ts";
 import { Workers } from "./workers.ts";
 
@@ -34,11 +36,8 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   checkCanSpawn();
   using prepared = await prepare(options, terminal, signals);
   const { settings, key, logger } = prepared;
-  if (!settings.storeLog || settings.messages !== "journal") {
-    throw new Fatal(
-      "Cannot start workers without -l and messages: journal in the ini: what a worker has when it ends must be in files",
-    );
-  }
+  const problem = workersProblem(settings, iniPath(options));
+  if (problem !== null) throw new Fatal(problem);
   await checkPorts(settings, signals.stop);
   const workers = options.workers || navigator.hardwareConcurrency;
   await using sockets = await makeSocketFolder(
@@ -47,11 +46,13 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   );
   const metrics = new Metrics();
   using _survival = survive({ metrics, logger });
+  using files = await prepareLogs(settings, options, { workers, stop: signals.stop });
+  for (const notice of files.notices) logger.info(notice);
   await using server = new Workers({
     settings,
     repair: options.repair,
     key,
-    workers,
+    files,
     sockets,
     metrics,
     logger,

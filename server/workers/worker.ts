@@ -4,6 +4,7 @@ import { survive } from "../commands/uncaught.ts";
 import { parseIdentity } from "../config/identity.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
+import { loadAliases } from "./aliases.ts";
 import { SharedHandshakes } from "./handshakes.ts";
 import { ControlError } from "./json.ts";
 import { LineChannel } from "./line_channel.ts";
@@ -11,6 +12,7 @@ import { type FromWorker, readToWorker, type StartMessage, type ToWorker } from 
 import { writeMetrics } from "./snapshot.ts";
 import { UsageReporter } from "./usage_reporter.ts";
 import { workerLogger } from "./worker_log.ts";
+import { WorkerLinks } from "./worker_links.ts";
 import { openWorkerStores } from "./worker_stores.ts";
 
 /** Milliseconds between the numbers that a worker sends by itself. */
@@ -46,7 +48,7 @@ async function serve(
     readonly messages: AsyncGenerator<ToWorker, void>;
   },
 ): Promise<void> {
-  const { settings, worker, workers } = start;
+  const { settings, worker, workers, partitions, files, sockets } = start;
   // Nothing comes before it is ready but the parent's end.
   let next = messages.next();
   next.then(({ done }) => done && Deno.exit(1), () => {});
@@ -58,6 +60,8 @@ async function serve(
   using reporter = new UsageReporter(workers, (usage) => send({ type: "usage", usage }));
   const identity = await parseIdentity(start.key);
   const stores = await openWorkerStores(start, { metrics, logger });
+  const aliases = files.aliases === null ? new Map<string, string>() : await loadAliases(files.aliases);
+  await using links = new WorkerLinks({ worker, spread: { workers, partitions }, sockets, aliases });
   const handshakes = new SharedHandshakes({ own: stores.replayGuard, worker, workers, ask: send });
   await using server = await SmpServer.start({
     identity,
@@ -72,6 +76,7 @@ async function serve(
     queues: stores.queues,
     messages: stores.messages,
     replayGuard: handshakes,
+    place: links,
     metrics,
     log: logger.error,
   });
@@ -111,6 +116,7 @@ async function serve(
           handshakes.answered(message);
           break;
         case "peer":
+          links.tell(message.worker, message.isUp);
           break;
         case "stop":
           void server.stop({ deadline: message.deadline }).then(() => {
@@ -119,6 +125,7 @@ async function serve(
           });
           break;
         case "end":
+          await links[Symbol.asyncDispose]();
           return await stores.close();
         case "start":
           throw new ControlError("it has started before");

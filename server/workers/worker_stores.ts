@@ -16,12 +16,12 @@ export interface WorkerStores {
 
 /** Files of its own for each worker. */
 export async function openWorkerStores(
-  { settings, worker, repair }: StartMessage,
+  { settings, files, repair }: StartMessage,
   { metrics, logger }: { readonly metrics: Metrics; readonly logger: Logger },
 ): Promise<WorkerStores> {
   const stores = await DurableStores.open({
-    storeLog: `${settings.storeLogFile}.${worker}`,
-    messagesFile: `${settings.messagesFile}.${worker}`,
+    storeLog: files.storeLog,
+    messagesFile: files.messagesFile,
     messages: settings.messages,
     restoreMessages: settings.restoreMessages,
     fsync: settings.fsync,

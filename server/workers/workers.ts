@@ -5,6 +5,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { SmpServer } from "../server.ts";
 import { workerCommand } from "./command.ts";
+import type { WorkerFiles } from "./files.ts";
 import { HandshakeDesk } from "./handshakes.ts";
 import type { ReadyMessage, StartMessage } from "./messages.ts";
 import type { SocketFolder } from "./socket_folder.ts";
@@ -23,7 +24,7 @@ export interface WorkersOptions {
   readonly repair: boolean;
   /** PEM. */
   readonly key: string;
-  readonly workers: number;
+  readonly files: WorkerFiles;
   readonly sockets: SocketFolder;
   /** What this process counts. */
   readonly metrics: Metrics;
@@ -42,7 +43,7 @@ export class Workers implements AsyncDisposable {
   #limits: Limits;
 
   constructor(options: WorkersOptions) {
-    const { workers, metrics, settings, logger } = options;
+    const { files: { workers }, metrics, settings, logger } = options;
     this.#options = options;
     this.#limits = settings.limits;
     this.#supervisor = new Supervisor({
@@ -131,11 +132,13 @@ export class Workers implements AsyncDisposable {
   }
 
   #startMessage(worker: number, incarnation: number, first: ReadyMessage | null): StartMessage {
-    const { workers, repair, key, sockets } = this.#options;
+    const { files: { workers, partitions, files }, repair, key, sockets } = this.#options;
     return {
       type: "start",
       worker,
       workers,
+      partitions,
+      files: files[worker]!,
       incarnation,
       settings: this.#settings(first),
       repair,
