@@ -96,6 +96,7 @@ export class Delivery {
   }
 
   delete(recipientId: string): void {
+    this.#subscriptions.get(recipientId)?.connection.ended?.(recipientId);
     this.#subscriptions.delete(recipientId);
     this.#blockSizes.delete(recipientId);
   }

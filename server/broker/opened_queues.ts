@@ -49,6 +49,7 @@ export class OpenedQueues {
       keys.delete(queueId);
       this.#size--;
       if (keys.size === 0) this.#byConnection.delete(connection);
+      connection.ended?.(queueId);
     }
     this.#byQueue.delete(queueId);
   }

@@ -13,6 +13,8 @@ export interface BrokerConnection {
   notify(transmission: ServerTransmission, since?: number): void;
   /** Ends it: nobody can tell any more what has become of its commands. */
   close?(): unknown;
+  /** A queue that it subscribes to, or an ID that it has opened, is gone. */
+  ended?(queueId: string): void;
 }
 
 export interface Subscription {
