@@ -1,0 +1,75 @@
+import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { BrokerConnection } from "../broker/subscriptions.ts";
+import type { Answer } from "./answered.ts";
+import type { Forwarded } from "./linked_owner.ts";
+import type { SessionMessage } from "./messages.ts";
+import type { ServedLink } from "./served_link.ts";
+import { getUint48 } from "./wire.ts";
+
+/** Bytes of blocks that may be pushed before the session's process says that its peer has taken some. */
+export const mostPushedBytes = 262_144;
+
+/** A command that waits for its turn. */
+export interface WaitingCommand {
+  readonly command: number;
+  readonly transmission: (SessionMessage & { type: "SUBMIT" })["transmission"];
+  readonly forwarded: Forwarded;
+}
+
+/** A connection of another process's session, as the broker sees it. */
+export class RemoteConnection implements BrokerConnection {
+  readonly number: number;
+  readonly blockSize: number;
+  readonly binding: Uint8Array;
+  readonly client: string | null;
+  closed = false;
+  /** Commands that have no place in the order of their queues yet. */
+  readonly waiting: WaitingCommand[] = [];
+  /** Whether they are being given their places. */
+  isPlacing = false;
+  readonly #link: ServedLink;
+  #pushes = 0;
+
+  constructor(
+    link: ServedLink,
+    { connection, blockSize, binding, client }: SessionMessage & { type: "CONNECT" },
+  ) {
+    this.#link = link;
+    this.number = connection;
+    this.blockSize = blockSize;
+    this.binding = binding;
+    this.client = client;
+  }
+
+  get isFull(): boolean {
+    return this.#pushes * this.blockSize >= mostPushedBytes || this.#link.holdsBack(this);
+  }
+
+  /** The corrId is the command's number: the client's own stays where its session is. */
+  answer(transmission: ServerTransmission): void {
+    this.#link.answer(this, getUint48(transmission.corrId, 0), transmission);
+  }
+
+  notify({ queueId, response }: ServerTransmission, since?: number): void {
+    if (this.closed) return;
+    this.#pushes++;
+    const age = since === undefined ? null : Math.max(0, performance.now() - since);
+    this.#link.send({ type: "NOTIFY", connection: this.number, queueId, age, response });
+  }
+
+  /** The answer of a command that was executed for the connection before this one. */
+  answerKnown(command: number, answer: Answer): void {
+    this.#link.answerKnown(this, command, answer);
+  }
+
+  ended(queueId: string): void {
+    if (!this.closed) this.#link.send({ type: "ENDED", connection: this.number, queueId });
+  }
+
+  /** `false`: so many were never pushed. */
+  taken(pushes: number): boolean {
+    if (pushes > this.#pushes) return false;
+    this.#pushes -= pushes;
+    return true;
+  }
+}

@@ -1,0 +1,303 @@
+import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { Turns } from "../guard/turns.ts";
+import type { Answer, AnsweredCommands } from "./answered.ts";
+import type { ByteStream } from "./byte_stream.ts";
+import { frameError, type LinkError } from "./error.ts";
+import { Link } from "./link.ts";
+import type { LinkedOwner } from "./linked_owner.ts";
+import {
+  incarnationLength,
+  type OwnerMessage,
+  type Rank,
+  readSessionMessage,
+  type SessionMessage,
+} from "./messages.ts";
+import { RemoteConnection } from "./remote_connection.ts";
+import { putUint48 } from "./wire.ts";
+
+/** Bytes of commands that may be in work before no more are read. */
+const mostInWork = 8 * 1_048_576;
+/** Bytes that a command takes beside its transmission. */
+const perCommand = 512;
+/** Of a subscription that nobody knows the rank of: every other one is later. */
+const lowestRank: Rank = { epoch: 0, number: 0 };
+
+/** What a link is served with. */
+export interface ServedLinkParts {
+  readonly owner: LinkedOwner;
+  /** Whose turn it is among all connections of this process. @default it is everyone's */
+  readonly turns?: Pick<Turns, "next" | "hasTime">;
+  /** The commands of the session's process that has said hello. */
+  readonly greet: (link: ServedLink, incarnation: Uint8Array) => AnsweredCommands<RemoteConnection>;
+  readonly mostWaiting?: number;
+}
+
+interface Session {
+  readonly incarnation: Uint8Array<ArrayBuffer>;
+  readonly commands: AnsweredCommands<RemoteConnection>;
+}
+
+interface InWork {
+  readonly type: string;
+  readonly queueId: string;
+  readonly bytes: number;
+}
+
+type Submit = SessionMessage & { type: "SUBMIT" };
+
+/** The owner's end of a link: a connection for each one that the session's process names. */
+export class ServedLink implements AsyncDisposable {
+  readonly #parts: ServedLinkParts;
+  readonly #link: Link<SessionMessage>;
+  readonly #connections = new Map<number, RemoteConnection>();
+  readonly #inWork = new Map<number, InWork>();
+  readonly #heldBack = new Set<RemoteConnection>();
+  #session: Session | null = null;
+  #bytesInWork = 0;
+  #lastCommand = 0;
+  #wakeReader: (() => void) | null = null;
+
+  constructor(stream: ByteStream, parts: ServedLinkParts) {
+    this.#parts = parts;
+    this.#link = new Link(stream, {
+      decode: readSessionMessage,
+      receive: (message) => this.#receive(message),
+      ready: () => this.#ready(),
+      drained: () => this.#drained(),
+      acknowledged: (batch) => this.#session?.commands.acknowledged(batch),
+      ...(parts.mostWaiting === undefined ? {} : { mostWaiting: parts.mostWaiting }),
+    });
+    void this.#link.ended.then((error) => this.end(error));
+  }
+
+  get ended(): Promise<LinkError> {
+    return this.#link.ended;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Commands that are not answered yet. */
+  get inWork(): number {
+    return this.#inWork.size;
+  }
+
+  /** Bytes that wait to be written. */
+  get waiting(): number {
+    return this.#link.waiting;
+  }
+
+  send(message: OwnerMessage): void {
+    this.#link.send(message);
+  }
+
+  /** Ends the link and, at once, all its connections. */
+  end(error: LinkError): void {
+    this.#link.end(error);
+    for (const connection of this.#connections.values()) {
+      for (const { command } of connection.waiting.splice(0)) {
+        // The session's process gives it again.
+        this.#session!.commands.cancel(command);
+        this.#forget(command);
+      }
+      this.#disconnect(connection);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#link[Symbol.asyncDispose]();
+    this.end(await this.#link.ended);
+  }
+
+  /** Whether pushes wait because so much waits to be written. */
+  holdsBack(connection: RemoteConnection): boolean {
+    if (this.#link.hasRoom) return false;
+    this.#heldBack.add(connection);
+    return true;
+  }
+
+  /** What the broker answers a command. */
+  answer(connection: RemoteConnection, command: number, { queueId, response }: ServerTransmission): void {
+    const work = this.#forget(command);
+    if (work === undefined) return;
+    const subscribed = response.type === "IDS"
+      ? response.recipientId
+      : work.type === "SUB" || work.type === "SUBN"
+      ? queueId
+      : null;
+    const rank = subscribed === null || response.type === "ERR"
+      ? null
+      : this.#parts.owner.restoring?.rankOf(connection, subscribed) ?? lowestRank;
+    const answer = { queueId: queueId === work.queueId ? null : queueId, rank, response };
+    if (!isKept(work.type)) {
+      if (!connection.closed) this.#answer(connection, command, answer);
+      return;
+    }
+    const { commands } = this.#session!;
+    const target = commands.finish(command) ?? connection;
+    // Of another link when this one was lost meanwhile.
+    if (target !== connection) target.answerKnown(command, answer);
+    else if (!this.#link.isOpen) commands.keepUnsent(command, answer);
+    else if (!connection.closed) commands.keep(command, answer, this.#answer(connection, command, answer));
+  }
+
+  /** Answers a command that was executed before, for another link of the same session's process. */
+  answerKnown(connection: RemoteConnection, command: number, answer: Answer): void {
+    const { commands } = this.#session!;
+    if (!this.#link.isOpen) return commands.keepUnsent(command, answer);
+    if (connection.closed) return;
+    const { response } = answer;
+    if (response.type === "IDS") {
+      const rank = answer.rank ?? lowestRank;
+      const subscription = { recipientId: response.recipientId, window: null, rank, delivered: [] };
+      this.#parts.owner.restoring?.subscribe(connection, subscription);
+    }
+    commands.keep(command, answer, this.#answer(connection, command, answer));
+  }
+
+  #answer({ number: connection }: RemoteConnection, command: number, answer: Answer): number {
+    const { queueId, rank, response } = answer;
+    return this.#link.send({ type: "ANSWER", connection, command, queueId, rank, response });
+  }
+
+  #receive(message: SessionMessage): void {
+    if (message.type === "HELLO") return this.#greet(message.incarnation);
+    if (this.#session === null) throw frameError(`${message.type} comes before HELLO`);
+    switch (message.type) {
+      case "CONNECT":
+        return this.#connect(message);
+      case "SUBMIT":
+        return this.#submit(this.#connection(message.connection), message, this.#session);
+      case "TAKEN": {
+        const connection = this.#connection(message.connection);
+        if (!connection.taken(message.pushes)) throw frameError("more pushes are taken than were sent");
+        return this.#parts.owner.resume(connection);
+      }
+      case "DISCONNECT":
+        return this.#disconnect(this.#connection(message.connection));
+      case "RESTORE":
+        return this.#restoring().subscribe(this.#connection(message.connection), message.subscription);
+      case "REOPEN":
+        return this.#restoring().open(this.#connection(message.connection), message.queueId);
+      case "PING":
+        return void this.#link.send({ type: "PONG" });
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #greet(incarnation: Uint8Array<ArrayBuffer>): void {
+    if (this.#session !== null) throw frameError("HELLO comes again");
+    this.#session = { incarnation, commands: this.#parts.greet(this, incarnation) };
+    this.#link.send({ type: "WELCOME", restores: this.#parts.owner.restoring !== undefined });
+  }
+
+  #connect(message: SessionMessage & { type: "CONNECT" }): void {
+    if (this.#connections.has(message.connection)) throw frameError("a connection's number comes again");
+    this.#connections.set(message.connection, new RemoteConnection(this, message));
+  }
+
+  #connection(number: number): RemoteConnection {
+    const connection = this.#connections.get(number);
+    if (connection === undefined) throw frameError("there is no connection of that number");
+    return connection;
+  }
+
+  #restoring() {
+    const { restoring } = this.#parts.owner;
+    if (restoring === undefined) throw frameError("this owner does not restore anything");
+    return restoring;
+  }
+
+  #disconnect(connection: RemoteConnection): void {
+    this.#connections.delete(connection.number);
+    this.#heldBack.delete(connection);
+    connection.closed = true;
+    this.#parts.owner.disconnect(connection);
+  }
+
+  #submit(connection: RemoteConnection, message: Submit, session: Session): void {
+    const { command, messageId, transmission } = message;
+    if (command <= this.#lastCommand) throw frameError("a command's number comes again");
+    this.#lastCommand = command;
+    const { type } = transmission.command;
+    if (isKept(type)) {
+      const known = session.commands.begin(command, connection);
+      if (known === "in work") return;
+      if (known !== null) return this.answerKnown(connection, command, known);
+    }
+    const bytes = perCommand + transmission.signed.length;
+    this.#inWork.set(command, { type, queueId: transmission.queueId, bytes });
+    this.#bytesInWork += bytes;
+    const commandId = idOf(session.incarnation, command);
+    connection.waiting.push({
+      command,
+      transmission: { ...transmission, corrId: commandId.subarray(incarnationLength) },
+      forwarded: { commandId, messageId },
+    });
+    if (!connection.isPlacing) void this.#place(connection);
+  }
+
+  /** Gives the commands of a connection their places in the order of their queues, one after the other. */
+  async #place(connection: RemoteConnection): Promise<void> {
+    const { owner, turns } = this.#parts;
+    connection.isPlacing = true;
+    for (;;) {
+      const next = connection.waiting[0];
+      if (next === undefined) break;
+      const { transmission, forwarded } = next;
+      const isLittle = transmission.signature.length === 0 &&
+        owner.isOpened(connection, transmission.queueId);
+      if (turns !== undefined && !(isLittle && turns.hasTime())) await turns.next(connection);
+      // The link was lost meanwhile.
+      if (connection.waiting.shift() === undefined) break;
+      await owner.submit(connection, transmission, forwarded);
+    }
+    connection.isPlacing = false;
+  }
+
+  #forget(command: number): InWork | undefined {
+    const work = this.#inWork.get(command);
+    if (work === undefined) return undefined;
+    this.#inWork.delete(command);
+    this.#bytesInWork -= work.bytes;
+    this.#wake();
+    return work;
+  }
+
+  /** The session's process always reads, so what waits to be written goes out while nothing is read. */
+  #ready(): Promise<void> | null {
+    if (this.#isReady()) return null;
+    return new Promise((resolve) => this.#wakeReader = resolve);
+  }
+
+  #isReady(): boolean {
+    return !this.#link.isOpen || this.#bytesInWork < mostInWork && this.#link.hasRoom;
+  }
+
+  #wake(): void {
+    if (this.#wakeReader === null || !this.#isReady()) return;
+    this.#wakeReader();
+    this.#wakeReader = null;
+  }
+
+  #drained(): void {
+    this.#wake();
+    const heldBack = [...this.#heldBack];
+    this.#heldBack.clear();
+    for (const connection of heldBack) this.#parts.owner.resume(connection);
+  }
+}
+
+/** Whether a command must not be executed twice; others can be, and some must: the connection is another one. */
+function isKept(type: string): boolean {
+  return type === "SEND" || type === "NEW" || type === "KEY" || type === "OFF" || type === "DEL";
+}
+
+function idOf(incarnation: Uint8Array, command: number): Uint8Array<ArrayBuffer> {
+  const id = new Uint8Array(incarnationLength + 6);
+  id.set(incarnation);
+  putUint48(id, incarnationLength, command);
+  return id;
+}
