@@ -1,0 +1,33 @@
+import { assertEquals } from "@std/assert";
+import { linkedBroker } from "../../support/link.ts";
+
+Deno.test("all commands do over a link what they do without one", async () => {
+  await using linked = await linkedBroker();
+  const { session, test } = linked;
+  const [alice, bob] = [session.connect(), session.connect()];
+  const queue = await alice.create();
+  assertEquals(await bob.ask(queue, "SEND one"), ["send q.s OK"]);
+  assertEquals(alice.take(), ["- q MSG one"]);
+  assertEquals(await bob.ask(queue, "SEND two"), ["send q.s OK"]);
+  assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG two"]);
+  assertEquals(await alice.ask(queue, "ACK"), ["ack q OK"]);
+  assertEquals(await alice.ask(queue, "KEY"), ["key q OK"]);
+  assertEquals(await bob.ask(queue, "SEND three"), ["send q.s ERR AUTH"]);
+  assertEquals(await bob.ask(queue, "SEND three", { key: queue.sender }), ["send q.s OK"]);
+  assertEquals(await bob.ask(queue, "SUB"), ["sub q MSG three"]);
+  assertEquals(alice.take(), ["- q MSG three", "- q END"]);
+  assertEquals(session.remote.isSubscribed(alice), false);
+  assertEquals(session.remote.isSubscribed(bob), true);
+  assertEquals(await alice.ask(queue, "OPEN"), ["open q OK"]);
+  assertEquals(session.remote.isOpened(alice, queue.recipientId), true);
+  assertEquals(await alice.ask(queue, "SUBN 3", { key: null }), ["subn q MSG three"]);
+  assertEquals(bob.take(), ["- q END"]);
+  assertEquals(await alice.ask(queue, "ACKM three", { key: null }), ["ackm q OK"]);
+  assertEquals(await alice.ask(queue, "OFF"), ["off q OK"]);
+  assertEquals(await bob.ask(queue, "DEL"), ["del q OK"]);
+  await session.idle();
+  assertEquals(session.remote.isOpened(alice, queue.recipientId), false);
+  assertEquals(session.remote.isSubscribed(alice), false);
+  assertEquals(await alice.ask(queue, "SUB"), ["sub q ERR AUTH"]);
+  assertEquals(test.logged, []);
+});

@@ -1,0 +1,167 @@
+import type { BrokerParts } from "../../server/broker/broker.ts";
+import type { PartitionOwner } from "../../server/broker/owner.ts";
+import type { ByteStream } from "../../server/link/byte_stream.ts";
+import type { LinkError } from "../../server/link/error.ts";
+import type { LinkedOwner } from "../../server/link/linked_owner.ts";
+import { RemoteOwner, type RemoteOwnerParts } from "../../server/link/remote_owner.ts";
+import { ServedLinks, type ServedLinksOptions } from "../../server/link/served_links.ts";
+import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
+import { TestBroker, TestConnection } from "./broker.ts";
+import { soon, until } from "./wait.ts";
+
+/** What stands between the two ends of links; each stream that is made goes through it. */
+export type Wrap = (stream: ByteStream) => ByteStream;
+
+/** A Unix socket on which links to an owner are served, as another process would. */
+export class ServedOwner implements AsyncDisposable {
+  readonly links: ServedLinks;
+  /** Why links have ended. */
+  readonly ends: LinkError[] = [];
+  readonly #listener: Deno.Listener;
+  readonly #serving = new Set<Promise<void>>();
+  readonly #accepting: Promise<void>;
+
+  constructor(path: string, owner: LinkedOwner, options: ServedLinksOptions = {}) {
+    this.links = new ServedLinks(owner, options);
+    this.#listener = Deno.listen({ transport: "unix", path });
+    this.#accepting = this.#accept();
+  }
+
+  async #accept(): Promise<void> {
+    for await (const stream of this.#listener) {
+      const work = this.links.serve(stream).then((error) => {
+        this.ends.push(error);
+        this.#serving.delete(work);
+      });
+      this.#serving.add(work);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#accepting;
+    await this.links[Symbol.asyncDispose]();
+    await Promise.all(this.#serving);
+  }
+}
+
+/** A session's process: a remote owner, and connections to it that write down what they get. */
+export class SessionSide implements AsyncDisposable {
+  readonly remote: RemoteOwner;
+  /** Connections that the remote owner has closed. */
+  readonly closed: BrokerConnection[] = [];
+  /** The streams of its links, the last one last. */
+  readonly streams: ByteStream[] = [];
+  readonly #test: TestBroker;
+  readonly #view: TestBroker;
+  readonly #connections: TestConnection[] = [];
+
+  constructor(
+    test: TestBroker,
+    path: string,
+    { wrap = (stream) => stream, ...parts }: Partial<RemoteOwnerParts> & { readonly wrap?: Wrap } = {},
+  ) {
+    this.#test = test;
+    this.remote = new RemoteOwner({
+      connect: async () => {
+        const stream = wrap(await Deno.connect({ transport: "unix", path }));
+        this.streams.push(stream);
+        return stream;
+      },
+      close: (connection) => {
+        this.closed.push(connection);
+        if (connection instanceof TestConnection) connection.disconnect();
+      },
+      ...parts,
+    });
+    // What a test connection knows of its broker, with another one behind it.
+    this.#view = Object.create(test, {
+      broker: { value: this.remote satisfies PartitionOwner },
+      answeredTwice: { value: false, writable: true },
+      idle: { value: () => this.idle() },
+    });
+  }
+
+  connect(blockSize = 4096, client: string | null = null): TestConnection {
+    const connection = new TestConnection(this.#view, blockSize, client);
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** Resolves when every command is answered and all pushes have come. */
+  async idle(): Promise<void> {
+    const isAnswered = () => this.#connections.every(({ closed, waiting }) => closed || waiting === 0);
+    await until(isAnswered);
+    await this.#test.idle();
+    // What comes after everything else on the link.
+    await soon(roundTrip(this.remote));
+    await until(isAnswered);
+    if (this.#view.answeredTwice) throw new Error("a command was answered twice");
+  }
+
+  /** Ends the link without saying anything. */
+  cut(): void {
+    this.streams.at(-1)!.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remote[Symbol.asyncDispose]();
+  }
+}
+
+/** Resolves when what was sent to the owner before was read and what it sent before has come. */
+export async function roundTrip(remote: RemoteOwner): Promise<void> {
+  const answered = Promise.withResolvers<void>();
+  const connection: BrokerConnection = {
+    blockSize: 4096,
+    binding: new Uint8Array(32),
+    client: null,
+    closed: false,
+    isFull: false,
+    answer: () => answered.resolve(),
+    notify: () => {},
+  };
+  const ping = { signature: none, signed: pingBytes, corrId: none, queueId: "", command: { type: "PING" } } as const;
+  await remote.submit(connection, ping);
+  await answered.promise;
+  remote.disconnect(connection);
+}
+
+const none = new Uint8Array(0);
+const pingBytes = new TextEncoder().encode("  PING");
+
+/** A broker that is used through a link: by sessions of the same process, and of another one. */
+export interface LinkedBroker extends AsyncDisposable {
+  readonly test: TestBroker;
+  readonly served: ServedOwner;
+  readonly session: SessionSide;
+  readonly path: string;
+}
+
+/** What a linked broker is made with. */
+export interface LinkedOptions {
+  readonly broker?: Partial<BrokerParts>;
+  readonly served?: ServedLinksOptions;
+  readonly remote?: Partial<RemoteOwnerParts> & { readonly wrap?: Wrap };
+}
+
+/** Makes a broker and a link to it over a Unix socket; the link is up. */
+export async function linkedBroker(options: LinkedOptions = {}): Promise<LinkedBroker> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/owner`;
+  const test = new TestBroker(options.broker);
+  const served = new ServedOwner(path, test.broker, options.served);
+  const session = new SessionSide(test, path, options.remote);
+  await until(() => session.remote.isLinked);
+  return {
+    test,
+    served,
+    session,
+    path,
+    async [Symbol.asyncDispose]() {
+      await session[Symbol.asyncDispose]();
+      await served[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
