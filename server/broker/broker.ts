@@ -20,6 +20,7 @@ import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { MessageStore, PartitionStores, QueueRecord, QueueStore } from "../store/store.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
+import { type Forwarded, RestoredConnections, type Restoring } from "./restoring.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import { WaitingShares } from "../guard/waiting_shares.ts";
 import { perMessage } from "../guard/memory_guard.ts";
@@ -31,6 +32,8 @@ export interface BrokerParts extends PartitionStores {
   readonly isMemoryShort?: () => boolean;
   readonly authorizer: Authorizer;
   readonly clock?: Clock;
+  /** Of the ranks of subscriptions; higher than that of every broker of the same queues before. @default the time in ms */
+  readonly epoch?: number;
   readonly log?: (message: string, error: unknown) => void;
   readonly partitions?: Partitions;
   readonly opened?: OpenedQueues;
@@ -46,6 +49,7 @@ const idAttempts = 8;
  * What the commands do (smp.md): in order on one queue, while different queues do not wait for each other.
  */
 export class Broker implements PartitionOwner {
+  readonly restoring: Restoring;
   readonly #queues: QueueStore;
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
@@ -85,6 +89,7 @@ export class Broker implements PartitionOwner {
       messages: this.#messages,
       metrics: this.#metrics,
       runner: this.#runner,
+      epoch: parts.epoch ?? Date.now(),
     });
     this.#recipients = new RecipientCommands({
       queues: this.#queues,
@@ -95,6 +100,13 @@ export class Broker implements PartitionOwner {
       reserve: this.#reserve,
       shares: this.#shares,
       clock: this.#clock,
+    });
+    this.restoring = new RestoredConnections({
+      queues: this.#queues,
+      messages: this.#messages,
+      delivery: this.#delivery,
+      opened: this.#opened,
+      runner: this.#runner,
     });
   }
 
@@ -110,7 +122,11 @@ export class Broker implements PartitionOwner {
     await Promise.all([this.#runner.idle(), this.#sweeping]);
   }
 
-  async submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
+  async submit(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    forwarded?: Forwarded,
+  ): Promise<void> {
     const { command, corrId, queueId } = transmission;
     switch (command.type) {
       case "PING":
@@ -132,7 +148,7 @@ export class Broker implements PartitionOwner {
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
           const error = await this.#access.recipientError(queue, { connection, transmission });
           if (error !== null) return reply(failure(error));
-          await this.#recipients.execute(command, { queue, connection, reply });
+          await this.#recipients.execute(command, { queue, connection, reply, forwarded });
         });
     }
   }

@@ -3,12 +3,14 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { MessageStore, StoredMessage } from "../store/store.ts";
 import { fits } from "./answer.ts";
 import type { CommandRunner, Reply } from "./command_runner.ts";
-import { type BrokerConnection, type Subscription, Subscriptions } from "./subscriptions.ts";
+import { type BrokerConnection, type Rank, type Subscription, Subscriptions } from "./subscriptions.ts";
 
 export interface DeliveryParts {
   readonly messages: MessageStore;
   readonly metrics: Metrics;
   readonly runner: CommandRunner;
+  /** Of the ranks of subscriptions; higher than that of every broker before. */
+  readonly epoch: number;
 }
 
 /** What is at the moment. */
@@ -36,14 +38,15 @@ export class Delivery {
   readonly #messages: MessageStore;
   readonly #metrics: Metrics;
   readonly #runner: CommandRunner;
-  readonly #subscriptions = new Subscriptions();
+  readonly #subscriptions: Subscriptions;
   readonly #blockSizes = new Map<string, number>();
   readonly #heldBack = new Map<BrokerConnection, HeldBack>();
 
-  constructor({ messages, metrics, runner }: DeliveryParts) {
+  constructor({ messages, metrics, runner, epoch }: DeliveryParts) {
     this.#messages = messages;
     this.#metrics = metrics;
     this.#runner = runner;
+    this.#subscriptions = new Subscriptions(epoch);
   }
 
   get counts(): DeliveryCounts {
@@ -64,9 +67,14 @@ export class Delivery {
   }
 
   /** The former subscriber gets END and nothing more. */
-  subscribe(recipientId: string, connection: BrokerConnection, window: number | null = null): Subscription {
+  subscribe(
+    recipientId: string,
+    connection: BrokerConnection,
+    window: number | null = null,
+    rank?: Rank,
+  ): Subscription {
     const former = this.#subscriptions.get(recipientId)?.connection;
-    const subscription = this.#subscriptions.set(recipientId, connection, window);
+    const subscription = this.#subscriptions.set(recipientId, connection, window, rank);
     if (former !== undefined && former !== connection && !connection.closed) {
       former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
     }

@@ -5,6 +5,7 @@ import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
 import type { Clock } from "./clock.ts";
 import { type CommandRunner, failure, type Reply } from "./command_runner.ts";
 import type { Delivery } from "./delivery.ts";
+import type { Forwarded } from "./restoring.ts";
 import type { OpenedQueues } from "./opened_queues.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
@@ -28,6 +29,7 @@ interface Asked {
   readonly queue: QueueRecord;
   readonly connection: BrokerConnection;
   readonly reply: Reply;
+  readonly forwarded: Forwarded | undefined;
 }
 
 /** What a queue's recipient can do with it, once it is known to be its recipient (smp.md Commands). */
@@ -93,27 +95,38 @@ export class RecipientCommands {
   }
 
   /** `messageId`: the last message that is acknowledged; `null`: the oldest one that was delivered. */
-  async #acknowledge({ queue, connection, reply }: Asked, messageId: string | null): Promise<void> {
+  async #acknowledge(
+    { queue, connection, reply, forwarded }: Asked,
+    messageId: string | null,
+  ): Promise<void> {
     const { messages, delivery, reserve, shares } = this.#parts;
     const { recipientId } = queue;
     const subscription = delivery.subscription(recipientId);
     if (subscription?.connection !== connection) return reply(failure("NO_MSG"));
     const { delivered, window } = subscription;
-    const acknowledged = messageId === null
+    // It was executed before its answer was lost: what it does is done, what it answers is not.
+    const isDone = forwarded?.isRepeated === true && isGone(messageId ?? forwarded.messageId, delivered);
+    const acknowledged = isDone
+      ? 0
+      : messageId === null
       ? Math.min(1, delivered.length)
       : delivered.indexOf(messageId) + 1;
-    if (acknowledged === 0) return reply(failure("NO_MSG"));
+    if (acknowledged === 0 && !isDone) return reply(failure("NO_MSG"));
     await delivery.remove(recipientId, subscription, acknowledged);
     const count = await messages.count(recipientId);
     shares.trim(recipientId, count);
     if (queue.senderKey === null) reserve.trim(recipientId, count);
-    if (messageId === null && window === null) {
+    if (messageId === null && window === null && delivered.length === acknowledged) {
       const next = await delivery.next(recipientId, connection);
-      delivered.shift();
+      delivered.splice(0, acknowledged);
       return delivery.answer(subscription, next, reply);
     }
     delivered.splice(0, acknowledged);
     reply({ type: "OK" });
     await delivery.push(recipientId);
   }
+}
+
+function isGone(messageId: string | null, delivered: readonly string[]): boolean {
+  return messageId !== null && !delivered.includes(messageId);
 }

@@ -1,6 +1,7 @@
 import type { ClientTransmission } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "./owner.ts";
 import { partitionOf } from "./partition.ts";
+import type { Forwarded, Restoring } from "./restoring.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
 /** Gives each command to the owner of its queue's partition. */
@@ -25,8 +26,12 @@ export class Router implements PartitionOwner {
     this.#aliases = aliases;
   }
 
-  submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
-    return this.#ownerFor(transmission).submit(connection, transmission);
+  submit(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    forwarded?: Forwarded,
+  ): Promise<void> {
+    return this.#ownerFor(transmission).submit(connection, transmission, forwarded);
   }
 
   isOpened(connection: BrokerConnection, queueId: string): boolean {
@@ -44,6 +49,28 @@ export class Router implements PartitionOwner {
 
   disconnect(connection: BrokerConnection): void {
     for (const owner of this.#all) owner.disconnect(connection);
+  }
+
+  /** Of the owners of this process. */
+  get restoring(): Restoring {
+    return {
+      rankOf: (connection, recipientId) =>
+        this.#restoringOf(recipientId)?.rankOf(connection, recipientId) ?? null,
+      subscribe: async (connection, subscription) => {
+        const restoring = this.#restoringOf(subscription.recipientId);
+        if (restoring === undefined) connection.ended?.(subscription.recipientId);
+        else await restoring.subscribe(connection, subscription);
+      },
+      open: async (connection, queueId) => {
+        const restoring = this.#restoringOf(queueId);
+        if (restoring === undefined) connection.ended?.(queueId);
+        else await restoring.open(connection, queueId);
+      },
+    };
+  }
+
+  #restoringOf(queueId: string): Restoring | undefined {
+    return this.#ownerOf(queueId).restoring;
   }
 
   #ownerFor({ command, queueId }: ClientTransmission): PartitionOwner {

@@ -17,17 +17,47 @@ export interface BrokerConnection {
   ended?(queueId: string): void;
 }
 
+/** Which of two subscriptions to a queue is the later one: that of a higher epoch, or of a higher number in the same one. */
+export interface Rank {
+  /** Of the broker that has accepted it. Below 2^48. */
+  readonly epoch: number;
+  /** Of the subscription in its epoch. Below 2^48. */
+  readonly number: number;
+}
+
+export function isLater(a: Rank, b: Rank): boolean {
+  return a.epoch > b.epoch || a.epoch === b.epoch && a.number > b.number;
+}
+
+/** A subscription that a broker has accepted, as the process of its session knows it. */
+export interface KnownSubscription {
+  readonly recipientId: string;
+  /** Messages that may be delivered and unacknowledged; `null`: one, as in 0.3. */
+  readonly window: number | null;
+  readonly rank: Rank;
+  /** The IDs of the messages that the client has and has not acknowledged, in their order. */
+  readonly delivered: readonly string[];
+}
+
 export interface Subscription {
   readonly connection: BrokerConnection;
   /** Messages that may be delivered and unacknowledged; `null`: one, as in 0.3. */
   readonly window: number | null;
   /** The IDs of those that are, in their order. */
   readonly delivered: string[];
+  readonly rank: Rank;
 }
 
 export class Subscriptions {
+  readonly #epoch: number;
   readonly #byQueue = new Map<string, Subscription>();
   readonly #byConnection = new Map<BrokerConnection, Set<string>>();
+
+  #last = 0;
+
+  constructor(epoch: number) {
+    this.#epoch = epoch;
+  }
 
   get size(): number {
     return this.#byQueue.size;
@@ -45,8 +75,13 @@ export class Subscriptions {
     return this.#byQueue.get(recipientId);
   }
 
-  set(recipientId: string, connection: BrokerConnection, window: number | null): Subscription {
-    const subscription: Subscription = { connection, window, delivered: [] };
+  set(
+    recipientId: string,
+    connection: BrokerConnection,
+    window: number | null,
+    rank: Rank = { epoch: this.#epoch, number: ++this.#last },
+  ): Subscription {
+    const subscription: Subscription = { connection, window, delivered: [], rank };
     if (connection.closed) return subscription;
     this.delete(recipientId);
     this.#byQueue.set(recipientId, subscription);

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "../../protocol/mod.ts";
-import type { Rank } from "./messages.ts";
+import type { Rank } from "../broker/subscriptions.ts";
 
 /** Commands whose answers are kept: more than a session's process has unanswered at a time. */
 const mostAnswers = 65_536;

@@ -1,5 +1,5 @@
 import type { ClientCommand, ServerResponse } from "../../protocol/mod.ts";
-import type { KnownSubscription, Rank } from "./messages.ts";
+import type { KnownSubscription, Rank } from "../broker/subscriptions.ts";
 
 interface Subscription {
   readonly window: number | null;

@@ -6,6 +6,7 @@ import {
   largestWindow,
   type ServerResponse,
 } from "../../protocol/mod.ts";
+import type { KnownSubscription, Rank } from "../broker/subscriptions.ts";
 import { frameError } from "./error.ts";
 import { readResponse, writeResponse } from "./response.ts";
 import type { FrameReader, FrameWriter } from "./wire.ts";
@@ -18,24 +19,6 @@ export const incarnationLength = 10;
 const bindingLength = 32;
 /** Characters of the longest address, with a zone. */
 const longestClient = 64;
-
-/** Which of two subscriptions to a queue is the later one: a higher epoch, or a higher number in the same one. */
-export interface Rank {
-  /** Of the owner that has accepted it. Below 2^48. */
-  readonly epoch: number;
-  /** Of the subscription, in its epoch. Below 2^48. */
-  readonly number: number;
-}
-
-/** A subscription that an owner has accepted, as the session's process knows it. */
-export interface KnownSubscription {
-  readonly recipientId: string;
-  /** Messages that may be delivered and unacknowledged; `null`: one, as in 0.3. */
-  readonly window: number | null;
-  readonly rank: Rank;
-  /** The IDs of the messages that the client has and has not acknowledged, in their order. */
-  readonly delivered: readonly string[];
-}
 
 /** From a session's process to an owner. `connection` and `command` are numbers that are never used again. */
 export type SessionMessage =
@@ -54,6 +37,8 @@ export type SessionMessage =
     readonly command: number;
     /** With an ACK: the ID of the message that the client acknowledges, if it has one. */
     readonly messageId: string | null;
+    /** It may have been executed before its link was lost. */
+    readonly isRepeated: boolean;
     readonly transmission: ClientTransmission;
   }
   | { readonly type: "TAKEN"; readonly connection: number; readonly pushes: number }
@@ -123,6 +108,7 @@ export function writeMessage(writer: FrameWriter, message: SessionMessage | Owne
       break;
     case "SUBMIT":
       writer.uint48(message.command);
+      writer.uint8(message.isRepeated ? 1 : 0);
       writer.text(message.messageId ?? "");
       writeTransmission(writer, message.transmission);
       break;
@@ -176,6 +162,7 @@ export function readSessionMessage(reader: FrameReader): SessionMessage | null {
         type: "SUBMIT",
         connection: reader.uint48(),
         command: reader.uint48(),
+        isRepeated: readFlag(reader),
         messageId: reader.text() || null,
         transmission: readTransmission(reader),
       };

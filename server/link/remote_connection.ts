@@ -1,7 +1,7 @@
-import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { ClientTransmission, ServerTransmission } from "../../protocol/mod.ts";
+import type { Forwarded } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 import type { Answer } from "./answered.ts";
-import type { Forwarded } from "./linked_owner.ts";
 import type { SessionMessage } from "./messages.ts";
 import type { ServedLink } from "./served_link.ts";
 import { getUint48 } from "./wire.ts";
@@ -9,12 +9,14 @@ import { getUint48 } from "./wire.ts";
 /** Bytes of blocks that may be pushed before the session's process says that its peer has taken some. */
 export const mostPushedBytes = 262_144;
 
-/** A command that waits for its turn. */
-export interface WaitingCommand {
-  readonly command: number;
-  readonly transmission: (SessionMessage & { type: "SUBMIT" })["transmission"];
-  readonly forwarded: Forwarded;
-}
+/** What waits for its turn. */
+export type WaitingWork =
+  | {
+    readonly command: number;
+    readonly transmission: ClientTransmission;
+    readonly forwarded: Forwarded;
+  }
+  | { readonly restore: () => Promise<void> };
 
 /** A connection of another process's session, as the broker sees it. */
 export class RemoteConnection implements BrokerConnection {
@@ -23,8 +25,8 @@ export class RemoteConnection implements BrokerConnection {
   readonly binding: Uint8Array;
   readonly client: string | null;
   closed = false;
-  /** Commands that have no place in the order of their queues yet. */
-  readonly waiting: WaitingCommand[] = [];
+  /** What has no place in the order of its queue yet. */
+  readonly waiting: WaitingWork[] = [];
   /** Whether they are being given their places. */
   isPlacing = false;
   readonly #link: ServedLink;

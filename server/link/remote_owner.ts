@@ -266,13 +266,14 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
   }
 
   #write(link: OwnerLink, command: Command): void {
-    const { from, number, messageId, transmission } = command;
+    const { from, number, messageId, isUncertain: isRepeated, transmission } = command;
     this.#connect(link, from);
     command.batch = link.send({
       type: "SUBMIT",
       connection: from.number,
       command: number,
       messageId,
+      isRepeated,
       transmission,
     });
     command.attempts++;

@@ -1,18 +1,14 @@
 import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { Restoring } from "../broker/restoring.ts";
+import type { KnownSubscription, Rank } from "../broker/subscriptions.ts";
 import type { Turns } from "../guard/turns.ts";
 import type { Answer, AnsweredCommands } from "./answered.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { frameError, type LinkError } from "./error.ts";
 import { Link } from "./link.ts";
-import type { LinkedOwner } from "./linked_owner.ts";
-import {
-  incarnationLength,
-  type OwnerMessage,
-  type Rank,
-  readSessionMessage,
-  type SessionMessage,
-} from "./messages.ts";
-import { RemoteConnection } from "./remote_connection.ts";
+import type { PartitionOwner } from "../broker/owner.ts";
+import { incarnationLength, type OwnerMessage, readSessionMessage, type SessionMessage } from "./messages.ts";
+import { RemoteConnection, type WaitingWork } from "./remote_connection.ts";
 import { putUint48 } from "./wire.ts";
 
 /** Bytes of commands that may be in work before no more are read. */
@@ -24,7 +20,7 @@ const lowestRank: Rank = { epoch: 0, number: 0 };
 
 /** What a link is served with. */
 export interface ServedLinkParts {
-  readonly owner: LinkedOwner;
+  readonly owner: PartitionOwner;
   /** Whose turn it is among all connections of this process. @default it is everyone's */
   readonly turns?: Pick<Turns, "next" | "hasTime">;
   /** The commands of the session's process that has said hello. */
@@ -96,10 +92,11 @@ export class ServedLink implements AsyncDisposable {
   end(error: LinkError): void {
     this.#link.end(error);
     for (const connection of this.#connections.values()) {
-      for (const { command } of connection.waiting.splice(0)) {
+      for (const work of connection.waiting.splice(0)) {
+        if ("restore" in work) continue;
         // The session's process gives it again.
-        this.#session!.commands.cancel(command);
-        this.#forget(command);
+        this.#session!.commands.cancel(work.command);
+        this.#forget(work.command);
       }
       this.#disconnect(connection);
     }
@@ -148,10 +145,10 @@ export class ServedLink implements AsyncDisposable {
     if (!this.#link.isOpen) return commands.keepUnsent(command, answer);
     if (connection.closed) return;
     const { response } = answer;
-    if (response.type === "IDS") {
+    if (response.type === "IDS" && this.#parts.owner.restoring !== undefined) {
       const rank = answer.rank ?? lowestRank;
       const subscription = { recipientId: response.recipientId, window: null, rank, delivered: [] };
-      this.#parts.owner.restoring?.subscribe(connection, subscription);
+      this.#subscribe(connection, subscription);
     }
     commands.keep(command, answer, this.#answer(connection, command, answer));
   }
@@ -177,9 +174,12 @@ export class ServedLink implements AsyncDisposable {
       case "DISCONNECT":
         return this.#disconnect(this.#connection(message.connection));
       case "RESTORE":
-        return this.#restoring().subscribe(this.#connection(message.connection), message.subscription);
-      case "REOPEN":
-        return this.#restoring().open(this.#connection(message.connection), message.queueId);
+        return this.#subscribe(this.#connection(message.connection), message.subscription);
+      case "REOPEN": {
+        const connection = this.#connection(message.connection);
+        const restoring = this.#restoring;
+        return this.#enqueue(connection, { restore: () => restoring.open(connection, message.queueId) });
+      }
       case "PING":
         return void this.#link.send({ type: "PONG" });
       default:
@@ -204,10 +204,15 @@ export class ServedLink implements AsyncDisposable {
     return connection;
   }
 
-  #restoring() {
+  get #restoring(): Restoring {
     const { restoring } = this.#parts.owner;
     if (restoring === undefined) throw frameError("this owner does not restore anything");
     return restoring;
+  }
+
+  #subscribe(connection: RemoteConnection, subscription: KnownSubscription): void {
+    const restoring = this.#restoring;
+    this.#enqueue(connection, { restore: () => restoring.subscribe(connection, subscription) });
   }
 
   #disconnect(connection: RemoteConnection): void {
@@ -218,7 +223,7 @@ export class ServedLink implements AsyncDisposable {
   }
 
   #submit(connection: RemoteConnection, message: Submit, session: Session): void {
-    const { command, messageId, transmission } = message;
+    const { command, messageId, isRepeated, transmission } = message;
     if (command <= this.#lastCommand) throw frameError("a command's number comes again");
     this.#lastCommand = command;
     const { type } = transmission.command;
@@ -231,11 +236,15 @@ export class ServedLink implements AsyncDisposable {
     this.#inWork.set(command, { type, queueId: transmission.queueId, bytes });
     this.#bytesInWork += bytes;
     const commandId = idOf(session.incarnation, command);
-    connection.waiting.push({
+    this.#enqueue(connection, {
       command,
       transmission: { ...transmission, corrId: commandId.subarray(incarnationLength) },
-      forwarded: { commandId, messageId },
+      forwarded: { commandId, messageId, isRepeated },
     });
+  }
+
+  #enqueue(connection: RemoteConnection, work: WaitingWork): void {
+    connection.waiting.push(work);
     if (!connection.isPlacing) void this.#place(connection);
   }
 
@@ -246,6 +255,11 @@ export class ServedLink implements AsyncDisposable {
     for (;;) {
       const next = connection.waiting[0];
       if (next === undefined) break;
+      if ("restore" in next) {
+        connection.waiting.shift();
+        await next.restore();
+        continue;
+      }
       const { transmission, forwarded } = next;
       const isLittle = transmission.signature.length === 0 &&
         owner.isOpened(connection, transmission.queueId);

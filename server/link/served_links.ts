@@ -3,7 +3,7 @@ import type { Turns } from "../guard/turns.ts";
 import { AnsweredCommands } from "./answered.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { LinkError } from "./error.ts";
-import type { LinkedOwner } from "./linked_owner.ts";
+import type { PartitionOwner } from "../broker/owner.ts";
 import type { RemoteConnection } from "./remote_connection.ts";
 import { ServedLink } from "./served_link.ts";
 
@@ -39,13 +39,13 @@ interface SessionProcess {
 
 /** Lets sessions of other processes use the broker of this one. */
 export class ServedLinks implements AsyncDisposable {
-  readonly #owner: LinkedOwner;
+  readonly #owner: PartitionOwner;
   readonly #options: ServedLinksOptions;
   readonly #now: () => number;
   readonly #links = new Set<ServedLink>();
   readonly #processes = new Map<string, SessionProcess>();
 
-  constructor(owner: LinkedOwner, options: ServedLinksOptions = {}) {
+  constructor(owner: PartitionOwner, options: ServedLinksOptions = {}) {
     this.#owner = owner;
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());

@@ -2,7 +2,6 @@ import type { BrokerParts } from "../../server/broker/broker.ts";
 import type { PartitionOwner } from "../../server/broker/owner.ts";
 import type { ByteStream } from "../../server/link/byte_stream.ts";
 import type { LinkError } from "../../server/link/error.ts";
-import type { LinkedOwner } from "../../server/link/linked_owner.ts";
 import { RemoteOwner, type RemoteOwnerParts } from "../../server/link/remote_owner.ts";
 import { ServedLinks, type ServedLinksOptions } from "../../server/link/served_links.ts";
 import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
@@ -21,7 +20,7 @@ export class ServedOwner implements AsyncDisposable {
   readonly #serving = new Set<Promise<void>>();
   readonly #accepting: Promise<void>;
 
-  constructor(path: string, owner: LinkedOwner, options: ServedLinksOptions = {}) {
+  constructor(path: string, owner: PartitionOwner, options: ServedLinksOptions = {}) {
     this.links = new ServedLinks(owner, options);
     this.#listener = Deno.listen({ transport: "unix", path });
     this.#accepting = this.#accept();
@@ -121,7 +120,13 @@ export async function roundTrip(remote: RemoteOwner): Promise<void> {
     answer: () => answered.resolve(),
     notify: () => {},
   };
-  const ping = { signature: none, signed: pingBytes, corrId: none, queueId: "", command: { type: "PING" } } as const;
+  const ping = {
+    signature: none,
+    signed: pingBytes,
+    corrId: none,
+    queueId: "",
+    command: { type: "PING" },
+  } as const;
   await remote.submit(connection, ping);
   await answered.promise;
   remote.disconnect(connection);
