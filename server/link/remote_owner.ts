@@ -10,8 +10,6 @@ import { mostPushedBytes } from "./remote_connection.ts";
 
 /** Pushes are told as taken when they are so many bytes of blocks. */
 const toldBytes = mostPushedBytes / 2;
-/** How often a command is given to an owner before its connection is closed: it may be what ends them. */
-const mostAttempts = 4;
 const shortestPause = 20;
 const longestPause = 1_000;
 
@@ -25,6 +23,8 @@ export interface RemoteOwnerParts {
   readonly deadline?: number;
   /** Milliseconds after which an owner that says nothing, although it was asked, is connected to anew. @default 5 000 */
   readonly mostSilence?: number;
+  /** How often a command is given to an owner before its connection is closed: it may be what ends them. @default 4 */
+  readonly mostAttempts?: number;
   /** Bytes that may wait to be written. @default 1 MiB */
   readonly mostWaiting?: number;
   /** Is told when a link has ended, and why. */
@@ -327,7 +327,7 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     for (const command of [...this.#commands.values()]) {
       if (command.batch > 0 && command.batch <= link.written) command.isUncertain = true;
       command.batch = 0;
-      if (command.attempts >= mostAttempts) this.#close(command.from.connection);
+      if (command.attempts >= (this.#parts.mostAttempts ?? 4)) this.#close(command.from.connection);
     }
     this.#unwritten = new Set(this.#commands.values());
   }
