@@ -75,7 +75,7 @@ export class SessionSide implements AsyncDisposable {
     });
     // What a test connection knows of its broker, with another one behind it.
     this.#view = Object.create(test, {
-      broker: { value: this.remote satisfies PartitionOwner },
+      router: { value: this.remote satisfies PartitionOwner },
       answeredTwice: { value: false, writable: true },
       idle: { value: () => this.idle() },
     });
@@ -155,7 +155,7 @@ export async function linkedBroker(options: LinkedOptions = {}): Promise<LinkedB
   const folder = await Deno.makeTempDir();
   const path = `${folder}/owner`;
   const test = new TestBroker(options.broker);
-  const served = new ServedOwner(path, test.broker, options.served);
+  const served = new ServedOwner(path, test.brokers.all[0]!, options.served);
   const session = new SessionSide(test, path, options.remote);
   await until(() => session.remote.isLinked);
   return {

@@ -142,7 +142,7 @@ for (const window of [null, 3]) {
     await cut(linked);
     await session.idle();
     assertEquals(alice.take(), []);
-    assertEquals(test.broker.counts.delivered, pushed.length);
+    assertEquals(test.brokers.counts.delivered, pushed.length);
     if (window === null) assertEquals(await alice.ask(queue, "ACK"), ["ack q MSG b"]);
     else assertEquals(await alice.ask(queue, "ACKM b"), ["ackm q OK", "- q MSG d"]);
   });
@@ -247,7 +247,7 @@ Deno.test("the broker forgets the connections of a link that was lost", async ()
   await alice.ask(queue, "OPEN");
   await linked.session.remote[Symbol.asyncDispose]();
   await until(() => linked.served.links.counts.links === 0);
-  assertEquals(linked.test.broker.counts.subscriptions, 0);
+  assertEquals(linked.test.brokers.counts.subscriptions, 0);
   assertEquals(linked.test.broker.opened, 0);
   assertEquals(linked.served.links.counts.connections, 0);
 });

@@ -161,7 +161,7 @@ Deno.test("a reader that takes nothing is pushed so much and no more, and the re
   await session.idle();
   // 64 blocks of 4 KiB are 256 KiB.
   assertEquals(alice.received.length, 64);
-  assertEquals(test.broker.counts.delivered, 64);
+  assertEquals(test.brokers.counts.delivered, 64);
   alice.isFull = false;
   session.remote.resume(alice);
   await session.idle();
@@ -255,7 +255,7 @@ Deno.test("a session's side that reads nothing stops the owner's pushes, and not
     for (let i = 0; i < 4; i++) await bob.ask(queue, `SEND ${i}${"x".repeat(50_000)}`);
   }
   assert(served.links.counts.waiting < mostWaiting + 2 * 65_536);
-  assert(test.broker.counts.delivered < 160);
+  assert(test.brokers.counts.delivered < 160);
   streams[0]!.release();
   for (const reader of readers) {
     await until(() => {
