@@ -172,8 +172,8 @@ async function change(
       to,
       replaced: from.generation === 0 ? await findPlain(base) : [],
     };
-    await writeConversion(io, base.storeLog, conversion);
     try {
+      await writeConversion(io, base.storeLog, conversion);
       const targets = { targets: pathsOf(to, base), spread: to };
       const { queues } = await convert(sources, targets, { io, repair, signal, notices });
       await syncDirectories(io, base);

@@ -120,7 +120,8 @@ async function becomeOneProcess(io: LogIo, base: StorePaths, { generation }: For
 }
 
 async function endConversion(io: LogIo, base: StorePaths): Promise<void> {
-  await removeIfThere(io, conversionPath(base.storeLog));
+  const path = conversionPath(base.storeLog);
+  for (const file of [path, `${path}.new`]) await removeIfThere(io, file);
   await syncDirectories(io, base);
 }
 
