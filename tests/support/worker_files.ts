@@ -5,7 +5,7 @@ import { type LogIo, systemIo } from "../../server/store/log_io.ts";
 import type { QueueRecord } from "../../server/store/store.ts";
 import { loadAliases } from "../../server/workers/aliases.ts";
 import { prepareFiles, type WorkerFiles, type WorkerFilesOptions } from "../../server/workers/files.ts";
-import { workerOf } from "../../server/workers/partition.ts";
+import { workerOf, workerOfHandshake } from "../../server/workers/partition.ts";
 import { fakeSigner } from "./broker.ts";
 import { openStores, storePaths } from "./durable.ts";
 
@@ -79,7 +79,9 @@ export async function openWorkers(
           }
           queues[recipientId] = [senderId, key, ...ids];
         }
-        handshakes.push(...replayGuard.digests());
+        const digests = [...replayGuard.digests()];
+        assertEquals(digests.filter((digest) => workerOfHandshake(digest, files) !== worker), []);
+        handshakes.push(...digests);
       }
       const sorted = Object.entries(queues).toSorted(([a], [b]) => a < b ? -1 : 1);
       return { queues: Object.fromEntries(sorted), handshakes: handshakes.toSorted((a, b) => a - b) };

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { readForm } from "../../../server/workers/form.ts";
+import { verifyFiles } from "../../../server/workers/transfer.ts";
 import { copyFolder } from "../../support/crash_disk.ts";
 import { storePaths, temporaryFolder } from "../../support/durable.ts";
 import { PowerCutDisk } from "../../support/power_cut_disk.ts";
@@ -56,6 +57,9 @@ for (const [from, to] of [[1, 2], [2, 3], [3, 1]] as const) {
         const { generation, workers } = await readForm(storePaths(copy).storeLog);
         const isOld = workers === from && (from > 1 || generation === 0);
         found[isOld ? "old" : "new"]++;
+        const { queues, messages, problems } = await verifyFiles(storePaths(copy));
+        const texts = Object.values(expected.queues).flatMap(([, , ...texts]) => texts);
+        assertEquals([queues, messages, problems], [Object.keys(expected.queues).length, texts.length, []]);
         {
           await using open = await openWorkers(copy, wanted, { io: quickIo });
           assertEquals(await open.content(), expected);

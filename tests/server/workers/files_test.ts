@@ -1,11 +1,13 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { StoreError } from "../../../server/store/error.ts";
 import { prepareFiles, workersProblem } from "../../../server/workers/files.ts";
+import { workerOf } from "../../../server/workers/partition.ts";
 import { openStores, storePaths, temporaryFolder } from "../../support/durable.ts";
 import {
   addMessage,
   filesIn,
   fill,
+  newId,
   newQueue,
   openWorkers,
   prepareFolder,
@@ -205,5 +207,44 @@ Deno.test("numbers of workers and partitions that cannot be are refused", async 
   for (const partitions of [0, 1, 3, 1 << 17, 2.5]) {
     const options = { ...storePaths("nowhere"), workers: 2, partitions };
     await assertRejects(() => prepareFiles(options), RangeError, "partitions");
+  }
+});
+
+Deno.test(
+  "handshakes of several workers become one file with the older ones first",
+  { permissions },
+  async () => {
+    await using folder = await temporaryFolder();
+    (await prepareFolder(folder.path, 3))[Symbol.dispose]();
+    const { storeLog } = storePaths(folder.path);
+    const counts = [30_000, 10_000, 20_000];
+    for (const [worker, count] of counts.entries()) {
+      const digests = Array.from({ length: count }, (_, i) => ((worker + 1) * 1_000_000 + i).toString(36));
+      await Deno.writeTextFile(`${storeLog}.g1-w${worker}.handshakes`, digests.join("\n") + "\nnot one\n");
+    }
+    (await prepareFolder(folder.path, 1))[Symbol.dispose]();
+    const lines = (await Deno.readTextFile(`${storeLog}.handshakes`)).trimEnd().split("\n");
+    const found = lines.map((line) => Number.parseInt(line, 36));
+    assertEquals(found.length, 60_000);
+    // Wherever the file is cut, of each worker about as much is in front of it.
+    for (const share of [0.25, 0.5, 0.75]) {
+      const front = found.slice(0, found.length * share);
+      for (const [worker, count] of counts.entries()) {
+        const own = front.filter((digest) => Math.floor(digest / 1_000_000) === worker + 1).length;
+        assert(Math.abs(own / count - share) < 0.5, `${own} of ${count}`);
+      }
+    }
+    const ofFirst = found.filter((digest) => digest < 2_000_000);
+    assertEquals(ofFirst, ofFirst.toSorted((a, b) => a - b));
+  },
+);
+
+Deno.test("every worker has queues when the IDs are random", () => {
+  for (const workers of [2, 3, 64]) {
+    const counts = Array.from({ length: workers }, () => 0);
+    for (let partition = 0; partition < 256; partition++) {
+      counts[workerOf(newId(partition), { workers, partitions: 256 })]!++;
+    }
+    assert(Math.max(...counts) - Math.min(...counts) <= 1, `${counts}`);
   }
 });
