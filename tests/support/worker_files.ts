@@ -137,6 +137,10 @@ export async function fill(open: OpenWorkers, count = 12): Promise<QueueRecord[]
     if (i % 3 === 0) await queues.secure(queue.recipientId, senderKey);
     const ids = [];
     for (let n = 0; n < i % 5; n++) ids.push(await addMessage(open, queue.recipientId));
+    if (i % 6 === 4) {
+      await messages.deleteQueue(queue.recipientId);
+      ids.splice(0, ids.length, await addMessage(open, queue.recipientId));
+    }
     if (i % 4 === 3) await messages.remove(queue.recipientId, ids[0]!);
     await replayGuard.isNew(handshake());
   }

@@ -129,6 +129,25 @@ Deno.test(
   },
 );
 
+Deno.test("messages of a queue that was deleted are not missed", { permissions }, async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using one = await openWorkers(folder.path, 1);
+    const [a, b] = [newQueue(1), newQueue(2)];
+    const { queues, messages } = one.of(a.recipientId);
+    for (const queue of [a, b]) {
+      await queues.create(queue);
+      const id = await addMessage(one, queue.recipientId);
+      if (queue === a) await messages.deleteQueue(queue.recipientId);
+      else await messages.remove(queue.recipientId, id);
+      await queues.delete(queue.recipientId);
+    }
+  }
+  await Deno.remove(storePaths(folder.path).storeLog);
+  using files = await prepareFolder(folder.path, 2);
+  assertEquals(files.notices, ["wrote the files of one process anew for 2 workers: 0 queues"]);
+});
+
 Deno.test("logs in folders of their own, and behind links, stay there", { permissions }, async () => {
   await using folder = await temporaryFolder();
   for (const name of ["a", "b", "c"]) await Deno.mkdir(`${folder.path}/${name}`);
