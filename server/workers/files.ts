@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { counted } from "../../cli/counted.ts";
 import { exists, lockLogs, makeDirectory } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
@@ -31,6 +32,8 @@ export interface WorkerFilesOptions extends StorePaths {
   readonly repair?: boolean;
   /** Ends a conversion, which is taken back, when it aborts. */
   readonly signal?: AbortSignal;
+  /** Milliseconds in which workers that have outlived a server that was killed may end. @default 3000 */
+  readonly patience?: number;
   readonly io?: LogIo;
 }
 
@@ -98,7 +101,9 @@ function checkSpread({ workers, partitions = workerPartitions }: WorkerFilesOpti
   return { workers, partitions };
 }
 
-type Task = Pick<WorkerFilesOptions, "repair" | "signal" | "io"> & { readonly notices: string[] };
+type Task = Pick<WorkerFilesOptions, "repair" | "signal" | "patience" | "io"> & {
+  readonly notices: string[];
+};
 
 async function prepare(base: StorePaths, spread: Spread, task: Task): Promise<readonly WorkerPaths[]> {
   const { io = systemIo, notices } = task;
@@ -111,16 +116,21 @@ async function prepare(base: StorePaths, spread: Spread, task: Task): Promise<re
   await refuseStrays(current, base);
   const paths = pathsOf(current, base);
   await findMissing(paths, task);
-  const isWanted = spread.workers === current.workers &&
-    (spread.workers === 1 ? current.generation === 0 : spread.partitions === current.partitions);
-  if (isWanted) {
-    const notice = await aliasNotice(paths);
-    if (notice === null) return paths;
-    notices.push(notice);
+  const locks = current.generation === 0 ? [] : await lockWorkers(paths, task);
+  try {
+    const isWanted = spread.workers === current.workers &&
+      (spread.workers === 1 ? current.generation === 0 : spread.partitions === current.partitions);
+    if (isWanted) {
+      const notice = await aliasNotice(paths);
+      if (notice === null) return paths;
+      notices.push(notice);
+    }
+    const to = { ...spread, generation: current.generation + 1 };
+    await change(base, { from: current, to }, task);
+    return pathsOf(spread.workers === 1 ? oneProcess : to, base);
+  } finally {
+    for (const lock of locks) lock.release();
   }
-  const to = { ...spread, generation: current.generation + 1 };
-  await change(base, { from: current, to }, task);
-  return pathsOf(spread.workers === 1 ? oneProcess : to, base);
 }
 
 /** A worker would begin with nothing where a file is not there. */
@@ -164,31 +174,25 @@ async function change(
   { io = systemIo, repair = false, signal, notices }: Task,
 ): Promise<void> {
   const sources = pathsOf(from, base);
-  // Workers may have outlived the process that had started them.
-  const locks = from.generation === 0 ? [] : await lockAll(sources);
+  const conversion: Conversion = {
+    from,
+    to,
+    replaced: from.generation === 0 ? await findPlain(base) : [],
+  };
   try {
-    const conversion: Conversion = {
-      from,
-      to,
-      replaced: from.generation === 0 ? await findPlain(base) : [],
-    };
-    try {
-      await writeConversion(io, base.storeLog, conversion);
-      const targets = { targets: pathsOf(to, base), spread: to };
-      const { queues } = await convert(sources, targets, { io, repair, signal, notices });
-      await syncDirectories(io, base);
-      signal?.throwIfAborted();
-      await writeForm(io, base.storeLog, to);
-      notices.push(
-        `wrote the files of ${describeForm(from)} anew for ${describeForm(to)}: ${counted(queues, "queue")}`,
-      );
-    } catch (error) {
-      throw await takeBack(io, base, { conversion, error });
-    }
-    await finishConversion(io, base, conversion);
-  } finally {
-    for (const lock of locks) lock.release();
+    await writeConversion(io, base.storeLog, conversion);
+    const targets = { targets: pathsOf(to, base), spread: to };
+    const { queues } = await convert(sources, targets, { io, repair, signal, notices });
+    await syncDirectories(io, base);
+    signal?.throwIfAborted();
+    await writeForm(io, base.storeLog, to);
+    notices.push(
+      `wrote the files of ${describeForm(from)} anew for ${describeForm(to)}: ${counted(queues, "queue")}`,
+    );
+  } catch (error) {
+    throw await takeBack(io, base, { conversion, error });
   }
+  await finishConversion(io, base, conversion);
 }
 
 async function takeBack(
@@ -213,10 +217,31 @@ async function describe({ storeLog }: StorePaths): Promise<string> {
   return describeForm(await readForm(storeLog));
 }
 
-async function lockAll(paths: readonly StorePaths[]): Promise<readonly LogLock[]> {
+const lockInterval = 50;
+
+/** Workers outlive the process that has started them, if only until they notice. */
+async function lockWorkers(
+  paths: readonly StorePaths[],
+  { signal, patience = 3_000 }: Task,
+): Promise<readonly LogLock[]> {
+  const end = performance.now() + patience;
   const locks: LogLock[] = [];
   try {
-    for (const files of paths) locks.push(...await lockLogs(files));
+    for (const files of paths) {
+      for (;;) {
+        try {
+          locks.push(...await lockLogs(files));
+          break;
+        } catch (error) {
+          if (!(error instanceof StoreError) || error.code !== "LOCKED" || performance.now() >= end) {
+            throw error;
+          }
+        }
+        await pause(lockInterval, undefined, { ...(signal && { signal }) }).catch(() =>
+          signal?.throwIfAborted()
+        );
+      }
+    }
     return locks;
   } catch (error) {
     for (const lock of locks) lock.release();

@@ -15,7 +15,7 @@ export function prepareFolder(
   workers: number,
   options: Partial<WorkerFilesOptions> = {},
 ): Promise<WorkerFiles> {
-  return prepareFiles({ ...storePaths(folder), workers, ...options });
+  return prepareFiles({ ...storePaths(folder), workers, patience: 0, ...options });
 }
 
 /** The system's files for who does not want to wait for the disk. */

@@ -191,10 +191,19 @@ Deno.test("nobody uses or converts files that are in use", { permissions }, asyn
   }
   // A worker may outlive the process that had started it.
   using files = await prepareFolder(folder.path, 2);
-  await using _worker = await openStores(folder.path, files.files[1]!);
+  await using worker = await openStores(folder.path, files.files[1]!);
   files[Symbol.dispose]();
-  for (const workers of [1, 3]) await refused(workers);
+  for (const workers of [1, 2, 3]) await refused(workers);
   assertEquals(filesIn(folder.path).filter((name) => name.endsWith("conversion")), []);
+  const stop = new AbortController();
+  const options = { patience: 1e9, signal: stop.signal };
+  const stopped = assertRejects(() => prepareFolder(folder.path, 3, options), DOMException);
+  stop.abort();
+  await stopped;
+  const waiting = prepareFolder(folder.path, 3, { patience: 1e9 });
+  await worker.close();
+  using three = await waiting;
+  assertEquals(three.files.length, 3);
 });
 
 Deno.test(
