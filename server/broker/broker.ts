@@ -139,7 +139,7 @@ export class Broker implements PartitionOwner {
         );
         return;
       case "SEND":
-        return await this.#submitMessage(connection, transmission, command.body);
+        return await this.#submitMessage({ connection, transmission, forwarded }, command.body);
       case "OPEN":
         return await this.#submitOpen(connection, transmission, command.binding);
       case "REKEY":
@@ -166,13 +166,8 @@ export class Broker implements PartitionOwner {
     this.#opened.disconnect(connection);
   }
 
-  async #submitMessage(
-    connection: BrokerConnection,
-    transmission: ClientTransmission,
-    body: Uint8Array,
-  ): Promise<void> {
-    const { queueId } = transmission;
-    const submitted = { connection, transmission };
+  async #submitMessage(submitted: Submitted, body: Uint8Array): Promise<void> {
+    const { queueId } = submitted.transmission;
     const since = performance.now();
     if (this.#isMemoryShort()) {
       // Before the queue is looked up: the refusal says nothing about it.
@@ -287,6 +282,14 @@ export class Broker implements PartitionOwner {
     throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
   }
 
+  async #has(recipientId: string, messageId: string): Promise<boolean> {
+    let message = await this.#messages.first(recipientId);
+    while (message !== undefined && message.id !== messageId) {
+      message = await this.#messages.next(recipientId, message.id);
+    }
+    return message !== undefined;
+  }
+
   #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
     this.#metrics.refuse(reason);
     reply(failure(error));
@@ -299,8 +302,12 @@ export class Broker implements PartitionOwner {
   ): Promise<void> {
     if (!await this.#access.maySend(queue, submitted)) return reply(failure("AUTH"));
     const { recipientId } = queue;
+    const { connection, forwarded } = submitted;
+    const id = forwarded?.messageId ?? encodeBase64(randomBytes(messageIdLength));
+    // It was stored before the link of its sender was lost, with this broker or the one before it.
+    if (forwarded?.isRepeated === true && await this.#has(recipientId, id)) return reply({ type: "OK" });
     const message = {
-      id: encodeBase64(randomBytes(messageIdLength)),
+      id,
       timestamp: new Date(this.#clock.stamp()),
       body,
     };
@@ -309,7 +316,6 @@ export class Broker implements PartitionOwner {
       count: await this.#messages.count(recipientId),
       most: this.#limits().messagesPerQueue,
     };
-    const { connection } = submitted;
     const undoPlace = queue.senderKey === null
       ? this.#reserve.take(recipientId, connection, places)
       : places.count < places.most

@@ -1,6 +1,7 @@
 import type { ClientTransmission, ServerResponse } from "../../protocol/mod.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { QueueOrder } from "./queue_order.ts";
+import type { Forwarded } from "./restoring.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
 export type SmpErrorCode = (ServerResponse & { type: "ERR" })["error"];
@@ -10,6 +11,8 @@ export type Reply = (response: ServerResponse, queueId?: string) => void;
 export interface Submitted {
   readonly connection: BrokerConnection;
   readonly transmission: ClientTransmission;
+  /** Absent when a session of this process has submitted it. */
+  readonly forwarded?: Forwarded | undefined;
 }
 
 export class CommandRunner {

@@ -1,4 +1,4 @@
-import { type ClientCommand, isKeySize, type PublicKey } from "../../protocol/mod.ts";
+import { type ClientCommand, equalBytes, isKeySize, type PublicKey } from "../../protocol/mod.ts";
 import type { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import type { WaitingShares } from "../guard/waiting_shares.ts";
 import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
@@ -86,9 +86,12 @@ export class RecipientCommands {
     if (window !== null) await delivery.push(recipientId);
   }
 
-  async #secure({ queue, reply }: Asked, senderKey: PublicKey): Promise<void> {
+  async #secure({ queue, reply, forwarded }: Asked, senderKey: PublicKey): Promise<void> {
     if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
-    if (queue.senderKey !== null) return reply(failure("AUTH"));
+    if (queue.senderKey !== null) {
+      const isDone = forwarded?.isRepeated === true && equalBytes(queue.senderKey.der, senderKey.der);
+      return reply(isDone ? { type: "OK" } : failure("AUTH"));
+    }
     await this.#parts.queues.secure(queue.recipientId, senderKey);
     this.#parts.reserve.delete(queue.recipientId);
     reply({ type: "OK" });

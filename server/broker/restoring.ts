@@ -8,7 +8,7 @@ import { type BrokerConnection, isLater, type KnownSubscription, type Rank } fro
 export interface Forwarded {
   /** 16 bytes that no other command has; a command that is given again after a link was lost has the same. */
   readonly commandId: Uint8Array<ArrayBuffer>;
-  /** With ACK: the ID of the message that the client has, if it has one. */
+  /** With ACK: the ID of the message that the client has, if it has one; with SEND: the ID that the message gets. */
   readonly messageId: string | null;
   /** It may have been executed before. */
   readonly isRepeated: boolean;

@@ -35,7 +35,7 @@ export type SessionMessage =
     readonly connection: number;
     /** Greater than that of every command that was submitted before. */
     readonly command: number;
-    /** With an ACK: the ID of the message that the client acknowledges, if it has one. */
+    /** With ACK: the ID of the message that the client has, if it has one; with SEND: the ID that the message gets. */
     readonly messageId: string | null;
     /** It may have been executed before its link was lost. */
     readonly isRepeated: boolean;

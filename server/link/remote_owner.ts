@@ -1,4 +1,4 @@
-import { type ClientTransmission, randomBytes } from "../../protocol/mod.ts";
+import { type ClientTransmission, encodeBase64, randomBytes } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 import type { ByteStream } from "./byte_stream.ts";
@@ -10,8 +10,9 @@ import { mostPushedBytes } from "./remote_connection.ts";
 
 /** Pushes are told as taken when they are so many bytes of blocks. */
 const toldBytes = mostPushedBytes / 2;
+const messageIdLength = 6;
 const shortestPause = 20;
-const longestPause = 1_000;
+const longestPause = 250;
 
 /** What a session's process uses another one with. */
 export interface RemoteOwnerParts {
@@ -115,7 +116,10 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
       return done;
     }
     const from = this.#connected(connection);
-    const messageId = from.state.submitted(transmission.command, transmission.queueId);
+    const { command: asked, queueId } = transmission;
+    const messageId = asked.type === "SEND"
+      ? encodeBase64(randomBytes(messageIdLength))
+      : from.state.submitted(asked, queueId);
     const canWrite = this.#link !== null && this.#unwritten.size === 0 && this.#link.hasRoom;
     const waits = canWrite ? null : Promise.withResolvers<void>();
     const command: Command = {

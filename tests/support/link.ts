@@ -1,4 +1,3 @@
-import type { BrokerParts } from "../../server/broker/broker.ts";
 import type { PartitionOwner } from "../../server/broker/owner.ts";
 import type { ByteStream } from "../../server/link/byte_stream.ts";
 import type { LinkError } from "../../server/link/error.ts";
@@ -19,6 +18,7 @@ export class ServedOwner implements AsyncDisposable {
   readonly #listener: Deno.Listener;
   readonly #serving = new Set<Promise<void>>();
   readonly #accepting: Promise<void>;
+  #isClosed = false;
 
   constructor(path: string, owner: PartitionOwner, options: ServedLinksOptions = {}) {
     this.links = new ServedLinks(owner, options);
@@ -36,7 +36,10 @@ export class ServedOwner implements AsyncDisposable {
     }
   }
 
+  /** The path can be listened on again after it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#listener.close();
     await this.#accepting;
     await this.links[Symbol.asyncDispose]();
@@ -145,7 +148,7 @@ export interface LinkedBroker extends AsyncDisposable {
 
 /** What a linked broker is made with. */
 export interface LinkedOptions {
-  readonly broker?: Partial<BrokerParts>;
+  readonly broker?: ConstructorParameters<typeof TestBroker>[0];
   readonly served?: ServedLinksOptions;
   readonly remote?: Partial<RemoteOwnerParts> & { readonly wrap?: Wrap };
 }
@@ -155,7 +158,7 @@ export async function linkedBroker(options: LinkedOptions = {}): Promise<LinkedB
   const folder = await Deno.makeTempDir();
   const path = `${folder}/owner`;
   const test = new TestBroker(options.broker);
-  const served = new ServedOwner(path, test.brokers.all[0]!, options.served);
+  const served = new ServedOwner(path, test.router, options.served);
   const session = new SessionSide(test, path, options.remote);
   await until(() => session.remote.isLinked);
   return {

@@ -213,7 +213,7 @@ Deno.test("a later subscriber keeps its subscription, and the one that is restor
   assertEquals(alice.take(), ["- q END"]);
   assertEquals(carol.take(), []);
   assertEquals(session.remote.isSubscribed(alice), false);
-  assertEquals(test.broker.isSubscribed(carol), true);
+  assertEquals(test.router.isSubscribed(carol), true);
 });
 
 Deno.test("a queue that went while there was no link is known to be gone after it", async () => {
@@ -248,7 +248,7 @@ Deno.test("the broker forgets the connections of a link that was lost", async ()
   await linked.session.remote[Symbol.asyncDispose]();
   await until(() => linked.served.links.counts.links === 0);
   assertEquals(linked.test.brokers.counts.subscriptions, 0);
-  assertEquals(linked.test.broker.opened, 0);
+  assertEquals(linked.test.brokers.opened, 0);
   assertEquals(linked.served.links.counts.connections, 0);
 });
 

@@ -125,7 +125,7 @@ Deno.test("a command that no owner survives closes its connection", async () => 
 Deno.test("connections that cannot be restored are closed when the link is lost, others are not", async () => {
   await using linked = await linkedBroker();
   const { test } = linked;
-  const owner = new Proxy(test.broker, {
+  const owner = new Proxy(test.router, {
     get(broker, name) {
       if (name === "restoring") return undefined;
       const member: unknown = Reflect.get(broker, name);
