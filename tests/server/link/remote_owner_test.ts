@@ -156,7 +156,7 @@ Deno.test("a reader that takes nothing is pushed so much and no more, and the re
   alice.take();
   alice.isFull = true;
   for (const queue of queues) {
-    for (let i = 0; i < 10; i++) await bob.submit(queue, `SEND m${i}`);
+    for (let i = 0; i < 10; i++) await bob.ask(queue, `SEND m${i}`);
   }
   await session.idle();
   // 64 blocks of 4 KiB are 256 KiB.
@@ -165,8 +165,10 @@ Deno.test("a reader that takes nothing is pushed so much and no more, and the re
   alice.isFull = false;
   session.remote.resume(alice);
   await session.idle();
-  assertEquals(alice.received.length, 128);
-  for (let taken = 128; taken < 300;) {
+  // Partitions that go on at the same time push one each beyond it.
+  const { length } = alice.received;
+  assert(length >= 128 && length <= 128 + test.brokers.all.length, `${length} were pushed`);
+  for (let taken = length; taken < 300;) {
     session.remote.resume(alice);
     await session.idle();
     taken = Math.max(taken, alice.received.length);
