@@ -3,7 +3,7 @@ import { SmpClient, webSocketTransport } from "../../../client/mod.ts";
 import { type Channel, connectTcp, generateKeyPair, SmpError } from "../../../protocol/mod.ts";
 import { RawClient, readServerKey } from "../../support/raw_client.ts";
 import { requiring } from "../../support/requires.ts";
-import { run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
+import { run, type ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";
 import { childrenOf, isAlive, startWorkers, workersIni } from "../../support/worker_processes.ts";
 
