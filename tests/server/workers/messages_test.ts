@@ -41,6 +41,8 @@ const toWorker = [
     repair: false,
     key: "PEM",
     sockets: "/run/x",
+    partitions: 4,
+    files: { storeLog: "s", messagesFile: "m", aliases: null },
   },
   { type: "peer", worker: 1, incarnation: 2, isUp: true },
   { type: "limits", limits: defaultLimits },

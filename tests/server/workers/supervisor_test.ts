@@ -17,6 +17,8 @@ const startMessage: StartMessage = {
   repair: false,
   key: "",
   sockets: "",
+  partitions: 2,
+  files: { storeLog: "", messagesFile: "", aliases: null },
 };
 
 /** Workers that do what their mode says when they are started for the first time, and then are good. */

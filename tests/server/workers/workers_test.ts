@@ -13,6 +13,11 @@ const keyPair = await generateKeyPair("sign");
 /** Enough connections that each of two workers has some: all at one is as likely as 1 : 2 ** 31. */
 const many = 32;
 
+/** Waits for a line of the log. */
+async function logs(server: ServerProcess, text: string): Promise<void> {
+  while (!(await server.logged()).includes(text));
+}
+
 async function connectMany(
   server: ServerProcess,
   count = many,
@@ -62,7 +67,7 @@ test("SIGHUP reaches all workers, and SIGTERM stops them in time", async () => {
   await using connected = await connectMany(server);
   await Deno.writeTextFile(`${folder.path}/smp-server.ini`, `${workersIni}new_queues: off\n`);
   server.signal("SIGHUP");
-  assert((await server.logged()).includes("read the limits again"));
+  await logs(server, "read the limits again");
   for (const client of connected.clients) {
     await assertRejects(() => soon(client.createQueue({ keyPair })), SmpError, "AUTH");
   }
@@ -97,7 +102,7 @@ test("a worker that is killed is started again with its files, and the others' c
   await until(async () => (await server.status()).gauges.queues === many);
   const [worker] = await childrenOf(server.pid);
   Deno.kill(worker!, "SIGKILL");
-  assert((await server.logged()).includes("is started again: SIGKILL"));
+  await logs(server, "is started again: SIGKILL");
   await until(async () => (await server.status()).workers?.ready === 2);
   const pings = await Promise.all(clients.map((client) => client.ping().then(() => true, () => false)));
   const left = pings.filter((isAnswered) => isAnswered).length;
@@ -194,7 +199,7 @@ test("what workers need and lack is said before anything is started", async () =
   const forbidden = await run(start, { folder: folder.path });
   assert(forbidden.stderr.includes(`pass --allow-run=${Deno.execPath()}`), forbidden.stderr);
   const withoutLog = await run(start, { folder: folder.path, workers: true });
-  assert(withoutLog.stderr.startsWith("Cannot start workers without -l"), withoutLog.stderr);
+  assert(withoutLog.stderr.startsWith("Cannot start workers without a store log"), withoutLog.stderr);
   const tooMany = await run(["start", "--workers", "65", ...place], { folder: folder.path, workers: true });
   assertEquals([tooMany.code, tooMany.stderr.includes("--workers 65 is not a number from 0 to 64")], [
     2,
