@@ -21,7 +21,7 @@ const usual: readonly string[] = [
   "--allow-read",
   "--allow-write",
   "--allow-run",
-  "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE,SMP_TEST_PARTITIONS",
+  "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE,SMP_TEST_PARTITIONS,NATS_SERVER,HOME",
   `--allow-ffi=${openSslPaths.join(",")}`,
 ];
 

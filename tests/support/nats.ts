@@ -1,0 +1,251 @@
+import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { steadyPort } from "./ports.ts";
+import type { Lack } from "./requires.ts";
+import { temporaryFolder } from "./server_process.ts";
+import { patience, soon, until } from "./wait.ts";
+
+/** Where `.ci/run` puts the engine, under the home folder. */
+const cached = ".cache/simplexmq/nats-server-2.10.27/nats-server";
+
+/** The engine of clusters; `null` where tests have to do without it. */
+export const natsServer: string | null = findNatsServer();
+
+/** Why there is no {@linkcode natsServer}. */
+export const natsLack: Lack = natsServer === null ? "nats-server is not installed" : null;
+
+function findNatsServer(): string | null {
+  const named = variable("NATS_SERVER");
+  const home = variable("HOME");
+  const paths = named !== undefined ? [named] : ["nats-server", "/usr/sbin/nats-server"];
+  if (home !== undefined) paths.push(`${home}/${cached}`);
+  return paths.find(isNatsServer) ?? null;
+}
+
+/** What may not be read is as if it were not there. */
+function variable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
+}
+
+function isNatsServer(path: string): boolean {
+  try {
+    return new Deno.Command(path, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync()
+      .success;
+  } catch {
+    return false;
+  }
+}
+
+/** What a server is started with. */
+interface Place {
+  readonly name: string;
+  readonly folder: string;
+  readonly port: number;
+  readonly config: string;
+}
+
+/** A NATS server on a loopback port that stays the same, with JetStream, its files in a temporary folder. */
+export class NatsServer implements AsyncDisposable {
+  readonly #place: Place;
+  #process: Deno.ChildProcess | null = null;
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  /** As it is named in what the engine says of its streams. */
+  get name(): string {
+    return this.#place.name;
+  }
+
+  /** Where its clients connect. */
+  get url(): string {
+    return `nats://127.0.0.1:${this.#place.port}`;
+  }
+
+  get running(): boolean {
+    return this.#process !== null;
+  }
+
+  /** Starts it, again when it was killed, with the files that it had; resolves when it takes connections. */
+  async restart(): Promise<void> {
+    await this.kill();
+    const { folder, config, port } = this.#place;
+    await Deno.writeTextFile(`${folder}/nats.conf`, config);
+    const process = new Deno.Command(natsServer!, {
+      args: ["--config", `${folder}/nats.conf`],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    this.#process = process;
+    let hasEnded = false;
+    process.status.then(() => hasEnded = true);
+    await until(async () => {
+      if (hasEnded) {
+        this.#process = null;
+        throw new Error(`a NATS server did not start: ${await Deno.readTextFile(`${folder}/nats.log`)}`);
+      }
+      return await isListening(port);
+    });
+  }
+
+  /** Kills it with SIGKILL, if it runs, and waits for its end. */
+  async kill(): Promise<void> {
+    const process = this.#process;
+    this.#process = null;
+    try {
+      process?.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await process?.status;
+  }
+
+  /** Freezes it with SIGSTOP: its connections stay open. */
+  stop(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  /** Lets it go on after {@linkcode stop}. */
+  cont(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+async function isListening(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+/** How the servers of a test are started. */
+export interface NatsOptions {
+  /** One, or a cluster of three. @default 1 */
+  readonly servers?: 1 | 3;
+  /** More lines of the configuration of each. */
+  readonly config?: string;
+}
+
+/** One NATS server, or a cluster of three, which are gone after the test with their files. */
+export class Nats implements AsyncDisposable {
+  readonly servers: readonly NatsServer[];
+  readonly #resources: AsyncDisposableStack;
+
+  private constructor(servers: readonly NatsServer[], resources: AsyncDisposableStack) {
+    this.servers = servers;
+    this.#resources = resources;
+  }
+
+  /** Resolves when streams can be made on all of them. */
+  static async start({ servers: count = 1, config = "" }: NatsOptions = {}): Promise<Nats> {
+    await using resources = new AsyncDisposableStack();
+    const folder = resources.use(await temporaryFolder());
+    const ports = Array.from({ length: 2 * count }, () => steadyPort());
+    const clusterPorts = ports.slice(count);
+    const servers: NatsServer[] = [];
+    for (let i = 0; i < count; i++) {
+      const [name, own] = [`n${i + 1}`, `${folder.path}/n${i + 1}`];
+      await Deno.mkdir(own);
+      const lines = [
+        `server_name: ${name}`,
+        `listen: "127.0.0.1:${ports[i]}"`,
+        `log_file: "${own}/nats.log"`,
+        `jetstream { store_dir: "${own}", sync_interval: always, max_mem: 64MB, max_file: 4GB }`,
+        config,
+      ];
+      if (count > 1) {
+        const routes = clusterPorts.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
+        lines.push(`cluster { name: test, listen: "127.0.0.1:${clusterPorts[i]}", routes: [${routes}] }`);
+      }
+      const place = { name, folder: own, port: ports[i]!, config: lines.join("\n") };
+      servers.push(resources.use(new NatsServer(place)));
+    }
+    await Promise.all(servers.map((server) => server.restart()));
+    const nats = new Nats(servers, resources.move());
+    try {
+      await nats.ready();
+    } catch (error) {
+      await nats[Symbol.asyncDispose]();
+      throw error;
+    }
+    return nats;
+  }
+
+  /** Where clients connect. */
+  get urls(): string[] {
+    return this.servers.map(({ url }) => url);
+  }
+
+  /** The server of a name. */
+  named(name: string): NatsServer {
+    const server = this.servers.find((server) => server.name === name);
+    if (server === undefined) throw new Error(`there is no NATS server ${name}`);
+    return server;
+  }
+
+  /** Connects to any of them. Whoever asks for a connection closes it. */
+  async connect(options: NodeConnectionOptions = {}): Promise<NatsConnection> {
+    return await soon(connect({
+      servers: this.urls,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      reconnectJitter: 50,
+      timeout: patience,
+      ...options,
+    }));
+  }
+
+  /** Waits until streams can be made, and have a leader, on as many servers as there are. */
+  async ready(): Promise<void> {
+    const connection = await this.connect();
+    try {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2000 });
+      const name = `ready-${crypto.randomUUID()}`;
+      const subjects = [name];
+      await until(() =>
+        manager.streams.add({ name, subjects, num_replicas: this.servers.length }).then(
+          () => true,
+          () => false,
+        )
+      );
+      await until(() => manager.streams.delete(name).then(() => true, () => false));
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** The server that leads a stream, once there is one. */
+  async leaderOf(stream: string): Promise<NatsServer> {
+    const connection = await this.connect();
+    try {
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2000 });
+      let leader: NatsServer | undefined;
+      await until(async () => {
+        const info = await manager.streams.info(stream).catch(() => null);
+        const name = info?.cluster?.leader;
+        // One alone does not say that it leads.
+        if (info !== null && (name !== undefined || this.servers.length === 1)) {
+          leader = name === undefined ? this.servers[0] : this.named(name);
+        }
+        return leader !== undefined;
+      });
+      return leader!;
+    } finally {
+      await connection.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+}
