@@ -1,0 +1,72 @@
+/** Node names of the owners by partition; `null` where a partition has none. */
+export type Owners = readonly (string | null)[];
+
+/** A partition that is to change its owner while both live. */
+export interface Move {
+  readonly partition: number;
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * Who should own each partition, the same whoever computes it and in whatever order it names the nodes. Owners that
+ * are among the `nodes` keep what they have unless another has two fewer; what has no owner goes to those with the
+ * fewest, by rendezvous hashing where these are several. So a node that leaves moves only its own partitions, one
+ * that joins only those that it gets, and the numbers differ by one at most.
+ */
+export function placePartitions(current: Owners, nodes: readonly string[]): (string | null)[] {
+  const owned = new Map<string, number[]>([...new Set(nodes)].sort().map((node) => [node, []]));
+  const orphans: number[] = [];
+  current.forEach((owner, partition) =>
+    (owner === null ? orphans : owned.get(owner) ?? orphans).push(partition)
+  );
+  const desired: (string | null)[] = current.map(() => null);
+  if (owned.size === 0) return desired;
+  for (const partition of orphans) {
+    const fewest = Math.min(...[...owned.values()].map(({ length }) => length));
+    const candidates = [...owned.keys()].filter((node) => owned.get(node)!.length === fewest);
+    owned.get(highest(candidates, (node) => weight(node, partition)))!.push(partition);
+  }
+  for (;;) {
+    const byLoad = [...owned.keys()].sort((a, b) => owned.get(a)!.length - owned.get(b)!.length);
+    const [least, most] = [byLoad[0]!, byLoad.at(-1)!];
+    const [few, many] = [owned.get(least)!, owned.get(most)!];
+    if (many.length - few.length < 2) break;
+    const moved = highest(many, (partition) => weight(least, partition));
+    many.splice(many.indexOf(moved), 1);
+    few.push(moved);
+  }
+  for (const [node, partitions] of owned) {
+    for (const partition of partitions) desired[partition] = node;
+  }
+  return desired;
+}
+
+/** The first `most` hand-overs from one live owner to another; what has no owner waits for nobody and is not counted. */
+export function nextMoves(current: Owners, nodes: readonly string[], most: number): Move[] {
+  const live = new Set(nodes);
+  const moves: Move[] = [];
+  placePartitions(current, nodes).forEach((to, partition) => {
+    const from = current[partition] ?? null;
+    if (to === null || from === null || from === to || !live.has(from)) return;
+    moves.push({ partition, from, to });
+  });
+  return moves.slice(0, most);
+}
+
+/** Rendezvous hashing: of the nodes that may have it, a partition goes to that of the highest weight. */
+function weight(node: string, partition: number): number {
+  let hash = 0x811c9dc5;
+  for (const character of `${partition}/${node}`) {
+    hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193);
+  }
+  // The last characters alone would hardly reach the high bits.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** The first of those with the greatest value; there is at least one. */
+function highest<T>(items: readonly T[], valueOf: (item: T) => number): T {
+  return items.reduce((best, item) => valueOf(item) > valueOf(best) ? item : best);
+}

@@ -1,0 +1,130 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { nextMoves, type Owners, placePartitions } from "../../../server/cluster/placement.ts";
+
+const test = (name: string, fn: () => void) => Deno.test({ name, permissions: "none", fn });
+
+const node = fc.stringMatching(/^[A-Za-z0-9_-]{1,8}$/);
+const nodes = fc.uniqueArray(node, { minLength: 1, maxLength: 8 });
+const partitionCount = fc.constantFrom(1, 2, 8, 16, 64);
+
+/** A cluster in which everything is where it should be. */
+const settled = fc.tuple(partitionCount, nodes).map(([count, nodes]) => ({
+  nodes,
+  owners: placePartitions(new Array(count).fill(null), nodes),
+}));
+
+/** Any owners, some of them unknown or gone. */
+const unsettled = fc.tuple(partitionCount, nodes).chain(([count, nodes]) =>
+  fc.record({
+    nodes: fc.constant(nodes),
+    owners: fc.array(fc.oneof(fc.constant(null), fc.constant("gone node"), fc.constantFrom(...nodes)), {
+      minLength: count,
+      maxLength: count,
+    }),
+  })
+);
+
+function loads(owners: Owners, nodes: readonly string[]): number[] {
+  return nodes.map((node) => owners.filter((owner) => owner === node).length);
+}
+
+test("every node computes the same owners, however it lists the nodes", () => {
+  fc.assert(fc.property(
+    unsettled.chain(({ nodes, owners }) =>
+      fc.record({
+        nodes: fc.constant(nodes),
+        owners: fc.constant(owners),
+        shuffled: fc.shuffledSubarray(nodes, { minLength: nodes.length }),
+        repeated: fc.constantFrom(...nodes),
+      })
+    ),
+    ({ nodes, owners, shuffled, repeated }) => {
+      assertEquals(placePartitions(owners, [...shuffled, repeated]), placePartitions(owners, nodes));
+    },
+  ));
+});
+
+test("each partition gets a live owner, and no node has two more than another", () => {
+  fc.assert(fc.property(unsettled, ({ nodes, owners }) => {
+    const placed = placePartitions(owners, nodes);
+    assertEquals(placed.length, owners.length);
+    assert(placed.every((owner) => owner !== null && nodes.includes(owner)));
+    const counts = loads(placed, nodes);
+    assert(Math.max(...counts) - Math.min(...counts) <= 1);
+  }));
+});
+
+test("owners that are as they should be stay", () => {
+  fc.assert(fc.property(settled, ({ nodes, owners }) => {
+    assertEquals(placePartitions(owners, nodes), owners);
+    assertEquals(nextMoves(owners, nodes, 100), []);
+  }));
+});
+
+test("a node that leaves moves only its own partitions", () => {
+  fc.assert(fc.property(
+    settled.filter(({ nodes }) => nodes.length > 1).chain(({ nodes, owners }) =>
+      fc.record({
+        owners: fc.constant(owners),
+        nodes: fc.constant(nodes),
+        leaving: fc.constantFrom(...nodes),
+      })
+    ),
+    ({ nodes, owners, leaving }) => {
+      const placed = placePartitions(owners, nodes.filter((node) => node !== leaving));
+      owners.forEach((owner, partition) => {
+        if (owner !== leaving) assertEquals(placed[partition], owner);
+      });
+    },
+  ));
+});
+
+test("a node that joins gets its share, and nothing moves between the others", () => {
+  fc.assert(fc.property(settled, node, ({ nodes, owners }, joining) => {
+    fc.pre(!nodes.includes(joining));
+    const placed = placePartitions(owners, [...nodes, joining]);
+    const moved = placed.filter((owner, partition) => owner !== owners[partition]);
+    assert(moved.every((owner) => owner === joining));
+    assertEquals(moved.length, Math.floor(owners.length / (nodes.length + 1)));
+  }));
+});
+
+test("hand-overs are limited, and one after the other they lead to the desired owners", () => {
+  fc.assert(fc.property(unsettled, fc.integer({ min: 1, max: 3 }), ({ nodes, owners }, most) => {
+    const orphansTaken = placePartitions(owners, nodes);
+    const now: (string | null)[] = owners.map((owner, partition) =>
+      owner !== null && nodes.includes(owner) ? owner : orphansTaken[partition]!
+    );
+    for (let round = 0; round <= owners.length; round++) {
+      const moves = nextMoves(now, nodes, most);
+      assert(moves.length <= most);
+      if (moves.length === 0) break;
+      for (const { partition, from, to } of moves) {
+        assertEquals(now[partition], from);
+        now[partition] = to;
+      }
+    }
+    assertEquals(placePartitions(now, nodes), now);
+  }));
+});
+
+test("a node that joins gets a few at a time", () => {
+  const owners = new Array(8).fill("a");
+  const moves = nextMoves(owners, ["a", "b"], 2);
+  assertEquals(moves.map(({ from, to }) => [from, to]), [["a", "b"], ["a", "b"]]);
+  assertEquals(nextMoves(owners, ["a", "b"], 100).length, 4);
+});
+
+test("partitions without owner are no hand-overs, and without nodes nobody owns anything", () => {
+  assertEquals(nextMoves([null, null, "gone node"], ["a", "b"], 10), []);
+  assertEquals(placePartitions(["a", null], []), [null, null]);
+});
+
+test("the owners of a new cluster depend on the names of its nodes", () => {
+  const owners = Array.from(
+    { length: 50 },
+    (_, i) => placePartitions([null], [`a${i}`, `b${i}`])[0] === `a${i}`,
+  );
+  assert(owners.includes(true) && owners.includes(false));
+});
