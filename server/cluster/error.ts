@@ -1,0 +1,30 @@
+export type EngineErrorCode =
+  /** No server could be reached in time. */
+  | "UNREACHABLE"
+  /** A server is older than what keeps messages safe. */
+  | "VERSION"
+  | "NO_JETSTREAM"
+  /** A server answers what it should have on disk. */
+  | "NOT_SYNCED"
+  | "UNAUTHORIZED"
+  /** The connection cannot be encrypted, or the server's certificate is not trusted. */
+  | "TLS"
+  /** A file with credentials cannot be read. */
+  | "FILE"
+  /** The cluster was made by servers with another `server_key`, or of other partitions. */
+  | "OTHER_CLUSTER"
+  /** Another node of this name runs. */
+  | "NAME_IN_USE"
+  /** What the engine has under the cluster's names is not the cluster's. */
+  | "BUCKET";
+
+/** Why a node cannot take part in its cluster. The message says what to do. */
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+  readonly code: EngineErrorCode;
+
+  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
