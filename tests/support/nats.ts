@@ -164,13 +164,15 @@ export class Nats implements AsyncDisposable {
         config,
       ];
       if (count > 1) {
-        const routes = clusterPorts.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
+        const others = clusterPorts.filter((_, other) => other !== i);
+        const routes = others.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
         lines.push(`cluster { name: test, listen: "127.0.0.1:${clusterPorts[i]}", routes: [${routes}] }`);
       }
       const place = { name, folder: own, port: ports[i]!, config: lines.join("\n") };
       servers.push(resources.use(new NatsServer(place)));
     }
-    await Promise.all(servers.map((server) => server.restart()));
+    // Those that connect to each other at the same moment may each close the connection that the other keeps.
+    for (const server of servers) await server.restart();
     const nats = new Nats(servers, resources.move());
     try {
       await nats.ready();
