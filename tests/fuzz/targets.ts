@@ -1,4 +1,5 @@
 import { agentTargets } from "./agent_targets.ts";
+import { clusterTargets } from "./cluster_targets.ts";
 import { protocolTargets } from "./protocol_targets.ts";
 import { serverTargets } from "./server_targets.ts";
 import { linkTargets } from "./link_targets.ts";
@@ -10,4 +11,6 @@ export const targets: readonly Target[] = [
   ...serverTargets,
   ...linkTargets,
   ...agentTargets,
+  ...agentTargets,
+  ...clusterTargets,
 ];
