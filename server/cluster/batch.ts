@@ -26,7 +26,7 @@ export function encodeBatch(
   { epoch, number, at }: BatchHeader,
   records: readonly Uint8Array[],
 ): Uint8Array<ArrayBuffer> {
-  return joinParts([uint(version, 1), integer(epoch), integer(number), integer(Math.floor(at)), ...records]);
+  return joinParts([uint(version, 1), integer(epoch), integer(number), integer(at), ...records]);
 }
 
 /** Decodes a batch; throws {@linkcode RecordError} when it is not exactly that. */

@@ -28,3 +28,23 @@ export class EngineError extends Error {
     this.code = code;
   }
 }
+
+/** This owner does not own the partition any more, or has never come to. */
+export class PartitionLostError extends Error {
+  override readonly name = "PartitionLostError";
+  /** The records of the append are not in the log and never will be; `false`: they may be, or come there. */
+  readonly neverStored: boolean;
+
+  constructor(
+    message: string,
+    { neverStored, cause }: { readonly neverStored: boolean; readonly cause?: unknown },
+  ) {
+    super(message, { cause });
+    this.neverStored = neverStored;
+  }
+}
+
+/** A partition cannot be loaded: its log or all its snapshots are damaged, or a part of them is missing. */
+export class PartitionDamagedError extends Error {
+  override readonly name = "PartitionDamagedError";
+}

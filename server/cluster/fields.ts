@@ -54,7 +54,7 @@ export function readKey(fields: FieldReader): PublicKey | null {
 
 export function time(value: number): Uint8Array<ArrayBuffer> {
   if (Math.abs(value) > latest) throw new RangeError(`Cannot encode the time ${value}: it is out of range`);
-  return integer(Math.floor(value));
+  return integer(value);
 }
 
 export function readTime(fields: FieldReader): number {

@@ -69,12 +69,9 @@ export type LogRecord =
   | { readonly type: "COMMAND"; readonly commandId: string; readonly at: number; readonly done: DoneCommand };
 
 /** What a command has done, and so how it is answered: `CREATE` with `IDS`, everything else with `OK`. */
-export interface DoneCommand {
-  readonly type: QueueChange["type"];
-  readonly recipientId: string;
-  /** Of `CREATE` alone. */
-  readonly senderId?: string;
-}
+export type DoneCommand =
+  | { readonly type: "CREATE"; readonly recipientId: string; readonly senderId: string }
+  | { readonly type: Exclude<QueueChange["type"], "CREATE"> };
 
 /** Numbers on disk: never given to another type. */
 const types: readonly (readonly [number, LogRecord["type"]])[] = [
@@ -134,7 +131,7 @@ function fieldsOf(record: LogRecord): Part[] {
       return [integer(record.digest)];
     case "COMMAND": {
       const { commandId, at, done } = record;
-      const ids = [...id(done.recipientId), ...id(done.senderId ?? "")];
+      const ids = done.type === "CREATE" ? [...id(done.recipientId), ...id(done.senderId)] : [];
       return [idBytes(commandId), time(at), uint(numberOf.get(done.type)!, 1), ...ids];
     }
     default:
@@ -186,13 +183,9 @@ function readFields(type: LogRecord["type"], fields: FieldReader): LogRecord {
       const number = fields.uint(1, "a command's type");
       const done = typeOf.get(number);
       if (done === undefined || !isChange(done)) throw new RecordError(`no command is of type ${number}`);
+      if (done !== "CREATE") return { type, commandId, at, done: { type: done } };
       const [recipientId, senderId] = [readId(fields), readId(fields)];
-      return {
-        type,
-        commandId,
-        at,
-        done: { type: done, recipientId, ...(senderId !== "" && { senderId }) },
-      };
+      return { type, commandId, at, done: { type: done, recipientId, senderId } };
     }
     default: {
       const origin = readOrigin(fields);

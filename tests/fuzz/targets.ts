@@ -11,6 +11,5 @@ export const targets: readonly Target[] = [
   ...serverTargets,
   ...linkTargets,
   ...agentTargets,
-  ...agentTargets,
   ...clusterTargets,
 ];
