@@ -25,20 +25,21 @@ export interface LoadedPartition {
 
 /** Messages of the log that are asked for at a time. */
 const readAhead = 16;
-/** Times that a load is started over because others take snapshots and remove what they have meanwhile. */
+/** Times that a load is started over. */
 const mostAttempts = 5;
 
 /**
- * Folds a log up to the message `last`, from the last snapshot on, or from the one before when that cannot be read.
- * Rejects with {@linkcode PartitionDamagedError} when neither leads there, and with {@linkcode PartitionLostError} when
- * there is a later snapshot, which only another owner can have taken.
+ * Folds a log up to the message with the sequence of a claim, or with `null` to its end, from the last snapshot on, or
+ * from the one before when that cannot be read. Rejects with {@linkcode PartitionDamagedError} when neither leads there,
+ * and with {@linkcode PartitionLostError} when there is a later snapshot, which only another owner can have taken.
  */
-export async function loadPartition(parts: LoadParts, last: number): Promise<LoadedPartition> {
-  let why: unknown, former: string | undefined;
+export async function loadPartition(parts: LoadParts, claim: number | null): Promise<LoadedPartition> {
+  const { stream, retry } = parts;
+  const backoff = new Backoff({ ...retry, first: 100 });
+  let why: unknown;
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const places = await snapshotsOf(parts);
-    if (attempt > 0 && places?.last.name === former) break;
-    former = places?.last.name;
+    const last = claim ?? (await retrying("read the log", () => stream.state(), retry)).last;
     for (const place of placesToTry(places)) {
       if (place !== null && place.sequence > last) {
         throw new PartitionLostError("Cannot load the partition: another owner has followed", {
@@ -55,6 +56,8 @@ export async function loadPartition(parts: LoadParts, last: number): Promise<Loa
         why = error;
       }
     }
+    // Others remove what was there, or a leader is a new one, which has not come so far.
+    await backoff.wait("load the partition", why);
   }
   throw damaged(why);
 }

@@ -90,7 +90,7 @@ export class PartitionLog implements AsyncDisposable {
     const parts = { stream, snapshots, retry };
     const state = () => retrying("read the log", () => stream.state(), retry);
     // Most of it before the claim: the former owner may serve until then.
-    let loaded = await loadPartition(parts, (await state()).last);
+    let loaded = await loadPartition(parts, null);
     for (;;) {
       const { last } = await state();
       const nonce = encodeBase64(randomBytes(16));

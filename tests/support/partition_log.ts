@@ -1,6 +1,7 @@
 import { encodePublicKeyText } from "../../protocol/mod.ts";
 import type { LogStream, PublishOutcome } from "../../server/cluster/log_stream.ts";
 import type { PartitionState } from "../../server/cluster/partition_state.ts";
+import type { SnapshotStore } from "../../server/cluster/snapshot_store.ts";
 
 /** What a partition holds, to be compared. */
 export function contentOf({ queues, messages, blockSizes, commands, handshakes }: PartitionState) {
@@ -76,4 +77,36 @@ export class FaultyStream implements LogStream {
     this.failingReads--;
     return Promise.reject(new Error("no answer"));
   }
+}
+
+/**
+ * The same stream and snapshots for one owner that stops: the operation with the number `at` is done, and neither its
+ * answer nor any later operation comes before `resume`.
+ */
+export function stoppable(stream: LogStream, snapshots: SnapshotStore, at: number) {
+  const [stopped, resumed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let count = 0;
+  const around = <T extends object>(target: T): T =>
+    new Proxy(target, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        return async (...args: unknown[]) => {
+          const number = ++count;
+          if (number > at) await resumed.promise;
+          const result: unknown = await Reflect.apply(member, target, args);
+          if (number === at) {
+            stopped.resolve();
+            await resumed.promise;
+          }
+          return result;
+        };
+      },
+    });
+  return {
+    stream: around(stream),
+    snapshots: around(snapshots),
+    stopped: stopped.promise,
+    resume: () => resumed.resolve(),
+  };
 }
