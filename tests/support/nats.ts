@@ -1,5 +1,5 @@
 import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { steadyPort } from "./ports.ts";
 import type { Lack } from "./requires.ts";
 import { temporaryFolder } from "./server_process.ts";
@@ -36,6 +36,9 @@ function isNatsServer(path: string): boolean {
     return false;
   }
 }
+
+/** What the engine answers for a stream that is not there. */
+const notFound = 10059;
 
 /** What a server is started with. */
 interface Place {
@@ -210,17 +213,33 @@ export class Nats implements AsyncDisposable {
   /** Waits until streams can be made, and have a leader, on as many servers as there are. */
   async ready(): Promise<void> {
     const connection = await this.connect();
+    let failure: unknown;
     try {
-      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 2000 });
-      const name = `ready-${crypto.randomUUID()}`;
-      const subjects = [name];
-      await until(() =>
-        manager.streams.add({ name, subjects, num_replicas: this.servers.length }).then(
-          () => true,
-          () => false,
-        )
-      );
-      await until(() => manager.streams.delete(name).then(() => true, () => false));
+      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1000 });
+      const succeeds = (work: Promise<unknown>) =>
+        work.then(() => true, (error) => {
+          failure = error;
+          return false;
+        });
+      // Nobody answers without a leader of all.
+      await until(() => succeeds(manager.getAccountInfo()));
+      const made: string[] = [];
+      await until(() => {
+        // One that was made without all of them may never have a leader.
+        const name = `ready-${crypto.randomUUID()}`;
+        made.push(name);
+        return succeeds(manager.streams.add({ name, subjects: [name], num_replicas: this.servers.length }));
+      });
+      for (const name of made) {
+        await until(() =>
+          manager.streams.delete(name).then(() => true, (error) => {
+            failure = error;
+            return error instanceof JetStreamApiError && error.code === notFound;
+          })
+        );
+      }
+    } catch (cause) {
+      throw new Error(`the NATS servers are not ready: ${failure}`, { cause });
     } finally {
       await connection.close();
     }
