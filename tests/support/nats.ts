@@ -174,16 +174,31 @@ export class Nats implements AsyncDisposable {
       const place = { name, folder: own, port: ports[i]!, config: lines.join("\n") };
       servers.push(resources.use(new NatsServer(place)));
     }
-    // Those that connect to each other at the same moment may each close the connection that the other keeps.
-    for (const server of servers) await server.restart();
     const nats = new Nats(servers, resources.move());
     try {
-      await nats.ready();
+      await nats.#begin();
     } catch (error) {
       await nats[Symbol.asyncDispose]();
       throw error;
     }
     return nats;
+  }
+
+  /**
+   * One after the other: those that connect to each other at the same moment may each close the connection that the
+   * other keeps. When they do so nevertheless, it takes the leader up to minutes to see that a server is there; those
+   * that are started again find each other at once.
+   */
+  async #begin(): Promise<void> {
+    const end = performance.now() + patience;
+    for (;;) {
+      for (const server of this.servers) await server.restart();
+      try {
+        return await this.ready(this.servers.length === 1 ? patience : 6_000);
+      } catch (error) {
+        if (performance.now() > end) throw error;
+      }
+    }
   }
 
   /** Where clients connect. */
@@ -210,8 +225,9 @@ export class Nats implements AsyncDisposable {
     }));
   }
 
-  /** Waits until streams can be made, and have a leader, on as many servers as there are. */
-  async ready(): Promise<void> {
+  /** Waits, for `milliseconds` at most, until streams can be made, and have a leader, on as many servers as there are. */
+  async ready(milliseconds = patience): Promise<void> {
+    const end = performance.now() + milliseconds;
     const connection = await this.connect();
     let failure: unknown;
     try {
@@ -219,6 +235,7 @@ export class Nats implements AsyncDisposable {
       const succeeds = (work: Promise<unknown>) =>
         work.then(() => true, (error) => {
           failure = error;
+          if (performance.now() > end) throw error;
           return false;
         });
       // Nobody answers without a leader of all.
