@@ -1,5 +1,6 @@
 import { agentMutations } from "./agent.ts";
 import { clientMutations } from "./client.ts";
+import { clusterMutations } from "./cluster.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
 import { serverMutations } from "./server.ts";
@@ -12,6 +13,7 @@ export const all: readonly Mutation[] = [
   ...clientMutations,
   ...protocolMutations,
   ...serverMutations,
+  ...clusterMutations,
 ];
 
 /** Where the list does not fit the code. */

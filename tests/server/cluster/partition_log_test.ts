@@ -302,7 +302,7 @@ Deno.test("a leader that has not come so far is asked again", { permissions }, a
   await using log = await soon(PartitionLog.claim({ stream: memory, snapshots, node: "a" }));
   for (let i = 0; i < 20; i++) await log.append([message(`${i}`)]);
   const stream = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
-  stream.lateReads = 30;
+  stream.lateReads = 100;
   await using next = await soon(PartitionLog.claim({ stream, snapshots, node: "b" }));
   assertEquals(contentOf(next.state), contentOf(log.state));
   await until(() => stream.lateReads === 0);
