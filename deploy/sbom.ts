@@ -28,7 +28,19 @@ export interface Component {
 }
 
 /** What programs that import or run this project need; everything else is for tests and examples. */
-const required = ["ws", "idb", "mlkem"];
+const required = [
+  "ws",
+  "idb",
+  "mlkem",
+  // Of servers in a cluster alone.
+  "@nats-io/jetstream",
+  "@nats-io/kv",
+  "@nats-io/transport-node",
+  "@nats-io/nats-core",
+  "@nats-io/nkeys",
+  "@nats-io/nuid",
+  "tweetnacl",
+];
 
 function componentOf(id: string, { integrity }: Package): Component {
   const at = id.lastIndexOf("@");

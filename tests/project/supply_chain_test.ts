@@ -29,7 +29,13 @@ Deno.test(
 
 Deno.test("what is installed with the server is what the bill says is required", { permissions }, () => {
   const required = billOfMaterials(lock).components.filter(({ scope }) => scope === "required");
-  assertEquals(required.map(({ name }) => name), ["idb", "mlkem", "ws"]);
+  assertEquals(required.map(({ name }) => name), [
+    ...["jetstream", "kv", "nats-core", "nkeys", "nuid", "transport-node"].map((name) => `@nats-io/${name}`),
+    "idb",
+    "mlkem",
+    "tweetnacl",
+    "ws",
+  ]);
 });
 
 Deno.test("executables and the library load the packages that SECURITY.md names, and no others", async () => {
@@ -53,7 +59,7 @@ Deno.test("executables and the library load the packages that SECURITY.md names,
   }
 });
 
-Deno.test("what is published depends on ws, idb and mlkem, and on nothing of the standard library", async () => {
+Deno.test("what is published depends on ws, idb, mlkem and in clusters @nats-io, and on nothing of the standard library", async () => {
   const args = ["publish", "--dry-run", "--allow-dirty", "--no-check"];
   const { stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root, env: { NO_COLOR: "1" } })
     .output();
@@ -62,11 +68,16 @@ Deno.test("what is published depends on ws, idb and mlkem, and on nothing of the
   assert(listed.length > 80, `${listed.length} modules are published`);
   for (const [, path] of listed) {
     for (const line of (await Deno.readTextFile(path!)).split("\n")) {
-      const name = /^(?! \*).*\b(?:from|import\() ?"([^".][^"]*)"|ts-types="([^"]*)"/.exec(line);
+      const name = /^(?! \*).*\b(?:from|import\() ?"([\w@][\w@/.:-]*)"|ts-types="([^"]*)"/.exec(line);
       const from = name?.[1] ?? name?.[2];
       if (from === undefined || from.startsWith("node:")) continue;
       found.set(from, [...new Set([...found.get(from) ?? [], path!.slice(root.pathname.length)])]);
     }
+  }
+  const ofClusters = [...found].filter(([name]) => name.startsWith("@nats-io/"));
+  for (const [name, paths] of ofClusters) {
+    assertEquals(paths.filter((path) => !path.startsWith("server/cluster/")), [], name);
+    found.delete(name);
   }
   assertEquals([...found].sort(([a], [b]) => a < b ? -1 : 1), [
     ["@types/ws", ["server/net/websocket_listener.ts", "server/net/ws_channel.ts"]],
