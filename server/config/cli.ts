@@ -54,7 +54,7 @@ Usage: server/main.ts [command] [options]
   --port N          TCP port, 0 for a free one (default 5223)
   --ws-port N       WebSocket port, 0 for a free one (default: no WebSockets)
   -l, --store-log   keep queues and messages over restarts (default off)
-  --workers N       serve with N processes, 0: one per core; needs -l, messages: journal, and Linux
+  --workers N       serve with N processes, 0: one per core; implies -l and messages: journal; Linux alone
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
   --version         print the version

@@ -40,9 +40,15 @@ export interface Directories {
   readonly logDir: string;
 }
 
+/** What the defaults depend on. */
+export interface Given extends Directories {
+  /** Of `start --workers`, which keep queues and messages. */
+  readonly workers?: number;
+}
+
 export const iniName = "smp-server.ini";
 
-export function defaultConfig({ configDir, logDir }: Directories): ServerConfig {
+export function defaultConfig({ configDir, logDir, workers }: Given): ServerConfig {
   return {
     host: "0.0.0.0",
     publicHost: null,
@@ -50,11 +56,11 @@ export function defaultConfig({ configDir, logDir }: Directories): ServerConfig 
     webSocketPort: null,
     trustForwardedFor: false,
     keyFile: `${configDir}/server_key`,
-    storeLog: false,
+    storeLog: workers !== undefined,
     storeLogFile: `${logDir}/smp-server-store.log`,
     fsync: "interval",
     fsyncInterval: 1000,
-    messages: "memory",
+    messages: workers === undefined ? "memory" : "journal",
     messagesFile: `${logDir}/smp-server-messages.log`,
     restoreMessages: true,
     metricsHost: "127.0.0.1",

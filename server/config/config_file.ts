@@ -1,4 +1,10 @@
-import { defaultConfig, type Directories, type GivenSettings, type ServerConfig } from "./config.ts";
+import {
+  defaultConfig,
+  type Directories,
+  type Given,
+  type GivenSettings,
+  type ServerConfig,
+} from "./config.ts";
 import { parseIni } from "./ini.ts";
 import { nearest } from "./nearest.ts";
 import { nameOf, type Setting, settings, writeValue } from "./settings.ts";
@@ -15,7 +21,7 @@ export interface ParsedConfig {
   readonly missedStoreLog: string | null;
 }
 
-export function parseConfig(text: string, file: string, directories: Directories): ParsedConfig {
+export function parseConfig(text: string, file: string, directories: Given): ParsedConfig {
   const { entries, problems } = parseIni(text);
   const errors = problems.map(({ line }) => ({ line, what: "it is not [SECTION], key: value or a comment" }));
   const warnings: string[] = [];

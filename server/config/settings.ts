@@ -32,7 +32,8 @@ interface Description<T> {
 }
 
 export function settings(directories: Directories): readonly Setting[] {
-  const defaults = defaultConfig(directories);
+  const { configDir, logDir } = directories;
+  const defaults = defaultConfig({ configDir, logDir });
   const section = (
     name: string,
     describe: (

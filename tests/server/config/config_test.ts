@@ -30,6 +30,14 @@ Deno.test("an ini that says nothing leaves the defaults", { permissions }, () =>
   }
 });
 
+Deno.test("with workers queues and messages are kept, unless the ini says otherwise", { permissions }, () => {
+  const read = (text: string) => parseConfig(text, file, { ...directories, workers: 0 }).config;
+  const { storeLog, messages, ...others } = read("");
+  assertEquals([storeLog, messages], [true, "journal"]);
+  assertEquals({ ...others, storeLog: false, messages: "memory" as const }, defaultConfig(directories));
+  assertEquals(read("[STORE_LOG]\nenable: off\nmessages: memory\n"), defaultConfig(directories));
+});
+
 Deno.test("every key is read", { permissions }, () => {
   const cases: readonly (readonly [string, string, Partial<ServerConfig>])[] = [
     ["STORE_LOG", "enable: on", { storeLog: true }],

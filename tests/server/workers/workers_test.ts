@@ -200,8 +200,15 @@ test("what workers need and lack is said before anything is started", async () =
   const start = ["start", "-y", "--workers", "2", ...place];
   const forbidden = await run(start, { folder: folder.path });
   assert(forbidden.stderr.includes(`pass --allow-run=${Deno.execPath()}`), forbidden.stderr);
-  const withoutLog = await run(start, { folder: folder.path, workers: true });
-  assert(withoutLog.stderr.startsWith("Cannot start workers without a store log"), withoutLog.stderr);
+  const refused = [
+    ["enable: off", "Cannot start workers without a store log"],
+    ["messages: memory", "Cannot start workers with messages: memory"],
+  ] as const;
+  for (const [line, reason] of refused) {
+    await Deno.writeTextFile(`${folder.path}/smp-server.ini`, `[STORE_LOG]\n${line}\n`);
+    const { stderr } = await run(start, { folder: folder.path, workers: true });
+    assert(stderr.startsWith(reason), stderr);
+  }
   const tooMany = await run(["start", "--workers", "65", ...place], { folder: folder.path, workers: true });
   assertEquals([tooMany.code, tooMany.stderr.includes("--workers 65 is not a number from 0 to 64")], [
     2,
