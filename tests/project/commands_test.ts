@@ -60,7 +60,8 @@ async function checkout(folder: string): Promise<void> {
 
 /** The words of a command line, with Deno where it says `deno` and values for variables. */
 function wordsOf(line: string, variables: Readonly<Record<string, string>>): string[] {
-  const filled = line.replaceAll(/\$(\w+)|\bADDRESS\b/g, (word, name) => variables[name ?? word] ?? word);
+  const found = line.replace("$(which deno)", Deno.execPath());
+  const filled = found.replaceAll(/\$(\w+)|\bADDRESS\b/g, (word, name) => variables[name ?? word] ?? word);
   const words = [...filled.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
   const program = words[0] === "npx" ? words.slice(2) : words.slice(1);
   return [Deno.execPath(), ...program];

@@ -122,7 +122,7 @@ Deno.test("no documented task has more permissions than it says it needs", { per
 
 Deno.test("programs of tasks and pages get the network, and named files, variables and libraries alone", async () => {
   const tasks: Record<string, { readonly command: string }> = config.tasks;
-  const names = ["start", "try", "web-chat", "terminal-chat", "smp"];
+  const names = ["start", "start-workers", "try", "web-chat", "terminal-chat", "smp"];
   const commands = names.map((name) => tasks[name]!.command);
   const pages = ["README.md"];
   for await (const { name } of Deno.readDir(new URL("docs", root))) {
@@ -138,11 +138,11 @@ Deno.test("programs of tasks and pages get the network, and named files, variabl
   }
   assert(commands.length > 12, `${commands.length} were found`);
   for (const command of commands) {
-    const allowed = command.match(/(?<= )(--allow-\S+|-A)(?= )/g) ?? [];
+    const allowed = command.match(/(?<= )(--allow-run=\$\([^)]*\)|--allow-\S+|-A)(?= )/g) ?? [];
     assert(allowed.length > 0, command);
     for (const permission of allowed) {
       assert(
-        /^--allow-(net(=.+)?|(read|write|env|ffi|import)=.+)$/.test(permission),
+        /^--allow-(net(=.+)?|(read|write|env|ffi|import)=.+|run=\$\(.*)$/.test(permission),
         `${permission}: ${command}`,
       );
     }
