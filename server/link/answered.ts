@@ -13,6 +13,9 @@ export interface Answer {
   readonly response: ServerResponse;
 }
 
+/** What has become of a command. */
+export type Outcome = Answer | "unknown";
+
 /**
  * The commands of one session's process that must not be executed twice: those in work, with the connection that waits
  * for the answer, and the answers of those that its process may not have read yet.
@@ -20,9 +23,9 @@ export interface Answer {
 export class AnsweredCommands<Target> {
   readonly #inWork = new Map<number, Target>();
   /** In the order of their batches. */
-  readonly #answers = new Map<number, Answer & { readonly batch: number }>();
+  readonly #answers = new Map<number, { readonly outcome: Outcome; readonly batch: number }>();
   /** From before the link was lost. */
-  #former = new Map<number, Answer>();
+  #former = new Map<number, Outcome>();
   #lostAt = 0;
 
   /** Commands that are known. */
@@ -30,9 +33,9 @@ export class AnsweredCommands<Target> {
     return this.#inWork.size + this.#answers.size + this.#former.size;
   }
 
-  /** What a command was answered; `"in work"`: `target` gets its answer; `null`: it is new, and in work from now on. */
-  begin(command: number, target: Target): Answer | "in work" | null {
-    const known = this.#answers.get(command) ?? this.#former.get(command);
+  /** What has become of a command; `"in work"`: `target` gets its answer; `null`: it is new, and in work from now on. */
+  begin(command: number, target: Target): Outcome | "in work" | null {
+    const known = this.#answers.get(command)?.outcome ?? this.#former.get(command);
     if (known !== undefined) return known;
     const isKnown = this.#inWork.has(command);
     this.#inWork.set(command, target);
@@ -52,16 +55,16 @@ export class AnsweredCommands<Target> {
   }
 
   /** Keeps an answer that is sent in a batch of the link. */
-  keep(command: number, answer: Answer, batch: number): void {
+  keep(command: number, outcome: Outcome, batch: number): void {
     this.#former.delete(command);
     this.#answers.delete(command);
     if (this.#answers.size >= mostAnswers) this.#answers.delete(firstKey(this.#answers));
-    this.#answers.set(command, { ...answer, batch });
+    this.#answers.set(command, { outcome, batch });
   }
 
   /** Keeps an answer that could not be sent, as the link is lost. */
-  keepUnsent(command: number, answer: Answer): void {
-    this.#former.set(command, answer);
+  keepUnsent(command: number, outcome: Outcome): void {
+    this.#former.set(command, outcome);
     if (this.#former.size > mostAnswers) this.#former.delete(firstKey(this.#former));
   }
 
@@ -76,9 +79,7 @@ export class AnsweredCommands<Target> {
   /** The link was lost. `now` in milliseconds. */
   lost(now: number): void {
     this.#lostAt = now;
-    for (const [command, { queueId, rank, response }] of this.#answers) {
-      this.keepUnsent(command, { queueId, rank, response });
-    }
+    for (const [command, { outcome }] of this.#answers) this.keepUnsent(command, outcome);
     this.#answers.clear();
   }
 

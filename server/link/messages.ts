@@ -74,6 +74,8 @@ export type OwnerMessage =
   }
   /** A queue that the connection has opened or subscribes to is gone. */
   | { readonly type: "ENDED"; readonly connection: number; readonly queueId: string }
+  /** Nobody can tell what has become of the connection's commands: it is closed. */
+  | { readonly type: "CLOSE"; readonly connection: number }
   | { readonly type: "PONG" };
 
 const types = {
@@ -90,6 +92,7 @@ const types = {
   NOTIFY: 131,
   ENDED: 132,
   PONG: 133,
+  CLOSE: 134,
 } as const satisfies Record<(SessionMessage | OwnerMessage)["type"], number>;
 
 /** Writes a message as one frame. */
@@ -137,6 +140,7 @@ export function writeMessage(writer: FrameWriter, message: SessionMessage | Owne
       writeResponse(writer, message.response);
       break;
     case "DISCONNECT":
+    case "CLOSE":
     case "PING":
     case "PONG":
       break;
@@ -208,6 +212,8 @@ export function readOwnerMessage(reader: FrameReader): OwnerMessage | null {
       };
     case types.ENDED:
       return { type: "ENDED", connection: reader.uint48(), queueId: readId(reader) };
+    case types.CLOSE:
+      return { type: "CLOSE", connection: reader.uint48() };
     case types.PONG:
       return { type: "PONG" };
     default:

@@ -1,7 +1,7 @@
 import type { ClientTransmission, ServerTransmission } from "../../protocol/mod.ts";
 import type { Forwarded } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
-import type { Answer } from "./answered.ts";
+import type { Outcome } from "./answered.ts";
 import type { SessionMessage } from "./messages.ts";
 import type { ServedLink } from "./served_link.ts";
 import { getUint48 } from "./wire.ts";
@@ -25,6 +25,8 @@ export class RemoteConnection implements BrokerConnection {
   readonly binding: Uint8Array;
   readonly client: string | null;
   closed = false;
+  /** Whether nobody can tell what has become of its commands. */
+  isGivenUp = false;
   /** What has no place in the order of its queue yet. */
   readonly waiting: WaitingWork[] = [];
   /** Whether they are being given their places. */
@@ -59,9 +61,16 @@ export class RemoteConnection implements BrokerConnection {
     this.#link.send({ type: "NOTIFY", connection: this.number, queueId, age, response });
   }
 
-  /** The answer of a command that was executed for the connection before this one. */
-  answerKnown(command: number, answer: Answer): void {
-    this.#link.answerKnown(this, command, answer);
+  /** What has become of a command that was given for the connection before this one. */
+  answerKnown(command: number, outcome: Outcome): void {
+    this.#link.answerKnown(this, command, outcome);
+  }
+
+  /** Answers that follow are not believed: whoever has failed to get them gives others. */
+  close(): void {
+    if (this.isGivenUp) return;
+    this.isGivenUp = true;
+    if (!this.closed) this.#link.send({ type: "CLOSE", connection: this.number });
   }
 
   ended(queueId: string): void {

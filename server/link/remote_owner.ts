@@ -253,6 +253,8 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
       }
       case "ENDED":
         return connected.state.ended(message.queueId);
+      case "CLOSE":
+        return this.#close(connected.connection);
       default:
         return message satisfies never;
     }

@@ -1,8 +1,8 @@
-import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { ServerResponse, ServerTransmission } from "../../protocol/mod.ts";
 import type { Restoring } from "../broker/restoring.ts";
 import type { KnownSubscription, Rank } from "../broker/subscriptions.ts";
 import type { Turns } from "../guard/turns.ts";
-import type { Answer, AnsweredCommands } from "./answered.ts";
+import type { AnsweredCommands, Outcome } from "./answered.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { frameError, type LinkError } from "./error.ts";
 import { Link } from "./link.ts";
@@ -126,36 +126,45 @@ export class ServedLink implements AsyncDisposable {
     const rank = subscribed === null || response.type === "ERR"
       ? null
       : this.#parts.owner.restoring?.rankOf(connection, subscribed) ?? lowestRank;
-    const answer = { queueId: queueId === work.queueId ? null : queueId, rank, response };
+    // Who has failed to get an answer for a connection that is gone could not close it.
+    const isUnknown = connection.isGivenUp || connection.closed && isInternal(response);
+    const outcome: Outcome = isUnknown
+      ? "unknown"
+      : { queueId: queueId === work.queueId ? null : queueId, rank, response };
     if (!isKept(work.type)) {
-      if (!connection.closed) this.#answer(connection, command, answer);
+      if (!connection.closed) this.#answer(connection, command, outcome);
       return;
     }
     const { commands } = this.#session!;
     const target = commands.finish(command) ?? connection;
     // Of another link when this one was lost meanwhile.
-    if (target !== connection) target.answerKnown(command, answer);
-    else if (!this.#link.isOpen) commands.keepUnsent(command, answer);
-    else if (!connection.closed) commands.keep(command, answer, this.#answer(connection, command, answer));
+    if (target !== connection) target.answerKnown(command, outcome);
+    else if (!this.#link.isOpen) commands.keepUnsent(command, outcome);
+    else if (!connection.closed) commands.keep(command, outcome, this.#answer(connection, command, outcome));
   }
 
-  /** Answers a command that was executed before, for another link of the same session's process. */
-  answerKnown(connection: RemoteConnection, command: number, answer: Answer): void {
+  /** Tells what has become of a command that was given before, on another link of the same session's process. */
+  answerKnown(connection: RemoteConnection, command: number, outcome: Outcome): void {
     const { commands } = this.#session!;
-    if (!this.#link.isOpen) return commands.keepUnsent(command, answer);
+    if (!this.#link.isOpen) return commands.keepUnsent(command, outcome);
     if (connection.closed) return;
-    const { response } = answer;
-    if (response.type === "IDS" && this.#parts.owner.restoring !== undefined) {
-      const rank = answer.rank ?? lowestRank;
-      const subscription = { recipientId: response.recipientId, window: null, rank, delivered: [] };
+    if (
+      outcome !== "unknown" && outcome.response.type === "IDS" && this.#parts.owner.restoring !== undefined
+    ) {
+      const rank = outcome.rank ?? lowestRank;
+      const subscription = { recipientId: outcome.response.recipientId, window: null, rank, delivered: [] };
       this.#subscribe(connection, subscription);
     }
-    commands.keep(command, answer, this.#answer(connection, command, answer));
+    commands.keep(command, outcome, this.#answer(connection, command, outcome));
   }
 
-  #answer({ number: connection }: RemoteConnection, command: number, answer: Answer): number {
-    const { queueId, rank, response } = answer;
-    return this.#link.send({ type: "ANSWER", connection, command, queueId, rank, response });
+  /** The number of the batch that it is sent in. */
+  #answer({ number: connection }: RemoteConnection, command: number, outcome: Outcome): number {
+    return this.#link.send(
+      outcome === "unknown"
+        ? { type: "CLOSE", connection }
+        : { type: "ANSWER", connection, command, ...outcome },
+    );
   }
 
   #receive(message: SessionMessage): void {
@@ -307,6 +316,10 @@ export class ServedLink implements AsyncDisposable {
 /** Whether a command must not be executed twice; others can be, and some must: the connection is another one. */
 function isKept(type: string): boolean {
   return type === "SEND" || type === "NEW" || type === "KEY" || type === "OFF" || type === "DEL";
+}
+
+function isInternal(response: ServerResponse): boolean {
+  return response.type === "ERR" && response.error === "INTERNAL";
 }
 
 function idOf(incarnation: Uint8Array, command: number): Uint8Array<ArrayBuffer> {

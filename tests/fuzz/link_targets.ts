@@ -63,6 +63,7 @@ const ownerMessages: readonly OwnerMessage[] = [
     response: { type: "MSG", messageId: id, timestamp: new Date(0), body: textBytes("hello") },
   },
   { type: "ENDED", connection, queueId: id },
+  { type: "CLOSE", connection },
   { type: "PONG" },
 ];
 

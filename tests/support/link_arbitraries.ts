@@ -70,5 +70,6 @@ export const ownerMessage: fc.Arbitrary<OwnerMessage> = fc.oneof(
     response: answered.map(({ response }) => response),
   }),
   fc.record({ type: type("ENDED"), connection, queueId: id }),
+  fc.record({ type: type("CLOSE"), connection }),
   fc.record({ type: type("PONG") }),
 );
