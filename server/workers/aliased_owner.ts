@@ -1,5 +1,6 @@
 import type { ClientTransmission } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
+import type { Restoring } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 import { keyedHash } from "../guard/keyed_hash.ts";
 import type { QueueStore } from "../store/store.ts";
@@ -20,11 +21,14 @@ export interface AliasedOwnerParts {
  * that nobody has go to another worker as often, or the time would tell which ones somebody has.
  */
 export class AliasedOwner implements PartitionOwner {
+  /** Nothing else than messages and what is refused goes to other workers. */
+  readonly restoring?: Restoring;
   readonly #parts: AliasedOwnerParts;
   readonly #secret = crypto.getRandomValues(new Uint32Array(1))[0]!;
 
   constructor(parts: AliasedOwnerParts) {
     this.#parts = parts;
+    if (parts.own.restoring !== undefined) this.restoring = parts.own.restoring;
   }
 
   async submit(...given: Parameters<PartitionOwner["submit"]>): Promise<void> {
