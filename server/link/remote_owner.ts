@@ -1,5 +1,6 @@
 import { type ClientTransmission, encodeBase64, randomBytes } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
+import type { Forwarded } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { frameError, LinkError } from "./error.ts";
@@ -54,7 +55,7 @@ interface Command {
   /** The batch of the present link that it is in; 0: it waits to be written. */
   batch: number;
   attempts: number;
-  /** It may have been written to a link that is lost. */
+  /** It may have been written to a link that is lost, this process's or that of whoever has given it. */
   isUncertain: boolean;
 }
 
@@ -110,7 +111,11 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     return this.#forwarded;
   }
 
-  submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
+  submit(
+    connection: BrokerConnection,
+    transmission: ClientTransmission,
+    forwarded?: Forwarded,
+  ): Promise<void> {
     if (connection.closed || this.#closed.signal.aborted) {
       connection.answer(failure(transmission));
       return done;
@@ -118,7 +123,7 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     const from = this.#connected(connection);
     const { command: asked, queueId } = transmission;
     const messageId = asked.type === "SEND"
-      ? encodeBase64(randomBytes(messageIdLength))
+      ? forwarded?.messageId ?? encodeBase64(randomBytes(messageIdLength))
       : from.state.submitted(asked, queueId);
     const canWrite = this.#link !== null && this.#unwritten.size === 0 && this.#link.hasRoom;
     const waits = canWrite ? null : Promise.withResolvers<void>();
@@ -131,7 +136,7 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
       placed: waits?.resolve ?? noop,
       batch: 0,
       attempts: 0,
-      isUncertain: false,
+      isUncertain: forwarded?.isRepeated === true,
     };
     this.#commands.set(command.number, command);
     from.commands.add(command);

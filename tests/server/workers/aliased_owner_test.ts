@@ -106,3 +106,16 @@ Deno.test("a worker with aliases gives connections back what they had when their
   assertEquals(await alice.ask(queue, "ACK", { key: null }), ["ack q OK"]);
   assertEquals(session.closed, []);
 });
+
+Deno.test("a message that went on to another worker is stored once, even if the one between dies", async () => {
+  await using workers = await twoWorkers();
+  const { queue, sessions: [first], tests: [, second] } = workers;
+  const bob = first.connect();
+  workers.silence();
+  await bob.submit(queue, "SEND a");
+  await until(() => second.metrics.messagesAccepted === 1);
+  await workers.replaceFirst();
+  await until(() => bob.waiting === 0);
+  assertEquals(bob.take(), ["send q.s OK"]);
+  assertEquals(second.metrics.messagesAccepted, 1);
+});
