@@ -15,18 +15,41 @@ interface Group {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const usual: readonly string[] = [
+const mostlyUsual: readonly string[] = [
   "--parallel",
-  "--allow-net=127.0.0.1",
   "--allow-read",
   "--allow-write",
   "--allow-run",
-  "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE,SMP_TEST_PARTITIONS,NATS_SERVER,HOME",
+  "--allow-env=WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE,SMP_TEST_PARTITIONS,SMP_TEST_WORKERS,NATS_SERVER,HOME",
   `--allow-ffi=${openSslPaths.join(",")}`,
 ];
 
+const usual: readonly string[] = [...mostlyUsual, "--allow-net=127.0.0.1"];
+
+/** What needs Unix sockets, which the system names by paths that are not known before. */
+const linked: readonly string[] = ["tests/server/link", "tests/server/workers/aliased_owner_test.ts"];
+
 const groups: readonly Group[] = [
-  { name: "the tests without a browser", args: [...usual, "--ignore=tests/browser", "tests"] },
+  {
+    name: "the tests without a browser",
+    args: [...usual, `--ignore=tests/browser,${linked.join(",")}`, "tests"],
+  },
+  {
+    name: "the tests of links, and others with 2 workers",
+    args: [
+      ...mostlyUsual,
+      "--allow-net",
+      ...linked,
+      "tests/client/commands_test.ts",
+      "tests/client/window_test.ts",
+      "tests/hostile/blocks_test.ts",
+      "tests/hostile/flood_test.ts",
+      "tests/hostile/opened_flood_test.ts",
+      "tests/operator",
+      "tests/server/net/extensions_test.ts",
+    ],
+    env: { SMP_TEST_WORKERS: "2" },
+  },
   {
     name: "the tests with 16 partitions",
     args: [...usual, "tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],

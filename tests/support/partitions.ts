@@ -5,6 +5,9 @@ import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.
 /** Into how many partitions servers and brokers of tests cut their queues. */
 export const partitions = Number(environment("SMP_TEST_PARTITIONS") ?? 1);
 
+/** 2: servers of tests have half of the partitions, and use another one over a link for the other half. */
+export const workers = Number(environment("SMP_TEST_WORKERS") ?? 1);
+
 function environment(variable: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   return state === "granted" ? Deno.env.get(variable) : undefined;

@@ -7,7 +7,8 @@ import {
   webSocketTransport,
 } from "../../client/mod.ts";
 import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
-import { cutStores, partitions } from "./partitions.ts";
+import { startLinkedServer } from "./linked_server.ts";
+import { cutStores, partitions, workers } from "./partitions.ts";
 
 /** One key for all servers of a test file: making one takes longer than most tests. */
 export const identity = await generateIdentity();
@@ -15,6 +16,7 @@ export const identity = await generateIdentity();
 /** Starts a server on free loopback ports, with WebSockets. */
 export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
   const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0 };
+  if (workers > 1 && options.partitions === undefined) return startLinkedServer({ ...usual, ...options });
   const { queues, messages, ...others } = options;
   if (partitions === 1 || options.partitions !== undefined) return SmpServer.start({ ...usual, ...options });
   const stores = cutStores({ ...(queues && { queues }), ...(messages && { messages }) });

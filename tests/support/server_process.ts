@@ -1,5 +1,6 @@
 import { openSslPaths } from "../../protocol/mod.ts";
 import type { Status } from "../../server/observe/monitor.ts";
+import { workers } from "./partitions.ts";
 import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -117,7 +118,12 @@ export class ServerProcess implements AsyncDisposable {
     if (ini !== undefined) await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
     const place = ["--host", "127.0.0.1", "--port", "0", ...(webSockets ? ["--ws-port", "0"] : [])];
     const directories = ["--config-dir", folder, "--log-dir", folder];
-    return await ServerProcess.startBare({ ...options, args: ["start", ...directories, ...place, ...args] });
+    const isSpread = workers > 1 && ini?.includes("messages: journal") && !args.includes("--workers");
+    return await ServerProcess.startBare({
+      ...options,
+      ...(isSpread && { workers: true }),
+      args: ["start", ...directories, ...place, ...args, ...(isSpread ? ["--workers", `${workers}`] : [])],
+    });
   }
 
   /** Starts a server with nothing but the given arguments; resolves when it has printed that it listens. */
