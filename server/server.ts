@@ -9,6 +9,7 @@ import {
 import { Authorizer } from "./guard/authorization.ts";
 import { aliasesOf } from "./broker/aliases.ts";
 import { LocalBrokers } from "./broker/local_brokers.ts";
+import type { Broker } from "./broker/broker.ts";
 import type { PartitionOwner } from "./broker/owner.ts";
 import type { Partitions } from "./broker/partition.ts";
 import { Router } from "./broker/router.ts";
@@ -39,8 +40,13 @@ export interface ServerPlace {
   readonly partitions: Partitions;
   /** Makes what sessions give their commands to. `own`: the broker of this process. */
   route(
-    own: PartitionOwner,
-    parts: { readonly stores: PartitionStores; readonly turns: Turns },
+    own: Broker,
+    parts: {
+      readonly stores: PartitionStores;
+      readonly turns: Turns;
+      readonly limits: LimitSource;
+      readonly metrics: Metrics;
+    },
   ): PartitionOwner;
 }
 
@@ -177,7 +183,12 @@ export class SmpServer implements AsyncDisposable {
       identity,
       blockSize,
       replayGuard: options.replayGuard ?? new ReplayGuard(),
-      broker: place?.route(this.#brokers.all[0]!, { stores: stores[0]!, turns: this.#turns }) ??
+      broker: place?.route(this.#brokers.all[0]!, {
+        stores: stores[0]!,
+        turns: this.#turns,
+        limits: this.#limitSource,
+        metrics: this.#metrics,
+      }) ??
         new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
       metrics: this.#metrics,

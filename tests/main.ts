@@ -27,7 +27,11 @@ const mostlyUsual: readonly string[] = [
 const usual: readonly string[] = [...mostlyUsual, "--allow-net=127.0.0.1"];
 
 /** What needs Unix sockets, which the system names by paths that are not known before. */
-const linked: readonly string[] = ["tests/server/link", "tests/server/workers/aliased_owner_test.ts"];
+const linked: readonly string[] = [
+  "tests/server/link",
+  "tests/server/workers/aliased_owner_test.ts",
+  "tests/server/workers/limits_test.ts",
+];
 
 const groups: readonly Group[] = [
   {
@@ -41,6 +45,7 @@ const groups: readonly Group[] = [
       "--allow-net",
       ...linked,
       "tests/client/commands_test.ts",
+      "tests/client/open_test.ts",
       "tests/client/window_test.ts",
       "tests/hostile/blocks_test.ts",
       "tests/hostile/flood_test.ts",

@@ -157,6 +157,11 @@ export class Broker implements PartitionOwner {
     return this.#opened.has(connection, queueId);
   }
 
+  /** How many queue IDs a connection has open, those that it is about to open included. */
+  opened(connection: BrokerConnection): number {
+    return this.#opened.count(connection);
+  }
+
   resume(connection: BrokerConnection): void {
     this.#delivery.resume(connection);
   }
@@ -196,6 +201,7 @@ export class Broker implements PartitionOwner {
   ): Promise<void> {
     const { queueId } = transmission;
     const submitted = { connection, transmission };
+    const end = this.#opened.begin(connection);
     try {
       const recipientId = await this.#recipientIdOf(queueId);
       this.#inOrder(recipientId ?? queueId, submitted, async (queue, reply) => {
@@ -210,8 +216,9 @@ export class Broker implements PartitionOwner {
         const most = this.#limits().openedPerConnection;
         const isOpened = this.#opened.add(connection, queueId, { key, most });
         return isOpened ? reply({ type: "OK" }) : this.#refuse("opened", "QUOTA", reply);
-      });
+      }, end);
     } catch (error) {
+      end();
       this.#runner.run(submitted, () => Promise.reject(error));
     }
   }
@@ -229,10 +236,15 @@ export class Broker implements PartitionOwner {
     recipientId: string,
     submitted: Submitted,
     work: (queue: QueueRecord, reply: Reply) => Promise<void>,
+    done: () => void = noop,
   ): void {
     this.#runner.runInOrder(recipientId, submitted, async (reply) => {
-      const found = await this.#queues.byRecipientId(recipientId);
-      await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply);
+      try {
+        const found = await this.#queues.byRecipientId(recipientId);
+        await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply);
+      } finally {
+        done();
+      }
     });
   }
 

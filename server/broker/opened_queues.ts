@@ -8,6 +8,8 @@ import type { BrokerConnection } from "./subscriptions.ts";
 export class OpenedQueues {
   readonly #byConnection = new Map<BrokerConnection, Map<string, PublicKey>>();
   readonly #byQueue = new Map<string, Set<BrokerConnection>>();
+  /** How many OPENs of connections are in work. */
+  readonly #opening = new Map<BrokerConnection, number>();
   #size = 0;
 
   get size(): number {
@@ -16,6 +18,21 @@ export class OpenedQueues {
 
   has(connection: BrokerConnection, queueId: string): boolean {
     return this.#byConnection.get(connection)?.has(queueId) === true;
+  }
+
+  /** How many a connection has open, those that it is about to open included. */
+  count(connection: BrokerConnection): number {
+    return (this.#byConnection.get(connection)?.size ?? 0) + (this.#opening.get(connection) ?? 0);
+  }
+
+  /** An OPEN is in work until what is returned is called. */
+  begin(connection: BrokerConnection): () => void {
+    this.#opening.set(connection, (this.#opening.get(connection) ?? 0) + 1);
+    return () => {
+      const left = this.#opening.get(connection)! - 1;
+      if (left > 0) this.#opening.set(connection, left);
+      else this.#opening.delete(connection);
+    };
   }
 
   /** `false`: the connection has opened `most` others. */

@@ -16,6 +16,8 @@ interface Subscription {
 export class KnownState {
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #opened = new Set<string>();
+  /** OPENs that are not answered yet. */
+  #opening = 0;
 
   get isSubscribed(): boolean {
     return this.#subscriptions.size > 0;
@@ -27,6 +29,11 @@ export class KnownState {
 
   get opened(): Iterable<string> {
     return this.#opened;
+  }
+
+  /** Queue IDs that are opened or about to be. */
+  get openedCount(): number {
+    return this.#opened.size + this.#opening;
   }
 
   isOpened(queueId: string): boolean {
@@ -41,6 +48,7 @@ export class KnownState {
 
   /** A command is given; with ACK: the ID of the message that it acknowledges. */
   submitted({ type }: ClientCommand, queueId: string): string | null {
+    if (type === "OPEN") this.#opening++;
     if (type !== "ACK") return null;
     const subscription = this.#subscriptions.get(queueId);
     return subscription?.delivered[subscription.acknowledging++] ?? null;
@@ -65,6 +73,7 @@ export class KnownState {
         return;
       }
       case "OPEN":
+        this.#opening--;
         if (response.type === "OK") this.#opened.add(queueId);
         return;
     }

@@ -149,6 +149,11 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     return this.#byConnection.get(connection)?.state.isOpened(queueId) === true;
   }
 
+  /** How many queue IDs a connection has open, those that it is about to open included. */
+  opened(connection: BrokerConnection): number {
+    return this.#byConnection.get(connection)?.state.openedCount ?? 0;
+  }
+
   isSubscribed(connection: BrokerConnection): boolean {
     return this.#byConnection.get(connection)?.state.isSubscribed === true;
   }

@@ -1,12 +1,13 @@
+import type { Broker } from "../broker/broker.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { Partitions } from "../broker/partition.ts";
-import { Router } from "../broker/router.ts";
 import { RemoteOwner } from "../link/remote_owner.ts";
 import { ServedLinks } from "../link/served_links.ts";
 import type { ServerPlace } from "../server.ts";
 import { AliasedOwner } from "./aliased_owner.ts";
 import { partitionsOf, type Spread, workerOf } from "./partition.ts";
 import { socketPath } from "./socket_folder.ts";
+import { WorkerRouter } from "./worker_router.ts";
 
 export interface WorkerLinksOptions {
   readonly worker: number;
@@ -37,8 +38,8 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
   }
 
   route(
-    broker: PartitionOwner,
-    { stores: { queues }, turns }: Parameters<ServerPlace["route"]>[1],
+    broker: Broker,
+    { stores: { queues }, turns, limits, metrics }: Parameters<ServerPlace["route"]>[1],
   ): PartitionOwner {
     const { spread, worker, sockets, aliases } = this.#options;
     const others = [...this.#others.values()].map(({ owner }) => owner);
@@ -56,7 +57,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
     const owners = Array.from({ length: spread.partitions }, (_, partition) => {
       return ofWorker(partition % spread.workers);
     });
-    return new Router({ owners, own: [own] });
+    return new WorkerRouter({ owners, own: [own], counters: [broker, ...others], limits, metrics });
   }
 
   /** Another worker serves, or does no more. */

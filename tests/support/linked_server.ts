@@ -1,9 +1,9 @@
 import type { PartitionOwner } from "../../server/broker/owner.ts";
-import { Router } from "../../server/broker/router.ts";
 import { RemoteOwner } from "../../server/link/remote_owner.ts";
 import { Metrics, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
 import type { Gauges } from "../../server/observe/metrics.ts";
 import type { ServerPlace } from "../../server/server.ts";
+import { WorkerRouter } from "../../server/workers/worker_router.ts";
 import { ServedOwner } from "./link.ts";
 import { cutStores } from "./partitions.ts";
 
@@ -37,13 +37,20 @@ export async function startLinkedServer(options: SmpServerOptions): Promise<SmpS
       ...shared,
       ...own,
       ...(signal && { signal }),
-      place: placeOf(0, (broker) => {
+      place: placeOf(0, (broker, { limits, metrics }) => {
         const remote = new RemoteOwner({
           connect: () => Deno.connect({ transport: "unix", path }),
           close: (connection) => connection.close?.(),
         });
         parts.unshift(remote);
-        return new SpreadingRouter(broker, remote);
+        return new SpreadingRouter({
+          owners: [broker, remote],
+          own: [broker],
+          far: remote,
+          counters: [broker, remote],
+          limits,
+          metrics,
+        });
       }),
     });
     return joined(server, owner, clean);
@@ -54,12 +61,14 @@ export async function startLinkedServer(options: SmpServerOptions): Promise<SmpS
 }
 
 /** As that of a worker, but it makes every other new queue elsewhere. */
-class SpreadingRouter extends Router {
+class SpreadingRouter extends WorkerRouter {
   readonly #far: PartitionOwner;
   #created = 0;
 
-  constructor(own: PartitionOwner, far: PartitionOwner) {
-    super({ owners: [own, far], own: [own] });
+  constructor(
+    { far, ...options }: ConstructorParameters<typeof WorkerRouter>[0] & { readonly far: PartitionOwner },
+  ) {
+    super(options);
     this.#far = far;
   }
 
