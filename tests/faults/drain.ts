@@ -1,0 +1,91 @@
+import type { RecipientQueue, SmpClient } from "../../client/mod.ts";
+import { asciiText, textBytes } from "../../protocol/mod.ts";
+import type { Churn } from "./churn.ts";
+import type { Pair } from "./pair.ts";
+import { Peer, type Session, type World } from "./peer.ts";
+
+/** Reads all queues to their ends over new connections, and looks whether they still are as they were left. */
+export async function drain(
+  world: World,
+  { pairs, churns }: { readonly pairs: readonly Pair[]; readonly churns: readonly Churn[] },
+): Promise<void> {
+  await using peer = new Peer(world);
+  for (const { name, queue, sender } of pairs) {
+    await sendLast(peer, { name, sender });
+    await readAll(peer, { name, queue }, world);
+  }
+  for (const { left } of churns) {
+    for (const { name, queue } of left) {
+      const { senderId } = queue;
+      // Which of the two is right depends on what became of KEY; OFF and DEL refuse both.
+      await sendLast(peer, { name, sender: { senderId }, isUnsigned: true });
+      await sendLast(peer, { name, sender: { senderId, senderKey: world.keyPair.privateKey } });
+      await readAll(peer, { name, queue }, world);
+    }
+  }
+}
+
+async function sendLast(
+  peer: Peer,
+  { name, sender, isUnsigned = false }: {
+    readonly name: string;
+    readonly sender: Parameters<SmpClient["send"]>[0];
+    readonly isUnsigned?: boolean;
+  },
+): Promise<void> {
+  const text = `${name}.last${isUnsigned ? ".unsigned" : ""}`;
+  for (let attempt = 1;; attempt++) {
+    const session = await peer.session();
+    const { outcome } = await session!.perform(
+      { command: "SEND", queue: name, text: `${text}.${attempt}`, isUnsigned },
+      (client) => client.send(sender, textBytes(`${text}.${attempt}`)),
+    );
+    if (outcome === "OK" || outcome.startsWith("ERR")) return;
+  }
+}
+
+async function readAll(
+  peer: Peer,
+  { name, queue }: { readonly name: string; readonly queue: RecipientQueue },
+  { history }: World,
+): Promise<void> {
+  for (;;) {
+    const session = await peer.session();
+    const { outcome } = await session!.perform(
+      { command: "SUB", queue: name },
+      (client) => client.subscribe(queue),
+    );
+    if (outcome.startsWith("ERR")) return;
+    if (outcome !== "OK") continue;
+    try {
+      if (await readWaiting(session!, { name, queue }, history)) return;
+    } catch (error) {
+      history.failed(error, name);
+    }
+  }
+}
+
+/** `true`: nothing waits any more. */
+async function readWaiting(
+  session: Session,
+  { name, queue }: { readonly name: string; readonly queue: RecipientQueue },
+  history: World["history"],
+): Promise<boolean> {
+  const { client, number } = session;
+  const events = client.events(queue);
+  for (;;) {
+    // What an answer has brought is there before the answer of a later command.
+    const next = events.next();
+    const event = await Promise.race([next, client.ping().then(() => null)]);
+    if (event === null) {
+      next.catch(() => {});
+      return true;
+    }
+    if (event.done || event.value.type === "END") return false;
+    const { messageId, body } = event.value;
+    history.note({ type: "MSG", queue: name, connection: number, messageId, text: asciiText(body) });
+    const acknowledging = { command: "ACK", queue: name, messageIds: [messageId] } as const;
+    const { outcome } = await session.perform(acknowledging, (client) => client.acknowledge(queue));
+    if (outcome !== "OK") return false;
+  }
+}

@@ -1,0 +1,116 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { generateKeyPair } from "../../protocol/mod.ts";
+import { Random } from "../agent/model/random.ts";
+import { byQueue, check, type Verdict } from "./checker.ts";
+import { Churn } from "./churn.ts";
+import { drain } from "./drain.ts";
+import { missingEnds } from "./ends.ts";
+import { type Fault, type Gaps, gapsOf } from "./gaps.ts";
+import { History } from "./history.ts";
+import { Pair, type PairKind } from "./pair.ts";
+import type { World } from "./peer.ts";
+import type { Target } from "./target.ts";
+
+export interface RunOptions {
+  /** The faults, one after the other. */
+  readonly faults: readonly string[];
+  readonly pairs: number;
+  readonly seed: number;
+  /** Milliseconds between a recovery and the next fault, at most. @default 1000 */
+  readonly mostPause?: number;
+  /** Milliseconds that clients may take after a fault until each has had an answer. @default 60 000 */
+  readonly patience?: number;
+  readonly injected?: (fault: Fault) => void;
+}
+
+export interface Report {
+  readonly verdict: Verdict;
+  readonly faults: readonly (Fault & { readonly gaps: Gaps })[];
+}
+
+const kinds: readonly PairKind[] = [
+  { window: null, recipients: 1 },
+  { window: 8, recipients: 1 },
+  { window: null, recipients: 2 },
+  { window: 4, recipients: 2 },
+];
+/** Milliseconds that an END may take. */
+const endPatience = 15_000;
+
+/** Puts load on a target, brings faults about, and looks at what clients have seen. */
+export async function run(target: Target, options: RunOptions): Promise<Report> {
+  const { seed, patience = 60_000 } = options;
+  const stop = new AbortController();
+  const history = new History();
+  const world: World = {
+    history,
+    addresses: () => target.addresses(),
+    keyPair: await generateKeyPair("sign", 1024),
+    random: new Random(seed, "load"),
+    stop: stop.signal,
+  };
+  const churns = [new Churn(world, "churn")];
+  const pairs = await Promise.all(
+    Array.from({ length: options.pairs }, (_, i) => Pair.start(world, `pair${i}`, kinds[i % kinds.length]!)),
+  );
+  const faults: Fault[] = [];
+  try {
+    await progress(history, pairs, patience);
+    const random = new Random(seed, "faults");
+    for (const name of options.faults) {
+      await pause(random.below(options.mostPause ?? 1_000));
+      const at = performance.now();
+      const { what, hits } = await target.inject(name, random);
+      await target.recovered();
+      const fault = { name, what, hits, at, recovery: performance.now() - at };
+      faults.push(fault);
+      options.injected?.(fault);
+      await progress(history, pairs, patience);
+    }
+  } finally {
+    stop.abort();
+    await Promise.all([...pairs, ...churns].map(({ stopped }) => stopped));
+    await untilEnded(history, pairs);
+    await Promise.all([...pairs, ...churns].map((client) => client[Symbol.asyncDispose]()));
+  }
+  await drain(world, { pairs, churns });
+  const alone = pairs.filter(({ kind }) => kind.recipients === 1);
+  const gaps = gapsOf(faults, {
+    ...history,
+    queues: new Map(alone.map(({ name, queue }) => [name, queue.recipientId])),
+  });
+  return { verdict: check(history), faults: faults.map((fault, i) => ({ ...fault, gaps: gaps[i]! })) };
+}
+
+/** Waits until each pair has sent and acknowledged something. */
+async function progress(history: History, pairs: readonly Pair[], patience: number): Promise<void> {
+  const waiting = new Set(pairs.flatMap(({ name }) => [`${name} SEND`, `${name} ACK`]));
+  const end = performance.now() + patience;
+  const from = history.calls.length;
+  while (waiting.size > 0) {
+    if (performance.now() > end) {
+      history.problems.push(`no answer in ${patience} ms: ${[...waiting].join(", ")}`);
+      return;
+    }
+    await pause(10);
+    // Commands that were given before are not counted, as their answers may be from before the fault.
+    for (const { command, queue, outcome } of history.calls.slice(from)) {
+      if (outcome === "OK") waiting.delete(`${queue} ${command}`);
+    }
+  }
+}
+
+async function untilEnded(history: History, pairs: readonly Pair[]): Promise<void> {
+  const names = new Set(pairs.map(({ name }) => name));
+  const end = performance.now() + endPatience;
+  for (;;) {
+    const closed = new Set(
+      history.notices.flatMap(({ type, connection }) => type === "CLOSED" ? [connection] : []),
+    );
+    const missing = byQueue(history).filter(({ queue }) => names.has(queue))
+      .flatMap((queue) => missingEnds(queue, closed));
+    if (missing.length === 0) return;
+    if (performance.now() > end) return void history.problems.push(...missing);
+    await pause(100);
+  }
+}
