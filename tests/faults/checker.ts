@@ -2,6 +2,7 @@ import type { Call, History, Notice } from "./history.ts";
 import { checkEnds } from "./ends.ts";
 import { checkOrder } from "./order.ts";
 import { checkState } from "./state.ts";
+import type { Target } from "./target.ts";
 
 /** What a history shows. */
 export interface Verdict {
@@ -33,18 +34,21 @@ export interface QueueHistory {
 }
 
 /** Looks at what clients have seen after all queues were read to their ends. */
-export function check(history: History): Verdict {
+export function check(history: History, { forgetsSuspended }: Pick<Target, "forgetsSuspended">): Verdict {
   const queues = byQueue(history);
   const problems = [...history.problems, ...sameIds(history)];
   const counts = { lost: 0, undone: 0, redelivered: 0, lateEnds: 0 };
   for (const queue of queues) {
-    const { lost, redelivered, undone, problems: found } = checkMessages(queue);
+    const mayBeGone = queue.calls.find(({ command, outcome }) => {
+      return (command === "DEL" || command === "OFF" && forgetsSuspended) && outcome !== "not sent";
+    });
+    const { lost, redelivered, undone, problems: found } = checkMessages(queue, mayBeGone !== undefined);
     const { lateEnds, problems: ends } = checkEnds(queue);
     counts.lost += lost;
     counts.redelivered += redelivered;
     counts.undone += undone;
     counts.lateEnds += lateEnds;
-    problems.push(...found, ...checkOrder(queue), ...ends, ...checkState(queue));
+    problems.push(...found, ...checkOrder(queue), ...ends, ...checkState(queue, mayBeGone));
   }
   const count = (condition: (call: Call) => boolean) => history.calls.filter(condition).length;
   return {
@@ -82,7 +86,7 @@ function sameIds({ queues }: History): string[] {
   return problems;
 }
 
-function checkMessages({ queue, calls, notices }: QueueHistory) {
+function checkMessages({ queue, calls, notices }: QueueHistory, mayBeGone: boolean) {
   const problems: string[] = [];
   const sent = new Map(calls.flatMap((call) => call.command === "SEND" ? [[call.text!, call] as const] : []));
   const idsByText = new Map<string, string>();
@@ -107,9 +111,8 @@ function checkMessages({ queue, calls, notices }: QueueHistory) {
     if (order > (acknowledgedAt.get(messageId!) ?? Infinity)) undone.add(messageId!);
   }
   let lost = 0;
-  const isDeleted = calls.some(({ command, outcome }) => command === "DEL" && outcome !== "not sent");
   for (const { text, outcome } of sent.values()) {
-    if (outcome !== "OK" || isDeleted || idsByText.has(text!)) continue;
+    if (outcome !== "OK" || mayBeGone || idsByText.has(text!)) continue;
     lost++;
     problems.push(`${queue}: ${text} was answered OK and is lost`);
   }

@@ -1,7 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { RecipientQueue, SenderQueue } from "../../client/mod.ts";
-import { asciiText, textBytes } from "../../protocol/mod.ts";
+import { textBytes } from "../../protocol/mod.ts";
 import { Peer, type Session, type World } from "./peer.ts";
+import { Received } from "./received.ts";
 
 /** How the messages of a queue are received. */
 export interface PairKind {
@@ -120,30 +121,16 @@ export class Pair implements AsyncDisposable {
       (client) => client.subscribe(queue, window === null ? {} : { window }),
     );
     if (outcome !== "OK") return;
+    const received = new Received(session, { name, queue, history });
     const unacknowledged: string[] = [];
-    try {
-      for await (const event of session.client.events(queue)) {
-        if (event.type === "END") {
-          return history.note({ type: "END", queue: name, connection: session.number });
-        }
-        const { messageId, body } = event;
-        history.note({
-          type: "MSG",
-          queue: name,
-          connection: session.number,
-          messageId,
-          text: asciiText(body),
-        });
-        unacknowledged.push(messageId);
-        if (window !== null && unacknowledged.length < 1 + random.below(window)) continue;
-        const messageIds = unacknowledged.splice(0);
-        await session.perform(
-          { command: "ACK", queue: name, messageIds },
-          (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, messageId),
-        );
-      }
-    } catch (error) {
-      history.failed(error, name);
+    for (let messageId = await received.next(); messageId !== null; messageId = await received.next()) {
+      unacknowledged.push(messageId);
+      if (window !== null && unacknowledged.length < 1 + random.below(window)) continue;
+      const [last, messageIds] = [messageId, unacknowledged.splice(0)];
+      await session.perform(
+        { command: "ACK", queue: name, messageIds },
+        (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, last),
+      );
     }
   }
 }

@@ -79,7 +79,10 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
     ...history,
     queues: new Map(alone.map(({ name, queue }) => [name, queue.recipientId])),
   });
-  return { verdict: check(history), faults: faults.map((fault, i) => ({ ...fault, gaps: gaps[i]! })) };
+  return {
+    verdict: check(history, target),
+    faults: faults.map((fault, i) => ({ ...fault, gaps: gaps[i]! })),
+  };
 }
 
 /** Waits until each pair has sent and acknowledged something. */

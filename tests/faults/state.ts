@@ -4,8 +4,11 @@ import type { Call } from "./history.ts";
 /** What may be answered at any time: the server failed, or the queue is full. */
 const anyTime: readonly string[] = ["ERR INTERNAL", "ERR QUOTA"];
 
-/** What was created stays, and what was secured, suspended or deleted stays so. */
-export function checkState({ queue, calls }: QueueHistory): string[] {
+/**
+ * What was created stays, and what was secured, suspended or deleted stays so. `mayBeGone`: the command after which the
+ * queue may be gone.
+ */
+export function checkState({ queue, calls }: QueueHistory, mayBeGone: Call | undefined): string[] {
   const of = (command: string) =>
     calls.find((call) => call.command === command && call.outcome !== "not sent");
   const [secured, suspended, deleted] = [of("KEY"), of("OFF"), of("DEL")];
@@ -24,7 +27,7 @@ export function checkState({ queue, calls }: QueueHistory): string[] {
     }
     if (!call.outcome.startsWith("ERR") || anyTime.includes(call.outcome)) return [];
     if (call.outcome === "ERR AUTH") {
-      if (mayBe(call, deleted)) return [];
+      if (mayBe(call, mayBeGone)) return [];
       if (call.command === "KEY" && call !== secured && mayBe(call, secured)) return [];
       const isUnfit = call.isUnsigned ? mayBe(call, secured) : secured?.outcome !== "OK";
       const isRefused = mayBe(call, suspended) || isUnfit;

@@ -14,6 +14,8 @@ export interface Target extends AsyncDisposable {
   addresses(): readonly string[];
   /** Names of what can be done to it. */
   readonly faults: readonly string[];
+  /** Whether suspended queues may be gone after a start, as the files of one process have it (docs/files.md). */
+  readonly forgetsSuspended: boolean;
   /** Brings a fault about, and undoes what does not end by itself. */
   inject(fault: string, random: Random): Promise<Injected>;
   /** Resolves when everything that was hit serves again. */

@@ -35,6 +35,7 @@ export interface WorkersTargetOptions {
 /** A server with workers, in processes of its own. */
 export class WorkersTarget implements Target {
   readonly faults = ["kill-worker", "kill-twice", "stop-short", "stop-long", "kill-parent", "kill-all"];
+  readonly forgetsSuspended = true;
   readonly #folder: AsyncDisposable & { readonly path: string };
   readonly #workers: number;
   readonly #command: readonly string[];
