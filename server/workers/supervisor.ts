@@ -5,7 +5,10 @@ import { ControlError } from "./json.ts";
 import type { FromWorker, ReadyMessage, StartMessage, ToWorker } from "./messages.ts";
 import { type WorkerCommand, WorkerProcess } from "./worker_process.ts";
 
-/** Milliseconds before a worker is started again that has ended soon after its start, so often in a row. */
+/**
+ * Milliseconds from when a worker was ready until it is started again, when it has ended soon after its start so often in
+ * a row. One that has never been ready so often ends the server.
+ */
 export const restartPauses: readonly number[] = [0, 100, 500, 2_000, 5_000];
 /** Milliseconds; a worker that has served so long has not ended soon after its start. */
 const longRun = 30_000;
@@ -145,17 +148,19 @@ export class Supervisor implements AsyncDisposable {
 
   async #keep(worker: number, onReady: () => void): Promise<void> {
     const place = this.#places[worker]!;
-    for (let soon = 0;;) {
+    for (let soon = 0, unready = 0;;) {
       const { why, served } = await this.#runOnce(worker, onReady);
       if (this.#stop.signal.aborted) return place.stopped.resolve();
-      soon = served >= longRun ? 1 : soon + 1;
-      if (soon > this.#pauses.length) {
+      soon = served !== null && served >= longRun ? 1 : Math.min(soon + 1, this.#pauses.length);
+      unready = served === null ? unready + 1 : 0;
+      if (unready > this.#pauses.length) {
         place.stopped.resolve();
-        return this.#fail(`Worker ${worker + 1} ends again and again soon after its start: ${why}`);
+        return this.#fail(`Worker ${worker + 1} ends again and again before it serves: ${why}`);
       }
       this.#options.logger.error(`Worker ${worker + 1} has ended and is started again`, why);
       this.#restarts++;
-      await pause(this.#pauses[soon - 1], undefined, { signal: this.#stop.signal }).catch(() => {});
+      const wait = Math.max(0, this.#pauses[soon - 1]! - (served ?? 0));
+      await pause(wait, undefined, { signal: this.#stop.signal }).catch(() => {});
       if (this.#stop.signal.aborted) return place.stopped.resolve();
     }
   }
@@ -163,10 +168,10 @@ export class Supervisor implements AsyncDisposable {
   async #runOnce(
     worker: number,
     onReady: () => void,
-  ): Promise<{ readonly why: string; readonly served: number }> {
+  ): Promise<{ readonly why: string; readonly served: number | null }> {
     const place = this.#places[worker]!;
     const incarnation = ++place.incarnation;
-    let readyAt = Infinity;
+    let readyAt: number | null = null;
     let process: WorkerProcess;
     try {
       process = WorkerProcess.spawn(this.#options.command(worker, this.#first), {
@@ -186,7 +191,7 @@ export class Supervisor implements AsyncDisposable {
       });
     } catch (error) {
       this.#fail(`Cannot start a worker: ${messageOf(error)}`);
-      return { why: messageOf(error), served: 0 };
+      return { why: messageOf(error), served: null };
     }
     place.process = process;
     const why = await process.ended;
@@ -198,7 +203,7 @@ export class Supervisor implements AsyncDisposable {
         this.send(other, { type: "peer", worker, incarnation, isUp: false });
       }
     }
-    return { why, served: performance.now() - readyAt };
+    return { why, served: readyAt === null ? null : performance.now() - readyAt };
   }
 
   #introduce(worker: number): void {

@@ -36,9 +36,9 @@ export interface Call extends Subject {
   readonly endedAt: number;
 }
 
-/** What came without being asked for, or a connection that is gone. */
+/** What came without being asked for, or a connection that is gone: `LEFT` when its client wanted it. */
 export interface Notice {
-  readonly type: "MSG" | "END" | "CLOSED";
+  readonly type: "MSG" | "END" | "CLOSED" | "LEFT";
   readonly queue: string;
   readonly connection: number;
   readonly order: number;

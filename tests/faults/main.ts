@@ -76,7 +76,7 @@ function print({ verdict, faults }: Report, title: string): void {
   };
   printTable(
     `${title}; milliseconds, median / most`,
-    ["fault", "times", "all serve again", "gap: connection lost", "gap: owner hit", "gap: others"],
+    ["fault", "times", "all serve again", "gap: connected anew", "gap: owner hit", "gap: others"],
     names.map((name) => {
       const of = faults.filter((fault) => fault.name === name);
       return [

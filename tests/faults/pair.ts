@@ -14,6 +14,8 @@ export interface PairKind {
 
 /** Milliseconds that a sender and a recipient wait at most, by chance. */
 const [mostSenderPause, mostTakerPause] = [30, 400];
+/** How likely a client connects anew after a command: else all would be at the processes that were hit least. */
+const leaving = 1 / 100;
 /** Messages that are on their way at a time, at most. */
 const mostDepth = 3;
 
@@ -84,6 +86,7 @@ export class Pair implements AsyncDisposable {
       }));
       const failed = batch.filter((_, i) => outcomes[i] !== "OK");
       again = [...failed.map(([number, attempt]) => [number, attempt + 1] as [number, number]), ...again];
+      if (random.chance(leaving)) await session.leave();
       await pause(random.below(mostSenderPause), undefined, { signal: stop }).catch(() => {});
     }
   }
@@ -131,6 +134,7 @@ export class Pair implements AsyncDisposable {
         { command: "ACK", queue: name, messageIds },
         (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, last),
       );
+      if (random.chance(leaving)) await session.leave();
     }
   }
 }

@@ -31,6 +31,8 @@ export interface Session {
   readonly number: number;
   /** Whether it may still be there. */
   readonly isOpen: boolean;
+  /** Closes it, so that the next one may be at another process. */
+  leave(): Promise<void>;
   /** Runs a command, and closes the connection when its outcome is unknown. */
   perform<T>(
     subject: Omit<Subject, "connection">,
@@ -73,11 +75,11 @@ export class Peer implements AsyncDisposable {
 
 function sessionOf(client: SmpClient, history: History): Session {
   const number = history.connected();
-  let isOpen = true;
+  let isOpen = true, isLeft = false;
   const gone = (error: TransportError) => {
     isOpen = false;
     history.failed(error, `connection ${number}`);
-    history.note({ type: "CLOSED", queue: "", connection: number });
+    history.note({ type: isLeft ? "LEFT" : "CLOSED", queue: "", connection: number });
   };
   void client.closed.then(gone);
   return {
@@ -85,6 +87,11 @@ function sessionOf(client: SmpClient, history: History): Session {
     number,
     get isOpen() {
       return isOpen;
+    },
+    async leave() {
+      isOpen = false;
+      isLeft = true;
+      await client.close();
     },
     async perform(subject, run) {
       const done = await history.perform({ ...subject, connection: number }, () => run(client));

@@ -76,7 +76,7 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
   await drain(world, { pairs, churns });
   const alone = pairs.filter(({ kind }) => kind.recipients === 1);
   const gaps = gapsOf(faults, {
-    ...history,
+    calls: history.calls,
     queues: new Map(alone.map(({ name, queue }) => [name, queue.recipientId])),
   });
   return {
@@ -108,7 +108,9 @@ async function untilEnded(history: History, pairs: readonly Pair[]): Promise<voi
   const end = performance.now() + endPatience;
   for (;;) {
     const closed = new Set(
-      history.notices.flatMap(({ type, connection }) => type === "CLOSED" ? [connection] : []),
+      history.notices.flatMap(({ type, connection }) =>
+        type === "CLOSED" || type === "LEFT" ? [connection] : []
+      ),
     );
     const missing = byQueue(history).filter(({ queue }) => names.has(queue))
       .flatMap((queue) => missingEnds(queue, closed));
