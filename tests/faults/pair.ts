@@ -10,10 +10,16 @@ export interface PairKind {
   readonly window: number | null;
   /** Connections that take the queue from one another. */
   readonly recipients: number;
+  /** The recipient is away most of the time, and the sender has time. */
+  readonly isAway?: boolean;
 }
 
-/** Milliseconds that a sender and a recipient wait at most, by chance. */
-const [mostSenderPause, mostTakerPause] = [30, 400];
+/** Milliseconds that a sender waits at most, by chance, and one that has time. */
+const [mostSenderPause, mostLongPause] = [30, 200];
+/** Milliseconds that a recipient waits at most before it takes a queue back, and that it is away. */
+const [mostTakerPause, mostAway] = [400, 2_000];
+/** Messages that a recipient reads at most before it is away. */
+const mostRead = 60;
 /** How likely a client connects anew after a command: else all would be at the processes that were hit least. */
 const leaving = 1 / 100;
 /** Messages that are on their way at a time, at most. */
@@ -87,7 +93,8 @@ export class Pair implements AsyncDisposable {
       const failed = batch.filter((_, i) => outcomes[i] !== "OK");
       again = [...failed.map(([number, attempt]) => [number, attempt + 1] as [number, number]), ...again];
       if (random.chance(leaving)) await session.leave();
-      await pause(random.below(mostSenderPause), undefined, { signal: stop }).catch(() => {});
+      const most = this.kind.isAway ? mostLongPause : mostSenderPause;
+      await pause(random.below(most), undefined, { signal: stop }).catch(() => {});
     }
   }
 
@@ -101,11 +108,14 @@ export class Pair implements AsyncDisposable {
   /** Subscribes again when the connection is lost, and after a while when another one has subscribed. */
   async #receive(peer: Peer): Promise<void> {
     const { random, stop } = this.#world;
-    const isAlone = this.kind.recipients === 1;
+    const { recipients, isAway = false } = this.kind;
+    const isAlone = recipients === 1;
     for (;;) {
       const session = await peer.session();
       if (session === null) return;
-      await this.#subscribed(session);
+      await this.#subscribed(session, isAway ? 1 + random.below(mostRead) : Infinity);
+      if (isAway) await pause(random.below(mostAway), undefined, { signal: stop }).catch(() => {});
+      if (isAway && stop.aborted) return;
       if (isAlone && session.isOpen) await pause(20);
       if (!isAlone) {
         await pause(random.below(mostTakerPause), undefined, { signal: stop }).catch(() => {});
@@ -115,8 +125,8 @@ export class Pair implements AsyncDisposable {
     }
   }
 
-  /** Reads and acknowledges until the subscription or the connection ends. */
-  async #subscribed(session: Session): Promise<void> {
+  /** Reads and acknowledges until the subscription or the connection ends, and leaves after `most` messages. */
+  async #subscribed(session: Session, most: number): Promise<void> {
     const { name, queue, kind: { window } } = this;
     const { history, random } = this.#world;
     const { outcome } = await session.perform(
@@ -126,7 +136,9 @@ export class Pair implements AsyncDisposable {
     if (outcome !== "OK") return;
     const received = new Received(session, { name, queue, history });
     const unacknowledged: string[] = [];
-    for (let messageId = await received.next(); messageId !== null; messageId = await received.next()) {
+    for (let count = 1;; count++) {
+      const messageId = await received.next();
+      if (messageId === null) return;
       unacknowledged.push(messageId);
       if (window !== null && unacknowledged.length < 1 + random.below(window)) continue;
       const [last, messageIds] = [messageId, unacknowledged.splice(0)];
@@ -134,7 +146,7 @@ export class Pair implements AsyncDisposable {
         { command: "ACK", queue: name, messageIds },
         (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, last),
       );
-      if (random.chance(leaving)) await session.leave();
+      if (count >= most || random.chance(leaving)) await session.leave();
     }
   }
 }

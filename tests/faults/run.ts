@@ -33,6 +33,7 @@ const kinds: readonly PairKind[] = [
   { window: 8, recipients: 1 },
   { window: null, recipients: 2 },
   { window: 4, recipients: 2 },
+  { window: null, recipients: 1, isAway: true },
 ];
 /** Milliseconds that an END may take. */
 const endPatience = 15_000;
@@ -74,7 +75,7 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
     await Promise.all([...pairs, ...churns].map((client) => client[Symbol.asyncDispose]()));
   }
   await drain(world, { pairs, churns });
-  const alone = pairs.filter(({ kind }) => kind.recipients === 1);
+  const alone = pairs.filter(({ kind }) => kind.recipients === 1 && !kind.isAway);
   const gaps = gapsOf(faults, {
     calls: history.calls,
     queues: new Map(alone.map(({ name, queue }) => [name, queue.recipientId])),
@@ -87,7 +88,9 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
 
 /** Waits until each pair has sent and acknowledged something. */
 async function progress(history: History, pairs: readonly Pair[], patience: number): Promise<void> {
-  const waiting = new Set(pairs.flatMap(({ name }) => [`${name} SEND`, `${name} ACK`]));
+  const waiting = new Set(
+    pairs.flatMap(({ name, kind }) => kind.isAway ? [`${name} SEND`] : [`${name} SEND`, `${name} ACK`]),
+  );
   const end = performance.now() + patience;
   const from = history.calls.length;
   while (waiting.size > 0) {

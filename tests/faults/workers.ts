@@ -30,6 +30,8 @@ const secondKill = 500;
 
 export interface WorkersTargetOptions {
   readonly workers?: number;
+  /** A copy of the sources. @default this checkout */
+  readonly root?: string;
 }
 
 /** A server with workers, in processes of its own. */
@@ -38,7 +40,7 @@ export class WorkersTarget implements Target {
   readonly forgetsSuspended = true;
   readonly #folder: AsyncDisposable & { readonly path: string };
   readonly #workers: number;
-  readonly #command: readonly string[];
+  readonly #command: Parameters<typeof ServerProcess.spawned>[0];
   #server: ServerProcess;
   #restarts = 0;
 
@@ -46,7 +48,7 @@ export class WorkersTarget implements Target {
     { folder, workers, command, server }: {
       readonly folder: AsyncDisposable & { readonly path: string };
       readonly workers: number;
-      readonly command: readonly string[];
+      readonly command: Parameters<typeof ServerProcess.spawned>[0];
       readonly server: ServerProcess;
     },
   ) {
@@ -56,7 +58,7 @@ export class WorkersTarget implements Target {
     this.#server = server;
   }
 
-  static async start({ workers = 2 }: WorkersTargetOptions = {}): Promise<WorkersTarget> {
+  static async start({ workers = 2, root }: WorkersTargetOptions = {}): Promise<WorkersTarget> {
     const folder = await temporaryFolder();
     const { path } = folder;
     await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
@@ -71,9 +73,12 @@ export class WorkersTarget implements Target {
       `${steadyPort()}`,
     ];
     const args = ["start", "-y", ...place, "--workers", `${workers}`];
-    const command = commandOf(args, { folder: path, workers: true });
+    const command = {
+      command: commandOf(args, { folder: path, workers: true }),
+      ...(root !== undefined && { cwd: root }),
+    };
     try {
-      const server = await ServerProcess.spawned({ command });
+      const server = await ServerProcess.spawned(command);
       return new WorkersTarget({ folder, workers, command, server });
     } catch (error) {
       await folder[Symbol.asyncDispose]();
@@ -124,7 +129,7 @@ export class WorkersTarget implements Target {
         await this.#server.end();
         await until(async () => !(await Promise.all(children.map(isAlive))).includes(true));
         this.#restarts = 0;
-        this.#server = await ServerProcess.spawned({ command: this.#command });
+        this.#server = await ServerProcess.spawned(this.#command);
         return { what: "all", hits: () => true };
       }
       default:

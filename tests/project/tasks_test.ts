@@ -17,9 +17,12 @@ async function task(...args: readonly string[]): Promise<{ code: number; stdout:
 }
 
 for (
-  const [name, words] of [["bench", ["cycle", "crypto"]], ["soak", ["--minutes"]], ["fuzz", [
-    "--save",
-  ]]] as const
+  const [name, words] of [
+    ["bench", ["cycle", "crypto"]],
+    ["soak", ["--minutes"]],
+    ["fuzz", ["--save"]],
+    ["faults", ["--target", "--kills"]],
+  ] as const
 ) {
   Deno.test(`task ${name} --help says what there is and does nothing`, async () => {
     for (const option of ["--help", "-h"]) {
