@@ -14,7 +14,8 @@ const targets: Readonly<Record<string, () => Promise<Target>>> = {
   workers: () => WorkersTarget.start(),
 };
 
-const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--seed N]
+const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--pause MS]
+                 [--seed N]
 
 Brings faults about while clients use a server, reads all queues to their ends and looks whether what was answered
 holds. Ends with 1 when something does not.
@@ -23,6 +24,7 @@ holds. Ends with 1 when something does not.
   --faults NAME,NAME  which ones, in turns; the target's first one unless it is given; "all" for all
   --kills N           how many there are in all, 50 unless it is given
   --pairs N           queues with a sender and one or two recipients, 12 unless it is given
+  --pause MS          milliseconds between a recovery and the next fault, at most, 1000 unless it is given
   --seed N            makes the same choices again`;
 
 const kinds = {
@@ -30,6 +32,7 @@ const kinds = {
   faults: "value",
   kills: "value",
   pairs: "value",
+  pause: "value",
   seed: "value",
   help: "flag",
 } as const;
@@ -46,6 +49,7 @@ async function main(): Promise<number> {
   if (start === undefined) throw new UsageError(`there is no target ${name}`);
   const kills = readWhole("kills", options.kills ?? "50", { least: 1, most: 100_000 });
   const pairs = readWhole("pairs", options.pairs ?? "12", { least: 1, most: 1_000 });
+  const mostPause = readWhole("pause", options.pause ?? "1000", { least: 1, most: 3_600_000 });
   const seed = readWhole("seed", options.seed ?? `${Date.now() % 2 ** 31}`, { least: 0, most: 2 ** 32 - 1 });
   await using target = await start();
   const names = options.faults === "all" ? target.faults : options.faults?.split(",") ?? [target.faults[0]!];
@@ -59,6 +63,7 @@ async function main(): Promise<number> {
     faults,
     pairs,
     seed,
+    mostPause,
     injected: ({ name, what, recovery }) => {
       console.log(`${++count}/${kills} ${name}: ${what}; all served again after ${recovery.toFixed(0)} ms`);
     },
