@@ -22,8 +22,8 @@ export interface Restoring {
   /** The rank of the subscription of a connection; `null`: it has none. */
   rankOf(connection: BrokerConnection, recipientId: string): Rank | null;
   /**
-   * Subscribes, unless there is a later subscription: then the connection gets END. What was delivered and still is first
-   * counts as delivered, the rest of the window is pushed. Resolves when it has its place in the order of the queue;
+   * Subscribes, unless there is a later subscription: then the connection gets END. What was delivered and is gone or
+   * still first counts as delivered, the rest of the window is pushed. Resolves when it has its place in the order of the queue;
    * `connection.ended` follows when the queue is gone.
    */
   subscribe(connection: BrokerConnection, subscription: KnownSubscription): Promise<void>;
@@ -78,12 +78,15 @@ export class RestoredConnections implements Restoring {
     if (other !== undefined && isLater(other.rank, rank)) {
       return connection.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
     }
-    const delivered: string[] = [];
+    let last: string | undefined;
     let message = await messages.first(recipientId);
     while (message !== undefined && known.delivered.includes(message.id)) {
-      delivered.push(message.id);
-      message = await messages.next(recipientId, message.id);
+      last = message.id;
+      message = await messages.next(recipientId, last);
     }
+    // Those that are gone have an ACK whose answer was lost: until it comes again the client's window is as full as it was.
+    const count = last === undefined ? known.delivered.length : known.delivered.indexOf(last) + 1;
+    const delivered = known.delivered.slice(0, count);
     delivery.rememberBlockSize(recipientId, connection);
     delivery.subscribe(recipientId, connection, window, rank).delivered.push(...delivered);
     await delivery.push(recipientId);

@@ -162,12 +162,11 @@ for (const window of [null, 3]) {
     await until(() => test.metrics.commands.get(name) === 1);
     await cut(linked);
     await session.idle();
-    const taken = alice.take();
+    // No message comes before the answer: the client's window would be too full.
     assertEquals(
-      taken.filter((text) => text.includes("MSG")).map((text) => text.at(-1)),
-      window === null ? ["b"] : ["d", "e"],
+      alice.take(),
+      window === null ? ["ack q MSG b"] : ["ackm q OK", "- q MSG d", "- q MSG e"],
     );
-    assert(taken.some((text) => text.startsWith("ack")));
     const left = window === null ? ["b", "c", "d", "e"] : ["c", "d", "e"];
     assertEquals(await waitingBodies(linked, queue), left);
   });
