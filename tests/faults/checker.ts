@@ -96,7 +96,8 @@ function checkMessages({ queue, calls, notices }: QueueHistory, mayBeGone: boole
     for (const id of messageIds) acknowledgedAt.set(id, Math.min(ended, acknowledgedAt.get(id) ?? Infinity));
   }
   const seen = new Set<string>(), again = new Set<string>(), undone = new Set<string>();
-  for (const { type, text, messageId, order } of notices) {
+  const subscribing = calls.filter(({ command }) => command === "SUB");
+  for (const { type, text, messageId, order, connection } of notices) {
     if (type !== "MSG") continue;
     const call = sent.get(text!);
     if (call === undefined) problems.push(`${queue}: ${text} was received and never sent to it`);
@@ -108,7 +109,9 @@ function checkMessages({ queue, calls, notices }: QueueHistory, mayBeGone: boole
     idsByText.set(text!, id);
     if (seen.has(messageId!)) again.add(messageId!);
     seen.add(messageId!);
-    if (order > (acknowledgedAt.get(messageId!) ?? Infinity)) undone.add(messageId!);
+    // To a former subscriber it may have been on its way when another one acknowledged it.
+    const subscription = subscribing.findLast((call) => call.connection === connection && call.began < order);
+    if ((subscription?.began ?? 0) > (acknowledgedAt.get(messageId!) ?? Infinity)) undone.add(messageId!);
   }
   let lost = 0;
   for (const { text, outcome } of sent.values()) {
