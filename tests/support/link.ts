@@ -5,12 +5,13 @@ import { RemoteOwner, type RemoteOwnerParts } from "../../server/link/remote_own
 import { ServedLinks, type ServedLinksOptions } from "../../server/link/served_links.ts";
 import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
 import { TestBroker, TestConnection } from "./broker.ts";
+import { steadyPort } from "./ports.ts";
 import { soon, until } from "./wait.ts";
 
 /** What stands between the two ends of links; each stream that is made goes through it. */
 export type Wrap = (stream: ByteStream) => ByteStream;
 
-/** A Unix socket on which links to an owner are served, as another process would. */
+/** A port on which links to an owner are served, as another process would. */
 export class ServedOwner implements AsyncDisposable {
   readonly links: ServedLinks;
   /** Why links have ended. */
@@ -20,9 +21,9 @@ export class ServedOwner implements AsyncDisposable {
   readonly #accepting: Promise<void>;
   #isClosed = false;
 
-  constructor(path: string, owner: PartitionOwner, options: ServedLinksOptions = {}) {
+  constructor(port: number, owner: PartitionOwner, options: ServedLinksOptions = {}) {
     this.links = new ServedLinks(owner, options);
-    this.#listener = Deno.listen({ transport: "unix", path });
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.#accepting = this.#accept();
   }
 
@@ -36,7 +37,7 @@ export class ServedOwner implements AsyncDisposable {
     }
   }
 
-  /** The path can be listened on again after it. */
+  /** The port can be listened on again after it. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -60,13 +61,13 @@ export class SessionSide implements AsyncDisposable {
 
   constructor(
     test: TestBroker,
-    path: string,
+    port: number,
     { wrap = (stream) => stream, ...parts }: Partial<RemoteOwnerParts> & { readonly wrap?: Wrap } = {},
   ) {
     this.#test = test;
     this.remote = new RemoteOwner({
       connect: async () => {
-        const stream = wrap(await Deno.connect({ transport: "unix", path }));
+        const stream = wrap(await Deno.connect({ hostname: "127.0.0.1", port }));
         this.streams.push(stream);
         return stream;
       },
@@ -143,7 +144,7 @@ export interface LinkedBroker extends AsyncDisposable {
   readonly test: TestBroker;
   readonly served: ServedOwner;
   readonly session: SessionSide;
-  readonly path: string;
+  readonly port: number;
 }
 
 /** What a linked broker is made with. */
@@ -153,23 +154,21 @@ export interface LinkedOptions {
   readonly remote?: Partial<RemoteOwnerParts> & { readonly wrap?: Wrap };
 }
 
-/** Makes a broker and a link to it over a Unix socket; the link is up. */
+/** Makes a broker and a link to it over a socket; the link is up. */
 export async function linkedBroker(options: LinkedOptions = {}): Promise<LinkedBroker> {
-  const folder = await Deno.makeTempDir();
-  const path = `${folder}/owner`;
+  const port = steadyPort();
   const test = new TestBroker(options.broker);
-  const served = new ServedOwner(path, test.router, options.served);
-  const session = new SessionSide(test, path, options.remote);
+  const served = new ServedOwner(port, test.router, options.served);
+  const session = new SessionSide(test, port, options.remote);
   await until(() => session.remote.isLinked);
   return {
     test,
     served,
     session,
-    path,
+    port,
     async [Symbol.asyncDispose]() {
       await session[Symbol.asyncDispose]();
       await served[Symbol.asyncDispose]();
-      await Deno.remove(folder, { recursive: true });
     },
   };
 }

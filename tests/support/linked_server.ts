@@ -6,6 +6,7 @@ import type { ServerPlace } from "../../server/server.ts";
 import { WorkerRouter } from "../../server/workers/worker_router.ts";
 import { ServedOwner } from "./link.ts";
 import { cutStores } from "./partitions.ts";
+import { steadyPort } from "./ports.ts";
 
 /**
  * Starts a server that has half of the partitions and uses another one over a link for the other half, as workers do;
@@ -14,21 +15,19 @@ import { cutStores } from "./partitions.ts";
 export async function startLinkedServer(options: SmpServerOptions): Promise<SmpServer> {
   const { queues, messages, metrics = new Metrics(), limits, log, signal, ...others } = options;
   const [own, far] = cutStores({ ...(queues && { queues }), ...(messages && { messages }) }, 2);
-  const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
   const parts: AsyncDisposable[] = [];
   const clean = async () => {
     for (const part of parts) await part[Symbol.asyncDispose]();
-    await Deno.remove(folder, { recursive: true });
   };
   const shared = { ...others, metrics, ...(limits && { limits }), ...(log && { log }) };
-  const path = `${folder}/owner`;
+  const port = steadyPort();
   try {
     const owner = await SmpServer.start({
       ...shared,
       ...far,
       webSocketPort: 0,
       place: placeOf(1, (broker, { turns }) => {
-        parts.push(new ServedOwner(path, broker, { turns }));
+        parts.push(new ServedOwner(port, broker, { turns }));
         return broker;
       }),
     });
@@ -39,7 +38,7 @@ export async function startLinkedServer(options: SmpServerOptions): Promise<SmpS
       ...(signal && { signal }),
       place: placeOf(0, (broker, { limits, metrics }) => {
         const remote = new RemoteOwner({
-          connect: () => Deno.connect({ transport: "unix", path }),
+          connect: () => Deno.connect({ hostname: "127.0.0.1", port }),
           close: (connection) => connection.close?.(),
         });
         parts.unshift(remote);

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FaultyStream } from "../../support/faulty_stream.ts";
 import { type LinkedBroker, linkedBroker, ServedOwner, SessionSide } from "../../support/link.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { until } from "../../support/wait.ts";
 
 /** A session's process that uses an owner which itself uses another one behind it, and what can be made to fail. */
@@ -20,14 +21,15 @@ async function twoHops({ deadline = 60_000 } = {}) {
       },
     },
   });
-  const path = `${linked.path}-between`;
-  const served = new ServedOwner(path, linked.session.remote);
-  const far = new SessionSide(linked.test, path, { mostSilence: 60_000 });
+  const port = steadyPort();
+  const served = new ServedOwner(port, linked.session.remote);
+  const far = new SessionSide(linked.test, port, { mostSilence: 60_000 });
   await until(() => far.remote.isLinked);
   return {
     ...linked,
     served,
     far,
+    betweenPort: port,
     /** The owner behind has what it got until now; what it says of it is lost, and it gets no more. */
     async cutOff() {
       isReachable = false;
@@ -65,8 +67,8 @@ Deno.test("a command that was never written to the owner behind is answered INTE
   await using hops = await twoHops({ deadline: 50 });
   const queue = await hops.test.connect().create();
   await hops.served[Symbol.asyncDispose]();
-  await using nowhere = new SessionSide(hops.test, `${hops.path}-nowhere`, { deadline: 50 });
-  await using _between = new ServedOwner(`${hops.path}-between`, nowhere.remote);
+  await using nowhere = new SessionSide(hops.test, steadyPort(), { deadline: 50 });
+  await using _between = new ServedOwner(hops.betweenPort, nowhere.remote);
   const bob = hops.far.connect();
   await bob.submit(queue, "SEND a");
   await until(() => bob.waiting === 0);

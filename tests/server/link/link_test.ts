@@ -5,21 +5,19 @@ import { type OwnerMessage, readOwnerMessage } from "../../../server/link/messag
 import { FaultyStream } from "../../support/faulty_stream.ts";
 import { soon, until } from "../../support/wait.ts";
 
-/** Two ends of a Unix socket. */
-async function socketPair(): Promise<{ ends: [FaultyStream, FaultyStream]; dispose: () => Promise<void> }> {
-  const folder = await Deno.makeTempDir();
-  const listener = Deno.listen({ transport: "unix", path: `${folder}/s` });
+/** Two ends of a socket. */
+async function socketPair(): Promise<{ ends: [FaultyStream, FaultyStream]; dispose: () => void }> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [a, b] = await Promise.all([
-    Deno.connect({ transport: "unix", path: `${folder}/s` }),
+    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
     listener.accept(),
   ]);
   listener.close();
   const ends: [FaultyStream, FaultyStream] = [new FaultyStream(a), new FaultyStream(b)];
   return {
     ends,
-    dispose: async () => {
+    dispose: () => {
       for (const end of ends) end.close();
-      await Deno.remove(folder, { recursive: true });
     },
   };
 }
@@ -54,7 +52,7 @@ async function linked(
     async [Symbol.asyncDispose]() {
       await a[Symbol.asyncDispose]();
       await b[Symbol.asyncDispose]();
-      await dispose();
+      dispose();
     },
   };
 }

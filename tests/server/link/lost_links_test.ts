@@ -231,7 +231,7 @@ Deno.test("a queue that went while there was no link is known to be gone after i
 
 Deno.test("a subscriber of another process gets END when a connection of this one subscribes", async () => {
   await using linked = await linkedBroker();
-  await using other = new SessionSide(linked.test, linked.path);
+  await using other = new SessionSide(linked.test, linked.port);
   const alice = linked.session.connect(), bob = other.connect();
   const queue = await alice.create();
   assertEquals(await bob.ask(queue, "SUB"), ["sub q OK"]);
@@ -272,7 +272,7 @@ Deno.test("wherever links are cut, each command is answered once, and each messa
       return faulty;
     };
     await using linked = await linkedBroker();
-    await using far = new SessionSide(linked.test, linked.path, { wrap, mostAttempts: 100 });
+    await using far = new SessionSide(linked.test, linked.port, { wrap, mostAttempts: 100 });
     const alice = far.connect(), bob = far.connect();
     const queue = await alice.create();
     const sent = Array.from({ length: 20 }, (_, i) => `m${i}`);

@@ -7,6 +7,7 @@ import { fakeSigner, fakeVerify, type TestConnection, transmissionTo } from "../
 import { FaultyStream } from "../../support/faulty_stream.ts";
 import { linkedBroker, roundTrip, ServedOwner, SessionSide } from "../../support/link.ts";
 import { Authorizer } from "../../../server/guard/authorization.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { until } from "../../support/wait.ts";
 
 const broker = { authorizer: new Authorizer(fakeVerify) };
@@ -16,7 +17,7 @@ Deno.test("a command that was never written is answered INTERNAL after the deadl
   await using linked = await linkedBroker();
   const alice = linked.session.connect();
   const queue = await alice.create();
-  await using far = new SessionSide(linked.test, `${linked.path}/nowhere`, { deadline: 50 });
+  await using far = new SessionSide(linked.test, steadyPort(), { deadline: 50 });
   const bob = far.connect();
   await bob.submit(queue, "SEND a");
   await until(() => bob.waiting === 0);
@@ -27,11 +28,11 @@ Deno.test("a command that was never written is answered INTERNAL after the deadl
 
 Deno.test("a connection is closed when nobody can tell whether its command was executed", async () => {
   await using linked = await linkedBroker();
-  const { test, path, session } = linked;
+  const { test, port, session } = linked;
   const queue = await session.connect().create();
   let isReachable = true;
   const streams: FaultyStream[] = [];
-  await using far = new SessionSide(test, path, {
+  await using far = new SessionSide(test, port, {
     deadline: 50,
     mostSilence: 60_000,
     wrap: (stream) => {
@@ -57,7 +58,7 @@ Deno.test("a connection is closed when nobody can tell whether its command was e
 });
 
 Deno.test("a command waits longer than the deadline for an owner that is busy with it", async () => {
-  await using linked = await linkedBroker({ remote: { deadline: 40, mostSilence: 60_000 } });
+  await using linked = await linkedBroker({ remote: { deadline: 500, mostSilence: 60_000 } });
   const { session, test } = linked;
   const [alice, bob] = [session.connect(), session.connect()];
   const queue = await alice.create();
@@ -67,7 +68,7 @@ Deno.test("a command waits longer than the deadline for an owner that is busy wi
     return await run();
   };
   await bob.submit(queue, "SEND a");
-  const end = performance.now() + 200;
+  const end = performance.now() + 1_000;
   await until(async () => {
     await roundTrip(session.remote);
     return performance.now() > end;
@@ -114,8 +115,9 @@ Deno.test("a command that no owner survives closes its connection", async () => 
   };
   await using linked = await linkedBroker();
   const queue = await linked.session.connect().create();
-  await using _served = new ServedOwner(`${linked.path}2`, owner);
-  await using far: SessionSide = new SessionSide(linked.test, `${linked.path}2`);
+  const port = steadyPort();
+  await using _served = new ServedOwner(port, owner);
+  await using far: SessionSide = new SessionSide(linked.test, port);
   const bob = far.connect();
   await bob.submit(queue, "SUB");
   await until(() => far.closed.length === 1);
@@ -132,8 +134,9 @@ Deno.test("connections that cannot be restored are closed when the link is lost,
       return typeof member === "function" ? member.bind(broker) : member;
     },
   });
-  await using _served = new ServedOwner(`${linked.path}2`, owner);
-  await using far = new SessionSide(test, `${linked.path}2`);
+  const port = steadyPort();
+  await using _served = new ServedOwner(port, owner);
+  await using far = new SessionSide(test, port);
   const [alice, bob] = [far.connect(), far.connect()];
   const queue = await alice.create();
   assertEquals(await bob.ask(queue, "SEND a"), ["send q.s OK"]);
@@ -270,11 +273,11 @@ Deno.test("a session's side that reads nothing stops the owner's pushes, and not
 
 Deno.test("bytes that are no frames end that link only, and tell nothing", async () => {
   await using linked = await linkedBroker();
-  const { session, path, served } = linked;
+  const { session, port, served } = linked;
   const alice = session.connect();
   const queue = await alice.create();
   for (const bytes of [new Uint8Array(100).fill(255), new Uint8Array(100), new Uint8Array(0)]) {
-    const stream = await Deno.connect({ transport: "unix", path });
+    const stream = await Deno.connect({ hostname: "127.0.0.1", port });
     await stream.write(bytes).catch(() => {});
     await stream.closeWrite();
     assertEquals(await stream.read(new Uint8Array(10)), null);

@@ -7,6 +7,7 @@ import { type Spread, workerOf } from "../../../server/workers/partition.ts";
 import { keys, TestBroker, type TestQueue } from "../../support/broker.ts";
 import { FaultyStream } from "../../support/faulty_stream.ts";
 import { ServedOwner, SessionSide } from "../../support/link.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { until } from "../../support/wait.ts";
 
 const spread: Spread = { workers: 2, partitions: 2 };
@@ -20,8 +21,7 @@ function idOf(worker: number): string {
 
 /** Two workers; the second one has a queue whose sender ID leads to the first, and sessions use both over links. */
 async function twoWorkers() {
-  const folder = await Deno.makeTempDir();
-  const paths = [0, 1].map((worker) => `${folder}/${worker}`);
+  const ports = [steadyPort(), steadyPort()] as const;
   const stores = [0, 1].map(() => ({ queues: new MemoryQueueStore(), messages: new MemoryMessageStore() }));
   const tests = stores.map((stores) => new TestBroker(stores, 1));
   const [first, second] = tests as [TestBroker, TestBroker];
@@ -39,7 +39,7 @@ async function twoWorkers() {
   const betweens: SessionSide[] = [];
   const streams: FaultyStream[] = [];
   const owner = (): PartitionOwner => {
-    const between = new SessionSide(second, paths[1]!, {
+    const between = new SessionSide(second, ports[1], {
       close: (connection) => connection.close?.(),
       wrap: (stream) => {
         streams.push(new FaultyStream(stream));
@@ -56,8 +56,8 @@ async function twoWorkers() {
     });
     return aliased;
   };
-  const served = [new ServedOwner(paths[0]!, owner()), new ServedOwner(paths[1]!, second.router)];
-  const sessions = [new SessionSide(first, paths[0]!), new SessionSide(second, paths[1]!)] as const;
+  const served = [new ServedOwner(ports[0], owner()), new ServedOwner(ports[1], second.router)];
+  const sessions = [new SessionSide(first, ports[0]), new SessionSide(second, ports[1])] as const;
   await until(() => [...sessions, ...betweens].every(({ remote }) => remote.isLinked));
   return {
     queue,
@@ -70,14 +70,12 @@ async function twoWorkers() {
       // Nobody hears what it says in dying.
       sessions[0].cut();
       await served[0]![Symbol.asyncDispose]();
-      await Deno.remove(paths[0]!).catch(() => {});
-      served[0] = new ServedOwner(paths[0]!, owner());
+      served[0] = new ServedOwner(ports[0], owner());
       await until(() => sessions[0].remote.isLinked);
     },
     async [Symbol.asyncDispose]() {
       for (const side of [...sessions, ...betweens]) await side[Symbol.asyncDispose]();
       for (const side of served) await side[Symbol.asyncDispose]();
-      await Deno.remove(folder, { recursive: true });
     },
   };
 }
