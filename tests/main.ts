@@ -15,8 +15,9 @@ interface Group {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const mostlyUsual: readonly string[] = [
+const usual: readonly string[] = [
   "--parallel",
+  "--allow-net=127.0.0.1",
   "--allow-read",
   "--allow-write",
   "--allow-run",
@@ -24,26 +25,12 @@ const mostlyUsual: readonly string[] = [
   `--allow-ffi=${openSslPaths.join(",")}`,
 ];
 
-const usual: readonly string[] = [...mostlyUsual, "--allow-net=127.0.0.1"];
-
-/** What needs Unix sockets, which the system names by paths that are not known before. */
-const linked: readonly string[] = [
-  "tests/server/link",
-  "tests/server/workers/aliased_owner_test.ts",
-  "tests/server/workers/limits_test.ts",
-];
-
 const groups: readonly Group[] = [
+  { name: "the tests without a browser", args: [...usual, "--ignore=tests/browser", "tests"] },
   {
-    name: "the tests without a browser",
-    args: [...usual, `--ignore=tests/browser,${linked.join(",")}`, "tests"],
-  },
-  {
-    name: "the tests of links, and others with 2 workers",
+    name: "the tests with 2 workers",
     args: [
-      ...mostlyUsual,
-      "--allow-net",
-      ...linked,
+      ...usual,
       "tests/client/commands_test.ts",
       "tests/client/open_test.ts",
       "tests/client/window_test.ts",
