@@ -165,8 +165,10 @@ export class SmpServer implements AsyncDisposable {
     this.#authorizer = new Authorizer(
       (...work) => this.#verifier.verify(...work),
       (source, key, isValid) => {
-        if (isValid) this.#budgets.extra.charge(source, extraWork(key));
-        else this.#budgets.refused.charge(source, commandWork(key));
+        const name = isValid ? "extra" : "refused";
+        const work = isValid ? extraWork(key) : commandWork(key);
+        this.#budgets[name].chargeClient(source, work);
+        if (work > 0) source.charge?.(name, work);
       },
     );
     this.#brokers = new LocalBrokers(stores, {

@@ -1,4 +1,5 @@
 import type { ServerTransmission } from "../../protocol/mod.ts";
+import type { BudgetName } from "../guard/client_network.ts";
 
 export interface BrokerConnection {
   readonly blockSize: number;
@@ -11,6 +12,8 @@ export interface BrokerConnection {
   readonly isFull: boolean;
   answer(transmission: ServerTransmission): void;
   notify(transmission: ServerTransmission, since?: number): void;
+  /** Work that was done for it counts for how fast it is read. Milliseconds. */
+  charge?(budget: BudgetName, work: number): void;
   /** Ends it: nobody can tell any more what has become of its commands. */
   close?(): unknown;
   /** A queue that it subscribes to, or an ID that it has opened, is gone. */

@@ -1,5 +1,10 @@
+/** The budgets of work (work_budget.ts). */
+export type BudgetName = "refused" | "extra";
+
 export interface Source {
   readonly client: string | null;
+  /** Is told, where it is read, what work was done for it. Milliseconds. */
+  charge?(budget: BudgetName, work: number): void;
 }
 
 /** An IPv4 address, also one written as IPv6; else the /64, as a customer usually has all addresses in it. */

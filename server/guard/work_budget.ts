@@ -1,5 +1,5 @@
 import type { PublicKey } from "../../protocol/mod.ts";
-import { countedNetworks, type Source } from "./client_network.ts";
+import { type BudgetName, countedNetworks, type Source } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
 import type { ServerUsage } from "./server_usage.ts";
 
@@ -18,7 +18,7 @@ export class WorkBudget {
     perSecond: () => number,
     { now = () => performance.now(), shared = null }: {
       readonly now?: () => number;
-      readonly shared?: { readonly usage: ServerUsage; readonly name: "refused" | "extra" } | null;
+      readonly shared?: { readonly usage: ServerUsage; readonly name: BudgetName } | null;
     } = {},
   ) {
     this.#perSecond = perSecond;
@@ -27,14 +27,21 @@ export class WorkBudget {
   }
 
   charge(source: Source, work: number): void {
+    this.chargeConnection(source, work);
+    this.chargeClient(source, work);
+  }
+
+  chargeConnection(source: Source, work: number): void {
     const leak = this.#leak(connectionShare);
     if (leak.perSecond === 0 || work === 0) return;
     const own = this.#connections.get(source) ?? new LeakyBucket();
     own.pour(work, leak, this.#now(), 2 * leak.capacity);
     this.#connections.set(source, own);
-    for (const { network, share } of countedNetworks(source.client)) {
-      this.#clients.pour(network, work / share);
-    }
+  }
+
+  chargeClient({ client }: Source, work: number): void {
+    if (this.#perSecond() === 0 || work === 0) return;
+    for (const { network, share } of countedNetworks(client)) this.#clients.pour(network, work / share);
   }
 
   delay(source: Source): number {

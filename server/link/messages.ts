@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from "../../protocol/mod.ts";
 import type { KnownSubscription, Rank } from "../broker/subscriptions.ts";
+import type { BudgetName } from "../guard/client_network.ts";
 import { frameError } from "./error.ts";
 import { readResponse, writeResponse } from "./response.ts";
 import type { FrameReader, FrameWriter } from "./wire.ts";
@@ -16,6 +17,7 @@ export const linkVersion = 1;
 /** Bytes that name a session's process for as long as it keeps commands. */
 export const incarnationLength = 10;
 
+const budgets: readonly BudgetName[] = ["refused", "extra"];
 const bindingLength = 32;
 /** Characters of the longest address, with a zone. */
 const longestClient = 64;
@@ -76,6 +78,13 @@ export type OwnerMessage =
   | { readonly type: "ENDED"; readonly connection: number; readonly queueId: string }
   /** Nobody can tell what has become of the connection's commands: it is closed. */
   | { readonly type: "CLOSE"; readonly connection: number }
+  /** What work a command of the connection has been. Milliseconds. */
+  | {
+    readonly type: "CHARGE";
+    readonly connection: number;
+    readonly budget: BudgetName;
+    readonly work: number;
+  }
   | { readonly type: "PONG" };
 
 const types = {
@@ -93,6 +102,7 @@ const types = {
   ENDED: 132,
   PONG: 133,
   CLOSE: 134,
+  CHARGE: 135,
 } as const satisfies Record<(SessionMessage | OwnerMessage)["type"], number>;
 
 /** Writes a message as one frame. */
@@ -138,6 +148,10 @@ export function writeMessage(writer: FrameWriter, message: SessionMessage | Owne
       writer.float64(message.age ?? NaN);
       writer.text(message.queueId);
       writeResponse(writer, message.response);
+      break;
+    case "CHARGE":
+      writer.uint8(budgets.indexOf(message.budget));
+      writer.float64(message.work);
       break;
     case "DISCONNECT":
     case "CLOSE":
@@ -214,6 +228,8 @@ export function readOwnerMessage(reader: FrameReader): OwnerMessage | null {
       return { type: "ENDED", connection: reader.uint48(), queueId: readId(reader) };
     case types.CLOSE:
       return { type: "CLOSE", connection: reader.uint48() };
+    case types.CHARGE:
+      return { type: "CHARGE", connection: reader.uint48(), ...readCharge(reader) };
     case types.PONG:
       return { type: "PONG" };
     default:
@@ -309,6 +325,14 @@ function readAge(reader: FrameReader): number | null {
   if (Number.isNaN(age)) return null;
   if (age >= 0 && age < Infinity) return age;
   throw frameError(`a message cannot be ${age} ms old`);
+}
+
+function readCharge(reader: FrameReader): { readonly budget: BudgetName; readonly work: number } {
+  const budget = budgets[reader.uint8()];
+  if (budget === undefined) throw frameError("there is no such budget");
+  const work = reader.float64();
+  if (!(work >= 0 && work < Infinity)) throw frameError(`a command cannot be ${work} ms of work`);
+  return { budget, work };
 }
 
 function readFlag(reader: FrameReader): boolean {

@@ -1,6 +1,7 @@
 import type { ClientTransmission, ServerTransmission } from "../../protocol/mod.ts";
 import type { Forwarded } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
+import type { BudgetName } from "../guard/client_network.ts";
 import type { Outcome } from "./answered.ts";
 import type { SessionMessage } from "./messages.ts";
 import type { ServedLink } from "./served_link.ts";
@@ -64,6 +65,10 @@ export class RemoteConnection implements BrokerConnection {
   /** What has become of a command that was given for the connection before this one. */
   answerKnown(command: number, outcome: Outcome): void {
     this.#link.answerKnown(this, command, outcome);
+  }
+
+  charge(budget: BudgetName, work: number): void {
+    if (!this.closed) this.#link.send({ type: "CHARGE", connection: this.number, budget, work });
   }
 
   /** Answers that follow are not believed: whoever has failed to get them gives others. */

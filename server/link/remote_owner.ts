@@ -263,6 +263,8 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
       }
       case "ENDED":
         return connected.state.ended(message.queueId);
+      case "CHARGE":
+        return connected.connection.charge?.(message.budget, message.work);
       case "CLOSE":
         return this.#close(connected.connection);
       default:

@@ -15,6 +15,7 @@ import { nextTurn } from "../next_turn.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
+import type { BudgetName } from "../guard/client_network.ts";
 import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
@@ -114,6 +115,10 @@ export class Session implements BrokerConnection {
 
   notify(transmission: ServerTransmission, since?: number): void {
     this.#enqueue({ transmission, isAnswer: false, since });
+  }
+
+  charge(budget: BudgetName, work: number): void {
+    this.#budgets[budget].chargeConnection(this, work);
   }
 
   async run(): Promise<void> {

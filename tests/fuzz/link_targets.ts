@@ -64,6 +64,7 @@ const ownerMessages: readonly OwnerMessage[] = [
   },
   { type: "ENDED", connection, queueId: id },
   { type: "CLOSE", connection },
+  { type: "CHARGE", connection, budget: "extra", work: 1.5 },
   { type: "PONG" },
 ];
 

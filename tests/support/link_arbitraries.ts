@@ -71,5 +71,11 @@ export const ownerMessage: fc.Arbitrary<OwnerMessage> = fc.oneof(
   }),
   fc.record({ type: type("ENDED"), connection, queueId: id }),
   fc.record({ type: type("CLOSE"), connection }),
+  fc.record({
+    type: type("CHARGE"),
+    connection,
+    budget: fc.constantFrom<("refused" | "extra")[]>("refused", "extra"),
+    work: fc.double({ min: 0, max: 1e9, noNaN: true }),
+  }),
   fc.record({ type: type("PONG") }),
 );
