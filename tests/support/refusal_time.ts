@@ -11,6 +11,8 @@ import {
   randomBytes,
   textBytes,
 } from "../../protocol/mod.ts";
+import type { PartitionOwner } from "../../server/broker/owner.ts";
+import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
 import { Authorizer, type Verify } from "../../server/guard/authorization.ts";
 import type { ExponentClass } from "../../server/guard/verifier.ts";
 import { type Signer, TestBroker, type TestQueue, turn } from "./broker.ts";
@@ -42,6 +44,10 @@ export interface RefusalOptions {
   readonly verify: Verify;
   /** Leaves out the verification where there is no key to decide by, as a broker without the defence would. */
   readonly isDefenceless?: boolean;
+  /** What is between the prober and the broker. @default nothing */
+  readonly through?: (
+    broker: PartitionOwner,
+  ) => Promise<AsyncDisposable & { readonly owner: PartitionOwner }>;
 }
 
 const queuesOfAKind = 8;
@@ -50,13 +56,26 @@ const queuesOfAKind = 8;
  * Sends every probe as often as the others, in random order, to a broker that accepts no signature but those of whoever
  * opens a queue for another session.
  */
-export async function measureRefusals({ rounds, ...options }: RefusalOptions): Promise<readonly Probed[]> {
+export async function measureRefusals(
+  { rounds, through, ...options }: RefusalOptions,
+): Promise<readonly Probed[]> {
   const { test, probes } = await prepare(options);
+  if (through === undefined) return await measureProbes(test.router, probes, { rounds, ...options });
+  await using between = await through(test.router);
+  return await measureProbes(between.owner, probes, { rounds, ...options });
+}
+
+/** Sends every probe as often as the others, in random order. */
+export async function measureProbes(
+  owner: PartitionOwner,
+  probes: readonly Probe[],
+  { rounds, bits }: Pick<RefusalOptions, "rounds" | "bits">,
+): Promise<readonly Probed[]> {
   const probed = probes.map((probe): Probed => ({ probe, times: [] }));
   const warmUp = Math.ceil(rounds / 10);
   for (let round = -warmUp; round < rounds; round++) {
     for (const { probe, times } of shuffled(probed)) {
-      const time = await measure(test, transmissionOf(probe, options.bits));
+      const time = await measure(owner, transmissionOf(probe, bits));
       if (round >= 0) times.push(time);
     }
   }
@@ -167,10 +186,9 @@ function transmissionOf({ command, queueIds, isSigned }: Probe, bits: number): C
   return decoded.value;
 }
 
-async function measure({ router }: TestBroker, transmission: ClientTransmission): Promise<number> {
+async function measure(owner: PartitionOwner, transmission: ClientTransmission): Promise<number> {
   const answered = Promise.withResolvers<string>();
-  const began = performance.now();
-  await router.submit({
+  const connection: BrokerConnection = {
     blockSize: 4096,
     client: null,
     closed: false,
@@ -178,9 +196,12 @@ async function measure({ router }: TestBroker, transmission: ClientTransmission)
     isFull: false,
     answer: ({ response }) => answered.resolve(response.type === "ERR" ? response.error : response.type),
     notify() {},
-  }, transmission);
+  };
+  const began = performance.now();
+  await owner.submit(connection, transmission);
   const answer = await answered.promise;
   const time = (performance.now() - began) * 1000;
+  owner.disconnect(connection);
   if (answer !== "AUTH") throw new Error(`the answer was ${answer}`);
   await turn();
   return time;

@@ -81,7 +81,7 @@ function tolerance(rounds: number): number {
 }
 
 /** What can be told from the first probe of its group, each with its superiority. */
-function differences(probed: readonly Probed[], rounds: number): string[] {
+export function differences(probed: readonly Probed[], rounds: number): string[] {
   const found: string[] = [];
   for (const { probe: { group, name }, times } of probed) {
     const first = probed.find(({ probe }) => probe.group === group)!;
