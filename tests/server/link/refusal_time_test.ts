@@ -11,15 +11,15 @@ import { TestBroker } from "../../support/broker.ts";
 import { ServedOwner } from "../../support/link.ts";
 import { measureProbes, measureRefusals, type Probe, randomSigner } from "../../support/refusal_time.ts";
 import { differences } from "../../support/refusal_time_contract.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { until } from "../../support/wait.ts";
 
 /** A link to an owner. */
 async function linkTo(owner: PartitionOwner) {
-  const folder = await Deno.makeTempDir();
-  const path = `${folder}/owner`;
-  const served = new ServedOwner(path, owner);
+  const port = steadyPort();
+  const served = new ServedOwner(port, owner);
   const remote = new RemoteOwner({
-    connect: () => Deno.connect({ transport: "unix", path }),
+    connect: () => Deno.connect({ hostname: "127.0.0.1", port }),
     close: () => {},
   });
   await until(() => remote.isLinked);
@@ -28,7 +28,6 @@ async function linkTo(owner: PartitionOwner) {
     async [Symbol.asyncDispose]() {
       await remote[Symbol.asyncDispose]();
       await served[Symbol.asyncDispose]();
-      await Deno.remove(folder, { recursive: true });
     },
   };
 }
