@@ -31,7 +31,7 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
   if (!answer) throw new Fatal("Nothing was deleted");
   for (const path of paths) {
     try {
-      await Deno.remove(path);
+      await Deno.remove(path, { recursive: path.endsWith(sockets) });
     } catch (error) {
       throw new Fatal(`Cannot delete ${path}: ${osReason(error)}`);
     }
@@ -55,6 +55,8 @@ async function realPath(path: string): Promise<string> {
   return await exists(path) ? await Deno.realPath(path).catch(() => path) : path;
 }
 
+/** Ends the name of the folder of the workers' sockets, which a server that was killed leaves. */
+const sockets = ".sockets";
 /** What a server has beside a file, that of workers included (docs/files.md). */
 const leftover =
   /^(\.g\d+-w\d+)?(\.handshakes|\.aliases|\.workers|\.conversion)?(\.new|\.compact|\.lock|\.broken-\d+)?$/;
@@ -66,7 +68,7 @@ async function withLeftovers(path: string): Promise<string[]> {
   try {
     for await (const entry of Deno.readDir(directory)) {
       const rest = entry.name.startsWith(name) ? entry.name.slice(name.length) : null;
-      if (rest !== null && leftover.test(rest)) {
+      if (rest !== null && (leftover.test(rest) || entry.isDirectory && rest === sockets)) {
         found.push(`${directory}/${entry.name}`);
       }
     }

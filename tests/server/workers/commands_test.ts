@@ -177,6 +177,11 @@ Deno.test("delete removes the files of workers", async () => {
   }
   await Deno.writeTextFile(`${folder.path}/smp-server-store.log.conversion`, "");
   await Deno.writeTextFile(`${folder.path}/smp-server-store.log.g1-w1.broken-1`, "");
+  // What a server leaves that was killed.
+  for (const name of ["server_key", "smp-server-store.log"]) {
+    await Deno.mkdir(`${folder.path}/${name}.sockets`);
+    await Deno.writeTextFile(`${folder.path}/${name}.sockets/0`, "");
+  }
   assertEquals((await onFolder(folder.path, "delete", "-y")).code, 0);
   assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), []);
 });
