@@ -15,13 +15,15 @@ const root = new URL("../../", import.meta.url);
 const webSocketVariables = ["WS_NO_BUFFER_UTIL", "WS_NO_UTF_8_VALIDATE"];
 
 /** Throws `Fatal` that says what this program is to be started with. */
-export function checkCanSpawn(): void {
+export function checkCanSpawn({ standalone }: Pick<typeof Deno.build, "standalone"> = Deno.build): void {
+  // Its permissions are in it, and would be those of the workers too; nor is it known where it lies when it is made.
+  if (standalone) {
+    throw new Fatal("Cannot start workers: a compiled executable cannot; run server/main.ts with deno");
+  }
   const command = Deno.execPath();
   if (Deno.permissions.querySync({ name: "run", command }).state === "granted") return;
   throw new Fatal(
-    Deno.build.standalone
-      ? `Cannot start workers: ${command} was compiled without --allow-run=${command}`
-      : `Cannot start workers: pass --allow-run=${command} before the name of the program`,
+    `Cannot start workers: pass --allow-run=${command} before the name of the program`,
   );
 }
 
@@ -30,11 +32,8 @@ export function checkCanSpawn(): void {
  * than this process has: neither may it run programs nor read the key or the ini.
  */
 export function workerCommand(place: WorkerPlace): WorkerCommand {
-  const program = Deno.execPath();
-  // What was compiled has its permissions in it.
-  if (Deno.build.standalone) return { program, args: ["worker"] };
   return {
-    program,
+    program: Deno.execPath(),
     args: [
       "run",
       "--quiet",
