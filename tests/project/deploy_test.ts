@@ -17,6 +17,7 @@ const [configDir, logDir] = ["/etc/opt/simplex", "/var/opt/simplex"];
 function forTest(command: readonly string[], folder: string): string[] {
   const args = command.slice(1).map((arg) =>
     arg.replaceAll(configDir, `${folder}/etc`).replaceAll(logDir, `${folder}/log`)
+      .replaceAll("/opt/smp/bin/deno", Deno.execPath())
   );
   const place = ["--config-dir", `${folder}/etc`, "--log-dir", `${folder}/log`];
   return [...args, ...place, "--host", "127.0.0.1", "--port", "0", "--ws-port", "0", "-l"];
@@ -31,12 +32,18 @@ async function dockerCommand(): Promise<string[]> {
   });
 }
 
-async function unitCommand(): Promise<string[]> {
-  return /^ExecStart=(.*)$/m.exec(await read("deploy/smp-server.service"))![1]!.split(" ");
+async function unitCommand(file = "smp-server.service"): Promise<string[]> {
+  return /^ExecStart=(.+)$/m.exec(await read(`deploy/${file}`))![1]!.split(" ");
 }
 
 for (
-  const [what, command] of [["the systemd unit", unitCommand], ["the Dockerfile", dockerCommand]] as const
+  const [what, command] of [
+    ["the systemd unit", () => unitCommand()],
+    ["the Dockerfile", dockerCommand],
+    ...(Deno.build.os === "linux"
+      ? [["the systemd unit with workers", () => unitCommand("smp-server-workers.conf")] as const]
+      : []),
+  ] as const
 ) {
   Deno.test(`${what} starts a server with its permissions, and no packages but ws and mlkem`, async () => {
     await using folder = await temporaryFolder();
@@ -106,6 +113,19 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   ) {
     assertStringIncludes(docs, text);
   }
+});
+
+Deno.test("the unit with workers adds what they need to the unit, and nothing else", async () => {
+  const [run, added, ...others] = (await unitCommand("smp-server-workers.conf")).toSpliced(0, 1);
+  assertEquals([run, added], ["run", "--allow-run=/opt/smp/bin/deno"]);
+  assertEquals(["run", ...others], [...(await unitCommand()).slice(1), "--workers", "0"]);
+  const unit = await read("deploy/smp-server.service");
+  assertStringIncludes(unit, "\nRestrictAddressFamilies=AF_INET AF_INET6\n");
+  // Lists of several files are put together.
+  assertStringIncludes(
+    await read("deploy/smp-server-workers.conf"),
+    "\nRestrictAddressFamilies=AF_UNIX\nExecStart=\nExecStart=",
+  );
 });
 
 Deno.test("operations.md has every key of the ini with its default and meaning", async () => {
