@@ -35,6 +35,7 @@ interface Session {
 
 interface InWork {
   readonly type: string;
+  readonly isRepeated: boolean;
   readonly queueId: string;
   readonly bytes: number;
 }
@@ -126,8 +127,11 @@ export class ServedLink implements AsyncDisposable {
     const rank = subscribed === null || response.type === "ERR"
       ? null
       : this.#parts.owner.restoring?.rankOf(connection, subscribed) ?? lowestRank;
-    // Who has failed to get an answer for a connection that is gone could not close it.
-    const isUnknown = connection.isGivenUp || connection.closed && isInternal(response);
+    const isUnknown = connection.isGivenUp ||
+      // Who has failed to get an answer for a connection that is gone could not close it.
+      connection.closed && isInternal(response) ||
+      // What is refused now may have been executed before: a queue that is gone may have been deleted by this very DEL.
+      work.isRepeated && isKept(work.type) && response.type === "ERR";
     const outcome: Outcome = isUnknown
       ? "unknown"
       : { queueId: queueId === work.queueId ? null : queueId, rank, response };
@@ -242,7 +246,7 @@ export class ServedLink implements AsyncDisposable {
       if (known !== null) return this.answerKnown(connection, command, known);
     }
     const bytes = perCommand + transmission.signed.length;
-    this.#inWork.set(command, { type, queueId: transmission.queueId, bytes });
+    this.#inWork.set(command, { type, isRepeated, queueId: transmission.queueId, bytes });
     this.#bytesInWork += bytes;
     const commandId = idOf(session.incarnation, command);
     this.#enqueue(connection, {

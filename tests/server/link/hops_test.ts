@@ -67,6 +67,7 @@ Deno.test("a command that was never written to the owner behind is answered INTE
   await using hops = await twoHops({ deadline: 50 });
   const queue = await hops.test.connect().create();
   await hops.served[Symbol.asyncDispose]();
+  await until(() => !hops.far.remote.isLinked);
   await using nowhere = new SessionSide(hops.test, steadyPort(), { deadline: 50 });
   await using _between = new ServedOwner(hops.betweenPort, nowhere.remote);
   const bob = hops.far.connect();

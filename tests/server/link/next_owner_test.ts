@@ -137,3 +137,40 @@ Deno.test("of two subscribers that the next owner is told of the later one keeps
     assertEquals([former!.take(), latter!.take()], [[], ["- q MSG a"]]);
   }
 });
+
+for (const [command, answer] of [["DEL", "DEL OK"], ["SEND a", "SEND OK"]] as const) {
+  Deno.test(`${command} that is refused by the next owner as the queue is gone closes its connection`, async () => {
+    await using linked = await mortal();
+    const { session, test } = linked;
+    const [alice, bob] = [session.connect(), session.connect()];
+    const queue = await test.connect().create();
+    linked.silence();
+    await bob.submit(queue, command);
+    await until(() => test.metrics.commands.get(answer) === 1);
+    if (command !== "DEL") await test.connect().ask(queue, "DEL");
+    await linked.replace();
+    await until(() => session.closed.length === 1);
+    // It was executed, and nobody can tell any more.
+    assertEquals([session.closed, bob.take()], [[bob], []]);
+    assertEquals(await alice.ask(queue, command), [
+      `${command.split(" ")[0]!.toLowerCase()} ${command === "DEL" ? "q" : "q.s"} ERR AUTH`,
+    ]);
+    assertEquals(session.remote.pending, 0);
+  });
+}
+
+Deno.test("NEW whose answer the owner before could not send makes another queue, and the first one stays unused", async () => {
+  await using linked = await mortal();
+  const { session, test } = linked;
+  const [alice, bob] = [session.connect(), session.connect()];
+  linked.silence();
+  const making = alice.create();
+  await until(() => test.metrics.commands.get("NEW IDS") === 1);
+  const next = await linked.replace();
+  const queue = await making;
+  assertEquals(await bob.ask(queue, "SEND a"), ["send q.s OK"]);
+  assertEquals(alice.take(), ["- q MSG a"]);
+  // The other one has no subscriber and no key of a sender: it expires.
+  const { queues } = next.brokers.kept;
+  assertEquals([queues, next.brokers.counts.subscriptions], [2, 1]);
+});
