@@ -91,28 +91,30 @@ async function measure(load: LoadProcessOptions, openSsl: boolean): Promise<Meas
 }
 
 /** Puts a load on a server. */
-export async function measureOn(
+export function measureOn(
   server: Pick<ServerProcess, "address" | "pid">,
   load: LoadProcessOptions,
 ): Promise<Measured> {
-  const script = new URL("load_process.ts", import.meta.url).pathname;
+  const args = [server.address, JSON.stringify(load)];
+  return measureWith("load_process.ts", args, () => cpuTime(server.pid));
+}
+
+/** Puts the load of a script on what has used so much CPU time. */
+export async function measureWith(
+  script: string,
+  args: readonly string[],
+  cpu: () => Promise<number>,
+): Promise<Measured> {
+  const path = new URL(script, import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--allow-net=127.0.0.1",
-      ffiPermission,
-      script,
-      server.address,
-      JSON.stringify(load),
-    ],
+    args: ["run", "--quiet", "--allow-net=127.0.0.1", ffiPermission, path, ...args],
     stdout: "piped",
   }).spawn();
   let [before, after, text] = [0, 0, ""];
   for await (const part of process.stdout.pipeThrough(new TextDecoderStream())) {
     text += part;
-    if (before === 0 && text.includes("ready")) before = await cpuTime(server.pid);
-    if (after === 0 && text.includes("measured")) after = await cpuTime(server.pid);
+    if (before === 0 && text.includes("ready")) before = await cpu();
+    if (after === 0 && text.includes("measured")) after = await cpu();
   }
   await process.status;
   const result: LoadResult = JSON.parse(text.trim().split("\n").at(-1)!);

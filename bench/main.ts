@@ -6,6 +6,7 @@
 // deno-lint-ignore-file no-console
 import { benchAgent } from "./agent.ts";
 import { benchCalibration } from "./calibration.ts";
+import { benchCluster } from "./cluster.ts";
 import { benchConnections } from "./connections.ts";
 import { benchCrypto } from "./crypto.ts";
 import { benchCycles, benchLargeExponents } from "./cycle.ts";
@@ -26,6 +27,7 @@ const benches: Readonly<Record<string, Bench>> = {
     run: benchCycles,
     about: "how many messages go through a server, what they cost it, how long they take",
   },
+  cluster: { run: benchCluster, about: "what several processes make of the same load, beside one" },
   exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
   extensions: {
     run: benchExtensions,

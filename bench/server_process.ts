@@ -21,13 +21,15 @@ export interface ServerProcessOptions {
   readonly args?: readonly string[];
   /** Lets it use the OpenSSL of the system. */
   readonly openSsl?: boolean;
+  /** Processes that serve. @default the one, without `--workers` */
+  readonly workers?: number;
   /** Text of `smp-server.ini`. */
   readonly ini?: string;
 }
 
 /** Starts `server/main.ts` as `deno task start` does, on a free loopback port; resolves when it listens. */
 export async function startServerProcess(
-  { env = {}, folder, args = [], openSsl = false, ini }: ServerProcessOptions = {},
+  { env = {}, folder, args = [], openSsl = false, workers, ini }: ServerProcessOptions = {},
 ): Promise<ServerProcess> {
   const files = folder ?? await Deno.makeTempDir();
   if (ini !== undefined) await Deno.writeTextFile(`${files}/smp-server.ini`, ini);
@@ -37,8 +39,10 @@ export async function startServerProcess(
     `--allow-read=${files}`,
     `--allow-write=${files}`,
     ...(openSsl ? [ffiPermission] : []),
+    ...(workers === undefined ? [] : [`--allow-run=${Deno.execPath()}`]),
   ];
   const place = ["--config-dir", files, "--log-dir", files, "--host", "127.0.0.1", "--port", "0"];
+  if (workers !== undefined) place.push("--workers", `${workers}`);
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "--v8-flags=--max-semi-space-size=4", ...permissions, main, "-y", ...place, ...args],
     env: { DENO_TOKIO_EVENT_INTERVAL: "1", ...env },
@@ -76,6 +80,17 @@ export async function cpuTime(pid: number): Promise<number> {
   } catch {
     return 0;
   }
+}
+
+/** A process and those that it has started. */
+export async function withChildren(pid: number): Promise<readonly number[]> {
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", "cat /proc/[0-9]*/stat 2>/dev/null"] })
+    .output();
+  const children = new TextDecoder().decode(stdout).split("\n").flatMap((line) => {
+    const [, child, parent] = /^(\d+) \(.*\) \w (\d+) /.exec(line) ?? [];
+    return Number(parent) === pid ? [Number(child)] : [];
+  });
+  return [pid, ...children];
 }
 
 /** Resident memory of a process and the most that it has had, in bytes; 0 where the system does not tell. */

@@ -130,7 +130,8 @@ function checkListed(listed: readonly string[], options: LoadOptions): void {
   }
 }
 
-async function loadQueues(
+/** The load itself, on queues and connections that there are: first the senders', then as many of recipients. */
+export async function loadQueues(
   queues: readonly Queue[],
   lines: readonly Line[],
   options: LoadOptions,

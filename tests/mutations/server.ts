@@ -129,4 +129,21 @@ export const serverMutations: readonly Mutation[] = [
     to: "lingerTime",
     tests: ["tests/server/server_limits_test.ts"],
   },
+  {
+    name: "restored-window-too-wide",
+    what:
+      "a restored subscription is pushed more than its client's window takes, as an ACK's answer was lost",
+    file: "server/broker/restoring.ts",
+    from: "last === undefined ? known.delivered.length",
+    to: "last === undefined ? 0",
+    tests: ["tests/server/link/next_owner_test.ts"],
+  },
+  {
+    name: "workers-given-up",
+    what: "a server ends because a worker was killed often",
+    file: "server/workers/supervisor.ts",
+    from: "unready = served === null ? unready + 1 : 0;",
+    to: "unready++;",
+    tests: ["tests/server/workers/supervisor_test.ts"],
+  },
 ];
