@@ -12,6 +12,7 @@ import { WorkersTarget } from "./workers.ts";
 
 const targets: Readonly<Record<string, () => Promise<Target>>> = {
   workers: () => WorkersTarget.start(),
+  "workers-3": () => WorkersTarget.start({ workers: 3 }),
 };
 
 const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--pause MS]
