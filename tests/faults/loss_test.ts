@@ -10,7 +10,7 @@ const test = requiring(Deno.build.os === "linux" ? null : "processes can share a
 /** What a server is made of. */
 const sources = ["server", "protocol", "cli", "std", "deno.json", "deno.lock", "import_map.json"];
 
-/** SEND is answered when the message is in memory, and the log is written 100 ms later. */
+/** SEND is answered when the message is in memory, and the log is written a second later. */
 const noWait = {
   file: "server/store/message_journal.ts",
   from: `    await this.#log.append(
@@ -18,7 +18,7 @@ const noWait = {
       () => void this.#memory.append(recipientId, message),
     );`,
   to: `    await this.#memory.append(recipientId, message);
-    setTimeout(() => this.#log.append(messageLine(recipientId, message), () => {}), 100);`,
+    setTimeout(() => this.#log.append(messageLine(recipientId, message), () => {}), 1_000);`,
 };
 
 async function brokenCopy(folder: string): Promise<void> {
