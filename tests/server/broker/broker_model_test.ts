@@ -11,6 +11,7 @@ import {
   type TestConnection,
   type TestQueue,
 } from "../../support/broker.ts";
+import { TwoWorkers } from "../../support/two_workers.ts";
 import { CrashDisk } from "../../support/crash_disk.ts";
 import { openStores, temporaryFolder } from "../../support/durable.ts";
 
@@ -80,14 +81,21 @@ const limits = checkLimits({
   unsecuredLifetime: 0,
 });
 
+const workerLimits = { ...limits, openedPerConnection: 1_000 };
+
 /** What each connection is sent, according to smp.md. */
 class Model {
+  readonly #mostOpened: number;
   readonly queues: ModelQueue[] = [];
   readonly sent: string[][] = Array.from({ length: places }, () => []);
   /** The names of the IDs that each connection has opened. */
   readonly opened: Set<string>[] = Array.from({ length: places }, () => new Set<string>());
   readonly #connections: object[] = Array.from({ length: places }, () => ({}));
   epoch = 0;
+
+  constructor(mostOpened: number) {
+    this.#mostOpened = mostOpened;
+  }
 
   create(place: number, name: string): ModelQueue {
     const state = { exists: true, secured: false, suspended: false, window: null, delivered: [] };
@@ -184,7 +192,7 @@ class Model {
     }
     if (command === "OPEN" || command === "OPEN sender") {
       if (!this.#mayOpen(queue, command === "OPEN sender", by)) return answer("ERR AUTH");
-      if (opened.size === mostOpened && !opened.has(id)) return answer("ERR QUOTA");
+      if (opened.size === this.#mostOpened && !opened.has(id)) return answer("ERR QUOTA");
       opened.add(id);
       return answer("OK");
     }
@@ -233,7 +241,8 @@ class Model {
 /** A broker and the model, which are given the same steps. */
 class Walk {
   test: TestBroker;
-  readonly #model = new Model();
+  readonly #model: Model;
+  readonly #workers: TwoWorkers | null;
   readonly #restart: ((step: Step) => Promise<Stores>) | undefined;
   #connections: TestConnection[];
   readonly #queues: { real: TestQueue; model: ModelQueue }[] = [];
@@ -241,10 +250,21 @@ class Walk {
   #steps = 0;
 
   /** `restart` gives the stores that are there after it. @default stores in memory, never restarted */
-  constructor(stores: Stores | null = null, restart?: (step: Step) => Promise<Stores>) {
-    this.test = brokerOf(stores, this.#time);
-    this.#connections = connectionsOf(this.test);
+  constructor(stores: Stores | null = null, restart?: (step: Step) => Promise<Stores>, hasWorkers = false) {
+    this.test = brokerOf(stores, this.#time, hasWorkers);
+    this.#workers = hasWorkers ? new TwoWorkers(this.test, () => workerLimits) : null;
+    // Workers count what is open before they verify who opens.
+    this.#model = new Model(hasWorkers ? Infinity : mostOpened);
+    this.#connections = Array.from({ length: places }, (_, place) => this.#connect(place));
     this.#restart = restart;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#workers?.[Symbol.asyncDispose]();
+  }
+
+  #connect(place: number): TestConnection {
+    return this.#workers?.connect(place % 2) ?? this.test.connect();
   }
 
   /** Gives every queue place a queue. */
@@ -283,7 +303,7 @@ class Walk {
 
   /** Lets the broker come to rest and compares what the connections were sent, queue by queue. */
   async compare(): Promise<void> {
-    await this.test.idle();
+    await (this.#workers ?? this.test).idle();
     for (const [place, connection] of this.#connections.entries()) {
       assertEquals(byQueue(connection.take()), byQueue(this.#model.sent[place]!.splice(0)));
     }
@@ -309,18 +329,18 @@ class Walk {
   async #startAnew(step: Step): Promise<void> {
     await this.compare();
     for (const connection of this.#connections) connection.disconnect();
-    const test = brokerOf(await this.#restart!(step), this.#time);
+    const test = brokerOf(await this.#restart!(step), this.#time, false);
     for (const [text, id] of this.test.messageIds) test.messageIds.set(text, id);
     for (const [id, name] of this.test.names) test.names.set(id, name);
     this.test = test;
-    this.#connections = connectionsOf(test);
+    this.#connections = this.#connections.map((_, place) => this.#connect(place));
     this.#model.restart();
   }
 
   async #reconnect(place: number): Promise<void> {
     await this.compare();
     this.#connections[place]!.disconnect();
-    this.#connections[place] = this.test.connect();
+    this.#connections[place] = this.#connect(place);
     this.#model.disconnect(place);
   }
 }
@@ -337,18 +357,14 @@ function isOfSender(command: Step["command"]): boolean {
   return command === "SEND" || command === "OPEN sender";
 }
 
-function brokerOf(stores: Stores | null, time: Time): TestBroker {
+function brokerOf(stores: Stores | null, time: Time, hasWorkers: boolean): TestBroker {
   const now = () => time.began + time.passed;
   return new TestBroker({
     authorizer: new Authorizer(fakeVerify),
-    limits: () => limits,
+    limits: () => hasWorkers ? workerLimits : limits,
     clock: new Clock(now, now),
     ...(stores && { queues: stores.queues, messages: stores.messages }),
-  });
-}
-
-function connectionsOf(test: TestBroker): TestConnection[] {
-  return Array.from({ length: places }, () => test.connect());
+  }, hasWorkers ? 2 : undefined);
 }
 
 /**
@@ -440,6 +456,29 @@ Deno.test(
     );
   },
 );
+
+for (const isPipelined of [false, true]) {
+  const how = isPipelined ? "pipelined" : "one by one";
+  Deno.test(`any commands ${how} to two workers give what the spec says`, { permissions }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), async (steps) => {
+        await using walk = new Walk(null, undefined, true);
+        await walk.begin();
+        let last = -1;
+        for (const step of steps) {
+          // What comes from several connections has no order between workers.
+          if (!isPipelined || step.place !== last) await walk.compare();
+          // A session refuses it.
+          if (step.command.startsWith("OPEN") && step.by === "none") continue;
+          await walk.take(step);
+          last = step.place;
+        }
+        await walk.compare();
+      }),
+      { numRuns: isPipelined ? 150 : 60 },
+    );
+  });
+}
 
 Deno.test("restarts and crashes in between change nothing, with messages in the journal", async () => {
   const durableStep = stepOf({ ...commandWeights, restart: 2, crash: 3 });
