@@ -22,6 +22,8 @@ const readSize = 65_536;
 const spareBuffers = 2;
 /** Batches that may be read before the peer is told so. */
 const unacknowledgedBatches = 64;
+/** Milliseconds in which a peer's end is seen after a failed write. */
+const restTime = 1_000;
 
 /** What a link is made with. */
 export interface LinkParts<Incoming> {
@@ -141,8 +143,17 @@ export class Link<Incoming> implements AsyncDisposable {
         await this.#write(this.#sealed.shift()!);
       }
     } catch (error) {
+      await this.#readRest();
       this.end(networkError("write", error));
     }
+  }
+
+  /** A peer that has died may have written answers before, which nobody can give again. */
+  async #readRest(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, restTime);
+    await Promise.race([late, this.#ended.promise]);
+    clearTimeout(timer);
   }
 
   async #write(batch: FrameWriter): Promise<void> {

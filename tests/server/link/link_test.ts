@@ -206,3 +206,42 @@ Deno.test("what the receiver throws ends the link", async () => {
   ends.a.send(push(1));
   assertEquals((await soon(ends.b.ended)).code, "NETWORK");
 });
+
+Deno.test("what the peer has written before it died is read, although nothing can be written to it", async () => {
+  const { ends: [near, far], dispose } = await socketPair();
+  const got: OwnerMessage[] = [];
+  const failed = Promise.withResolvers<void>();
+  far.hold();
+  await using peer = new Link<OwnerMessage>(near, { decode: readOwnerMessage, receive: () => {} });
+  await using link = new Link<OwnerMessage>({
+    read: (buffer) => far.read(buffer),
+    write: () => {
+      failed.resolve();
+      return Promise.reject(new Error("nobody reads it"));
+    },
+    close: () => far.close(),
+  }, { decode: readOwnerMessage, receive: (message) => void got.push(message) });
+  const none = peer.waiting;
+  peer.send(push(1));
+  link.send(push(2));
+  await soon(failed.promise);
+  await until(() => peer.written === 1 && peer.waiting === none);
+  near.close();
+  far.release();
+  assertEquals((await soon(link.ended)).code, "ENDED");
+  assertEquals(got.length, 1);
+  dispose();
+});
+
+Deno.test("a link that nothing can be written to ends, although its peer is there", async () => {
+  const { ends: [near, far], dispose } = await socketPair();
+  await using _peer = new Link<OwnerMessage>(near, { decode: readOwnerMessage, receive: () => {} });
+  await using link = new Link<OwnerMessage>({
+    read: (buffer) => far.read(buffer),
+    write: () => Promise.reject(new Error("nobody reads it")),
+    close: () => far.close(),
+  }, { decode: readOwnerMessage, receive: () => {} });
+  link.send(push(1));
+  assertEquals((await soon(link.ended)).code, "NETWORK");
+  dispose();
+});
