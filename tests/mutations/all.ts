@@ -4,6 +4,7 @@ import { clusterMutations } from "./cluster.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
 import { serverMutations } from "./server.ts";
+import { workerMutations } from "./workers.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 
@@ -14,6 +15,7 @@ export const all: readonly Mutation[] = [
   ...protocolMutations,
   ...serverMutations,
   ...clusterMutations,
+  ...workerMutations,
 ];
 
 /** Where the list does not fit the code. */

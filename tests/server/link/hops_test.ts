@@ -23,7 +23,14 @@ async function twoHops({ deadline = 60_000 } = {}) {
   });
   const port = steadyPort();
   const served = new ServedOwner(port, linked.session.remote);
-  const far = new SessionSide(linked.test, port, { mostSilence: 60_000 });
+  const before: FaultyStream[] = [];
+  const far = new SessionSide(linked.test, port, {
+    mostSilence: 60_000,
+    wrap: (stream) => {
+      before.push(new FaultyStream(stream));
+      return before.at(-1)!;
+    },
+  });
   await until(() => far.remote.isLinked);
   return {
     ...linked,
@@ -37,6 +44,8 @@ async function twoHops({ deadline = 60_000 } = {}) {
       await until(() => !linked.session.remote.isLinked);
     },
     silence: () => behind.at(-1)!.hold(),
+    /** What the owner between says is lost. */
+    silenceBetween: () => before.at(-1)!.hold(),
     async [Symbol.asyncDispose]() {
       await far[Symbol.asyncDispose]();
       await served[Symbol.asyncDispose]();
@@ -89,4 +98,21 @@ Deno.test("what an owner could not learn before its link was lost closes the con
   await until(() => far.closed.length === 1);
   assertEquals(far.closed, [bob]);
   assertEquals(bob.take(), []);
+});
+
+Deno.test("that a connection was given up is told again when the link was lost meanwhile", async () => {
+  await using hops = await twoHops({ deadline: 50 });
+  const { test, far, served } = hops;
+  const queue = await test.connect().create();
+  const bob = far.connect();
+  hops.silence();
+  hops.silenceBetween();
+  await bob.submit(queue, "SEND a");
+  await until(() => test.metrics.messagesAccepted === 1);
+  await hops.cutOff();
+  await until(() => served.links.counts.inWork === 0);
+  assertEquals(far.closed, []);
+  far.cut();
+  await until(() => far.closed.length === 1);
+  assertEquals([far.closed, bob.take()], [[bob], []]);
 });

@@ -173,6 +173,24 @@ for (const [name, reason, type, body] of hostile) {
   });
 }
 
+const sevenNoughts = new Array(7).fill(0);
+const hostileOwner: readonly (readonly [name: string, reason: string, body: readonly number[]])[] = [
+  ["a budget that there is not", "no such budget", [...sevenNoughts.with(6, 2), ...new Array(8).fill(0)]],
+  ["work of less than nothing", "cannot be -2 ms", [...sevenNoughts, 0xc0, ...sevenNoughts]],
+  ["work without end", "cannot be Infinity ms", [...sevenNoughts, 0x7f, 0xf0, ...new Array(6).fill(0)]],
+  ["work that is no number", "cannot be NaN ms", [...sevenNoughts, 0x7f, 0xf8, ...new Array(6).fill(0)]],
+];
+
+for (const [name, reason, body] of hostileOwner) {
+  Deno.test(`a session's process does not take ${name}`, { permissions }, () => {
+    const writer = new FrameWriter();
+    writer.begin(135);
+    writer.rest(Uint8Array.from(body));
+    writer.end();
+    assertThrows(() => readAll(writer.bytes, readOwnerMessage), LinkError, reason);
+  });
+}
+
 Deno.test("a frame that is too long is neither written nor read", { permissions }, () => {
   const body = new Uint8Array(longestFrame);
   const response = { type: "MSG", messageId: "AAAA", timestamp: new Date(0), body } as const;
