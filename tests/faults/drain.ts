@@ -1,6 +1,7 @@
 import type { RecipientQueue, SmpClient } from "../../client/mod.ts";
 import { asciiText, textBytes } from "../../protocol/mod.ts";
 import type { Churn } from "./churn.ts";
+import type { Outcome } from "./history.ts";
 import type { Pair } from "./pair.ts";
 import { Peer, type Session, type World } from "./peer.ts";
 
@@ -12,7 +13,7 @@ export async function drain(
   await using peer = new Peer(world);
   for (const { name, queue, sender } of pairs) {
     await sendLast(peer, { name, sender });
-    await readAll(peer, { name, queue }, world);
+    await readAll(peer, { name, queue, history: world.history });
   }
   for (const { left } of churns) {
     for (const { name, queue } of left) {
@@ -20,7 +21,7 @@ export async function drain(
       // Which of the two is right depends on what became of KEY; OFF and DEL refuse both.
       await sendLast(peer, { name, sender: { senderId }, isUnsigned: true });
       await sendLast(peer, { name, sender: { senderId, senderKey: world.keyPair.privateKey } });
-      await readAll(peer, { name, queue }, world);
+      await readAll(peer, { name, queue, history: world.history });
     }
   }
 }
@@ -40,37 +41,40 @@ async function sendLast(
       { command: "SEND", queue: name, text: `${text}.${attempt}`, isUnsigned },
       (client) => client.send(sender, textBytes(`${text}.${attempt}`)),
     );
-    if (outcome === "OK" || outcome.startsWith("ERR")) return;
+    if (outcome === "OK" || isRefused(outcome)) return;
   }
 }
 
-async function readAll(
-  peer: Peer,
-  { name, queue }: { readonly name: string; readonly queue: RecipientQueue },
-  { history }: World,
-): Promise<void> {
+interface Read {
+  readonly name: string;
+  readonly queue: RecipientQueue;
+  readonly history: World["history"];
+}
+
+async function readAll(peer: Peer, { name, queue, history }: Read): Promise<void> {
   for (;;) {
     const session = await peer.session();
     const { outcome } = await session!.perform(
       { command: "SUB", queue: name },
       (client) => client.subscribe(queue),
     );
-    if (outcome.startsWith("ERR")) return;
+    if (isRefused(outcome)) return;
     if (outcome !== "OK") continue;
     try {
-      if (await readWaiting(session!, { name, queue }, history)) return;
+      if (await readWaiting(session!, { name, queue, history })) return;
     } catch (error) {
       history.failed(error, name);
     }
   }
 }
 
+/** Not for the moment only. */
+function isRefused(outcome: Outcome): boolean {
+  return outcome.startsWith("ERR") && outcome !== "ERR INTERNAL";
+}
+
 /** `true`: nothing waits any more. */
-async function readWaiting(
-  session: Session,
-  { name, queue }: { readonly name: string; readonly queue: RecipientQueue },
-  history: World["history"],
-): Promise<boolean> {
+async function readWaiting(session: Session, { name, queue, history }: Read): Promise<boolean> {
   const { client, number } = session;
   const events = client.events(queue);
   for (;;) {

@@ -11,18 +11,23 @@ import { Pair, type PairKind } from "./pair.ts";
 import type { World } from "./peer.ts";
 import type { Target } from "./target.ts";
 
+/** What is done to a target. */
 export interface RunOptions {
   /** The faults, one after the other. */
   readonly faults: readonly string[];
+  /** Queues with a sender and one or two recipients, of each kind in turns. */
   readonly pairs: number;
+  /** The same one makes the same choices; what becomes of them depends on time. */
   readonly seed: number;
   /** Milliseconds between a recovery and the next fault, at most. @default 1000 */
   readonly mostPause?: number;
   /** Milliseconds that clients may take after a fault until each has had an answer. @default 60 000 */
   readonly patience?: number;
+  /** Is told of each fault when everything serves again. */
   readonly injected?: (fault: Fault) => void;
 }
 
+/** What came of it. */
 export interface Report {
   readonly verdict: Verdict;
   readonly faults: readonly (Fault & { readonly gaps: Gaps })[];
@@ -36,7 +41,7 @@ const kinds: readonly PairKind[] = [
   { window: null, recipients: 1, isAway: true },
 ];
 /** Milliseconds that an END may take. */
-const endPatience = 15_000;
+const endPatience = 60_000;
 
 /** Puts load on a target, brings faults about, and looks at what clients have seen. */
 export async function run(target: Target, options: RunOptions): Promise<Report> {
@@ -68,10 +73,11 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
       options.injected?.(fault);
       await progress(history, pairs, patience);
     }
-  } finally {
     stop.abort();
     await Promise.all([...pairs, ...churns].map(({ stopped }) => stopped));
     await untilEnded(history, pairs);
+  } finally {
+    stop.abort();
     await Promise.all([...pairs, ...churns].map((client) => client[Symbol.asyncDispose]()));
   }
   await drain(world, { pairs, churns });

@@ -28,7 +28,9 @@ const [shortStop, longStop] = [3_000, 20_000];
 /** Milliseconds after the start of a worker in which it is killed again, at most. */
 const secondKill = 500;
 
+/** How a {@linkcode WorkersTarget} is started. */
 export interface WorkersTargetOptions {
+  /** @default 2 */
   readonly workers?: number;
   /** A copy of the sources. @default this checkout */
   readonly root?: string;
@@ -58,6 +60,7 @@ export class WorkersTarget implements Target {
     this.#server = server;
   }
 
+  /** Resolves when all workers serve. */
   static async start({ workers = 2, root }: WorkersTargetOptions = {}): Promise<WorkersTarget> {
     const folder = await temporaryFolder();
     const { path } = folder;
