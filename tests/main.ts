@@ -32,12 +32,11 @@ const groups: readonly Group[] = [
     args: [
       ...usual,
       "tests/client/commands_test.ts",
-      "tests/client/open_test.ts",
       "tests/client/window_test.ts",
       "tests/hostile/blocks_test.ts",
       "tests/hostile/flood_test.ts",
       "tests/hostile/opened_flood_test.ts",
-      "tests/operator",
+      ...["descriptors", "full_disk", "restart", "secrets"].map((name) => `tests/operator/${name}_test.ts`),
       "tests/server/net/extensions_test.ts",
     ],
     env: { SMP_TEST_WORKERS: "2" },
