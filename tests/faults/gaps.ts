@@ -17,13 +17,12 @@ export interface Gaps {
   readonly reconnected: number;
   /** Of senders whose connection stayed, to queues whose owner was hit. */
   readonly ownerHit: number;
-  /** Of senders whose connection stayed, to other queues. */
+  /** Of senders whose connection stayed, to other queues; the connection itself may be to what was stopped. */
   readonly others: number;
 }
 
 /**
- * The longest times between two answered SENDs, or ACKs, of a queue that a fault has fallen into or that have begun before
- * the next fault. Recipients count that have connected anew; others may wait for a sender that has. `queues`: the names of
+ * The longest times between two answered SENDs, or ACKs, of a queue that the last fault has fallen into, or come before. Recipients count that have connected anew; others may wait for a sender that has. `queues`: the names of
  * those that are looked at, with their recipient IDs.
  */
 export function gapsOf(
@@ -39,11 +38,11 @@ export function gapsOf(
     last.set(`${queue} ${command}`, call);
     const isReconnected = before?.connection !== connection;
     if (before === undefined || command === "ACK" && !isReconnected) continue;
-    for (const [i, { at, hits }] of faults.entries()) {
-      if (endedAt < at || before.endedAt >= (faults[i + 1]?.at ?? Infinity)) continue;
-      const kind = isReconnected ? "reconnected" : hits(queues.get(queue)!) ? "ownerHit" : "others";
-      gaps[i]![kind] = Math.max(gaps[i]![kind], endedAt - before.endedAt);
-    }
+    const i = faults.findLastIndex(({ at }) => at <= endedAt);
+    if (i === -1) continue;
+    const isHit = faults[i]!.hits(queues.get(queue)!);
+    const kind = isReconnected ? "reconnected" : isHit ? "ownerHit" : "others";
+    gaps[i]![kind] = Math.max(gaps[i]![kind], endedAt - before.endedAt);
   }
   return gaps;
 }
