@@ -50,6 +50,12 @@ export interface ServerPlace {
   ): PartitionOwner;
 }
 
+/** The part of one process in a server of several, which get partitions from each other while they run. */
+export interface ServerCluster {
+  /** Makes what sessions give their commands to. `brokers`: those of this process, none yet. */
+  route(brokers: LocalBrokers, parts: { readonly turns: Turns; readonly metrics: Metrics }): PartitionOwner;
+}
+
 /** How a server is started. */
 export interface SmpServerOptions {
   /** IP address or name to listen on. @default "0.0.0.0" */
@@ -77,6 +83,12 @@ export interface SmpServerOptions {
    * @internal
    */
   readonly place?: ServerPlace;
+  /**
+   * How this process is joined with others of a cluster, which has queues and messages; instead of all of these.
+   * @default it is alone
+   * @internal
+   */
+  readonly cluster?: ServerCluster;
   /** Refuses handshakes that were played back. @default one that forgets everything when the server stops */
   readonly replayGuard?: Pick<ReplayGuard, "isNew">;
   /**
@@ -123,6 +135,7 @@ export class SmpServer implements AsyncDisposable {
   #webSocket: Listener | null = null;
   readonly #stopped = new AbortController();
   #stopping: Promise<void> | null = null;
+  #suspended: string | null = null;
 
   private constructor(
     options: SmpServerOptions,
@@ -144,7 +157,7 @@ export class SmpServer implements AsyncDisposable {
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
-    const { usage = new ServerUsage(), place } = options;
+    const { usage = new ServerUsage(), place, cluster } = options;
     this.#admission = new Admission(this.#limitSource, this.#metrics, { usage });
     this.#budgets = {
       refused: new WorkBudget(() => this.#limits.refusedTimePerSecondPerIp, {
@@ -185,12 +198,13 @@ export class SmpServer implements AsyncDisposable {
       identity,
       blockSize,
       replayGuard: options.replayGuard ?? new ReplayGuard(),
-      broker: place?.route(this.#brokers.all[0]!, {
-        stores: stores[0]!,
-        turns: this.#turns,
-        limits: this.#limitSource,
-        metrics: this.#metrics,
-      }) ??
+      broker: cluster?.route(this.#brokers, { turns: this.#turns, metrics: this.#metrics }) ??
+        place?.route(this.#brokers.all[0]!, {
+          stores: stores[0]!,
+          turns: this.#turns,
+          limits: this.#limitSource,
+          metrics: this.#metrics,
+        }) ??
         new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
       metrics: this.#metrics,
@@ -264,7 +278,26 @@ export class SmpServer implements AsyncDisposable {
   /** Why nothing new should be sent here at the moment; `null` when all is well. */
   notReady(): string | null {
     if (this.#stopping !== null) return "the server is stopping";
+    if (this.#suspended !== null) return this.#suspended;
     return this.#memory.isShort() ? "memory is short" : null;
+  }
+
+  /**
+   * Closes all connections, and takes no others until {@linkcode resume}; `reason` is that of {@linkcode notReady}.
+   * Resolves when all are closed.
+   * @internal
+   */
+  async suspend(reason: string): Promise<void> {
+    this.#suspended = reason;
+    await this.#connections.close();
+  }
+
+  /**
+   * Takes connections again.
+   * @internal
+   */
+  resume(): void {
+    this.#suspended = null;
   }
 
   /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */
@@ -341,7 +374,7 @@ export class SmpServer implements AsyncDisposable {
   }
 
   #admit(address: string | undefined, close: () => void): Admitted | null {
-    return this.#stopping === null ? this.#admission.admit(address, close) : null;
+    return this.#stopping === null && this.#suspended === null ? this.#admission.admit(address, close) : null;
   }
 
   async #stop(deadline: number): Promise<void> {
@@ -361,7 +394,11 @@ export class SmpServer implements AsyncDisposable {
   }
 }
 
-function storesOf({ queues, messages, partitions }: SmpServerOptions): readonly PartitionStores[] {
+function storesOf({ queues, messages, partitions, cluster }: SmpServerOptions): readonly PartitionStores[] {
+  if (cluster !== undefined) {
+    if (queues === undefined && messages === undefined && partitions === undefined) return [];
+    throw new RangeError("Cannot use stores of this process beside those of a cluster");
+  }
   if (partitions === undefined) {
     return [{ queues: queues ?? new MemoryQueueStore(), messages: messages ?? new MemoryMessageStore() }];
   }

@@ -1,5 +1,6 @@
 import {
   type ClientTransmission,
+  defaultBlockSize,
   encodeBase64,
   isKeySize,
   type PublicKey,
@@ -18,7 +19,15 @@ import { isOf, onePartition, type Partitions, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
-import type { MessageStore, PartitionStores, QueueRecord, QueueStore } from "../store/store.ts";
+import type {
+  DoneCommand,
+  MessageStore,
+  Origin,
+  PartitionMemory,
+  PartitionStores,
+  QueueRecord,
+  QueueStore,
+} from "../store/store.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 import { type Forwarded, RestoredConnections, type Restoring } from "./restoring.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
@@ -67,6 +76,7 @@ export class Broker implements PartitionOwner {
   readonly #access: Access;
   readonly #reserve: UnsecuredReserve;
   readonly #shares: WaitingShares;
+  readonly #memory: PartitionMemory | undefined;
   #sweeping: Promise<void> | null = null;
 
   constructor(parts: BrokerParts) {
@@ -84,12 +94,14 @@ export class Broker implements PartitionOwner {
     this.#access = new Access(parts.authorizer, this.#opened);
     this.#clock = parts.clock ?? new Clock();
     this.#log = parts.log ?? (() => {});
+    this.#memory = parts.memory;
     this.#runner = new CommandRunner(this.#metrics, this.#log);
     this.#delivery = new Delivery({
       messages: this.#messages,
       metrics: this.#metrics,
       runner: this.#runner,
       epoch: parts.epoch ?? Date.now(),
+      memory: parts.memory,
     });
     this.#recipients = new RecipientCommands({
       queues: this.#queues,
@@ -128,6 +140,8 @@ export class Broker implements PartitionOwner {
     forwarded?: Forwarded,
   ): Promise<void> {
     const { command, corrId, queueId } = transmission;
+    const done = forwarded?.isRepeated === true ? this.#memory?.done(idOf(forwarded)) : undefined;
+    if (done !== undefined) return this.#answerDone({ connection, transmission }, done);
     switch (command.type) {
       case "PING":
         this.#metrics.answered("PING", "PONG");
@@ -135,7 +149,7 @@ export class Broker implements PartitionOwner {
       case "NEW":
         this.#runner.run(
           { connection, transmission },
-          (reply) => this.#create(connection, transmission, command, reply),
+          (reply) => this.#create({ connection, transmission, forwarded }, command, reply),
         );
         return;
       case "SEND":
@@ -148,7 +162,8 @@ export class Broker implements PartitionOwner {
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
           const error = await this.#access.recipientError(queue, { connection, transmission });
           if (error !== null) return reply(failure(error));
-          await this.#recipients.execute(command, { queue, connection, reply, forwarded });
+          const origin = this.#originOf(forwarded);
+          await this.#recipients.execute(command, { queue, connection, reply, forwarded, origin });
         });
     }
   }
@@ -269,9 +284,27 @@ export class Broker implements PartitionOwner {
     }
   }
 
+  /** It was executed by the broker before this one, or before its link was lost. */
+  #answerDone(submitted: Submitted, { created }: DoneCommand): void {
+    const { connection, transmission: { queueId } } = submitted;
+    this.#runner.runInOrder(created?.recipientId ?? queueId, submitted, async (reply) => {
+      if (created === null) return reply({ type: "OK" });
+      const { recipientId, senderId } = created;
+      // Nobody else knows its ID.
+      if (await this.#queues.byRecipientId(recipientId) !== undefined) {
+        this.#delivery.subscribe(recipientId, connection);
+      }
+      reply({ type: "IDS", recipientId, senderId }, "");
+    });
+  }
+
+  #originOf(forwarded: Forwarded | undefined): Origin | undefined {
+    if (this.#memory === undefined || forwarded === undefined) return undefined;
+    return { commandId: idOf(forwarded) };
+  }
+
   async #create(
-    connection: BrokerConnection,
-    transmission: ClientTransmission,
+    { connection, transmission, forwarded }: Submitted,
     { recipientKey }: { readonly recipientKey: PublicKey },
     reply: Reply,
   ): Promise<void> {
@@ -286,7 +319,10 @@ export class Broker implements PartitionOwner {
       const [recipientId, senderId] = randomIds(queueIdLength, this.#partitions);
       const changedAt = this.#clock.stamp();
       const record = { recipientId, senderId, recipientKey, senderKey: null, suspended: false, changedAt };
-      if (!await this.#queues.create(record)) continue;
+      const { blockSize } = connection;
+      const origin = this.#originOf(forwarded);
+      const isUsual = origin === undefined || blockSize === defaultBlockSize;
+      if (!await this.#queues.create(record, isUsual ? origin : { ...origin, blockSize })) continue;
       this.#delivery.rememberBlockSize(recipientId, connection);
       this.#delivery.subscribe(recipientId, connection);
       return reply({ type: "IDS", recipientId, senderId }, "");
@@ -341,7 +377,7 @@ export class Broker implements PartitionOwner {
       return this.#refuse("memory_share", "QUOTA", reply);
     }
     try {
-      await this.#messages.append(recipientId, message);
+      await this.#messages.append(recipientId, message, this.#originOf(forwarded));
     } catch (error) {
       undoShare();
       undoPlace();
@@ -354,3 +390,7 @@ export class Broker implements PartitionOwner {
 }
 
 function noop(): void {}
+
+function idOf({ commandId }: Forwarded): string {
+  return encodeBase64(commandId);
+}

@@ -1,6 +1,6 @@
 import { defaultBlockSize, type ServerResponse, type ServerTransmission } from "../../protocol/mod.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { MessageStore, StoredMessage } from "../store/store.ts";
+import type { MessageStore, PartitionMemory, StoredMessage } from "../store/store.ts";
 import { fits } from "./answer.ts";
 import type { CommandRunner, Reply } from "./command_runner.ts";
 import { type BrokerConnection, type Rank, type Subscription, Subscriptions } from "./subscriptions.ts";
@@ -11,6 +11,7 @@ export interface DeliveryParts {
   readonly runner: CommandRunner;
   /** Of the ranks of subscriptions; higher than that of every broker before. */
   readonly epoch: number;
+  readonly memory?: PartitionMemory | undefined;
 }
 
 /** What is at the moment. */
@@ -39,10 +40,12 @@ export class Delivery {
   readonly #metrics: Metrics;
   readonly #runner: CommandRunner;
   readonly #subscriptions: Subscriptions;
+  readonly #memory: PartitionMemory | undefined;
   readonly #blockSizes = new Map<string, number>();
   readonly #heldBack = new Map<BrokerConnection, HeldBack>();
 
-  constructor({ messages, metrics, runner, epoch }: DeliveryParts) {
+  constructor({ messages, metrics, runner, epoch, memory }: DeliveryParts) {
+    this.#memory = memory;
     this.#messages = messages;
     this.#metrics = metrics;
     this.#runner = runner;
@@ -109,13 +112,17 @@ export class Delivery {
     this.#blockSizes.delete(recipientId);
   }
 
-  rememberBlockSize(recipientId: string, { blockSize }: BrokerConnection): void {
+  /** Resolves when also the next broker will know it; `null`: there is nothing to wait for. */
+  rememberBlockSize(recipientId: string, { blockSize }: BrokerConnection): Promise<void> | null {
+    if (this.#memory !== undefined) return this.#memory.rememberBlockSize(recipientId, blockSize);
     if (blockSize === defaultBlockSize) this.#blockSizes.delete(recipientId);
     else this.#blockSizes.set(recipientId, blockSize);
+    return null;
   }
 
   fits(recipientId: string, message: StoredMessage): boolean {
-    return fits(pushed(recipientId, message), this.#blockSizes.get(recipientId) ?? defaultBlockSize);
+    const known = this.#memory?.blockSize(recipientId) ?? this.#blockSizes.get(recipientId);
+    return fits(pushed(recipientId, message), known ?? defaultBlockSize);
   }
 
   /**

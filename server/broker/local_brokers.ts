@@ -2,7 +2,7 @@ import type { PartitionStores } from "../store/store.ts";
 import { Broker, type BrokerParts } from "./broker.ts";
 import type { DeliveryCounts } from "./delivery.ts";
 import { OpenedQueues } from "./opened_queues.ts";
-import { isPartitionCount, mostPartitions, partitionOf, type Partitions } from "./partition.ts";
+import { isPartitionCount, mostPartitions, type Partitions } from "./partition.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 
 /** What is kept at the moment. */
@@ -12,13 +12,20 @@ export interface KeptCounts {
   readonly messageBytes: number;
 }
 
-export type SharedParts = Omit<BrokerParts, keyof PartitionStores | "partitions" | "opened" | "reserve">;
+export type SharedParts = Omit<
+  BrokerParts,
+  keyof PartitionStores | "partitions" | "opened" | "reserve" | "epoch"
+>;
+
+/** A broker that comes while others are there, with what is its alone. */
+interface Local {
+  readonly stores: PartitionStores;
+  readonly opened: OpenedQueues;
+}
 
 /** The brokers of this process: one for each partition, or one for all those that it has. */
 export class LocalBrokers {
-  readonly all: readonly Broker[];
-  readonly #stores: readonly PartitionStores[];
-  readonly #opened = new OpenedQueues();
+  readonly #brokers = new Map<Broker, Local>();
   readonly #shared: SharedParts;
 
   /**
@@ -26,29 +33,37 @@ export class LocalBrokers {
    * Throws `RangeError` when there is another number of stores than a power of two.
    */
   constructor(stores: readonly PartitionStores[], shared: SharedParts, partitions?: Partitions) {
-    if (!isPartitionCount(stores.length)) {
+    // A node of a cluster begins without any.
+    if (stores.length > 0 && !isPartitionCount(stores.length)) {
       throw new RangeError(
         `Cannot use ${stores.length} partitions: it must be a power of two up to ${mostPartitions}`,
       );
     }
-    this.#stores = stores;
     this.#shared = shared;
-    const [opened, reserve, count] = [this.#opened, new UnsecuredReserve(), stores.length];
-    this.all = stores.map(({ queues, messages }, index) =>
-      new Broker({
-        ...shared,
-        queues,
-        messages,
-        opened,
-        reserve,
-        partitions: partitions ?? { own: [index], count },
-      })
-    );
+    const [opened, reserve, count] = [new OpenedQueues(), new UnsecuredReserve(), stores.length];
+    for (const [index, own] of stores.entries()) {
+      this.#add(own, { opened, reserve, partitions: partitions ?? { own: [index], count } });
+    }
+  }
+
+  get all(): readonly Broker[] {
+    return [...this.#brokers.keys()];
+  }
+
+  /** Makes a broker for a partition that this process has got from another one; `epoch`: higher than that one's. */
+  add(stores: PartitionStores, parts: { readonly partitions: Partitions; readonly epoch: number }): Broker {
+    return this.#add(stores, { opened: new OpenedQueues(), reserve: new UnsecuredReserve(), ...parts });
+  }
+
+  /** Another process has its partition now. */
+  remove(broker: Broker): void {
+    if (!this.#brokers.delete(broker)) return;
+    void this.#shared.shares?.sweep((recipientId) => this.#count(recipientId));
   }
 
   get counts(): DeliveryCounts {
     const counts = { subscriptions: 0, windows: 0, delivered: 0 };
-    for (const broker of this.all) {
+    for (const broker of this.#brokers.keys()) {
       const { subscriptions, windows, delivered } = broker.counts;
       counts.subscriptions += subscriptions;
       counts.windows += windows;
@@ -59,7 +74,7 @@ export class LocalBrokers {
 
   get kept(): KeptCounts {
     const kept = { queues: 0, messages: 0, messageBytes: 0 };
-    for (const { queues, messages } of this.#stores) {
+    for (const { stores: { queues, messages } } of this.#brokers.values()) {
       kept.queues += queues.size;
       kept.messages += messages.size;
       kept.messageBytes += messages.bytes;
@@ -69,7 +84,8 @@ export class LocalBrokers {
 
   /** Queue IDs that connections have opened. */
   get opened(): number {
-    return this.#opened.size;
+    const all = new Set([...this.#brokers.values()].map(({ opened }) => opened));
+    return [...all].reduce((sum, { size }) => sum + size, 0);
   }
 
   async idle(): Promise<void> {
@@ -83,13 +99,27 @@ export class LocalBrokers {
     for (const broker of this.all) await broker.sweep();
     if (metrics.messagesExpired === expired) return;
     try {
-      await shares?.sweep((recipientId) => this.#storesOf(recipientId).messages.count(recipientId));
+      await shares?.sweep((recipientId) => this.#count(recipientId));
     } catch (error) {
       log?.("Cannot count the messages that wait: the server failed", error);
     }
   }
 
-  #storesOf(recipientId: string): PartitionStores {
-    return this.#stores[partitionOf(recipientId, this.#stores.length)]!;
+  #add(
+    stores: PartitionStores,
+    parts: Pick<BrokerParts, "opened" | "reserve" | "partitions" | "epoch">,
+  ): Broker {
+    const broker = new Broker({ ...this.#shared, ...stores, ...parts });
+    this.#brokers.set(broker, { stores, opened: parts.opened! });
+    return broker;
+  }
+
+  /** Messages that wait in a queue, if it is here. */
+  async #count(recipientId: string): Promise<number> {
+    for (const { stores: { messages } } of this.#brokers.values()) {
+      const count = await messages.count(recipientId);
+      if (count > 0) return count;
+    }
+    return 0;
   }
 }

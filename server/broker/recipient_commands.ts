@@ -1,7 +1,7 @@
 import { type ClientCommand, equalBytes, isKeySize, type PublicKey } from "../../protocol/mod.ts";
 import type { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import type { WaitingShares } from "../guard/waiting_shares.ts";
-import type { MessageStore, QueueRecord, QueueStore } from "../store/store.ts";
+import type { MessageStore, Origin, QueueRecord, QueueStore } from "../store/store.ts";
 import type { Clock } from "./clock.ts";
 import { type CommandRunner, failure, type Reply } from "./command_runner.ts";
 import type { Delivery } from "./delivery.ts";
@@ -30,6 +30,7 @@ interface Asked {
   readonly connection: BrokerConnection;
   readonly reply: Reply;
   readonly forwarded: Forwarded | undefined;
+  readonly origin: Origin | undefined;
 }
 
 /** What a queue's recipient can do with it, once it is known to be its recipient (smp.md Commands). */
@@ -41,8 +42,9 @@ export class RecipientCommands {
   }
 
   async execute(command: RecipientCommand, asked: Asked): Promise<void> {
-    const { queue, reply } = asked;
-    this.#parts.delivery.rememberBlockSize(queue.recipientId, asked.connection);
+    const { queue, reply, origin } = asked;
+    const remembering = this.#parts.delivery.rememberBlockSize(queue.recipientId, asked.connection);
+    if (remembering !== null) await remembering;
     switch (command.type) {
       case "SUB":
         return await this.#subscribe(asked, null);
@@ -55,10 +57,12 @@ export class RecipientCommands {
       case "ACKM":
         return await this.#acknowledge(asked, command.messageId);
       case "OFF":
-        if (!queue.suspended) await this.#parts.queues.suspend(queue.recipientId, this.#parts.clock.stamp());
+        if (!queue.suspended) {
+          await this.#parts.queues.suspend(queue.recipientId, this.#parts.clock.stamp(), origin);
+        }
         return reply({ type: "OK" });
       case "DEL":
-        await this.remove(queue);
+        await this.remove(queue, origin);
         return reply({ type: "OK" });
       default:
         return command satisfies never;
@@ -66,13 +70,13 @@ export class RecipientCommands {
   }
 
   /** Removes a queue with all that belongs to it. */
-  async remove({ recipientId, senderId }: QueueRecord): Promise<void> {
+  async remove({ recipientId, senderId }: QueueRecord, origin?: Origin): Promise<void> {
     const { queues, messages, delivery, opened, runner, reserve, shares } = this.#parts;
     runner.order.link(recipientId, senderId);
     // In this order: if the second fails, the client can give the command again.
     await messages.deleteQueue(recipientId);
     shares.trim(recipientId, 0);
-    await queues.delete(recipientId);
+    await queues.delete(recipientId, origin);
     delivery.delete(recipientId);
     reserve.delete(recipientId);
     for (const queueId of [recipientId, senderId]) opened.delete(queueId);
@@ -86,13 +90,13 @@ export class RecipientCommands {
     if (window !== null) await delivery.push(recipientId);
   }
 
-  async #secure({ queue, reply, forwarded }: Asked, senderKey: PublicKey): Promise<void> {
+  async #secure({ queue, reply, forwarded, origin }: Asked, senderKey: PublicKey): Promise<void> {
     if (!isKeySize(senderKey.bits)) return reply(failure("CMD KEY_SIZE"));
     if (queue.senderKey !== null) {
       const isDone = forwarded?.isRepeated === true && equalBytes(queue.senderKey.der, senderKey.der);
       return reply(isDone ? { type: "OK" } : failure("AUTH"));
     }
-    await this.#parts.queues.secure(queue.recipientId, senderKey);
+    await this.#parts.queues.secure(queue.recipientId, senderKey, origin);
     this.#parts.reserve.delete(queue.recipientId);
     reply({ type: "OK" });
   }

@@ -87,7 +87,7 @@ export class RestoredConnections implements Restoring {
     // Those that are gone have an ACK whose answer was lost: until it comes again the client's window is as full as it was.
     const count = last === undefined ? known.delivered.length : known.delivered.indexOf(last) + 1;
     const delivered = known.delivered.slice(0, count);
-    delivery.rememberBlockSize(recipientId, connection);
+    await delivery.rememberBlockSize(recipientId, connection);
     delivery.subscribe(recipientId, connection, window, rank).delivered.push(...delivered);
     await delivery.push(recipientId);
   }

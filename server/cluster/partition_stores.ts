@@ -1,13 +1,15 @@
-import type { PublicKey } from "../../protocol/mod.ts";
+import { defaultBlockSize, type PublicKey } from "../../protocol/mod.ts";
 import type {
   MessageStore,
+  Origin,
+  PartitionMemory,
   PartitionStores,
   QueueRecord,
   QueueStore,
   StoredMessage,
 } from "../store/store.ts";
 import type { PartitionState } from "./partition_state.ts";
-import type { LogRecord, Origin, QueueChange } from "./records.ts";
+import type { LogRecord, QueueChange } from "./records.ts";
 
 /** Where the stores of a partition append what changes it; resolves when that is stored and done in `state`. */
 export interface StoresLog {
@@ -21,8 +23,7 @@ export interface LoggedStores extends PartitionStores {
   readonly messages: LoggedMessageStore;
   /** Keeps the number of a handshake; `false` when there was one with this number. */
   addHandshake(digest: number): Promise<boolean>;
-  /** Tells a recipient's block size, in bytes, unless the log has it already. */
-  rememberBlockSize(recipientId: string, blockSize: number): Promise<void>;
+  readonly memory: PartitionMemory;
 }
 
 /** Makes the stores of a partition. */
@@ -33,10 +34,18 @@ export function storesOver(log: StoresLog): LoggedStores {
     async addHandshake(digest) {
       return await append(log, { type: "HANDSHAKE", digest }) > 0;
     },
-    async rememberBlockSize(recipientId, blockSize) {
-      const { queues, blockSizes } = log.state;
-      if (queues.get(recipientId) === undefined || blockSizes.get(recipientId) === blockSize) return;
-      await append(log, { type: "TOUCH", recipientId, origin: { blockSize } });
+    memory: {
+      done(commandId) {
+        const found = log.state.commands.get(commandId);
+        return found && { created: found.type === "CREATE" ? found : null };
+      },
+      blockSize: (recipientId) => log.state.blockSizes.get(recipientId),
+      async rememberBlockSize(recipientId, blockSize) {
+        const { queues, blockSizes } = log.state;
+        const known = blockSizes.get(recipientId) ?? defaultBlockSize;
+        if (queues.get(recipientId) === undefined || known === blockSize) return;
+        await append(log, { type: "TOUCH", recipientId, origin: { blockSize } });
+      },
     },
   };
 }

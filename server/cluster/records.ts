@@ -1,5 +1,5 @@
 import { encodeBase64, joinParts, type Part, type PublicKey } from "../../protocol/mod.ts";
-import type { QueueRecord } from "../store/store.ts";
+import type { Origin, QueueRecord } from "../store/store.ts";
 import { FieldReader, integer, RecordError, uint } from "./bytes.ts";
 import {
   id,
@@ -14,14 +14,6 @@ import {
   text,
   time,
 } from "./fields.ts";
-
-/** What command a record is of, and what the connection that gave it was like. */
-export interface Origin {
-  /** Base64 of 16 bytes that no other command has: given again, the command is answered and not executed. */
-  readonly commandId?: string;
-  /** The block size of the recipient's connection, in bytes: what is longer may not be sent to the queue. */
-  readonly blockSize?: number;
-}
 
 /** Where a snapshot is; it has what the log says up to its sequence. */
 export interface SnapshotPlace {

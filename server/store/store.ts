@@ -16,20 +16,28 @@ export interface QueueRecord {
   readonly changedAt: number;
 }
 
+/** What command a change is of, and what the connection that gave it was like: of interest to the next owner of a log. */
+export interface Origin {
+  /** Base64 of 16 bytes that no other command has: given again, the command is answered and not executed. */
+  readonly commandId?: string;
+  /** The block size of the recipient's connection, in bytes: what is longer may not be sent to the queue. */
+  readonly blockSize?: number;
+}
+
 /** Where queues are kept. A promise resolves when the change is as durable as the store makes it. */
 export interface QueueStore {
   /** Adds a queue; `false` when one of its IDs is taken, by either kind of ID. */
-  create(record: QueueRecord): Promise<boolean>;
+  create(record: QueueRecord, origin?: Origin): Promise<boolean>;
   /** The queue with this recipient ID. */
   byRecipientId(recipientId: string): Promise<QueueRecord | undefined>;
   /** The queue with this sender ID. */
   bySenderId(senderId: string): Promise<QueueRecord | undefined>;
   /** Sets the sender key of a queue that has none. */
-  secure(recipientId: string, senderKey: PublicKey): Promise<void>;
+  secure(recipientId: string, senderKey: PublicKey, origin?: Origin): Promise<void>;
   /** Suspends a queue; `at` in milliseconds since 1970. */
-  suspend(recipientId: string, at: number): Promise<void>;
+  suspend(recipientId: string, at: number, origin?: Origin): Promise<void>;
   /** Removes a queue. */
-  delete(recipientId: string): Promise<void>;
+  delete(recipientId: string, origin?: Origin): Promise<void>;
   /** How many queues there are. */
   readonly size: number;
   /** All queues; those that come and go meanwhile may be among them or not. */
@@ -49,7 +57,7 @@ export interface StoredMessage {
 /** Where messages wait, in the order in which they were accepted, for each queue by recipient ID. */
 export interface MessageStore {
   /** Adds a message behind the others of its queue. */
-  append(recipientId: string, message: StoredMessage): Promise<void>;
+  append(recipientId: string, message: StoredMessage, origin?: Origin): Promise<void>;
   /** The oldest message of a queue. */
   first(recipientId: string): Promise<StoredMessage | undefined>;
   /** The message behind another one; the oldest when that one is no longer there. */
@@ -77,4 +85,21 @@ export interface PartitionStores {
   readonly queues: QueueStore;
   /** Messages of these queues. */
   readonly messages: MessageStore;
+  /** What the broker that has the partition next knows of this one, where there may be another one. */
+  readonly memory?: PartitionMemory;
+}
+
+/** What a command has done: the queue that it has made, if it has. */
+export interface DoneCommand {
+  readonly created: { readonly recipientId: string; readonly senderId: string } | null;
+}
+
+/** What one broker of a partition leaves to the next beside queues and messages. */
+export interface PartitionMemory {
+  /** What a command of this ID has changed in the last minutes; `undefined`: nothing. */
+  done(commandId: string): DoneCommand | undefined;
+  /** Bytes of the blocks that a recipient had last; `undefined`: the usual ones. */
+  blockSize(recipientId: string): number | undefined;
+  /** Resolves when the next broker will know it. */
+  rememberBlockSize(recipientId: string, blockSize: number): Promise<void>;
 }

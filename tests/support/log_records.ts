@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { encodeBase64 } from "../../protocol/mod.ts";
-import type { LogRecord, Origin, QueueChange, SnapshotPlace } from "../../server/cluster/records.ts";
+import type { LogRecord, QueueChange, SnapshotPlace } from "../../server/cluster/records.ts";
+import type { Origin } from "../../server/store/store.ts";
 import { bytes, id, publicKey } from "./arbitraries.ts";
 
 const time = fc.integer({ min: -8.64e15, max: 8.64e15 });
