@@ -1,0 +1,89 @@
+import type { NatsConnection, Subscription } from "@nats-io/nats-core";
+import { joinParts, type SessionKeys } from "../../protocol/mod.ts";
+import { handshakeDigest, type ReplayGuard } from "../guard/replay_guard.ts";
+import { FieldReader, integer, RecordError } from "./bytes.ts";
+import { steadyClock } from "./clock.ts";
+
+export interface ClusterHandshakesOptions {
+  readonly connection: NatsConnection;
+  /** What subjects begin with. */
+  readonly prefix: string;
+  readonly node: string;
+  readonly partitions: number;
+  /** The name of the node that owns a partition; `null` while there is none. */
+  readonly ownerOf: (partition: number) => string | null;
+  /**
+   * Keeps a number in the log of a partition of this node; `false`: it was there already, `null`: the partition is not
+   * this node's. Rejects when nobody can tell.
+   */
+  readonly add: (partition: number, digest: number) => Promise<boolean | null>;
+}
+
+/** Milliseconds. */
+const times = { most: 10_000, request: 2_000, pause: 100 };
+const answers = { isNew: 1, isKnown: 2, isElsewhere: 3 } as const;
+
+/**
+ * Remembers handshakes for all nodes of a cluster: each is a record in the log of the partition that its number says. One
+ * that cannot be kept in time counts as played back.
+ */
+export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDisposable {
+  readonly #options: ClusterHandshakesOptions;
+  readonly #subscription: Subscription;
+  readonly #ended = new AbortController();
+
+  constructor(options: ClusterHandshakesOptions) {
+    this.#options = options;
+    this.#subscription = options.connection.subscribe(this.#subject(options.node), {
+      callback: (error, message) => {
+        if (error === null) void this.#serve(message.data, (answer) => message.respond(answer));
+      },
+    });
+  }
+
+  /** Never rejects. */
+  async isNew(keys: SessionKeys): Promise<boolean> {
+    const digest = await handshakeDigest(keys);
+    const partition = Math.floor(digest / 2 ** 45) % this.#options.partitions;
+    const end = performance.now() + times.most;
+    while (performance.now() < end && !this.#ended.signal.aborted) {
+      const isNew = await this.#ask(partition, digest).catch(() => null);
+      if (isNew !== null) return isNew;
+      await steadyClock.wait(times.pause, this.#ended.signal);
+    }
+    return false;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    this.#subscription.unsubscribe();
+    return Promise.resolve();
+  }
+
+  #subject(node: string): string {
+    return `${this.#options.prefix}.${node}.handshake`;
+  }
+
+  /** `null`: there is nobody to ask. */
+  async #ask(partition: number, digest: number): Promise<boolean | null> {
+    const { connection, node, ownerOf, add } = this.#options;
+    const owner = ownerOf(partition);
+    if (owner === null) return null;
+    if (owner === node) return await add(partition, digest);
+    const question = joinParts([integer(partition), integer(digest)]);
+    const { data } = await connection.request(this.#subject(owner), question, { timeout: times.request });
+    return data[0] === answers.isNew ? true : data[0] === answers.isKnown ? false : null;
+  }
+
+  async #serve(question: Uint8Array, respond: (answer: Uint8Array) => void): Promise<void> {
+    try {
+      const reader = new FieldReader(question);
+      const [partition, digest] = [reader.integer("a partition"), reader.integer("a number")];
+      if (digest < 0) throw new RecordError("a number is negative");
+      const isNew = await this.#options.add(partition, digest);
+      respond(Uint8Array.of(isNew === null ? answers.isElsewhere : isNew ? answers.isNew : answers.isKnown));
+    } catch {
+      // Nobody can tell: who has asked does so again.
+    }
+  }
+}

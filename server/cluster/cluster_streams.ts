@@ -1,0 +1,106 @@
+import type { NatsConnection } from "@nats-io/nats-core";
+import type { Bucket } from "./bucket.ts";
+import { EngineError } from "./error.ts";
+import type { LogStream } from "./log_stream.ts";
+import { createStream, openLogStream, openSnapshotStream } from "./nats_streams.ts";
+import { retrying } from "./retrying.ts";
+import type { SnapshotStore } from "./snapshot_store.ts";
+
+export interface ClusterStreamsOptions {
+  readonly connection: NatsConnection;
+  readonly bucket: Bucket;
+  /** What names of streams begin with. */
+  readonly name: string;
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly signal: AbortSignal;
+  readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
+}
+
+const key = "streams";
+/** Milliseconds. */
+const creationTime = 5_000;
+const patience = 60_000;
+
+/** The streams of a cluster: one for the log of each partition, one for all snapshots. */
+export class ClusterStreams {
+  readonly #options: ClusterStreamsOptions;
+
+  private constructor(options: ClusterStreamsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the streams when the cluster is new. Throws `EngineError` (`STREAM`) when one that was made is gone: what was in
+   * it is lost, which must not look like a cluster without queues.
+   */
+  static async open(options: ClusterStreamsOptions): Promise<ClusterStreams> {
+    const end = AbortSignal.timeout(patience);
+    const retry = {
+      signal: AbortSignal.any([options.signal, end]),
+      first: 100,
+      log: (message: string, error?: unknown) => options.log("warn", message, error),
+    };
+    const streams = new ClusterStreams(options);
+    try {
+      await streams.#open(retry);
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (!end.aborted) throw error;
+      throw new EngineError("STREAM", "Cannot open the streams of the cluster: NATS stores nothing", {
+        cause: error,
+      });
+    }
+    return streams;
+  }
+
+  async log(partition: number): Promise<LogStream> {
+    return await openLogStream(this.#stream(`${partition}`));
+  }
+
+  async snapshots(partition: number): Promise<SnapshotStore> {
+    return await openSnapshotStream({ ...this.#stream("snapshots"), partition: `${partition}` });
+  }
+
+  async #open(retry: Parameters<typeof retrying>[2]): Promise<void> {
+    const { bucket, partitions, name } = this.#options;
+    const wasMade = await retrying("read what the cluster has", () => bucket.read(key), retry) !== null;
+    const all = [...Array(partitions).keys()].map(String);
+    for (const suffix of [...all, "snapshots"]) {
+      const stream = { ...this.#stream(suffix), timeout: creationTime };
+      if (wasMade) {
+        const log = await retrying("open the streams", () => streamIsThere(stream), retry);
+        if (log) continue;
+        throw new EngineError(
+          "STREAM",
+          `Cannot start: stream ${stream.name} of NATS is gone, and what was in it: restore it from a backup, ` +
+            `or give this cluster another name than ${name}`,
+        );
+      }
+      await retrying("make the streams", () => createStream(stream), retry);
+    }
+    if (!wasMade) {
+      // Another node may be as far.
+      await retrying("write what the cluster has", async () => {
+        if (await bucket.write(key, "made", 0) === null && await bucket.read(key) === null) {
+          throw new Error("it was not stored");
+        }
+      }, retry);
+    }
+  }
+
+  #stream(suffix: string) {
+    const { connection, name, replicas } = this.#options;
+    return { connection, name: `${name}-${suffix}`, replicas };
+  }
+}
+
+async function streamIsThere(stream: Parameters<typeof openLogStream>[0]): Promise<boolean> {
+  try {
+    await (await openLogStream(stream)).state();
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === 10059) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+import type { SessionCounts } from "./cluster_sessions.ts";
+import type { MemberState } from "./members.ts";
+import type { OwnedStatus } from "./owned_partition.ts";
+import type { Ownership } from "./ownership.ts";
+
+/** What a node knows of its cluster, for those who look after it. */
+export interface NodeStatus {
+  readonly node: string;
+  readonly incarnation: number;
+  /** Whether it may answer. */
+  readonly holds: boolean;
+  /** Milliseconds since its lease was renewed. */
+  readonly leaseAge: number;
+  readonly nodes: readonly {
+    readonly node: string;
+    readonly state: MemberState;
+    readonly incarnation: number;
+    readonly partitions: number;
+  }[];
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly owner: Ownership | null;
+    /** When this node owns it. */
+    readonly own: OwnedStatus | null;
+    readonly isClaimed: boolean;
+    readonly sessions: SessionCounts | null;
+  }[];
+  /** Streams to and from other nodes. */
+  readonly streams: number;
+}

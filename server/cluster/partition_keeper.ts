@@ -1,0 +1,216 @@
+import type { LocalBrokers } from "../broker/local_brokers.ts";
+import type { Turns } from "../guard/turns.ts";
+import type { Gate } from "../link/gated_stream.ts";
+import type { ClusterStreams } from "./cluster_streams.ts";
+import { steadyClock } from "./clock.ts";
+import { PartitionLostError } from "./error.ts";
+import type { NodeLease } from "./lease.ts";
+import { OwnedPartition } from "./owned_partition.ts";
+import { type Ownership, ownershipOf } from "./ownership.ts";
+import { placePartitions } from "./placement.ts";
+import { retrying } from "./retrying.ts";
+
+export interface PartitionKeeperOptions {
+  readonly node: string;
+  readonly partitions: number;
+  readonly lease: NodeLease;
+  readonly streams: ClusterStreams;
+  readonly gate: Gate;
+  readonly brokers: LocalBrokers;
+  readonly turns: Turns;
+  /** Bytes of a log after which a snapshot is taken. */
+  readonly snapshotAfter?: number;
+  /** What this node owns has changed. */
+  readonly changed: () => void;
+  readonly log: (level: "info" | "warn" | "error", message: string, error?: unknown) => void;
+}
+
+/** Partitions that are handed over at a time. */
+const mostMoves = 2;
+/** Milliseconds. */
+const times = { look: 1_000, afterFailure: 5_000 };
+
+/** The partitions of this node: claims those that it should have and nobody has, and gives away what others should have. */
+export class PartitionKeeper {
+  readonly #options: PartitionKeeperOptions;
+  readonly #owned = new Map<number, OwnedPartition>();
+  readonly #claims = new Map<number, AbortController>();
+  readonly #releasing = new Set<number>();
+  readonly #failedAt = new Map<number, number>();
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #ending = new AbortController();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #isPaused = false;
+
+  constructor(options: PartitionKeeperOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.look(), times.look);
+    this.look();
+  }
+
+  /** Those that links can be made to. */
+  get serving(): readonly number[] {
+    return [...this.#owned.values()].filter(({ isServing }) => isServing).map(({ partition }) => partition);
+  }
+
+  get all(): Iterable<OwnedPartition> {
+    return this.#owned.values();
+  }
+
+  /** Partitions that are being claimed. */
+  get claiming(): ReadonlySet<number> {
+    return new Set(this.#claims.keys());
+  }
+
+  /** A partition that links can be made to. */
+  serves(partition: number): OwnedPartition | undefined {
+    const owned = this.#owned.get(partition);
+    return owned?.isServing === true ? owned : undefined;
+  }
+
+  /** Who owns each partition, by what this node knows and the others say. */
+  get ownership(): readonly (Ownership | null)[] {
+    const { lease, partitions, node } = this.#options;
+    return ownershipOf(lease.members, partitions).map((known, partition) => {
+      const own = this.#owned.get(partition);
+      if (own === undefined) return known?.node === node ? null : known;
+      return known === null || known.epoch <= own.epoch ? { node, epoch: own.epoch } : known;
+    });
+  }
+
+  /** Writes nothing until {@linkcode resume}. */
+  pause(): void {
+    this.#isPaused = true;
+    for (const { log } of this.#owned.values()) log.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    for (const { log } of this.#owned.values()) log.resume();
+    this.look();
+  }
+
+  /** Resolves when it is known which partitions others have claimed while this node was taken for dead. */
+  async confirm(): Promise<void> {
+    const { signal } = this.#ending;
+    await Promise.all(
+      [...this.#owned.values()].map(({ log }) =>
+        retrying("look whether a partition is still this node's", () => log.confirm(), { signal })
+      ),
+    );
+  }
+
+  /** Does what the others make necessary. */
+  look(): void {
+    const { lease, node } = this.#options;
+    if (this.#ending.signal.aborted || this.#isPaused || !lease.holds) return;
+    const ownership = this.ownership;
+    const current = ownership.map((owner) => owner?.node ?? null);
+    const { live } = lease;
+    placePartitions(current, live).forEach((desired, partition) => {
+      const own = this.#owned.get(partition);
+      if (own === undefined) {
+        if (desired === node && current[partition] === null) this.#claim(partition);
+      } else if (current[partition] !== node) {
+        this.#run(own.giveUp());
+      } else if (desired !== null && desired !== node && this.#releasing.size < mostMoves) {
+        this.#release(own);
+      }
+    });
+  }
+
+  /** Gives all partitions away while there is somebody to take them; resolves at the latest when the signal aborts. */
+  async handOver(signal: AbortSignal): Promise<void> {
+    const { lease, node } = this.#options;
+    while (this.#owned.size > 0 && !signal.aborted && lease.live.some((other) => other !== node)) {
+      this.look();
+      await steadyClock.wait(20, signal);
+    }
+  }
+
+  /** Stores what waits, and ends; what could not be stored when the signal aborts never is. */
+  async end(signal: AbortSignal): Promise<void> {
+    clearInterval(this.#timer);
+    const ends = new Error("the node ends");
+    this.#ending.abort(ends);
+    for (const claim of this.#claims.values()) claim.abort(ends);
+    const giveUp = () => [...this.#owned.values()].forEach((owned) => this.#run(owned.giveUp()));
+    signal.addEventListener("abort", giveUp);
+    if (signal.aborted) giveUp();
+    for (const owned of [...this.#owned.values()]) if (owned.isServing) this.#release(owned);
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    signal.removeEventListener("abort", giveUp);
+  }
+
+  #claim(partition: number): void {
+    const failedAt = this.#failedAt.get(partition) ?? -Infinity;
+    if (this.#claims.has(partition) || performance.now() - failedAt < times.afterFailure) return;
+    const claim = new AbortController();
+    this.#claims.set(partition, claim);
+    this.#run(
+      this.#claimNow(partition, claim.signal).catch((error) => {
+        if (this.#ending.signal.aborted) return;
+        this.#failedAt.set(partition, performance.now());
+        const wasLost = error instanceof PartitionLostError;
+        this.#options.log(wasLost ? "warn" : "error", `Cannot take over partition ${partition}`, error);
+      }).finally(() => this.#claims.delete(partition)),
+    );
+  }
+
+  async #claimNow(partition: number, signal: AbortSignal): Promise<void> {
+    const { streams, node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
+    const owned = await OwnedPartition.claim({
+      partition,
+      partitions,
+      brokers,
+      turns,
+      gate,
+      node,
+      stream: await streams.log(partition),
+      snapshots: await streams.snapshots(partition),
+      signal,
+      lost: (owned, error) => this.#lost(owned, error),
+      log: (message, error) => log("warn", `partition ${partition}: ${message}`, error),
+      ...(snapshotAfter !== undefined && { snapshotAfter }),
+    });
+    this.#owned.set(partition, owned);
+    if (signal.aborted) return await owned.giveUp();
+    if (this.#isPaused) owned.log.pause();
+    lease.own(partition, owned.epoch);
+    log("info", `owns partition ${partition}`);
+    this.#options.changed();
+  }
+
+  #release(owned: OwnedPartition): void {
+    const { partition } = owned;
+    if (this.#releasing.has(partition)) return;
+    this.#releasing.add(partition);
+    this.#run(
+      owned.handOver().finally(() => {
+        this.#releasing.delete(partition);
+        this.#disown(owned);
+      }),
+    );
+  }
+
+  #lost(owned: OwnedPartition, error: PartitionLostError): void {
+    this.#options.log("warn", `does not own partition ${owned.partition} any more`, error);
+    this.#disown(owned);
+    this.#run(owned.giveUp());
+  }
+
+  #disown(owned: OwnedPartition): void {
+    const { partition } = owned;
+    if (this.#owned.get(partition) !== owned) return;
+    this.#owned.delete(partition);
+    this.#options.lease.disown(partition);
+    this.#options.changed();
+  }
+
+  #run(task: Promise<void>): void {
+    const tracked = task.catch((error) => {
+      this.#options.log("error", "Cannot take over or give away a partition", error);
+    }).finally(() => this.#tasks.delete(tracked));
+    this.#tasks.add(tracked);
+  }
+}
