@@ -69,7 +69,7 @@ export async function readConfig(
   try {
     const { config, warnings, missedStoreLog } = parseConfig(text ?? "", path, options);
     const empty = text?.trim() === "" ? [`${path} is empty: everything is at its default`] : [];
-    const { host, port, webSocketPort, storeLog } = options;
+    const { host, port, webSocketPort, storeLog, clusterServers, clusterNode } = options;
     return {
       config: {
         ...config,
@@ -77,6 +77,8 @@ export async function readConfig(
         ...(port !== undefined && { port }),
         ...(webSocketPort !== undefined && { webSocketPort }),
         ...(storeLog !== undefined && { storeLog }),
+        ...(clusterServers !== undefined && { clusterServers }),
+        ...(clusterNode !== undefined && { clusterNode }),
       },
       warnings: [...empty, ...warnings],
       missedStoreLog,

@@ -36,6 +36,11 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   const engine = preferOpenSsl();
   using prepared = await prepare(options, terminal, signals);
   const { settings, identity, logger } = prepared;
+  if (settings.clusterServers !== null || settings.clusterNode !== null) {
+    // What is for NATS is loaded only where there is a cluster.
+    const { startNode } = await import("../cluster/start.ts");
+    return await startNode(options, { prepared, terminal, signals, engine });
+  }
   const metrics = new Metrics();
   using _survival = survive({ metrics, logger });
   const stores = settings.storeLog ? await openStores(settings, options, { metrics, logger, stop }) : null;
@@ -227,11 +232,13 @@ export function startMonitor(
 /** smp.md Server files: what is printed on every start. */
 export function announce(
   settings: ServerConfig,
-  { server, monitor, engine, workers }: {
+  { server, monitor, engine, workers, cluster }: {
     readonly server: Pick<SmpServer, "port" | "webSocketPort" | "keyHash">;
     readonly monitor: Monitor | null;
     readonly engine: string;
     readonly workers?: number;
+    /** Which one this is a node of. */
+    readonly cluster?: string;
   },
   { print }: Terminal,
 ): void {
@@ -239,7 +246,11 @@ export function announce(
   const address = addressOf(settings, server.port, server.keyHash);
   print(`transport key hash: ${server.keyHash}`);
   print(
-    storeLog ? `store log: ${storeLogFile}` : "store log: off, queues and messages are kept in memory only",
+    cluster !== undefined
+      ? `node of cluster: ${cluster}`
+      : storeLog
+      ? `store log: ${storeLogFile}`
+      : "store log: off, queues and messages are kept in memory only",
   );
   print(`listening on port ${server.port} (TCP) at ${host}`);
   if (server.webSocketPort !== undefined) {

@@ -55,6 +55,8 @@ Usage: server/main.ts [command] [options]
   --ws-port N       WebSocket port, 0 for a free one (default: no WebSockets)
   -l, --store-log   keep queues and messages over restarts (default off)
   --workers N       serve with N processes, 0: one per core; implies -l and messages: journal; Linux alone
+  --cluster SERVERS run as a node of a cluster over NATS, nats://host:port[,…]; needs --node
+  --node NAME       the name of this node, which no other one has
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
   --version         print the version
@@ -84,11 +86,13 @@ const kinds = {
   "store-log": "flag",
   "repair": "flag",
   "workers": "value",
+  "cluster": "value",
+  "node": "value",
   "help": "flag",
   "version": "flag",
 } as const;
 
-const special = ["host", "port", "ws-port", "store-log", "repair", "workers"] as const;
+const special = ["host", "port", "ws-port", "store-log", "repair", "workers", "cluster", "node"] as const;
 
 const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   start: special,
@@ -116,6 +120,9 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
   for (const option of special) {
     const isGiven = given[option] !== undefined && given[option] !== false;
     if (isGiven && !taken[type].includes(option)) throw new UsageError(`${type} does not take --${option}`);
+  }
+  if (given.cluster !== undefined && given.workers !== undefined) {
+    throw new UsageError("--cluster excludes --workers: a node is one process, start one for each core");
   }
   const options = readOptions(given, environment);
   const takesDirectory = type === "export" || type === "import";
@@ -159,6 +166,8 @@ function readSettings(given: Given, environment: Environment): GivenSettings {
     if ("allowed" in read) throw new UsageError(`${source} ${text} is not ${read.allowed}`);
     settings[name] = read.value;
   }
+  if (given.cluster !== undefined) settings.clusterServers = given.cluster;
+  if (given.node !== undefined) settings.clusterNode = given.node;
   const { SMP_STORE_LOG } = environment;
   if (given["store-log"]) settings.storeLog = true;
   else if (SMP_STORE_LOG) {

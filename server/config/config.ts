@@ -26,6 +26,17 @@ export interface ServerConfig {
   readonly limits: Limits;
   /** Which of them clients are offered. */
   readonly extensions: Readonly<Record<ServerExtension, boolean>>;
+  /** `nats://host:port[,…]`; `null`: it is no node of a cluster. */
+  readonly clusterServers: string | null;
+  readonly clusterNode: string | null;
+  readonly clusterName: string;
+  readonly clusterPartitions: number;
+  readonly clusterUser: string | null;
+  readonly clusterPassword: string | null;
+  readonly clusterNkeyFile: string | null;
+  readonly clusterCaFile: string | null;
+  /** Also connects unencrypted to other machines. */
+  readonly clusterInsecure: boolean;
 }
 
 export interface GivenSettings {
@@ -33,6 +44,8 @@ export interface GivenSettings {
   readonly port?: number;
   readonly webSocketPort?: number;
   readonly storeLog?: boolean;
+  readonly clusterServers?: string;
+  readonly clusterNode?: string;
 }
 
 export interface Directories {
@@ -70,5 +83,14 @@ export function defaultConfig({ configDir, logDir, workers }: Given): ServerConf
     logFormat: "text",
     limits: defaultLimits,
     extensions: { open1: true, window1: true, blocks1: true, rekey1: true },
+    clusterServers: null,
+    clusterNode: null,
+    clusterName: "smp",
+    clusterPartitions: 8,
+    clusterUser: null,
+    clusterPassword: null,
+    clusterNkeyFile: null,
+    clusterCaFile: null,
+    clusterInsecure: false,
   };
 }

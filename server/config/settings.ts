@@ -8,6 +8,7 @@ import {
   readHostNames,
   readLimit,
   readMilliseconds,
+  readPartitions,
   readPort,
   readSwitch,
   readText,
@@ -121,6 +122,54 @@ export function settings(directories: Directories): readonly Setting[] {
         key: "log",
         comment: "text or json, one line a record",
         read: oneOf("text", "json"),
+      }),
+    ]),
+    ...section("CLUSTER", (setting) => [
+      setting("clusterServers", {
+        key: "servers",
+        comment: "NATS servers of the cluster that this server is a node of",
+        read: readText,
+        example: "nats://127.0.0.1:4222",
+      }),
+      setting("clusterNode", {
+        key: "node",
+        comment: "name of this node, which no other one has",
+        read: readText,
+        example: "a",
+      }),
+      setting("clusterName", {
+        key: "name",
+        comment: "name of the cluster, for its streams",
+        read: readText,
+      }),
+      setting("clusterPartitions", {
+        key: "partitions",
+        comment: "parts of all queues, a power of two from 1 to 256, the same for all nodes and for ever",
+        read: readPartitions,
+      }),
+      setting("clusterUser", { key: "user", comment: "user at NATS", read: readText, example: "smp" }),
+      setting("clusterPassword", {
+        key: "password",
+        comment: "its password",
+        read: readText,
+        example: "secret",
+      }),
+      setting("clusterNkeyFile", {
+        key: "nkey_file",
+        comment: "file with the nkey seed of a user, instead of user and password",
+        read: readText,
+        example: "/etc/opt/simplex/nats.nk",
+      }),
+      setting("clusterCaFile", {
+        key: "ca_file",
+        comment: "certificates that are trusted, PEM; makes nats:// encrypted",
+        read: readText,
+        example: "/etc/opt/simplex/nats-ca.pem",
+      }),
+      setting("clusterInsecure", {
+        key: "insecure",
+        comment: "on: connect to NATS on other machines without encryption",
+        read: readSwitch,
       }),
     ]),
   ];

@@ -36,6 +36,13 @@ export function readMilliseconds(value: string): Read<number> {
   return isRight ? { value: milliseconds } : { allowed: `a whole number from 1 to ${most}` };
 }
 
+export function readPartitions(value: string): Read<number> {
+  const partitions = Number(value);
+  const isRight = /^\d{1,3}$/.test(value) && partitions >= 1 && partitions <= 256 &&
+    (partitions & partitions - 1) === 0;
+  return isRight ? { value: partitions } : { allowed: "a power of two from 1 to 256" };
+}
+
 export function oneOf<const T extends string>(...values: readonly T[]): (value: string) => Read<T> {
   return (text) => {
     const found = values.find((value) => value === text.toLowerCase());

@@ -36,6 +36,14 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   checkCanSpawn();
   using prepared = await prepare(options, terminal, signals);
   const { settings, key, logger } = prepared;
+  if (settings.clusterServers !== null) {
+    throw new Fatal(
+      `Cannot start workers: [CLUSTER] servers of ${
+        iniPath(options)
+      } makes this a node of a cluster, which is one ` +
+        "process: start one node for each core",
+    );
+  }
   const problem = workersProblem(settings, iniPath(options));
   if (problem !== null) throw new Fatal(problem);
   await checkPorts(settings, signals.stop);

@@ -63,6 +63,15 @@ Deno.test("every key is read", { permissions }, () => {
     ["METRICS", "hosts: smp, SMP.example", { metricsHosts: ["smp", "smp.example"] }],
     ["LOG", "level: debug", { logLevel: "debug" }],
     ["LOG", "log: json", { logFormat: "json" }],
+    ["CLUSTER", "servers: nats://a:1,b", { clusterServers: "nats://a:1,b" }],
+    ["CLUSTER", "node: a", { clusterNode: "a" }],
+    ["CLUSTER", "name: x", { clusterName: "x" }],
+    ["CLUSTER", "partitions: 16", { clusterPartitions: 16 }],
+    ["CLUSTER", "user: u", { clusterUser: "u" }],
+    ["CLUSTER", "password: p", { clusterPassword: "p" }],
+    ["CLUSTER", "nkey_file: /n", { clusterNkeyFile: "/n" }],
+    ["CLUSTER", "ca_file: /c", { clusterCaFile: "/c" }],
+    ["CLUSTER", "insecure: on", { clusterInsecure: true }],
   ];
   for (const [section, line, expected] of cases) {
     const spellings = [
