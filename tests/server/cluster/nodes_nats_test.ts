@@ -1,0 +1,96 @@
+import { assert, assertEquals } from "@std/assert";
+import type { QueueEvent } from "../../../client/mod.ts";
+import { asciiText, generateKeyPair, textBytes } from "../../../protocol/mod.ts";
+import { balanced, startNode } from "../../support/cluster_nodes.ts";
+import { Load } from "../../support/load.ts";
+import { Nats, natsLack } from "../../support/nats.ts";
+import { requiring } from "../../support/requires.ts";
+import { next, soon, until } from "../../support/wait.ts";
+
+const test = requiring(natsLack);
+const keyPair = await generateKeyPair("sign", 1024);
+
+function textOf(event: QueueEvent): string {
+  return event.type === "MSG" ? asciiText(event.body) : event.type;
+}
+
+test("one node alone serves all partitions, and has everything when it is started again", async () => {
+  await using nats = await Nats.start();
+  const a = await startNode(nats, "a");
+  const client = await a.connect();
+  const queues = [];
+  for (let i = 0; i < 16; i++) {
+    const queue = await client.createQueue({ keyPair });
+    await client.send(queue, textBytes(`${i}`));
+    queues.push(queue);
+  }
+  assertEquals(a.node.notReady(), null);
+  await client.close();
+  await a.stop();
+  await using again = await startNode(nats, "a");
+  await using reader = await again.connect();
+  for (const [i, queue] of queues.entries()) {
+    const events = reader.events(queue);
+    await reader.subscribe(queue);
+    assertEquals(textOf(await next(events)), `${i}`);
+    await reader.acknowledge(queue);
+    await events.return();
+  }
+});
+
+for (const servers of [1, 3] as const) {
+  test(`with ${servers} NATS servers a queue can be used at every node, wherever it is`, async () => {
+    await using nats = await Nats.start({ servers });
+    await using a = await startNode(nats, "a");
+    await using b = await startNode(nats, "b");
+    await using c = await startNode(nats, "c");
+    await balanced([a, b, c]);
+    await using creator = await a.connect();
+    await using sender = await b.connect();
+    await using reader = await c.connect();
+    for (let i = 0; i < 12; i++) {
+      const queue = await creator.createQueue({ keyPair });
+      const [first, second] = [creator.events(queue), reader.events(queue)];
+      await sender.send(queue, textBytes("one"));
+      assertEquals(textOf(await next(first)), "one");
+      await reader.subscribe(queue);
+      assertEquals(textOf(await next(first)), "END");
+      assertEquals(textOf(await next(second)), "one");
+      await reader.acknowledge(queue);
+      await sender.send(queue, textBytes("two"));
+      assertEquals(textOf(await next(second)), "two");
+      await reader.acknowledge(queue);
+      await reader.secureQueue(queue, keyPair.publicKey);
+      await sender.send({ senderId: queue.senderId, senderKey: keyPair.privateKey }, textBytes("three"));
+      assertEquals(textOf(await next(second)), "three");
+      await reader.deleteQueue(queue);
+      for (const events of [first, second]) await events.return();
+    }
+    const own = (name: string) => ({ node }: typeof a) =>
+      node.status.partitions.filter(({ owner }) => owner?.node === name).length;
+    assert([a, b, c].every((node) => own("a")(node) >= 2 && own("c")(node) >= 2));
+  });
+}
+
+test("partitions are given to a node that comes and taken from one that goes while load runs", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a");
+  const { load, ended } = await Load.start(a.server.address, 8);
+  await until(() => load.accepted > 50);
+  const b = await startNode(nats, "b");
+  await balanced([a, b]);
+  let before = load.accepted;
+  await until(() => load.accepted > before + 50);
+  await using c = await startNode(nats, "c");
+  await balanced([a, b, c]);
+  before = load.accepted;
+  await until(() => load.accepted > before + 50);
+  await b.stop();
+  await balanced([a, c]);
+  before = load.accepted;
+  await until(() => load.accepted > before + 50);
+  assertEquals(a.server.connections, 2);
+  await a.server.stop();
+  await soon(ended);
+  assertEquals(await load.check(c.server.address), []);
+});
