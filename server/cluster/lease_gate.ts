@@ -1,4 +1,5 @@
 import type { Gate } from "../link/gated_stream.ts";
+import { steadyClock } from "./clock.ts";
 
 /** Milliseconds after which whoever waits looks again: an event may not come when the process was stopped. */
 const lookAgain = 100;
@@ -33,10 +34,10 @@ export class LeaseGate implements Gate {
     this.#changed = Promise.withResolvers();
   }
 
-  async opened(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, lookAgain);
-    await Promise.race([this.#changed.promise, promise]);
-    clearTimeout(timer);
+  async opened(signal: AbortSignal): Promise<void> {
+    const looking = new AbortController();
+    const either = AbortSignal.any([signal, looking.signal]);
+    await Promise.race([this.#changed.promise, steadyClock.wait(lookAgain, either)]);
+    looking.abort();
   }
 }

@@ -61,6 +61,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
   #keeper: PartitionKeeper | null = null;
   #sessions: ClusterSessions | null = null;
   #server: SuspendedServer | null = null;
+  readonly #ending = new AbortController();
   #isCut = false;
   /** It was taken for dead, and has not looked yet what others have claimed. */
   #isUnconfirmed = false;
@@ -93,7 +94,10 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
         const owned = this.#keeper?.serves(partition);
         if (owned === undefined) return null;
         const isNew = await owned.stores.addHandshake(digest);
-        while (!this.#gate.isOpen) await this.#gate.opened();
+        while (!this.#gate.isOpen) {
+          this.#ending.signal.throwIfAborted();
+          await this.#gate.opened(this.#ending.signal);
+        }
         return isNew;
       },
     });
@@ -229,6 +233,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
 
   /** Leaves the cluster; its server has stopped before. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
     await this.#sessions?.[Symbol.asyncDispose]();
     await this.#keeper?.end(AbortSignal.timeout(lastWrites));
     await this.handshakes[Symbol.asyncDispose]();

@@ -1,0 +1,206 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  type ClientCommand,
+  type ClientTransmission,
+  type ServerResponse,
+  type ServerTransmission,
+  textBytes,
+} from "../../../protocol/mod.ts";
+import { LocalBrokers } from "../../../server/broker/local_brokers.ts";
+import type { BrokerConnection } from "../../../server/broker/subscriptions.ts";
+import { LeaseGate } from "../../../server/cluster/lease_gate.ts";
+import { OwnedPartition } from "../../../server/cluster/owned_partition.ts";
+import { Authorizer } from "../../../server/guard/authorization.ts";
+import { Turns } from "../../../server/guard/turns.ts";
+import { RemoteOwner } from "../../../server/link/remote_owner.ts";
+import { streamPair } from "../../../server/link/stream_pair.ts";
+import { Metrics } from "../../../server/observe/metrics.ts";
+import { fakeSigner, fakeVerify, sign, type Signer } from "../../support/broker.ts";
+import { MemorySnapshots, MemoryStream } from "../../support/memory_stream.ts";
+import { soon, until } from "../../support/wait.ts";
+
+/** A node, as far as its partition is concerned. */
+interface Node extends AsyncDisposable {
+  readonly owned: OwnedPartition;
+  readonly gate: LeaseGate;
+  readonly metrics: Metrics;
+}
+
+class Connection implements BrokerConnection {
+  readonly blockSize: number;
+  readonly binding = new Uint8Array(32);
+  readonly client = null;
+  readonly closed = false;
+  readonly isFull = false;
+  readonly answers: ServerTransmission[] = [];
+  readonly pushes: ServerTransmission[] = [];
+
+  constructor(blockSize = 4096) {
+    this.blockSize = blockSize;
+  }
+
+  answer(transmission: ServerTransmission): void {
+    this.answers.push(transmission);
+  }
+
+  notify(transmission: ServerTransmission): void {
+    this.pushes.push(transmission);
+  }
+}
+
+/** A partition whose owners follow each other, and a session's process that uses whoever it is. */
+class World implements AsyncDisposable {
+  readonly stream = new MemoryStream();
+  readonly snapshots = new MemorySnapshots();
+  readonly turns = new Turns();
+  readonly nodes: Node[] = [];
+  readonly remote = new RemoteOwner({
+    connect: async (signal) => {
+      await until(() => signal.aborted || this.nodes.at(-1)?.owned.isServing === true);
+      signal.throwIfAborted();
+      const [here, there] = streamPair();
+      this.nodes.at(-1)!.owned.serve(there);
+      return here;
+    },
+    close: () => {
+      throw new Error("a connection is closed");
+    },
+  });
+
+  async next(): Promise<Node> {
+    const metrics = new Metrics();
+    const brokers = new LocalBrokers([], { metrics, authorizer: new Authorizer(fakeVerify) });
+    const gate = new LeaseGate(() => true);
+    const owned = await OwnedPartition.claim({
+      partition: 0,
+      partitions: 1,
+      brokers,
+      turns: this.turns,
+      gate,
+      node: `node-${this.nodes.length}`,
+      stream: this.stream,
+      snapshots: this.snapshots,
+      lost: (owned) => void owned.giveUp(),
+    });
+    const node = { owned, gate, metrics, [Symbol.asyncDispose]: () => owned.giveUp() };
+    this.nodes.push(node);
+    return node;
+  }
+
+  async ask(
+    connection: Connection,
+    queueId: string,
+    command: ClientCommand,
+    key?: Signer,
+  ): Promise<ServerResponse> {
+    const count = connection.answers.length;
+    await this.submit(connection, queueId, command, key);
+    await until(() => connection.answers.length > count);
+    return connection.answers.at(-1)!.response;
+  }
+
+  async submit(
+    connection: Connection,
+    queueId: string,
+    command: ClientCommand,
+    key?: Signer,
+  ): Promise<void> {
+    const transmission: ClientTransmission = await sign(queueId, command, { ...(key && { key }) });
+    await this.remote.submit(connection, transmission);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remote[Symbol.asyncDispose]();
+    for (const node of this.nodes) await node[Symbol.asyncDispose]();
+    await this.turns[Symbol.asyncDispose]();
+  }
+}
+
+const [recipient, sender] = [fakeSigner(), fakeSigner()];
+
+async function newQueue(world: World, connection: Connection) {
+  const ids = await world.ask(connection, "", { type: "NEW", recipientKey: recipient.publicKey }, recipient);
+  assert(ids.type === "IDS");
+  return ids;
+}
+
+Deno.test("the next owner answers what the one before has stored and not answered, and does nothing again", async () => {
+  await using world = new World();
+  const first = await world.next();
+  const [alice, bob] = [new Connection(), new Connection()];
+  const [queue, other] = [await newQueue(world, alice), await newQueue(world, alice)];
+  const before = world.stream.messages.size;
+  first.gate.shut();
+  await world.submit(alice, "", { type: "NEW", recipientKey: recipient.publicKey }, recipient);
+  await world.submit(alice, other.recipientId, { type: "DEL" }, recipient);
+  await world.submit(alice, queue.recipientId, { type: "KEY", senderKey: sender.publicKey }, recipient);
+  await until(() => first.metrics.commands.get("KEY OK") === 1);
+  await world.submit(bob, queue.senderId, { type: "SEND", body: textBytes("a") }, sender);
+  await world.submit(alice, queue.recipientId, { type: "OFF" }, recipient);
+  await until(() => first.metrics.commands.get("OFF OK") === 1 && first.metrics.messagesAccepted === 1);
+  await until(() => first.metrics.commands.get("IDS") !== 0 && world.stream.messages.size > before);
+  await until(() => first.owned.log.waiting === 0);
+  assertEquals([alice.answers.length, bob.answers.length, alice.pushes.length], [2, 0, 0]);
+  const second = await world.next();
+  await soon(first.owned.giveUp());
+  await until(() => alice.answers.length === 6 && bob.answers.length === 1);
+  const types = alice.answers.slice(2).map(({ response }) => response.type).sort();
+  assertEquals(types, ["IDS", "OK", "OK", "OK"]);
+  assertEquals(bob.answers[0]!.response.type, "OK");
+  const { queues, messages } = second.owned.stores;
+  assertEquals([queues.size, messages.size], [2, 1]);
+  await until(() => alice.pushes.length === 1);
+  // The queue of the repeated NEW is one that it is subscribed to.
+  const made = alice.answers.map(({ response }) => response).findLast(({ type }) => type === "IDS");
+  assert(made?.type === "IDS");
+  assert(await queues.byRecipientId(made.recipientId) !== undefined);
+  await world.ask(bob, made.senderId, { type: "SEND", body: textBytes("b") });
+  await until(() => alice.pushes.length === 2);
+  assertEquals(alice.pushes[1]!.queueId, made.recipientId);
+});
+
+Deno.test("the next owner knows the block size that a recipient has, and refuses what does not fit", async () => {
+  await using world = new World();
+  const first = await world.next();
+  const [alice, bob] = [new Connection(16384), new Connection(16384)];
+  const queue = await newQueue(world, alice);
+  const body = new Uint8Array(9000);
+  assertEquals((await world.ask(bob, queue.senderId, { type: "SEND", body })).type, "OK");
+  await soon(first.owned.handOver());
+  const second = await world.next();
+  assertEquals((await world.ask(bob, queue.senderId, { type: "SEND", body })).type, "OK");
+  // It comes with the usual blocks.
+  assertEquals((await world.ask(new Connection(), queue.recipientId, { type: "SUB" }, recipient)).type, "OK");
+  await soon(second.owned.handOver());
+  await world.next();
+  const refused = await world.ask(bob, queue.senderId, { type: "SEND", body });
+  assertEquals(refused, { type: "ERR", error: "SIZE" });
+});
+
+Deno.test("an owner answers nothing while its gate is shut, and all when it opens", async () => {
+  await using world = new World();
+  const { gate } = await world.next();
+  const alice = new Connection();
+  const queue = await newQueue(world, alice);
+  gate.shut();
+  await world.submit(alice, queue.recipientId, { type: "SUB" }, recipient);
+  await world.submit(alice, "", { type: "PING" });
+  await until(() => world.nodes[0]!.metrics.commands.get("SUB OK") === 1);
+  assertEquals(alice.answers.length, 1);
+  gate.open();
+  await until(() => alice.answers.length === 3);
+});
+
+Deno.test("an owner that another has followed says nothing of what it could not store", async () => {
+  await using world = new World();
+  const first = await world.next();
+  const alice = new Connection();
+  const queue = await newQueue(world, alice);
+  const second = await world.next();
+  // The first one does not know yet; the session's process still uses it.
+  assertEquals(first.owned.isServing, true);
+  const answer = await world.ask(alice, queue.senderId, { type: "SEND", body: textBytes("a") });
+  assertEquals(answer, { type: "OK" });
+  assertEquals(first.owned.isServing, false);
+  assertEquals(second.metrics.messagesAccepted, 1);
+});
