@@ -45,6 +45,8 @@ export async function startNode(
       identity,
       host: "127.0.0.1",
       port: 0,
+      // Load fills some of its queues.
+      limits: { messagesPerQueue: 100_000 },
       metrics,
       cluster: node,
       replayGuard: node.handshakes,

@@ -1,0 +1,72 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { EngineError } from "../../../server/cluster/error.ts";
+import { generateKeyPair, textBytes, TransportError } from "../../../protocol/mod.ts";
+import { balanced, startNode } from "../../support/cluster_nodes.ts";
+import { Load } from "../../support/load.ts";
+import { Nats, natsLack } from "../../support/nats.ts";
+import { requiring } from "../../support/requires.ts";
+import { soon, until } from "../../support/wait.ts";
+
+const test = requiring(natsLack);
+const keyPair = await generateKeyPair("sign", 1024);
+
+test("without any NATS server nodes close their sessions, and go on by themselves when there is one", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a");
+  await using b = await startNode(nats, "b");
+  await balanced([a, b]);
+  const { load, ended } = await Load.start(a.server.address, 4);
+  await until(() => load.accepted > 50);
+  await nats.servers[0]!.kill();
+  await soon(ended);
+  await until(() => a.server.notReady() !== null && b.server.notReady() !== null);
+  assertEquals([a.server.connections, a.node.status.holds], [0, false]);
+  await assertRejects(() => a.connect(), TransportError);
+  await nats.servers[0]!.restart();
+  await until(() =>
+    [a, b].every(({ server, node }) => server.notReady() === null && node.notReady() === null)
+  );
+  assertEquals(await load.check(b.server.address), []);
+});
+
+test("load goes on while any one of three NATS servers is killed", async () => {
+  await using nats = await Nats.start({ servers: 3 });
+  await using a = await startNode(nats, "a");
+  await using b = await startNode(nats, "b", { engine: { address: nats.urls.toReversed().join() } });
+  await balanced([a, b]);
+  const { load, ended } = await Load.start(a.server.address, 4);
+  for (const server of nats.servers) {
+    const before = load.accepted;
+    await server.kill();
+    await until(() => load.accepted > before + 60);
+    await server.restart();
+    await nats.ready();
+  }
+  assert(a.server.connections > 0, a.lines.join("\n"));
+  await a.server.stop();
+  await soon(ended);
+  assertEquals(await load.check(b.server.address), []);
+});
+
+test("a node stops when another one runs under its name", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a");
+  await using client = await a.connect();
+  await client.createQueue({ keyPair });
+  const connection = await nats.connect();
+  // As another process would do it.
+  const lease = { incarnation: Date.now() + 1000, process: "other", state: "live", owned: [] };
+  connection.publish("$KV.test.node.a", textBytes(JSON.stringify(lease)));
+  const error = await assertRejects(() => soon(a.node.failed), EngineError);
+  assertEquals(error.code, "NAME_IN_USE");
+  await connection.close();
+});
+
+test("a node with another key, or of another number of partitions, does not join", async () => {
+  await using nats = await Nats.start();
+  await using _a = await startNode(nats, "a");
+  for (const options of [{ keyHash: "other" }, { partitions: 16 }, { node: "a" }]) {
+    const error = await assertRejects(() => startNode(nats, "b", options), EngineError);
+    assertEquals(error.code, "node" in options ? "NAME_IN_USE" : "OTHER_CLUSTER");
+  }
+});
