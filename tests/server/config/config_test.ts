@@ -148,6 +148,12 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
     "TRANSPORT public_host": "none",
     "TRANSPORT websockets": "none",
     "METRICS port": "none",
+    "CLUSTER servers": "none",
+    "CLUSTER node": "none",
+    "CLUSTER user": "none",
+    "CLUSTER password": "none",
+    "CLUSTER nkey_file": "none",
+    "CLUSTER ca_file": "none",
     "METRICS hosts": "none",
   });
 });
