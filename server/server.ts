@@ -53,7 +53,10 @@ export interface ServerPlace {
 /** The part of one process in a server of several, which get partitions from each other while they run. */
 export interface ServerCluster {
   /** Makes what sessions give their commands to. `brokers`: those of this process, none yet. */
-  route(brokers: LocalBrokers, parts: { readonly turns: Turns; readonly metrics: Metrics }): PartitionOwner;
+  route(
+    brokers: LocalBrokers,
+    parts: { readonly turns: Turns; readonly metrics: Metrics; readonly limits: LimitSource },
+  ): PartitionOwner;
 }
 
 /** How a server is started. */
@@ -198,7 +201,11 @@ export class SmpServer implements AsyncDisposable {
       identity,
       blockSize,
       replayGuard: options.replayGuard ?? new ReplayGuard(),
-      broker: cluster?.route(this.#brokers, { turns: this.#turns, metrics: this.#metrics }) ??
+      broker: cluster?.route(this.#brokers, {
+        turns: this.#turns,
+        metrics: this.#metrics,
+        limits: this.#limitSource,
+      }) ??
         place?.route(this.#brokers.all[0]!, {
           stores: stores[0]!,
           turns: this.#turns,

@@ -1,14 +1,16 @@
 import type { ClientTransmission } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
-import { partitionOf } from "../broker/partition.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
+import type { LimitSource } from "../config/limits.ts";
 import type { ByteStream } from "../link/byte_stream.ts";
 import { RemoteOwner } from "../link/remote_owner.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { WorkerRouter } from "../workers/worker_router.ts";
 
 export interface ClusterSessionsOptions {
   readonly partitions: number;
   readonly metrics: Metrics;
+  readonly limits: LimitSource;
   /** Makes a stream to whichever node owns the partition, this one too. */
   readonly connect: (partition: number, signal: AbortSignal) => Promise<ByteStream>;
   /** Where new queues go: partitions of this node, or others that can be used. Never empty. */
@@ -35,6 +37,7 @@ export interface SessionCounts {
 export class ClusterSessions implements PartitionOwner, AsyncDisposable {
   readonly #options: ClusterSessionsOptions;
   readonly #owners: readonly RemoteOwner[];
+  readonly #router: WorkerRouter;
   #lastNew = 0;
 
   constructor(options: ClusterSessionsOptions) {
@@ -45,6 +48,8 @@ export class ClusterSessions implements PartitionOwner, AsyncDisposable {
         close: (connection) => void connection.close?.(),
         mostSilence,
       }));
+    const { limits, metrics } = options;
+    this.#router = new WorkerRouter({ owners: this.#owners, counters: this.#owners, limits, metrics });
   }
 
   /** By partition. */
@@ -53,38 +58,34 @@ export class ClusterSessions implements PartitionOwner, AsyncDisposable {
   }
 
   submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
-    const { command, corrId, queueId } = transmission;
+    const { command, corrId } = transmission;
     if (command.type === "PING") {
       this.#options.metrics.answered("PING", "PONG");
       connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
       return Promise.resolve();
     }
-    const owner = command.type === "NEW" ? this.#nextForNew() : this.#ownerOf(queueId);
+    const owner = command.type === "NEW" ? this.#nextForNew() : this.#router;
     return owner.submit(connection, transmission);
   }
 
   isOpened(connection: BrokerConnection, queueId: string): boolean {
-    return this.#ownerOf(queueId).isOpened(connection, queueId);
+    return this.#router.isOpened(connection, queueId);
   }
 
   isSubscribed(connection: BrokerConnection): boolean {
-    return this.#owners.some((owner) => owner.isSubscribed(connection));
+    return this.#router.isSubscribed(connection);
   }
 
   resume(connection: BrokerConnection): void {
-    for (const owner of this.#owners) owner.resume(connection);
+    this.#router.resume(connection);
   }
 
   disconnect(connection: BrokerConnection): void {
-    for (const owner of this.#owners) owner.disconnect(connection);
+    this.#router.disconnect(connection);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#owners.map((owner) => owner[Symbol.asyncDispose]()));
-  }
-
-  #ownerOf(queueId: string): RemoteOwner {
-    return this.#owners[partitionOf(queueId, this.#owners.length)]!;
   }
 
   #nextForNew(): RemoteOwner {

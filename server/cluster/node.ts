@@ -192,7 +192,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
 
   route(
     brokers: LocalBrokers,
-    { turns, metrics }: Parameters<ServerCluster["route"]>[1],
+    { turns, metrics, limits }: Parameters<ServerCluster["route"]>[1],
   ): PartitionOwner {
     const { node, partitions, snapshotAfter, log } = this.#options;
     this.#keeper = new PartitionKeeper({
@@ -210,6 +210,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     return this.#sessions = new ClusterSessions({
       partitions,
       metrics,
+      limits,
       connect: (partition, signal) => this.#owners.connect(partition, signal),
       forNew: () => this.#forNew(),
     });

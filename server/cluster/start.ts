@@ -42,6 +42,7 @@ export async function startNode(
     metrics: server.metrics,
     gauges: () => server.gauges(),
     notReady: () => server.notReady() ?? node.notReady(),
+    cluster: () => node.status,
     version: deno.version,
     startedAt: Date.now(),
   });

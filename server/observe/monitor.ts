@@ -1,3 +1,4 @@
+import type { NodeStatus } from "../cluster/node_status.ts";
 import { type Gauges, type Metrics, refusals } from "./metrics.ts";
 import { History, quantile, sampleInterval, type SeriesName, total } from "./history.ts";
 import { type HttpRequest, HttpServer, type Reply } from "./http_server.ts";
@@ -9,6 +10,8 @@ export interface MonitorSource extends ProgramInfo {
   readonly metrics: Metrics;
   gauges(): Gauges;
   notReady(): string | null;
+  /** Of a node of a cluster. */
+  cluster?(): NodeStatus;
   /** Resolves when the numbers are those of now, or cannot be had soon. */
   refresh?(): Promise<void>;
 }
@@ -29,6 +32,7 @@ export interface Status {
   readonly uptime: number;
   readonly notReady: string | null;
   readonly workers?: WorkerCounts;
+  readonly cluster?: NodeStatus;
   readonly gauges: Gauges;
   readonly totals: {
     readonly accepted: number;
@@ -149,6 +153,7 @@ export class Monitor implements AsyncDisposable {
       uptime: Math.max(0, Math.round((Date.now() - startedAt) / 1000)),
       notReady: this.#source.notReady(),
       ...(workers !== undefined && { workers }),
+      ...(this.#source.cluster !== undefined && { cluster: this.#source.cluster() }),
       gauges: this.#source.gauges(),
       totals: {
         accepted: metrics.messagesAccepted,

@@ -8,11 +8,14 @@ import { printTable } from "../../bench/table.ts";
 import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { type Report, run } from "./run.ts";
 import type { Target } from "./target.ts";
+import { ClusterTarget } from "./cluster.ts";
 import { WorkersTarget } from "./workers.ts";
 
 const targets: Readonly<Record<string, () => Promise<Target>>> = {
   workers: () => WorkersTarget.start(),
   "workers-3": () => WorkersTarget.start({ workers: 3 }),
+  cluster: () => ClusterTarget.start(),
+  "cluster-one": () => ClusterTarget.start({ servers: 1 }),
 };
 
 const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--pause MS]

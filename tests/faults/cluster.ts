@@ -1,0 +1,151 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { partitionOf } from "../../server/broker/partition.ts";
+import type { Random } from "../agent/model/random.ts";
+import { Nats } from "../support/nats.ts";
+import { steadyPort } from "../support/ports.ts";
+import { commandOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { until } from "../support/wait.ts";
+import type { Injected, Target } from "./target.ts";
+
+const ini = `[METRICS]
+port: 0
+
+[LIMITS]
+connections_per_ip: 0
+new_queues_per_hour_per_ip: 0
+handshakes_per_ip: 0
+handshakes_per_second_per_ip: 0
+refused_ms_per_second_per_ip: 0
+extra_ms_per_second_per_ip: 0
+`;
+
+/** Milliseconds that something is stopped by SIGSTOP. */
+const [shortStop, longStop] = [2_000, 8_000];
+/** Milliseconds that all NATS servers are gone. */
+const blackout = 7_000;
+
+export interface ClusterTargetOptions {
+  readonly nodes?: number;
+  readonly servers?: 1 | 3;
+}
+
+interface Running {
+  readonly name: string;
+  readonly command: Parameters<typeof ServerProcess.spawned>[0];
+  server: ServerProcess;
+}
+
+/** A cluster of nodes over NATS servers, all in processes of their own. */
+export class ClusterTarget implements Target {
+  readonly faults: readonly string[];
+  readonly forgetsSuspended = false;
+  readonly #nats: Nats;
+  readonly #nodes: readonly Running[];
+  readonly #resources: AsyncDisposableStack;
+
+  private constructor(nats: Nats, nodes: readonly Running[], resources: AsyncDisposableStack) {
+    this.#nats = nats;
+    this.#nodes = nodes;
+    this.#resources = resources;
+    const ofOne = ["kill-node", "restart-node", "freeze-node", "stop-node", "kill-nats", "blackout"];
+    this.faults = nats.servers.length === 1 ? ofOne : [...ofOne, "freeze-nats"];
+  }
+
+  static async start({ nodes: count = 3, servers = 3 }: ClusterTargetOptions = {}): Promise<ClusterTarget> {
+    await using resources = new AsyncDisposableStack();
+    const nats = resources.use(await Nats.start({ servers }));
+    const folder = resources.use(await temporaryFolder());
+    const nodes: Running[] = [];
+    resources.defer(async () => {
+      for (const { server } of nodes) await server[Symbol.asyncDispose]();
+    });
+    for (let i = 0; i < count; i++) {
+      const name = `node-${i + 1}`;
+      const path = `${folder.path}/${name}`;
+      await Deno.mkdir(path);
+      await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
+      if (i > 0) {
+        const key = await Deno.readTextFile(`${folder.path}/node-1/server_key`);
+        await Deno.writeTextFile(`${path}/server_key`, key, { mode: 0o600 });
+      }
+      const port = `${steadyPort()}`;
+      const urls = [...nats.urls.slice(i % servers), ...nats.urls.slice(0, i % servers)].join();
+      const place = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1", "--port", port];
+      const args = ["start", "-y", ...place, "--cluster", urls, "--node", name];
+      const command = { command: commandOf(args, { folder: path }) };
+      nodes.push({ name, command, server: await ServerProcess.spawned(command) });
+    }
+    const target = new ClusterTarget(nats, nodes, resources.move());
+    try {
+      await target.recovered();
+    } catch (error) {
+      await target[Symbol.asyncDispose]();
+      throw error;
+    }
+    return target;
+  }
+
+  addresses(): readonly string[] {
+    return this.#nodes.map(({ server }) => server.address);
+  }
+
+  async inject(fault: string, random: Random): Promise<Injected> {
+    const node = this.#nodes[random.below(this.#nodes.length)]!;
+    const server = this.#nats.servers[random.below(this.#nats.servers.length)]!;
+    switch (fault) {
+      case "kill-node":
+      case "restart-node": {
+        const hits = await this.#owned(node);
+        await node.server.kill(fault === "kill-node" ? "SIGKILL" : "SIGTERM");
+        node.server = await ServerProcess.spawned(node.command);
+        return { what: node.name, hits };
+      }
+      case "freeze-node":
+      case "stop-node": {
+        const hits = await this.#owned(node);
+        node.server.signal("SIGSTOP");
+        await pause(fault === "freeze-node" ? shortStop : longStop);
+        node.server.signal("SIGCONT");
+        return { what: node.name, hits };
+      }
+      case "kill-nats":
+        await server.kill();
+        await pause(random.below(3_000));
+        await server.restart();
+        return { what: `NATS server ${server.name}`, hits: () => true };
+      case "freeze-nats":
+        server.stop();
+        await pause(longStop);
+        server.cont();
+        return { what: `NATS server ${server.name}`, hits: () => true };
+      case "blackout":
+        for (const each of this.#nats.servers) await each.kill();
+        await pause(blackout);
+        for (const each of this.#nats.servers) await each.restart();
+        return { what: "all NATS servers", hits: () => true };
+      default:
+        throw new RangeError(`there is no fault ${fault}`);
+    }
+  }
+
+  async recovered(): Promise<void> {
+    await this.#nats.ready();
+    await until(async () => {
+      for (const { server } of this.#nodes) {
+        const { notReady, cluster } = await server.status();
+        if (notReady !== null || cluster?.nodes.some(({ state }) => state !== "live") !== false) return false;
+      }
+      return true;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+
+  async #owned({ name, server }: Running): Promise<(recipientId: string) => boolean> {
+    const partitions = (await server.status()).cluster!.partitions;
+    const owned = new Set(partitions.filter(({ owner }) => owner?.node === name).map((one) => one.partition));
+    return (recipientId) => owned.has(partitionOf(recipientId, partitions.length));
+  }
+}
