@@ -51,8 +51,20 @@ export class LocalBrokers {
   }
 
   /** Makes a broker for a partition that this process has got from another one; `epoch`: higher than that one's. */
-  add(stores: PartitionStores, parts: { readonly partitions: Partitions; readonly epoch: number }): Broker {
-    return this.#add(stores, { opened: new OpenedQueues(), reserve: new UnsecuredReserve(), ...parts });
+  add(
+    stores: PartitionStores,
+    parts: {
+      readonly partitions: Partitions;
+      readonly epoch: number;
+      /** Whether a failure is none of the server: another process has the partition. */
+      readonly isLost: (error: unknown) => boolean;
+    },
+  ): Broker {
+    const { isLost, ...others } = parts;
+    const log = (message: string, error: unknown) => {
+      if (!isLost(error)) this.#shared.log?.(message, error);
+    };
+    return this.#add(stores, { opened: new OpenedQueues(), reserve: new UnsecuredReserve(), log, ...others });
   }
 
   /** Another process has its partition now. */
@@ -107,7 +119,7 @@ export class LocalBrokers {
 
   #add(
     stores: PartitionStores,
-    parts: Pick<BrokerParts, "opened" | "reserve" | "partitions" | "epoch">,
+    parts: Pick<BrokerParts, "opened" | "reserve" | "partitions" | "epoch" | "log">,
   ): Broker {
     const broker = new Broker({ ...this.#shared, ...stores, ...parts });
     this.#brokers.set(broker, { stores, opened: parts.opened! });

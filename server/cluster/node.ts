@@ -108,7 +108,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
    * partitions when a server uses it. Throws `RangeError` for what cannot be, and `EngineError`.
    */
   static async join(options: ClusterNodeOptions): Promise<ClusterNode> {
-    const { cluster, node, partitions, keyHash, signal, log } = options;
+    const { cluster, node, partitions, keyHash, log } = options;
     if (!/^[A-Za-z0-9_-]{1,32}$/.test(cluster)) {
       throw new RangeError(
         `Cannot join the cluster: its name ${JSON.stringify(cluster.slice(0, 50))} is not made of 1 to 32 ` +
@@ -116,6 +116,13 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       );
     }
     await using resources = new AsyncDisposableStack();
+    // What has joined leaves when it is disposed, not when the signal aborts: then it gives its partitions away first.
+    const joining = new AbortController();
+    const { signal } = joining;
+    const end = () => joining.abort(options.signal.reason);
+    options.signal.addEventListener("abort", end);
+    if (options.signal.aborted) end();
+    using _listening = { [Symbol.dispose]: () => options.signal.removeEventListener("abort", end) };
     const engine = resources.use(
       await Engine.connect({ ...options.engine, name: `smp ${node}`, log, signal }),
     );

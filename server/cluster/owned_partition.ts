@@ -4,7 +4,7 @@ import type { Turns } from "../guard/turns.ts";
 import type { ByteStream } from "../link/byte_stream.ts";
 import { type Gate, gatedStream } from "../link/gated_stream.ts";
 import { ServedLinks } from "../link/served_links.ts";
-import type { PartitionLostError } from "./error.ts";
+import { PartitionLostError } from "./error.ts";
 import { PartitionLog, type PartitionLogOptions } from "./partition_log.ts";
 import { type LoggedStores, storesOver } from "./partition_stores.ts";
 
@@ -49,7 +49,11 @@ export class OwnedPartition {
     this.#options = options;
     this.stores = storesOver(log);
     const { epoch } = log;
-    this.#broker = brokers.add(this.stores, { epoch, partitions: { own: [partition], count } });
+    this.#broker = brokers.add(this.stores, {
+      epoch,
+      partitions: { own: [partition], count },
+      isLost: (error) => error instanceof PartitionLostError,
+    });
     this.#links = new ServedLinks(this.#broker, { turns });
   }
 
