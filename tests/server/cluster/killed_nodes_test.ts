@@ -38,6 +38,24 @@ async function owns(server: ServerProcess, count: number): Promise<void> {
   for (let found = 0; found < count;) if ((await server.logged()).includes("owns partition")) found++;
 }
 
+test("a node that is told to stop gives its partitions away before it ends", async () => {
+  await using nats = await Nats.start();
+  await using nodes = await processes(nats);
+  const a = await nodes.start("a");
+  await owns(a, 8);
+  const b = await nodes.start("b");
+  await owns(b, 4);
+  await using client = await SmpClient.connect(b.address);
+  await client.ping();
+  const { code, stdout } = await a.kill("SIGTERM");
+  assertEquals([code, stdout], [0, "stopping\nstopped\n"]);
+  await owns(b, 4);
+  await client.ping();
+  const { stderr } = await b.kill("SIGTERM");
+  // It was not taken for dead.
+  assertEquals(stderr, "");
+});
+
 test("what a node that is killed has answered is there at those that take over, and no message is doubled", async () => {
   await using nats = await Nats.start();
   await using nodes = await processes(nats);

@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { QueueEvent } from "../../../client/mod.ts";
-import { asciiText, generateKeyPair, textBytes } from "../../../protocol/mod.ts";
+import { asciiText, type Channel, connectTcp, generateKeyPair, textBytes } from "../../../protocol/mod.ts";
 import { balanced, startNode } from "../../support/cluster_nodes.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
+import { RawClient, readServerKey } from "../../support/raw_client.ts";
 import { requiring } from "../../support/requires.ts";
 import { next, soon, until } from "../../support/wait.ts";
 
@@ -71,6 +72,34 @@ for (const servers of [1, 3] as const) {
     assert([a, b, c].every((node) => own("a")(node) >= 2 && own("c")(node) >= 2));
   });
 }
+
+test("a handshake that is played back is refused by every node, wherever it was", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a");
+  await using b = await startNode(nats, "b");
+  await balanced([a, b]);
+  for (let i = 0; i < 6; i++) {
+    const [first, second] = i % 2 === 0 ? [a, b] : [b, a];
+    const written: Uint8Array<ArrayBuffer>[] = [];
+    const inner = await connectTcp("127.0.0.1", first.server.port);
+    const recording: Channel = {
+      read: (size) => inner.read(size),
+      write: (units) => (written.push(...units.map((unit) => unit.slice())), inner.write(units)),
+      end: () => inner.end(),
+      close: () => inner.close(),
+    };
+    await (await RawClient.handshake(recording))[Symbol.asyncDispose]();
+    for (const { server, metrics } of [second, first]) {
+      const before = metrics.refusals("replay");
+      const channel = await connectTcp("127.0.0.1", server.port);
+      await readServerKey(channel);
+      await channel.write(written);
+      assertEquals(await soon(channel.read(1).catch(() => null)), null);
+      await channel.close();
+      assertEquals(metrics.refusals("replay"), before + 1);
+    }
+  }
+});
 
 test("partitions are given to a node that comes and taken from one that goes while load runs", async () => {
   await using nats = await Nats.start();
