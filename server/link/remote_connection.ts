@@ -78,6 +78,11 @@ export class RemoteConnection implements BrokerConnection {
     if (!this.closed) this.#link.send({ type: "CLOSE", connection: this.number });
   }
 
+  /** A command of the connection before this one was not executed, as that was gone. */
+  submitAgain(command: number): void {
+    this.#link.submitAgain(this, command);
+  }
+
   ended(queueId: string): void {
     if (!this.closed) this.#link.send({ type: "ENDED", connection: this.number, queueId });
   }

@@ -49,6 +49,8 @@ export class ServedLink implements AsyncDisposable {
   readonly #connections = new Map<number, RemoteConnection>();
   readonly #inWork = new Map<number, InWork>();
   readonly #heldBack = new Set<RemoteConnection>();
+  /** What came again while the link before this one had it in work. */
+  readonly #adopted = new Map<number, Submit>();
   #session: Session | null = null;
   #bytesInWork = 0;
   #lastCommand = 0;
@@ -141,14 +143,31 @@ export class ServedLink implements AsyncDisposable {
     }
     const { commands } = this.#session!;
     const target = commands.finish(command) ?? connection;
+    // What the connection had opened is gone with it: that it was refused says nothing to the one that has followed.
+    if (connection.closed && outcome !== "unknown" && response.type === "ERR") {
+      if (target !== connection) target.submitAgain(command);
+      return;
+    }
     // Of another link when this one was lost meanwhile.
     if (target !== connection) target.answerKnown(command, outcome);
     else if (!this.#link.isOpen) commands.keepUnsent(command, outcome);
     else if (!connection.closed) commands.keep(command, outcome, this.#answer(connection, command, outcome));
   }
 
+  /** Executes what the link before this one had in work and has not executed. */
+  submitAgain(connection: RemoteConnection, command: number): void {
+    const message = this.#adopted.get(command);
+    this.#adopted.delete(command);
+    if (message === undefined || connection.closed || !this.#link.isOpen) return;
+    const { commands } = this.#session!;
+    commands.begin(command, connection);
+    // It is not one that may have been executed any more.
+    this.#execute(connection, { ...message, isRepeated: false }, this.#session!);
+  }
+
   /** Tells what has become of a command that was given before, on another link of the same session's process. */
   answerKnown(connection: RemoteConnection, command: number, outcome: Outcome): void {
+    this.#adopted.delete(command);
     const { commands } = this.#session!;
     if (!this.#link.isOpen) return commands.keepUnsent(command, outcome);
     if (connection.closed) return;
@@ -236,15 +255,20 @@ export class ServedLink implements AsyncDisposable {
   }
 
   #submit(connection: RemoteConnection, message: Submit, session: Session): void {
-    const { command, messageId, isRepeated, transmission } = message;
+    const { command, transmission: { command: { type } } } = message;
     if (command <= this.#lastCommand) throw frameError("a command's number comes again");
     this.#lastCommand = command;
-    const { type } = transmission.command;
     if (isKept(type)) {
       const known = session.commands.begin(command, connection);
-      if (known === "in work") return;
+      if (known === "in work") return void this.#adopted.set(command, message);
       if (known !== null) return this.answerKnown(connection, command, known);
     }
+    this.#execute(connection, message, session);
+  }
+
+  #execute(connection: RemoteConnection, message: Submit, session: Session): void {
+    const { command, messageId, isRepeated, transmission } = message;
+    const { type } = transmission.command;
     const bytes = perCommand + transmission.signed.length;
     this.#inWork.set(command, { type, isRepeated, queueId: transmission.queueId, bytes });
     this.#bytesInWork += bytes;
