@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import {
   type ClientCommand,
   type ClientTransmission,
+  encodeBase64,
   type ServerResponse,
   type ServerTransmission,
   textBytes,
@@ -12,6 +13,7 @@ import { LeaseGate } from "../../../server/cluster/lease_gate.ts";
 import { OwnedPartition } from "../../../server/cluster/owned_partition.ts";
 import { Authorizer } from "../../../server/guard/authorization.ts";
 import { Turns } from "../../../server/guard/turns.ts";
+import type { ByteStream } from "../../../server/link/byte_stream.ts";
 import { RemoteOwner } from "../../../server/link/remote_owner.ts";
 import { streamPair } from "../../../server/link/stream_pair.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
@@ -51,6 +53,7 @@ class Connection implements BrokerConnection {
 /** A partition whose owners follow each other, and a session's process that uses whoever it is. */
 class World implements AsyncDisposable {
   readonly stream = new MemoryStream();
+  readonly streams: ByteStream[] = [];
   readonly snapshots = new MemorySnapshots();
   readonly turns = new Turns();
   readonly nodes: Node[] = [];
@@ -60,6 +63,7 @@ class World implements AsyncDisposable {
       signal.throwIfAborted();
       const [here, there] = streamPair();
       this.nodes.at(-1)!.owned.serve(there);
+      this.streams.push(here);
       return here;
     },
     close: () => {
@@ -203,4 +207,29 @@ Deno.test("an owner that another has followed says nothing of what it could not 
   assertEquals(answer, { type: "OK" });
   assertEquals(first.owned.isServing, false);
   assertEquals(second.metrics.messagesAccepted, 1);
+});
+
+Deno.test("what waits behind a command when its link is lost is executed for the link that follows", async () => {
+  await using world = new World();
+  const { owned, metrics } = await world.next();
+  const [alice, bob] = [new Connection(), new Connection()];
+  const queue = await newQueue(world, alice);
+  const key = { type: "KEY", senderKey: sender.publicKey } as const;
+  assertEquals((await world.ask(alice, queue.recipientId, key, recipient)).type, "OK");
+  const open = { type: "OPEN", binding: encodeBase64(bob.binding) } as const;
+  assertEquals((await world.ask(bob, queue.senderId, open, sender)).type, "OK");
+  // Nothing is stored meanwhile.
+  owned.log.pause();
+  for (const text of ["a", "b"]) {
+    await world.submit(bob, queue.senderId, { type: "SEND", body: textBytes(text) });
+  }
+  await until(() => owned.log.waiting > 0);
+  world.streams.at(-1)!.close();
+  await until(() => world.streams.length === 2 && owned.status.links.kept >= 2 && world.remote.isLinked);
+  await world.submit(alice, "", { type: "PING" });
+  await until(() => alice.answers.length === 3);
+  owned.log.resume();
+  await until(() => bob.answers.length === 3);
+  assertEquals(bob.answers.map(({ response }) => response.type), ["OK", "OK", "OK"]);
+  assertEquals([metrics.messagesAccepted, owned.stores.messages.size], [2, 2]);
 });
