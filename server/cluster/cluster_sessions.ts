@@ -1,5 +1,6 @@
 import type { ClientTransmission } from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
+import { partitionOf } from "../broker/partition.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { ByteStream } from "../link/byte_stream.ts";
@@ -58,14 +59,16 @@ export class ClusterSessions implements PartitionOwner, AsyncDisposable {
   }
 
   submit(connection: BrokerConnection, transmission: ClientTransmission): Promise<void> {
-    const { command, corrId } = transmission;
+    const { command, corrId, queueId } = transmission;
     if (command.type === "PING") {
       this.#options.metrics.answered("PING", "PONG");
       connection.answer({ corrId, queueId: "", response: { type: "PONG" } });
       return Promise.resolve();
     }
-    const owner = command.type === "NEW" ? this.#nextForNew() : this.#router;
-    return owner.submit(connection, transmission);
+    const owner = command.type === "NEW" ? this.#nextForNew() : this.#ownerOf(queueId);
+    const placed = (command.type === "NEW" ? owner : this.#router).submit(connection, transmission);
+    // While there is no owner the connection goes on with what is of others: what is in work of it is bounded.
+    return owner.isLinked ? placed : Promise.resolve();
   }
 
   isOpened(connection: BrokerConnection, queueId: string): boolean {
@@ -86,6 +89,10 @@ export class ClusterSessions implements PartitionOwner, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#owners.map((owner) => owner[Symbol.asyncDispose]()));
+  }
+
+  #ownerOf(queueId: string): RemoteOwner {
+    return this.#owners[partitionOf(queueId, this.#owners.length)]!;
   }
 
   #nextForNew(): RemoteOwner {

@@ -2,6 +2,7 @@ import type { NatsConnection, Subscription } from "@nats-io/nats-core";
 import { joinParts, type Part, randomBytes } from "../../protocol/mod.ts";
 import type { ByteStream } from "../link/byte_stream.ts";
 import type { Engine } from "./engine.ts";
+import { steadyClock } from "./clock.ts";
 import { FieldReader, integer, RecordError, uint } from "./bytes.ts";
 import { readText, text } from "./fields.ts";
 import { isNodeName } from "./members.ts";
@@ -103,7 +104,9 @@ export class NodeStreams implements AsyncDisposable {
     for (const { stream } of [...this.#streams.values()]) stream.close();
     this.#subscription.unsubscribe();
     // So that the peers know it at once.
-    await this.#connection.flush().catch(() => {});
+    const flushed = new AbortController();
+    const flush = this.#connection.flush().catch(() => {}).finally(() => flushed.abort());
+    await Promise.race([flush, steadyClock.wait(openTime, flushed.signal)]);
   }
 
   #subject(node: string): string {

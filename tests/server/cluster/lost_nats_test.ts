@@ -29,6 +29,20 @@ test("without any NATS server nodes close their sessions, and go on by themselve
   assertEquals(await load.check(b.server.address), []);
 });
 
+test("a node that is told to stop does so without any NATS server", async () => {
+  await using nats = await Nats.start();
+  const a = await startNode(nats, "a");
+  await balanced([a]);
+  await using client = await a.connect();
+  const queue = await client.createQueue({ keyPair });
+  await nats.servers[0]!.kill();
+  const sent = client.send(queue, textBytes("never stored")).then(() => "OK", () => "closed");
+  await soon(a.node.drain({ deadline: 500 }));
+  await soon(a.server.stop({ deadline: 500 }));
+  await soon(Promise.resolve(a[Symbol.asyncDispose]()));
+  assertEquals(await soon(sent), "closed");
+});
+
 test("load goes on while any one of three NATS servers is killed", async () => {
   await using nats = await Nats.start({ servers: 3 });
   await using a = await startNode(nats, "a");

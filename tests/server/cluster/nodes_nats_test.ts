@@ -17,14 +17,15 @@ function textOf(event: QueueEvent): string {
 
 test("one node alone serves all partitions, and has everything when it is started again", async () => {
   await using nats = await Nats.start();
-  const a = await startNode(nats, "a");
+  const a = await startNode(nats, "a", { snapshotAfter: 500 });
   const client = await a.connect();
   const queues = [];
   for (let i = 0; i < 16; i++) {
     const queue = await client.createQueue({ keyPair });
-    await client.send(queue, textBytes(`${i}`));
+    for (const text of [`${i}`, "again"]) await client.send(queue, textBytes(text));
     queues.push(queue);
   }
+  await until(() => a.node.status.partitions.some(({ own }) => own?.snapshot));
   assertEquals(a.node.notReady(), null);
   await client.close();
   await a.stop();
@@ -35,6 +36,7 @@ test("one node alone serves all partitions, and has everything when it is starte
     await reader.subscribe(queue);
     assertEquals(textOf(await next(events)), `${i}`);
     await reader.acknowledge(queue);
+    assertEquals(textOf(await next(events)), "again");
     await events.return();
   }
 });
