@@ -15,6 +15,8 @@ export type EngineErrorCode =
   | "OTHER_CLUSTER"
   /** Another node of this name runs. */
   | "NAME_IN_USE"
+  /** A server takes no messages as large as batches of a log. */
+  | "MAX_PAYLOAD"
   /** A stream of the cluster is gone, or cannot be had. */
   | "STREAM"
   /** What the engine has under the cluster's names is not the cluster's. */

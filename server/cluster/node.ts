@@ -39,6 +39,8 @@ export interface SuspendedServer {
   resume(): void;
 }
 
+/** Bytes of the largest batch of a log, and of what is around it. */
+const leastPayload = (1 << 19) + 4096;
 /** Milliseconds in which what waits is stored when a node ends. */
 const lastWrites = 3_000;
 
@@ -127,6 +129,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       await Engine.connect({ ...options.engine, name: `smp ${node}`, log, signal }),
     );
     const { connection } = engine;
+    checkPayload(connection.info?.max_payload);
     const replicas = options.replicas ?? (connection.info?.cluster === undefined ? 1 : 3);
     const bucket = await openBucket(connection, { name: cluster, replicas, log, signal });
     const events: LeaseEvent[] = [];
@@ -317,3 +320,11 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
 }
 
 const cutReason = "there is no connection to any NATS server";
+
+function checkPayload(most = leastPayload): void {
+  if (most >= leastPayload) return;
+  throw new EngineError(
+    "MAX_PAYLOAD",
+    `Cannot use NATS: its messages have ${most} bytes at most: set max_payload of all servers to 1MB`,
+  );
+}

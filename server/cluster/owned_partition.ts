@@ -54,7 +54,7 @@ export class OwnedPartition {
       partitions: { own: [partition], count },
       isLost: (error) => error instanceof PartitionLostError,
     });
-    this.#links = new ServedLinks(this.#broker, { turns });
+    this.#links = new ServedLinks(this.#broker, { turns, knowsRepeated: true });
   }
 
   /** Claims the partition and loads it. Rejects as `PartitionLog.claim` does. */

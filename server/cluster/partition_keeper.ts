@@ -188,6 +188,9 @@ export class PartitionKeeper {
     this.#run(
       owned.handOver().finally(() => {
         this.#releasing.delete(partition);
+        if (this.#owned.get(partition) === owned) {
+          this.#options.log("info", `gave partition ${partition} away`);
+        }
         this.#disown(owned);
       }),
     );

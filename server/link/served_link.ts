@@ -26,6 +26,8 @@ export interface ServedLinkParts {
   /** The commands of the session's process that has said hello. */
   readonly greet: (link: ServedLink, incarnation: Uint8Array) => AnsweredCommands<RemoteConnection>;
   readonly mostWaiting?: number;
+  /** Whether the owner knows which repeated commands were executed. */
+  readonly knowsRepeated: boolean;
 }
 
 interface Session {
@@ -133,7 +135,7 @@ export class ServedLink implements AsyncDisposable {
       // Who has failed to get an answer for a connection that is gone could not close it.
       connection.closed && isInternal(response) ||
       // What is refused now may have been executed before: a queue that is gone may have been deleted by this very DEL.
-      work.isRepeated && isKept(work.type) && response.type === "ERR";
+      work.isRepeated && !this.#parts.knowsRepeated && isKept(work.type) && response.type === "ERR";
     const outcome: Outcome = isUnknown
       ? "unknown"
       : { queueId: queueId === work.queueId ? null : queueId, rank, response };

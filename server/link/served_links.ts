@@ -16,6 +16,8 @@ export interface ServedLinksOptions {
   readonly turns?: Pick<Turns, "next" | "hasTime">;
   /** Bytes that may wait to be written on a link. @default 1 MiB */
   readonly mostWaiting?: number;
+  /** Whether the owner knows which repeated commands were executed, so that others may be refused. @default false */
+  readonly knowsRepeated?: boolean;
   /** Milliseconds. @default `performance.now` */
   readonly now?: () => number;
 }
@@ -64,10 +66,11 @@ export class ServedLinks implements AsyncDisposable {
 
   /** Serves a session's process; resolves to why its link has ended, when all its connections are gone. */
   async serve(stream: ByteStream): Promise<LinkError> {
-    const { turns, mostWaiting } = this.#options;
+    const { turns, mostWaiting, knowsRepeated = false } = this.#options;
     await using link = new ServedLink(stream, {
       owner: this.#owner,
       greet: (link, incarnation) => this.#greet(link, encodeBase64(incarnation)),
+      knowsRepeated,
       ...(turns && { turns }),
       ...(mostWaiting === undefined ? {} : { mostWaiting }),
     });

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { SmpClient } from "../../../client/mod.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
@@ -52,8 +52,7 @@ test("a node that is told to stop gives its partitions away before it ends", asy
   await owns(b, 4);
   await client.ping();
   const { stderr } = await b.kill("SIGTERM");
-  // It was not taken for dead.
-  assertEquals(stderr, "");
+  assert(!stderr.includes("taken for dead"), stderr);
 });
 
 test("what a node that is killed has answered is there at those that take over, and no message is doubled", async () => {

@@ -73,6 +73,12 @@ test("a node stops when another one runs under its name", async () => {
   await connection.close();
 });
 
+test("a node does not join where NATS takes only small messages", async () => {
+  await using nats = await Nats.start({ config: "max_payload: 256KB" });
+  const error = await assertRejects(() => startNode(nats, "a"), EngineError);
+  assertEquals(error.code, "MAX_PAYLOAD");
+});
+
 test("a node with another key, or of another number of partitions, does not join", async () => {
   await using nats = await Nats.start();
   await using _a = await startNode(nats, "a");
