@@ -36,5 +36,12 @@ export {
 export { ReplayGuard } from "./guard/replay_guard.ts";
 export { type FileStores, type FileStoresOptions, openFileStores } from "./store/files.ts";
 export { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
-export type { MessageStore, PartitionStores, QueueRecord, QueueStore, StoredMessage } from "./store/store.ts";
+export type {
+  MessageStore,
+  Origin,
+  PartitionStores,
+  QueueRecord,
+  QueueStore,
+  StoredMessage,
+} from "./store/store.ts";
 export { SmpServer, type SmpServerOptions } from "./server.ts";

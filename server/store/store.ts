@@ -85,7 +85,10 @@ export interface PartitionStores {
   readonly queues: QueueStore;
   /** Messages of these queues. */
   readonly messages: MessageStore;
-  /** What the broker that has the partition next knows of this one, where there may be another one. */
+  /**
+   * What the broker that has the partition next knows of this one, where there may be another one.
+   * @internal
+   */
   readonly memory?: PartitionMemory;
 }
 
