@@ -24,7 +24,7 @@ export interface LoadedPartition {
 }
 
 /** Messages of the log that are asked for at a time. */
-const readAhead = 16;
+const readAhead = 64;
 /** Times that a load is started over. */
 const mostAttempts = 5;
 

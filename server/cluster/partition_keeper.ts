@@ -159,6 +159,7 @@ export class PartitionKeeper {
 
   async #claimNow(partition: number, signal: AbortSignal): Promise<void> {
     const { streams, node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
+    const begunAt = performance.now();
     const owned = await OwnedPartition.claim({
       partition,
       partitions,
@@ -177,7 +178,7 @@ export class PartitionKeeper {
     if (signal.aborted) return await owned.giveUp();
     if (this.#isPaused) owned.log.pause();
     lease.own(partition, owned.epoch);
-    log("info", `owns partition ${partition}`);
+    log("info", `owns partition ${partition}, loaded in ${Math.round(performance.now() - begunAt)} ms`);
     this.#options.changed();
   }
 

@@ -4,6 +4,9 @@ import type { LogRecord, SnapshotPlace } from "./records.ts";
 import { retrying, type RetryOptions } from "./retrying.ts";
 import { sequenceOf, type SnapshotStore, writeSnapshot } from "./snapshot_store.ts";
 
+/** Batches after which a snapshot is taken although they are small: reading them one by one is what a load takes. */
+const mostBatches = 2_048;
+
 /** Whose snapshots are taken. */
 export interface SnapshotOwner {
   readonly state: PartitionState;
@@ -36,14 +39,15 @@ export class Snapshots {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
-    this.#bytes = options.bytes;
-    const { log } = options;
+    const { log, owner: { state, sequence } } = options;
+    const batches = sequence - (state.snapshot?.last.sequence ?? 0);
+    this.#bytes = Math.max(options.bytes, batches * this.#least);
     this.#retry = { signal: AbortSignal.any([this.#stop.signal, options.signal]), ...(log && { log }) };
   }
 
   /** The log has grown by `length` bytes. */
   grown(length: number): void {
-    this.#bytes += length;
+    this.#bytes += Math.max(length, this.#least);
     const { owner, snapshotAfter } = this.#options;
     const last = owner.state.snapshot?.last.bytes ?? 0;
     if (this.#bytes > Math.max(snapshotAfter, last) && !this.#retry.signal.aborted) {
@@ -58,6 +62,11 @@ export class Snapshots {
 
   async idle(): Promise<void> {
     await this.#running;
+  }
+
+  /** What a batch counts as at least. */
+  get #least(): number {
+    return this.#options.snapshotAfter / mostBatches;
   }
 
   async #run(): Promise<void> {

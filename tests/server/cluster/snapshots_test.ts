@@ -228,3 +228,15 @@ Deno.test("an owner that was followed removes nothing that its follower needs", 
   await using third = await claim(stream, snapshots);
   assertEquals(contentOf(third.state), contentOf(second.state));
 });
+
+Deno.test("small batches are counted, too: a load reads them one by one", { permissions }, async () => {
+  const [stream, snapshots] = [new MemoryStream(), new MemorySnapshots()];
+  const options = { snapshotAfter: 1 << 26 };
+  await using first = await claim(stream, snapshots, options);
+  for (let digest = 0; digest < 1_500; digest++) await first.append([{ type: "HANDSHAKE", digest }]);
+  assertEquals(first.state.snapshot, null);
+  // What owners before have written counts as well.
+  await using log = await claim(stream, snapshots, options);
+  for (let digest = 1_500; digest < 2_100; digest++) await log.append([{ type: "HANDSHAKE", digest }]);
+  await until(() => log.state.snapshot !== null);
+});
