@@ -37,8 +37,8 @@ export const serverMutations: readonly Mutation[] = [
     name: "ok-before-stored",
     what: "SEND is answered before the message is stored",
     file: broker,
-    from: "    try {\n      await this.#messages.append(recipientId, message);",
-    to: '    reply({ type: "OK" });\n    try {\n      await this.#messages.append(recipientId, message);',
+    from: "    try {\n      await this.#messages.append(recipientId, message,",
+    to: '    reply({ type: "OK" });\n    try {\n      await this.#messages.append(recipientId, message,',
     tests: ["tests/server/broker"],
   },
   {

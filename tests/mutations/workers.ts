@@ -53,7 +53,7 @@ export const workerMutations: readonly Mutation[] = [
     name: "refused-after-done",
     what: "a DEL that was executed before its worker died is answered AUTH",
     file: servedLink,
-    from: 'work.isRepeated && isKept(work.type) && response.type === "ERR";',
+    from: 'work.isRepeated && !this.#parts.knowsRepeated && isKept(work.type) && response.type === "ERR";',
     to: "false;",
     tests: ["tests/server/link/next_owner_test.ts"],
   },
