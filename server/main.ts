@@ -13,6 +13,7 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { type Environment, environmentNames, helpText, parseCli } from "./config/cli.ts";
+import { runClusterTask } from "./commands/cluster.ts";
 import { deleteFiles } from "./commands/delete.ts";
 import { init } from "./commands/init.ts";
 import { start } from "./commands/start.ts";
@@ -49,6 +50,8 @@ async function main(): Promise<void> {
       return await verify(command.options, terminal);
     case "export":
       return await exportServer(command.options, command.directory, terminal);
+    case "cluster":
+      return await runClusterTask(command.options, command.task, terminal);
     case "import":
       return await importServer(command.options, command.directory, terminal);
     default:

@@ -42,6 +42,7 @@ const times = { request: 1000, creation: 5000, retry: 1000, patience: 60_000 };
 const longestValue = 16_384;
 const mostKeys = 2000;
 const wrongLastSequences = [10071, 10164];
+const noStream = 10059;
 
 /**
  * Opens a bucket of NATS, made when there is none. As the engine may still be electing its leaders, that is tried again
@@ -67,10 +68,22 @@ export async function openBucket(connection: NatsConnection, options: BucketOpti
   }
 }
 
+/**
+ * Opens the bucket of a cluster that there is, and makes none. Throws `EngineError` (`BUCKET`), or what NATS answers, which
+ * may be nothing while it elects its leaders.
+ */
+export async function findBucket(connection: NatsConnection, name: string): Promise<Bucket> {
+  try {
+    return await openMade(connection, name);
+  } catch (cause) {
+    if (!(cause instanceof JetStreamApiError) || cause.code !== noStream) throw cause;
+    throw new EngineError("BUCKET", `There is no cluster ${name} at these NATS servers`, { cause });
+  }
+}
+
 async function tryOpen(connection: NatsConnection, options: BucketOptions): Promise<Bucket> {
   const { name, replicas = connection.info?.cluster === undefined ? 1 : 3 } = options;
-  const republished = `smp-cluster.${name}`;
-  const stream = `KV_${name}`;
+  const { republished } = namesOf(name);
   const subject = `$KV.${name}.>`;
   const creating = jetstream(connection, { timeout: times.creation });
   // Entries are sent to everybody by who stores them: that goes on as soon as there is a leader, while consumers
@@ -83,7 +96,13 @@ async function tryOpen(connection: NatsConnection, options: BucketOptions): Prom
     allow_direct: false,
     republish: { src: subject, dest: `${republished}.>` },
   });
+  return await openMade(connection, name);
+}
+
+async function openMade(connection: NatsConnection, name: string): Promise<Bucket> {
+  const names = namesOf(name);
   const manager = await jetstreamManager(connection, { timeout: times.creation, checkAPI: false });
+  const { stream, republished } = names;
   const { config } = await manager.streams.info(stream);
   if (config.republish?.dest !== `${republished}.>` || config.allow_direct === true) {
     throw new EngineError(
@@ -93,13 +112,17 @@ async function tryOpen(connection: NatsConnection, options: BucketOptions): Prom
   }
   const client = jetstream(connection, { timeout: times.request });
   const bucket = await new Kvm(client).open(name, { allow_direct: false });
-  return new NatsBucket(connection, bucket, { stream, prefix: `$KV.${name}.`, republished });
+  return new NatsBucket(connection, bucket, names);
 }
 
 interface Names {
   readonly stream: string;
   readonly prefix: string;
   readonly republished: string;
+}
+
+function namesOf(name: string): Names {
+  return { stream: `KV_${name}`, prefix: `$KV.${name}.`, republished: `smp-cluster.${name}` };
 }
 
 class NatsBucket implements Bucket {

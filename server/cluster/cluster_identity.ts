@@ -35,6 +35,15 @@ export async function checkCluster(bucket: Bucket, { keyHash, partitions }: Clus
   );
 }
 
+/** What the nodes of a cluster that there is have in common. Throws `EngineError` (`BUCKET`), or what the bucket throws. */
+export async function readCluster(bucket: Bucket): Promise<ClusterIdentity> {
+  const { keyHash, partitions } = parse((await bucket.read(key))?.value ?? "");
+  const isCount = typeof partitions === "number" &&
+    [...Array(9).keys()].some((bit) => 2 ** bit === partitions);
+  if (typeof keyHash === "string" && isCount) return { keyHash, partitions };
+  throw new EngineError("BUCKET", "No node has joined this cluster yet");
+}
+
 function parse(text: string): { readonly keyHash?: unknown; readonly partitions?: unknown } {
   try {
     const value: unknown = JSON.parse(text);

@@ -17,6 +17,8 @@ export type EngineErrorCode =
   | "NAME_IN_USE"
   /** A server takes no messages as large as batches of a log. */
   | "MAX_PAYLOAD"
+  /** There is no such node, or it cannot do what it is to do. */
+  | "NODE"
   /** A stream of the cluster is gone, or cannot be had. */
   | "STREAM"
   /** What the engine has under the cluster's names is not the cluster's. */

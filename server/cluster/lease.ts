@@ -162,9 +162,17 @@ export class NodeLease implements AsyncDisposable {
     if (this.#owned.delete(partition)) this.#changed();
   }
 
-  /** Tells the others to take the partitions; resolves when that is stored, or this lease has ended. */
-  async drain(): Promise<void> {
-    this.#isDraining = true;
+  /** The time of this lease's clock, milliseconds. */
+  get now(): number {
+    return this.#clock.now();
+  }
+
+  /**
+   * Tells the others to take the partitions, or that this node takes some again; resolves when that is stored, or this
+   * lease has ended.
+   */
+  async drain(isDraining = true): Promise<void> {
+    this.#isDraining = isDraining;
     this.#changed();
     const { signal } = this.#ending;
     const changes = this.#changes;

@@ -11,6 +11,8 @@ import { type LeaseEvent, NodeLease } from "./lease.ts";
 import { LeaseGate } from "./lease_gate.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { NodeStreams } from "./node_streams.ts";
+import { OperatorQuestions } from "./operator_questions.ts";
+import { OwnerChanges } from "./owner_changes.ts";
 import { OwnerStreams } from "./owner_streams.ts";
 import { PartitionKeeper } from "./partition_keeper.ts";
 
@@ -59,6 +61,8 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
   readonly #gate: LeaseGate;
   readonly #streams: NodeStreams;
   readonly #owners: OwnerStreams;
+  readonly #questions: OperatorQuestions;
+  readonly #ownerChanges: OwnerChanges;
   readonly #failed = Promise.withResolvers<never>();
   #keeper: PartitionKeeper | null = null;
   #sessions: ClusterSessions | null = null;
@@ -102,6 +106,15 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
         }
         return isNew;
       },
+    });
+    this.#ownerChanges = new OwnerChanges(partitions);
+    this.#questions = new OperatorQuestions({
+      connection: engine.connection,
+      prefix,
+      node,
+      answer: () => ({ status: this.status, notReady: this.notReady() }),
+      drain: (isDraining) => lease.drain(isDraining),
+      log: options.log,
     });
   }
 
@@ -174,7 +187,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
 
   get status(): NodeStatus {
     const { node, partitions } = this.#options;
-    const { incarnation, holds, age: leaseAge, members } = this.#lease;
+    const { incarnation, holds, age: leaseAge, members, now } = this.#lease;
     const own = new Map([...this.#keeper?.all ?? []].map((owned) => [owned.partition, owned.status]));
     const ownership = this.#keeper?.ownership ?? [];
     const sessions = this.#sessions?.counts ?? [];
@@ -183,15 +196,17 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       incarnation,
       holds,
       leaseAge,
-      nodes: members.map(({ node, state, incarnation, owned }) => ({
+      nodes: members.map(({ node, state, incarnation, owned, seenAt }) => ({
         node,
         state,
         incarnation,
         partitions: state === "gone" ? 0 : owned.size,
+        leaseAge: now - seenAt,
       })),
       partitions: Array.from({ length: partitions }, (_, partition) => ({
         partition,
         owner: ownership[partition] ?? null,
+        ownerChanges: this.#ownerChanges.counts[partition]!,
         own: own.get(partition) ?? null,
         isClaimed: this.#keeper?.claiming.has(partition) ?? false,
         sessions: sessions[partition] ?? null,
@@ -213,7 +228,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       gate: this.#gate,
       brokers,
       turns,
-      changed: () => this.#owners.look(),
+      changed: () => this.#ownersChanged(),
       log,
       ...(snapshotAfter !== undefined && { snapshotAfter }),
     });
@@ -247,6 +262,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     this.#ending.abort();
     await this.#sessions?.[Symbol.asyncDispose]();
     await this.#keeper?.end(AbortSignal.timeout(lastWrites));
+    this.#questions[Symbol.dispose]();
     await this.handshakes[Symbol.asyncDispose]();
     await this.#streams[Symbol.asyncDispose]();
     await this.#lease[Symbol.asyncDispose]();
@@ -305,6 +321,12 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     }
     if (this.#keeper === null) return;
     this.#keeper.look();
+    this.#ownersChanged();
+  }
+
+  #ownersChanged(): void {
+    // A partition may be claimed while the keeper is being made.
+    if (this.#keeper !== null) this.#ownerChanges.look(this.#keeper.ownership);
     this.#owners.look();
   }
 

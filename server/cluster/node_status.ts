@@ -16,10 +16,14 @@ export interface NodeStatus {
     readonly state: MemberState;
     readonly incarnation: number;
     readonly partitions: number;
+    /** Milliseconds since this node saw its lease change. */
+    readonly leaseAge: number;
   }[];
   readonly partitions: readonly {
     readonly partition: number;
     readonly owner: Ownership | null;
+    /** How often this node has seen it change its owner. */
+    readonly ownerChanges: number;
     /** When this node owns it. */
     readonly own: OwnedStatus | null;
     readonly isClaimed: boolean;

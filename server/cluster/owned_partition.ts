@@ -26,8 +26,15 @@ export interface OwnedStatus {
   readonly sequence: number;
   /** Bytes that wait until they are stored. */
   readonly waiting: number;
-  /** Of the last snapshot; `null`: there is none. */
-  readonly snapshot: { readonly sequence: number; readonly bytes: number } | null;
+  /** Milliseconds that the oldest of them have waited. */
+  readonly lag: number;
+  /** The last snapshot; `null`: there is none. */
+  readonly snapshot: {
+    readonly sequence: number;
+    readonly bytes: number;
+    /** Milliseconds since it was taken, by the clocks of who took it and of this node. */
+    readonly age: number;
+  } | null;
   readonly links: ServedLinks["counts"];
 }
 
@@ -80,9 +87,13 @@ export class OwnedPartition {
   }
 
   get status(): OwnedStatus {
-    const { epoch, sequence, waiting, state: { snapshot } } = this.log;
-    const last = snapshot && { sequence: snapshot.last.sequence, bytes: snapshot.last.bytes };
-    return { epoch, sequence, waiting, snapshot: last, links: this.#links.counts };
+    const { epoch, sequence, waiting, lag, state: { snapshot, snapshotAt } } = this.log;
+    const last = snapshot && {
+      sequence: snapshot.last.sequence,
+      bytes: snapshot.last.bytes,
+      age: Math.max(0, Date.now() - (snapshotAt ?? 0)),
+    };
+    return { epoch, sequence, waiting, lag, snapshot: last, links: this.#links.counts };
   }
 
   /** Serves the sessions of a node. */

@@ -58,6 +58,8 @@ export class PartitionLog implements AsyncDisposable {
   #pending: Pending[] = [];
   #storing: readonly Pending[] = [];
   #waiting = 0;
+  /** Since when the batch that is being stored is, by `performance.now()`. */
+  #storingSince: number | null = null;
   #running: Promise<void> | null = null;
   #resumed: PromiseWithResolvers<void> | null = null;
   #closing = false;
@@ -122,6 +124,11 @@ export class PartitionLog implements AsyncDisposable {
   /** Bytes that wait until they are stored. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Milliseconds that the oldest of them have waited. */
+  get lag(): number {
+    return this.#storingSince === null ? 0 : performance.now() - this.#storingSince;
   }
 
   /**
@@ -200,6 +207,7 @@ export class PartitionLog implements AsyncDisposable {
     await Promise.resolve();
     try {
       while (this.#pending.length > 0) {
+        this.#storingSince = performance.now();
         await this.#unpaused();
         await this.#store(this.#storing = this.#take());
         this.#storing = [];
@@ -208,6 +216,7 @@ export class PartitionLog implements AsyncDisposable {
       // The partition was given up, or the fold is not what the log says.
       this.#lose("Cannot go on with the partition", { neverStored: false, cause });
     }
+    this.#storingSince = null;
     this.#running = null;
   }
 

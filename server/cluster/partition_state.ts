@@ -19,9 +19,15 @@ export class PartitionState {
   readonly commands: RecentCommands = new RecentCommands();
   readonly handshakes: ReplayGuard = new ReplayGuard();
   #snapshot: SnapshotPlaces | null = null;
+  #snapshotAt: number | null = null;
 
   get snapshot(): SnapshotPlaces | null {
     return this.#snapshot;
+  }
+
+  /** When the last snapshot was taken, milliseconds since 1970; `null`: there is none. */
+  get snapshotAt(): number | null {
+    return this.#snapshotAt;
   }
 
   /** Does what a record says at once; how many things it changed. `at`: when it was written (milliseconds since 1970). */
@@ -31,6 +37,7 @@ export class PartitionState {
         return 1;
       case "SNAPSHOT":
         this.#snapshot = { last: record.last, previous: record.previous };
+        this.#snapshotAt = at;
         return 1;
       case "HANDSHAKE":
         return this.handshakes.remember(record.digest) ? 1 : 0;

@@ -10,6 +10,7 @@ import type { ServerConfig } from "../config/config.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { EngineError } from "./error.ts";
+import { engineOf } from "./engine_settings.ts";
 import { ClusterNode } from "./node.ts";
 
 /** Milliseconds in which a node that stops gives its partitions to the others. */
@@ -84,18 +85,9 @@ async function join(
   settings: ServerConfig,
   { keyHash, log, signal }: Pick<Parameters<typeof ClusterNode.join>[0], "keyHash" | "log" | "signal">,
 ): Promise<ClusterNode> {
-  const { clusterUser: user, clusterPassword: password, clusterNkeyFile: nkeyFile, clusterCaFile: caFile } =
-    settings;
   try {
     return await ClusterNode.join({
-      engine: {
-        address: settings.clusterServers!,
-        allowPlain: settings.clusterInsecure,
-        ...(user !== null && { user }),
-        ...(password !== null && { password }),
-        ...(nkeyFile !== null && { nkeyFile }),
-        ...(caFile !== null && { caFile }),
-      },
+      engine: engineOf(settings, settings.clusterServers!),
       cluster: settings.clusterName,
       node: settings.clusterNode!,
       partitions: settings.clusterPartitions,

@@ -19,10 +19,16 @@ export type CliCommand =
     /** What the command line alone says, for the ini. */
     readonly settings: GivenSettings;
   }
+  | { readonly type: "cluster"; readonly options: CliOptions; readonly task: ClusterTask }
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
   /** What `start --workers` starts; not for people. */
   | { readonly type: "worker" }
   | UsageProblem;
+
+/** What is done with a cluster. */
+export type ClusterTask =
+  | { readonly type: "status"; readonly isJson: boolean }
+  | { readonly type: "drain" | "undrain"; readonly node: string };
 
 export interface CliOptions extends GivenSettings {
   readonly yes: boolean;
@@ -46,6 +52,9 @@ Usage: server/main.ts [command] [options]
   verify            check key, ini and logs; changes nothing
   export DIR        copy key, ini and the live content of the logs to DIR
   import DIR        make the server of an exported DIR
+  cluster status    show nodes and partitions of a cluster; --json: for programs
+  cluster drain NODE     move the partitions of a node to the others, and give it none until it is started again
+  cluster undrain NODE   give it some again
 
   -y, --yes         answer questions with yes: make the server's files, remove them
   --config-dir DIR  where server_key and smp-server.ini are (default /etc/opt/simplex)
@@ -57,6 +66,7 @@ Usage: server/main.ts [command] [options]
   --workers N       serve with N processes, 0: one per core; implies -l and messages: journal; Linux alone
   --cluster SERVERS run as a node of a cluster over NATS, nats://host:port[,…]; needs --node
   --node NAME       the name of this node, which no other one has
+  --json            with cluster status: print JSON
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
   --version         print the version
@@ -88,22 +98,34 @@ const kinds = {
   "workers": "value",
   "cluster": "value",
   "node": "value",
+  "json": "flag",
   "help": "flag",
   "version": "flag",
 } as const;
 
-const special = ["host", "port", "ws-port", "store-log", "repair", "workers", "cluster", "node"] as const;
+const special = [
+  "host",
+  "port",
+  "ws-port",
+  "store-log",
+  "repair",
+  "workers",
+  "cluster",
+  "node",
+  "json",
+] as const;
 
 const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
-  start: special,
+  start: special.filter((option) => option !== "json"),
   init: ["host", "port", "ws-port", "store-log"],
   delete: [],
   verify: ["store-log"],
   export: ["store-log"],
   import: [],
+  cluster: ["cluster", "json"],
   worker: [],
 };
-type Command = "start" | "init" | "delete" | "verify" | "export" | "import" | "worker";
+type Command = "cluster" | "start" | "init" | "delete" | "verify" | "export" | "import" | "worker";
 type Given = Options<typeof kinds>;
 
 export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
@@ -125,6 +147,7 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
     throw new UsageError("--cluster excludes --workers: a node is one process, start one for each core");
   }
   const options = readOptions(given, environment);
+  if (type === "cluster") return { type, options, task: readTask(rest, given) };
   const takesDirectory = type === "export" || type === "import";
   if (rest.length > (takesDirectory ? 1 : 0)) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
   if (type === "worker") return { type };
@@ -133,6 +156,26 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
   const [directory = ""] = rest;
   if (directory === "") throw new UsageError(`${type} needs a directory`);
   return { type, options, directory };
+}
+
+function readTask([word, ...rest]: readonly string[], { json }: Given): ClusterTask {
+  switch (word) {
+    case "status":
+      if (rest.length > 0) throw new UsageError(`cluster status does not take ${rest.at(-1)}`);
+      return { type: word, isJson: json };
+    case "drain":
+    case "undrain": {
+      const [node = "", ...more] = rest;
+      if (node === "") throw new UsageError(`cluster ${word} needs the name of a node`);
+      if (more.length > 0) throw new UsageError(`cluster ${word} does not take ${more.at(-1)}`);
+      if (json) throw new UsageError(`cluster ${word} does not take --json`);
+      return { type: word, node };
+    }
+    case undefined:
+      throw new UsageError("cluster needs what to do: status, drain NODE or undrain NODE");
+    default:
+      throw new UsageError(`cluster does not take ${word}`);
+  }
 }
 
 function readOptions(given: Given, environment: Environment): CliOptions {

@@ -1,0 +1,91 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { ClusterPicture } from "../../../server/cluster/operator.ts";
+import { balanced, startNode } from "../../support/cluster_nodes.ts";
+import { Nats, natsLack } from "../../support/nats.ts";
+import { requiring } from "../../support/requires.ts";
+import { type Outcome, run, temporaryFolder } from "../../support/server_process.ts";
+import { until } from "../../support/wait.ts";
+
+const test = requiring(natsLack);
+
+async function operate(servers: string, args: readonly string[], ini = ""): Promise<Outcome> {
+  await using folder = await temporaryFolder();
+  if (ini !== "") await Deno.writeTextFile(`${folder.path}/smp-server.ini`, ini, { mode: 0o600 });
+  const place = ["--config-dir", folder.path, "--cluster", servers];
+  return await run(["cluster", ...args, ...place], { folder: folder.path });
+}
+
+async function picture(servers: string): Promise<ClusterPicture> {
+  const { code, stdout, stderr } = await operate(servers, ["status", "--json"]);
+  assertEquals([code, stderr], [0, ""]);
+  return JSON.parse(stdout);
+}
+
+test("an operator sees the cluster, and moves partitions away from a node and back", async () => {
+  await using nats = await Nats.start();
+  const servers = nats.urls.join();
+  await using a = await startNode(nats, "a", { cluster: "smp" });
+  await using b = await startNode(nats, "b", { cluster: "smp" });
+  await balanced([a, b]);
+  await using client = await a.connect();
+  await client.createQueue();
+
+  const before = await picture(servers);
+  assertEquals(
+    before.nodes.map((
+      { node, state, partitions, answers, notReady },
+    ) => [node, state, partitions, answers, notReady]),
+    [["a", "live", 4, true, null], ["b", "live", 4, true, null]],
+  );
+  assert(before.nodes.every(({ leaseAge }) => leaseAge! >= 0));
+  assert(before.partitions.every(({ sequence, epoch, waiting }) => sequence! >= epoch! && waiting !== null));
+  assert(before.partitions.some(({ forwarded }) => forwarded > 0));
+  const { stdout } = await operate(servers, ["status"]);
+  assertStringIncludes(stdout, "cluster smp: 2 of 2 nodes alive, 8 partitions\n");
+
+  const drained = await operate(servers, ["drain", "a"]);
+  assertEquals([drained.code, drained.stderr], [0, ""]);
+  assertStringIncludes(drained.stdout, "a has 0 partitions\n");
+  // What was claimed before another look of the others.
+  await until(() => b.node.status.partitions.every(({ owner }) => owner?.node === "b"));
+  const during = await picture(servers);
+  assertEquals(during.nodes.map(({ state, partitions }) => [state, partitions]), [["draining", 0], [
+    "live",
+    8,
+  ]]);
+  assert(during.partitions.some(({ ownerChanges }) => ownerChanges! > 0));
+  await client.createQueue();
+
+  assertStringIncludes(
+    (await operate(servers, ["drain", "b"])).stderr,
+    "no other node could take its partitions",
+  );
+  assertEquals((await operate(servers, ["undrain", "a"])).code, 0);
+  await balanced([a, b]);
+});
+
+test("what an operator cannot do is said", async () => {
+  await using nats = await Nats.start();
+  const servers = nats.urls.join();
+  const b = await startNode(nats, "b", { cluster: "smp" });
+  await using _a = await startNode(nats, "a", { cluster: "smp" });
+  await b.stop();
+  for (
+    const [args, ini, expected] of [
+      [["status"], "[CLUSTER]\nname: other\n", "There is no cluster other at these NATS servers"],
+      [["drain", "c"], "", 'There is no node "c" in cluster smp; running: a'],
+      [["drain", "b"], "", 'There is no node "b" in cluster smp: it is gone; running: a'],
+      [["undrain", "c"], "", 'There is no node "c" in cluster smp'],
+    ] as const
+  ) {
+    const { code, stderr } = await operate(servers, args, ini);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, expected);
+  }
+});
+
+Deno.test("an operator without NATS is told so", async () => {
+  const { code, stderr } = await operate("nats://127.0.0.1:1", ["status"]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "Cannot connect to NATS: 127.0.0.1:1: nothing listens there");
+});
