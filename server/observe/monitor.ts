@@ -10,8 +10,6 @@ export interface MonitorSource extends ProgramInfo {
   readonly metrics: Metrics;
   gauges(): Gauges;
   notReady(): string | null;
-  /** Of a node of a cluster. */
-  cluster?(): NodeStatus;
   /** Resolves when the numbers are those of now, or cannot be had soon. */
   refresh?(): Promise<void>;
 }

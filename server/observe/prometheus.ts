@@ -1,3 +1,5 @@
+import type { NodeStatus } from "../cluster/node_status.ts";
+import { clusterFamilies } from "./cluster_families.ts";
 import { type Gauges, type Histogram, latencyBuckets, type Metrics, refusals } from "./metrics.ts";
 
 export interface ProgramInfo {
@@ -5,6 +7,8 @@ export interface ProgramInfo {
   readonly startedAt: number;
   /** Of a server that runs as several processes. */
   readonly workers?: WorkerCounts;
+  /** Of a node of a cluster. */
+  cluster?(): NodeStatus;
 }
 
 /** The processes of a server. */
@@ -32,6 +36,11 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
       info.startedAt / 1000,
     ),
     ...workerFamilies(info.workers),
+    ...(info.cluster === undefined
+      ? []
+      : clusterFamilies(info.cluster()).map(([name, type, help, samples]) =>
+        family(name, type, help, samples)
+      )),
     gauge("process_resident_memory_bytes", "Resident memory size in bytes.", gauges.memory),
     gauge("smp_held_bytes", "Memory counted for connections, queues and messages.", gauges.memoryHeld),
     gauge("smp_connections", "Open connections, those in the handshake included.", gauges.connections),

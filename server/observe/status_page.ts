@@ -18,6 +18,20 @@ export const pageHtml = `<!doctype html>
 <main>
 <h2>Now</h2>
 <dl id="now"></dl>
+<section id="cluster" hidden>
+<h2>Cluster</h2>
+<table>
+<thead><tr><th scope="col">Node</th><th scope="col">State</th><th scope="col">Lease</th><th scope="col">Partitions</th></tr></thead>
+<tbody id="nodes"></tbody>
+</table>
+<table>
+<thead><tr>
+<th scope="col">Partition</th><th scope="col">Owner</th><th scope="col">Changes</th><th scope="col">Log</th>
+<th scope="col">Lag</th><th scope="col">Snapshot</th><th scope="col">Forwarded</th>
+</tr></thead>
+<tbody id="partitions"></tbody>
+</table>
+</section>
 <h2>Last hour</h2>
 <div id="charts"></div>
 <h2>Refused since the start</h2>
@@ -59,6 +73,8 @@ path {
   fill: none; stroke: var(--line); stroke-width: 1.5; stroke-linecap: round; vector-effect: non-scaling-stroke;
 }
 table { border-collapse: collapse; width: 100%; max-width: 24rem; }
+#cluster { overflow-x: auto; }
+#cluster table { max-width: none; margin-bottom: .75rem; }
 th, td { text-align: left; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid var(--card); }
 th { font-weight: normal; }
 thead th { color: var(--soft); font-size: .85rem; }

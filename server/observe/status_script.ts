@@ -112,6 +112,35 @@ function showRefused(refused) {
     return row;
   }));
 }
+function showCluster(cluster) {
+  byId("cluster").hidden = cluster === undefined;
+  if (cluster === undefined) return;
+  const row = ([first, ...cells]) => {
+    const made = document.createElement("tr");
+    const head = element("th", first);
+    head.scope = "row";
+    made.append(head, ...cells.map((cell) => element("td", cell)));
+    return made;
+  };
+  const none = "\u2013";
+  const seconds = (ms) => number.format(ms / 1000) + " s";
+  byId("nodes").replaceChildren(...cluster.nodes.map(({ node, state, leaseAge, partitions }) => {
+    const isOwn = node === cluster.node;
+    const name = isOwn ? node + " (this one)" : node;
+    const what = isOwn && !cluster.holds ? state + ", may not answer" : state;
+    const age = isOwn ? cluster.leaseAge : leaseAge;
+    return row([name, what, state === "gone" ? none : seconds(age), count(partitions)]);
+  }));
+  byId("partitions").replaceChildren(...cluster.partitions.map((one) => row([
+    String(one.partition),
+    one.owner === null ? (one.isClaimed ? "being claimed" : "nobody") : one.owner.node,
+    count(one.ownerChanges),
+    one.own === null ? none : count(one.own.sequence),
+    one.own === null ? none : times(one.own.lag),
+    one.own === null || one.own.snapshot === null ? none : duration(Math.floor(one.own.snapshot.age / 1000)),
+    one.sessions === null ? none : count(one.sessions.forwarded),
+  ])));
+}
 function say(text, { isBad = false, isOld = false } = {}) {
   const state = byId("state");
   if (state.textContent !== text) state.textContent = text;
@@ -127,6 +156,7 @@ async function refresh() {
     showNow(status, at);
     byId("charts").replaceChildren(...charts.map((one) => chart(one, status.history[one[0]])));
     showRefused(status.refused);
+    showCluster(status.cluster);
     last = { totals: status.totals, at };
     if (status.notReady === null) say("running, version " + status.version);
     else say("not ready: " + status.notReady, { isBad: true });

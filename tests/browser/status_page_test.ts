@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Monitor } from "../../server/observe/monitor.ts";
-import { gauges, testSource } from "../server/observe/samples.ts";
+import { gauges, nodeStatus, testSource } from "../server/observe/samples.ts";
 import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
 import { requiring } from "../support/requires.ts";
 
@@ -57,4 +57,21 @@ test("what the server tells is text on the status page, never markup", () =>
     assertEquals(await page.locator("img").count(), 0);
     assertEquals(problems, []);
     assertEquals(await page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(17, 20, 23)");
+  }));
+
+test("the status page of a node has its cluster's nodes and partitions, on a phone, too", () =>
+  withBrowser(async (browser) => {
+    let status = nodeStatus;
+    const source = { ...testSource(), cluster: () => status };
+    await using monitor = Monitor.start({ host: "127.0.0.1", port: 0, source });
+    const { page, problems } = await openPage(browser, phone);
+    await page.goto(`http://127.0.0.1:${monitor.port}`);
+    await page.getByRole("row", { name: "a (this one) live 0.5 s 1" }).waitFor();
+    await page.getByRole("row", { name: "c gone – 0" }).waitFor();
+    await page.getByRole("row", { name: "0 a 2 40 250 ms 1 min 70" }).waitFor();
+    await page.getByRole("row", { name: "1 being claimed 1 – – – 30" }).waitFor();
+    assertEquals(await page.evaluate("document.documentElement.scrollWidth"), phone.viewport.width);
+    status = { ...nodeStatus, holds: false };
+    await page.getByText("live, may not answer").waitFor();
+    assertEquals(problems, []);
   }));

@@ -4,7 +4,7 @@ import { Monitor, type MonitorOptions } from "../../../server/observe/monitor.ts
 import { formatPrometheus } from "../../../server/observe/prometheus.ts";
 import { soon } from "../../support/wait.ts";
 import { namesOf, parsePrometheus } from "./prometheus_parser.ts";
-import { gauges, testSource } from "./samples.ts";
+import { gauges, nodeStatus, testSource } from "./samples.ts";
 
 const net = { net: ["127.0.0.1"] };
 
@@ -12,7 +12,7 @@ Deno.test(
   "every metric is in the Grafana dashboard, and no other",
   { permissions: { read: ["docs"] } },
   async () => {
-    const { metrics, ...info } = testSource();
+    const { metrics, ...info } = { ...testSource(), cluster: () => nodeStatus };
     const families = [...parsePrometheus(formatPrometheus(metrics, gauges, info)).values()].map(namesOf);
     const dashboard = JSON.parse(await Deno.readTextFile("docs/grafana-dashboard.json"));
     const used = new Set(JSON.stringify(dashboard.panels).match(/\b(smp|process)_[a-z_]+/g)!);

@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { latencyBuckets, Metrics, refusals } from "../../../server/observe/metrics.ts";
-import { formatPrometheus } from "../../../server/observe/prometheus.ts";
+import { formatPrometheus, type ProgramInfo } from "../../../server/observe/prometheus.ts";
 import { type ParsedFamily, parsePrometheus } from "./prometheus_parser.ts";
-import { filledMetrics, gauges } from "./samples.ts";
+import { filledMetrics, gauges, nodeStatus } from "./samples.ts";
 
 const permissions = "none";
 const info = { version: "1.2.3", startedAt: 1_700_000_000_500 };
 
-function families(metrics = filledMetrics(), about = info): Map<string, ParsedFamily> {
+function families(metrics = filledMetrics(), about: ProgramInfo = info): Map<string, ParsedFamily> {
   return parsePrometheus(formatPrometheus(metrics, gauges, about));
 }
 
@@ -48,6 +48,35 @@ Deno.test("counters and gauges are given with their values", { permissions }, ()
   assertEquals(value(all, "smp_handshakes_total", { result: "failed" }), 5);
   assertEquals(value(all, "smp_build_info", { version: "1.2.3" }), 1);
 });
+
+Deno.test(
+  "a node of a cluster tells of its partitions, of the logs of its own alone",
+  { permissions },
+  () => {
+    const all = families(filledMetrics(), { ...info, cluster: () => nodeStatus });
+    for (
+      const [name, labels, expected] of [
+        ["smp_cluster_nodes", { state: "live" }, 1],
+        ["smp_cluster_nodes", { state: "draining" }, 1],
+        ["smp_cluster_nodes", { state: "gone" }, 1],
+        ["smp_cluster_lease_held", {}, 1],
+        ["smp_cluster_lease_age_seconds", {}, 0.5],
+        ["smp_cluster_partition_owned", { partition: "0" }, 1],
+        ["smp_cluster_partition_owned", { partition: "1" }, 0],
+        ["smp_cluster_partitions_without_owner", {}, 1],
+        ["smp_cluster_owner_changes_total", { partition: "0" }, 2],
+        ["smp_cluster_owner_changes_total", { partition: "1" }, 1],
+        ["smp_cluster_log_batches", {}, 40],
+        ["smp_cluster_log_lag_seconds", {}, 0.25],
+        ["smp_cluster_log_waiting_bytes", {}, 3_000],
+        ["smp_cluster_snapshot_age_seconds", {}, 90],
+        ["smp_cluster_forwarded_total", { partition: "1" }, 30],
+        ["smp_cluster_pending_commands", { partition: "0" }, 4],
+      ] as const
+    ) assertEquals(value(all, name, labels), expected, name);
+    assertEquals([...families().keys()].filter((name) => name.startsWith("smp_cluster")), []);
+  },
+);
 
 Deno.test("every counter and gauge of the server is exported", { permissions }, () => {
   const metrics = new Metrics();

@@ -1,3 +1,4 @@
+import type { NodeStatus } from "../../../server/cluster/node_status.ts";
 import { type Gauges, Metrics } from "../../../server/observe/metrics.ts";
 import type { MonitorSource } from "../../../server/observe/monitor.ts";
 
@@ -36,6 +37,45 @@ export function filledMetrics(): Metrics {
   for (const seconds of [0.0001, 0.0005, 0.003, 0.003, 7, 100]) metrics.delivery.observe(seconds);
   return metrics;
 }
+
+/** A node that owns the first of two partitions. */
+export const nodeStatus: NodeStatus = {
+  node: "a",
+  incarnation: 7,
+  holds: true,
+  leaseAge: 500,
+  nodes: [
+    { node: "a", state: "live", incarnation: 7, partitions: 1, leaseAge: 400 },
+    { node: "b", state: "draining", incarnation: 6, partitions: 0, leaseAge: 900 },
+    { node: "c", state: "gone", incarnation: 5, partitions: 0, leaseAge: 60_000 },
+  ],
+  partitions: [
+    {
+      partition: 0,
+      owner: { node: "a", epoch: 21 },
+      ownerChanges: 2,
+      own: {
+        epoch: 21,
+        sequence: 40,
+        waiting: 3_000,
+        lag: 250,
+        snapshot: { sequence: 12, bytes: 9_000, age: 90_000 },
+        links: { links: 1, connections: 2, inWork: 0, kept: 0, waiting: 0 },
+      },
+      isClaimed: false,
+      sessions: { isLinked: true, pending: 4, forwarded: 70 },
+    },
+    {
+      partition: 1,
+      owner: null,
+      ownerChanges: 1,
+      own: null,
+      isClaimed: true,
+      sessions: { isLinked: false, pending: 6, forwarded: 30 },
+    },
+  ],
+  streams: 3,
+};
 
 /** A source that can be changed. */
 export interface TestSource extends MonitorSource {
