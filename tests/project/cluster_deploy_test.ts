@@ -1,13 +1,15 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { createInbox, type NatsConnection } from "@nats-io/nats-core";
+import { SmpClient } from "../../client/mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { parseConfig } from "../../server/config/config_file.ts";
 import { ClusterOperator } from "../../server/cluster/operator.ts";
+import { cacheOf } from "../support/module_cache.ts";
 import { balanced, startNode } from "../support/cluster_nodes.ts";
 import { Nats, natsLack, NatsServer } from "../support/nats.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
-import { temporaryFolder } from "../support/server_process.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon, until } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -113,6 +115,29 @@ async function connectAs(url: string): Promise<AsyncDisposable & { readonly conn
   );
   return { connection, [Symbol.asyncDispose]: () => connection.close() };
 }
+
+withNats(
+  "the drop-in starts a node with its permissions, and no packages but those of its lock file",
+  async () => {
+    await using folder = await temporaryFolder();
+    await using nats = await Nats.start();
+    const [, line] = /^ExecStart=(\S.*)$/m.exec(await read("deploy/cluster/smp-server-cluster.conf"))!;
+    const args = line!.split(" ").slice(1).map((arg) =>
+      arg.replaceAll("/etc/opt/simplex", `${folder.path}/etc`).replaceAll(
+        "/var/opt/simplex",
+        `${folder.path}/log`,
+      )
+    );
+    const place = ["--config-dir", `${folder.path}/etc`, "--log-dir", `${folder.path}/log`];
+    const cluster = ["--cluster", nats.urls.join(), "--node", "a", "--host", "127.0.0.1", "--port", "0"];
+    const DENO_DIR = await cacheOf(["ws", "mlkem", "@nats-io", "tweetnacl"], folder.path);
+    const command = [Deno.execPath(), ...args, ...place, ...cluster];
+    await using server = await ServerProcess.spawned({ command, env: { DENO_DIR } });
+    await using client = await soon(SmpClient.connect(server.address));
+    await client.createQueue();
+    assertEquals((await server.kill("SIGTERM")).code, 0);
+  },
+);
 
 withHaproxy("HAProxy takes its configuration in deploy/cluster", async () => {
   await using folder = await temporaryFolder();
