@@ -1,6 +1,8 @@
 import { counted } from "../../cli/counted.ts";
 import type { ClusterPicture } from "../cluster/operator.ts";
 import type { CliOptions, ClusterTask } from "../config/cli.ts";
+import { defaultConfig } from "../config/config.ts";
+import type { ParsedConfig } from "../config/config_file.ts";
 import { iniPath, readConfig } from "./files.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
@@ -10,7 +12,7 @@ export async function runClusterTask(
   task: ClusterTask,
   terminal: Terminal,
 ): Promise<void> {
-  const { config: settings, warnings } = await readConfig(options);
+  const { config: settings, warnings } = await readSettings(options);
   for (const warning of warnings) terminal.warn(`warning: ${warning}`);
   const { clusterServers, clusterName: cluster } = settings;
   if (clusterServers === null) {
@@ -43,6 +45,14 @@ export async function runClusterTask(
     if (error instanceof Fatal) throw error;
     throw new Fatal(messageOf(error));
   }
+}
+
+/** Who gives the servers need not let it read the ini: then the cluster has the usual name, and NATS asks for no user. */
+async function readSettings(options: CliOptions): Promise<Pick<ParsedConfig, "config" | "warnings">> {
+  const { clusterServers = null } = options;
+  const { state } = await Deno.permissions.query({ name: "read", path: iniPath(options) });
+  if (clusterServers === null || state === "granted") return await readConfig(options);
+  return { config: { ...defaultConfig(options), clusterServers }, warnings: [] };
 }
 
 /** Throws `Fatal` when a partition cannot be used. */

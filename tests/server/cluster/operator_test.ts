@@ -4,7 +4,7 @@ import { balanced, startNode } from "../../support/cluster_nodes.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
 import { type Outcome, run, temporaryFolder } from "../../support/server_process.ts";
-import { until } from "../../support/wait.ts";
+import { soon, until } from "../../support/wait.ts";
 
 const test = requiring(natsLack);
 
@@ -42,6 +42,18 @@ test("an operator sees the cluster, and moves partitions away from a node and ba
   assert(before.partitions.some(({ forwarded }) => forwarded > 0));
   const { stdout } = await operate(servers, ["status"]);
   assertStringIncludes(stdout, "cluster smp: 2 of 2 nodes alive, 8 partitions\n");
+  const args = [
+    "run",
+    "--no-prompt",
+    "--allow-net",
+    "server/main.ts",
+    "cluster",
+    "status",
+    "--cluster",
+    servers,
+  ];
+  const alone = await soon(new Deno.Command(Deno.execPath(), { args, env: { NO_COLOR: "1" } }).output());
+  assertEquals(alone.code, 0, new TextDecoder().decode(alone.stderr));
 
   const drained = await operate(servers, ["drain", "a"]);
   assertEquals([drained.code, drained.stderr], [0, ""]);
