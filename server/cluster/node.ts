@@ -181,8 +181,9 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
   /** Why no client should be sent here; `null` when all is well. */
   notReady(): string | null {
     if (!this.#lease.holds) return "the node's lease could not be renewed";
-    const missing = this.#keeper?.ownership.filter((owner) => owner === null).length ?? 0;
-    return missing > 0 ? `${missing} partitions have no owner` : null;
+    // Where only some have none, other nodes are no better: a node has died, and its partitions are being taken over.
+    const isOwned = this.#keeper?.ownership.some((owner) => owner !== null) ?? false;
+    return isOwned ? null : "no partition has an owner yet";
   }
 
   get status(): NodeStatus {

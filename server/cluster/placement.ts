@@ -1,13 +1,6 @@
 /** Node names of the owners by partition; `null` where a partition has none. */
 export type Owners = readonly (string | null)[];
 
-/** A partition that is to change its owner while both live. */
-export interface Move {
-  readonly partition: number;
-  readonly from: string;
-  readonly to: string;
-}
-
 /**
  * Who should own each partition, the same whoever computes it and in whatever order it names the nodes. Owners that
  * are among the `nodes` keep what they have unless another has two fewer; what has no owner goes to those with the
@@ -40,18 +33,6 @@ export function placePartitions(current: Owners, nodes: readonly string[]): (str
     for (const partition of partitions) desired[partition] = node;
   }
   return desired;
-}
-
-/** The first `most` hand-overs from one live owner to another; what has no owner waits for nobody and is not counted. */
-export function nextMoves(current: Owners, nodes: readonly string[], most: number): Move[] {
-  const live = new Set(nodes);
-  const moves: Move[] = [];
-  placePartitions(current, nodes).forEach((to, partition) => {
-    const from = current[partition] ?? null;
-    if (to === null || from === null || from === to || !live.has(from)) return;
-    moves.push({ partition, from, to });
-  });
-  return moves.slice(0, most);
 }
 
 /** Rendezvous hashing: of the nodes that may have it, a partition goes to that of the highest weight. */
