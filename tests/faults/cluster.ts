@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { partitionOf } from "../../server/broker/partition.ts";
 import type { Random } from "../agent/model/random.ts";
+import { CutProxy } from "../support/cut_proxy.ts";
 import { Nats } from "../support/nats.ts";
 import { steadyPort } from "../support/ports.ts";
 import { commandOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -20,19 +21,25 @@ extra_ms_per_second_per_ip: 0
 `;
 
 /** Milliseconds that something is stopped by SIGSTOP. */
-const [shortStop, longStop] = [2_000, 8_000];
+const [shortStop, longStop, longestStop] = [2_000, 8_000, 20_000];
 /** Milliseconds that all NATS servers are gone. */
 const blackout = 7_000;
+/** Milliseconds that nothing goes through between a node and all NATS servers: it closes its sessions after 5 s. */
+const cut = 12_000;
 
 export interface ClusterTargetOptions {
   readonly nodes?: number;
   readonly servers?: 1 | 3;
+  /** Puts proxies between nodes and NATS servers, so that they can be cut off from each other. @default false */
+  readonly proxies?: boolean;
 }
 
 interface Running {
   readonly name: string;
   readonly command: Parameters<typeof ServerProcess.spawned>[0];
   server: ServerProcess;
+  /** To the NATS servers, in their order. */
+  readonly proxies: readonly CutProxy[];
 }
 
 /** A cluster of nodes over NATS servers, all in processes of their own. */
@@ -47,11 +54,16 @@ export class ClusterTarget implements Target {
     this.#nats = nats;
     this.#nodes = nodes;
     this.#resources = resources;
-    const ofOne = ["kill-node", "restart-node", "freeze-node", "stop-node", "kill-nats", "blackout"];
-    this.faults = nats.servers.length === 1 ? ofOne : [...ofOne, "freeze-nats"];
+    const faults = ["kill-node", "restart-node", "freeze-node", "stop-node", "stop-node-long", "kill-nats"];
+    faults.push("kill-both", "blackout", "kill-all", "rolling-restart");
+    if (nats.servers.length > 1) faults.push("freeze-nats");
+    if (nodes.some(({ proxies }) => proxies.length > 0)) faults.push("cut-node", "cut-nats");
+    this.faults = faults;
   }
 
-  static async start({ nodes: count = 3, servers = 3 }: ClusterTargetOptions = {}): Promise<ClusterTarget> {
+  static async start(
+    { nodes: count = 3, servers = 3, proxies: isProxied = false }: ClusterTargetOptions = {},
+  ): Promise<ClusterTarget> {
     await using resources = new AsyncDisposableStack();
     const nats = resources.use(await Nats.start({ servers }));
     const folder = resources.use(await temporaryFolder());
@@ -69,11 +81,14 @@ export class ClusterTarget implements Target {
         await Deno.writeTextFile(`${path}/server_key`, key, { mode: 0o600 });
       }
       const port = `${steadyPort()}`;
-      const urls = [...nats.urls.slice(i % servers), ...nats.urls.slice(0, i % servers)].join();
+      const natsPorts = nats.urls.map((url) => Number(new URL(url).port));
+      const proxies = isProxied ? natsPorts.map((port) => resources.use(new CutProxy(port))) : [];
+      const all = isProxied ? proxies.map(({ port }) => `nats://127.0.0.1:${port}`) : nats.urls;
+      const urls = [...all.slice(i % servers), ...all.slice(0, i % servers)].join();
       const place = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1", "--port", port];
       const args = ["start", "-y", ...place, "--cluster", urls, "--node", name];
       const command = { command: commandOf(args, { folder: path }) };
-      nodes.push({ name, command, server: await ServerProcess.spawned(command) });
+      nodes.push({ name, command, proxies, server: await ServerProcess.spawned(command) });
     }
     const target = new ClusterTarget(nats, nodes, resources.move());
     try {
@@ -101,10 +116,12 @@ export class ClusterTarget implements Target {
         return { what: node.name, hits };
       }
       case "freeze-node":
-      case "stop-node": {
+      case "stop-node":
+      case "stop-node-long": {
         const hits = await this.#owned(node);
+        const stops = { "freeze-node": shortStop, "stop-node": longStop, "stop-node-long": longestStop };
         node.server.signal("SIGSTOP");
-        await pause(fault === "freeze-node" ? shortStop : longStop);
+        await pause(stops[fault]);
         node.server.signal("SIGCONT");
         return { what: node.name, hits };
       }
@@ -123,6 +140,47 @@ export class ClusterTarget implements Target {
         await pause(blackout);
         for (const each of this.#nats.servers) await each.restart();
         return { what: "all NATS servers", hits: () => true };
+      case "kill-both":
+        await Promise.all([node.server.kill("SIGKILL"), server.kill()]);
+        await pause(random.below(3_000));
+        await server.restart();
+        node.server = await ServerProcess.spawned(node.command);
+        return { what: `${node.name} and NATS server ${server.name}`, hits: () => true };
+      case "kill-all":
+        await Promise.all([
+          ...this.#nodes.map(({ server }) => server.kill("SIGKILL")),
+          ...this.#nats.servers.map((each) => each.kill()),
+        ]);
+        for (const each of this.#nats.servers) await each.restart();
+        await this.#nats.ready();
+        await Promise.all(this.#nodes.map((each) => this.#startAgain(each)));
+        return { what: "all nodes and NATS servers", hits: () => true };
+      case "rolling-restart":
+        for (const each of this.#nodes) {
+          await each.server.kill("SIGTERM");
+          await this.#startAgain(each);
+          await this.recovered();
+        }
+        for (const each of this.#nats.servers) {
+          await each.kill();
+          await each.restart();
+          await this.recovered();
+        }
+        return { what: "all, one after the other", hits: () => true };
+      case "cut-node": {
+        const hits = await this.#owned(node);
+        for (const proxy of node.proxies) proxy.cut();
+        await pause(cut);
+        for (const proxy of node.proxies) proxy.mend();
+        return { what: node.name, hits };
+      }
+      case "cut-nats": {
+        const own = this.#nodes.map(({ proxies }) => proxies[this.#nats.servers.indexOf(server)]!);
+        for (const proxy of own) proxy.cut();
+        await pause(longStop);
+        for (const proxy of own) proxy.mend();
+        return { what: `NATS server ${server.name}`, hits: () => true };
+      }
       default:
         throw new RangeError(`there is no fault ${fault}`);
     }
@@ -141,6 +199,10 @@ export class ClusterTarget implements Target {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+
+  async #startAgain(node: Running): Promise<void> {
+    node.server = await ServerProcess.spawned(node.command);
   }
 
   async #owned({ name, server }: Running): Promise<(recipientId: string) => boolean> {

@@ -15,11 +15,12 @@ const targets: Readonly<Record<string, () => Promise<Target>>> = {
   workers: () => WorkersTarget.start(),
   "workers-3": () => WorkersTarget.start({ workers: 3 }),
   cluster: () => ClusterTarget.start(),
+  "cluster-cut": () => ClusterTarget.start({ proxies: true }),
   "cluster-one": () => ClusterTarget.start({ servers: 1 }),
 };
 
 const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--pause MS]
-                 [--seed N]
+                 [--seconds N] [--seed N]
 
 Brings faults about while clients use a server, reads all queues to their ends and looks whether what was answered
 holds. Ends with 1 when something does not.
@@ -29,6 +30,7 @@ holds. Ends with 1 when something does not.
   --kills N           how many there are in all, 50 unless it is given
   --pairs N           queues with a sender and one or two recipients, 12 unless it is given
   --pause MS          milliseconds between a recovery and the next fault, at most, 1000 unless it is given
+  --seconds N         begins no fault later than that
   --seed N            makes the same choices again`;
 
 const kinds = {
@@ -37,6 +39,7 @@ const kinds = {
   kills: "value",
   pairs: "value",
   pause: "value",
+  seconds: "value",
   seed: "value",
   help: "flag",
 } as const;
@@ -54,6 +57,8 @@ async function main(): Promise<number> {
   const kills = readWhole("kills", options.kills ?? "50", { least: 1, most: 100_000 });
   const pairs = readWhole("pairs", options.pairs ?? "12", { least: 1, most: 1_000 });
   const mostPause = readWhole("pause", options.pause ?? "1000", { least: 1, most: 3_600_000 });
+  const { seconds = null } = options;
+  const mostTime = seconds === null ? null : 1_000 * readWhole("seconds", seconds, { least: 1, most: 1e6 });
   const seed = readWhole("seed", options.seed ?? `${Date.now() % 2 ** 31}`, { least: 0, most: 2 ** 32 - 1 });
   await using target = await start();
   const names = options.faults === "all" ? target.faults : options.faults?.split(",") ?? [target.faults[0]!];
@@ -68,6 +73,7 @@ async function main(): Promise<number> {
     pairs,
     seed,
     mostPause,
+    ...(mostTime !== null && { mostTime }),
     injected: ({ name, what, recovery }) => {
       console.log(`${++count}/${kills} ${name}: ${what}; all served again after ${recovery.toFixed(0)} ms`);
     },

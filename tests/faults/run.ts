@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly mostPause?: number;
   /** Milliseconds that clients may take after a fault until each has had an answer. @default 60 000 */
   readonly patience?: number;
+  /** Milliseconds after which no fault is begun any more. @default all of `faults` are brought about */
+  readonly mostTime?: number;
   /** Is told of each fault when everything serves again. */
   readonly injected?: (fault: Fault) => void;
 }
@@ -63,7 +65,9 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
   try {
     await progress(history, pairs, patience);
     const random = new Random(seed, "faults");
+    const end = performance.now() + (options.mostTime ?? Infinity);
     for (const name of options.faults) {
+      if (performance.now() > end) break;
       await pause(random.below(options.mostPause ?? 1_000));
       const at = performance.now();
       const { what, hits } = await target.inject(name, random);
