@@ -32,6 +32,8 @@ export interface ClusterTargetOptions {
   readonly servers?: 1 | 3;
   /** Puts proxies between nodes and NATS servers, so that they can be cut off from each other. @default false */
   readonly proxies?: boolean;
+  /** The folder with the sources. @default the checkout */
+  readonly root?: string;
 }
 
 interface Running {
@@ -62,7 +64,7 @@ export class ClusterTarget implements Target {
   }
 
   static async start(
-    { nodes: count = 3, servers = 3, proxies: isProxied = false }: ClusterTargetOptions = {},
+    { nodes: count = 3, servers = 3, proxies: isProxied = false, root }: ClusterTargetOptions = {},
   ): Promise<ClusterTarget> {
     await using resources = new AsyncDisposableStack();
     const nats = resources.use(await Nats.start({ servers }));
@@ -87,7 +89,10 @@ export class ClusterTarget implements Target {
       const urls = [...all.slice(i % servers), ...all.slice(0, i % servers)].join();
       const place = ["--config-dir", path, "--log-dir", path, "--host", "127.0.0.1", "--port", port];
       const args = ["start", "-y", ...place, "--cluster", urls, "--node", name];
-      const command = { command: commandOf(args, { folder: path }) };
+      const command = {
+        command: commandOf(args, { folder: path }),
+        ...(root !== undefined && { cwd: root }),
+      };
       nodes.push({ name, command, proxies, server: await ServerProcess.spawned(command) });
     }
     const target = new ClusterTarget(nats, nodes, resources.move());
