@@ -13,3 +13,11 @@ test("nothing that was answered is lost with a node that is killed, and one that
   assertEquals([verdict.problems, verdict.undone], [[], 0]);
   assert(verdict.accepted > 0 && verdict.acknowledged > 0);
 });
+
+test("nothing that was answered is lost with a node that is cut off from NATS, and one that is killed with it", async () => {
+  await using target = await ClusterTarget.start({ servers: 1, proxies: true });
+  const faults = ["cut-node", "kill-both"];
+  const { verdict } = await run(target, { faults, pairs: 5, seed: 1 });
+  assertEquals([verdict.problems, verdict.undone], [[], 0]);
+  assert(verdict.accepted > 0 && verdict.acknowledged > 0);
+});
