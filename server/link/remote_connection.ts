@@ -80,7 +80,7 @@ export class RemoteConnection implements BrokerConnection {
 
   /** A command of the connection before this one was not executed, as that was gone. */
   submitAgain(command: number): void {
-    this.#link.submitAgain(this, command);
+    this.#link.submitAgain(command);
   }
 
   ended(queueId: string): void {

@@ -51,8 +51,11 @@ export class ServedLink implements AsyncDisposable {
   readonly #connections = new Map<number, RemoteConnection>();
   readonly #inWork = new Map<number, InWork>();
   readonly #heldBack = new Set<RemoteConnection>();
-  /** What came again while the link before this one had it in work. */
-  readonly #adopted = new Map<number, Submit>();
+  /**
+   * What came again while the link before this one had it in work: told whether it is executed again. What its connection
+   * gives later waits for that.
+   */
+  readonly #adopted = new Map<number, (isAgain: boolean) => void>();
   #session: Session | null = null;
   #bytesInWork = 0;
   #lastCommand = 0;
@@ -96,6 +99,7 @@ export class ServedLink implements AsyncDisposable {
   /** Ends the link and, at once, all its connections. */
   end(error: LinkError): void {
     this.#link.end(error);
+    for (const command of [...this.#adopted.keys()]) this.#settle(command, false);
     for (const connection of this.#connections.values()) {
       for (const work of connection.waiting.splice(0)) {
         if ("restore" in work) continue;
@@ -157,19 +161,13 @@ export class ServedLink implements AsyncDisposable {
   }
 
   /** Executes what the link before this one had in work and has not executed. */
-  submitAgain(connection: RemoteConnection, command: number): void {
-    const message = this.#adopted.get(command);
-    this.#adopted.delete(command);
-    if (message === undefined || connection.closed || !this.#link.isOpen) return;
-    const { commands } = this.#session!;
-    commands.begin(command, connection);
-    // It is not one that may have been executed any more.
-    this.#execute(connection, { ...message, isRepeated: false }, this.#session!);
+  submitAgain(command: number): void {
+    this.#settle(command, true);
   }
 
   /** Tells what has become of a command that was given before, on another link of the same session's process. */
   answerKnown(connection: RemoteConnection, command: number, outcome: Outcome): void {
-    this.#adopted.delete(command);
+    this.#settle(command, false);
     const { commands } = this.#session!;
     if (!this.#link.isOpen) return commands.keepUnsent(command, outcome);
     if (connection.closed) return;
@@ -262,24 +260,43 @@ export class ServedLink implements AsyncDisposable {
     this.#lastCommand = command;
     if (isKept(type)) {
       const known = session.commands.begin(command, connection);
-      if (known === "in work") return void this.#adopted.set(command, message);
+      if (known === "in work") return this.#adopt(connection, message, session);
       if (known !== null) return this.answerKnown(connection, command, known);
     }
-    this.#execute(connection, message, session);
+    this.#enqueue(connection, this.#workOf(message, session));
   }
 
-  #execute(connection: RemoteConnection, message: Submit, session: Session): void {
+  /** Keeps the place of what may have to be executed again. */
+  #adopt(connection: RemoteConnection, message: Submit, session: Session): void {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#adopted.set(message.command, resolve);
+    this.#enqueue(connection, {
+      restore: async () => {
+        if (!await promise || connection.closed || !this.#link.isOpen) return;
+        session.commands.begin(message.command, connection);
+        // It is not one that may have been executed any more.
+        connection.waiting.unshift(this.#workOf({ ...message, isRepeated: false }, session));
+      },
+    });
+  }
+
+  #settle(command: number, isAgain: boolean): void {
+    this.#adopted.get(command)?.(isAgain);
+    this.#adopted.delete(command);
+  }
+
+  #workOf(message: Submit, session: Session): WaitingWork {
     const { command, messageId, isRepeated, transmission } = message;
     const { type } = transmission.command;
     const bytes = perCommand + transmission.signed.length;
     this.#inWork.set(command, { type, isRepeated, queueId: transmission.queueId, bytes });
     this.#bytesInWork += bytes;
     const commandId = idOf(session.incarnation, command);
-    this.#enqueue(connection, {
+    return {
       command,
       transmission: { ...transmission, corrId: commandId.subarray(incarnationLength) },
       forwarded: { commandId, messageId, isRepeated },
-    });
+    };
   }
 
   #enqueue(connection: RemoteConnection, work: WaitingWork): void {

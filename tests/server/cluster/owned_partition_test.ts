@@ -233,3 +233,30 @@ Deno.test("what waits behind a command when its link is lost is executed for the
   assertEquals(bob.answers.map(({ response }) => response.type), ["OK", "OK", "OK"]);
   assertEquals([metrics.messagesAccepted, owned.stores.messages.size], [2, 2]);
 });
+
+Deno.test("what comes behind a command that is executed again is executed after it", async () => {
+  await using world = new World();
+  const { owned } = await world.next();
+  const [alice, bob] = [new Connection(), new Connection()];
+  const queue = await newQueue(world, alice);
+  const key = { type: "KEY", senderKey: sender.publicKey } as const;
+  assertEquals((await world.ask(alice, queue.recipientId, key, recipient)).type, "OK");
+  const open = { type: "OPEN", binding: encodeBase64(bob.binding) } as const;
+  assertEquals((await world.ask(bob, queue.senderId, open, sender)).type, "OK");
+  const send = (text: string) => world.submit(bob, queue.senderId, { type: "SEND", body: textBytes(text) });
+  // Nothing is stored meanwhile.
+  owned.log.pause();
+  await send("a");
+  await send("b");
+  await until(() => owned.log.waiting > 0);
+  world.streams.at(-1)!.close();
+  await until(() => world.streams.length === 2 && owned.status.links.kept >= 2 && world.remote.isLinked);
+  await send("c");
+  await world.submit(alice, "", { type: "PING" });
+  await until(() => alice.answers.length === 3);
+  owned.log.resume();
+  await until(() => bob.answers.length === 4);
+  const stored: string[] = [];
+  for (const [, { body }] of owned.log.state.messages.messages()) stored.push(new TextDecoder().decode(body));
+  assertEquals(stored, ["a", "b", "c"]);
+});
