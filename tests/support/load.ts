@@ -7,7 +7,7 @@ import {
   TransportError,
 } from "../../mod.ts";
 import { asciiText, textBytes } from "../../protocol/mod.ts";
-import { next } from "./wait.ts";
+import { next, patience } from "./wait.ts";
 
 /** A queue under load, with what is known of its messages. */
 interface Loaded {
@@ -48,7 +48,7 @@ export class Load {
    * that are gone, acknowledged ones that are back, and messages out of order.
    */
   async check(address: string): Promise<string[]> {
-    await using client = await SmpClient.connect(address);
+    await using client = await connectAgain(address);
     const problems: string[] = [];
     for (const [i, queue] of this.#queues.entries()) {
       const texts = await readQueue(client, queue);
@@ -109,6 +109,17 @@ export class Load {
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
       if (!queue.acknowledged.has(text) && index % 2 === 0) queue.unknown.add(text);
+    }
+  }
+}
+
+/** A node of a cluster refuses handshakes that it cannot tell to be new, while a log has no leader: clients connect anew. */
+async function connectAgain(address: string): Promise<SmpClient> {
+  for (const end = performance.now() + patience;;) {
+    try {
+      return await SmpClient.connect(address);
+    } catch (error) {
+      if (!(error instanceof TransportError) || performance.now() > end) throw error;
     }
   }
 }
