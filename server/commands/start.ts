@@ -20,11 +20,19 @@ import { survive } from "./uncaught.ts";
 export const stopDeadline = 10_000;
 
 export async function start(options: CliOptions, terminal: Terminal): Promise<void> {
+  await untilStopped(terminal, (signals) => run(options, terminal, signals));
+}
+
+/** Runs a server until it has stopped, and says so. */
+export async function untilStopped(
+  terminal: Terminal,
+  run: (signals: Signals) => Promise<void>,
+): Promise<void> {
   const signals = new Signals();
   const { stop } = signals;
   stop.addEventListener("abort", () => terminal.print("stopping"));
   try {
-    await run(options, terminal, signals);
+    await run(signals);
   } catch (error) {
     if (error !== stop.reason) throw error;
   }

@@ -1,7 +1,15 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { iniPath } from "../commands/files.ts";
-import { announce, prepare, prepareLogs, reload, startMonitor, stopDeadline } from "../commands/start.ts";
-import { Signals } from "../commands/signals.ts";
+import {
+  announce,
+  prepare,
+  prepareLogs,
+  reload,
+  startMonitor,
+  stopDeadline,
+  untilStopped,
+} from "../commands/start.ts";
+import type { Signals } from "../commands/signals.ts";
 import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import type { CliOptions } from "../config/cli.ts";
@@ -18,15 +26,7 @@ const portPatience = 3_000;
 
 /** `start --workers`: starts the workers, and keeps them running until it is told to stop. */
 export async function startWorkers(options: CliOptions, terminal: Terminal): Promise<void> {
-  const signals = new Signals();
-  const { stop } = signals;
-  stop.addEventListener("abort", () => terminal.print("stopping"));
-  try {
-    await run(options, terminal, signals);
-  } catch (error) {
-    if (error !== stop.reason) throw error;
-  }
-  terminal.print("stopped");
+  await untilStopped(terminal, (signals) => run(options, terminal, signals));
 }
 
 async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
@@ -70,11 +70,11 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   signals.stop.throwIfAborted();
   announce(settings, { server: server.listening, monitor, engine: server.engine, workers }, terminal);
   signals.onReload(() => reload(options, settings, { server, logger }));
-  await untilStopped(server, signals.stop);
+  await serve(server, signals.stop);
 }
 
 /** Also when a worker cannot be kept running the others answer what they have in work. */
-async function untilStopped(server: Workers, stop: AbortSignal): Promise<void> {
+async function serve(server: Workers, stop: AbortSignal): Promise<void> {
   const { promise: stopped, resolve } = Promise.withResolvers<void>();
   if (stop.aborted) resolve();
   stop.addEventListener("abort", () => resolve());
