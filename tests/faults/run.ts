@@ -21,7 +21,7 @@ export interface RunOptions {
   readonly seed: number;
   /** Milliseconds between a recovery and the next fault, at most. @default 1000 */
   readonly mostPause?: number;
-  /** Milliseconds that clients may take after a fault until each has had an answer. @default 60 000 */
+  /** Milliseconds that clients may take after a fault until each has had an answer, and each END has come. @default 60 000 */
   readonly patience?: number;
   /** Milliseconds after which no fault is begun any more. @default all of `faults` are brought about */
   readonly mostTime?: number;
@@ -42,8 +42,6 @@ const kinds: readonly PairKind[] = [
   { window: 4, recipients: 2 },
   { window: null, recipients: 1, isAway: true },
 ];
-/** Milliseconds that an END may take. */
-const endPatience = 60_000;
 
 /** Puts load on a target, brings faults about, and looks at what clients have seen. */
 export async function run(target: Target, options: RunOptions): Promise<Report> {
@@ -79,7 +77,7 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
     }
     stop.abort();
     await Promise.all([...pairs, ...churns].map(({ stopped }) => stopped));
-    await untilEnded(history, pairs);
+    await untilEnded(history, pairs, patience);
   } finally {
     stop.abort();
     await Promise.all([...pairs, ...churns].map((client) => client[Symbol.asyncDispose]()));
@@ -116,9 +114,9 @@ async function progress(history: History, pairs: readonly Pair[], patience: numb
   }
 }
 
-async function untilEnded(history: History, pairs: readonly Pair[]): Promise<void> {
+async function untilEnded(history: History, pairs: readonly Pair[], patience: number): Promise<void> {
   const names = new Set(pairs.map(({ name }) => name));
-  const end = performance.now() + endPatience;
+  const end = performance.now() + patience;
   for (;;) {
     const closed = new Set(
       history.notices.flatMap(({ type, connection }) =>

@@ -8,6 +8,13 @@ import { TestBroker, TestConnection } from "./broker.ts";
 import { steadyPort } from "./ports.ts";
 import { soon, until } from "./wait.ts";
 
+/** A stream that sends what is written at once, as those of links do. */
+export async function connectTo(port: number): Promise<ByteStream> {
+  const stream = await Deno.connect({ hostname: "127.0.0.1", port });
+  stream.setNoDelay();
+  return stream;
+}
+
 /** What stands between the two ends of links; each stream that is made goes through it. */
 export type Wrap = (stream: ByteStream) => ByteStream;
 
@@ -16,7 +23,7 @@ export class ServedOwner implements AsyncDisposable {
   readonly links: ServedLinks;
   /** Why links have ended. */
   readonly ends: LinkError[] = [];
-  readonly #listener: Deno.Listener;
+  readonly #listener: Deno.TcpListener;
   readonly #serving = new Set<Promise<void>>();
   readonly #accepting: Promise<void>;
   #isClosed = false;
@@ -29,6 +36,7 @@ export class ServedOwner implements AsyncDisposable {
 
   async #accept(): Promise<void> {
     for await (const stream of this.#listener) {
+      stream.setNoDelay();
       const work = this.links.serve(stream).then((error) => {
         this.ends.push(error);
         this.#serving.delete(work);
@@ -67,7 +75,7 @@ export class SessionSide implements AsyncDisposable {
     this.#test = test;
     this.remote = new RemoteOwner({
       connect: async () => {
-        const stream = wrap(await Deno.connect({ hostname: "127.0.0.1", port }));
+        const stream = wrap(await connectTo(port));
         this.streams.push(stream);
         return stream;
       },

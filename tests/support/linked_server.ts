@@ -4,7 +4,7 @@ import { Metrics, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
 import type { Gauges } from "../../server/observe/metrics.ts";
 import type { ServerPlace } from "../../server/server.ts";
 import { WorkerRouter } from "../../server/workers/worker_router.ts";
-import { ServedOwner } from "./link.ts";
+import { connectTo, ServedOwner } from "./link.ts";
 import { cutStores } from "./partitions.ts";
 import { steadyPort } from "./ports.ts";
 
@@ -38,7 +38,7 @@ export async function startLinkedServer(options: SmpServerOptions): Promise<SmpS
       ...(signal && { signal }),
       place: placeOf(0, (broker, { limits, metrics }) => {
         const remote = new RemoteOwner({
-          connect: () => Deno.connect({ hostname: "127.0.0.1", port }),
+          connect: () => connectTo(port),
           close: (connection) => connection.close?.(),
         });
         parts.unshift(remote);

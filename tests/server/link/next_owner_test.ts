@@ -22,6 +22,7 @@ async function mortal() {
     /** The owner dies, and another one takes its place. */
     async replace(): Promise<TestBroker> {
       await linked.served[Symbol.asyncDispose]();
+      streams.at(-1)!.close();
       await until(() => !linked.session.remote.isLinked);
       const test = new TestBroker(stores);
       next = new ServedOwner(linked.port, test.router);

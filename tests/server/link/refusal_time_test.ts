@@ -8,7 +8,7 @@ import { MemoryMessageStore, MemoryQueueStore } from "../../../server/store/memo
 import { AliasedOwner } from "../../../server/workers/aliased_owner.ts";
 import { type Spread, workerOf } from "../../../server/workers/partition.ts";
 import { TestBroker } from "../../support/broker.ts";
-import { ServedOwner } from "../../support/link.ts";
+import { connectTo, ServedOwner } from "../../support/link.ts";
 import { measureProbes, measureRefusals, type Probe, randomSigner } from "../../support/refusal_time.ts";
 import { differences } from "../../support/refusal_time_contract.ts";
 import { steadyPort } from "../../support/ports.ts";
@@ -19,7 +19,7 @@ async function linkTo(owner: PartitionOwner) {
   const port = steadyPort();
   const served = new ServedOwner(port, owner);
   const remote = new RemoteOwner({
-    connect: () => Deno.connect({ hostname: "127.0.0.1", port }),
+    connect: () => connectTo(port),
     close: () => {},
   });
   await until(() => remote.isLinked);
