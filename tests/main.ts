@@ -1,7 +1,7 @@
 /**
- * The whole test suite: `deno task test`. Runs the groups of tests, which have different permissions, one after the
- * other, whatever comes of each; the last lines say what failed, what this machine could not run and why, and how many
- * of each there were. Options are passed on to `deno test`, `--filter TEXT` for instance.
+ * The whole test suite: `deno task test`. Runs the groups of tests, which have different permissions or settings,
+ * some beside others, whatever comes of each; the last lines say what failed, what this machine could not run
+ * and why, and how many of each there were. Options are passed on to `deno test`, `--filter TEXT` for instance.
  *
  * @module
  */
@@ -15,6 +15,9 @@ interface Group {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Test files that a group runs at once: they wait much of their time. */
+const jobs = 3 * navigator.hardwareConcurrency;
+
 const usual: readonly string[] = [
   "--parallel",
   "--allow-net=127.0.0.1",
@@ -25,8 +28,16 @@ const usual: readonly string[] = [
   `--allow-ffi=${openSslPaths.join(",")}`,
 ];
 
-const groups: readonly Group[] = [
-  { name: "the tests without a browser", args: [...usual, "--ignore=tests/browser", "tests"] },
+/** What waits for elections and timeouts most of its time. */
+const cluster = ["tests/faults", "tests/server/cluster"];
+
+/** Those of a lane run one after the other, beside the other lanes. */
+const lanes: readonly (readonly Group[])[] = [[
+  {
+    name: "the tests without a browser",
+    args: [...usual, `--ignore=${["tests/browser", ...cluster].join(",")}`, "tests"],
+  },
+], [
   {
     name: "the tests with 2 workers",
     args: [
@@ -47,20 +58,40 @@ const groups: readonly Group[] = [
     env: { SMP_TEST_PARTITIONS: "16" },
   },
   { name: "the tests in a browser", args: ["--allow-all", "tests/browser"] },
-];
+], [
+  { name: "the tests of clusters", args: [...usual, ...cluster] },
+]];
 
 /** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
-async function run({ name, args, env = {} }: Group, reportPath: string): Promise<TestReport> {
-  const child = new Deno.Command(Deno.execPath(), {
+async function run(
+  { name, args, env = {} }: Group,
+  { reportPath, print }: { readonly reportPath: string; readonly print: "at once" | "at the end" },
+): Promise<TestReport> {
+  const command = new Deno.Command(Deno.execPath(), {
     args: ["test", "--quiet", `--junit-path=${reportPath}`, ...args, ...Deno.args],
-    env,
+    env: { DENO_JOBS: `${jobs}`, ...env },
     stdin: "null",
     signal: stopping.signal,
-  }).spawn();
-  const { success } = await child.status;
+  });
+  const { success } = print === "at once" ? await command.spawn().status : await printed(command);
   const report = parseReport(await Deno.readTextFile(reportPath).catch(() => ""));
   if (success || report.failed.length > 0) return report;
   return { ...report, failed: [`${name} did not run to their end`] };
+}
+
+async function printed(command: Deno.Command): Promise<Deno.CommandStatus> {
+  const { stdout, stderr, ...status } = await command.output();
+  for (const bytes of [stdout, stderr]) console.log(new TextDecoder().decode(bytes).trim());
+  return status;
+}
+
+async function runAll(groups: readonly Group[], print: "at once" | "at the end"): Promise<TestReport[]> {
+  const reports: TestReport[] = [];
+  for (const group of groups) {
+    if (stopping.signal.aborted) break;
+    reports.push(await run(group, { reportPath: `${folder}/${group.name}.xml`, print }));
+  }
+  return reports;
 }
 
 const stopping = new AbortController();
@@ -68,9 +99,8 @@ if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stoppin
 const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
 const reports: TestReport[] = [];
 try {
-  for (const [i, group] of groups.entries()) {
-    if (!stopping.signal.aborted) reports.push(await run(group, `${folder}/${i}.xml`));
-  }
+  const running = lanes.map((groups, i) => runAll(groups, i === 0 ? "at once" : "at the end"));
+  reports.push(...(await Promise.all(running)).flat());
 } finally {
   await Deno.remove(folder, { recursive: true });
 }

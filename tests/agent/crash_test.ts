@@ -10,7 +10,7 @@ import type { ChildOptions } from "./crash_child.ts";
 const keys = storedKeys.map((pair) => [encodeBase64(pair.publicKey), encodeBase64(pair.privateKey)] as const);
 const script = new URL("crash_child.ts", import.meta.url).pathname;
 /** Of the steps one in so many is tried, others each time; see crash_steps_test.ts. */
-const stride = Deno.args.includes("--every-step") ? 1 : 8;
+const stride = Deno.args.includes("--every-step") ? 1 : 12;
 const [toPeer, fromPeer] = [["a", "b", "c"], ["x", "y", "z"]] as const;
 
 /** What the child prints. */

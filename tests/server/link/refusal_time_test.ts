@@ -192,5 +192,7 @@ Deno.test("a worker that asks others for nothing but what they have is found", a
   );
   const { far, found } = await probeAliases(workers, 60);
   assertEquals(far.length, 0);
-  assertEquals(found.length, 1, found.join("; "));
+  // Of all only every second one differs, which chance may hide.
+  const certain = found.filter((difference) => !difference.startsWith("all"));
+  assertEquals(certain.map((difference) => difference.split(":")[0]), ["elsewhere"], found.join("; "));
 });
