@@ -21,14 +21,10 @@ export async function lockLog(log: string): Promise<LogLock> {
       if (isLocked && await isAt(file, path)) {
         return {
           isNew,
-          release() {
-            // A process that was forked a moment ago has the file too, so that closing it here is not enough.
-            file.unlockSync();
-            file.close();
-          },
+          release: () => unlock(file),
         };
       }
-      file.close();
+      unlock(file);
       if (isLocked) continue;
     } catch (error) {
       opened?.file.close();
@@ -39,6 +35,12 @@ export async function lockLog(log: string): Promise<LogLock> {
       `Cannot use ${log}: another server uses it; stop that one, or give this one its own --log-dir`,
     );
   }
+}
+
+/** A process that was forked a moment ago has the file too, so that closing it here is not enough. */
+function unlock(file: Deno.FsFile): void {
+  file.unlockSync();
+  file.close();
 }
 
 async function open(path: string): Promise<{ readonly file: Deno.FsFile; readonly isNew: boolean }> {
@@ -58,8 +60,12 @@ async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
 
 export async function isLogLocked(log: string): Promise<boolean> {
   try {
-    using file = await Deno.open(lockPath(log));
-    return !await file.tryLock(false);
+    const file = await Deno.open(lockPath(log));
+    try {
+      return !await file.tryLock(false);
+    } finally {
+      unlock(file);
+    }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw ioError("read", lockPath(log), error);
