@@ -219,6 +219,7 @@ export class SmpServer implements AsyncDisposable {
       memory: this.#memory,
       turns: this.#turns,
       extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
+      log: this.#log,
     });
   }
 
@@ -358,6 +359,7 @@ export class SmpServer implements AsyncDisposable {
   #watch(): void {
     this.#timers.push(
       setInterval(() => {
+        this.#connections.closeStale();
         this.#checkMemory();
         this.#connections.closeSlow();
         this.#connections.closeIdle();

@@ -25,6 +25,8 @@ export interface Limits {
   readonly silentTimeout: number;
   /** Time within which a peer must take what is written to it. */
   readonly writeTimeout: number;
+  /** Time without running, as its process or machine was stopped, after which a server closes all connections: clients have given up. */
+  readonly stallTimeout: number;
   /** Transmissions of one connection that may be in work or wait to be answered. */
   readonly inWork: number;
   /** Queue IDs of one connection on which commands need no signature (extensions.md open1). */
@@ -121,6 +123,12 @@ export const limitTable: Readonly<Record<keyof Limits, LimitInfo>> = {
     "seconds",
     15 * second,
     "time within which a client must take what is sent to it",
+  ),
+  stallTimeout: optional(
+    "stall_timeout_seconds",
+    "seconds",
+    10 * second,
+    "connections are closed when the server was stopped for so long: their clients have given up",
   ),
   inWork: limit("in_work", "count", 32, "commands of one connection that may be in work at a time"),
   openedPerConnection: limit(

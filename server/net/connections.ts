@@ -8,6 +8,7 @@ export interface ConnectionParts extends SessionParts {
   readonly identity: ServerIdentity;
   readonly blockSize: number;
   readonly replayGuard: Pick<ReplayGuard, "isNew">;
+  readonly log: (text: string) => void;
 }
 
 export class Connections {
@@ -16,6 +17,8 @@ export class Connections {
   readonly #handshaking = new Set<Channel>();
   readonly #sessions = new Set<Session>();
   #isStopping = false;
+  /** When this process was seen to run. */
+  #ran = performance.now();
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
@@ -59,6 +62,22 @@ export class Connections {
     }
   }
 
+  /**
+   * Closes all when this process did not run for a time: clients have given up what waits in the sockets. A SUB among
+   * that, of a connection that is gone, would take the queue from the client's next one.
+   */
+  closeStale(): void {
+    const { limits, metrics, log } = this.#parts;
+    const now = performance.now(), stall = now - this.#ran, { stallTimeout } = limits();
+    this.#ran = now;
+    if (stallTimeout === 0 || stall <= stallTimeout) return;
+    log(`The server did not run for ${Math.round(stall / 1000)} s: its connections are closed`);
+    for (const session of this.#sessions) {
+      metrics.refuse("stalled");
+      session.close();
+    }
+  }
+
   /** Takes no further commands; resolves when all in work are answered and all connections have ended. */
   async finish(): Promise<void> {
     this.#isStopping = true;
@@ -95,7 +114,7 @@ export class Connections {
     }
     metrics.handshakesDone++;
     admitted.established();
-    const session = new Session(blocks, this.#parts, admitted.client);
+    const session = new Session(blocks, { ...this.#parts, runs: () => this.closeStale() }, admitted.client);
     this.#sessions.add(session);
     if (this.#isStopping) session.stop();
     await session.run();

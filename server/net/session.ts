@@ -44,6 +44,11 @@ export interface SessionParts {
   readonly extensions: ReadonlySet<ServerExtension>;
 }
 
+export interface SessionOptions extends SessionParts {
+  /** Is told that the process runs, and may close the session. */
+  readonly runs: () => void;
+}
+
 interface Outgoing {
   readonly transmission: ServerTransmission;
   readonly isAnswer: boolean;
@@ -59,6 +64,7 @@ export class Session implements BrokerConnection {
   readonly #budgets: WorkBudgets;
   readonly #memory: MemoryGuard;
   readonly #turns: Turns;
+  readonly #runs: () => void;
   readonly #extensions: ReadonlySet<ServerExtension>;
   readonly #began: number = performance.now();
   #hasCommands = false;
@@ -77,7 +83,7 @@ export class Session implements BrokerConnection {
   #writerIdle: PromiseWithResolvers<void> | null = null;
   #readerIdle: PromiseWithResolvers<void> | null = null;
 
-  constructor(blocks: BlockChannel, parts: SessionParts, client: string | null) {
+  constructor(blocks: BlockChannel, parts: SessionOptions, client: string | null) {
     this.#blocks = blocks;
     this.#broker = parts.broker;
     this.#limits = parts.limits;
@@ -86,6 +92,7 @@ export class Session implements BrokerConnection {
     this.#memory = parts.memory;
     this.#pushes = new WaitingPushes(blocks.blockSize, (bytes) => this.#memory.hold(bytes));
     this.#turns = parts.turns;
+    this.#runs = parts.runs;
     this.#extensions = parts.extensions;
     this.client = client;
   }
@@ -171,6 +178,8 @@ export class Session implements BrokerConnection {
       const { isReady } = this.#blocks;
       const content = await this.#read();
       if (content === null) return;
+      this.#runs();
+      if (this.#closed) return;
       this.lastRead = performance.now();
       this.#metrics.bytesReceived += this.blockSize;
       // What comes now is not executed; the peer learns that when the connection ends.

@@ -1,4 +1,4 @@
-/** The reasons for which a limit refuses something, lets it wait (`refused_time`, `extra_time`), or closes a connection that was idle. */
+/** The reasons for which a limit refuses something, lets it wait (`refused_time`, `extra_time`), or closes a connection (`idle`, `stalled`). */
 export const refusals = [
   "connections",
   "connections_per_ip",
@@ -13,6 +13,7 @@ export const refusals = [
   "refused_time",
   "extra_time",
   "idle",
+  "stalled",
   "opened",
   "replay",
 ] as const;
