@@ -13,7 +13,7 @@ const rounds = 3;
 const ini = `[STORE_LOG]\nenable: on\nmessages: journal\n${noLimits}`;
 
 /** A server that was started. */
-interface Running extends AsyncDisposable {
+export interface Running extends AsyncDisposable {
   /** One for all its processes, or one for each. */
   readonly addresses: readonly string[];
   /** All its processes, those that store for it included. */
@@ -21,22 +21,29 @@ interface Running extends AsyncDisposable {
 }
 
 /** A way to run a server. */
-interface Deployment {
+export interface Deployment {
   readonly name: string;
   /** Processes that have queues. */
   readonly homes: number;
   start(openSsl: boolean): Promise<Running>;
 }
 
-interface Variant {
+/** A deployment with its load. */
+export interface Variant {
   readonly name: string;
   readonly deployment: Deployment;
   readonly load: Omit<ClusterLoadOptions, "homes" | "warmUp" | "measured">;
 }
 
-type Figures = Pick<Measured, "perSecond" | "cpu" | "busy" | "p50" | "p99">;
+/** What is compared. */
+export type Figures = Pick<Measured, "perSecond" | "cpu" | "busy" | "p50" | "p99">;
 
-const oneProcess: Deployment = { name: "one process", homes: 1, start: (openSsl) => startServer(openSsl) };
+/** What others are compared with. */
+export const oneProcess: Deployment = {
+  name: "one process",
+  homes: 1,
+  start: (openSsl) => startServer(openSsl),
+};
 
 function workers(count: number): Deployment {
   return { name: `${count} workers`, homes: count, start: (openSsl) => startServer(openSsl, count) };
@@ -51,8 +58,10 @@ async function startServer(openSsl: boolean, workers?: number): Promise<Running>
   };
 }
 
-const many = { pairs: 50, connections: 10, depth: 2 };
-const one = { pairs: 1, connections: 1, depth: 1 };
+/** A load that keeps a server busy. */
+export const many = { pairs: 50, connections: 10, depth: 2 };
+/** A load of which each message is waited for. */
+export const one = { pairs: 1, connections: 1, depth: 1 };
 
 /** The first is what the others are compared with. */
 const loaded: readonly Variant[] = [
@@ -86,7 +95,8 @@ export async function benchCluster(): Promise<void> {
   console.log(`\n${targets.join("\n")}`);
 }
 
-async function benchVariants(
+/** Measures the variants in turns and prints their medians; the first one is what the others are compared with. */
+export async function benchVariants(
   what: string,
   variants: readonly Variant[],
   { engine, openSsl }: { readonly engine: string; readonly openSsl: boolean },

@@ -13,6 +13,7 @@ import { benchCycles, benchLargeExponents } from "./cycle.ts";
 import { benchExtensions } from "./extensions.ts";
 import { benchFlood } from "./flood.ts";
 import { benchGrowth } from "./growth.ts";
+import { benchNodes } from "./nodes.ts";
 import { benchRestart } from "./restart.ts";
 import { writeResults } from "./table.ts";
 
@@ -28,6 +29,7 @@ const benches: Readonly<Record<string, Bench>> = {
     about: "how many messages go through a server, what they cost it, how long they take",
   },
   cluster: { run: benchCluster, about: "what several processes make of the same load, beside one" },
+  nodes: { run: benchNodes, about: "what three nodes over three NATS servers make of a load" },
   exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
   extensions: {
     run: benchExtensions,

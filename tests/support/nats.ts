@@ -71,6 +71,11 @@ export class NatsServer implements AsyncDisposable {
     return this.#process !== null;
   }
 
+  /** Its process ID while it runs. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
   /** Starts it, again when it was killed, with the files that it had; resolves when it takes connections. */
   async restart(): Promise<void> {
     await this.kill();
