@@ -20,7 +20,14 @@ import { checkSyncInterval } from "./sync_interval.ts";
 import { type TransportOptions, useTransport } from "./engine_transport.ts";
 
 /** Milliseconds. */
-export const engineTimes = { ping: 1000, connect: 1000, betweenAttempts: 250, jitter: 250, syncCheck: 1500 };
+export const engineTimes = {
+  ping: 1000,
+  info: 3000,
+  connect: 1000,
+  betweenAttempts: 250,
+  jitter: 250,
+  syncCheck: 1500,
+};
 
 export interface EngineOptions {
   /** `nats://host:port[,…]`, or `tls://…`. Only these servers are connected to, whatever others they know. */
@@ -41,6 +48,9 @@ export interface EngineOptions {
   /** Ends connecting; a connected engine is ended by disposing it. */
   readonly signal?: AbortSignal;
 }
+
+/** How often a server is tried when this process starts. */
+const firstAttempts = 5;
 
 /** `at` is the time of the engine's clock, milliseconds. */
 export type EngineEvent =
@@ -223,7 +233,7 @@ async function connectTo(
   { login, transport, name, signal }: Credentials & { readonly name: string; readonly signal: AbortSignal },
 ): Promise<NatsConnection> {
   // First by hand: it says what is wrong before credentials are sent, and leaves no socket behind.
-  const info = await readServerInfo(server, { timeout: engineTimes.connect, signal });
+  const info = await readServerInfo(server, { timeout: engineTimes.info, signal });
   const refusal = refusalOf(info) ??
     (isEncrypted && info.tls_required !== true && info.tls_available !== true
       ? new EngineError("TLS", "it does not offer TLS: add a `tls` block to its configuration")
@@ -232,9 +242,8 @@ async function connectTo(
       : null);
   const place = formatServer(server);
   if (refusal !== null) throw new EngineError(refusal.code, `${place}: ${refusal.message}`);
-  let connection: NatsConnection;
-  try {
-    connection = await NatsConnectionImpl.connect({
+  const connect = () =>
+    NatsConnectionImpl.connect({
       ...login,
       name,
       servers: [server, ...servers.filter((other) => other !== server)].map(formatServer),
@@ -252,6 +261,9 @@ async function connectTo(
       reconnectJitter: engineTimes.jitter,
       reconnectJitterTLS: engineTimes.jitter,
     });
+  let connection: NatsConnection;
+  try {
+    connection = await patiently(connect, signal);
   } catch (cause) {
     const code = cause instanceof errors.AuthorizationError
       ? "UNAUTHORIZED"
@@ -265,6 +277,21 @@ async function connectTo(
   if (later === null) return connection;
   await connection.close();
   throw new EngineError(later.code, `${connection.getServer()}: ${later.message}`);
+}
+
+/** A server that has answered a moment ago may be slow, not gone; the time of an attempt is that of reconnecting, too. */
+async function patiently(
+  connect: () => Promise<NatsConnection>,
+  signal: AbortSignal,
+): Promise<NatsConnection> {
+  for (let attempt = 1;; attempt++) {
+    signal.throwIfAborted();
+    try {
+      return await connect();
+    } catch (error) {
+      if (!(error instanceof errors.TimeoutError) || attempt === firstAttempts) throw error;
+    }
+  }
 }
 
 function reasonOf(error: unknown): string {

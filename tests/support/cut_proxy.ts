@@ -7,9 +7,9 @@ export class CutProxy implements AsyncDisposable {
   #isClosed = false;
   #cut: PromiseWithResolvers<void> | null = null;
 
-  /** `port`: where it connects to, on loopback. */
-  constructor(port: number) {
-    this.#running = this.#accept(port);
+  /** `port`: where it connects to, on loopback; `accepted` is told the number of each connection, from 1. */
+  constructor(port: number, accepted: (number: number) => void = () => {}) {
+    this.#running = this.#accept(port, accepted);
   }
 
   get port(): number {
@@ -36,8 +36,10 @@ export class CutProxy implements AsyncDisposable {
     await Promise.all(this.#tasks);
   }
 
-  async #accept(port: number): Promise<void> {
+  async #accept(port: number, accepted: (number: number) => void): Promise<void> {
+    let count = 0;
     for await (const client of this.#listener) {
+      accepted(++count);
       const task: Promise<void> = this.#join(client, port).finally(() => this.#tasks.delete(task));
       this.#tasks.add(task);
     }

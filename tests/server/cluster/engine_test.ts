@@ -2,6 +2,7 @@ import { nkeys } from "@nats-io/nats-core";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Engine, type EngineEvent, type EngineOptions } from "../../../server/cluster/engine.ts";
 import { EngineError, type EngineErrorCode } from "../../../server/cluster/error.ts";
+import { CutProxy } from "../../support/cut_proxy.ts";
 import { Nats, natsLack, NatsServer } from "../../support/nats.ts";
 import { lackOf, requiring } from "../../support/requires.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
@@ -306,4 +307,16 @@ test("a server that acknowledges what is not on disk is refused, where it can be
   assert(
     lines.some((line) => line.includes("could not check that NATS servers run with `sync_interval: always`")),
   );
+});
+
+test("a server that answers too late is tried again", async () => {
+  await using started = await start(jetStream);
+  // The first connection reads what the server says, the second one logs in.
+  await using proxy: CutProxy = new CutProxy(Number(new URL(started.address).port), (number) => {
+    if (number === 2) proxy.cut();
+    else proxy.mend();
+  });
+  const address = `nats://127.0.0.1:${proxy.port}`;
+  await using engine = await soon(Engine.connect({ ...ofTests, address }));
+  await soon(engine.connection.flush());
 });
