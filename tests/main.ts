@@ -15,9 +15,6 @@ interface Group {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Test files that a group runs at once: they wait much of their time. */
-const jobs = 2 * navigator.hardwareConcurrency;
-
 const usual: readonly string[] = [
   "--parallel",
   "--allow-net=127.0.0.1",
@@ -28,39 +25,50 @@ const usual: readonly string[] = [
   `--allow-ffi=${openSslPaths.join(",")}`,
 ];
 
-/** What waits for elections and timeouts most of its time. */
+const server = ["server", "hostile", "operator", "protocol"].map((name) => `tests/${name}`);
 const cluster = ["tests/faults", "tests/server/cluster"];
+const browser = ["tests/browser"];
 
-/** Those of a lane run one after the other, beside the other lanes. */
-const lanes: readonly (readonly Group[])[] = [[
-  {
-    name: "the tests without a browser",
-    args: [...usual, `--ignore=${["tests/browser", ...cluster].join(",")}`, "tests"],
-  },
-], [
-  {
-    name: "the tests with 2 workers",
-    args: [
-      ...usual,
-      "tests/client/commands_test.ts",
-      "tests/client/window_test.ts",
-      "tests/hostile/blocks_test.ts",
-      "tests/hostile/flood_test.ts",
-      "tests/hostile/opened_flood_test.ts",
-      ...["descriptors", "full_disk", "restart", "secrets"].map((name) => `tests/operator/${name}_test.ts`),
-      "tests/server/net/extensions_test.ts",
-    ],
-    env: { SMP_TEST_WORKERS: "2" },
-  },
-  {
-    name: "the tests with 16 partitions",
-    args: [...usual, "tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],
-    env: { SMP_TEST_PARTITIONS: "16" },
-  },
-  { name: "the tests in a browser", args: ["--allow-all", "tests/browser"] },
-], [
-  { name: "the tests of clusters", args: [...usual, ...cluster] },
-]];
+/** Those of a lane run one after the other, beside the other lanes: tests wait for much of their time. */
+const lanes: readonly (readonly Group[])[] = [
+  [
+    {
+      name: "the tests of client, agent and project",
+      args: [...usual, `--ignore=${[...server, ...cluster, ...browser].join()}`, "tests"],
+    },
+  ],
+  [
+    { name: "the tests of the server", args: [...usual, `--ignore=${cluster.join()}`, ...server] },
+    {
+      name: "the tests with 2 workers",
+      args: [
+        ...usual,
+        "tests/client/commands_test.ts",
+        "tests/client/window_test.ts",
+        "tests/hostile/blocks_test.ts",
+        "tests/hostile/flood_test.ts",
+        "tests/hostile/opened_flood_test.ts",
+        ...["descriptors", "full_disk", "restart", "secrets"].map((name) => `tests/operator/${name}_test.ts`),
+        "tests/server/net/extensions_test.ts",
+      ],
+      env: { SMP_TEST_WORKERS: "2" },
+    },
+    {
+      name: "the tests with 16 partitions",
+      args: [
+        ...usual,
+        "tests/server/broker",
+        "tests/client/commands_test.ts",
+        "tests/hostile/blocks_test.ts",
+      ],
+      env: { SMP_TEST_PARTITIONS: "16" },
+    },
+  ],
+  [
+    { name: "the tests of clusters", args: [...usual, ...cluster] },
+    { name: "the tests in a browser", args: ["--allow-all", ...browser] },
+  ],
+];
 
 /** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
 async function run(
@@ -70,7 +78,7 @@ async function run(
   const command = new Deno.Command(Deno.execPath(), {
     // Types are what `deno task check` looks at.
     args: ["test", "--quiet", "--no-check", `--junit-path=${reportPath}`, ...args, ...Deno.args],
-    env: { DENO_JOBS: `${jobs}`, ...env },
+    env,
     stdin: "null",
     signal: stopping.signal,
   });
