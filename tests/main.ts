@@ -39,6 +39,9 @@ const lanes: readonly (readonly Group[])[] = [
   ],
   [
     { name: "the tests of the server", args: [...usual, `--ignore=${cluster.join()}`, ...server] },
+  ],
+  [
+    { name: "the tests of clusters", args: [...usual, ...cluster] },
     {
       name: "the tests with 2 workers",
       args: [
@@ -63,9 +66,6 @@ const lanes: readonly (readonly Group[])[] = [
       ],
       env: { SMP_TEST_PARTITIONS: "16" },
     },
-  ],
-  [
-    { name: "the tests of clusters", args: [...usual, ...cluster] },
     { name: "the tests in a browser", args: ["--allow-all", ...browser] },
   ],
 ];
