@@ -26,12 +26,16 @@ const [shortStop, longStop, longestStop] = [2_000, 8_000, 20_000];
 const blackout = 7_000;
 /** Milliseconds that nothing goes through between a node and all NATS servers: it closes its sessions after 5 s. */
 const cut = 12_000;
+/** Megabytes of a NATS server's disk. */
+const diskSize = 64;
 
 export interface ClusterTargetOptions {
   readonly nodes?: number;
   readonly servers?: 1 | 3;
   /** Puts proxies between nodes and NATS servers, so that they can be cut off from each other. @default false */
   readonly proxies?: boolean;
+  /** Gives each NATS server a disk of its own, which can be filled. @default false */
+  readonly disks?: boolean;
   /** The folder with the sources. @default the checkout */
   readonly root?: string;
 }
@@ -60,14 +64,16 @@ export class ClusterTarget implements Target {
     faults.push("kill-both", "blackout", "kill-all", "rolling-restart");
     if (nats.servers.length > 1) faults.push("freeze-nats");
     if (nodes.some(({ proxies }) => proxies.length > 0)) faults.push("cut-node", "cut-nats");
+    if (nats.servers.every(({ disk }) => disk !== undefined)) faults.push("fill-disk");
     this.faults = faults;
   }
 
   static async start(
-    { nodes: count = 3, servers = 3, proxies: isProxied = false, root }: ClusterTargetOptions = {},
+    { nodes: count = 3, servers = 3, proxies: isProxied = false, disks = false, root }: ClusterTargetOptions =
+      {},
   ): Promise<ClusterTarget> {
     await using resources = new AsyncDisposableStack();
-    const nats = resources.use(await Nats.start({ servers }));
+    const nats = resources.use(await Nats.start({ servers, ...(disks && { disk: diskSize }) }));
     const folder = resources.use(await temporaryFolder());
     const nodes: Running[] = [];
     resources.defer(async () => {
@@ -140,6 +146,13 @@ export class ClusterTarget implements Target {
         await pause(longStop);
         server.cont();
         return { what: `NATS server ${server.name}`, hits: () => true };
+      case "fill-disk":
+        await server.disk!.fill();
+        await pause(longestStop);
+        await server.disk!.free();
+        // A NATS server that could not write has switched its JetStream off until it is started again.
+        await server.restart();
+        return { what: `the disk of NATS server ${server.name}`, hits: () => true };
       case "blackout":
         for (const each of this.#nats.servers) await each.kill();
         await pause(blackout);

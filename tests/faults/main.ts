@@ -16,6 +16,7 @@ const targets: Readonly<Record<string, () => Promise<Target>>> = {
   "workers-3": () => WorkersTarget.start({ workers: 3 }),
   cluster: () => ClusterTarget.start(),
   "cluster-cut": () => ClusterTarget.start({ proxies: true }),
+  "cluster-disk": () => ClusterTarget.start({ disks: true }),
   "cluster-one": () => ClusterTarget.start({ servers: 1 }),
 };
 

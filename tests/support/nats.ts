@@ -3,6 +3,7 @@ import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { steadyPort } from "./ports.ts";
 import type { Lack } from "./requires.ts";
 import { temporaryFolder } from "./server_process.ts";
+import { SmallDisk } from "./small_disk.ts";
 import { patience, soon, until } from "./wait.ts";
 
 /** Where `.ci/run` puts the engine, under the home folder. */
@@ -46,6 +47,8 @@ interface Place {
   readonly folder: string;
   readonly port: number;
   readonly config: string;
+  /** Where it stores, when that is not with all else. */
+  readonly disk?: SmallDisk;
 }
 
 /** A NATS server on a loopback port that stays the same, with JetStream, its files in a temporary folder. */
@@ -67,6 +70,11 @@ export class NatsServer implements AsyncDisposable {
     return `nats://127.0.0.1:${this.#place.port}`;
   }
 
+  /** The disk of its own. */
+  get disk(): SmallDisk | undefined {
+    return this.#place.disk;
+  }
+
   get running(): boolean {
     return this.#process !== null;
   }
@@ -79,10 +87,11 @@ export class NatsServer implements AsyncDisposable {
   /** Starts it, again when it was killed, with the files that it had; resolves when it takes connections. */
   async restart(): Promise<void> {
     await this.kill();
-    const { folder, config, port } = this.#place;
+    const { folder, config, port, disk } = this.#place;
     await Deno.writeTextFile(`${folder}/nats.conf`, config);
-    const process = new Deno.Command(natsServer!, {
-      args: ["--config", `${folder}/nats.conf`],
+    const [program, ...args] = [...disk?.wrapper ?? [], natsServer!, "--config", `${folder}/nats.conf`];
+    const process = new Deno.Command(program!, {
+      args,
       stdin: "null",
       stdout: "null",
       stderr: "null",
@@ -142,6 +151,8 @@ export interface NatsOptions {
   readonly servers?: 1 | 3;
   /** More lines of the configuration of each. */
   readonly config?: string;
+  /** Gives each a disk of its own, of so many megabytes. */
+  readonly disk?: number;
 }
 
 /** One NATS server, or a cluster of three, which are gone after the test with their files. */
@@ -155,7 +166,7 @@ export class Nats implements AsyncDisposable {
   }
 
   /** Resolves when streams can be made on all of them. */
-  static async start({ servers: count = 1, config = "" }: NatsOptions = {}): Promise<Nats> {
+  static async start({ servers: count = 1, config = "", disk: size }: NatsOptions = {}): Promise<Nats> {
     await using resources = new AsyncDisposableStack();
     const folder = resources.use(await temporaryFolder());
     const ports = Array.from({ length: 2 * count }, () => steadyPort());
@@ -164,11 +175,14 @@ export class Nats implements AsyncDisposable {
     for (let i = 0; i < count; i++) {
       const [name, own] = [`n${i + 1}`, `${folder.path}/n${i + 1}`];
       await Deno.mkdir(own);
+      const disk = size === undefined ? undefined : resources.use(await SmallDisk.make(size));
       const lines = [
         `server_name: ${name}`,
         `listen: "127.0.0.1:${ports[i]}"`,
         `log_file: "${own}/nats.log"`,
-        `jetstream { store_dir: "${own}", sync_interval: always, max_mem: 64MB, max_file: 4GB }`,
+        `jetstream { store_dir: "${
+          disk?.path ?? own
+        }", sync_interval: always, max_mem: 64MB, max_file: 4GB }`,
         config,
       ];
       if (count > 1) {
@@ -176,7 +190,7 @@ export class Nats implements AsyncDisposable {
         const routes = others.map((port) => `"nats-route://127.0.0.1:${port}"`).join(", ");
         lines.push(`cluster { name: test, listen: "127.0.0.1:${clusterPorts[i]}", routes: [${routes}] }`);
       }
-      const place = { name, folder: own, port: ports[i]!, config: lines.join("\n") };
+      const place = { name, folder: own, port: ports[i]!, config: lines.join("\n"), ...(disk && { disk }) };
       servers.push(resources.use(new NatsServer(place)));
     }
     const nats = new Nats(servers, resources.move());
