@@ -2,7 +2,7 @@
 // session.mjs.
 
 import { Buffer } from "node:buffer";
-import { Fields, Refused, u16, u32, u8 } from "./session_bytes.mjs";
+import { Fields, orRefused, Refused, u16, u32, u8 } from "./session_bytes.mjs";
 
 export const BLOCK_SIZES = [4096, 8192, 16384, 32768, 65536];
 export const ROUTE_ID_SIZE = 8;
@@ -43,11 +43,14 @@ export function takeRoute(fields) {
   return { id, server: serverBytes.toString("ascii"), senderId, p, q, key, blockSize };
 }
 
+/** `{ route }`, or why the record is refused. */
 export function decodeRoute(bytes) {
-  const fields = new Fields(bytes, "length");
-  const route = takeRoute(fields);
-  fields.end();
-  return route;
+  return orRefused(() => {
+    const fields = new Fields(bytes, "length");
+    const route = takeRoute(fields);
+    fields.end();
+    return { route };
+  });
 }
 
 function number(bytes) {

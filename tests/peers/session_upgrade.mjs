@@ -2,7 +2,7 @@
 // independent of this project, see session.mjs.
 
 import { Buffer } from "node:buffer";
-import { Fields, Refused, u32, u8 } from "./session_bytes.mjs";
+import { Fields, orRefused, Refused, u32, u8 } from "./session_bytes.mjs";
 import {
   CIPHERTEXT_SIZE,
   decapsulate,
@@ -38,15 +38,18 @@ export function encodeUpg({ publicPair, ciphertext, route }) {
   return Buffer.concat([u8(VERSION), publicPair, ciphertext ?? Buffer.alloc(0), encodeRoute(route)]);
 }
 
+/** `{ publicPair, ciphertext, route }` of the UPG of the side with this role, or why it is refused. */
 export function decodeUpg(bytes, role) {
-  const fields = new Fields(bytes, "length");
-  if (fields.u8() !== VERSION) throw new Refused("version");
-  const publicPair = fields.take(PUBLIC_SIZE);
-  if (!isKemKey(kemOf(publicPair))) throw new Refused("KEM key");
-  const ciphertext = role === "initiator" ? fields.take(CIPHERTEXT_SIZE) : null;
-  const route = takeRoute(fields);
-  fields.end();
-  return { publicPair, ciphertext, route };
+  return orRefused(() => {
+    const fields = new Fields(bytes, "length");
+    if (fields.u8() !== VERSION) throw new Refused("version");
+    const publicPair = fields.take(PUBLIC_SIZE);
+    if (!isKemKey(kemOf(publicPair))) throw new Refused("KEM key");
+    const ciphertext = role === "initiator" ? fields.take(CIPHERTEXT_SIZE) : null;
+    const route = takeRoute(fields);
+    fields.end();
+    return { publicPair, ciphertext, route };
+  });
 }
 
 /** What the 0.3 message with id 0 and empty hash has as its agent message. */
@@ -71,16 +74,12 @@ export function decapsulateFirst(kit, ciphertext, joinerPair) {
   return decapsulate(kit, ciphertext, joinerPair);
 }
 
-/** The root of a session, from a side's own first pair and the other's. */
+/** `{ root }` of a session, from a side's own first pair and the other's, or why it is refused. */
 export function rootOf({ transcript, kemSecret, ownPair, otherPublic }) {
   const dhSecret = x25519(ownPair.dhPrivate, dhOf(otherPublic));
-  if (dhSecret === null) throw new Refused("DH key");
-  return hkdf({
-    salt: transcript,
-    secret: Buffer.concat([kemSecret, dhSecret]),
-    info: "smp-session",
-    length: 32,
-  });
+  if (dhSecret === null) return { refused: "DH key" };
+  const secret = Buffer.concat([kemSecret, dhSecret]);
+  return { root: hkdf({ salt: transcript, secret, info: "smp-session", length: 32 }) };
 }
 
 /** Twelve groups of five digits. */

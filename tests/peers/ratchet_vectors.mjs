@@ -1,0 +1,42 @@
+// The text of tests/vectors/ratchet.json (make_ratchet_vectors.mjs).
+
+import { Buffer } from "node:buffer";
+import { makeConversation, makeGaps } from "./ratchet_vectors_conversation.mjs";
+import { makeFrames } from "./ratchet_vectors_frames.mjs";
+import { makePackets } from "./ratchet_vectors_packets.mjs";
+import { makeUpgrade } from "./ratchet_vectors_upgrade.mjs";
+
+const about = [
+  "Sessions of two agents (sessions.md), made by tests/peers/make_ratchet_vectors.mjs with node:crypto (OpenSSL) and",
+  "@noble/post-quantum, from the specification alone. All bytes are base64; times are milliseconds since 1970.",
+  "`random` is what random bytes are in the order in which they are asked for: a pair: X25519 private key 32, ML-KEM",
+  "seed 64 (d, z); a step: a pair, encapsulation seed 32 (m); a message: a step if one is due, salt 16; a packet: nonce",
+  "12; the initiator's UPG: a pair, encapsulation seed 32. What must be refused has the reason in `refused`, and `silent`",
+  "where the specification does not say so.",
+  "conversation: `known` is a side that has learned that the other knows its chain, so that headers are short;",
+  "`skipped` is how many keys are kept afterwards. Events before `hostileBefore` happen, then each of `hostile` is",
+  "refused and changes nothing (`state` first: by a side that has done nothing), then the rest happens. gaps: another",
+  "conversation from the same upgrade; its messages that are lost are left out, so `random` is too.",
+  "packets: over the joiner's route; `packet` and all others are without the zeros at their end. hostileBodies: changes",
+  "of the first body: bytes to remove at its end, or the byte of which the lowest bit is flipped, or the sender ID to open it with.",
+].join(" ");
+
+/** Compact JSON with a line for each part. */
+export function ratchetVectors(mlKem) {
+  const upgrade = makeUpgrade(mlKem);
+  const conversation = makeConversation({ mlKem, upgrade });
+  const short = conversation.events.find(({ known }) => known === true);
+  const message = Buffer.from(short.message, "base64");
+  const { joinerRoute } = upgrade;
+  const vectors = {
+    about,
+    upgrade: { ...upgrade.section, hostile: upgrade.hostile },
+    routes: upgrade.routes,
+    conversation,
+    gaps: makeGaps({ mlKem, upgrade }),
+    packets: makePackets({ mlKem, route: joinerRoute, message }),
+    frames: makeFrames(joinerRoute),
+  };
+  const lines = Object.entries(vectors).map(([name, part]) => `"${name}":${JSON.stringify(part)}`);
+  return `{\n${lines.join(",\n")}\n}\n`;
+}
