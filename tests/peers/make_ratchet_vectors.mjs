@@ -2,7 +2,7 @@
 // What it prints is always the same, and was made by session.mjs, which is independent of this project.
 
 import process from "node:process";
-import { loadMlKem } from "./rekey.mjs";
 import { ratchetVectors } from "./ratchet_vectors.mjs";
+import { loadMlKem } from "./session.mjs";
 
 process.stdout.write(ratchetVectors(await loadMlKem(process.argv[2])));

@@ -13,7 +13,7 @@
 export { Refused } from "./session_bytes.mjs";
 export { BODY_LIMIT, encodeFrame, hashOfMessage, parseFrames } from "./session_frames.mjs";
 export { HEADER_SIZE, SHORT_HEADER_SIZE } from "./session_header.mjs";
-export { isKemKey, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
+export { isKemKey, loadMlKem, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
 export {
   addPiece,
   bodySize,

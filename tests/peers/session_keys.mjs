@@ -27,6 +27,11 @@ const PUBLIC_DER = Buffer.from("302a300506032b656e032100", "hex");
 const BASE_POINT = Buffer.concat([Buffer.of(9), Buffer.alloc(31)]);
 const KEM_MODULUS = 3329;
 
+/** ML-KEM-768 of @noble/post-quantum, whose ml-kem.js has this URL. */
+export async function loadMlKem(url) {
+  return (await import(url)).ml_kem768;
+}
+
 /** The X25519 secret; null when it is all zeros, which OpenSSL takes for a failure. */
 export function x25519(privateBytes, publicBytes) {
   const privateKey = createPrivateKey({

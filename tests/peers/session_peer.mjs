@@ -19,7 +19,6 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { FixedRandom, inBase64 } from "./ratchet_vectors_kit.mjs";
-import { loadMlKem } from "./rekey.mjs";
 import {
   addPiece,
   chainIsKnown,
@@ -32,6 +31,7 @@ import {
   encodeRoute,
   encodeUpg,
   encrypt,
+  loadMlKem,
   makePair,
   openPacket,
   packetsOf,
