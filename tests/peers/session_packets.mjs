@@ -67,7 +67,7 @@ export function parsePacket(packet, blockSize) {
 /** The body of a SEND with a packet. */
 export function sealPacket(kit, route, packet) {
   const nonce = kit.random(NONCE_SIZE);
-  const additional = Buffer.from(route.senderId.toString("base64"));
+  const additional = additionalOf(route);
   return Buffer.concat([nonce, seal({ key: route.key, nonce, plaintext: packet, additional })]);
 }
 
@@ -77,7 +77,7 @@ export function openPacket(route, body) {
     if (body.length !== bodySize(route.blockSize)) throw new Refused("size");
     const fields = new Fields(body, "size");
     const nonce = fields.take(NONCE_SIZE);
-    const additional = Buffer.from(route.senderId.toString("base64"));
+    const additional = additionalOf(route);
     const packet = open({ key: route.key, nonce, sealed: fields.rest(), additional });
     if (packet === null) throw new Refused("damaged");
     return { packet };
@@ -101,7 +101,7 @@ export function addPiece(state, { routeId, piece, now }) {
     if (!isYoung) drop(entry, "age");
     return isYoung;
   });
-  const name = `${routeId.toString("hex")} ${piece.tag.toString("hex")}`;
+  const name = `${Buffer.from(routeId).toString("hex")} ${Buffer.from(piece.tag).toString("hex")}`;
   const before = unfinished.find((entry) => entry.name === name) ?? {
     name,
     tag: piece.tag,
@@ -140,6 +140,10 @@ export function addPiece(state, { routeId, piece, now }) {
   while (unfinished.length > state.limits.unfinished) give("unfinished");
   while (unfinished.reduce((sum, { size }) => sum + size, 0) > state.limits.bytes) give("bytes");
   return { state: { ...state, unfinished }, message: null, dropped };
+}
+
+function additionalOf({ senderId }) {
+  return Buffer.from(Buffer.from(senderId).toString("base64"));
 }
 
 function tagOf(message) {

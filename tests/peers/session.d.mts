@@ -1,0 +1,167 @@
+// Types of session.mjs, for tests that run it in Deno.
+
+export type Role = "joiner" | "initiator";
+
+export interface Refusal {
+  readonly refused: string;
+}
+
+/** ML-KEM-768 as in @noble/post-quantum, and a source of random bytes. */
+export interface Kit {
+  readonly mlKem: {
+    keygen(seed?: Uint8Array): { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
+    encapsulate(
+      publicKey: Uint8Array,
+      seed?: Uint8Array,
+    ): { readonly cipherText: Uint8Array; readonly sharedSecret: Uint8Array };
+    decapsulate(cipherText: Uint8Array, secretKey: Uint8Array): Uint8Array;
+  };
+  random(length: number): Uint8Array;
+}
+
+export interface Pair {
+  readonly dhPrivate: Uint8Array;
+  readonly kemSeed: Uint8Array;
+  readonly kemSecret: Uint8Array;
+  /** X25519 key 32 bytes, ML-KEM key 1184. */
+  readonly public: Uint8Array;
+}
+
+export const SKIP_LIMIT: number;
+export const SKIPPED_AGE_LIMIT: number;
+export const HEADER_SIZE: number;
+export const SHORT_HEADER_SIZE: number;
+
+export function makePair(kit: Kit): Pair;
+export function pairFromSeeds(kit: Kit, dhPrivate: Uint8Array, kemSeed: Uint8Array): Pair;
+
+export interface RatchetState {
+  readonly role: Role;
+  readonly transcript: Uint8Array;
+  readonly rootKey: Uint8Array;
+  readonly pair: Pair;
+  readonly isStepDue: boolean;
+  readonly receiving: null | {
+    readonly dh: Uint8Array;
+    readonly chainKey: Uint8Array;
+    readonly number: number;
+  };
+  /** The DH keys of chains of the other side that are over. */
+  readonly retired: readonly Uint8Array[];
+  readonly skipped: ReadonlyMap<string, { readonly key: Uint8Array; readonly time: number }>;
+}
+
+export function startRatchet(start: {
+  readonly role: Role;
+  readonly transcript: Uint8Array;
+  readonly root: Uint8Array;
+  readonly pair: Pair;
+  readonly other: Uint8Array;
+}): RatchetState;
+export function chainIsKnown(state: RatchetState): RatchetState;
+export function encrypt(
+  kit: Kit,
+  state: RatchetState,
+  plaintext: Uint8Array,
+): { readonly state: RatchetState; readonly message: Uint8Array; readonly refused?: undefined } | Refusal;
+export function decrypt(
+  kit: Kit,
+  state: RatchetState,
+  message: Uint8Array,
+  now: number,
+): { readonly state: RatchetState; readonly plaintext: Uint8Array; readonly refused?: undefined } | Refusal;
+
+export interface Route {
+  readonly id: Uint8Array;
+  readonly server: string;
+  readonly senderId: Uint8Array;
+  readonly p: Uint8Array;
+  readonly q: Uint8Array;
+  readonly key: Uint8Array;
+  readonly blockSize: number;
+}
+
+export function encodeRoute(route: Route): Uint8Array;
+export function decodeRoute(
+  bytes: Uint8Array,
+): { readonly route: Route; readonly refused?: undefined } | Refusal;
+
+export interface Piece {
+  readonly tag: Uint8Array;
+  readonly index: number;
+  readonly count: number;
+  readonly total: number;
+  readonly piece: Uint8Array;
+  readonly message?: undefined;
+  readonly refused?: undefined;
+}
+
+export interface ReassemblyLimits {
+  readonly bytes: number;
+  readonly unfinished: number;
+  readonly age: number;
+}
+
+export interface Reassembly {
+  readonly limits: ReassemblyLimits;
+  readonly unfinished: readonly unknown[];
+}
+
+export function packetSize(blockSize: number): number;
+export function bodySize(blockSize: number): number;
+export function packetsOf(message: Uint8Array, blockSize: number): Uint8Array[];
+export function parsePacket(
+  packet: Uint8Array,
+  blockSize: number,
+): { readonly message: Uint8Array; readonly refused?: undefined } | Piece | Refusal;
+export function sealPacket(kit: Kit, route: Route, packet: Uint8Array): Uint8Array;
+export function openPacket(
+  route: Route,
+  body: Uint8Array,
+): { readonly packet: Uint8Array; readonly refused?: undefined } | Refusal;
+export const REASSEMBLY_LIMITS: ReassemblyLimits;
+export function startReassembly(limits?: ReassemblyLimits): Reassembly;
+export function addPiece(
+  state: Reassembly,
+  added: { readonly routeId: Uint8Array; readonly piece: Piece; readonly now: number },
+): {
+  readonly state: Reassembly;
+  readonly message: Uint8Array | null;
+  readonly dropped: readonly { readonly tag: Uint8Array; readonly reason: string }[];
+  readonly refused?: undefined;
+} | Refusal;
+
+export interface Progress {
+  readonly upTo: number;
+  readonly ranges: readonly { readonly from: number; readonly to: number }[];
+}
+
+export type Frame =
+  & { readonly number: number; readonly time: number }
+  & (
+    | {
+      readonly kind: "message";
+      readonly userNumber: number;
+      readonly previousHash: Uint8Array;
+      readonly body: Uint8Array;
+    }
+    | { readonly kind: "receipt"; readonly stored: Progress; readonly acknowledged: Progress }
+    | {
+      readonly kind: "routeAdd";
+      readonly route: Route;
+      readonly replaces: Uint8Array | null;
+      readonly isLost: boolean;
+    }
+    | { readonly kind: "routeOk" | "routeEnd"; readonly routeId: Uint8Array }
+    | { readonly kind: "routeRefused"; readonly routeId: Uint8Array; readonly reason: number }
+    | { readonly kind: "skip"; readonly from: number; readonly to: number }
+    | { readonly kind: "ready"; readonly kinds: readonly number[] }
+    | { readonly kind: "last"; readonly userNumber: number }
+    | { readonly kind: "close" }
+    | { readonly kind: "unknown"; readonly code: number; readonly content: Uint8Array }
+  );
+
+export function encodeFrame(frame: Frame): Uint8Array;
+export function parseFrames(
+  plaintext: Uint8Array,
+): { readonly frames: readonly Frame[]; readonly refused?: undefined } | Refusal;
