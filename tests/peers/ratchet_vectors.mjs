@@ -12,7 +12,7 @@ const about = [
   "`random` is what random bytes are in the order in which they are asked for: a pair: X25519 private key 32, ML-KEM",
   "seed 64 (d, z); a step: a pair, encapsulation seed 32 (m); a message: a step if one is due, salt 16; a packet: nonce",
   "12; the initiator's UPG: a pair, encapsulation seed 32. What must be refused has the reason in `refused`, and `silent`",
-  "where the specification does not say so.",
+  "where the specification does not say so. A UPG refused for its DH key is so at the latest when the root is made.",
   "conversation: `known` is a side that has learned that the other knows its chain, so that headers are short;",
   "`skipped` is how many keys are kept afterwards. Events before `hostileBefore` happen, then each of `hostile` is",
   "refused and changes nothing (`state` first: by a side that has done nothing), then the rest happens. gaps: another",

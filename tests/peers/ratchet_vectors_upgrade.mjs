@@ -83,7 +83,7 @@ export function makeUpgrade(mlKem) {
   return {
     section: { ...section, texts, safetyCode: safetyCode(root) },
     routes: routeSection(routes),
-    hostile: hostileUpgrades({ joinerUpg, initiatorUpg }),
+    hostile: hostileUpgrades({ joinerUpg, initiatorUpg, joinerPair, transcript }),
     joinerPair,
     initiatorPair,
     transcript,
@@ -137,19 +137,41 @@ function routeSection(routes) {
   };
 }
 
-function hostileUpgrades({ joinerUpg, initiatorUpg }) {
-  const notKem = Buffer.alloc(3, 0xff);
+function hostileUpgrades({ joinerUpg, initiatorUpg, joinerPair, transcript }) {
   const refused = [
     ["version 2", "joiner", replaced(joinerUpg, 0, [2]), "version"],
     ["empty", "joiner", Buffer.alloc(0), "length"],
     ["cut", "joiner", joinerUpg.subarray(0, -1), "length"],
     ["a byte behind", "initiator", Buffer.concat([initiatorUpg, Buffer.of(0)]), "length"],
-    ["a KEM key with a number over the modulus", "joiner", replaced(joinerUpg, 33, notKem), "KEM key"],
+    [
+      "a KEM key whose first number is the modulus",
+      "joiner",
+      replaced(joinerUpg, 33, [1, 0x0d, 0]),
+      "KEM key",
+    ],
+    [
+      "a KEM key whose last number is the modulus",
+      "initiator",
+      replaced(initiatorUpg, 33 + 1149, [0, 0x10, 0xd0]),
+      "KEM key",
+    ],
   ];
-  return refused.map(([name, role, bytes, reason]) => {
+  const read = refused.map(([name, role, bytes, reason]) => {
     expectRefused(name, decodeUpg(bytes, role), reason);
     return { name, role, upg: base64(bytes), refused: reason };
   });
+  const rooted = [["all-zero", Buffer.alloc(32)], ["low-order", [1, ...Buffer.alloc(31)]]].map(
+    ([kind, dh]) => {
+      const [name, role] = [`${kind} DH key`, "initiator"];
+      const upg = replaced(initiatorUpg, 1, dh);
+      const { publicPair } = decodeUpg(upg, role);
+      const kemSecret = Buffer.alloc(32);
+      const result = rootOf({ transcript, kemSecret, ownPair: joinerPair, otherPublic: publicPair });
+      expectRefused(name, result, "DH key");
+      return { name, role, upg: base64(upg), refused: "DH key" };
+    },
+  );
+  return [...read, ...rooted];
 }
 
 export function hostileEntry([name, bytes, reason, silent]) {

@@ -57,7 +57,8 @@ function spawnNode(args: string[]): Deno.ChildProcess {
   }
 }
 
-async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<PeerLine, void> {
+/** The lines of JSON that a process prints. */
+export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<PeerLine, void> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");

@@ -1,4 +1,4 @@
-import type { PeerLine } from "./node_peer.ts";
+import { linesOf, type PeerLine } from "./node_peer.ts";
 import { next } from "./wait.ts";
 
 const script = new URL("../peers/session_peer.mjs", import.meta.url).pathname;
@@ -49,14 +49,5 @@ export class SessionPeer implements AsyncDisposable {
     }
     await this.#process.status;
     for await (const _ of this.#lines);
-  }
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<PeerLine, void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) yield JSON.parse(line);
   }
 }
