@@ -58,7 +58,9 @@ function spawnNode(args: string[]): Deno.ChildProcess {
 }
 
 /** The lines of JSON that a process prints. */
-export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<PeerLine, void> {
+export async function* linesOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<PeerLine, void> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");
