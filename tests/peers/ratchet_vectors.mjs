@@ -16,8 +16,7 @@ const about = [
   "conversation: `known` is a side that has learned that the other knows its chain, so that headers are short;",
   "`skipped` is how many keys are kept afterwards. Events before `hostileBefore` happen, then each of `hostile` is",
   "refused and changes nothing (`state` first: by a side that has done nothing), then the rest happens. gaps: another",
-  "conversation from the same upgrade; each index that is left out is a message of the joiner (empty, with any salt) that",
-  "is lost.",
+  "conversation from the same upgrade; `lose` is `count` empty messages, encrypted with any salts, that never come.",
   "packets: over the joiner's route; `packet` and all others are without the zeros at their end. hostileBodies: changes",
   "of the first body: bytes to remove at its end, or the byte of which the lowest bit is flipped, or the sender ID to open it with.",
 ].join(" ");

@@ -223,31 +223,32 @@ function earlyMessage({ upgrade, mlKem }) {
   return { ...entry, state: "first", silent: true };
 }
 
-/** Gaps at the limits: only the messages that are decrypted are noted. */
+/** Gaps at the limits: of the messages that are lost only their number is noted. */
 export function makeGaps({ mlKem, upgrade }) {
   const talk = new Conversation({ mlKem, upgrade, label: "gaps" });
   const plaintext = (name) => Buffer.from(name);
-  const silent = (count) => {
+  const lose = (count) => {
+    talk.events.push({ op: "lose", by: "joiner", count });
     for (let at = 0; at < count; at++) talk.send("joiner", Buffer.alloc(0), { isNoted: false });
   };
   const zero = talk.send("joiner", plaintext("number 0"));
-  silent(1);
+  lose(1);
   const two = talk.send("joiner", plaintext("number 2"));
-  silent(1997);
+  lose(1997);
   const twoThousand = talk.send("joiner", plaintext("number 2000"));
   talk.receive("initiator", twoThousand);
   talk.receive("initiator", zero);
   const next = talk.send("joiner", plaintext("number 2001"));
-  silent(1);
+  lose(1);
   const gapOfOne = talk.send("joiner", plaintext("number 2003"));
   talk.receive("initiator", next);
   talk.receive("initiator", gapOfOne);
   talk.receive("initiator", two);
-  silent(2000);
+  lose(2000);
   const farther = talk.send("joiner", plaintext("number 4004"));
   talk.receive("initiator", farther);
   const answer = talk.send("initiator", plaintext("answer"));
-  silent(2001);
+  lose(2001);
   talk.receive("joiner", answer);
   const afterLostGap = talk.send("joiner", plaintext("a chain after one of which 2001 messages are lost"));
   talk.receive("initiator", afterLostGap);
