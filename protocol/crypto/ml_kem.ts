@@ -4,6 +4,12 @@ import { MlKem768, MlKemError } from "mlkem";
 export const encapsulationKeyLength = 1184;
 /** Bytes of an encapsulated secret. */
 export const ciphertextLength = 1088;
+/** Bytes of the key that opens encapsulated secrets. */
+export const decapsulationKeyLength = 2400;
+/** Where a decapsulation key has its encapsulation key (FIPS 203, algorithm 16). */
+const encapsulationKeyAt = 1152;
+/** Coefficients are below it. */
+const modulus = 3329;
 
 /** A key pair of ML-KEM-768. */
 export interface KemKeyPair {
@@ -28,6 +34,21 @@ export async function generateKemKeyPair(seed?: Uint8Array): Promise<KemKeyPair>
   const kem = new MlKem768();
   const [encapsulationKey, decapsulationKey] = await (seed ? kem.deriveKeyPair(seed) : kem.generateKeyPair());
   return { encapsulationKey: copy(encapsulationKey), decapsulationKey: copy(decapsulationKey) };
+}
+
+/** The encapsulation key that a decapsulation key (2400 bytes) has in it; the same memory. */
+export function encapsulationKeyOf(decapsulationKey: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return decapsulationKey.subarray(encapsulationKeyAt, encapsulationKeyAt + encapsulationKeyLength);
+}
+
+/** Whether secrets can be encapsulated to a key (FIPS 203, 7.2): its length, and each coefficient below 3329. */
+export function isEncapsulationKey(key: Uint8Array): boolean {
+  if (key.length !== encapsulationKeyLength) return false;
+  for (let at = 0; at < encapsulationKeyAt; at += 3) {
+    const middle = key[at + 1]!;
+    if ((key[at]! | (middle & 15) << 8) >= modulus || (middle >> 4 | key[at + 2]! << 4) >= modulus) return false;
+  }
+  return true;
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import type * as NodeCrypto from "node:crypto";
 import type { AesKey, CryptoEngine, CryptoHelper, MaybePromise } from "./engine/engine.ts";
+import { type KeyedEngine, nodeKeyedEngine, webKeyedEngine } from "./engine/keyed.ts";
 import { nodeEngine } from "./engine/node.ts";
 import { openOpenSsl } from "./engine/openssl.ts";
 import { webEngine } from "./engine/web.ts";
@@ -14,6 +15,7 @@ export type { AesKey } from "./engine/engine.ts";
 const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unknown } };
 const node = runtime.process?.getBuiltinModule?.("node:crypto") as typeof NodeCrypto | undefined;
 let engine: CryptoEngine = node ? nodeEngine(node) : webEngine;
+const keyed: KeyedEngine = node ? nodeKeyedEngine(node) : webKeyedEngine;
 
 /**
  * Lets all crypto of this program from now on run in the system's OpenSSL, where `--allow-ffi` permits one of the paths
@@ -52,4 +54,9 @@ export function publicOperation(key: PublicKey, number: Uint8Array): Uint8Array<
 /** Starts something that does public operations on another thread. */
 export function startCryptoHelper(): CryptoHelper {
   return engine.startHelper();
+}
+
+/** HMAC, HKDF and AES-256-GCM under keys that are used once. */
+export function keyedCrypto(): KeyedEngine {
+  return keyed;
 }

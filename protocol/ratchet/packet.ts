@@ -1,0 +1,170 @@
+/** What a SEND on a route carries (sessions.md Packets and routes). */
+import { randomBytes, textBytes } from "../bytes.ts";
+import { tagLength } from "../crypto/engine/engine.ts";
+import { keyedCrypto, sha256 } from "../crypto/runtime.ts";
+import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
+import { largestMessage } from "./header.ts";
+import type { RandomSource } from "./pair.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What packets of a route are encrypted with. */
+export interface RouteSecrets {
+  /** 32 bytes. */
+  readonly routeKey: Uint8Array<ArrayBuffer>;
+  /** The queue's sender ID in base64, as commands have it. */
+  readonly senderId: string;
+  /** Bytes of a block of the route's owner. */
+  readonly blockSize: number;
+}
+
+/** A whole message, a piece of one, or something of another kind than messages with everything behind the kind. */
+export type Packet =
+  | { readonly type: "message"; readonly message: Uint8Array<ArrayBuffer> }
+  | MessagePiece
+  | { readonly type: "repair" | "stream chunk"; readonly content: Uint8Array<ArrayBuffer> };
+
+/** A piece of a message that does not fit one packet. */
+export interface MessagePiece {
+  readonly type: "piece";
+  /** The start of SHA-256 of the whole message, 16 bytes. */
+  readonly tag: Uint8Array<ArrayBuffer>;
+  /** From 0. */
+  readonly index: number;
+  /** How many pieces the message has. */
+  readonly count: number;
+  /** Bytes of the whole message. */
+  readonly total: number;
+  /** Part of the message. */
+  readonly piece: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Why a packet cannot be read. `LENGTH`: the body has not the route's length, or the packet not room for what it says.
+ * `DAMAGED`: it is not authentic. `KIND`: it is of a kind to come. `PIECE`: index, count and total do not fit each other.
+ * `LARGE`: the message is longer than any.
+ */
+export type PacketRefusal = "LENGTH" | "DAMAGED" | "KIND" | "PIECE" | "LARGE";
+
+/** A packet, or why it cannot be read. */
+export type DecodedPacket =
+  | { readonly ok: true; readonly packet: Packet }
+  | { readonly ok: false; readonly code: PacketRefusal };
+
+/** Bytes of a piece's tag. */
+export const pieceTagLength = 16;
+
+const nonceLength = 12;
+/** Bytes of a block that are not the body of a SEND, for a signature and a corrId of the longest. */
+const outsideBody = 448;
+const wholeKind = 0, pieceKind = 1, repairKind = 2, streamKind = 3;
+const wholeStart = 3;
+const pieceStart = 1 + pieceTagLength + 2 + 2 + 4;
+
+/** Bytes of each packet of a route with that block size. */
+export function packetLength(blockSize: number): number {
+  return blockSize - outsideBody - nonceLength - tagLength;
+}
+
+/** Encrypts a packet as the body of one SEND, `block size - 448` bytes. Asks `random` for 12 (nonce). */
+export async function sealPacket(
+  packet: Bytes,
+  { routeKey, senderId, blockSize }: RouteSecrets,
+  random: RandomSource = randomBytes,
+): Promise<Bytes> {
+  exactly(packet, packetLength(blockSize), "packet");
+  const nonce = random(nonceLength);
+  const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
+  return concat(nonce, await keyedCrypto().seal(packet, parameters));
+}
+
+/** Decrypts the body of a SEND and reads the packet in it. */
+export async function openPacket(
+  body: Bytes,
+  { routeKey, senderId, blockSize }: RouteSecrets,
+): Promise<DecodedPacket> {
+  if (body.length !== blockSize - outsideBody) return refuse("LENGTH");
+  const nonce = body.slice(0, nonceLength);
+  const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
+  const packet = await keyedCrypto().open(body.subarray(nonceLength), parameters);
+  return packet === null ? refuse("DAMAGED") : decodePacket(packet);
+}
+
+/**
+ * The packets of a ratchet message on a route with that block size: one that has it whole, or those of its pieces. Throws
+ * `RangeError` when it is empty or has more than 4 MiB.
+ */
+export async function splitMessage(message: Bytes, blockSize: number): Promise<readonly Bytes[]> {
+  if (message.length === 0 || message.length > largestMessage) {
+    throw new RangeError(`Cannot split message: it has ${message.length} bytes, 1 to ${largestMessage} can be sent`);
+  }
+  const length = packetLength(blockSize);
+  if (message.length <= length - wholeStart) {
+    return [padded(length, Uint8Array.of(wholeKind), numberBytes(message.length, 2, "length"), message)];
+  }
+  const tag = await messageTag(message);
+  const pieceLength = length - pieceStart;
+  const count = Math.ceil(message.length / pieceLength);
+  return Array.from({ length: count }, (_, index) =>
+    padded(
+      length,
+      Uint8Array.of(pieceKind),
+      tag,
+      numberBytes(index, 2, "index"),
+      numberBytes(count, 2, "count"),
+      numberBytes(message.length, 4, "total"),
+      message.subarray(index * pieceLength, (index + 1) * pieceLength),
+    ));
+}
+
+/** What the pieces of a message have in common: 16 bytes. */
+export async function messageTag(message: Bytes): Promise<Bytes> {
+  return (await sha256(message)).slice(0, pieceTagLength);
+}
+
+/** Reads a decrypted packet, whose memory its parts are. What is behind a message or piece is not looked at. */
+export function decodePacket(packet: Bytes): DecodedPacket {
+  switch (packet[0]) {
+    case wholeKind:
+      return decodeWhole(packet);
+    case pieceKind:
+      return decodePiece(packet);
+    case repairKind:
+      return { ok: true, packet: { type: "repair", content: packet.subarray(1) } };
+    case streamKind:
+      return { ok: true, packet: { type: "stream chunk", content: packet.subarray(1) } };
+    default:
+      return refuse(packet.length === 0 ? "LENGTH" : "KIND");
+  }
+}
+
+function decodeWhole(packet: Bytes): DecodedPacket {
+  const reader = new ByteReader(packet, 1);
+  const message = reader.bytes(reader.u16());
+  return reader.ok ? { ok: true, packet: { type: "message", message } } : refuse("LENGTH");
+}
+
+function decodePiece(packet: Bytes): DecodedPacket {
+  const reader = new ByteReader(packet, 1);
+  const tag = reader.bytes(pieceTagLength), index = reader.u16(), count = reader.u16(), total = reader.u32();
+  const pieceLength = reader.left;
+  if (!reader.ok || pieceLength === 0) return refuse("LENGTH");
+  if (total > largestMessage) return refuse("LARGE");
+  if (count === 0 || index >= count || count !== Math.ceil(total / pieceLength)) return refuse("PIECE");
+  const piece = reader.bytes(index < count - 1 ? pieceLength : total - index * pieceLength);
+  return { ok: true, packet: { type: "piece", tag, index, count, total, piece } };
+}
+
+function padded(length: number, ...parts: readonly Bytes[]): Bytes {
+  const packet = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    packet.set(part, at);
+    at += part.length;
+  }
+  return packet;
+}
+
+function refuse(code: PacketRefusal): DecodedPacket {
+  return { ok: false, code };
+}
