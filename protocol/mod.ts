@@ -22,5 +22,6 @@ export * from "./crypto/mod.ts";
 export { deferred } from "./deferred.ts";
 export * from "./error.ts";
 export * from "./extensions.ts";
+export * from "./ratchet/mod.ts";
 export * from "./transmission.ts";
 export * from "./transport/mod.ts";

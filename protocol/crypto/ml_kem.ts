@@ -46,7 +46,9 @@ export function isEncapsulationKey(key: Uint8Array): boolean {
   if (key.length !== encapsulationKeyLength) return false;
   for (let at = 0; at < encapsulationKeyAt; at += 3) {
     const middle = key[at + 1]!;
-    if ((key[at]! | (middle & 15) << 8) >= modulus || (middle >> 4 | key[at + 2]! << 4) >= modulus) return false;
+    if ((key[at]! | (middle & 15) << 8) >= modulus || (middle >> 4 | key[at + 2]! << 4) >= modulus) {
+      return false;
+    }
   }
   return true;
 }

@@ -35,7 +35,9 @@ basePoint[0] = 9;
 /** Takes a private key of 32 bytes; `RangeError` when it has another length. */
 export async function importX25519PrivateKey(privateKey: Uint8Array): Promise<CryptoKey> {
   if (privateKey.length !== x25519KeyLength) {
-    throw new RangeError(`Cannot import X25519 key: it has ${privateKey.length} bytes, not ${x25519KeyLength}`);
+    throw new RangeError(
+      `Cannot import X25519 key: it has ${privateKey.length} bytes, not ${x25519KeyLength}`,
+    );
   }
   const pkcs8 = joinParts([Uint8Array.from(pkcs8Start), privateKey]);
   const key = await crypto.subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]);

@@ -54,7 +54,7 @@ export type DecryptRefusal =
 
 /** What a message says and the state after it; or why it cannot be read, and then the state stays as it was. */
 export type Decrypted =
-  | { readonly ok: true; readonly state: RatchetState; readonly plaintext: Bytes }
+  | { readonly ok: true; readonly state: RatchetState; readonly plaintext: Uint8Array<ArrayBuffer> }
   | { readonly ok: false; readonly code: DecryptRefusal };
 
 /** A message that was taken apart. */
@@ -68,7 +68,11 @@ interface Sealed {
  * Decrypts a message (sessions.md Session cryptography). The new state has to be stored with what the message does.
  * `now`: milliseconds since 1970. Skipped keys that are too old by then are gone.
  */
-export async function ratchetDecrypt(state: RatchetState, message: Bytes, now: number): Promise<Decrypted> {
+export async function ratchetDecrypt(
+  state: RatchetState,
+  message: Uint8Array<ArrayBuffer>,
+  now: number,
+): Promise<Decrypted> {
   if (message.length > largestMessage) return refuse("LARGE");
   const decoded = decodeHeader(message);
   if (!decoded.ok) return decoded;

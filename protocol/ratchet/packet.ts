@@ -6,8 +6,6 @@ import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
 import { largestMessage } from "./header.ts";
 import type { RandomSource } from "./pair.ts";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /** What packets of a route are encrypted with. */
 export interface RouteSecrets {
   /** 32 bytes. */
@@ -26,6 +24,7 @@ export type Packet =
 
 /** A piece of a message that does not fit one packet. */
 export interface MessagePiece {
+  /** What tells the packets apart. */
   readonly type: "piece";
   /** The start of SHA-256 of the whole message, 16 bytes. */
   readonly tag: Uint8Array<ArrayBuffer>;
@@ -68,10 +67,10 @@ export function packetLength(blockSize: number): number {
 
 /** Encrypts a packet as the body of one SEND, `block size - 448` bytes. Asks `random` for 12 (nonce). */
 export async function sealPacket(
-  packet: Bytes,
+  packet: Uint8Array<ArrayBuffer>,
   { routeKey, senderId, blockSize }: RouteSecrets,
   random: RandomSource = randomBytes,
-): Promise<Bytes> {
+): Promise<Uint8Array<ArrayBuffer>> {
   exactly(packet, packetLength(blockSize), "packet");
   const nonce = random(nonceLength);
   const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
@@ -80,7 +79,7 @@ export async function sealPacket(
 
 /** Decrypts the body of a SEND and reads the packet in it. */
 export async function openPacket(
-  body: Bytes,
+  body: Uint8Array<ArrayBuffer>,
   { routeKey, senderId, blockSize }: RouteSecrets,
 ): Promise<DecodedPacket> {
   if (body.length !== blockSize - outsideBody) return refuse("LENGTH");
@@ -94,9 +93,14 @@ export async function openPacket(
  * The packets of a ratchet message on a route with that block size: one that has it whole, or those of its pieces. Throws
  * `RangeError` when it is empty or has more than 4 MiB.
  */
-export async function splitMessage(message: Bytes, blockSize: number): Promise<readonly Bytes[]> {
+export async function splitMessage(
+  message: Uint8Array<ArrayBuffer>,
+  blockSize: number,
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   if (message.length === 0 || message.length > largestMessage) {
-    throw new RangeError(`Cannot split message: it has ${message.length} bytes, 1 to ${largestMessage} can be sent`);
+    throw new RangeError(
+      `Cannot split message: it has ${message.length} bytes, 1 to ${largestMessage} can be sent`,
+    );
   }
   const length = packetLength(blockSize);
   if (message.length <= length - wholeStart) {
@@ -118,12 +122,12 @@ export async function splitMessage(message: Bytes, blockSize: number): Promise<r
 }
 
 /** What the pieces of a message have in common: 16 bytes. */
-export async function messageTag(message: Bytes): Promise<Bytes> {
+export async function messageTag(message: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   return (await sha256(message)).slice(0, pieceTagLength);
 }
 
 /** Reads a decrypted packet, whose memory its parts are. What is behind a message or piece is not looked at. */
-export function decodePacket(packet: Bytes): DecodedPacket {
+export function decodePacket(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   switch (packet[0]) {
     case wholeKind:
       return decodeWhole(packet);
@@ -138,13 +142,13 @@ export function decodePacket(packet: Bytes): DecodedPacket {
   }
 }
 
-function decodeWhole(packet: Bytes): DecodedPacket {
+function decodeWhole(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   const reader = new ByteReader(packet, 1);
   const message = reader.bytes(reader.u16());
   return reader.ok ? { ok: true, packet: { type: "message", message } } : refuse("LENGTH");
 }
 
-function decodePiece(packet: Bytes): DecodedPacket {
+function decodePiece(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   const reader = new ByteReader(packet, 1);
   const tag = reader.bytes(pieceTagLength), index = reader.u16(), count = reader.u16(), total = reader.u32();
   const pieceLength = reader.left;
@@ -155,7 +159,7 @@ function decodePiece(packet: Bytes): DecodedPacket {
   return { ok: true, packet: { type: "piece", tag, index, count, total, piece } };
 }
 
-function padded(length: number, ...parts: readonly Bytes[]): Bytes {
+function padded(length: number, ...parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
   const packet = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {

@@ -46,7 +46,10 @@ export async function generateRatchetPair(random: RandomSource = randomBytes): P
 
 /** The 1216 bytes of a pair's public half, as a UPG and a header have them. `RangeError` for keys of other lengths. */
 export function encodePublicPair({ dh, kem }: PublicPair): Uint8Array<ArrayBuffer> {
-  return concat(exactly(dh, x25519KeyLength, "X25519 key"), exactly(kem, encapsulationKeyLength, "ML-KEM key"));
+  return concat(
+    exactly(dh, x25519KeyLength, "X25519 key"),
+    exactly(kem, encapsulationKeyLength, "ML-KEM key"),
+  );
 }
 
 /** Reads the public half of a pair; `null` when it has not 1216 bytes or its ML-KEM key is not valid. */

@@ -35,7 +35,9 @@ export function encodeRouteRecord(record: RouteRecord): Uint8Array<ArrayBuffer> 
   exactly(p, primeLength, "p");
   exactly(q, primeLength, "q");
   if (!isValid(record)) {
-    throw new RangeError("Cannot encode route record: address, sender ID, primes or block size are not valid");
+    throw new RangeError(
+      "Cannot encode route record: address, sender ID, primes or block size are not valid",
+    );
   }
   return concat(
     exactly(routeId, routeIdLength, "route ID"),

@@ -59,7 +59,7 @@ const start = "smp-session-1";
 const noBytes = new Uint8Array(0);
 
 /** The hash of everything that was said before the session, 32 bytes. */
-export async function transcriptHash(transcript: SessionTranscript): Promise<Bytes> {
+export async function transcriptHash(transcript: SessionTranscript): Promise<Uint8Array<ArrayBuffer>> {
   const items = [
     transcript.invitation,
     transcript.acceptedKey,
@@ -144,7 +144,11 @@ async function agree(
   const shared = await x25519(await importX25519PrivateKey(pair.dhPrivate), remote.dh);
   if (shared === null) return null;
   const both = concat(secret, shared);
-  const rootKey = await keyedCrypto().hkdf(both, { salt: transcript, info: textBytes("smp-session"), length: 32 });
+  const rootKey = await keyedCrypto().hkdf(both, {
+    salt: transcript,
+    info: textBytes("smp-session"),
+    length: 32,
+  });
   for (const used of [shared, both]) used.fill(0);
   const derive = (info: string, length: number) =>
     keyedCrypto().hkdf(rootKey, { salt: noBytes, info: textBytes(info), length });

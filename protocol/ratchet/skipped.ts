@@ -22,7 +22,9 @@ export function findSkipped(
   skipped: readonly SkippedKey[],
   { dh, number, now }: { readonly dh: Uint8Array; readonly number: number; readonly now: number },
 ): SkippedKey | null {
-  return skipped.find((entry) => entry.number === number && equalBytes(entry.dh, dh) && isFresh(entry, now)) ??
+  return skipped.find((entry) =>
+    entry.number === number && equalBytes(entry.dh, dh) && isFresh(entry, now)
+  ) ??
     null;
 }
 
@@ -33,7 +35,9 @@ export function hasSkipped(skipped: readonly SkippedKey[], dh: Uint8Array): bool
 
 /** The keys without those that are too old. */
 export function withoutExpired(skipped: readonly SkippedKey[], now: number): readonly SkippedKey[] {
-  return skipped.every((entry) => isFresh(entry, now)) ? skipped : skipped.filter((entry) => isFresh(entry, now));
+  return skipped.every((entry) => isFresh(entry, now))
+    ? skipped
+    : skipped.filter((entry) => isFresh(entry, now));
 }
 
 /** Adds keys, the oldest first, and drops the oldest beyond what may be kept. */

@@ -31,6 +31,7 @@ export interface RatchetState {
 
 /** The other side has begun a chain: with its next message this side begins one. */
 export interface OwnTurn {
+  /** What tells the turns apart. */
   readonly side: "own";
   /** What the step is made against: the pair of the other side's chain. */
   readonly remote: PublicPair;
@@ -38,6 +39,7 @@ export interface OwnTurn {
 
 /** This side has begun a chain, or is the initiator, which waits for the first one. */
 export interface OtherTurn {
+  /** What tells the turns apart. */
   readonly side: "other";
   /** What the other side makes its step against. */
   readonly pair: RatchetPair;
@@ -83,6 +85,7 @@ export function confirmChain(state: RatchetState, message: Uint8Array<ArrayBuffe
   const { turn } = state;
   if (turn.side === "own" || turn.sending === null || turn.sending.confirmed) return state;
   const chain = chainOf(message);
-  const isSame = chain !== null && equalBytes(chain.session, sessionOf(state)) && equalBytes(chain.dh, state.ownKey);
+  const isSame = chain !== null && equalBytes(chain.session, sessionOf(state)) &&
+    equalBytes(chain.dh, state.ownKey);
   return isSame ? { ...state, turn: { ...turn, sending: { ...turn.sending, confirmed: true } } } : state;
 }

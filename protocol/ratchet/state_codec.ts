@@ -22,7 +22,13 @@ import {
   ratchetPairLength,
 } from "./pair.ts";
 import { mostSkipped, type SkippedKey } from "./skipped.ts";
-import { mostKnownChains, type OtherTurn, type OwnTurn, type RatchetState, type ReceivingChain } from "./state.ts";
+import {
+  mostKnownChains,
+  type OtherTurn,
+  type OwnTurn,
+  type RatchetState,
+  type ReceivingChain,
+} from "./state.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
