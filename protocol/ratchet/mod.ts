@@ -60,7 +60,13 @@ export * from "./packet.ts";
 export * from "./pair.ts";
 export * from "./reassembly.ts";
 export { mostRanges, type NumberSet, type Receipt } from "./receipt.ts";
-export { longestServer, routeIdLength, type RouteRecord } from "./route_record.ts";
+export {
+  decodeRouteRecord,
+  encodeRouteRecord,
+  longestServer,
+  routeIdLength,
+  type RouteRecord,
+} from "./route_record.ts";
 export { senderKeyOf, type SenderKeyPrimes, senderKeyPrimes } from "./sender_key.ts";
 export * from "./session.ts";
 export { mostSkipped, type SkippedKey, skippedLifetime } from "./skipped.ts";

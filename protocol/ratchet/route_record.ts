@@ -3,7 +3,7 @@ import { parseAddress } from "../address.ts";
 import { asciiText, textBytes } from "../bytes.ts";
 import { ParseError } from "../error.ts";
 import { blockSizes } from "../transport/block_channel.ts";
-import { type ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
+import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
 import { primeLength } from "./sender_key.ts";
 
 /** A way to one agent: a queue that this agent has made and secured, and what it takes to send there. */
@@ -50,6 +50,13 @@ export function encodeRouteRecord(record: RouteRecord): Uint8Array<ArrayBuffer> 
     exactly(routeKey, 32, "route key"),
     numberBytes(blockSize, 4, "block size"),
   );
+}
+
+/** Reads a route record with nothing behind it, whose memory its parts are; `null` when it is not valid. */
+export function decodeRouteRecord(bytes: Uint8Array<ArrayBuffer>): RouteRecord | null {
+  const reader = new ByteReader(bytes);
+  const record = readRouteRecord(reader);
+  return reader.complete ? record : null;
 }
 
 /** Reads a route record, with more behind it or not; `null` when it is cut off or not valid. */

@@ -124,7 +124,7 @@ export async function joinerSession(
   return newSession(agreed, {
     transcript,
     ownKey: pair.dh,
-    turn: { side: "own", remote: initiator },
+    turn: { side: "own", remote: { dh: initiator.dh, kem: initiator.kem } },
     known: [initiator.dh],
   });
 }
