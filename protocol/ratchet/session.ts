@@ -1,6 +1,6 @@
 /** From two UPGs to the first states of a session (sessions.md The upgrade of a connection). */
 import { joinParts, randomBytes, textBytes } from "../bytes.ts";
-import { decapsulate, encapsulate } from "../crypto/ml_kem.ts";
+import { decapsulate, encapsulate, isEncapsulationKey } from "../crypto/ml_kem.ts";
 import { keyedCrypto, sha256 } from "../crypto/runtime.ts";
 import { importX25519PrivateKey, x25519 } from "../crypto/x25519.ts";
 import { concat, numberBytes } from "./_bytes.ts";
@@ -118,6 +118,7 @@ export async function joinerSession(
     readonly transcript: Uint8Array<ArrayBuffer>;
   },
 ): Promise<NewSession | null> {
+  if (!isEncapsulationKey(initiator.kem)) return null;
   const secret = await decapsulate(ciphertext, pair.kemPrivate);
   const agreed = secret && await agree(pair, { remote: initiator, secret, transcript });
   if (agreed === null) return null;
