@@ -105,11 +105,12 @@ export function isValidContent(content: FrameContent): boolean {
       return isReceipt(content);
     case "skip":
       return content.from > 0 && content.from <= content.to;
+    case "route refused":
+      return content.reason > 0;
     case "unknown":
       return !Object.values<number>(frameKinds).includes(content.kindNumber);
     case "route add":
     case "route ok":
-    case "route refused":
     case "route end":
     case "ready":
     case "last":

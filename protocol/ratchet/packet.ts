@@ -41,9 +41,9 @@ export interface MessagePiece {
 /**
  * Why a packet cannot be read. `LENGTH`: the body has not the route's length, or the packet not room for what it says.
  * `DAMAGED`: it is not authentic. `KIND`: it is of a kind to come. `PIECE`: index, count and total do not fit each other.
- * `LARGE`: the message is longer than any.
+ * `LARGE`: the message is longer than any. `PADDING`: not only zeros are behind it.
  */
-export type PacketRefusal = "LENGTH" | "DAMAGED" | "KIND" | "PIECE" | "LARGE";
+export type PacketRefusal = "LENGTH" | "DAMAGED" | "KIND" | "PIECE" | "LARGE" | "PADDING";
 
 /** A packet, or why it cannot be read. */
 export type DecodedPacket =
@@ -126,7 +126,7 @@ export async function messageTag(message: Uint8Array<ArrayBuffer>): Promise<Uint
   return (await sha256(message)).slice(0, pieceTagLength);
 }
 
-/** Reads a decrypted packet, whose memory its parts are. What is behind a message or piece is not looked at. */
+/** Reads a decrypted packet, whose memory its parts are. */
 export function decodePacket(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   switch (packet[0]) {
     case wholeKind:
@@ -145,7 +145,8 @@ export function decodePacket(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
 function decodeWhole(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   const reader = new ByteReader(packet, 1);
   const message = reader.bytes(reader.u16());
-  return reader.ok ? { ok: true, packet: { type: "message", message } } : refuse("LENGTH");
+  if (!reader.ok || message.length === 0) return refuse("LENGTH");
+  return hasPadding(reader) ? { ok: true, packet: { type: "message", message } } : refuse("PADDING");
 }
 
 function decodePiece(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
@@ -156,7 +157,13 @@ function decodePiece(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
   if (total > largestMessage) return refuse("LARGE");
   if (count === 0 || index >= count || count !== Math.ceil(total / pieceLength)) return refuse("PIECE");
   const piece = reader.bytes(index < count - 1 ? pieceLength : total - index * pieceLength);
+  if (!hasPadding(reader)) return refuse("PADDING");
   return { ok: true, packet: { type: "piece", tag, index, count, total, piece } };
+}
+
+/** Whether zeros are all that is left. */
+function hasPadding(reader: ByteReader): boolean {
+  return reader.bytes(reader.left).every((byte) => byte === 0);
 }
 
 function padded(length: number, ...parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

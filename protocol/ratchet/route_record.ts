@@ -4,7 +4,7 @@ import { asciiText, textBytes } from "../bytes.ts";
 import { ParseError } from "../error.ts";
 import { blockSizes } from "../transport/block_channel.ts";
 import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
-import { primeLength } from "./sender_key.ts";
+import { couldBePrimes, primeLength } from "./sender_key.ts";
 
 /** A way to one agent: a queue that this agent has made and secured, and what it takes to send there. */
 export interface RouteRecord {
@@ -29,7 +29,7 @@ export const routeIdLength = 8;
 /** Characters of the longest address of a server. */
 export const longestServer = 320;
 
-/** Encodes a route record. `RangeError` for parts of other lengths, an address or block size that is none, p not above q. */
+/** Encodes a route record. `RangeError` for parts of other lengths, an address, block size or primes that are none. */
 export function encodeRouteRecord(record: RouteRecord): Uint8Array<ArrayBuffer> {
   const { routeId, server, senderId, p, q, routeKey, blockSize } = record;
   exactly(p, primeLength, "p");
@@ -78,13 +78,7 @@ export function readRouteRecord(reader: ByteReader): RouteRecord | null {
 
 function isValid({ server, senderId, p, q, blockSize }: RouteRecord): boolean {
   return server.length <= longestServer && isAddress(server) && senderId.length > 0 &&
-    blockSizes.includes(blockSize) && isAbove(p, q);
-}
-
-/** A product of 2048 bits needs more; what signs with it finds that out. */
-function isAbove(p: Uint8Array, q: Uint8Array): boolean {
-  const at = p.findIndex((byte, i) => byte !== q[i]);
-  return at >= 0 && p[at]! > q[at]!;
+    blockSizes.includes(blockSize) && couldBePrimes({ p, q });
 }
 
 function isAddress(text: string): boolean {

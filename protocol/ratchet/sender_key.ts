@@ -55,13 +55,23 @@ export async function senderKeyOf({ p, q }: SenderKeyPrimes): Promise<KeyPair<"s
 }
 
 function pkcs8Of(p: bigint, q: bigint): Uint8Array<ArrayBuffer> | null {
-  if (p <= q || q % 2n === 0n || p % 2n === 0n || (p * q) >> 2047n !== 1n) return null;
+  if (!areLikePrimes(p, q)) return null;
   const d = inverse(exponent, (p - 1n) * (q - 1n));
   const coefficient = inverse(q % p, p);
   if (d === null || coefficient === null) return null;
   const numbers = [p * q, exponent, d, p, q, d % (p - 1n), d % (q - 1n), coefficient];
   const key = encodeDer(derTag.sequence, version0, ...numbers.map(integer));
   return encodeDer(derTag.sequence, version0, rsaAlgorithm, encodeDer(derTag.octetString, key));
+}
+
+/** Whether two numbers could be the primes of a sender key: odd, in order, of a product of 2048 bits. */
+export function couldBePrimes({ p, q }: SenderKeyPrimes): boolean {
+  return p.length === primeLength && q.length === primeLength &&
+    areLikePrimes(bytesToBigint(p), bytesToBigint(q));
+}
+
+function areLikePrimes(p: bigint, q: bigint): boolean {
+  return p > q && p % 2n === 1n && q % 2n === 1n && (p * q) >> 2047n === 1n;
 }
 
 function integer(number: bigint): Uint8Array {

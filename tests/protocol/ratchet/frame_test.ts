@@ -43,7 +43,7 @@ const content: fc.Arbitrary<FrameContent> = fc.oneof(
     lost: fc.boolean(),
   }),
   fc.record({ kind: fc.constantFrom("route ok" as const, "route end" as const), routeId }),
-  fc.record({ kind: fc.constant("route refused" as const), routeId, reason: fc.nat(255) }),
+  fc.record({ kind: fc.constant("route refused" as const), routeId, reason: fill }),
   fc.tuple(positive, positive).map(([a, b]) => ({
     kind: "skip" as const,
     from: Math.min(a, b),
@@ -150,6 +150,7 @@ Deno.test("Contents that their kind cannot have refuse the plaintext", { permiss
     raw(kinds.ok, id.slice(1)),
     raw(kinds.ok, [...id, 0]),
     raw(kinds.refused, id),
+    raw(kinds.refused, [...id, 0]),
     raw(kinds.end, []),
     raw(kinds.skip, [...n(5), ...n(4)]),
     raw(kinds.skip, [...n(0), ...n(4)]),

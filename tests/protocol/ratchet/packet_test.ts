@@ -122,6 +122,8 @@ Deno.test("What a packet says must fit it", { permissions }, async () => {
   const [whole] = await splitMessage(new Uint8Array(100), 4096);
   assertEquals(code(withBytes(whole!, 1, 0x0e, 0x21)), "message");
   assertEquals(code(withBytes(whole!, 1, 0x0e, 0x22)), "LENGTH");
+  assertEquals(code(new Uint8Array(3620)), "LENGTH", "an empty message");
+  for (const at of [103, 1000, 3619]) assertEquals(code(withBytes(whole!, at, 1)), "PADDING");
   assertEquals(code(withBytes(whole!, 0, 2)), "repair");
   assertEquals(code(withBytes(whole!, 0, 3)), "stream chunk");
   for (const kind of [4, 5, 128, 255]) assertEquals(code(withBytes(whole!, 0, kind)), "KIND");
@@ -131,6 +133,8 @@ Deno.test("What a packet says must fit it", { permissions }, async () => {
   const indexAt = 17, countAt = 19, totalAt = 21;
   assertEquals(code(piece!), "piece");
   assertEquals(code(withBytes(piece!, indexAt, 0, 2)), "piece");
+  assertEquals(code(withBytes(piece!, 3619, 1)), "piece", "full");
+  assertEquals(code(withBytes(withBytes(piece!, 3619, 1), indexAt, 0, 2)), "PADDING");
   assertEquals(code(withBytes(piece!, indexAt, 0, 3)), "PIECE");
   for (const count of [0, 1, 2, 4]) assertEquals(code(withBytes(piece!, countAt, 0, count)), "PIECE");
   assertEquals(code(withBytes(piece!, totalAt, 0, 0, 0x1c, 0x16)), "PIECE", "one piece fewer");
