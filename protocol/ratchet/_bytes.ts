@@ -56,8 +56,12 @@ export class ByteReader {
   }
 
   #number(length: number): number {
+    if (length > this.left) this.#failed = true;
+    if (this.#failed) return 0;
     let number = 0;
-    for (const byte of this.bytes(length)) number = number * 256 + byte;
+    for (const end = this.#at + length; this.#at < end; this.#at++) {
+      number = number * 256 + this.#bytes[this.#at]!;
+    }
     return number;
   }
 }

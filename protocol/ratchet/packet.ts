@@ -163,7 +163,10 @@ function decodePiece(packet: Uint8Array<ArrayBuffer>): DecodedPacket {
 
 /** Whether zeros are all that is left. */
 function hasPadding(reader: ByteReader): boolean {
-  return reader.bytes(reader.left).every((byte) => byte === 0);
+  const rest = reader.bytes(reader.left);
+  let bits = 0;
+  for (let at = 0; at < rest.length; at++) bits |= rest[at]!;
+  return bits === 0;
 }
 
 function padded(length: number, ...parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

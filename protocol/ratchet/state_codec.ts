@@ -34,8 +34,10 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const version = 1;
 const checkLength = 8;
+/** Number, time and key. */
+const skippedLength = 4 + 6 + 32;
 /** Room for a chain that has only one skipped key, for each of them, and everything else many times over. */
-const largestState = 16 * 1024 + mostSkipped * (32 + 2 + 4 + 6 + 32);
+const largestState = 16 * 1024 + mostSkipped * (32 + 2 + skippedLength);
 
 /** Encodes a state for the store: at most 5 KiB, and 42 bytes for each skipped key and 34 for each chain of those. */
 export async function encodeRatchetState(state: RatchetState): Promise<Uint8Array<ArrayBuffer>> {
@@ -133,17 +135,27 @@ function skippedParts(skipped: readonly SkippedKey[]): Bytes[] {
   const parts: Bytes[] = [];
   for (let at = 0; at < skipped.length;) {
     const { dh } = skipped[at]!;
-    let end = at;
-    while (end < skipped.length && equalBytes(skipped[end]!.dh, dh)) end++;
-    parts.push(exactly(dh, 32, "X25519 key"), numberBytes(end - at, 2, "skipped keys"));
-    for (; at < end; at++) {
-      const entry = skipped[at]!;
-      const time = Math.min(Math.max(Math.floor(entry.at), 0), largestU48);
-      parts.push(numberBytes(entry.number, 4, "number"), numberBytes(time, 6, "time"));
-      parts.push(exactly(entry.key, 32, "message key"));
-    }
+    const start = at;
+    while (at < skipped.length && equalBytes(skipped[at]!.dh, dh)) at++;
+    const run = skipped.slice(start, at);
+    parts.push(exactly(dh, 32, "X25519 key"), numberBytes(run.length, 2, "skipped keys"), runBytes(run));
   }
   return parts;
+}
+
+/** There may be thousands: one array for all of a chain. */
+function runBytes(run: readonly SkippedKey[]): Bytes {
+  const bytes = new Uint8Array(run.length * skippedLength);
+  const view = new DataView(bytes.buffer);
+  run.forEach(({ number, at, key }, i) => {
+    const start = i * skippedLength;
+    const time = Math.min(Math.max(Math.floor(at), 0), largestU48);
+    view.setUint32(start, number);
+    view.setUint16(start + 4, Math.floor(time / 2 ** 32));
+    view.setUint32(start + 6, time % 2 ** 32);
+    bytes.set(exactly(key, 32, "message key"), start + 10);
+  });
+  return bytes;
 }
 
 function readSkipped(reader: ByteReader): readonly SkippedKey[] | null {
