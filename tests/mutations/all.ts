@@ -3,6 +3,7 @@ import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
+import { ratchetMutations } from "./ratchet.ts";
 import { serverMutations } from "./server.ts";
 import { workerMutations } from "./workers.ts";
 
@@ -13,6 +14,7 @@ export const all: readonly Mutation[] = [
   ...agentMutations,
   ...clientMutations,
   ...protocolMutations,
+  ...ratchetMutations,
   ...serverMutations,
   ...clusterMutations,
   ...workerMutations,
