@@ -107,10 +107,11 @@ Deno.test("With gaps, losses and delays around every limit, exactly what may be 
             if (by === "initiator" && !canAnswer) continue;
             const count = happening.what === "lose" ? Math.min(happening.count, left) : 1;
             left -= count;
-            for (let i = 0; i < count; i++) {
-              const text = `${by} ${sent[by].length}`, message = await sides[by].send(text);
-              // The first and last of many may still come.
-              if (happening.what === "send" || i === 0 || i === count - 1) sent[by].push({ message, text });
+            // Those between the first and the last never come.
+            for (let i = 0; i < Math.min(count, 2); i++) {
+              if (i === 1) await skipAhead(sides[by], count - 2);
+              const text = `${by} ${sent[by].length}`;
+              sent[by].push({ message: await sides[by].send(text), text });
             }
             continue;
           }
@@ -125,6 +126,6 @@ Deno.test("With gaps, losses and delays around every limit, exactly what may be 
         }
       },
     ),
-    { numRuns: 4 },
+    { numRuns: 12 },
   );
 });
