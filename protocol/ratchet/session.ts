@@ -121,6 +121,7 @@ export async function joinerSession(
   if (!isEncapsulationKey(initiator.kem)) return null;
   const secret = await decapsulate(ciphertext, pair.kemPrivate);
   const agreed = secret && await agree(pair, { remote: initiator, secret, transcript });
+  secret?.fill(0);
   if (agreed === null) return null;
   return newSession(agreed, {
     transcript,
