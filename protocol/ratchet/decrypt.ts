@@ -2,7 +2,13 @@ import { equalBytes } from "../bytes.ts";
 import { isEncapsulationKey } from "../crypto/ml_kem.ts";
 import { keyedCrypto } from "../crypto/runtime.ts";
 import { concat } from "./_bytes.ts";
-import { decodeHeader, type HeaderRefusal, largestMessage, type RatchetHeader } from "./header.ts";
+import {
+  decodeHeader,
+  headerLength,
+  type HeaderRefusal,
+  largestMessage,
+  type RatchetHeader,
+} from "./header.ts";
 import { advance, messageKeyOf, messageSecrets, nextChainKey, stepToReceive } from "./kdf.ts";
 import {
   findSkipped,
@@ -32,11 +38,10 @@ export const largestGap: number = mostSkipped;
  * |---|---|
  * | `SHORT` | it has not the bytes of its header and a tag |
  * | `LARGE` | it is longer than any message |
- * | `FORM` | its header is of a version to come |
+ * | `VERSION` | its header is of a version to come |
  * | `SESSION` | it is of another session |
  * | `OWN_KEY` | its chain is this side's own |
  * | `FAR` | it is more than 2 000 beyond the next message of its chain |
- * | `UNKNOWN_CHAIN` | its header is short, and its chain is not known |
  * | `UNEXPECTED_CHAIN` | it begins a chain, and this side has sent nothing that the other could answer with one |
  * | `USED` | its key is gone: it was decrypted before, or is too old |
  * | `DAMAGED` | it is not authentic, or a key in its header is not valid |
@@ -47,7 +52,6 @@ export type DecryptRefusal =
   | "SESSION"
   | "OWN_KEY"
   | "FAR"
-  | "UNKNOWN_CHAIN"
   | "UNEXPECTED_CHAIN"
   | "USED"
   | "DAMAGED";
@@ -76,13 +80,13 @@ export async function ratchetDecrypt(
   if (message.length > largestMessage) return refuse("LARGE");
   const decoded = decodeHeader(message);
   if (!decoded.ok) return decoded;
-  const { header, length } = decoded;
+  const { header } = decoded;
   if (!equalBytes(header.session, sessionOf(state))) return refuse("SESSION");
   if (equalBytes(header.dh, state.ownKey)) return refuse("OWN_KEY");
   const sealed = {
     header,
-    additional: concat(state.transcript, message.subarray(0, length)),
-    ciphertext: message.subarray(length),
+    additional: concat(state.transcript, message.subarray(0, headerLength)),
+    ciphertext: message.subarray(headerLength),
   };
   const { receiving, known, skipped, turn } = state;
   if (receiving !== null && equalBytes(receiving.dh, header.dh)) {
@@ -93,9 +97,8 @@ export async function ratchetDecrypt(
   if (known.some((dh) => equalBytes(dh, header.dh)) || hasSkipped(skipped, header.dh)) {
     return await decryptSkipped(state, sealed, now);
   }
-  if (header.step === undefined) return refuse("UNKNOWN_CHAIN");
   if (turn.side === "own") return refuse("UNEXPECTED_CHAIN");
-  return await decryptOnNewChain(state, turn, { ...sealed, step: header.step }, now);
+  return await decryptOnNewChain(state, turn, sealed, now);
 }
 
 async function decryptSkipped(state: RatchetState, sealed: Sealed, now: number): Promise<Decrypted> {
@@ -125,10 +128,10 @@ async function decryptOnChain(
 async function decryptOnNewChain(
   state: RatchetState,
   turn: OtherTurn,
-  sealed: Sealed & { readonly step: NonNullable<RatchetHeader["step"]> },
+  sealed: Sealed,
   now: number,
 ): Promise<Decrypted> {
-  const { header: { number, previous }, step: { kem, ciphertext } } = sealed;
+  const { number, previous, kem, ciphertext } = sealed.header;
   if (number > largestGap) return refuse("FAR");
   if (!isEncapsulationKey(kem)) return refuse("DAMAGED");
   const dh = sealed.header.dh.slice();

@@ -2,13 +2,13 @@ import { randomBytes } from "../bytes.ts";
 import { tagLength } from "../crypto/engine/engine.ts";
 import { keyedCrypto } from "../crypto/runtime.ts";
 import { concat } from "./_bytes.ts";
-import { encodeHeader, largestMessage, longHeaderLength } from "./header.ts";
+import { encodeHeader, headerLength, largestMessage } from "./header.ts";
 import { messageKeyOf, messageSecrets, nextChainKey, stepToSend } from "./kdf.ts";
 import type { RandomSource } from "./pair.ts";
 import { type OtherTurn, type RatchetState, type SendingChain, sessionOf } from "./state.ts";
 
 /** Bytes of the longest plaintext. */
-export const largestPlaintext: number = largestMessage - longHeaderLength - tagLength;
+export const largestPlaintext: number = largestMessage - headerLength - tagLength;
 
 /** One beyond the last number of a chain, so that the next one always has 32 bits. */
 const largestNumber = 0xffff_ffff;
@@ -49,7 +49,7 @@ export async function ratchetEncrypt(
   const step = await stepToSend(state.rootKey, state.turn.remote, random);
   if (step === null) return { ok: false, code: "KEY" };
   const { rootKey, chainKey, pair, ciphertext } = step;
-  const sending = { chainKey, number: 0, ciphertext, confirmed: false };
+  const sending = { chainKey, number: 0, ciphertext };
   const next = { ...state, rootKey, ownKey: pair.dh };
   return await encryptOn(next, { side: "other", pair, sending }, plaintext, random);
 }
@@ -60,7 +60,7 @@ async function encryptOn(
   plaintext: Uint8Array<ArrayBuffer>,
   random: RandomSource,
 ): Promise<Encrypted> {
-  const { pair, sending: { chainKey, number, ciphertext, confirmed } } = turn;
+  const { pair, sending: { chainKey, number, ciphertext } } = turn;
   const salt = random(16);
   const header = encodeHeader({
     session: sessionOf(state),
@@ -68,7 +68,8 @@ async function encryptOn(
     dh: pair.dh,
     previous: state.previous,
     number,
-    ...(confirmed ? {} : { step: { kem: pair.kem, ciphertext } }),
+    kem: pair.kem,
+    ciphertext,
   });
   const messageKey = await messageKeyOf(chainKey);
   const { key, nonce } = await messageSecrets(messageKey, salt);

@@ -47,14 +47,12 @@ export { type Decrypted, type DecryptRefusal, largestGap, ratchetDecrypt } from 
 export { type Encrypted, type EncryptRefusal, largestPlaintext, ratchetEncrypt } from "./encrypt.ts";
 export * from "./frame.ts";
 export {
-  chainOf,
   decodeHeader,
   encodeHeader,
+  headerLength,
   type HeaderRefusal,
   largestMessage,
-  longHeaderLength,
   type RatchetHeader,
-  shortHeaderLength,
 } from "./header.ts";
 export * from "./packet.ts";
 export * from "./pair.ts";
@@ -71,7 +69,6 @@ export { senderKeyOf, type SenderKeyPrimes, senderKeyPrimes } from "./sender_key
 export * from "./session.ts";
 export { mostSkipped, type SkippedKey, skippedLifetime } from "./skipped.ts";
 export {
-  confirmChain,
   mostKnownChains,
   type OtherTurn,
   type OwnTurn,

@@ -1,6 +1,4 @@
-import { equalBytes } from "../bytes.ts";
 import type { PublicPair, RatchetPair } from "./pair.ts";
-import { chainOf } from "./header.ts";
 import type { SkippedKey } from "./skipped.ts";
 
 /** The DH keys of the other side's chains that are remembered, so that none of them is stepped to again. */
@@ -55,8 +53,6 @@ export interface SendingChain {
   readonly number: number;
   /** The secret of the step, encapsulated to the other side, 1088 bytes. */
   readonly ciphertext: Uint8Array<ArrayBuffer>;
-  /** Whether the other side is known to have begun it: then headers are short. */
-  readonly confirmed: boolean;
 }
 
 /** The chain that the other side sends on. */
@@ -75,17 +71,4 @@ export const sessionLength = 8;
 /** How messages name the session of a state. */
 export function sessionOf({ transcript }: RatchetState): Uint8Array<ArrayBuffer> {
   return transcript.subarray(0, sessionLength);
-}
-
-/**
- * The state when the other side has receipted `message` of this side (its first 65 bytes suffice): it has begun the
- * chain, so that the headers of later messages of it are short. The same state for a message of another chain.
- */
-export function confirmChain(state: RatchetState, message: Uint8Array<ArrayBuffer>): RatchetState {
-  const { turn } = state;
-  if (turn.side === "own" || turn.sending === null || turn.sending.confirmed) return state;
-  const chain = chainOf(message);
-  const isSame = chain !== null && equalBytes(chain.session, sessionOf(state)) &&
-    equalBytes(chain.dh, state.ownKey);
-  return isSame ? { ...state, turn: { ...turn, sending: { ...turn.sending, confirmed: true } } } : state;
 }

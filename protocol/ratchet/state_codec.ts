@@ -3,7 +3,7 @@
  * `version u8 | transcript 32 | root key 32 | own key 32 | previous u32 | turn | receiving | known | skipped | check 8`.
  *
  * - turn: `0 | public pair 1216` (this side's), `1 | pair 2464` (the other's, nothing sent yet) or
- *   `2 | pair 2464 | chain key 32 | number u32 | ciphertext 1088 | confirmed u8`
+ *   `2 | pair 2464 | chain key 32 | number u32 | ciphertext 1088`
  * - receiving: `0` or `1 | X25519 key 32 | chain key 32 | number u32`
  * - known: `count u8 | keys 32`
  * - skipped: runs of one chain, `X25519 key 32 | count u16 | count × (number u32 | at u48 | key 32)`, to the end
@@ -94,7 +94,6 @@ function turnParts(turn: RatchetState["turn"]): Bytes[] {
     exactly(sending.chainKey, 32, "chain key"),
     numberBytes(sending.number, 4, "number"),
     exactly(sending.ciphertext, ciphertextLength, "ML-KEM ciphertext"),
-    Uint8Array.of(sending.confirmed ? 1 : 0),
   ];
 }
 
@@ -108,9 +107,7 @@ function readTurn(reader: ByteReader): OwnTurn | OtherTurn | null {
   if (pair === null || kind > 2) return null;
   if (kind === 1) return { side: "other", pair, sending: null };
   const chainKey = reader.bytes(32), number = reader.u32(), ciphertext = reader.bytes(ciphertextLength);
-  const confirmed = reader.u8();
-  if (confirmed > 1) return null;
-  return { side: "other", pair, sending: { chainKey, number, ciphertext, confirmed: confirmed === 1 } };
+  return { side: "other", pair, sending: { chainKey, number, ciphertext } };
 }
 
 function receivingParts(receiving: ReceivingChain | null): Bytes[] {

@@ -13,9 +13,9 @@ const about = [
   "seed 64 (d, z); a step: a pair, encapsulation seed 32 (m); a message: a step if one is due, salt 16; a packet: nonce",
   "12; the initiator's UPG: a pair, encapsulation seed 32. What must be refused has the reason in `refused`, and `silent`",
   "where the specification does not say so. A UPG refused for its DH key is so at the latest when the root is made.",
-  "conversation: `known` is a side that has learned that the other knows its chain, so that headers are short;",
-  "`skipped` is how many keys are kept afterwards. Events before `hostileBefore` happen, then each of `hostile` is",
-  "refused and changes nothing (`state` first: by a side that has done nothing), then the rest happens. gaps: another",
+  "conversation: `skipped` is how many keys are kept afterwards. Events before `hostileBefore` happen, then each of",
+  "`hostile` is refused and changes nothing (`state` first: by a side that has done nothing; last: by one that has done",
+  "everything), then the rest happens. gaps: another",
   "conversation from the same upgrade; `lose` is `count` empty messages, encrypted with any salts, that never come.",
   "packets: over the joiner's route; `packet` and all others are without the zeros at their end. hostileBodies: changes",
   "of the first body: bytes to remove at its end, or the byte of which the lowest bit is flipped, or the sender ID to open it with.",
@@ -25,8 +25,7 @@ const about = [
 export function ratchetVectors(mlKem) {
   const upgrade = makeUpgrade(mlKem);
   const conversation = makeConversation({ mlKem, upgrade });
-  const short = conversation.events.find(({ known }) => known === true);
-  const message = Buffer.from(short.message, "base64");
+  const message = Buffer.from(conversation.events[0].message, "base64");
   const { joinerRoute } = upgrade;
   const vectors = {
     about,

@@ -4,21 +4,13 @@
 import { Buffer } from "node:buffer";
 import { base64, FixedRandom, flipped, replaced } from "./ratchet_vectors_kit.mjs";
 import { expectRefused } from "./ratchet_vectors_upgrade.mjs";
-import {
-  chainIsKnown,
-  decrypt,
-  encodeFrame,
-  encrypt,
-  HEADER_SIZE,
-  SHORT_HEADER_SIZE,
-  SKIPPED_AGE_LIMIT,
-  startRatchet,
-} from "./session.mjs";
+import { decrypt, encodeFrame, encrypt, HEADER_SIZE, SKIPPED_AGE_LIMIT, startRatchet } from "./session.mjs";
 
 const START = Date.UTC(2026, 0, 1);
 const DH_AT = 25;
 const PREVIOUS_AT = 57;
 const NUMBER_AT = 61;
+const KEM_AT = 65;
 
 /** Two sides, and the list of what they do. */
 export class Conversation {
@@ -44,10 +36,8 @@ export class Conversation {
     };
   }
 
-  /** Encrypts; with `known`, the side has learned before that the other knows its chain. */
-  send(by, plaintext, { known = false, isNoted = true } = {}) {
-    const state = known ? chainIsKnown(this.states[by]) : this.states[by];
-    const made = encrypt(this.#kit, state, plaintext);
+  send(by, plaintext, { isNoted = true } = {}) {
+    const made = encrypt(this.#kit, this.states[by], plaintext);
     if (made.refused !== undefined) throw new Error(`${by}: ${made.refused}`);
     this.states[by] = made.state;
     const random = this.#random.noted();
@@ -56,7 +46,6 @@ export class Conversation {
       this.events.push({
         op: "encrypt",
         by,
-        ...(known ? { known } : {}),
         index,
         random,
         plaintext: base64(plaintext),
@@ -131,8 +120,8 @@ export function makeConversation({ mlKem, upgrade }) {
   talk.receive(joiner, skippedByJoiner, { refused: "used" });
   const tenth = talk.send(joiner, frame(8, "acht"));
   talk.receive(initiator, tenth);
-  const short = talk.send(joiner, frame(9, "its header is short"), { known: true });
-  talk.receive(initiator, short);
+  const eleventh = talk.send(joiner, frame(9, "neun"));
+  talk.receive(initiator, eleventh);
   talk.receive(initiator, beforeStep, { time: START + SKIPPED_AGE_LIMIT + 1, refused: "used" });
   talk.receive(initiator, beforeStep, { time: START + SKIPPED_AGE_LIMIT });
   const fresh = talk.send(joiner, Buffer.from("fresh, in a known chain"));
@@ -141,12 +130,16 @@ export function makeConversation({ mlKem, upgrade }) {
   const hostile = hostileMessages(talk, { fresh, freshStep, tenth, thirdChain, received, upgrade, mlKem });
   talk.receive(initiator, fresh);
   talk.receive(joiner, freshStep);
-  return { events: talk.events, hostileBefore: talk.events.length - 2, hostile };
+  return {
+    events: talk.events,
+    hostileBefore: talk.events.length - 2,
+    hostile: [...hostile, unexpectedMessage(talk)],
+  };
 }
 
 /** What must be refused before the last two messages of the conversation are decrypted, which must go well after it. */
 function hostileMessages(talk, { fresh, freshStep, tenth, thirdChain, received, upgrade, mlKem }) {
-  const [shortMessage, stepping] = [talk.messages[fresh], talk.messages[freshStep]];
+  const [later, stepping] = [talk.messages[fresh], talk.messages[freshStep]];
   const numbered = (message, number) => {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(number);
@@ -164,36 +157,27 @@ function hostileMessages(talk, { fresh, freshStep, tenth, thirdChain, received, 
   };
   return [
     toInitiator("empty", Buffer.alloc(0), "short"),
-    toInitiator(
-      "a short header without a whole tag",
-      shortMessage.subarray(0, SHORT_HEADER_SIZE + 15),
-      "short",
-    ),
-    toJoiner("a full header without a whole tag", stepping.subarray(0, HEADER_SIZE + 15), "short"),
-    toInitiator("form 2", replaced(shortMessage, 0, [2]), "form"),
-    toInitiator("another session", flipped(shortMessage, 8), "session"),
-    toJoiner("the joiner's own message", shortMessage, "own key"),
-    toJoiner(
-      "the initiator's pair in a short header",
-      replaced(stepping.subarray(0, 300), 0, [1]),
-      "unknown chain",
-    ),
-    toInitiator("2001 beyond the next number", numbered(shortMessage, 2 + 1 + 2000), "far"),
-    toInitiator("the greatest number", numbered(shortMessage, 0xffffffff), "far"),
+    toJoiner("a header without a whole tag", stepping.subarray(0, HEADER_SIZE + 15), "short"),
+    toInitiator("version 1", replaced(later, 0, [1]), "version"),
+    toInitiator("another session", flipped(later, 8), "session"),
+    toJoiner("the joiner's own message", later, "own key"),
+    toInitiator("2001 beyond the next number", numbered(later, 2 + 1 + 2000), "far"),
+    toInitiator("the greatest number", numbered(later, 0xffffffff), "far"),
     toJoiner("number 2001 of a new chain", numbered(stepping, 2001), "far"),
     toInitiator("decrypted before", talk.messages[tenth], "used"),
     toJoiner("decrypted before, of a chain that is over", talk.messages[received], "used"),
     toJoiner("a number that a chain that is over never had", numbered(talk.messages[received], 2), "used"),
     toJoiner("decrypted before, of the chain that is current", talk.messages[thirdChain], "used"),
-    toInitiator("another tag", flipped(shortMessage, -1 + shortMessage.length), "damaged"),
-    toInitiator("another ciphertext", flipped(shortMessage, SHORT_HEADER_SIZE), "damaged"),
-    toInitiator("another salt", flipped(shortMessage, 9), "damaged"),
-    toInitiator("another length of the chain before", flipped(shortMessage, PREVIOUS_AT + 3), "damaged"),
-    toInitiator("another number", numbered(shortMessage, 1000), "damaged"),
+    toInitiator("another tag", flipped(later, -1 + later.length), "damaged"),
+    toInitiator("another ciphertext", flipped(later, HEADER_SIZE), "damaged"),
+    toInitiator("another salt", flipped(later, 9), "damaged"),
+    toInitiator("another length of the chain before", flipped(later, PREVIOUS_AT + 3), "damaged"),
+    toInitiator("another number", numbered(later, 1000), "damaged"),
     toInitiator("another DH key in a new chain", replaced(talk.messages[tenth], DH_AT, otherDh), "damaged"),
     toJoiner("another tag in a new chain", flipped(stepping, stepping.length - 1), "damaged"),
-    toJoiner("another KEM key in a new chain", flipped(stepping, SHORT_HEADER_SIZE + 1183), "damaged"),
+    toJoiner("another KEM key in a new chain", flipped(stepping, KEM_AT + 1183), "damaged"),
     toJoiner("another KEM ciphertext in a new chain", flipped(stepping, HEADER_SIZE - 1), "damaged"),
+    toInitiator("another KEM ciphertext in a known chain", flipped(later, HEADER_SIZE - 1), "damaged"),
     toJoiner("an all-zero DH key", replaced(stepping, DH_AT, Buffer.alloc(32)), "damaged"),
     toJoiner("a DH key of low order", replaced(stepping, DH_AT, [1, ...Buffer.alloc(31)]), "damaged"),
     toInitiator(
@@ -218,9 +202,22 @@ function earlyMessage({ upgrade, mlKem }) {
     "joiner",
     "a message to a joiner that has sent none",
     talk.forge(impatient),
-    "early",
+    "unexpected chain",
   );
-  return { ...entry, state: "first", silent: true };
+  return { ...entry, state: "first" };
+}
+
+/** By an initiator that steps once more, when the joiner has decrypted its chain and has not answered. */
+function unexpectedMessage(talk) {
+  const { initiator, joiner } = talk.states;
+  const message = talk.forge({ ...initiator, isStepDue: true, other: joiner.pair.public });
+  const entry = talk.refuse(
+    "joiner",
+    "a chain beyond one that was not answered",
+    message,
+    "unexpected chain",
+  );
+  return { ...entry, state: "last" };
 }
 
 /** Gaps at the limits: of the messages that are lost only their number is noted. */

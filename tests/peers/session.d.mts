@@ -30,7 +30,6 @@ export interface Pair {
 export const SKIP_LIMIT: number;
 export const SKIPPED_AGE_LIMIT: number;
 export const HEADER_SIZE: number;
-export const SHORT_HEADER_SIZE: number;
 
 export function makePair(kit: Kit): Pair;
 export function pairFromSeeds(kit: Kit, dhPrivate: Uint8Array, kemSeed: Uint8Array): Pair;
@@ -58,7 +57,6 @@ export function startRatchet(start: {
   readonly pair: Pair;
   readonly other: Uint8Array;
 }): RatchetState;
-export function chainIsKnown(state: RatchetState): RatchetState;
 export function encrypt(
   kit: Kit,
   state: RatchetState,

@@ -12,7 +12,7 @@
 
 export { Refused } from "./session_bytes.mjs";
 export { BODY_LIMIT, encodeFrame, hashOfMessage, parseFrames } from "./session_frames.mjs";
-export { HEADER_SIZE, SHORT_HEADER_SIZE } from "./session_header.mjs";
+export { HEADER_SIZE } from "./session_header.mjs";
 export { isKemKey, loadMlKem, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
 export {
   addPiece,
@@ -27,7 +27,6 @@ export {
   startReassembly,
 } from "./session_packets.mjs";
 export {
-  chainIsKnown,
   decrypt,
   encrypt,
   RETIRED_LIMIT,

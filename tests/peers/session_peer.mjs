@@ -5,7 +5,7 @@
 //
 //   { op: "upg", role, route, joinerUpg? }               → { upg }; the initiator needs the joiner's
 //   { op: "begin", texts, joinerUpg, initiatorUpg }      → { transcript, root, repairKey, safetyCode }
-//   { op: "encrypt", plaintext, known? }                 → { message }; with `known`, its chain is known to the other side
+//   { op: "encrypt", plaintext }                         → { message }
 //   { op: "decrypt", message, now }                      → { plaintext, skipped }
 //   { op: "save" }, { op: "restore", saved }             → { saved }, a number; {}: the state of the ratchet as it was then
 //   { op: "seal", route, message }                       → { bodies }
@@ -21,7 +21,6 @@ import { createInterface } from "node:readline";
 import { FixedRandom, inBase64 } from "./ratchet_vectors_kit.mjs";
 import {
   addPiece,
-  chainIsKnown,
   decapsulateFirst,
   decodeRoute,
   decodeUpg,
@@ -88,8 +87,8 @@ const operations = {
     state = startRatchet({ role, transcript, root, pair, other: other.publicPair });
     return { transcript, root, repairKey: repairKeyOf(root), safetyCode: safetyCode(root) };
   },
-  encrypt({ plaintext, known }) {
-    const result = encrypt(kit, known === true ? chainIsKnown(state) : state, plaintext);
+  encrypt({ plaintext }) {
+    const result = encrypt(kit, state, plaintext);
     if (result.refused !== undefined) return result;
     state = result.state;
     return { message: result.message };

@@ -1,8 +1,8 @@
 // Sessions of agents (sessions.md): the double ratchet. Part of an implementation that is independent of this project,
 // see session.mjs. A state is a value: what a function is given stays as it was.
 //
-// Why `decrypt` refuses: short, form, session, own key, early (a message to a joiner that has sent none), unknown chain,
-// far, used (decrypted before, or too old), all of these before any work; damaged.
+// Why `decrypt` refuses: short, version, session, own key, used (decrypted before, or too old), unexpected chain (a new
+// one while a step is due here), far, all of these before any work; damaged.
 
 import { Buffer } from "node:buffer";
 import { orRefused, Refused } from "./session_bytes.mjs";
@@ -44,12 +44,6 @@ export function startRatchet({ role, transcript, root, pair, other }) {
   };
 }
 
-/** The state with the knowledge that the other side knows the sending chain: its headers can be short. */
-export function chainIsKnown(state) {
-  if (state.sending === null) return state;
-  return { ...state, sending: { ...state.sending, isKnown: true } };
-}
-
 /** `{ state, message }`, or refused as early. */
 export function encrypt(kit, before, plaintext) {
   return orRefused(() => {
@@ -59,7 +53,6 @@ export function encrypt(kit, before, plaintext) {
     const salt = kit.random(16);
     const header = encodeHeader({
       ...sending,
-      isShort: sending.isKnown,
       session: transcript.subarray(0, 8),
       salt,
     });
@@ -108,9 +101,8 @@ export function decrypt(kit, state, message, now) {
       return { state: { ...state, receiving: advance(chain, header.number + 1).chain, skipped }, plaintext };
     }
     if (state.retired.some((dh) => dh.equals(header.dh))) throw new Refused("used");
-    if (header.isShort) throw new Refused("unknown chain");
+    if (state.isStepDue) throw new Refused("unexpected chain");
     if (header.number > SKIP_LIMIT) throw new Refused("far");
-    if (state.role === "joiner" && state.sending === null) throw new Refused("early");
 
     const { rootKey, chainKey } = receivingStep(kit, state, header);
     const chain = advance({ dh: header.dh, chainKey, number: 0 }, header.number);
@@ -145,7 +137,7 @@ function step(kit, state) {
     rootKey,
     pair,
     isStepDue: false,
-    sending: { chainKey, number: 0, previous, publicPair: pair.public, ciphertext, isKnown: false },
+    sending: { chainKey, number: 0, previous, publicPair: pair.public, ciphertext },
   };
 }
 

@@ -5,6 +5,7 @@ import { messageKeyOf, messageSecrets, nextChainKey } from "../../../protocol/ra
 import {
   decodeHeader,
   encodeRatchetState,
+  headerLength,
   joinParts,
   ratchetDecrypt,
   type RatchetState,
@@ -20,8 +21,8 @@ async function keyOpens(messageKey: Bytes, message: Bytes, transcript: Bytes): P
   const decoded = decodeHeader(message);
   assert(decoded.ok);
   const { key, nonce } = await messageSecrets(messageKey, decoded.header.salt);
-  const additional = joinParts([transcript, message.subarray(0, decoded.length)]);
-  return await keyedCrypto().open(message.subarray(decoded.length), { key, nonce, additional }) !== null;
+  const additional = joinParts([transcript, message.subarray(0, headerLength)]);
+  return await keyedCrypto().open(message.subarray(headerLength), { key, nonce, additional }) !== null;
 }
 
 /** All that a state has which may be a key, and what follows from it on a chain. */
