@@ -176,7 +176,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     kind: fc.constant("routeRefused"),
     ...common,
     routeId,
-    reason: fc.integer({ min: 1, max: 4 }),
+    reason: fc.integer({ min: 1, max: 255 }),
   }),
   fc.tuple(u48, u48).chain(([one, other]) =>
     fc.record({

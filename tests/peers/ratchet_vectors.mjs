@@ -19,6 +19,7 @@ const about = [
   "conversation from the same upgrade; `lose` is `count` empty messages, encrypted with any salts, that never come.",
   "packets: over the joiner's route; `packet` and all others are without the zeros at their end. hostileBodies: changes",
   "of the first body: bytes to remove at its end, or the byte of which the lowest bit is flipped, or the sender ID to open it with.",
+  "frames: `repeated` is a plaintext of one frame as often as may be, which is refused with one more.",
 ].join(" ");
 
 /** Compact JSON with a line for each part. */

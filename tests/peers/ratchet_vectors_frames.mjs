@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { base64, flipped, inBase64, replaced } from "./ratchet_vectors_kit.mjs";
 import { expectRefused, hostileEntry } from "./ratchet_vectors_upgrade.mjs";
-import { encodeFrame, encodeRoute, hashOfMessage, parseFrames } from "./session.mjs";
+import { encodeFrame, encodeRoute, FRAMES_LIMIT, hashOfMessage, parseFrames } from "./session.mjs";
 
 const time = Date.UTC(2026, 0, 1);
 const CONTENT_AT = 17;
@@ -43,6 +43,7 @@ export function makeFrames(route) {
     { kind: "routeAdd", number: 9, time, route, replaces: routeId, isLost: true },
     { kind: "routeOk", number: 10, time, routeId },
     ...[1, 2, 3, 4].map((reason) => ({ kind: "routeRefused", number: 10 + reason, time, routeId, reason })),
+    ...[5, 255].map((reason) => ({ kind: "routeRefused", number: 20 + reason, time, routeId, reason })),
     { kind: "routeEnd", number: 15, time, routeId },
     { kind: "skip", number: 16, time, from: 3, to: 3 },
     { kind: "ready", number: 17, time, kinds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
@@ -63,7 +64,22 @@ export function makeFrames(route) {
   });
   const several = Buffer.concat(frames.map(encodeFrame));
   if (parseFrames(several).frames.length !== frames.length) throw new Error("several frames");
-  return { right, several: base64(several), hostile: hostileFrames({ route, routeId, message }) };
+  return {
+    right,
+    several: base64(several),
+    repeated: repeatedFrames(),
+    hostile: hostileFrames({ route, routeId, message }),
+  };
+}
+
+/** One frame many times: as often as may be, and once more. */
+function repeatedFrames() {
+  const frame = encodeFrame({ kind: "close", number: 1, time });
+  const of = (count) => parseFrames(Buffer.concat(Array.from({ length: count }, () => frame)));
+  const { frames } = of(FRAMES_LIMIT);
+  if (frames.length !== FRAMES_LIMIT) throw new Error("the most frames");
+  expectRefused("a frame too many", of(FRAMES_LIMIT + 1), "frames");
+  return { frame: base64(frame), most: FRAMES_LIMIT, refused: "frames" };
 }
 
 /** A frame with its fields in the order of another. */
@@ -122,7 +138,6 @@ function hostileFrames({ route, routeId, message }) {
     ["a route ID of 7 bytes", raw(4, routeId.subarray(1)), "length"],
     ["a route ID of 9 bytes", raw(6, Buffer.concat([routeId, Buffer.of(0)])), "length"],
     ["reason 0", raw(5, Buffer.concat([routeId, Buffer.of(0)])), "reason", "silent"],
-    ["reason 5", raw(5, Buffer.concat([routeId, Buffer.of(5)])), "reason", "silent"],
     ["a skip that ends before it begins", encodeFrame({ kind: "skip", ...common, from: 4, to: 3 }), "range"],
     ["a skip from 0", encodeFrame({ kind: "skip", ...common, from: 0, to: 3 }), "number", "silent"],
     ["ready with fewer kinds than it says", raw(8, Buffer.of(3, 1, 2)), "length"],

@@ -30,6 +30,7 @@ export interface Pair {
 export const SKIP_LIMIT: number;
 export const SKIPPED_AGE_LIMIT: number;
 export const HEADER_SIZE: number;
+export const FRAMES_LIMIT: number;
 
 export function makePair(kit: Kit): Pair;
 export function pairFromSeeds(kit: Kit, dhPrivate: Uint8Array, kemSeed: Uint8Array): Pair;

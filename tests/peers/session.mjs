@@ -11,7 +11,7 @@
 // What a peer sends and is wrong gives `{ refused: code }`.
 
 export { Refused } from "./session_bytes.mjs";
-export { BODY_LIMIT, encodeFrame, hashOfMessage, parseFrames } from "./session_frames.mjs";
+export { BODY_LIMIT, encodeFrame, FRAMES_LIMIT, hashOfMessage, parseFrames } from "./session_frames.mjs";
 export { HEADER_SIZE } from "./session_header.mjs";
 export { isKemKey, loadMlKem, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
 export {

@@ -7,6 +7,8 @@ import { sha256 } from "./session_keys.mjs";
 import { encodeRoute, ROUTE_ID_SIZE, takeRoute } from "./session_routes.mjs";
 
 export const BODY_LIMIT = 1024 * 1024;
+/** Frames of one plaintext. */
+export const FRAMES_LIMIT = 1000;
 const RANGES_LIMIT = 64;
 const REPLACES = 1;
 const LOST = 2;
@@ -52,7 +54,7 @@ const kinds = {
     encode: ({ routeId, reason }) => [routeId, u8(reason)],
     take: (fields) => {
       const frame = { routeId: fields.take(ROUTE_ID_SIZE), reason: fields.u8() };
-      if (frame.reason < 1 || frame.reason > 4) throw new Refused("reason");
+      if (frame.reason === 0) throw new Refused("reason");
       return frame;
     },
   },
@@ -95,6 +97,7 @@ export function parseFrames(plaintext) {
     const fields = new Fields(plaintext, "length");
     const frames = [];
     do {
+      if (frames.length === FRAMES_LIMIT) throw new Refused("frames");
       const code = fields.u8();
       const common = { number: fields.u48(), time: fields.u48() };
       const content = fields.take(fields.u32());
