@@ -6,6 +6,7 @@ import {
   encrypt,
   type Kit,
   makePair,
+  MESSAGE_LIMIT,
   type RatchetState,
   type Role,
   SKIP_LIMIT,
@@ -181,3 +182,12 @@ Deno.test(
     assertEquals(states.initiator.skipped.size, 1);
   },
 );
+
+Deno.test("an independent peer tries no message that is longer than any", { permissions }, () => {
+  const states = begin();
+  const { message } = send(states, "joiner", new Uint8Array(1));
+  const long = new Uint8Array(MESSAGE_LIMIT + 1);
+  long.set(message);
+  assertEquals(receive(states, { by: "joiner", message: long }), "large");
+  assertEquals(receive(states, { by: "joiner", message: long.subarray(1) }), "version");
+});

@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { base64, FixedRandom, flipped, replaced } from "./ratchet_vectors_kit.mjs";
 import { expectRefused } from "./ratchet_vectors_upgrade.mjs";
 import { decrypt, encodeFrame, encrypt, HEADER_SIZE, SKIPPED_AGE_LIMIT, startRatchet } from "./session.mjs";
+import { dhOf } from "./session_keys.mjs";
 
 const START = Date.UTC(2026, 0, 1);
 const DH_AT = 25;
@@ -32,7 +33,13 @@ export class Conversation {
         pair: joinerPair,
         other: initiatorPair.public,
       }),
-      initiator: startRatchet({ role: "initiator", transcript, root, pair: initiatorPair }),
+      initiator: startRatchet({
+        role: "initiator",
+        transcript,
+        root,
+        pair: initiatorPair,
+        other: joinerPair.public,
+      }),
     };
   }
 
@@ -189,6 +196,7 @@ function hostileMessages(talk, { fresh, freshStep, tenth, thirdChain, received, 
       "damaged",
     ),
     earlyMessage({ upgrade, mlKem }),
+    firstPairAgain({ upgrade, mlKem }),
   ];
 }
 
@@ -205,6 +213,20 @@ function earlyMessage({ upgrade, mlKem }) {
     "unexpected chain",
   );
   return { ...entry, state: "first" };
+}
+
+/** By a joiner whose chain has the DH key of its first pair. */
+function firstPairAgain({ upgrade, mlKem }) {
+  const talk = new Conversation({ mlKem, upgrade, label: "again" });
+  const message = replaced(
+    talk.messages[talk.send("joiner", Buffer.from("again"))],
+    DH_AT,
+    dhOf(upgrade.joinerPair.public),
+  );
+  return {
+    ...talk.refuse("initiator", "a chain with the joiner's first pair", message, "used"),
+    state: "first",
+  };
 }
 
 /** By an initiator that steps once more, when the joiner has decrypted its chain and has not answered. */

@@ -12,12 +12,11 @@
 
 export { Refused } from "./session_bytes.mjs";
 export { BODY_LIMIT, encodeFrame, FRAMES_LIMIT, hashOfMessage, parseFrames } from "./session_frames.mjs";
-export { HEADER_SIZE } from "./session_header.mjs";
+export { HEADER_SIZE, MESSAGE_LIMIT } from "./session_header.mjs";
 export { isKemKey, loadMlKem, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
 export {
   addPiece,
   bodySize,
-  MESSAGE_LIMIT,
   openPacket,
   packetSize,
   packetsOf,

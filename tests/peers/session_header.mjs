@@ -6,6 +6,8 @@ import { Fields, Refused, u32, u8 } from "./session_bytes.mjs";
 import { CIPHERTEXT_SIZE, DH_SIZE, dhOf, KEM_SIZE, kemOf, TAG_SIZE } from "./session_keys.mjs";
 
 const VERSION = 0;
+/** Bytes of the longest message. */
+export const MESSAGE_LIMIT = 4 * 1024 * 1024;
 export const HEADER_SIZE = 65 + KEM_SIZE + CIPHERTEXT_SIZE;
 
 export function encodeHeader({ session, salt, publicPair, ciphertext, previous, number }) {
@@ -23,6 +25,7 @@ export function encodeHeader({ session, salt, publicPair, ciphertext, previous, 
 
 /** The header of a message, its bytes, and the ciphertext behind it. */
 export function parseMessage(message) {
+  if (message.length > MESSAGE_LIMIT) throw new Refused("large");
   if (message.length < HEADER_SIZE + TAG_SIZE) throw new Refused("short");
   const fields = new Fields(message, "short");
   if (fields.u8() !== VERSION) throw new Refused("version");

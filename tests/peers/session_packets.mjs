@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import { Fields, orRefused, Refused, u16, u32, u8 } from "./session_bytes.mjs";
+import { MESSAGE_LIMIT } from "./session_header.mjs";
 import { open, seal, sha256, TAG_SIZE } from "./session_keys.mjs";
 
 const WHOLE = 0;
@@ -10,7 +11,6 @@ const PIECE = 1;
 const WHOLE_HEADER_SIZE = 3;
 const PIECE_HEADER_SIZE = 25;
 const NONCE_SIZE = 12;
-export const MESSAGE_LIMIT = 4 * 1024 * 1024;
 /** What a reassembly holds at most; the age in milliseconds. */
 export const REASSEMBLY_LIMITS = { bytes: 8 * 1024 * 1024, unfinished: 16, age: 7 * 24 * 3600 * 1000 };
 

@@ -1,7 +1,7 @@
 // Sessions of agents (sessions.md): the double ratchet. Part of an implementation that is independent of this project,
 // see session.mjs. A state is a value: what a function is given stays as it was.
 //
-// Why `decrypt` refuses: short, version, session, own key, used (decrypted before, or too old), unexpected chain (a new
+// Why `decrypt` refuses: large, short, version, session, own key, used (decrypted before, or too old), unexpected chain (a new
 // one while a step is due here), far, all of these before any work; damaged.
 
 import { Buffer } from "node:buffer";
@@ -27,7 +27,7 @@ export const SKIP_LIMIT = 2000;
 export const SKIPPED_AGE_LIMIT = 30 * 24 * 3600 * 1000;
 export const RETIRED_LIMIT = 32;
 
-/** The first state; `other` is the public half of the initiator's first pair, which only the joiner starts with. */
+/** The first state; `other` is the public half of the other side's first pair, to which only the joiner makes a step. */
 export function startRatchet({ role, transcript, root, pair, other }) {
   const isJoiner = role === "joiner";
   return {
@@ -39,7 +39,7 @@ export function startRatchet({ role, transcript, root, pair, other }) {
     isStepDue: isJoiner,
     sending: null,
     receiving: null,
-    retired: [],
+    retired: [Buffer.from(dhOf(other))],
     skipped: new Map(),
   };
 }
@@ -118,7 +118,7 @@ export function decrypt(kit, state, message, now) {
         other: Buffer.concat([header.dh, header.kem]),
         isStepDue: true,
         receiving: advance(chain, header.number + 1).chain,
-        retired: (receiving === null ? [] : [...state.retired, receiving.dh]).slice(-RETIRED_LIMIT),
+        retired: receiving === null ? state.retired : [...state.retired, receiving.dh].slice(-RETIRED_LIMIT),
         skipped,
       },
       plaintext,
