@@ -9,8 +9,8 @@ import {
   MESSAGE_LIMIT,
   type RatchetState,
   type Role,
+  SKIP_AGE_LIMIT,
   SKIP_LIMIT,
-  SKIPPED_AGE_LIMIT,
   startRatchet,
 } from "../peers/session.mjs";
 import { independentMlKem } from "../support/independent_ml_kem.ts";
@@ -173,10 +173,10 @@ Deno.test(
     assertEquals(receive(states, sent[0]!, 1), "used");
     assertEquals(receive(states, sent[1]!, 1), "used");
     assertEquals(receive(states, sent[2]!, 1), sent[2]!.plaintext);
-    assertEquals(receive(states, sent[3]!, SKIPPED_AGE_LIMIT), sent[3]!.plaintext);
-    assertEquals(receive(states, sent[4]!, SKIPPED_AGE_LIMIT + 1), "used");
+    assertEquals(receive(states, sent[3]!, SKIP_AGE_LIMIT), sent[3]!.plaintext);
+    assertEquals(receive(states, sent[4]!, SKIP_AGE_LIMIT + 1), "used");
     assertEquals(
-      receive(states, sent[SKIP_LIMIT + 2]!, SKIPPED_AGE_LIMIT + 1),
+      receive(states, sent[SKIP_LIMIT + 2]!, SKIP_AGE_LIMIT + 1),
       sent[SKIP_LIMIT + 2]!.plaintext,
     );
     assertEquals(states.initiator.skipped.size, 1);

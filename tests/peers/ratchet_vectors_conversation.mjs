@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer";
 import { base64, FixedRandom, flipped, replaced } from "./ratchet_vectors_kit.mjs";
 import { expectRefused } from "./ratchet_vectors_upgrade.mjs";
-import { decrypt, encodeFrame, encrypt, HEADER_SIZE, SKIPPED_AGE_LIMIT, startRatchet } from "./session.mjs";
+import { decrypt, encodeFrame, encrypt, HEADER_SIZE, SKIP_AGE_LIMIT, startRatchet } from "./session.mjs";
 import { dhOf } from "./session_keys.mjs";
 
 const START = Date.UTC(2026, 0, 1);
@@ -129,8 +129,8 @@ export function makeConversation({ mlKem, upgrade }) {
   talk.receive(initiator, tenth);
   const eleventh = talk.send(joiner, frame(9, "neun"));
   talk.receive(initiator, eleventh);
-  talk.receive(initiator, beforeStep, { time: START + SKIPPED_AGE_LIMIT + 1, refused: "used" });
-  talk.receive(initiator, beforeStep, { time: START + SKIPPED_AGE_LIMIT });
+  talk.receive(initiator, beforeStep, { time: START + SKIP_AGE_LIMIT + 1, refused: "used" });
+  talk.receive(initiator, beforeStep, { time: START + SKIP_AGE_LIMIT });
   const fresh = talk.send(joiner, Buffer.from("fresh, in a known chain"));
   const freshStep = talk.send(initiator, Buffer.from("fresh, in a new chain"));
 

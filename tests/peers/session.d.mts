@@ -28,7 +28,7 @@ export interface Pair {
 }
 
 export const SKIP_LIMIT: number;
-export const SKIPPED_AGE_LIMIT: number;
+export const SKIP_AGE_LIMIT: number;
 export const HEADER_SIZE: number;
 export const MESSAGE_LIMIT: number;
 export const FRAMES_LIMIT: number;

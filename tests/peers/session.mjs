@@ -29,8 +29,8 @@ export {
   decrypt,
   encrypt,
   RETIRED_LIMIT,
+  SKIP_AGE_LIMIT,
   SKIP_LIMIT,
-  SKIPPED_AGE_LIMIT,
   startRatchet,
 } from "./session_ratchet.mjs";
 export { decodeRoute, encodeRoute } from "./session_routes.mjs";

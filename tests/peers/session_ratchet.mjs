@@ -24,7 +24,7 @@ import {
 /** How far a number may be beyond the next one of its chain, and how many keys are kept in all. */
 export const SKIP_LIMIT = 2000;
 /** Milliseconds. */
-export const SKIPPED_AGE_LIMIT = 30 * 24 * 3600 * 1000;
+export const SKIP_AGE_LIMIT = 30 * 24 * 3600 * 1000;
 export const RETIRED_LIMIT = 32;
 
 /** The first state; `other` is the public half of the other side's first pair, to which only the joiner makes a step. */
@@ -183,7 +183,7 @@ function nameOf(dh, number) {
 }
 
 function withoutOld(skipped, now) {
-  return new Map([...skipped].filter(([, { time }]) => now - time <= SKIPPED_AGE_LIMIT));
+  return new Map([...skipped].filter(([, { time }]) => now - time <= SKIP_AGE_LIMIT));
 }
 
 /** Adds message keys to a map that has the oldest first. */
