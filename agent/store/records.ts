@@ -2,6 +2,9 @@
 import type { ServerAddress } from "../../protocol/mod.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
+import type { InboundRoute, OutboundRoute, Session } from "./session_records.ts";
+
+export type * from "./session_records.ts";
 
 /** What an agent knows of a connection beside its routes. */
 export interface ConnectionRecord {
@@ -105,7 +108,7 @@ export interface SendingKeys {
   readonly encryptionKey: Uint8Array<ArrayBuffer>;
 }
 
-/** A connection with its routes: 0.3 has at most one each way. */
+/** A connection with its routes: 0.3 has at most one each way, in `receiving` and `sending`. */
 export interface Connection {
   /** What is known of it beside its routes. */
   readonly record: ConnectionRecord;
@@ -113,6 +116,12 @@ export interface Connection {
   readonly receiving: readonly ReceivingRoute[];
   /** Oldest first. */
   readonly sending: readonly SendingRoute[];
+  /** `null`: this side has not announced it, or the other side has not. */
+  readonly session: Session | null;
+  /** The session's queues that this side receives from, oldest first. */
+  readonly inbound: readonly InboundRoute[];
+  /** The session's queues that this side sends to, oldest first. */
+  readonly outbound: readonly OutboundRoute[];
 }
 
 /** Something that is to be sent to the other agent, on one route or several. */
@@ -162,6 +171,10 @@ export interface MessageRecord {
   readonly done: boolean;
   /** What came with a received message; `null` for one that was sent. */
   readonly received: ReceivedMeta | null;
+  /** Sent in a session: the number among this side's user messages; `null` for others. */
+  readonly number: number | null;
+  /** Sent in a session: whether the other side's application has acknowledged it. */
+  readonly delivered: boolean;
 }
 
 /** What comes with a received message. */
@@ -195,6 +208,8 @@ export type StoredEvent =
   | { readonly type: "message"; readonly id: number }
   /** A server has the message with this number. */
   | { readonly type: "sent"; readonly id: number }
+  /** The other side's application has acknowledged the message with this number. */
+  | { readonly type: "delivered"; readonly id: number }
   /** `id`: of the message that is not sent. */
   | { readonly type: "error"; readonly code: AgentErrorCode; readonly message: string; readonly id?: number }
   | { readonly type: "security"; readonly reason: SecurityReason };

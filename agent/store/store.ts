@@ -4,11 +4,18 @@ import type {
   Delivery,
   DiscardedQueue,
   EventRecord,
+  FrameRecord,
+  HeldFrame,
+  InboundRoute,
   MessageRecord,
+  OutboundRoute,
   OutboxEntry,
+  PieceRecord,
   QueuedDelivery,
   ReceivingRoute,
   SendingRoute,
+  Session,
+  UndeliveredMessage,
 } from "./records.ts";
 
 export type * from "./records.ts";
@@ -31,6 +38,42 @@ export type StoreChange =
     readonly route: SendingRoute;
     readonly withKeys: boolean;
   }
+  | { readonly type: "delete receiving"; readonly connection: string; readonly id: string }
+  /** With its deliveries. */
+  | { readonly type: "delete sending"; readonly connection: string; readonly id: string }
+  | {
+    readonly type: "put session";
+    readonly connection: string;
+    readonly session: Session;
+    readonly withKeys: boolean;
+  }
+  | {
+    readonly type: "put inbound";
+    readonly connection: string;
+    readonly route: InboundRoute;
+    readonly withKeys: boolean;
+  }
+  /** With the pieces that came on it. */
+  | { readonly type: "delete inbound"; readonly connection: string; readonly id: string }
+  | {
+    readonly type: "put outbound";
+    readonly connection: string;
+    readonly route: OutboundRoute;
+    readonly withKeys: boolean;
+  }
+  | { readonly type: "delete outbound"; readonly connection: string; readonly id: string }
+  | { readonly type: "put frame"; readonly frame: FrameRecord }
+  | { readonly type: "delete frame"; readonly connection: string; readonly number: number }
+  | { readonly type: "put held"; readonly held: HeldFrame }
+  | { readonly type: "delete held"; readonly connection: string; readonly number: number }
+  | { readonly type: "put piece"; readonly piece: PieceRecord }
+  /** All of one message on one route. */
+  | {
+    readonly type: "delete pieces";
+    readonly connection: string;
+    readonly route: string;
+    readonly tag: string;
+  }
   | { readonly type: "put outbox"; readonly entry: OutboxEntry }
   | { readonly type: "put delivery"; readonly delivery: Delivery }
   /** The entry of the outbox goes with its last delivery. */
@@ -42,6 +85,8 @@ export type StoreChange =
   }
   | { readonly type: "put message"; readonly message: MessageRecord }
   | { readonly type: "message done"; readonly connection: string; readonly id: number }
+  /** The other side's application has acknowledged it. */
+  | { readonly type: "message delivered"; readonly connection: string; readonly id: number }
   | { readonly type: "put event"; readonly event: EventRecord }
   | { readonly type: "delete event"; readonly id: number }
   | { readonly type: "put discarded"; readonly queue: DiscardedQueue }
@@ -65,6 +110,14 @@ export interface AgentStore extends AsyncDisposable {
   waitingRoutes(): Promise<string[]>;
   /** The first deliveries of a sending route by position, at most `limit`. */
   deliveries(route: string, limit: number): Promise<QueuedDelivery[]>;
+  /** Frames of a connection with a greater number than `after`, at most `limit`, in order. */
+  frames(connection: string, after: number, limit: number): Promise<FrameRecord[]>;
+  /** The held frame with a number. */
+  held(connection: string, number: number): Promise<HeldFrame | null>;
+  /** All pieces of a connection's unfinished messages, by the time of the first piece, then route, tag and index. */
+  pieces(connection: string): Promise<PieceRecord[]>;
+  /** Messages sent in a session and not delivered, with numbers from `from` to `to`, at most `limit`, in order. */
+  undelivered(connection: string, from: number, to: number, limit: number): Promise<UndeliveredMessage[]>;
   /** One message. */
   message(connection: string, id: number): Promise<MessageRecord | null>;
   /** Messages of a connection, oldest first. */

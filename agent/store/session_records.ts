@@ -1,0 +1,180 @@
+/** What an agent stores of sessions (sessions.md). Byte arrays are raw; private keys are PKCS#8 DER. */
+import type {
+  NumberSet,
+  RatchetPair,
+  RatchetState,
+  ServerAddress,
+  SessionTranscript,
+} from "../../protocol/mod.ts";
+
+/**
+ * How far a session is. `greeting`: this side has announced it, the other one has not yet. `offered`: the joiner has made
+ * its UPG and waits for the other one. `answered`: the initiator has made its UPG and waits for `ready`. `active`: messages
+ * go through it.
+ */
+export type SessionStatus = "greeting" | "offered" | "answered" | "active";
+
+/** The session of a connection, from this side's announcement on. */
+export interface Session {
+  /** What is written seldom. */
+  readonly keys: SessionKeys;
+  /** How far it is. */
+  readonly status: SessionStatus;
+  /** `null` before both sides have sent UPG. */
+  readonly ratchet: RatchetState | null;
+  /** The last reliable number that was given to a frame. */
+  readonly lastNumber: number;
+  /** The number of the last frame that was encrypted. */
+  readonly lastEncrypted: number;
+  /** The reliable numbers of this side's frames that the other side has stored. */
+  readonly receipted: NumberSet;
+  /** The user numbers of this side's messages that the other side's application has acknowledged. */
+  readonly delivered: NumberSet;
+  /** The reliable numbers of the other side's frames that are stored. */
+  readonly stored: NumberSet;
+  /** The user numbers of the other side's messages that the application has acknowledged. */
+  readonly acknowledged: NumberSet;
+  /** How many messages the application has not acknowledged. */
+  readonly waiting: number;
+}
+
+/** What of a session is written seldom. */
+export interface SessionKeys {
+  /** What was said before it, as far as that is known: needed until it begins. */
+  readonly transcript: Partial<SessionTranscript>;
+  /** This side's first pair, until the session begins; the joiner's is made with its UPG. */
+  readonly pair: RatchetPair | null;
+  /** The initiator's: the secret that its UPG encapsulates, 32 bytes, until the session begins. */
+  readonly secret: Uint8Array<ArrayBuffer> | null;
+  /** 60 digits in twelve groups; `null` before the session begins. */
+  readonly safetyCode: string | null;
+  /** What a repair is authenticated with, 32 bytes; `null` before the session begins. */
+  readonly repairKey: Uint8Array<ArrayBuffer> | null;
+  /** Whether the user has compared the safety code. */
+  readonly verified: boolean;
+  /** When it became active, milliseconds since 1970; `null` before. */
+  readonly since: number | null;
+  /** The kinds of frames that the other side knows, by their numbers; `null` before its `ready`. */
+  readonly kinds: readonly number[] | null;
+}
+
+/** How far a queue for a session's packets is; `replaced`: the other side was told of another one. */
+export type InboundStatus = "active" | "replaced";
+
+/** A way to this agent: a queue that it has made and secured. */
+export interface InboundRoute {
+  /** Never used again: base64 of 12 random bytes. */
+  readonly id: string;
+  /** What is written once. */
+  readonly keys: InboundKeys;
+  /** How far it is. */
+  readonly status: InboundStatus;
+  /** The server's ID of the last packet that was handled, base64; empty before the first. */
+  readonly lastServerId: string;
+  /** Whether the queue was suspended. */
+  readonly suspended: boolean;
+}
+
+/** The queue of an inbound route and its keys. */
+export interface InboundKeys {
+  /** Where the queue is. */
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly recipientId: string;
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs the recipient's commands. */
+  readonly recipientKey: Uint8Array<ArrayBuffer>;
+  /** What both sides call it, 8 bytes. */
+  readonly routeId: Uint8Array<ArrayBuffer>;
+  /** Decrypts packets, 32 bytes. */
+  readonly routeKey: Uint8Array<ArrayBuffer>;
+  /** Bytes of the blocks in which it is read. */
+  readonly blockSize: number;
+  /** When it was made, milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+/** A way to the other agent. */
+export interface OutboundRoute {
+  /** Never used again: base64 of 12 random bytes. */
+  readonly id: string;
+  /** What is written once. */
+  readonly keys: OutboundKeys;
+  /** The reliable number of the last frame that went by it, in order: those after it have still to go. */
+  readonly cursor: number;
+}
+
+/** The queue of an outbound route and its keys. */
+export interface OutboundKeys {
+  /** Where the queue is. */
+  readonly server: ServerAddress;
+  /** Base64. */
+  readonly senderId: string;
+  /** Signs SEND; the owner of the route has made it. */
+  readonly senderKey: Uint8Array<ArrayBuffer>;
+  /** What both sides call it, 8 bytes. */
+  readonly routeId: Uint8Array<ArrayBuffer>;
+  /** Encrypts packets, 32 bytes. */
+  readonly routeKey: Uint8Array<ArrayBuffer>;
+  /** Bytes of the blocks in which it is read. */
+  readonly blockSize: number;
+}
+
+/** A frame that the other side has not receipted. */
+export interface FrameRecord {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** Its reliable number: the order in which frames are sent. */
+  readonly number: number;
+  /** The number of a user message in its connection; 0 for others. */
+  readonly messageId: number;
+  /** The frame, not encrypted, so that it can be encrypted anew for another session. */
+  readonly frame: Uint8Array<ArrayBuffer>;
+  /** The ratchet's message that has it; empty while it waits to be encrypted. */
+  readonly message: Uint8Array<ArrayBuffer>;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
+/** A frame that came before others that are missing. */
+export interface HeldFrame {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** Its reliable number. */
+  readonly number: number;
+  /** As it was decrypted. */
+  readonly frame: Uint8Array<ArrayBuffer>;
+  /** The server's ID of the packet that brought it, base64. */
+  readonly serverId: string;
+  /** When the server took that, milliseconds since 1970. */
+  readonly serverAt: number;
+}
+
+/** A piece of a ratchet message of which others are missing. */
+export interface PieceRecord {
+  /** The connection's ID. */
+  readonly connection: string;
+  /** The ID of the inbound route that it came on. */
+  readonly route: string;
+  /** The tag that the pieces of the message have in common, base64. */
+  readonly tag: string;
+  /** Its index in the message, from 0. */
+  readonly index: number;
+  /** How many pieces the message has. */
+  readonly count: number;
+  /** Bytes of the whole message. */
+  readonly total: number;
+  /** When the first piece of the message came, milliseconds since 1970. */
+  readonly since: number;
+  /** The piece. */
+  readonly piece: Uint8Array<ArrayBuffer>;
+}
+
+/** A message that was sent in a session and that the other side's application has not acknowledged. */
+export interface UndeliveredMessage {
+  /** Its number in the connection. */
+  readonly id: number;
+  /** The number of it among this side's user messages. */
+  readonly number: number;
+}
