@@ -8,11 +8,11 @@ import type {
 } from "../../protocol/mod.ts";
 
 /**
- * How far a session is. `greeting`: this side has announced it, the other one has not yet. `offered`: the joiner has made
- * its UPG and waits for the other one. `answered`: the initiator has made its UPG and waits for `ready`. `active`: messages
- * go through it.
+ * How far a session is. `greeting`: this side has announced it, the other one not yet. `agreed`: both have. `offered`: the
+ * joiner has made its UPG and waits for the other one. `answered`: the initiator has made its UPG and waits for `ready`.
+ * `active`: messages go through it.
  */
-export type SessionStatus = "greeting" | "offered" | "answered" | "active";
+export type SessionStatus = "greeting" | "agreed" | "offered" | "answered" | "active";
 
 /** The session of a connection, from this side's announcement on. */
 export interface Session {
@@ -34,6 +34,8 @@ export interface Session {
   readonly stored: NumberSet;
   /** The user numbers of the other side's messages that the application has acknowledged. */
   readonly acknowledged: NumberSet;
+  /** Whether the other side is to be told of changes of `stored` or `acknowledged`. */
+  readonly receiptDue: boolean;
   /** How many messages the application has not acknowledged. */
   readonly waiting: number;
 }
