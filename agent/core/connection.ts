@@ -1,5 +1,12 @@
 import { encodeBase64, randomBytes } from "../../protocol/mod.ts";
-import type { Connection, ConnectionRecord, ReceivingRoute, SendingRoute } from "../store/store.ts";
+import type {
+  Connection,
+  ConnectionRecord,
+  InboundRoute,
+  OutboundRoute,
+  ReceivingRoute,
+  SendingRoute,
+} from "../store/store.ts";
 
 /** A new ID: base64 of 12 random bytes. */
 export function newId(): string {
@@ -25,7 +32,7 @@ export function newConnection(
     extensions: null,
     unreadable: 0,
   };
-  return { record, receiving: [], sending: [] };
+  return { record, receiving: [], sending: [], session: null, inbound: [], outbound: [] };
 }
 
 /** A connection whose record is changed. */
@@ -41,6 +48,16 @@ export function withReceiving(connection: Connection, route: ReceivingRoute): Co
 /** A connection with a sending route that is new or changed. */
 export function withSending(connection: Connection, route: SendingRoute): Connection {
   return { ...connection, sending: put(connection.sending, route) };
+}
+
+/** A connection with an inbound route that is new or changed. */
+export function withInbound(connection: Connection, route: InboundRoute): Connection {
+  return { ...connection, inbound: put(connection.inbound, route) };
+}
+
+/** A connection with an outbound route that is new or changed. */
+export function withOutbound(connection: Connection, route: OutboundRoute): Connection {
+  return { ...connection, outbound: put(connection.outbound, route) };
 }
 
 /** Whether this side has joined a connection of two directions. */

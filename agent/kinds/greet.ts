@@ -2,6 +2,7 @@ import { publicKeyOf } from "../../protocol/mod.ts";
 import { withRecord, withSending } from "../core/connection.ts";
 import type { Command, StepContext } from "../core/types.ts";
 import { encodeExtensions } from "../protocol/extensions.ts";
+import { selfGreeted } from "../session/greeting.ts";
 import type { Connection, SendingRoute, StoreChange } from "../store/store.ts";
 import { encodeFrame } from "./frame.ts";
 import { hello } from "./hello.ts";
@@ -34,7 +35,7 @@ export function greet(
     return [{ type: "put outbox", entry }, { type: "put delivery", delivery }];
   });
   return {
-    connection: withRecord(withSending(connection, route), {
+    connection: withRecord(selfGreeted(withSending(connection, route), route, announced), {
       lastPosition: lastPosition + plaintexts.length,
     }),
     changes,

@@ -5,8 +5,9 @@ import {
   parsePublicKeyText,
   type PublicKey,
 } from "../../protocol/mod.ts";
-import { isDuplexJoiner, withRecord, withSending } from "../core/connection.ts";
+import { isDuplexJoiner, withReceiving, withRecord, withSending } from "../core/connection.ts";
 import { decodeExtensions } from "../protocol/extensions.ts";
+import { otherGreeted } from "../session/greeting.ts";
 import type { Head, Kind } from "./kind.ts";
 import { settle } from "./settle.ts";
 
@@ -36,15 +37,18 @@ export const hello: Kind<HelloMessage> = {
   receive({ connection, route, received: { message, hash, serverId } }) {
     if (route.status !== "secured") return null;
     const { role, connected } = connection.record;
-    return settle({ connection, route }, serverId, {
-      connection: withRecord(connection, {
+    const keys = { ...route.keys, verificationKey: message.verificationKey.der };
+    const active = { ...route, status: "active", keys } as const;
+    const greeted = otherGreeted(
+      withRecord(withReceiving(connection, active), {
         // A joiner knows now that the other side can send too.
         connected: connected || role === "joiner",
         extensions: decodeExtensions(message.previousHash),
       }),
-      route: { status: "active", keys: { ...route.keys, verificationKey: message.verificationKey.der } },
-      hash,
-    });
+      active,
+      message.previousHash,
+    );
+    return settle({ connection, route: active }, serverId, { ...greeted, hash });
   },
   sent(connection, route) {
     if (route.status !== "confirmed") return connection;

@@ -6,8 +6,9 @@ import { key } from "./key.ts";
 import type { Kind } from "./kind.ts";
 import { msg } from "./msg.ts";
 import { reply } from "./reply.ts";
+import { upg } from "./upg.ts";
 
-const table = { KEY: key, HELLO: hello, REPLY: reply, MSG: msg };
+const table = { KEY: key, HELLO: hello, REPLY: reply, UPG: upg, MSG: msg };
 
 type MessageOf<K> = K extends Kind<infer M> ? M : never;
 

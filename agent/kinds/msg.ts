@@ -9,6 +9,8 @@ import type { Head, Kind } from "./kind.ts";
 
 const newline = 0x0a;
 
+const notInSession = { number: null, delivered: false };
+
 /** A message of a user. */
 export interface UserMessage extends Head {
   readonly type: "MSG";
@@ -30,8 +32,9 @@ export const msg: Kind<UserMessage> = {
     return isWhole ? { type: "MSG", body: content.subarray(start, end) } : null;
   },
   receive({ connection, route, received: { message, hash, serverId, serverAt }, now }) {
-    if (route.status !== "active") return null;
-    const { record } = connection;
+    const { record, session } = connection;
+    // What both announce to upgrade goes through the session alone.
+    if (route.status !== "active" || session !== null) return null;
     const { lastReceived } = record;
     const id = record.lastMessageId + 1;
     const stored: MessageRecord = {
@@ -47,6 +50,7 @@ export const msg: Kind<UserMessage> = {
         senderId: message.id,
         senderAt: message.timestamp.getTime(),
       },
+      ...notInSession,
     };
     const changed = withRecord(connection, {
       lastMessageId: id,
@@ -80,7 +84,7 @@ export function send(
   const { record } = connection;
   const [id, position] = [record.lastMessageId + 1, record.lastPosition + 1];
   const entry = { connection: record.id, position, kind: "MSG", messageId: id, plaintext, createdAt: now };
-  const message = { connection: record.id, id, body, at: now, done: false, received: null };
+  const message = { connection: record.id, id, body, at: now, done: false, received: null, ...notInSession };
   const changes: StoreChange[] = [{ type: "put message", message }, { type: "put outbox", entry }];
   for (const route of routes) {
     const delivery = { connection: record.id, route: route.id, position, attempted: false, giveUpAt: null };

@@ -4,11 +4,14 @@ import {
   parseQueueInfo,
   publicKeyOf,
   type QueueInfo,
+  textBytes,
 } from "../../protocol/mod.ts";
 import { isDuplexJoiner, withReceiving } from "../core/connection.ts";
 import { type ConnectionEvent, type Step, type StepContext, stepTo } from "../core/types.ts";
 import { AgentError } from "../protocol/error.ts";
 import { encodeExtensions } from "../protocol/extensions.ts";
+import { otherReplied } from "../session/greeting.ts";
+import { withTranscript } from "../session/session.ts";
 import type { Connection, ReceivingKeys, ReceivingRoute } from "../store/store.ts";
 import { encodeFrame } from "./frame.ts";
 import { greet } from "./greet.ts";
@@ -48,17 +51,22 @@ function isAwaited({ record, sending }: Connection, { status }: ReceivingRoute):
 export function joined(
   connection: Connection,
   route: ReceivingRoute,
-  { received: { serverId, hash }, sending }: Extract<ConnectionEvent, { readonly type: "joined" }>,
+  { received, sending }: Extract<ConnectionEvent, { readonly type: "joined" }>,
   context: StepContext,
 ): Step {
   if (!isAwaited(connection, route)) return stepTo(connection);
+  const { serverId, hash } = received;
   if (sending instanceof AgentError) {
     const { code, message } = sending;
     return settle({ connection, route }, serverId, { events: [{ type: "error", code, message }] });
   }
   // Tried as long as the connection is there: the joiner may be offline for longer than any joining takes.
   const greeted = greet(connection, sending, { ...context, giveUpAt: null, withReply: false });
-  return settle({ connection, route }, serverId, { ...greeted, hash });
+  const replied = otherReplied(greeted.connection, invitationOf(route.keys), {
+    queue: received.message.queueInfo,
+    extensions: received.message.previousHash,
+  });
+  return settle({ connection, route }, serverId, { ...greeted, connection: replied, hash });
 }
 
 /** The queue for the other direction is made: the entry of the outbox can tell of it. */
@@ -68,16 +76,18 @@ export function routeMade(
   { now, announced }: StepContext,
 ): Step {
   if (!isDuplexJoiner(connection) || connection.receiving.length > 0) return stepTo(connection);
-  const plaintext = encodeFrame(reply, {
-    type: "REPLY",
-    queueInfo: invitationOf(receiving.keys),
-    id: 0,
-    timestamp: new Date(now),
-    previousHash: encodeExtensions(announced),
-  });
+  const queueInfo = invitationOf(receiving.keys);
+  // What HELLO has announced, whatever this agent does by now.
+  const inHello = connection.session?.keys.transcript.joinerHelloExtensions;
+  const extensions = inHello === undefined ? encodeExtensions(announced) : textBytes(inHello);
+  const head = { id: 0, timestamp: new Date(now), previousHash: extensions };
+  const plaintext = encodeFrame(reply, { type: "REPLY", queueInfo, ...head });
   const { id } = connection.record;
   const entry = { connection: id, position, kind: "REPLY", messageId: 0, plaintext, createdAt: now };
-  return stepTo(withReceiving(connection, receiving), { changes: [{ type: "put outbox", entry }] });
+  const said = { replyQueue: formatQueueInfo(queueInfo), replyExtensions: asciiText(extensions) };
+  return stepTo(withTranscript(withReceiving(connection, receiving), said), {
+    changes: [{ type: "put outbox", entry }],
+  });
 }
 
 /** What the other side needs to send to a queue. */

@@ -47,6 +47,8 @@ export type StoreChange =
     readonly session: Session;
     readonly withKeys: boolean;
   }
+  /** With its frames; its routes stay. */
+  | { readonly type: "delete session"; readonly connection: string }
   | {
     readonly type: "put inbound";
     readonly connection: string;
