@@ -1,13 +1,21 @@
+import type { FrameContent, RatchetPair, RatchetState } from "../../protocol/mod.ts";
 import type { KeyMessage } from "../kinds/key.ts";
 import type { AgentMessage } from "../kinds/mod.ts";
 import type { ReplyMessage } from "../kinds/reply.ts";
+import type { UpgradeMessage } from "../kinds/upg.ts";
 import type { AgentError } from "../protocol/error.ts";
+import type { OpenedPackets } from "../session/arrival.ts";
 import type {
   Connection,
   Delivery,
+  DiscardedQueue,
+  FrameRecord,
+  InboundRoute,
+  OutboundRoute,
   QueuedDelivery,
   ReceivingRoute,
   SendingRoute,
+  Session,
   StoreChange,
   StoredEvent,
 } from "../store/store.ts";
@@ -68,18 +76,103 @@ export type ConnectionEvent =
   | ({ readonly type: "attempted" } & Pick<Delivery, "route" | "position" | "giveUpAt">)
   /** The server has taken what was delivered. */
   | { readonly type: "sent"; readonly delivery: QueuedDelivery }
-  /** Deliveries of a route are given up; `isRoute`: nothing else can be sent on it either. */
+  /** Deliveries of a route are given up; `isRoute`: nothing else can be sent on it either, nor frames that wait for it. */
   | {
     readonly type: "given up";
     readonly route: string;
     readonly deliveries: readonly QueuedDelivery[];
+    readonly frames: readonly FrameRecord[];
     readonly error: AgentError;
     readonly isRoute: boolean;
   }
-  /** The application has done with a message. */
-  | { readonly type: "acknowledged"; readonly id: number }
+  /** The application has done with a message, which the sender has given a number. */
+  | { readonly type: "acknowledged"; readonly id: number; readonly number: number }
   /** The server refuses messages for the route's queue from now on. */
-  | { readonly type: "suspended"; readonly route: string };
+  | { readonly type: "suspended"; readonly route: string }
+  | SessionEvent;
+
+/** What happens to a session. */
+export type SessionEvent =
+  /** The other agent has no sessions: messages that wait are to go as 0.3's. */
+  | { readonly type: "fell back"; readonly messages: readonly FormerFrame[] }
+  /** The joiner has made what its UPG tells. */
+  | {
+    readonly type: "offered";
+    readonly pair: RatchetPair;
+    readonly inbound: InboundRoute;
+    readonly upgrade: Uint8Array<ArrayBuffer>;
+  }
+  /** The initiator has made a session of the joiner's UPG; an error: it cannot be used. */
+  | {
+    readonly type: "answered";
+    readonly route: string;
+    readonly received: Received<UpgradeMessage>;
+    readonly begun:
+      | BegunSession & { readonly inbound: InboundRoute; readonly upgrade: Uint8Array<ArrayBuffer> }
+      | AgentError;
+  }
+  /** The joiner has made a session of the initiator's UPG; an error: it cannot be used. */
+  | {
+    readonly type: "begun";
+    readonly route: string;
+    readonly received: Received<UpgradeMessage>;
+    readonly begun: BegunSession | AgentError;
+  }
+  /** The application sends a body; `hash`: of the message with the next number that has it and `time`. */
+  | {
+    readonly type: "send frame";
+    readonly body: Uint8Array<ArrayBuffer>;
+    readonly time: number;
+    readonly hash: Uint8Array<ArrayBuffer>;
+  }
+  /** Frames that waited are encrypted. */
+  | {
+    readonly type: "encrypted";
+    readonly ratchet: RatchetState;
+    readonly frames: readonly FrameRecord[];
+  }
+  /** Servers have delivered packets on an inbound route. */
+  | { readonly type: "packets"; readonly route: string; readonly opened: OpenedPackets }
+  /** All frames up to `cursor` went by an outbound route. */
+  | {
+    readonly type: "frames sent";
+    readonly route: string;
+    readonly cursor: number;
+    /** The numbers of the messages among them. */
+    readonly messageIds: readonly number[];
+  }
+  /** A receipt was encrypted by itself. */
+  | { readonly type: "receipt encrypted"; readonly ratchet: RatchetState }
+  /** It went by a route: it told what was stored and acknowledged then. */
+  | { readonly type: "receipt sent"; readonly told: Pick<Session, "stored" | "acknowledged"> }
+  /** The user has compared the safety code. */
+  | { readonly type: "verified"; readonly isVerified: boolean };
+
+/** A session that begins, and the first way to the other agent. */
+export interface BegunSession {
+  readonly ratchet: RatchetState;
+  readonly safetyCode: string;
+  readonly repairKey: Uint8Array<ArrayBuffer>;
+  readonly outbound: OutboundRoute;
+}
+
+/** A frame that waited for a session, as a message of 0.3. */
+export interface FormerFrame {
+  /** Its reliable number. */
+  readonly number: number;
+  readonly messageId: number;
+  readonly plaintext: Uint8Array<ArrayBuffer>;
+  readonly hash: Uint8Array<ArrayBuffer>;
+}
+
+/** A frame that is to be sent. */
+export interface FrameDraft {
+  readonly content: FrameContent;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** The number of a user message in its connection; 0 for others. */
+  readonly messageId: number;
+}
 
 /** What is to be done at servers, or asked, when the changes are stored. */
 export type Command =
@@ -97,7 +190,31 @@ export type Command =
   /** Acknowledge a message to its server. */
   | { readonly type: "acknowledge"; readonly route: string; readonly serverId: string }
   /** Look at what a sending route has to deliver. */
-  | { readonly type: "deliver"; readonly route: string };
+  | { readonly type: "deliver"; readonly route: string }
+  /** Make what the joiner's UPG tells; then `offered` happens. */
+  | { readonly type: "offer" }
+  /** Make a session of the joiner's UPG; then `answered` happens. */
+  | { readonly type: "answer"; readonly route: string; readonly received: Received<UpgradeMessage> }
+  /** Make a session of the initiator's UPG; then `begun` happens. */
+  | { readonly type: "begin"; readonly route: string; readonly received: Received<UpgradeMessage> }
+  /** Make 0.3 messages of the frames that wait; then `fell back` happens. */
+  | { readonly type: "fall back" }
+  /** Encrypt frames that wait, as many as may be; then `encrypted` happens. */
+  | { readonly type: "encrypt" }
+  /** Look at what an outbound route has to send. */
+  | { readonly type: "send packets"; readonly route: string }
+  /** Send the frames again that are not receipted and lie before one that is. */
+  | { readonly type: "repeat"; readonly route: string }
+  /** Tell the other side what is stored and acknowledged. */
+  | { readonly type: "tell receipt" }
+  /** Take what was left at a server because too much waited. */
+  | { readonly type: "resume"; readonly route: string }
+  /** Stop working on routes that are not there any more, and have queues deleted that are stored as discarded. */
+  | {
+    readonly type: "drop";
+    readonly routes: readonly string[];
+    readonly discarded: readonly DiscardedQueue[];
+  };
 
 /** What a step needs besides the connection and what happens to it. */
 export interface StepContext {
@@ -105,12 +222,16 @@ export interface StepContext {
   readonly now: number;
   /** The extensions that this agent announces (extensions.md). */
   readonly announced: readonly string[];
+  /** Until when a queue is tried to be deleted that is discarded now, milliseconds since 1970. */
+  readonly discardUntil: number;
 }
 
 /** What an event makes of a connection. */
 export interface Step {
   /** The connection afterwards; what differs from before is stored. */
   readonly connection: Connection;
+  /** What is sent in its session: encrypted and stored in the same transaction. */
+  readonly frames: readonly FrameDraft[];
   /** What is stored beside that, in the same transaction. */
   readonly changes: readonly StoreChange[];
   /** What is done after that. */
@@ -121,6 +242,6 @@ export interface Step {
 
 /** A step that leaves out what it has nothing of. */
 export function stepTo(connection: Connection, rest: Partial<Omit<Step, "connection">> = {}): Step {
-  const { changes = [], commands = [], events = [] } = rest;
-  return { connection, changes, commands, events };
+  const { frames = [], changes = [], commands = [], events = [] } = rest;
+  return { connection, frames, changes, commands, events };
 }

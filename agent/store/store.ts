@@ -47,7 +47,7 @@ export type StoreChange =
     readonly session: Session;
     readonly withKeys: boolean;
   }
-  /** With its frames; its routes stay. */
+  /** Its frames and routes stay. */
   | { readonly type: "delete session"; readonly connection: string }
   | {
     readonly type: "put inbound";

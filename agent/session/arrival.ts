@@ -1,0 +1,105 @@
+/** What comes in a session (sessions.md Content frames). */
+import type { Frame, NumberSet, RatchetState } from "../../protocol/mod.ts";
+import { withInbound, withRecord } from "../core/connection.ts";
+import { type Command, type FrameDraft, type Step, type StepContext, stepTo } from "../core/types.ts";
+import type { Connection, StoreChange, StoredEvent, UndeliveredMessage } from "../store/store.ts";
+import { receiveMessage } from "./message.ts";
+import { receiveReady } from "./ready.ts";
+import { receiveReceipt } from "./receipt.ts";
+import { withSession } from "./session.ts";
+
+/** A frame whose turn it is, and the packet that brought it. */
+export interface ArrivedFrame<Content extends Frame = Frame> {
+  readonly frame: Content;
+  /** The server's ID of the packet, base64. */
+  readonly serverId: string;
+  /** When the server took it, milliseconds since 1970. */
+  readonly serverAt: number;
+  /** Of a message: {@linkcode messageHash}; empty for others. */
+  readonly hash: Uint8Array<ArrayBuffer>;
+  /** Of a receipt: the messages that it says to be acknowledged, and up to where that was looked up. */
+  readonly delivered: Delivered | null;
+}
+
+/** Messages that the other side's application has acknowledged. */
+export interface Delivered {
+  readonly messages: readonly UndeliveredMessage[];
+  /** With those before. */
+  readonly numbers: NumberSet;
+}
+
+/** What was in packets of one route. */
+export interface OpenedPackets {
+  /** After all of them. */
+  readonly ratchet: RatchetState | null;
+  /** The frames whose turn it is, in their order. */
+  readonly frames: readonly ArrivedFrame[];
+  /** With the reliable numbers of these, and of those that are held. */
+  readonly stored: NumberSet;
+  /** What is stored of the other ones, and of pieces. */
+  readonly changes: readonly StoreChange[];
+  /** Whether something was there already: the other side does not know. */
+  readonly isRepeated: boolean;
+  /** How many packets could not be read. */
+  readonly unreadable: number;
+  /** The server's ID of the last packet, base64. */
+  readonly lastServerId: string;
+}
+
+/** What one frame makes of a connection; `null`: nothing. */
+export type FrameHandler<Kind extends Frame["kind"]> = (
+  connection: Connection,
+  arrived: ArrivedFrame<Extract<Frame, { readonly kind: Kind }>>,
+  context: StepContext,
+) => Partial<Step> | null;
+
+/** Applies what was in packets of a route. */
+export function packets(
+  connection: Connection,
+  { route: id, opened }: { readonly route: string; readonly opened: OpenedPackets },
+  context: StepContext,
+): Step {
+  const route = connection.inbound.find((route) => route.id === id);
+  if (route === undefined || connection.session === null) return stepTo(connection);
+  const { ratchet, stored, frames: arrived, isRepeated, unreadable, lastServerId } = opened;
+  const isReceiptDue = isRepeated || stored !== connection.session.stored;
+  let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
+  if (isReceiptDue) changed = withSession(changed, { receiptDue: true });
+  if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
+  const frames: FrameDraft[] = [], changes = [...opened.changes], events: StoredEvent[] = [];
+  const commands: Command[] = [];
+  for (const one of arrived) {
+    const made = receive(changed, one, context);
+    changed = made?.connection ?? changed;
+    frames.push(...made?.frames ?? []);
+    changes.push(...made?.changes ?? []);
+    events.push(...made?.events ?? []);
+    commands.push(...made?.commands ?? []);
+  }
+  if (isReceiptDue) commands.push({ type: "tell receipt" });
+  return stepTo(changed, { frames, changes, events, commands });
+}
+
+function receive(connection: Connection, arrived: ArrivedFrame, context: StepContext): Partial<Step> | null {
+  const { frame } = arrived;
+  switch (frame.kind) {
+    case "message":
+      return receiveMessage(connection, { ...arrived, frame }, context);
+    case "receipt":
+      return receiveReceipt(connection, { ...arrived, frame }, context);
+    case "ready":
+      return receiveReady(connection, { ...arrived, frame }, context);
+    // Of kinds that are not announced, and of kinds to come.
+    case "route add":
+    case "route ok":
+    case "route refused":
+    case "route end":
+    case "skip":
+    case "last":
+    case "close":
+    case "unknown":
+      return null;
+    default:
+      return frame satisfies never;
+  }
+}

@@ -1,0 +1,31 @@
+import { frameKinds } from "../../protocol/mod.ts";
+import { type FrameDraft } from "../core/types.ts";
+import type { FrameHandler } from "./arrival.ts";
+import { dropFormer } from "./former.ts";
+import { withSession, withSessionKeys } from "./session.ts";
+
+/** The kinds of frames that this agent knows. */
+const knownKinds = [frameKinds.message, frameKinds.receipt, frameKinds.ready];
+
+/** What a side says first. */
+export function readyFrame(now: number): FrameDraft {
+  return { content: { kind: "ready", kinds: knownKinds }, time: now, messageId: 0 };
+}
+
+/** The other side can send in the session: the queues of 0.3 are not needed any more. */
+export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds } }, context) => {
+  const { status } = connection.session!;
+  const dropped = dropFormer(withSessionKeys(connection, { kinds }), context, { receiving: true, sending: true });
+  if (status !== "answered") return dropped;
+  const since = context.now;
+  return {
+    ...dropped,
+    connection: withSessionKeys(withSession(dropped.connection, { status: "active" }), {
+      since,
+      pair: null,
+      secret: null,
+    }),
+    frames: [readyFrame(since)],
+    commands: [...dropped.commands, { type: "encrypt" }],
+  };
+};

@@ -1,0 +1,57 @@
+import type { Receipt } from "../../protocol/mod.ts";
+import type { Command } from "../core/types.ts";
+import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
+import type { FrameHandler } from "./arrival.ts";
+import { difference, greatest, toldSet, union } from "./number_set.ts";
+import { canEncrypt, withSession } from "./session.ts";
+
+/** What the other side is told of what has come. */
+export function receiptOf({ stored, acknowledged }: Session): Receipt {
+  return { stored: toldSet(stored), acknowledged: toldSet(acknowledged) };
+}
+
+/** The other side tells what it has; of numbers that were not sent nothing is believed. */
+export const receiveReceipt: FrameHandler<"receipt"> = (connection, { frame: { stored }, delivered }) => {
+  const { record: { id }, session, outbound } = connection;
+  const { lastEncrypted, receipted } = session!;
+  const changes: StoreChange[] = [], events: StoredEvent[] = [], commands: Command[] = [];
+  let changed = connection;
+  if (greatest(stored) <= lastEncrypted) {
+    for (const [from, to] of difference(stored, receipted)) {
+      for (let number = from; number <= to; number++) {
+        changes.push({ type: "delete frame", connection: id, number });
+      }
+    }
+    const united = union(receipted, stored);
+    changed = withSession(changed, { receipted: united });
+    if (canEncrypt(changed.session!)) commands.push({ type: "encrypt" });
+    // What lies before something that came on the same route is lost.
+    const [only] = outbound;
+    if (united.ranges.length > 0 && outbound.length === 1) commands.push({ type: "repeat", route: only!.id });
+  }
+  if (delivered !== null) {
+    changed = withSession(changed, { delivered: delivered.numbers });
+    for (const message of delivered.messages) {
+      changes.push({ type: "message delivered", connection: id, id: message.id });
+      events.push({ type: "delivered", id: message.id });
+    }
+  }
+  return { connection: changed, changes, events, commands };
+};
+
+/** The application has acknowledged a message that the other side has given a number. */
+export function acknowledgedInSession(
+  connection: Connection,
+  number: number,
+): { readonly connection: Connection; readonly commands: readonly Command[] } {
+  const { session, inbound } = connection;
+  const acknowledged = union(session!.acknowledged, { upTo: 0, ranges: [[number, number]] });
+  const waiting = Math.max(0, session!.waiting - 1);
+  return {
+    connection: withSession(connection, { acknowledged, waiting, receiptDue: true }),
+    commands: [
+      { type: "tell receipt" },
+      ...inbound.map(({ id }) => ({ type: "resume", route: id }) as const),
+    ],
+  };
+}
