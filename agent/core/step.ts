@@ -4,8 +4,14 @@ import { type AgentMessage, kindOf } from "../kinds/mod.ts";
 import { send } from "../kinds/msg.ts";
 import { joined, routeMade } from "../kinds/reply.ts";
 import { settle } from "../kinds/settle.ts";
+import { packets } from "../session/arrival.ts";
+import { sendFrame } from "../session/message.ts";
+import { acknowledgedInSession } from "../session/receipt.ts";
+import { encrypted, framesSent, receiptSent } from "../session/sending.ts";
+import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
+import { withSession, withSessionKeys } from "../session/session.ts";
 import type { Connection, ReceivingRoute, StoreChange, StoredEvent } from "../store/store.ts";
-import { withReceiving, withRecord, withSending } from "./connection.ts";
+import { withInbound, withReceiving, withRecord, withSending } from "./connection.ts";
 import {
   type Command,
   type ConnectionEvent,
@@ -52,13 +58,31 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
     case "given up":
       return givenUp(connection, event);
     case "acknowledged":
-      return acknowledged(connection, event.id);
+      return acknowledged(connection, event);
     case "suspended":
-      return on(
-        connection,
-        event.route,
-        (route) => stepTo(withReceiving(connection, { ...route, suspended: true })),
-      );
+      return suspended(connection, event.route);
+    case "fell back":
+      return fellBack(connection, event, context);
+    case "offered":
+      return offered(connection, event, context);
+    case "answered":
+      return on(connection, event.route, (route) => answered(connection, route, event, context));
+    case "begun":
+      return on(connection, event.route, (route) => begun(connection, route, event, context));
+    case "send frame":
+      return sendFrame(connection, event, context);
+    case "encrypted":
+      return encrypted(connection, event);
+    case "packets":
+      return packets(connection, event, context);
+    case "frames sent":
+      return framesSent(connection, event);
+    case "receipt encrypted":
+      return stepTo(withSession(connection, { ratchet: event.ratchet }));
+    case "receipt sent":
+      return receiptSent(connection, event.told);
+    case "verified":
+      return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
     default:
       return event satisfies never;
   }
@@ -132,7 +156,7 @@ function sent(
 
 function givenUp(
   connection: Connection,
-  { route: id, deliveries, error: { code, message }, isRoute }: Extract<
+  { route: id, deliveries, frames, error: { code, message }, isRoute }: Extract<
     ConnectionEvent,
     { readonly type: "given up" }
   >,
@@ -143,14 +167,26 @@ function givenUp(
     { type: "delete delivery", connection: connection.record.id, route: id, position }
   ));
   const events: StoredEvent[] = isRoute ? [{ type: "error", code, message }] : [];
-  for (const { messageId } of deliveries) {
+  for (const { number } of frames) {
+    changes.push({ type: "delete frame", connection: connection.record.id, number });
+  }
+  for (const { messageId } of [...deliveries, ...frames]) {
     if (messageId > 0) events.push({ type: "error", code, message, id: messageId });
   }
   const failed = isRoute ? withSending(connection, { ...route, status: "failed" }) : connection;
   return stepTo(failed, { changes, events });
 }
 
-function acknowledged(connection: Connection, id: number): Step {
+function suspended(connection: Connection, id: string): Step {
+  const inbound = connection.inbound.find((route) => route.id === id);
+  if (inbound !== undefined) return stepTo(withInbound(connection, { ...inbound, suspended: true }));
+  return on(connection, id, (route) => stepTo(withReceiving(connection, { ...route, suspended: true })));
+}
+
+function acknowledged(
+  connection: Connection,
+  { id, number }: Extract<ConnectionEvent, { readonly type: "acknowledged" }>,
+): Step {
   const changes: StoreChange[] = [{ type: "message done", connection: connection.record.id, id }];
   const commands: Command[] = [];
   let changed = connection;
@@ -160,6 +196,10 @@ function acknowledged(connection: Connection, id: number): Step {
     const unacknowledged = route.unacknowledged.filter((other) => other !== message);
     changed = withReceiving(changed, { ...route, unacknowledged });
     commands.push({ type: "acknowledge", route: route.id, serverId: message.serverId });
+  }
+  if (connection.session !== null) {
+    const told = acknowledgedInSession(changed, number);
+    return stepTo(told.connection, { changes, commands: [...commands, ...told.commands] });
   }
   return stepTo(changed, { changes, commands });
 }

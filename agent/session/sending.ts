@@ -1,0 +1,44 @@
+import { withOutbound } from "../core/connection.ts";
+import { type SessionEvent, type Step, stepTo } from "../core/types.ts";
+import type { Connection, StoreChange, StoredEvent } from "../store/store.ts";
+import { canEncrypt, withSession } from "./session.ts";
+
+type Event<Type extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: Type }>;
+
+/** Frames that waited are encrypted and can go. */
+export function encrypted(connection: Connection, { ratchet, frames }: Event<"encrypted">): Step {
+  const last = frames.at(-1);
+  if (last === undefined) return stepTo(connection);
+  const changed = withSession(connection, { ratchet, lastEncrypted: last.number });
+  return stepTo(changed, {
+    changes: frames.map((frame): StoreChange => ({ type: "put frame", frame })),
+    commands: [
+      ...connection.outbound.map(({ id }) => ({ type: "send packets", route: id }) as const),
+      ...canEncrypt(changed.session!) ? [{ type: "encrypt" } as const] : [],
+    ],
+  });
+}
+
+/** Frames went by a route: a message is sent when the first route has taken it. */
+export function framesSent(
+  connection: Connection,
+  { route: id, cursor, messageIds }: Event<"frames sent">,
+): Step {
+  const { record, outbound } = connection;
+  const route = outbound.find((route) => route.id === id);
+  if (route === undefined) return stepTo(connection);
+  const changes: StoreChange[] = [], events: StoredEvent[] = [];
+  for (const messageId of messageIds) {
+    changes.push({ type: "message done", connection: record.id, id: messageId });
+    events.push({ type: "sent", id: messageId });
+  }
+  const moved = cursor > route.cursor ? withOutbound(connection, { ...route, cursor }) : connection;
+  return stepTo(moved, { changes, events });
+}
+
+/** The other side was told; unless something has changed since, that is all. */
+export function receiptSent(connection: Connection, told: Event<"receipt sent">["told"]): Step {
+  const { session } = connection;
+  const isSame = session?.stored === told.stored && session?.acknowledged === told.acknowledged;
+  return stepTo(isSame ? withSession(connection, { receiptDue: false }) : connection);
+}
