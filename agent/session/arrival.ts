@@ -1,5 +1,5 @@
 /** What comes in a session (sessions.md Content frames). */
-import type { Frame, NumberSet, RatchetState } from "../../protocol/mod.ts";
+import type { Frame, NumberSet, RatchetState, Reassembly } from "../../protocol/mod.ts";
 import { withInbound, withRecord } from "../core/connection.ts";
 import { type Command, type FrameDraft, type Step, type StepContext, stepTo } from "../core/types.ts";
 import type { Connection, StoreChange, StoredEvent, UndeliveredMessage } from "../store/store.ts";
@@ -38,6 +38,8 @@ export interface OpenedPackets {
   readonly stored: NumberSet;
   /** What is stored of the other ones, and of pieces. */
   readonly changes: readonly StoreChange[];
+  /** What there is of messages of which pieces are missing; `undefined`: nothing was read of it. */
+  readonly reassembly: Reassembly | undefined;
   /** Whether something was there already: the other side does not know. */
   readonly isRepeated: boolean;
   /** How many packets could not be read. */
@@ -61,9 +63,10 @@ export function packets(
 ): Step {
   const route = connection.inbound.find((route) => route.id === id);
   if (route === undefined || connection.session === null) return stepTo(connection);
-  const { ratchet, stored, frames: arrived, isRepeated, unreadable, lastServerId } = opened;
+  const { ratchet, stored, frames: arrived, reassembly, isRepeated, unreadable, lastServerId } = opened;
   const isReceiptDue = isRepeated || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
+  if (reassembly !== undefined) changed = { ...changed, reassembly };
   if (isReceiptDue) changed = withSession(changed, { receiptDue: true });
   if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
   const frames: FrameDraft[] = [], changes = [...opened.changes], events: StoredEvent[] = [];

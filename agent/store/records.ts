@@ -1,5 +1,5 @@
 /** What an agent stores. Byte arrays are raw; keys DER, private ones PKCS#8, public ones SubjectPublicKeyInfo. */
-import type { ServerAddress } from "../../protocol/mod.ts";
+import type { Reassembly, ServerAddress } from "../../protocol/mod.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
 import type { InboundRoute, OutboundRoute, Session } from "./session_records.ts";
@@ -122,6 +122,8 @@ export interface Connection {
   readonly inbound: readonly InboundRoute[];
   /** The session's queues that this side sends to, oldest first. */
   readonly outbound: readonly OutboundRoute[];
+  /** The unfinished messages of its inbound routes; not there before they were read from the store. */
+  readonly reassembly?: Reassembly;
 }
 
 /** Something that is to be sent to the other agent, on one route or several. */

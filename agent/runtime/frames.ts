@@ -1,0 +1,90 @@
+/** What a session sends, encrypted in its turn (sessions.md Session cryptography). */
+import {
+  encodeFrame,
+  type Frame,
+  messageHash,
+  ratchetEncrypt,
+  type RatchetState,
+} from "../../protocol/mod.ts";
+import type { FrameDraft } from "../core/types.ts";
+import { AgentError } from "../protocol/error.ts";
+import { previousHashOf } from "../session/message.ts";
+import { receiptOf } from "../session/receipt.ts";
+import { canEncrypt, mostUnreceipted, readyNumber, withSession } from "../session/session.ts";
+import type { AgentStore, Connection, FrameRecord, Session } from "../store/store.ts";
+
+/** Frames that are encrypted at a time. */
+const batchSize = 16;
+
+/** A connection with frames given numbers and, where that may be, encrypted. */
+export interface SealedFrames {
+  readonly connection: Connection;
+  readonly frames: readonly FrameRecord[];
+}
+
+/** Gives frames their numbers, and encrypts those that need not wait. */
+export async function sealFrames(connection: Connection, drafts: readonly FrameDraft[]): Promise<SealedFrames> {
+  const frames: FrameRecord[] = [];
+  let changed = connection;
+  for (const { content, time, messageId } of drafts) {
+    const session = changed.session!;
+    const number = content.kind === "ready" ? readyNumber : session.lastNumber + 1;
+    const frame = encodeFrame({ ...content, number, time });
+    const numbered = { ...session, lastNumber: Math.max(session.lastNumber, number) };
+    const isNext = session.lastEncrypted === number - 1 && canEncrypt(numbered);
+    const sealed = isNext ? await encrypt(numbered.ratchet!, frame) : null;
+    changed = withSession(changed, {
+      lastNumber: numbered.lastNumber,
+      ...sealed && { ratchet: sealed.ratchet, lastEncrypted: number },
+    });
+    const message = sealed?.message ?? new Uint8Array(0);
+    frames.push({ connection: connection.record.id, number, messageId, frame, message, createdAt: time });
+  }
+  return { connection: changed, frames };
+}
+
+/** Encrypts the next frames that wait, as many as may be at a time. */
+export async function encryptWaiting(
+  store: AgentStore,
+  { record: { id }, session }: Connection,
+): Promise<{ readonly ratchet: RatchetState; readonly frames: readonly FrameRecord[] } | null> {
+  if (session === null || !canEncrypt(session)) return null;
+  const room = session.receipted.upTo + mostUnreceipted - session.lastEncrypted;
+  const waiting = await store.frames(id, session.lastEncrypted, Math.min(room, batchSize));
+  let ratchet = session.ratchet!;
+  const frames: FrameRecord[] = [];
+  for (const record of waiting) {
+    const sealed = await encrypt(ratchet, record.frame);
+    ratchet = sealed.ratchet;
+    frames.push({ ...record, message: sealed.message });
+  }
+  return { ratchet, frames };
+}
+
+/** Encrypts a receipt by itself; `null` when it cannot be yet. */
+export async function encryptReceipt(
+  { session }: Connection,
+  now: number,
+): Promise<{ readonly ratchet: RatchetState; readonly message: Uint8Array<ArrayBuffer>; readonly told: Session } | null> {
+  if (session === null || session.status !== "active" || !session.receiptDue) return null;
+  const frame: Frame = { kind: "receipt", ...receiptOf(session), number: 0, time: now };
+  return { ...await encrypt(session.ratchet!, encodeFrame(frame)), told: session };
+}
+
+/** The hash of the connection's next message. */
+export function nextMessageHash(
+  connection: Connection,
+  { body, time }: { readonly body: Uint8Array<ArrayBuffer>; readonly time: number },
+): Promise<Uint8Array<ArrayBuffer>> {
+  const userNumber = connection.record.lastSent.id + 1;
+  return messageHash({ userNumber, previousHash: previousHashOf(connection), time, body });
+}
+
+async function encrypt(
+  state: RatchetState,
+  plaintext: Uint8Array<ArrayBuffer>,
+): Promise<{ readonly ratchet: RatchetState; readonly message: Uint8Array<ArrayBuffer> }> {
+  const made = await ratchetEncrypt(state, plaintext);
+  if (made.ok) return { ratchet: made.state, message: made.message };
+  throw new AgentError("INTERNAL", `Cannot encrypt a message: ${made.code}`);
+}

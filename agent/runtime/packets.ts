@@ -1,0 +1,265 @@
+/** What comes in packets, decrypted and put in order in its turn (sessions.md Packets and routes). */
+import {
+  addPiece,
+  decodeBase64,
+  decodeFrames,
+  type DroppedMessage,
+  encodeBase64,
+  encodeFrame,
+  type Frame,
+  messageHash,
+  type MessagePiece,
+  type NumberSet,
+  type Packet,
+  ratchetDecrypt,
+  type RatchetState,
+  type Reassembly,
+  type UnfinishedMessage,
+} from "../../protocol/mod.ts";
+import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
+import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
+import { mostUnreceipted } from "../session/session.ts";
+import type { AgentStore, Connection, HeldFrame, PieceRecord, StoreChange } from "../store/store.ts";
+
+/** Messages of which is looked up at a time that they are delivered. */
+const mostDelivered = 1_000;
+
+const noBytes = new Uint8Array(0);
+
+/** A packet of a route as its server has delivered it, or why it cannot be read. */
+export interface IncomingPacket {
+  /** The server's ID of it, base64. */
+  readonly serverId: string;
+  /** When the server took it, milliseconds since 1970. */
+  readonly serverAt: number;
+  readonly packet: Packet | null;
+}
+
+/** Decrypts packets of one route, one after the other, and puts the frames in order. */
+export async function openPackets(
+  store: AgentStore,
+  connection: Connection,
+  { route, incoming, now }: {
+    readonly route: string;
+    readonly incoming: readonly IncomingPacket[];
+    readonly now: number;
+  },
+): Promise<OpenedPackets> {
+  const opening = new Opening(store, connection, { route, now });
+  for (const packet of incoming) await opening.take(packet);
+  return opening.result();
+}
+
+/** How far the packets are that are being opened: nothing of it is valid before all of it is stored. */
+class Opening {
+  readonly #store: AgentStore;
+  readonly #connection: Connection;
+  readonly #route: string;
+  readonly #now: number;
+  #ratchet: RatchetState | null;
+  #stored: NumberSet;
+  #delivered: NumberSet;
+  #reassembly: Reassembly | undefined;
+  readonly #frames: ArrivedFrame[] = [];
+  readonly #changes: StoreChange[] = [];
+  /** Frames that came early, in these packets. */
+  readonly #held = new Map<number, HeldFrame>();
+  #isRepeated = false;
+  #unreadable = 0;
+  #lastServerId: string;
+
+  constructor(
+    store: AgentStore,
+    connection: Connection,
+    { route, now }: { readonly route: string; readonly now: number },
+  ) {
+    this.#store = store;
+    this.#connection = connection;
+    this.#route = route;
+    this.#now = now;
+    const { ratchet, stored, delivered } = connection.session!;
+    this.#ratchet = ratchet;
+    this.#stored = stored;
+    this.#delivered = delivered;
+    this.#reassembly = connection.reassembly;
+    this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
+  }
+
+  result(): OpenedPackets {
+    for (const held of this.#held.values()) this.#changes.push({ type: "put held", held });
+    return {
+      ratchet: this.#ratchet,
+      frames: this.#frames,
+      stored: this.#stored,
+      changes: this.#changes,
+      reassembly: this.#reassembly,
+      isRepeated: this.#isRepeated,
+      unreadable: this.#unreadable,
+      lastServerId: this.#lastServerId,
+    };
+  }
+
+  async take(incoming: IncomingPacket): Promise<void> {
+    const { packet } = incoming;
+    this.#lastServerId = incoming.serverId;
+    if (packet?.type === "message") await this.#message(packet.message, incoming);
+    else if (packet?.type === "piece") await this.#piece(packet, incoming);
+    else this.#unreadable++;
+  }
+
+  async #piece(piece: MessagePiece, incoming: IncomingPacket): Promise<void> {
+    this.#reassembly ??= reassemblyOf(await this.#store.pieces(this.#connection.record.id));
+    const added = await addPiece(this.#reassembly, piece, { route: this.#route, now: this.#now });
+    const known = this.#reassembly.unfinished.some(({ route, tag }) =>
+      route === this.#route && encodeBase64(tag) === encodeBase64(piece.tag)
+    );
+    for (const dropped of added.dropped) this.#deletePieces(dropped);
+    if (added.type === "whole") {
+      // When its frames cannot be stored now, all of it is to come again.
+      if (known) this.#deletePieces({ route: this.#route, tag: piece.tag });
+      await this.#message(added.message, incoming);
+    } else if (added.type === "refused") {
+      this.#unreadable++;
+      if (added.code === "TAG" && known) this.#deletePieces({ route: this.#route, tag: piece.tag });
+    } else if (added.type === "kept") this.#putPiece(piece, added.reassembly);
+    this.#reassembly = added.reassembly;
+  }
+
+  #putPiece({ tag, index, count, total, piece }: MessagePiece, { unfinished }: Reassembly): void {
+    const name = encodeBase64(tag);
+    const message = unfinished.find((one) => one.route === this.#route && encodeBase64(one.tag) === name);
+    if (message === undefined) return;
+    const record: PieceRecord = {
+      connection: this.#connection.record.id,
+      route: this.#route,
+      tag: name,
+      index,
+      count,
+      total,
+      since: message.since,
+      piece: piece.slice(),
+    };
+    this.#changes.push({ type: "put piece", piece: record });
+  }
+
+  #deletePieces({ route, tag }: Pick<DroppedMessage, "route" | "tag">): void {
+    const connection = this.#connection.record.id;
+    this.#changes.push({ type: "delete pieces", connection, route, tag: encodeBase64(tag) });
+  }
+
+  async #message(message: Uint8Array<ArrayBuffer>, incoming: IncomingPacket): Promise<void> {
+    if (this.#ratchet === null) {
+      this.#unreadable++;
+      return;
+    }
+    const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
+    if (!decrypted.ok) {
+      if (decrypted.code === "USED") this.#isRepeated = true;
+      else this.#unreadable++;
+      return;
+    }
+    const decoded = decodeFrames(decrypted.plaintext);
+    if (!decoded.ok) {
+      this.#ratchet = decrypted.state;
+      this.#unreadable++;
+      return;
+    }
+    const stored = this.#withFrames(decoded.frames);
+    // There is no room: its key is kept, and it comes again.
+    if (stored === null) return;
+    this.#ratchet = decrypted.state;
+    for (const frame of decoded.frames) await this.#frame(frame, incoming);
+    this.#stored = stored;
+  }
+
+  /** The numbers that are stored when frames are; `null` when there is no room for them. */
+  #withFrames(frames: readonly Frame[]): NumberSet | null {
+    let stored: NumberSet | null = this.#stored;
+    for (const { number } of frames) {
+      if (number > 0 && stored !== null && !hasNumber(stored, number)) stored = withNumber(stored, number);
+    }
+    return stored === null || countBeyond(stored) > mostUnreceipted ? null : stored;
+  }
+
+  async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
+    const { number } = frame;
+    if (number === 0) return await this.#arrive(frame, { serverId, serverAt });
+    if (hasNumber(this.#stored, number)) {
+      this.#isRepeated = true;
+      return;
+    }
+    const connection = this.#connection.record.id;
+    if (number > this.#stored.upTo + 1) {
+      this.#held.set(number, { connection, number, frame: encodeFrame(frame), serverId, serverAt });
+      this.#stored = union(this.#stored, { upTo: 0, ranges: [[number, number]] });
+      return;
+    }
+    await this.#arrive(frame, { serverId, serverAt });
+    const before = this.#stored;
+    this.#stored = union(before, { upTo: number, ranges: [] });
+    for (let next = number + 1; next <= this.#stored.upTo; next++) {
+      const held = this.#held.get(next) ?? await this.#store.held(connection, next);
+      if (held === null) throw new Error(`Cannot go on: held frame ${next} is not there`);
+      if (!this.#held.delete(next)) this.#changes.push({ type: "delete held", connection, number: next });
+      const decoded = decodeFrames(held.frame);
+      if (!decoded.ok) throw new Error(`Cannot go on: held frame ${next} is damaged`);
+      await this.#arrive(decoded.frames[0]!, held);
+    }
+  }
+
+  async #arrive(
+    frame: Frame,
+    { serverId, serverAt }: Pick<IncomingPacket, "serverId" | "serverAt">,
+  ): Promise<void> {
+    const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
+    const delivered = frame.kind === "receipt" ? await this.#deliveredBy(frame.acknowledged) : null;
+    this.#frames.push({ frame, serverId, serverAt, hash, delivered });
+  }
+
+  /** What a receipt tells that was not known: of numbers that were not sent nothing is believed. */
+  async #deliveredBy(acknowledged: NumberSet): Promise<Delivered | null> {
+    const { id, lastSent } = this.#connection.record;
+    if (greatest(acknowledged) > lastSent.id) return null;
+    let left = mostDelivered;
+    let numbers = this.#delivered;
+    const messages = [];
+    for (const [from, to] of difference(acknowledged, numbers)) {
+      const found = await this.#store.undelivered(id, from, to, left);
+      messages.push(...found);
+      left -= found.length;
+      if (left <= 0) {
+        numbers = union(numbers, { upTo: 0, ranges: [[from, found.at(-1)!.number]] });
+        break;
+      }
+      numbers = union(numbers, { upTo: 0, ranges: [[from, to]] });
+    }
+    this.#delivered = numbers;
+    return { messages, numbers };
+  }
+}
+
+/** The unfinished messages of stored pieces. */
+function reassemblyOf(pieces: readonly PieceRecord[]): Reassembly {
+  const unfinished = new Map<string, UnfinishedMessage>();
+  for (const { route, tag, index, count, total, since, piece } of pieces) {
+    const key = `${route} ${tag}`;
+    const before = unfinished.get(key) ??
+      {
+        route,
+        tag: decodeBase64(tag)!,
+        count,
+        total,
+        since,
+        pieces: new Array<null>(count).fill(null),
+        missing: count,
+        bytes: 0,
+      };
+    unfinished.set(key, {
+      ...before,
+      pieces: before.pieces.with(index, piece),
+      missing: before.missing - 1,
+      bytes: before.bytes + piece.length,
+    });
+  }
+  return { unfinished: [...unfinished.values()] };
+}
