@@ -12,6 +12,11 @@ export interface SubscribedQueue {
   readonly senderId: string;
   /** Loads the key that signs the recipient's commands. */
   readonly loadKey: () => Promise<PrivateKey<"sign">>;
+  /**
+   * Messages that may be delivered at a time, 1 to 128, where the server can. All that come are told then, also those
+   * that come again, and whoever acknowledges them names them. @default 1
+   */
+  readonly window?: number;
 }
 
 /** What is told about servers. A queue that was forgotten is not told of. */

@@ -169,7 +169,8 @@ export class Subscriptions implements AsyncDisposable {
   }
 
   #message(wanted: Wanted, event: MessageEvent, client: SmpClient): void {
-    if (wanted.isDoubtful) wanted.held = event;
+    if (wanted.queue.window !== undefined) this.#options.events.message(wanted.queue, event, client);
+    else if (wanted.isDoubtful) wanted.held = event;
     else if (isDelivered(wanted, event)) this.#options.events.message(wanted.queue, event, client);
   }
 
@@ -325,11 +326,12 @@ interface Failure {
 
 async function sendSub(
   client: SmpClient,
-  { recipientId, senderId, loadKey }: SubscribedQueue,
+  { recipientId, senderId, loadKey, window }: SubscribedQueue,
 ): Promise<{ readonly sequence: number } | Failure> {
   try {
     const recipientKey = await loadKey();
-    return { sequence: await client.subscribe({ recipientId, senderId, recipientKey }) };
+    const queue = { recipientId, senderId, recipientKey };
+    return { sequence: await client.subscribe(queue, window === undefined ? {} : { window }) };
   } catch (cause) {
     const error = cause instanceof Error ? cause : new Error("Cannot subscribe to the queue", { cause });
     const isPassing = error instanceof SmpError ? error.code === "INTERNAL" : error instanceof TransportError;

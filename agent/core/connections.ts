@@ -1,5 +1,12 @@
 import { AgentError, unknownConnection } from "../protocol/error.ts";
-import type { AgentStore, Connection, ReceivingRoute, SendingRoute } from "../store/store.ts";
+import type {
+  AgentStore,
+  Connection,
+  InboundRoute,
+  OutboundRoute,
+  ReceivingRoute,
+  SendingRoute,
+} from "../store/store.ts";
 
 /** A connection and one of its receiving routes. */
 export interface AtReceiving {
@@ -13,13 +20,32 @@ export interface AtSending {
   readonly route: SendingRoute;
 }
 
+/** A connection and one of its inbound routes. */
+export interface AtInbound {
+  readonly connection: Connection;
+  readonly route: InboundRoute;
+}
+
+/** A connection and one of its outbound routes. */
+export interface AtOutbound {
+  readonly connection: Connection;
+  readonly route: OutboundRoute;
+}
+
+const tables = ["receiving", "sending", "inbound", "outbound"] as const;
+
 /** The connections of an agent in memory, as they are in the store, by ID, alias and route. */
 export class Connections {
   readonly #byId = new Map<string, Connection>();
   /** The IDs of connections, by alias; an empty one is reserved. */
   readonly #ids = new Map<string, string>();
-  readonly #receiving = new Map<string, string>();
-  readonly #sending = new Map<string, string>();
+  /** The connection of each route. */
+  readonly #routes = {
+    receiving: new Map<string, string>(),
+    sending: new Map<string, string>(),
+    inbound: new Map<string, string>(),
+    outbound: new Map<string, string>(),
+  };
   /** The last change of each connection that has one under way. */
   readonly #work = new Map<string, Promise<unknown>>();
 
@@ -49,15 +75,29 @@ export class Connections {
 
   /** The connection that has a receiving route. */
   receiving(route: string): AtReceiving | undefined {
-    const connection = this.#byId.get(this.#receiving.get(route) ?? "");
+    const connection = this.#byId.get(this.#routes.receiving.get(route) ?? "");
     const found = connection?.receiving.find(({ id }) => id === route);
     return found && { connection: connection!, route: found };
   }
 
   /** The connection that has a sending route. */
   sending(route: string): AtSending | undefined {
-    const connection = this.#byId.get(this.#sending.get(route) ?? "");
+    const connection = this.#byId.get(this.#routes.sending.get(route) ?? "");
     const found = connection?.sending.find(({ id }) => id === route);
+    return found && { connection: connection!, route: found };
+  }
+
+  /** The connection that has an inbound route. */
+  inbound(route: string): AtInbound | undefined {
+    const connection = this.#byId.get(this.#routes.inbound.get(route) ?? "");
+    const found = connection?.inbound.find(({ id }) => id === route);
+    return found && { connection: connection!, route: found };
+  }
+
+  /** The connection that has an outbound route. */
+  outbound(route: string): AtOutbound | undefined {
+    const connection = this.#byId.get(this.#routes.outbound.get(route) ?? "");
+    const found = connection?.outbound.find(({ id }) => id === route);
     return found && { connection: connection!, route: found };
   }
 
@@ -76,21 +116,21 @@ export class Connections {
 
   /** Puts a connection that was stored. */
   set(connection: Connection): void {
-    const { record: { id, alias }, receiving, sending } = connection;
+    const { record: { id, alias } } = connection;
     const before = this.#byId.get(id);
+    if (before !== undefined) this.#forgetRoutes(before);
     if (before !== undefined && before.record.alias !== alias) this.#ids.delete(before.record.alias);
     this.#byId.set(id, connection);
     this.#ids.set(alias, id);
-    for (const route of receiving) this.#receiving.set(route.id, id);
-    for (const route of sending) this.#sending.set(route.id, id);
+    for (const table of tables) for (const route of connection[table]) this.#routes[table].set(route.id, id);
   }
 
   /** Takes out a connection that was removed from the store. */
-  remove({ record: { id, alias }, receiving, sending }: Connection): void {
+  remove(connection: Connection): void {
+    const { record: { id, alias } } = connection;
     this.#byId.delete(id);
     this.#ids.delete(alias);
-    for (const route of receiving) this.#receiving.delete(route.id);
-    for (const route of sending) this.#sending.delete(route.id);
+    this.#forgetRoutes(connection);
   }
 
   /** Does a task when all earlier ones of the connection are done. */
@@ -103,5 +143,9 @@ export class Connections {
     } finally {
       if (this.#work.get(id) === work) this.#work.delete(id);
     }
+  }
+
+  #forgetRoutes(connection: Connection): void {
+    for (const table of tables) for (const { id } of connection[table]) this.#routes[table].delete(id);
   }
 }

@@ -4,7 +4,7 @@ import type { Connections } from "../core/connections.ts";
 import type { Deadlines } from "../deadlines.ts";
 import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
-import type { AgentStore, ReceivingRoute } from "../store/store.ts";
+import type { AgentStore, InboundRoute, ReceivingRoute } from "../store/store.ts";
 import type { SlowLane } from "./slow_lane.ts";
 
 /** Who asks to be let into a connection. */
@@ -32,6 +32,8 @@ export interface AgentContext {
   readonly retry: Backoff;
   /** Milliseconds for which a joiner's KEY and HELLO are tried. */
   readonly joinTimeout: number;
+  /** Milliseconds for which a server is asked to delete a queue: it deletes what nobody uses by itself. */
+  readonly discardTimeout: number;
   /** The extensions that are announced to other agents. */
   readonly announced: readonly string[];
   /** Whether servers without a key hash are taken. */
@@ -42,7 +44,7 @@ export interface AgentContext {
   /** A server of the agent's own. */
   server(): ServerAddress;
   /** Has the queue of a route deleted that was made and belongs to no connection. */
-  abandon(route: ReceivingRoute): Promise<void>;
+  abandon(route: ReceivingRoute | InboundRoute): Promise<void>;
   /** Tells of a failure that passes, once until it was read. */
   failed(connection: string, error: unknown): void;
 }

@@ -1,11 +1,9 @@
 import { formatAddress, type ServerAddress, SmpError } from "../../protocol/mod.ts";
 import { type Backoff, backoffDelay, Pause } from "../backoff.ts";
-import type { DiscardedQueue, ReceivingRoute, StoreChange } from "../store/store.ts";
+import { discardedOf } from "../session/former.ts";
+import type { DiscardedQueue, InboundRoute, ReceivingRoute, StoreChange } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { recipientQueue } from "./routes.ts";
-
-/** Milliseconds for which a server is asked to delete a queue: it deletes what nobody uses by itself. */
-const patience = 30 * 86_400_000;
 
 interface Waiting {
   readonly server: string;
@@ -27,15 +25,9 @@ export class Discards implements AsyncDisposable {
   }
 
   /** What is stored of a route's queue when its connection is deleted. */
-  discarded({ id, keys: { server, recipientId, senderId, recipientKey } }: ReceivingRoute): DiscardedQueue {
-    return {
-      id,
-      server,
-      recipientId,
-      senderId,
-      recipientKey,
-      giveUpAt: this.#context.deadlines.after(patience),
-    };
+  discarded(route: ReceivingRoute | InboundRoute): DiscardedQueue {
+    const { deadlines, discardTimeout } = this.#context;
+    return discardedOf(route, deadlines.after(discardTimeout));
   }
 
   /**
@@ -43,7 +35,7 @@ export class Discards implements AsyncDisposable {
    * stored. Resolves when it is stored as discarded, as far as that can be, and where its server is connected after the
    * first try.
    */
-  async abandon(route: ReceivingRoute): Promise<void> {
+  async abandon(route: ReceivingRoute | InboundRoute): Promise<void> {
     const { store, servers } = this.#context;
     const queue = this.discarded(route);
     await store.commit([{ type: "put discarded", queue }]).catch(() => {});
@@ -79,9 +71,9 @@ export class Discards implements AsyncDisposable {
   }
 
   async #delete(queue: DiscardedQueue, pause: Pause, tried: () => void): Promise<void> {
-    const { store, deadlines } = this.#context;
+    const { store, deadlines, discardTimeout } = this.#context;
     for (let failures = 1; !this.#isClosed; failures++) {
-      if (await this.#try(queue) || deadlines.isOver(queue.giveUpAt, patience)) {
+      if (await this.#try(queue) || deadlines.isOver(queue.giveUpAt, discardTimeout)) {
         const change: StoreChange = { type: "delete discarded", id: queue.id };
         if (await store.commit([change]).then(() => true, () => false)) return;
       }

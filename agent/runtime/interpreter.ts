@@ -3,10 +3,13 @@ import { changesBetween } from "../core/changes.ts";
 import { step } from "../core/step.ts";
 import type { Command, ConnectionEvent, Step } from "../core/types.ts";
 import { AgentError, agentError } from "../protocol/error.ts";
-import type { Connection, EventRecord, StoreChange } from "../store/store.ts";
+import type { Connection, DiscardedQueue, EventRecord, StoreChange } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
+import { sealFrames } from "./frames.ts";
+import { subscribedInbound } from "./inbound.ts";
 import { makeSendingRoute, recipientQueue } from "./routes.ts";
+import { makeAnswer, makeBeginning } from "./upgrades.ts";
 
 /** What the interpreter gives to others. */
 export interface InterpreterPorts {
@@ -18,12 +21,22 @@ export interface InterpreterPorts {
   acknowledge(route: string, serverId: string): Promise<void>;
   /** Looks at what a sending route has to deliver. */
   deliver(route: string): void;
+  /** Looks at what an outbound route has to send. */
+  sendPackets(route: string): void;
+  /** Sends again by an outbound route what may be lost. */
+  repeat(route: string): void;
+  /** Takes what was left at the server of an inbound route. */
+  resume(route: string): void;
+  /** Does what the session of a connection needs beside that. */
+  look(connection: string): void;
+  /** Stops working on routes that are not there any more, and has queues deleted. */
+  drop(routes: readonly string[], discarded: readonly DiscardedQueue[]): void;
 }
 
-/** What happens, or how it is made of the connection as it is when its turn comes. */
+/** What happens, or how it is made of the connection as it is when its turn comes; `null`: nothing happens. */
 export type Happening =
   | ConnectionEvent
-  | ((connection: Connection) => ConnectionEvent | Promise<ConnectionEvent>);
+  | ((connection: Connection) => ConnectionEvent | null | Promise<ConnectionEvent | null>);
 
 /**
  * Does what `step` says: stores the changes, in one transaction, then tells the events, then runs the commands, of which
@@ -75,12 +88,15 @@ export class Interpreter {
   }
 
   #apply(id: string, happening: Happening): Promise<Step | null> {
-    const { connections, store, announced, now } = this.#context;
+    const { connections, store, announced, now, deadlines, discardTimeout } = this.#context;
     return connections.serially(id, async () => {
       const before = connections.find(id);
       if (before === undefined) return null;
       const event = typeof happening === "function" ? await happening(before) : happening;
-      const made = step(before, event, { now: now(), announced });
+      if (event === null) return null;
+      const discardUntil = deadlines.after(discardTimeout);
+      const stepped = step(before, event, { now: now(), announced, discardUntil });
+      const made = stepped.frames.length > 0 ? await withFrames(stepped) : stepped;
       const records = this.#log.number(id, made.events);
       const taken = event.type === "acknowledged" ? this.#log.ofMessage(id, event.id) : undefined;
       const changes: StoreChange[] = [...changesBetween(before, made.connection), ...made.changes];
@@ -118,8 +134,51 @@ export class Interpreter {
         return await this.#ports.acknowledge(command.route, command.serverId);
       case "deliver":
         return this.#ports.deliver(command.route);
+      case "send packets":
+        return this.#ports.sendPackets(command.route);
+      case "repeat":
+        return this.#ports.repeat(command.route);
+      case "resume":
+        return this.#ports.resume(command.route);
+      case "drop":
+        return this.#ports.drop(command.routes, command.discarded);
+      case "offer":
+      case "fall back":
+      case "encrypt":
+      case "tell receipt":
+        return this.#ports.look(id);
+      case "answer":
+        return await this.#answer(id, command);
+      case "begin": {
+        const { route, received } = command;
+        await this.do(id, async (connection) => {
+          const begun = await makeBeginning(this.#context, connection, received.message.upgrade.slice());
+          return { type: "begun", route, received, begun };
+        });
+        return;
+      }
       default:
         return command satisfies never;
+    }
+  }
+
+  async #answer(
+    id: string,
+    { route, received }: Extract<Command, { readonly type: "answer" }>,
+  ): Promise<void> {
+    const { connections, servers } = this.#context;
+    const connection = connections.find(id);
+    if (connection === undefined) return;
+    const { made, begun } = await makeAnswer(this.#context, connection, received.message.upgrade.slice());
+    let step: Step | null = null;
+    try {
+      step = await this.do(id, { type: "answered", route, received, begun });
+    } finally {
+      const isStored = made !== null && step?.connection.inbound.includes(made.route);
+      if (made !== null && !isStored) await this.#context.abandon(made.route);
+    }
+    if (made !== null && step !== null) {
+      servers.created(subscribedInbound(this.#context, made.route), made.client);
     }
   }
 
@@ -158,6 +217,21 @@ export class Interpreter {
     }
     await this.do(id, { type: "secured", route, received, error: refused });
   }
+}
+
+/** A step with its frames in the session: numbered, and encrypted where that may be. */
+async function withFrames(made: Step): Promise<Step> {
+  const { connection, frames } = await sealFrames(made.connection, made.frames);
+  const isReady = frames.some(({ message }) => message.length > 0);
+  return {
+    ...made,
+    connection,
+    changes: [...made.changes, ...frames.map((frame): StoreChange => ({ type: "put frame", frame }))],
+    commands: [
+      ...made.commands,
+      ...isReady ? connection.outbound.map(({ id: route }) => ({ type: "send packets", route }) as const) : [],
+    ],
+  };
 }
 
 /** What a promise gives; rejects with the signal's reason when that aborts before. */

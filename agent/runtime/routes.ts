@@ -49,7 +49,8 @@ export async function makeReceivingRoute(context: AgentContext): Promise<MadeRou
   return { route, client };
 }
 
-function takePair({ pool, spare }: Pick<AgentContext, "pool" | "spare">): Promise<StoredKeyPair> {
+/** A key pair that was left, or a new one. */
+export function takePair({ pool, spare }: Pick<AgentContext, "pool" | "spare">): Promise<StoredKeyPair> {
   const pair = spare.pop();
   return pair === undefined ? pool.take() : Promise.resolve(pair);
 }
@@ -98,7 +99,8 @@ export async function recipientQueue(
   return { recipientId, senderId, recipientKey: await keys.signing(recipientKey) };
 }
 
-function verifiable(server: ServerAddress): void {
+/** Throws {@linkcode AgentError} for a server that cannot be told from an impostor. */
+export function verifiable(server: ServerAddress): void {
   try {
     checkVerifiable(server);
   } catch (error) {

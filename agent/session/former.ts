@@ -1,5 +1,5 @@
 import { type Step, type StepContext, stepTo } from "../core/types.ts";
-import type { Connection, ReceivingRoute, StoreChange } from "../store/store.ts";
+import type { Connection, DiscardedQueue, ReceivingRoute, StoreChange } from "../store/store.ts";
 
 /** A connection without its 0.3 routes of one or both directions; their queues are discarded. */
 export function dropFormer(
@@ -30,6 +30,6 @@ export function discardedOf(
     readonly keys: Pick<ReceivingRoute["keys"], "server" | "recipientId" | "senderId" | "recipientKey">;
   },
   giveUpAt: number,
-) {
+): DiscardedQueue {
   return { id, server, recipientId, senderId, recipientKey, giveUpAt };
 }

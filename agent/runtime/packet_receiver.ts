@@ -1,0 +1,123 @@
+import { openPacket, SmpError } from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import { mostWaiting } from "../session/session.ts";
+import type { AgentContext } from "./context.ts";
+import type { Interpreter } from "./interpreter.ts";
+import { type IncomingPacket, openPackets } from "./packets.ts";
+import type { Incoming } from "./receiver.ts";
+import { recipientQueue } from "./routes.ts";
+
+/** Packets that are handled together, in one transaction. */
+const batchSize = 32;
+
+/** Packets that wait at most; more than any window: others come again. */
+const mostQueued = 256;
+
+/**
+ * Handles the packets of one inbound route: opens them, stores what they bring, then acknowledges the last one, and those
+ * before it by that. A failure holds up this route alone: the packets are handled again until that succeeds.
+ */
+export class PacketReceiver {
+  readonly #id: string;
+  readonly #context: AgentContext;
+  readonly #interpreter: Interpreter;
+  #work: Promise<void> | null = null;
+  /** In the order in which they came. */
+  #queue: Incoming[] = [];
+  /** Whether packets were left at their server because too much waits here. */
+  #hasLeft = false;
+  readonly #pause = new Pause();
+  #isClosed = false;
+
+  /** Handles what it is given for the inbound route with this ID. */
+  constructor(id: string, context: AgentContext, interpreter: Interpreter) {
+    this.#id = id;
+    this.#context = context;
+    this.#interpreter = interpreter;
+  }
+
+  /** Handles a packet after those that came before it. */
+  take(incoming: Incoming): void {
+    if (this.#isClosed) return;
+    if (this.#queue.length < mostQueued) this.#queue.push(incoming);
+    else this.#hasLeft = true;
+    this.#work ??= this.#handleAll();
+  }
+
+  /** Takes what was left at the server, if something was. */
+  resume(): void {
+    if (!this.#hasLeft || this.#isClosed || this.#isFull()) return;
+    this.#hasLeft = false;
+    this.#context.servers.resubscribe(this.#id);
+  }
+
+  /** Stops when what is being handled is, or waits for another try. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#queue = [];
+    this.#pause.end();
+    await this.#work;
+  }
+
+  async #handleAll(): Promise<void> {
+    const { connections, retry, failed } = this.#context;
+    for (let failures = 0; this.#queue.length > 0 && !this.#isClosed;) {
+      const at = connections.inbound(this.#id);
+      if (at === undefined) break;
+      const batch = this.#queue.slice(0, batchSize);
+      if (this.#isFull()) {
+        this.#hasLeft = true;
+        this.#queue = [];
+        break;
+      }
+      try {
+        await this.#handle(batch);
+        this.#queue.splice(0, batch.length);
+        failures = 0;
+      } catch (error) {
+        if (this.#isClosed) break;
+        if (++failures === 1) failed(at.connection.record.id, error);
+        await this.#pause.wait(backoffDelay(retry, failures));
+      }
+    }
+    // In the same turn as the last look: what comes from now on begins anew.
+    this.#work = null;
+  }
+
+  /** Whether the application has too much to acknowledge. */
+  #isFull(): boolean {
+    const { connection } = this.#context.connections.inbound(this.#id) ?? {};
+    return (connection?.session?.waiting ?? 0) >= mostWaiting;
+  }
+
+  async #handle(batch: readonly Incoming[]): Promise<void> {
+    const { connections, store, now } = this.#context;
+    const at = connections.inbound(this.#id);
+    if (at === undefined) return;
+    const { connection: { record }, route: { keys } } = at;
+    const incoming = await Promise.all(batch.map(async ({ message }): Promise<IncomingPacket> => {
+      const opened = await openPacket(message.body.slice(), keys);
+      const { messageId: serverId, timestamp } = message;
+      return { serverId, serverAt: timestamp.getTime(), packet: opened.ok ? opened.packet : null };
+    }));
+    await this.#interpreter.do(record.id, async (connection) => {
+      const opened = await openPackets(store, connection, { route: this.#id, incoming, now: now() });
+      return { type: "packets", route: this.#id, opened };
+    });
+    await this.#acknowledge(batch.at(-1)!);
+  }
+
+  async #acknowledge({ message: { messageId }, client }: Incoming): Promise<void> {
+    const { connections, servers } = this.#context;
+    const keys = connections.inbound(this.#id)?.route.keys;
+    if (keys === undefined) return;
+    try {
+      await client.acknowledge(await recipientQueue(this.#context, keys), messageId);
+    } catch (error) {
+      // It is acknowledged, or another program has the queue: whoever subscribes next gets it, also here.
+      if (error instanceof SmpError && error.code === "NO_MSG") return;
+      // Whether the server has it is unknown: subscribed again, it delivers again what it has not.
+      if (!this.#isClosed) servers.resubscribe(this.#id);
+    }
+  }
+}

@@ -1,0 +1,197 @@
+import { sealPacket, SmpError, splitMessage, TransportError } from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import type { AtOutbound } from "../core/connections.ts";
+import { hasNumber } from "../session/number_set.ts";
+import type { FrameRecord } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import { encryptReceipt } from "./frames.ts";
+import type { Interpreter } from "./interpreter.ts";
+
+/** Frames that are read from the store and sent together. */
+const batchSize = 32;
+
+/** Packets of a batch that are on their way at a time. */
+const inFlight = 16;
+
+/** Milliseconds between two repetitions of frames that may be lost. */
+const repeatInterval = 10_000;
+
+type EncryptedReceipt = NonNullable<Awaited<ReturnType<typeof encryptReceipt>>>;
+
+interface SendOutcome {
+  /** How many of the messages the server has, from the first. */
+  readonly count: number;
+  readonly failure: { readonly error: unknown } | null;
+}
+
+/** Sends the frames of a session by one outbound route, in order, and the receipts. */
+export class PacketSender {
+  readonly #id: string;
+  readonly #context: AgentContext;
+  readonly #interpreter: Interpreter;
+  #work: Promise<void> | null = null;
+  #isWoken = false;
+  #isReceiptDue = false;
+  /** What is sent again lies after this number; `null`: nothing is. */
+  #repeatAfter: number | null = null;
+  #repeatedAt = -Infinity;
+  readonly #pause = new Pause();
+  #isClosed = false;
+
+  /** Sends nothing yet for the outbound route with this ID. */
+  constructor(id: string, context: AgentContext, interpreter: Interpreter) {
+    this.#id = id;
+    this.#context = context;
+    this.#interpreter = interpreter;
+  }
+
+  /** There is something new to send. */
+  wake(): void {
+    if (this.#isClosed) return;
+    this.#isWoken = true;
+    this.#work ??= this.#sendAll();
+  }
+
+  /** A receipt is to be sent. */
+  tellReceipt(): void {
+    this.#isReceiptDue = true;
+    this.wake();
+  }
+
+  /** Sends again what went by this route and is not receipted, if that was not done a short time ago. */
+  repeat(): void {
+    const at = this.#context.connections.outbound(this.#id);
+    if (at === undefined || performance.now() - this.#repeatedAt < repeatInterval) return;
+    this.#repeatedAt = performance.now();
+    this.#repeatAfter = at.connection.session?.receipted.upTo ?? null;
+    this.wake();
+  }
+
+  /** What waits for another try is tried at once. */
+  hurry(): void {
+    this.#pause.end();
+  }
+
+  /** Stops when what is on its way has come or failed; what was not sent stays in the store. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#pause.end();
+    await this.#work;
+  }
+
+  async #sendAll(): Promise<void> {
+    const { connections, retry } = this.#context;
+    for (let failures = 0; this.#isWoken && !this.#isClosed;) {
+      this.#isWoken = false;
+      try {
+        while (!this.#isClosed && await this.#sendNext()) failures = 0;
+      } catch (error) {
+        const at = connections.outbound(this.#id);
+        if (at === undefined || this.#isClosed) break;
+        this.#isWoken = true;
+        if (!isPassing(error) && failures === 0) this.#context.failed(at.connection.record.id, error);
+        await this.#pause.wait(backoffDelay(retry, ++failures));
+      }
+    }
+    // In the same turn as the last look: what comes from now on begins anew.
+    this.#work = null;
+  }
+
+  /** Sends what comes next; `false` when there is nothing. */
+  async #sendNext(): Promise<boolean> {
+    const at = this.#context.connections.outbound(this.#id);
+    if (at === undefined) return false;
+    return await this.#sendReceipt(at) || await this.#sendAgain(at) || await this.#sendFrames(at);
+  }
+
+  async #sendReceipt({ connection: { record } }: AtOutbound): Promise<boolean> {
+    if (!this.#isReceiptDue) return false;
+    const made: EncryptedReceipt[] = [];
+    await this.#interpreter.do(record.id, async (connection) => {
+      const receipt = await encryptReceipt(connection, this.#context.now());
+      if (receipt === null) return null;
+      made.push(receipt);
+      return { type: "receipt encrypted", ratchet: receipt.ratchet };
+    });
+    this.#isReceiptDue = false;
+    const [receipt] = made;
+    const at = this.#context.connections.outbound(this.#id);
+    if (receipt === undefined || at === undefined) return false;
+    const { failure } = await this.#send(at, [receipt.message]);
+    if (failure !== null) {
+      this.#isReceiptDue = true;
+      throw failure.error;
+    }
+    await this.#interpreter.do(record.id, { type: "receipt sent", told: receipt.told });
+    return true;
+  }
+
+  async #sendAgain(at: AtOutbound): Promise<boolean> {
+    const after = this.#repeatAfter;
+    if (after === null) return false;
+    const frames = await this.#frames(at, after);
+    if (frames.length === 0) {
+      this.#repeatAfter = null;
+      return false;
+    }
+    const { failure } = await this.#send(at, frames.map(({ message }) => message));
+    if (failure !== null) throw failure.error;
+    this.#repeatAfter = frames.at(-1)!.number;
+    if (this.#repeatAfter >= at.route.cursor) this.#repeatAfter = null;
+    return true;
+  }
+
+  async #sendFrames(at: AtOutbound): Promise<boolean> {
+    const { connection: { record }, route: { cursor } } = at;
+    const frames = await this.#frames(at, cursor);
+    if (frames.length === 0) return false;
+    const { count, failure } = await this.#send(at, frames.map(({ message }) => message));
+    const last = frames[count - 1];
+    if (last !== undefined) {
+      const messageIds = frames.slice(0, count).map(({ messageId }) => messageId).filter((id) => id > 0);
+      const event = { type: "frames sent", route: this.#id, cursor: last.number, messageIds } as const;
+      await this.#interpreter.do(record.id, event);
+    }
+    if (failure !== null) throw failure.error;
+    return true;
+  }
+
+  /** The next frames after a number that are encrypted and not receipted. */
+  async #frames({ connection: { record, session } }: AtOutbound, after: number): Promise<FrameRecord[]> {
+    if (session === null) return [];
+    const { receipted, lastEncrypted } = session;
+    const from = Math.max(after, receipted.upTo);
+    if (from >= lastEncrypted) return [];
+    const frames = await this.#context.store.frames(record.id, from, batchSize);
+    return frames.filter(({ number, message }) => message.length > 0 && !hasNumber(receipted, number));
+  }
+
+  /** Sends messages in order, several packets at a time; none after one that failed. */
+  async #send({ route: { keys } }: AtOutbound, messages: readonly Uint8Array<ArrayBuffer>[]): Promise<SendOutcome> {
+    const client = await this.#context.servers.client(keys.server);
+    const queue = { senderId: keys.senderId, senderKey: await this.#context.keys.signing(keys.senderKey) };
+    const failed = new Map<number, unknown>();
+    const onWay: Promise<void>[] = [];
+    for (const [index, message] of messages.entries()) {
+      for (const packet of await splitMessage(message, keys.blockSize)) {
+        if (failed.size > 0) break;
+        const body = await sealPacket(packet, keys);
+        onWay.push(client.send(queue, body).catch((error) => {
+          if (!failed.has(index)) failed.set(index, error);
+        }));
+        if (onWay.length >= inFlight) await onWay.shift();
+      }
+    }
+    await Promise.all(onWay);
+    if (failed.size === 0) return { count: messages.length, failure: null };
+    const count = Math.min(...failed.keys());
+    return { count, failure: { error: failed.get(count) } };
+  }
+}
+
+/** Whether a failure is a matter of time, and told elsewhere. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof TransportError) return true;
+  if (error instanceof SmpError) return error.code === "QUOTA" || error.code === "INTERNAL";
+  return error instanceof DOMException && error.name === "AbortError";
+}
