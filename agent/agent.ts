@@ -1,4 +1,4 @@
-import { parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
+import { largestBody, parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
@@ -24,14 +24,18 @@ import type { AgentContext } from "./runtime/context.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
-import { Interpreter } from "./runtime/interpreter.ts";
+import { nextMessageHash } from "./runtime/frames.ts";
+import { subscribedInbound } from "./runtime/inbound.ts";
+import { acknowledging, Interpreter } from "./runtime/interpreter.ts";
 import { Retention } from "./runtime/retention.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
 import { longestPlaintext } from "./runtime/seal.ts";
 import { serverNotices } from "./runtime/server_notices.ts";
+import { Sessions } from "./runtime/sessions.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
-import { Servers, subscriptionBatch } from "./servers.ts";
+import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
+import { newSession, sessionExtension } from "./session/session.ts";
 import { MemoryStore } from "./store/memory.ts";
 import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
 
@@ -46,6 +50,7 @@ export class Agent implements AsyncDisposable {
   readonly #log: EventLog;
   readonly #interpreter: Interpreter;
   readonly #workers: Workers;
+  readonly #sessions: Sessions;
   readonly #discards: Discards;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
@@ -86,6 +91,7 @@ export class Agent implements AsyncDisposable {
       deadlines: deadlinesFrom(Date.now(), systemClock),
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
+      discardTimeout: 30 * 86_400_000,
       announced: options.extensions ?? [],
       allowUnverified: options.client?.allowUnverified ?? false,
       approve: options.approve ?? (() => true),
@@ -100,8 +106,18 @@ export class Agent implements AsyncDisposable {
       taken: (id) => this.#events.taken(id),
       acknowledge: (route, serverId) => this.#workers.acknowledge(route, serverId),
       deliver: (route) => this.#workers.deliver(route),
+      sendPackets: (route) => this.#workers.sendPackets(route),
+      repeat: (route) => this.#workers.repeat(route),
+      resume: (route) => this.#workers.resume(route),
+      look: (connection) => this.#sessions.look(connection),
+      drop: (routes, discarded) => {
+        for (const route of routes) servers.forget(route);
+        this.#workers.stop(routes);
+        for (const queue of discarded) void this.#discards.discard(queue);
+      },
     });
     this.#workers = new Workers(context, this.#interpreter);
+    this.#sessions = new Sessions(context, this.#interpreter, (route) => this.#workers.tellReceipt(route));
     this.#discards = new Discards(context);
     this.#events = new Events(context, this.#interpreter, {
       isManual: options.acknowledge === "manual",
@@ -130,6 +146,13 @@ export class Agent implements AsyncDisposable {
     const agent = new Agent(options, { connections, store, log, retention });
     for (const route of waiting) agent.#workers.deliver(route);
     for (const queue of discarded) void agent.#discards.discard(queue);
+    for (const { record, session, outbound } of connections.all()) {
+      if (session === null) continue;
+      agent.#sessions.look(record.id);
+      for (const { id, cursor } of outbound) {
+        if (cursor < session.lastEncrypted) agent.#workers.sendPackets(id);
+      }
+    }
     const close = () => void agent.close();
     if (signal?.aborted) close();
     signal?.addEventListener("abort", close, { once: true, signal: agent.#abort.signal });
@@ -158,7 +181,7 @@ export class Agent implements AsyncDisposable {
       const { connections, servers, now } = this.#context;
       return await connections.reserving(alias, async () => {
         const { route, client } = await makeReceivingRoute(this.#context);
-        const empty = newConnection({ alias, createdAt: now(), role: "initiator", reply: true });
+        const empty = this.#newConnection({ alias, createdAt: now(), role: "initiator", reply: true });
         try {
           await this.#interpreter.add(withReceiving(empty, route), [], []);
         } catch (error) {
@@ -185,7 +208,7 @@ export class Agent implements AsyncDisposable {
       return await connections.reserving(alias, async () => {
         const sending = await makeSendingRoute(this.#context, queueInfo);
         const now = this.#context.now();
-        const empty = newConnection({ alias, createdAt: now, role: "joiner", reply });
+        const empty = this.#newConnection({ alias, createdAt: now, role: "joiner", reply });
         const context = { now, announced, giveUpAt: deadlines.after(joinTimeout), withReply: reply };
         const { connection, changes, commands } = greet(empty, sending, context);
         await this.#interpreter.add(connection, changes, commands);
@@ -203,11 +226,12 @@ export class Agent implements AsyncDisposable {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
       const connection = connections.get(alias);
-      const { record: { id, role, reply }, receiving } = connection;
+      const { record: { id, role, reply } } = connection;
+      const queues = this.#queues(connection);
       // The queue of a joiner is subscribed to when it is made.
-      if (receiving.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
+      if (queues.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
       this.#events.subscribing(id);
-      await Promise.all(receiving.map((route) => servers.subscribe(subscribedQueue(this.#context, route))));
+      await Promise.all(queues.map((queue) => servers.subscribe(queue)));
     });
   }
 
@@ -217,7 +241,7 @@ export class Agent implements AsyncDisposable {
    */
   subscribeAll(): Promise<string[]> {
     return this.#command(async () => {
-      const all = this.#context.connections.all().filter(({ receiving }) => receiving.length > 0);
+      const all = this.#context.connections.all().filter((connection) => this.#queues(connection).length > 0);
       const done = await inBatches(all, subscriptionBatch, async ({ record: { id, alias } }) => {
         try {
           await this.subscribe(alias);
@@ -240,11 +264,28 @@ export class Agent implements AsyncDisposable {
       const { connections, now } = this.#context;
       const own = body.slice();
       const made = await this.#interpreter.do(connections.get(alias).record.id, async (connection) => {
-        const most = Math.min(...sendingRoutes(connection).map(({ keys }) => longestPlaintext(keys)));
-        const plaintext = nextMessage(connection, own, now());
-        const excess = plaintext.length - most;
-        if (excess > 0) {
-          throw new AgentError("CMD LARGE", `Cannot send: the message is ${excess} bytes too long`);
+        const time = now();
+        const { session, outbound } = connection;
+        const routes = outbound.length > 0 ? [] : sendingRoutes(connection);
+        if (session !== null && session.status !== "greeting") {
+          checkSize(own.length, largestBody);
+          return {
+            type: "send frame",
+            body: own,
+            time,
+            hash: await nextMessageHash(connection, { body: own, time }),
+          };
+        }
+        const plaintext = nextMessage(connection, own, time);
+        checkSize(plaintext.length, Math.min(...routes.map(({ keys }) => longestPlaintext(keys))));
+        // It may come to go as this.
+        if (session !== null) {
+          return {
+            type: "send frame",
+            body: own,
+            time,
+            hash: await nextMessageHash(connection, { body: own, time }),
+          };
         }
         return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
       });
@@ -265,7 +306,7 @@ export class Agent implements AsyncDisposable {
           `Cannot acknowledge: "${alias}" has received no message ${id}`,
         );
       }
-      if (!message.done) await this.#interpreter.do(record.id, { type: "acknowledged", id });
+      if (!message.done) await this.#interpreter.do(record.id, acknowledging(store, id));
     });
   }
 
@@ -274,8 +315,9 @@ export class Agent implements AsyncDisposable {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
       const connection = connections.get(alias);
-      if (connection.receiving.length === 0) throw simplex(connection);
-      for (const { id, keys } of connection.receiving) {
+      const routes = [...connection.receiving, ...connection.inbound];
+      if (routes.length === 0) throw simplex(connection);
+      for (const { id, keys } of routes) {
         const client = await servers.client(keys.server);
         await client.suspendQueue(await recipientQueue(this.#context, keys));
         await this.#interpreter.do(connection.record.id, { type: "suspended", route: id });
@@ -294,7 +336,9 @@ export class Agent implements AsyncDisposable {
       const deleted = await connections.serially(id, async () => {
         const connection = connections.find(id);
         if (connection === undefined) throw unknownConnection(alias);
-        const queues = connection.receiving.map((route) => this.#discards.discarded(route));
+        const queues = [...connection.receiving, ...connection.inbound].map((route) =>
+          this.#discards.discarded(route)
+        );
         await store.commit([
           { type: "delete connection", connection: id },
           ...queues.map((queue) => ({ type: "put discarded", queue }) as const),
@@ -304,8 +348,10 @@ export class Agent implements AsyncDisposable {
       });
       this.#log.forget(id);
       this.#events.forget(id, alias);
-      for (const route of deleted.connection.receiving) servers.forget(route.id);
-      this.#workers.stop(deleted.connection);
+      const { receiving, sending, inbound, outbound } = deleted.connection;
+      for (const route of [...receiving, ...inbound]) servers.forget(route.id);
+      this.#workers.stop([...receiving, ...sending, ...inbound, ...outbound].map((route) => route.id));
+      this.#sessions.stop(id);
       await Promise.all(deleted.queues.map(async (queue) => {
         const deleting = this.#discards.discard(queue);
         if (servers.isConnected(queue.server)) await deleting;
@@ -376,12 +422,26 @@ export class Agent implements AsyncDisposable {
         this.#events[Symbol.asyncDispose](),
         servers[Symbol.asyncDispose](),
         this.#workers[Symbol.asyncDispose](),
+        this.#sessions[Symbol.asyncDispose](),
         this.#discards[Symbol.asyncDispose](),
         pool[Symbol.asyncDispose](),
       ]);
     } finally {
       await store[Symbol.asyncDispose]();
     }
+  }
+
+  #newConnection(made: Parameters<typeof newConnection>[0]): Connection {
+    const isAnnounced = made.reply && this.#context.announced.includes(sessionExtension);
+    return { ...newConnection(made), session: isAnnounced ? newSession({}) : null };
+  }
+
+  /** The queues that a connection receives from. */
+  #queues({ receiving, inbound }: Connection): SubscribedQueue[] {
+    return [
+      ...receiving.map((route) => subscribedQueue(this.#context, route)),
+      ...inbound.map((route) => subscribedInbound(this.#context, route)),
+    ];
   }
 
   async #command<T>(execute: () => Promise<T>): Promise<T> {
@@ -392,6 +452,12 @@ export class Agent implements AsyncDisposable {
       throw agentError(error);
     }
   }
+}
+
+/** Throws {@linkcode AgentError} (`CMD LARGE`). */
+function checkSize(length: number, most: number): void {
+  const excess = length - most;
+  if (excess > 0) throw new AgentError("CMD LARGE", `Cannot send: the message is ${excess} bytes too long`);
 }
 
 function simplex({ record: { alias } }: Connection): AgentError {

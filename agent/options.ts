@@ -71,16 +71,18 @@ export interface ConnectionInfo {
 }
 
 /** What is told of a connection. */
-export function connectionInfo({ record, receiving, sending }: Connection): ConnectionInfo {
+export function connectionInfo(
+  { record, receiving, sending, inbound, outbound }: Connection,
+): ConnectionInfo {
   const { id, alias, connected, unreadable, createdAt } = record;
   return {
     id,
     connection: alias,
     connected,
-    canSend: sending.some(({ status }) => status !== "failed"),
+    canSend: outbound.length > 0 || sending.some(({ status }) => status !== "failed"),
     failed: sending.length > 0 && sending.every(({ status }) => status === "failed"),
-    canReceive: receiving.length > 0,
-    suspended: receiving.some(({ suspended }) => suspended),
+    canReceive: receiving.length + inbound.length > 0,
+    suspended: [...receiving, ...inbound].some(({ suspended }) => suspended),
     unreadable,
     createdAt,
   };

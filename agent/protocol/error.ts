@@ -21,7 +21,7 @@ export type BrokerTransportError =
  * | code | meaning |
  * |---|---|
  * | `CMD …` | the command cannot be parsed, is not for clients, names no connection, has a wrong size or is too large |
- * | `CONN …` | there is no such connection, it is there already, or it cannot do this as it has one queue alone |
+ * | `CONN …` | there is no such connection, it is there already, it has one queue alone, or too much waits |
  * | `SMP …` | the server's answer to the command |
  * | `BROKER …` | the server could not be reached or gave no proper answer |
  * | `AGENT …` | the other agent's message cannot be parsed, is not allowed now, or is not authentic |
@@ -29,7 +29,7 @@ export type BrokerTransportError =
  */
 export type AgentErrorCode =
   | `CMD ${"PROHIBITED" | "SYNTAX" | "NO_CONN" | "SIZE" | "LARGE"}`
-  | `CONN ${"UNKNOWN" | "DUPLICATE" | "SIMPLEX"}`
+  | `CONN ${"UNKNOWN" | "DUPLICATE" | "SIMPLEX" | "FULL"}`
   | `SMP ${SmpErrorCode}`
   | `BROKER ${`RESPONSE ${SmpErrorCode}` | "UNEXPECTED" | "NETWORK" | "TIMEOUT"}`
   | `BROKER TRANSPORT ${BrokerTransportError}`

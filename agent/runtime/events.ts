@@ -6,7 +6,7 @@ import type { EventRecord } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { EventQueue } from "./event_queue.ts";
-import type { Interpreter } from "./interpreter.ts";
+import { acknowledging, type Interpreter } from "./interpreter.ts";
 
 /** How events are read. */
 export interface EventOptions {
@@ -109,7 +109,7 @@ export class Events implements AsyncDisposable {
     if (record === undefined) return;
     const { connection, event } = record;
     if (event.type !== "message") return await this.#interpreter.take([record]);
-    await this.#interpreter.do(connection, { type: "acknowledged", id: event.id });
+    await this.#interpreter.do(connection, acknowledging(this.#context.store, event.id));
   }
 
   /** An event that was not read from the store yet. */
@@ -191,6 +191,7 @@ export class Events implements AsyncDisposable {
       }
       case "connected":
       case "sent":
+      case "delivered":
       case "security":
         return { ...event, connection, eventId };
       default:

@@ -23,7 +23,10 @@ export interface SealedFrames {
 }
 
 /** Gives frames their numbers, and encrypts those that need not wait. */
-export async function sealFrames(connection: Connection, drafts: readonly FrameDraft[]): Promise<SealedFrames> {
+export async function sealFrames(
+  connection: Connection,
+  drafts: readonly FrameDraft[],
+): Promise<SealedFrames> {
   const frames: FrameRecord[] = [];
   let changed = connection;
   for (const { content, time, messageId } of drafts) {
@@ -65,7 +68,9 @@ export async function encryptWaiting(
 export async function encryptReceipt(
   { session }: Connection,
   now: number,
-): Promise<{ readonly ratchet: RatchetState; readonly message: Uint8Array<ArrayBuffer>; readonly told: Session } | null> {
+): Promise<
+  { readonly ratchet: RatchetState; readonly message: Uint8Array<ArrayBuffer>; readonly told: Session } | null
+> {
   if (session === null || session.status !== "active" || !session.receiptDue) return null;
   const frame: Frame = { kind: "receipt", ...receiptOf(session), number: 0, time: now };
   return { ...await encrypt(session.ratchet!, encodeFrame(frame)), told: session };

@@ -97,7 +97,9 @@ export async function outboundOf(
     }
   }
   const key = await senderKeyOf({ p, q });
-  if (key === null) return new AgentError("AGENT A_MESSAGE", "The other agent's route has a key that does not work");
+  if (key === null) {
+    return new AgentError("AGENT A_MESSAGE", "The other agent's route has a key that does not work");
+  }
   const keys = {
     server,
     senderId: encodeBase64(senderId),

@@ -3,7 +3,7 @@ import { changesBetween } from "../core/changes.ts";
 import { step } from "../core/step.ts";
 import type { Command, ConnectionEvent, Step } from "../core/types.ts";
 import { AgentError, agentError } from "../protocol/error.ts";
-import type { Connection, DiscardedQueue, EventRecord, StoreChange } from "../store/store.ts";
+import type { AgentStore, Connection, DiscardedQueue, EventRecord, StoreChange } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { sealFrames } from "./frames.ts";
@@ -219,6 +219,14 @@ export class Interpreter {
   }
 }
 
+/** The application has done with a message. */
+export function acknowledging(store: AgentStore, id: number): Happening {
+  return async ({ record, session }) => {
+    const message = session && await store.message(record.id, id);
+    return { type: "acknowledged", id, number: message?.received?.senderId ?? 0 };
+  };
+}
+
 /** A step with its frames in the session: numbered, and encrypted where that may be. */
 async function withFrames(made: Step): Promise<Step> {
   const { connection, frames } = await sealFrames(made.connection, made.frames);
@@ -229,7 +237,9 @@ async function withFrames(made: Step): Promise<Step> {
     changes: [...made.changes, ...frames.map((frame): StoreChange => ({ type: "put frame", frame }))],
     commands: [
       ...made.commands,
-      ...isReady ? connection.outbound.map(({ id: route }) => ({ type: "send packets", route }) as const) : [],
+      ...isReady
+        ? connection.outbound.map(({ id: route }) => ({ type: "send packets", route }) as const)
+        : [],
     ],
   };
 }

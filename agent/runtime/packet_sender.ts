@@ -167,7 +167,10 @@ export class PacketSender {
   }
 
   /** Sends messages in order, several packets at a time; none after one that failed. */
-  async #send({ route: { keys } }: AtOutbound, messages: readonly Uint8Array<ArrayBuffer>[]): Promise<SendOutcome> {
+  async #send(
+    { route: { keys } }: AtOutbound,
+    messages: readonly Uint8Array<ArrayBuffer>[],
+  ): Promise<SendOutcome> {
     const client = await this.#context.servers.client(keys.server);
     const queue = { senderId: keys.senderId, senderKey: await this.#context.keys.signing(keys.senderKey) };
     const failed = new Map<number, unknown>();
@@ -176,9 +179,11 @@ export class PacketSender {
       for (const packet of await splitMessage(message, keys.blockSize)) {
         if (failed.size > 0) break;
         const body = await sealPacket(packet, keys);
-        onWay.push(client.send(queue, body).catch((error) => {
-          if (!failed.has(index)) failed.set(index, error);
-        }));
+        onWay.push(
+          client.send(queue, body).catch((error) => {
+            if (!failed.has(index)) failed.set(index, error);
+          }),
+        );
         if (onWay.length >= inFlight) await onWay.shift();
       }
     }

@@ -4,7 +4,7 @@ import type { AtSending } from "../core/connections.ts";
 import type { ConnectionEvent } from "../core/types.ts";
 import { kindOf } from "../kinds/mod.ts";
 import { type AgentError, agentError } from "../protocol/error.ts";
-import { type QueuedDelivery, StoreError } from "../store/store.ts";
+import { type Connection, type FrameRecord, type QueuedDelivery, StoreError } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { makeReceivingRoute, subscribedQueue } from "./routes.ts";
@@ -216,12 +216,13 @@ export class Sender {
       try {
         const at = this.#context.connections.sending(this.#id);
         if (at === undefined) return;
-        await this.#interpreter.do(at.connection.record.id, async () => {
+        await this.#interpreter.do(at.connection.record.id, async (connection) => {
           // In its turn: nothing is sent on the route between the look and what is stored.
           const deliveries = isRoute
             ? await this.#context.store.deliveries(this.#id, Number.MAX_SAFE_INTEGER)
             : [delivery];
-          return { type: "given up", route: this.#id, deliveries, error, isRoute };
+          const frames = isRoute ? await this.#waitingFrames(connection) : [];
+          return { type: "given up", route: this.#id, deliveries, frames, error, isRoute };
         });
         return;
       } catch (error) {
@@ -229,6 +230,12 @@ export class Sender {
         await this.#wait(failures + 1);
       }
     }
+  }
+
+  /** The frames that wait for a session that will not be. */
+  async #waitingFrames({ record: { id }, session }: Connection): Promise<FrameRecord[]> {
+    if (session === null || session.ratchet !== null) return [];
+    return await this.#context.store.frames(id, 0, session.lastNumber);
   }
 
   /** Stores what became of a delivery, until that succeeds: it is not sent again because a disk is full. */

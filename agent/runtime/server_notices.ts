@@ -14,7 +14,11 @@ export interface NoticeParts {
 
 /** Tells what servers tell of queues to those whom it concerns, of connections; `parts` are there when something happens. */
 export function serverNotices(parts: () => NoticeParts): ServerEvents {
-  const aliasOf = ({ id }: SubscribedQueue) => parts().connections.receiving(id)?.connection.record.alias;
+  const recordOf = ({ id }: SubscribedQueue) => {
+    const { connections } = parts();
+    return (connections.receiving(id) ?? connections.inbound(id))?.connection.record;
+  };
+  const aliasOf = (queue: SubscribedQueue) => recordOf(queue)?.alias;
   const aliasesOf = (queues: readonly SubscribedQueue[]) => [
     ...new Set(queues.map(aliasOf).filter((alias) => alias !== undefined)),
   ];
@@ -24,10 +28,9 @@ export function serverNotices(parts: () => NoticeParts): ServerEvents {
       const connection = aliasOf(queue);
       if (connection !== undefined) parts().events.pass({ type: "end", connection });
     },
-    refused({ id }, error) {
-      const { connections, events } = parts();
-      const at = connections.receiving(id);
-      if (at !== undefined) events.failed(at.connection.record.id, error);
+    refused(queue, error) {
+      const record = recordOf(queue);
+      if (record !== undefined) parts().events.failed(record.id, error);
     },
     down: (server, queues) => parts().events.pass({ type: "down", server, connections: aliasesOf(queues) }),
     up: (server, queues) => parts().events.pass({ type: "up", server, connections: aliasesOf(queues) }),

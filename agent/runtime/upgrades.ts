@@ -73,7 +73,10 @@ export async function makeBeginning(
 }
 
 /** The messages that wait for a session, as messages of 0.3 from the first number on. */
-export async function formerFrames(store: AgentStore, { record, session }: Connection): Promise<FormerFrame[]> {
+export async function formerFrames(
+  store: AgentStore,
+  { record, session }: Connection,
+): Promise<FormerFrame[]> {
   const messages: FormerFrame[] = [];
   let previousHash: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   for (const { number, messageId, frame } of await store.frames(record.id, 0, session!.lastNumber)) {

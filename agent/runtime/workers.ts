@@ -1,7 +1,8 @@
 import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
-import type { Connection } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { PacketReceiver } from "./packet_receiver.ts";
+import { PacketSender } from "./packet_sender.ts";
 import { type Incoming, Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 
@@ -9,8 +10,9 @@ import { Sender } from "./sender.ts";
 export class Workers implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
-  readonly #receivers = new Map<string, Receiver>();
+  readonly #receivers = new Map<string, Receiver | PacketReceiver>();
   readonly #senders = new Map<string, Sender>();
+  readonly #packetSenders = new Map<string, PacketSender>();
   /** Workers of deleted connections that have not stopped yet. */
   readonly #stopping = new Set<Promise<void>>();
   #isClosed = false;
@@ -21,19 +23,32 @@ export class Workers implements AsyncDisposable {
     this.#interpreter = interpreter;
   }
 
-  /** A server has delivered a message on a receiving route. */
+  /** A server has delivered a message on a receiving or an inbound route. */
   receive(route: string, incoming: Incoming): void {
-    if (this.#isClosed || this.#context.connections.receiving(route) === undefined) return;
+    const { connections } = this.#context;
+    if (this.#isClosed) return;
     let receiver = this.#receivers.get(route);
     if (receiver === undefined) {
-      this.#receivers.set(route, receiver = new Receiver(route, this.#context, this.#interpreter));
+      if (connections.receiving(route) !== undefined) {
+        receiver = new Receiver(route, this.#context, this.#interpreter);
+      } else if (connections.inbound(route) !== undefined) {
+        receiver = new PacketReceiver(route, this.#context, this.#interpreter);
+      } else return;
+      this.#receivers.set(route, receiver);
     }
     receiver.take(incoming);
   }
 
+  /** Takes what was left at the server of an inbound route. */
+  resume(route: string): void {
+    const receiver = this.#receivers.get(route);
+    if (receiver instanceof PacketReceiver) receiver.resume();
+  }
+
   /** Acknowledges a message to its server, where that has delivered it. */
   async acknowledge(route: string, serverId: string): Promise<void> {
-    await this.#receivers.get(route)?.acknowledge(serverId);
+    const receiver = this.#receivers.get(route);
+    if (receiver instanceof Receiver) await receiver.acknowledge(serverId);
   }
 
   /** There is something new to deliver on a sending route. */
@@ -46,6 +61,21 @@ export class Workers implements AsyncDisposable {
     sender.wake();
   }
 
+  /** There is something new to send on an outbound route. */
+  sendPackets(route: string): void {
+    this.#packetSender(route)?.wake();
+  }
+
+  /** A receipt is to be sent on an outbound route. */
+  tellReceipt(route: string): void {
+    this.#packetSender(route)?.tellReceipt();
+  }
+
+  /** Sends again on an outbound route what may be lost. */
+  repeat(route: string): void {
+    this.#packetSender(route)?.repeat();
+  }
+
   /** A server can be reached: what waits for it is tried at once. */
   reachable(server: ServerAddress): void {
     const name = formatAddress(server);
@@ -53,23 +83,38 @@ export class Workers implements AsyncDisposable {
       const keys = this.#context.connections.sending(route)?.route.keys;
       if (keys !== undefined && formatAddress(keys.server) === name) sender.hurry();
     }
+    for (const [route, sender] of this.#packetSenders) {
+      const keys = this.#context.connections.outbound(route)?.route.keys;
+      if (keys !== undefined && formatAddress(keys.server) === name) sender.hurry();
+    }
   }
 
-  /** Stops the workers of a connection that was deleted. */
-  stop({ receiving, sending }: Connection): void {
-    for (const { id } of receiving) this.#stop(this.#receivers, id);
-    for (const { id } of sending) this.#stop(this.#senders, id);
+  /** Stops the workers of routes that are not there any more. */
+  stop(routes: readonly string[]): void {
+    for (const id of routes) {
+      this.#stop(this.#receivers, id);
+      this.#stop(this.#senders, id);
+      this.#stop(this.#packetSenders, id);
+    }
   }
 
   /** Stops all workers. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    for (const id of [...this.#receivers.keys()]) this.#stop(this.#receivers, id);
-    for (const id of [...this.#senders.keys()]) this.#stop(this.#senders, id);
+    this.stop([...this.#receivers.keys(), ...this.#senders.keys(), ...this.#packetSenders.keys()]);
     await Promise.all(this.#stopping);
   }
 
-  #stop(workers: Map<string, Receiver | Sender>, id: string): void {
+  #packetSender(route: string): PacketSender | undefined {
+    if (this.#isClosed || this.#context.connections.outbound(route) === undefined) return undefined;
+    let sender = this.#packetSenders.get(route);
+    if (sender === undefined) {
+      this.#packetSenders.set(route, sender = new PacketSender(route, this.#context, this.#interpreter));
+    }
+    return sender;
+  }
+
+  #stop(workers: Map<string, { close(): Promise<void> }>, id: string): void {
     const stopping = workers.get(id)?.close();
     if (stopping === undefined) return;
     workers.delete(id);

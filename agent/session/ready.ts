@@ -15,7 +15,10 @@ export function readyFrame(now: number): FrameDraft {
 /** The other side can send in the session: the queues of 0.3 are not needed any more. */
 export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds } }, context) => {
   const { status } = connection.session!;
-  const dropped = dropFormer(withSessionKeys(connection, { kinds }), context, { receiving: true, sending: true });
+  const dropped = dropFormer(withSessionKeys(connection, { kinds }), context, {
+    receiving: true,
+    sending: true,
+  });
   if (status !== "answered") return dropped;
   const since = context.now;
   return {

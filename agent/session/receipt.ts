@@ -2,7 +2,7 @@ import type { Receipt } from "../../protocol/mod.ts";
 import type { Command } from "../core/types.ts";
 import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
-import { difference, greatest, toldSet, union } from "./number_set.ts";
+import { difference, greatest, hasNumber, toldSet, union } from "./number_set.ts";
 import { canEncrypt, withSession } from "./session.ts";
 
 /** What the other side is told of what has come. */
@@ -45,6 +45,7 @@ export function acknowledgedInSession(
   number: number,
 ): { readonly connection: Connection; readonly commands: readonly Command[] } {
   const { session, inbound } = connection;
+  if (number === 0 || hasNumber(session!.acknowledged, number)) return { connection, commands: [] };
   const acknowledged = union(session!.acknowledged, { upTo: 0, ranges: [[number, number]] });
   const waiting = Math.max(0, session!.waiting - 1);
   return {

@@ -13,7 +13,11 @@ import { withSession, withSessionKeys, withTranscript } from "./session.ts";
 type Event<Type extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: Type }>;
 
 /** The other agent has no sessions: what waits goes as messages of 0.3, in their order. */
-export function fellBack(connection: Connection, { messages }: Event<"fell back">, { now }: StepContext): Step {
+export function fellBack(
+  connection: Connection,
+  { messages }: Event<"fell back">,
+  { now }: StepContext,
+): Step {
   const { record: { id, lastPosition, lastSent }, session, sending } = connection;
   if (session?.status !== "greeting") return stepTo(connection);
   const changes = messages.flatMap(({ number, messageId, plaintext }, i): StoreChange[] => {
@@ -42,7 +46,9 @@ export function offered(
   { pair, inbound, upgrade }: Event<"offered">,
   context: StepContext,
 ): Step {
-  if (connection.session?.status !== "agreed" || connection.record.role !== "joiner") return stepTo(connection);
+  if (connection.session?.status !== "agreed" || connection.record.role !== "joiner") {
+    return stepTo(connection);
+  }
   const own = withSession(withTranscript(connection, { joinerUpgrade: upgrade }), { status: "offered" });
   return told(withInbound(withSessionKeys(own, { pair }), inbound), upgrade, context);
 }
@@ -54,7 +60,9 @@ export function answered(
   { received, begun }: Event<"answered">,
   context: StepContext,
 ): Step {
-  if (connection.session?.status !== "agreed" || connection.record.role !== "initiator") return stepTo(connection);
+  if (connection.session?.status !== "agreed" || connection.record.role !== "initiator") {
+    return stepTo(connection);
+  }
   const { serverId, hash } = received;
   if (begun instanceof AgentError) return refused(connection, route, { received, error: begun });
   const { inbound, upgrade } = begun;
@@ -89,7 +97,10 @@ export function begun(
   };
 }
 
-function begin(connection: Connection, { ratchet, safetyCode, repairKey, outbound }: BegunSession): Connection {
+function begin(
+  connection: Connection,
+  { ratchet, safetyCode, repairKey, outbound }: BegunSession,
+): Connection {
   const started = withSession(withSessionKeys(connection, { safetyCode, repairKey }), { ratchet });
   return withOutbound(started, outbound);
 }
