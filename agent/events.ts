@@ -41,6 +41,8 @@ export type AgentEvent =
   | OfConnection & { readonly type: "message"; readonly message: ReceivedMessage }
   /** The server has the message with this number. */
   | OfConnection & { readonly type: "sent"; readonly id: number }
+  /** The other side's application has acknowledged the message with this number. */
+  | OfConnection & { readonly type: "delivered"; readonly id: number }
   /** Another program has subscribed to the connection's queue: nothing more comes from it here. */
   | OfConnection & { readonly type: "end" }
   /** The server of these connections cannot be reached; they are subscribed again when it can. */

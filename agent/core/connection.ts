@@ -25,7 +25,7 @@ export function newConnection(
     extensions: null,
     unreadable: 0,
   };
-  return { record, receiving: [], sending: [] };
+  return { record, receiving: [], sending: [], session: null, inbound: [], outbound: [] };
 }
 
 /** A connection whose record is changed. */

@@ -47,6 +47,8 @@ export const msg: Kind<UserMessage> = {
         senderId: message.id,
         senderAt: message.timestamp.getTime(),
       },
+      number: null,
+      delivered: false,
     };
     const changed = withRecord(connection, {
       lastMessageId: id,
@@ -80,7 +82,16 @@ export function send(
   const { record } = connection;
   const [id, position] = [record.lastMessageId + 1, record.lastPosition + 1];
   const entry = { connection: record.id, position, kind: "MSG", messageId: id, plaintext, createdAt: now };
-  const message = { connection: record.id, id, body, at: now, done: false, received: null };
+  const message: MessageRecord = {
+    connection: record.id,
+    id,
+    body,
+    at: now,
+    done: false,
+    received: null,
+    number: null,
+    delivered: false,
+  };
   const changes: StoreChange[] = [{ type: "put message", message }, { type: "put outbox", entry }];
   for (const route of routes) {
     const delivery = { connection: record.id, route: route.id, position, attempted: false, giveUpAt: null };

@@ -191,6 +191,7 @@ export class Events implements AsyncDisposable {
       }
       case "connected":
       case "sent":
+      case "delivered":
       case "security":
         return { ...event, connection, eventId };
       default:
