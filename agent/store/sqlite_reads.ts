@@ -137,7 +137,8 @@ export function readUndelivered(
   },
 ): UndeliveredMessage[] {
   // The conditions of the index `messages_undelivered`.
-  const text = "SELECT id, number FROM messages WHERE connection = ? AND number IS NOT NULL AND delivered = 0 " +
+  const text =
+    "SELECT id, number FROM messages WHERE connection = ? AND number IS NOT NULL AND delivered = 0 " +
     "AND number BETWEEN ? AND ? ORDER BY number, id LIMIT ?";
   const found = query<UndeliveredMessage>(text, connection, bounded(from), bounded(to), count(limit));
   return found.map(({ id, number }) => ({ id, number }));

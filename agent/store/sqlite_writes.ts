@@ -151,7 +151,9 @@ export function transact(database: DatabaseSync, writes: readonly Write[], prepa
 /** Makes a write in the transaction that there is. */
 export function runWrite({ statement, values, mustChange }: Write, prepared: Prepared): void {
   const { changes } = prepared.get(statement).run(...values);
-  if (mustChange && Number(changes) === 0) throw new Error("there is no such route or session of this connection");
+  if (mustChange && Number(changes) === 0) {
+    throw new Error("there is no such route or session of this connection");
+  }
 }
 
 /** Ends a transaction without its changes. */
