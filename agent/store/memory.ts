@@ -271,7 +271,7 @@ export class MemoryStore implements AgentStore {
     if (stored === undefined) return () => {};
     const events = this.#events.values().filter((event) => event.connection === connection);
     const undo = [
-      remove(this.#connections, connection),
+      removeInOrder(this.#connections, connection),
       ...[...stored.sending.keys()].map((id) => remove(this.#routes, id)),
       ...events.map(({ id }) => remove(this.#events, id)),
     ];
