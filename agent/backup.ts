@@ -115,8 +115,13 @@ async function undo(store: AgentStore, connections: ReadonlySet<string>, error: 
   }
 }
 
+/** What there may be much of, and nothing that makes a connection work. */
+const early: ReadonlySet<PutChange["type"]> = new Set(
+  ["put connection", "put message", "put outbox", "put frame", "put held"],
+);
+
 function isLast({ type }: PutChange): boolean {
-  return type !== "put connection" && type !== "put message" && type !== "put outbox";
+  return !early.has(type);
 }
 
 /** Changes in pieces of about the size of a frame: each with its length before it. */

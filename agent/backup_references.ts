@@ -8,8 +8,13 @@ export class References {
   messages = 0;
   readonly #aliases = new Set<string>();
   /** The connection of each route. */
-  readonly #receiving = new Map<string, string>();
-  readonly #sending = new Map<string, string>();
+  readonly #routes = {
+    "put receiving": new Map<string, string>(),
+    "put sending": new Map<string, string>(),
+    "put inbound": new Map<string, string>(),
+    "put outbound": new Map<string, string>(),
+  };
+  readonly #sessions = new Set<string>();
   /** The positions of each connection's outbox. */
   readonly #outbox = new Map<string, Set<number>>();
   readonly #events = new Set<number>();
@@ -27,13 +32,30 @@ export class References {
         return;
       }
       case "put receiving":
-      case "put sending": {
+      case "put sending":
+      case "put inbound":
+      case "put outbound": {
         this.#owner(change.connection);
         const { id } = change.route;
-        if (this.#receiving.has(id) || this.#sending.has(id)) throw new TypeError("a route is there twice");
-        (change.type === "put receiving" ? this.#receiving : this.#sending).set(id, change.connection);
+        const all = Object.values(this.#routes);
+        if (all.some((routes) => routes.has(id))) throw new TypeError("a route is there twice");
+        this.#routes[change.type].set(id, change.connection);
         return;
       }
+      case "put session":
+        this.#owner(change.connection);
+        if (this.#sessions.has(change.connection)) throw new TypeError("a session is there twice");
+        this.#sessions.add(change.connection);
+        return;
+      case "put frame":
+        return this.#owner(change.frame.connection);
+      case "put held":
+        return this.#owner(change.held.connection);
+      case "put piece":
+        if (this.#routes["put inbound"].get(change.piece.route) !== change.piece.connection) {
+          throw new TypeError("a piece has no route");
+        }
+        return;
       case "put outbox": {
         const { connection, position } = change.entry;
         this.#owner(connection);
@@ -43,7 +65,10 @@ export class References {
       }
       case "put delivery": {
         const { connection, route, position } = change.delivery;
-        if (this.#sending.get(route) !== connection || !this.#outbox.get(connection)?.has(position)) {
+        if (
+          this.#routes["put sending"].get(route) !== connection ||
+          !this.#outbox.get(connection)?.has(position)
+        ) {
           throw new TypeError("a delivery has no route or no entry");
         }
         return;

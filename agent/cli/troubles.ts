@@ -35,6 +35,7 @@ export class Troubles {
       case "connected":
       case "message":
       case "sent":
+      case "delivered":
         return;
       default:
         return event satisfies never;

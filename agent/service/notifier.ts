@@ -192,6 +192,10 @@ export class Notifier implements AsyncDisposable {
         case "end":
           this.#pass(event.connection, { type: "END" });
           break;
+        case "delivered":
+          // The service's protocol has no word for it.
+          this.#taker.take(event.eventId);
+          break;
         default: {
           const id = this.#idOf(event.connection);
           if (id !== undefined) this.#tell(id, event);

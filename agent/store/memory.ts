@@ -1,5 +1,21 @@
-import { keysOf, missing, put, putMessage, remove, type Stored, type Undo } from "./memory_tables.ts";
+import {
+  forgetMessage,
+  type InboundState,
+  keysOf,
+  missing,
+  newStored,
+  put,
+  putMessage,
+  putPiece,
+  putRoute,
+  remove,
+  removeInOrder,
+  type Stored,
+  type Undo,
+  undoAll,
+} from "./memory_tables.ts";
 import { OrderedMap } from "./ordered_map.ts";
+import { comparePieces } from "./session_rows.ts";
 import type {
   AgentStore,
   Connection,
@@ -7,10 +23,14 @@ import type {
   Delivery,
   DiscardedQueue,
   EventRecord,
+  FrameRecord,
+  HeldFrame,
   MessageQuery,
   MessageRecord,
+  PieceRecord,
   QueuedDelivery,
   StoreChange,
+  UndeliveredMessage,
 } from "./store.ts";
 
 /** How many messages that are done a connection keeps. */
@@ -29,10 +49,13 @@ export class MemoryStore implements AgentStore {
 
   /** See {@linkcode AgentStore}. */
   connections(): Promise<Connection[]> {
-    const all = [...this.#connections.values()].map(({ record, receiving, sending }) => ({
-      record,
-      receiving: [...receiving.values()],
-      sending: [...sending.values()].map(({ route }) => route),
+    const all = [...this.#connections.values()].map((stored) => ({
+      record: stored.record,
+      receiving: [...stored.receiving.values()],
+      sending: [...stored.sending.values()].map(({ route }) => route),
+      session: stored.session,
+      inbound: [...stored.inbound.values()].map(({ route }) => route),
+      outbound: [...stored.outbound.values()],
     }));
     return Promise.resolve(all.sort((a, b) => a.record.createdAt - b.record.createdAt));
   }
@@ -55,6 +78,29 @@ export class MemoryStore implements AgentStore {
     return Promise.resolve(
       first.map((delivery) => ({ ...stored!.outbox.get(delivery.position)!, ...delivery })),
     );
+  }
+
+  /** See {@linkcode AgentStore}. */
+  frames(connection: string, after: number, limit: number): Promise<FrameRecord[]> {
+    return Promise.resolve(this.#connections.get(connection)?.frames.after(after, limit) ?? []);
+  }
+
+  /** See {@linkcode AgentStore}. */
+  held(connection: string, number: number): Promise<HeldFrame | null> {
+    return Promise.resolve(this.#connections.get(connection)?.held.get(number) ?? null);
+  }
+
+  /** See {@linkcode AgentStore}. */
+  pieces(connection: string): Promise<PieceRecord[]> {
+    const stored = this.#connections.get(connection);
+    return Promise.resolve(stored === undefined ? [] : piecesOf(stored).sort(comparePieces));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  undelivered(connection: string, from: number, to: number, limit: number): Promise<UndeliveredMessage[]> {
+    // Numbers are whole.
+    const found = this.#connections.get(connection)?.undelivered.after(from - 1, limit) ?? [];
+    return Promise.resolve(found.filter(({ number }) => number <= to));
   }
 
   /** See {@linkcode AgentStore}. */
@@ -81,7 +127,7 @@ export class MemoryStore implements AgentStore {
     try {
       for (const change of changes) undo.push(this.#apply(change));
     } catch (error) {
-      for (const step of undo.toReversed()) step();
+      undoAll(undo)();
       return Promise.reject(error);
     }
     for (const change of changes) this.#forget(change);
@@ -91,11 +137,10 @@ export class MemoryStore implements AgentStore {
   /** See {@linkcode AgentStore}. */
   prune(before: number): Promise<number> {
     let count = 0;
-    for (const { messages, done } of this.#connections.values()) {
-      for (const id of done) {
-        if (messages.get(id)!.at >= before) continue;
-        messages.delete(id);
-        done.delete(id);
+    for (const stored of this.#connections.values()) {
+      for (const id of stored.done) {
+        if (stored.messages.get(id)!.at >= before) continue;
+        forgetMessage(stored, id);
         count++;
       }
     }
@@ -113,7 +158,8 @@ export class MemoryStore implements AgentStore {
   }
 
   *#all(): Iterable<StoreChange> {
-    for (const { record, receiving, sending, outbox, messages } of this.#connections.values()) {
+    for (const stored of this.#connections.values()) {
+      const { record, receiving, sending, outbox, messages } = stored;
       const connection = record.id;
       yield { type: "put connection", record };
       for (const route of receiving.values()) {
@@ -122,6 +168,7 @@ export class MemoryStore implements AgentStore {
       for (const { route } of sending.values()) {
         yield { type: "put sending", connection, route, withKeys: true };
       }
+      yield* sessionChanges(stored);
       for (const entry of outbox.values()) yield { type: "put outbox", entry };
       for (const { deliveries } of sending.values()) {
         for (const delivery of deliveries.values()) yield { type: "put delivery", delivery };
@@ -139,17 +186,39 @@ export class MemoryStore implements AgentStore {
         return this.#putConnection(change.record);
       case "delete connection":
         return this.#deleteConnection(change.connection);
-      case "put receiving": {
-        const { receiving } = this.#get(change.connection);
-        const { id } = change.route;
-        return put(
-          receiving,
-          id,
-          change.withKeys ? change.route : { ...change.route, keys: keysOf(receiving.get(id)) },
-        );
-      }
+      case "put receiving":
+        return putRoute(this.#get(change.connection).receiving, change);
+      case "delete receiving":
+        return this.#removeFrom(change.connection, ({ receiving }) => removeInOrder(receiving, change.id));
       case "put sending":
         return this.#putSending(change);
+      case "delete sending":
+        return this.#deleteSending(change);
+      case "put session":
+        return this.#putSession(change);
+      case "put inbound":
+        return this.#putInbound(change);
+      case "delete inbound":
+        return this.#removeFrom(change.connection, ({ inbound }) => removeInOrder(inbound, change.id));
+      case "put outbound":
+        return putRoute(this.#get(change.connection).outbound, change);
+      case "delete outbound":
+        return this.#removeFrom(change.connection, ({ outbound }) => removeInOrder(outbound, change.id));
+      case "put frame":
+        return put(this.#get(change.frame.connection).frames, change.frame.number, change.frame);
+      case "delete frame":
+        return this.#removeFrom(change.connection, ({ frames }) => remove(frames, change.number));
+      case "put held":
+        return put(this.#get(change.held.connection).held, change.held.number, change.held);
+      case "delete held":
+        return this.#removeFrom(change.connection, ({ held }) => remove(held, change.number));
+      case "put piece":
+        return putPiece(this.#get(change.piece.connection), change.piece);
+      case "delete pieces":
+        return this.#removeFrom(change.connection, ({ inbound }) => {
+          const pieces = inbound.get(change.route)?.pieces;
+          return pieces === undefined ? () => {} : remove(pieces, change.tag);
+        });
       case "put outbox":
         return put(this.#get(change.entry.connection).outbox, change.entry.position, change.entry);
       case "put delivery": {
@@ -163,11 +232,10 @@ export class MemoryStore implements AgentStore {
         return this.#deleteDelivery(change);
       case "put message":
         return putMessage(this.#get(change.message.connection), change.message);
-      case "message done": {
-        const stored = this.#connections.get(change.connection);
-        const message = stored?.messages.get(change.id);
-        return message === undefined ? () => {} : putMessage(stored!, { ...message, done: true });
-      }
+      case "message done":
+        return this.#changeMessage(change, { done: true });
+      case "message delivered":
+        return this.#changeMessage(change, { delivered: true });
       case "put event":
         this.#get(change.event.connection);
         return put(this.#events, change.event.id, change.event);
@@ -195,14 +263,7 @@ export class MemoryStore implements AgentStore {
       stored.record = record;
       return () => stored.record = before;
     }
-    return put(this.#connections, record.id, {
-      record,
-      receiving: new Map(),
-      sending: new Map(),
-      outbox: new OrderedMap(),
-      messages: new OrderedMap(),
-      done: new Set(),
-    });
+    return put(this.#connections, record.id, newStored(record));
   }
 
   #deleteConnection(connection: string): Undo {
@@ -210,11 +271,11 @@ export class MemoryStore implements AgentStore {
     if (stored === undefined) return () => {};
     const events = this.#events.values().filter((event) => event.connection === connection);
     const undo = [
-      remove(this.#connections, connection),
+      removeInOrder(this.#connections, connection),
       ...[...stored.sending.keys()].map((id) => remove(this.#routes, id)),
       ...events.map(({ id }) => remove(this.#events, id)),
     ];
-    return () => undo.forEach((step) => step());
+    return undoAll(undo);
   }
 
   #putSending({ connection, route, withKeys }: Extract<StoreChange, { readonly type: "put sending" }>): Undo {
@@ -230,11 +291,63 @@ export class MemoryStore implements AgentStore {
       put(stored.sending, route.id, { route: after, deliveries: new OrderedMap<Delivery>() }),
       put(this.#routes, route.id, stored),
     ];
-    return () => undo.forEach((step) => step());
+    return undoAll(undo);
+  }
+
+  #deleteSending(
+    { connection, id: route }: Extract<StoreChange, { readonly type: "delete sending" }>,
+  ): Undo {
+    const stored = this.#connections.get(connection);
+    const deliveries = stored?.sending.get(route)?.deliveries.values();
+    if (deliveries === undefined) return () => {};
+    return undoAll([
+      ...deliveries.map(({ position }) => this.#deleteDelivery({ connection, route, position })),
+      removeInOrder(stored!.sending, route),
+      remove(this.#routes, route),
+    ]);
+  }
+
+  #putSession(
+    { connection, session, withKeys }: Extract<StoreChange, { readonly type: "put session" }>,
+  ): Undo {
+    const stored = this.#get(connection);
+    const before = stored.session;
+    stored.session = withKeys ? session : { ...session, keys: keysOf(before) };
+    return () => stored.session = before;
+  }
+
+  #putInbound({ connection, route, withKeys }: Extract<StoreChange, { readonly type: "put inbound" }>): Undo {
+    const { inbound } = this.#get(connection);
+    const state = inbound.get(route.id);
+    const before = state?.route;
+    const after = withKeys ? route : { ...route, keys: keysOf(before) };
+    if (state === undefined) {
+      return put<string, InboundState>(inbound, route.id, { route: after, pieces: new Map() });
+    }
+    state.route = after;
+    return () => state.route = before!;
+  }
+
+  /** Removes something of a connection that may not be there. */
+  #removeFrom(connection: string, removeIt: (stored: Stored) => Undo): Undo {
+    const stored = this.#connections.get(connection);
+    return stored === undefined ? () => {} : removeIt(stored);
+  }
+
+  #changeMessage(
+    { connection, id }: { readonly connection: string; readonly id: number },
+    change: Partial<MessageRecord>,
+  ): Undo {
+    const stored = this.#connections.get(connection);
+    const message = stored?.messages.get(id);
+    return message === undefined ? () => {} : putMessage(stored!, { ...message, ...change });
   }
 
   #deleteDelivery(
-    { connection, route, position }: Extract<StoreChange, { readonly type: "delete delivery" }>,
+    { connection, route, position }: Omit<
+      Extract<StoreChange, { readonly type: "delete delivery" }>,
+      "type"
+    >,
   ): Undo {
     const stored = this.#connections.get(connection);
     const deliveries = stored?.sending.get(route)?.deliveries;
@@ -244,7 +357,7 @@ export class MemoryStore implements AgentStore {
       other.deliveries.get(position) === undefined
     );
     if (isLast) undo.push(remove(stored!.outbox, position));
-    return () => undo.forEach((step) => step());
+    return undoAll(undo);
   }
 
   /** Forgets the oldest message that is done when there is a new one and there are too many. */
@@ -254,7 +367,21 @@ export class MemoryStore implements AgentStore {
     const stored = this.#connections.get(connection);
     if (stored === undefined || stored.done.size <= keptMessages) return;
     const [oldest] = stored.done;
-    stored.done.delete(oldest!);
-    stored.messages.delete(oldest!);
+    forgetMessage(stored, oldest!);
   }
+}
+
+function piecesOf({ inbound }: Stored): PieceRecord[] {
+  return [...inbound.values()].flatMap(({ pieces }) => [...pieces.values()].flatMap((one) => one.values()));
+}
+
+/** What makes the session of a connection, and what belongs to that. */
+function* sessionChanges(stored: Stored): Iterable<StoreChange> {
+  const { record: { id: connection }, session, inbound, outbound, frames, held } = stored;
+  if (session !== null) yield { type: "put session", connection, session, withKeys: true };
+  for (const { route } of inbound.values()) yield { type: "put inbound", connection, route, withKeys: true };
+  for (const route of outbound.values()) yield { type: "put outbound", connection, route, withKeys: true };
+  for (const frame of frames.values()) yield { type: "put frame", frame };
+  for (const one of held.values()) yield { type: "put held", held: one };
+  for (const piece of piecesOf(stored)) yield { type: "put piece", piece };
 }

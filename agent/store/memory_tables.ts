@@ -1,12 +1,19 @@
-import type { OrderedMap } from "./ordered_map.ts";
+import { OrderedMap } from "./ordered_map.ts";
 import {
   type ConnectionRecord,
   type Delivery,
+  type FrameRecord,
+  type HeldFrame,
+  type InboundRoute,
   type MessageRecord,
+  type OutboundRoute,
   type OutboxEntry,
+  type PieceRecord,
   type ReceivingRoute,
   type SendingRoute,
+  type Session,
   StoreError,
+  type UndeliveredMessage,
 } from "./store.ts";
 
 /** A sending route and what is to be sent on it. */
@@ -16,16 +23,50 @@ export interface SendingState {
   readonly deliveries: OrderedMap<Delivery>;
 }
 
+/** An inbound route and the pieces that came on it. */
+export interface InboundState {
+  route: InboundRoute;
+  /** By tag, then by index. */
+  readonly pieces: Map<string, OrderedMap<PieceRecord>>;
+}
+
 /** A connection and all that belongs to it but its events. */
 export interface Stored {
   record: ConnectionRecord;
   readonly receiving: Map<string, ReceivingRoute>;
   readonly sending: Map<string, SendingState>;
+  session: Session | null;
+  readonly inbound: Map<string, InboundState>;
+  readonly outbound: Map<string, OutboundRoute>;
+  /** By number. */
+  readonly frames: OrderedMap<FrameRecord>;
+  /** By number. */
+  readonly held: OrderedMap<HeldFrame>;
   /** By position. */
   readonly outbox: OrderedMap<OutboxEntry>;
   readonly messages: OrderedMap<MessageRecord>;
   /** The numbers of the messages that are done, in the order in which they were. */
   readonly done: Set<number>;
+  /** Those of a session that are not delivered, by their numbers in it. */
+  readonly undelivered: OrderedMap<UndeliveredMessage>;
+}
+
+/** A connection to which nothing belongs yet. */
+export function newStored(record: ConnectionRecord): Stored {
+  return {
+    record,
+    receiving: new Map(),
+    sending: new Map(),
+    session: null,
+    inbound: new Map(),
+    outbound: new Map(),
+    frames: new OrderedMap(),
+    held: new OrderedMap(),
+    outbox: new OrderedMap(),
+    messages: new OrderedMap(),
+    done: new Set(),
+    undelivered: new OrderedMap(),
+  };
 }
 
 /** Takes back what a change has done. */
@@ -53,23 +94,73 @@ export function remove<K, V>(map: Container<K, V>, key: K): Undo {
   return () => map.set(key, before);
 }
 
-/** Adds or replaces a message. */
-export function putMessage({ messages, done }: Stored, message: MessageRecord): Undo {
-  const undo = put(messages, message.id, message);
-  const wasDone = done.has(message.id);
-  if (message.done) done.add(message.id);
-  else done.delete(message.id);
+/** Removes a value, if it is there; what takes it back puts it in its place again. */
+export function removeInOrder<K, V>(map: Map<K, V>, key: K): Undo {
+  const before = [...map];
+  if (!map.delete(key)) return () => {};
   return () => {
-    undo();
-    if (wasDone) done.add(message.id);
-    else done.delete(message.id);
+    map.clear();
+    for (const [key, value] of before) map.set(key, value);
   };
 }
 
-/** The keys of a route. Throws `StoreError` when it is not there. */
-export function keysOf<Keys>(route: { readonly keys: Keys } | undefined): Keys {
-  if (route === undefined) throw missing("route");
-  return route.keys;
+/** Takes back several changes, the last one first. */
+export function undoAll(undo: readonly Undo[]): Undo {
+  return () => {
+    for (const step of undo.toReversed()) step();
+  };
+}
+
+/** Adds or replaces a message. */
+export function putMessage({ messages, done, undelivered }: Stored, message: MessageRecord): Undo {
+  const { id } = message;
+  const number = messages.get(id)?.number ?? null;
+  const undo = [put(messages, id, message)];
+  if (number !== null && undelivered.get(number)?.id === id) undo.push(remove(undelivered, number));
+  if (message.number !== null && !message.delivered) {
+    undo.push(put(undelivered, message.number, { id, number: message.number }));
+  }
+  const wasDone = done.has(id);
+  if (message.done) done.add(id);
+  else done.delete(id);
+  return () => {
+    undoAll(undo)();
+    if (wasDone) done.add(id);
+    else done.delete(id);
+  };
+}
+
+/** Removes a message that is done. */
+export function forgetMessage({ messages, done, undelivered }: Stored, id: number): void {
+  const number = messages.get(id)?.number ?? null;
+  if (number !== null && undelivered.get(number)?.id === id) undelivered.delete(number);
+  messages.delete(id);
+  done.delete(id);
+}
+
+/** Adds or replaces a piece. Throws `StoreError` when its route is not there. */
+export function putPiece({ inbound }: Stored, piece: PieceRecord): Undo {
+  const pieces = inbound.get(piece.route)?.pieces;
+  if (pieces === undefined) throw missing("route");
+  const others = pieces.get(piece.tag);
+  if (others !== undefined) return put(others, piece.index, piece);
+  const first = new OrderedMap<PieceRecord>();
+  first.set(piece.index, piece);
+  return put(pieces, piece.tag, first);
+}
+
+/** Adds or replaces a route. Throws `StoreError` when its old keys are to stay and it is not there. */
+export function putRoute<Route extends { readonly id: string; readonly keys: unknown }>(
+  routes: Map<string, Route>,
+  { route, withKeys }: { readonly route: Route; readonly withKeys: boolean },
+): Undo {
+  return put(routes, route.id, withKeys ? route : { ...route, keys: keysOf(routes.get(route.id)) });
+}
+
+/** The keys of a route or session. Throws `StoreError` when it is not there. */
+export function keysOf<Keys>(owner: { readonly keys: Keys } | null | undefined): Keys {
+  if (owner === undefined || owner === null) throw missing("route or session");
+  return owner.keys;
 }
 
 /** The error of a change of what is not there. */

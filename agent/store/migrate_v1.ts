@@ -90,7 +90,8 @@ async function* allChanges(first: First): AsyncGenerator<StoreChange> {
     };
     const body = await first.open(row.body);
     const [at, done] = [Number(row.at), row.done === 1];
-    yield { type: "put message", message: { connection, id, body, at, done, received } };
+    const message = { connection, id, body, at, done, received, number: null, delivered: false };
+    yield { type: "put message", message };
     // What the application has not acknowledged is told again.
     if (received === null || done) continue;
     yield { type: "put event", event: { id: ++eventId, connection, event: { type: "message", id } } };

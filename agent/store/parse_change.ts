@@ -1,6 +1,7 @@
-import { decodeBase64, type ServerAddress } from "../../protocol/mod.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
+import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
+import { frame, held, inbound, outbound, piece, session } from "./parse_session.ts";
 import type {
   ConnectionRecord,
   Delivery,
@@ -28,6 +29,7 @@ import {
   type Parse,
   text,
   union,
+  withDefault,
 } from "./shapes.ts";
 
 /** A change that puts something. */
@@ -36,29 +38,8 @@ export type PutChange = Extract<StoreChange, { readonly type: `put ${string}` }>
 /** More than any plaintext or body has. */
 const maxBody = 5 << 20;
 
-const flag = oneOf(true, false);
-/** A number or a time. */
-const count = integer(0, Number.MAX_SAFE_INTEGER);
-const localId = text(64, /^[\w+/=-]+$/);
 const label = text(1024, /^\P{Cc}+$/u);
-const key = bytes(1, 16_384);
 const hash = bytes(0, 32);
-
-const base64: Parse<string> = (value, place) => {
-  const found = text(256, /^/)(value, place);
-  if (decodeBase64(found) === null) throw new TypeError(`${place} is not base64`);
-  return found;
-};
-
-const server = object<ServerAddress>({
-  host: text(255, /^[!-~]+$/),
-  port: optional(integer(1, 65_535)),
-  keyHash: optional((value, place) => {
-    const found = base64(value, place);
-    if (decodeBase64(found)?.length !== 32) throw new TypeError(`${place} is not of 32 bytes`);
-    return found;
-  }),
-});
 
 const lastMessage = object<LastMessage>({ id: count, hash });
 
@@ -147,6 +128,9 @@ const message = object<MessageRecord>({
     senderId: count,
     senderAt: count,
   })),
+  // Backups of version 1 have none.
+  number: withDefault(nullable(count), null),
+  delivered: withDefault(flag, false),
 });
 
 type Event<Type extends StoredEvent["type"]> = Extract<StoredEvent, { readonly type: Type }>;
@@ -155,6 +139,7 @@ const storedEvent = union<StoredEvent>({
   connected: object<Event<"connected">>({ type: oneOf("connected") }),
   message: object<Event<"message">>({ type: oneOf("message"), id: count }),
   sent: object<Event<"sent">>({ type: oneOf("sent"), id: count }),
+  delivered: object<Event<"delivered">>({ type: oneOf("delivered"), id: count }),
   error: object<Event<"error">>({
     type: oneOf("error"),
     code: text(64, /^[A-Z][A-Z_ ]*$/) as Parse<AgentErrorCode>,
@@ -194,6 +179,27 @@ const parse = union<PutChange>({
     route: sending,
     withKeys: oneOf(true),
   }),
+  "put session": object<Put<"put session">>({
+    type: oneOf("put session"),
+    connection: localId,
+    session,
+    withKeys: oneOf(true),
+  }),
+  "put inbound": object<Put<"put inbound">>({
+    type: oneOf("put inbound"),
+    connection: localId,
+    route: inbound,
+    withKeys: oneOf(true),
+  }),
+  "put outbound": object<Put<"put outbound">>({
+    type: oneOf("put outbound"),
+    connection: localId,
+    route: outbound,
+    withKeys: oneOf(true),
+  }),
+  "put frame": object<Put<"put frame">>({ type: oneOf("put frame"), frame }),
+  "put held": object<Put<"put held">>({ type: oneOf("put held"), held }),
+  "put piece": object<Put<"put piece">>({ type: oneOf("put piece"), piece }),
   "put outbox": object<Put<"put outbox">>({ type: oneOf("put outbox"), entry: outboxEntry }),
   "put delivery": object<Put<"put delivery">>({ type: oneOf("put delivery"), delivery }),
   "put message": object<Put<"put message">>({ type: oneOf("put message"), message }),

@@ -7,7 +7,9 @@ import type {
   Delivery,
   DiscardedQueue,
   EventRecord,
+  InboundRoute,
   MessageRecord,
+  OutboundRoute,
   OutboxEntry,
   ReceivingRoute,
   SendingRoute,
@@ -16,13 +18,13 @@ import { openRecord, placeOf, sealRecord, type Vault } from "./vault.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A connection without its routes. */
+/** A connection without its routes and its session. */
 export interface ConnectionRow {
   readonly id: string;
   readonly data: Bytes;
 }
 
-/** A receiving or sending route; `keys`: `null` to leave those that are there. */
+/** A route of any kind; `keys`: `null` to leave those that are there. */
 export interface RouteRow<Keys extends Bytes | null = Bytes> {
   readonly id: string;
   readonly connection: string;
@@ -55,6 +57,9 @@ export interface MessageRow {
   readonly done: boolean;
   readonly data: Bytes;
   readonly body: Bytes;
+  /** Sent in a session: the number among this side's user messages. */
+  readonly number: number | null;
+  readonly delivered: boolean;
 }
 
 /** An event that is to be told. */
@@ -71,13 +76,25 @@ export interface DiscardedRow {
 }
 
 /** The tables of routes. */
-export type RouteTable = "receiving_routes" | "sending_routes";
+export type RouteTable = "receiving_routes" | "sending_routes" | "inbound_routes" | "outbound_routes";
 
-/** The sealed columns of each table, and what their rows are found by: both make a value's place. */
+/** A route of any kind. */
+export type Route = ReceivingRoute | SendingRoute | InboundRoute | OutboundRoute;
+
+/**
+ * The sealed columns of each table, and what their rows are found by: both make a value's place. A table comes after those
+ * that it refers to.
+ */
 export const sealedColumns = {
   connections: { key: ["id"], sealed: ["data"] },
   receiving_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
   sending_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
+  sessions: { key: ["connection"], sealed: ["keys", "ratchet", "data"] },
+  inbound_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
+  outbound_routes: { key: ["connection", "id"], sealed: ["keys", "data"] },
+  frames: { key: ["connection", "number"], sealed: ["data", "frame", "message"] },
+  held_frames: { key: ["connection", "number"], sealed: ["data", "frame"] },
+  pieces: { key: ["connection", "route", "tag", "position"], sealed: ["data", "piece"] },
   outbox: { key: ["connection", "position"], sealed: ["data", "plaintext"] },
   deliveries: { key: ["connection", "route", "position"], sealed: ["data"] },
   messages: { key: ["connection", "id"], sealed: ["data", "body"] },
@@ -124,7 +141,7 @@ export async function sealRoute(
   table: RouteTable,
   { connection, route: { id, keys, ...data }, withKeys }: {
     readonly connection: string;
-    readonly route: ReceivingRoute | SendingRoute;
+    readonly route: Route;
     readonly withKeys: boolean;
   },
   vault: Vault,
@@ -147,7 +164,17 @@ export function openSending(row: RouteRow, vault: Vault): Promise<SendingRoute> 
   return openRoute<SendingRoute>("sending_routes", row, vault);
 }
 
-async function openRoute<T extends ReceivingRoute | SendingRoute>(
+/** Opens an inbound route. */
+export function openInbound(row: RouteRow, vault: Vault): Promise<InboundRoute> {
+  return openRoute<InboundRoute>("inbound_routes", row, vault);
+}
+
+/** Opens an outbound route. */
+export function openOutbound(row: RouteRow, vault: Vault): Promise<OutboundRoute> {
+  return openRoute<OutboundRoute>("outbound_routes", row, vault);
+}
+
+async function openRoute<T extends Route>(
   table: RouteTable,
   { keys, data, ...row }: RouteRow,
   vault: Vault,
@@ -196,7 +223,7 @@ export async function openDelivery({ data, ...row }: DeliveryRow, vault: Vault):
 
 /** Seals a message. */
 export async function sealMessage(
-  { connection, id, at, done, body, ...data }: MessageRecord,
+  { connection, id, at, done, body, number, delivered, ...data }: MessageRecord,
   vault: Vault,
 ): Promise<MessageRow> {
   const row = { connection, id };
@@ -206,16 +233,18 @@ export async function sealMessage(
     done,
     data: await sealRecord(vault, data, placeIn("messages", "data", row)),
     body: await vault.seal(body, placeIn("messages", "body", row)),
+    number,
+    delivered,
   };
 }
 
 /** Opens a message. */
 export async function openMessage(row: MessageRow, vault: Vault): Promise<MessageRecord> {
-  const { connection, id, at, done } = row;
+  const { connection, id, at, done, number, delivered } = row;
   const place = placeIn("messages", "data", { connection, id });
   const { received } = await openRecord<Pick<MessageRecord, "received">>(vault, row.data, place);
   const body = await vault.open(row.body, placeIn("messages", "body", { connection, id }));
-  return { connection, id, body, at, done, received };
+  return { connection, id, body, at, done, received, number, delivered };
 }
 
 /** Seals an event. */

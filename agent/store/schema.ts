@@ -4,10 +4,9 @@
 export const applicationId = 0x534d5061;
 
 /** `PRAGMA user_version` of a file with this schema. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
-/** Makes the tables in an empty database. */
-export const schema = `
+const version2 = `
   CREATE TABLE connections (
     position INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -78,3 +77,61 @@ export const schema = `
     key BLOB NOT NULL
   ) STRICT;
 `;
+
+/** Makes a database of version 2 one of version 3, which has sessions. */
+export const version3 = `
+  CREATE TABLE sessions (
+    connection TEXT PRIMARY KEY REFERENCES connections (id) ON DELETE CASCADE,
+    keys BLOB NOT NULL,
+    ratchet BLOB NOT NULL,
+    data BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE inbound_routes (
+    position INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    connection TEXT NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+    keys BLOB NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (connection, id)
+  ) STRICT;
+  CREATE TABLE outbound_routes (
+    position INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    connection TEXT NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+    keys BLOB NOT NULL,
+    data BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX outbound_routes_connection ON outbound_routes (connection);
+  CREATE TABLE frames (
+    connection TEXT NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    frame BLOB NOT NULL,
+    message BLOB NOT NULL,
+    PRIMARY KEY (connection, number)
+  ) STRICT;
+  CREATE TABLE held_frames (
+    connection TEXT NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    frame BLOB NOT NULL,
+    PRIMARY KEY (connection, number)
+  ) STRICT;
+  CREATE TABLE pieces (
+    connection TEXT NOT NULL,
+    route TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    piece BLOB NOT NULL,
+    PRIMARY KEY (connection, route, tag, position),
+    FOREIGN KEY (connection, route) REFERENCES inbound_routes (connection, id) ON DELETE CASCADE
+  ) STRICT;
+  ALTER TABLE messages ADD COLUMN number INTEGER;
+  ALTER TABLE messages ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
+  CREATE INDEX messages_undelivered ON messages (connection, number)
+    WHERE number IS NOT NULL AND delivered = 0;
+`;
+
+/** Makes the tables in an empty database. */
+export const schema: string = version2 + version3;

@@ -97,6 +97,21 @@ export function list<T>(max: number, parse: Parse<T>): Parse<T[]> {
   };
 }
 
+/** A list of two. */
+export function pairOf<T>(parse: Parse<T>): Parse<readonly [T, T]> {
+  const items = list(2, parse);
+  return (value, place) => {
+    const [first, second, ...rest] = items(value, place);
+    if (first === undefined || second === undefined || rest.length > 0) throw wrong(place, "a list of two");
+    return [first, second];
+  };
+}
+
+/** What `parse` reads, or `fallback` where it is missing. */
+export function withDefault<T>(parse: Parse<T>, fallback: T): Parse<T> {
+  return (value, place) => value === undefined ? fallback : parse(value, place);
+}
+
 function wrong(place: string, expected: string): TypeError {
   return new TypeError(`${place} is not ${expected}`);
 }

@@ -26,11 +26,15 @@ import {
   type Connection,
   type DiscardedQueue,
   type EventRecord,
+  type FrameRecord,
+  type HeldFrame,
   type MessageQuery,
   type MessageRecord,
+  type PieceRecord,
   type QueuedDelivery,
   type StoreChange,
   StoreError,
+  type UndeliveredMessage,
 } from "./store.ts";
 import { createVault, isLocked, type PassphraseOptions, plainVault, type Vault } from "./vault.ts";
 
@@ -116,6 +120,32 @@ export class SqliteStore implements AgentStore {
   /** See {@linkcode AgentStore}. */
   async deliveries(route: string, limit: number): Promise<QueuedDelivery[]> {
     return await reads.readDeliveries(this.#query, this.#vault, { route, limit });
+  }
+
+  /** See {@linkcode AgentStore}. */
+  async frames(connection: string, after: number, limit: number): Promise<FrameRecord[]> {
+    return await reads.readFrames(this.#query, this.#vault, { connection, after, limit });
+  }
+
+  /** See {@linkcode AgentStore}. */
+  async held(connection: string, number: number): Promise<HeldFrame | null> {
+    return await reads.readHeld(this.#query, this.#vault, { connection, number });
+  }
+
+  /** See {@linkcode AgentStore}. */
+  async pieces(connection: string): Promise<PieceRecord[]> {
+    return await reads.readPieces(this.#query, this.#vault, connection);
+  }
+
+  /** See {@linkcode AgentStore}. */
+  // deno-lint-ignore require-await -- rejects rather than throws
+  async undelivered(
+    connection: string,
+    from: number,
+    to: number,
+    limit: number,
+  ): Promise<UndeliveredMessage[]> {
+    return reads.readUndelivered(this.#query, { connection, from, to, limit });
   }
 
   /** See {@linkcode AgentStore}. */

@@ -16,7 +16,7 @@ const firstTables = ["connections", "messages", "outbox", "passphrase", "receivi
 export class ForeignFileError extends StoreError {}
 
 /** What is in a file. */
-export type FileState = "new" | "version 1" | "current";
+export type FileState = "new" | "version 1" | "version 2" | "current";
 
 /** SQLite. Throws what says how to get `node:sqlite` where there is none. */
 export function loadSqlite(): typeof NodeSqlite {
@@ -99,7 +99,7 @@ export function checkDatabase(database: DatabaseSync, path: string): FileState {
   const pragma = (name: string) => Number(database.prepare(`PRAGMA ${name}`).get()![name]);
   const [id, version] = [pragma("application_id"), pragma("user_version")];
   checkNumbers(path, { id, version });
-  if (id === applicationId) return "current";
+  if (id === applicationId) return version < schemaVersion ? "version 2" : "current";
   const query =
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
   const tables = database.prepare(query).all().map(({ name }) => String(name));

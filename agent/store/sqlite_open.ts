@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { migrateV1 } from "./migrate_v1.ts";
 import { putPassphrase } from "./reseal.ts";
-import { applicationId, schema, schemaVersion } from "./schema.ts";
+import { applicationId, schema, schemaVersion, version3 } from "./schema.ts";
 import {
   busyTimeout,
   checkDatabase,
@@ -58,7 +58,12 @@ export async function openFile(path: string, options: PassphraseOptions): Promis
 async function prepare(database: DatabaseSync, path: string, options: PassphraseOptions): Promise<Vault> {
   const state = checkDatabase(database, path);
   setPragmas(database);
-  if (state === "current") return await openVault(database, options);
+  if (state === "current") {
+    const { vault, record } = await openVault(database, options);
+    if (record !== null) putPassphrase(database, record);
+    truncateLog(database);
+    return vault;
+  }
   database.exec("BEGIN EXCLUSIVE");
   let vault: Vault, record: PassphraseRecord | null;
   try {
@@ -66,8 +71,11 @@ async function prepare(database: DatabaseSync, path: string, options: Passphrase
       database.exec(schema);
       const opened = await vaultFor(options, { record: null, isEmpty: true });
       [vault, record] = [opened.vault, opened.created];
-    } else {
+    } else if (state === "version 1") {
       ({ vault, record } = await migrateV1(database, options));
+    } else {
+      ({ vault, record } = await openVault(database, options));
+      database.exec(version3);
     }
     if (record !== null) putPassphrase(database, record);
     // A pragma takes no parameters; these are numbers.
@@ -81,15 +89,17 @@ async function prepare(database: DatabaseSync, path: string, options: Passphrase
   return vault;
 }
 
-async function openVault(database: DatabaseSync, options: PassphraseOptions): Promise<Vault> {
+/** The vault of what is there, and what is to be kept of its passphrase if that is new. */
+async function openVault(
+  database: DatabaseSync,
+  options: PassphraseOptions,
+): Promise<{ readonly vault: Vault; readonly record: PassphraseRecord | null }> {
   const query = queryOf((text) => database.prepare(text));
   const isEmpty = ["connections", "discarded_queues"].every((table) =>
     query(`SELECT 1 FROM ${table} LIMIT 1`).length === 0
   );
   const { vault, created } = await vaultFor(options, { record: readPassphrase(query), isEmpty });
-  if (created !== null) putPassphrase(database, created);
-  truncateLog(database);
-  return vault;
+  return { vault, record: created };
 }
 
 /** Makes a connection one that may write. */

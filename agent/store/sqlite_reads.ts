@@ -1,13 +1,18 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import * as rows from "./rows.ts";
+import * as sessionRows from "./session_rows.ts";
 import type {
   Connection,
   DiscardedQueue,
   EventRecord,
+  FrameRecord,
+  HeldFrame,
   MessageQuery,
   MessageRecord,
+  PieceRecord,
   QueuedDelivery,
   StoreChange,
+  UndeliveredMessage,
 } from "./store.ts";
 import { StoreError } from "./store.ts";
 import type { PassphraseRecord, Vault } from "./vault.ts";
@@ -19,22 +24,35 @@ export const pageSize = 50;
 export type Query = <Row>(text: string, ...values: SQLInputValue[]) => Row[];
 
 /** A message as SQLite has it. */
-type MessageColumns = Omit<rows.MessageRow, "done"> & { readonly done: number };
+type MessageColumns = Omit<rows.MessageRow, "done" | "delivered"> & {
+  readonly done: number;
+  readonly delivered: number;
+};
 
-/** All connections with their routes. */
+/** All connections with their routes and sessions. */
 export async function readConnections(query: Query, vault: Vault): Promise<Connection[]> {
   const all = (table: rows.TableName) => `SELECT * FROM ${table} ORDER BY position`;
   const connections = query<rows.ConnectionRow>(all("connections"));
-  const receiving = Map.groupBy(query<rows.RouteRow>(all("receiving_routes")), (row) => row.connection);
-  const sending = Map.groupBy(query<rows.RouteRow>(all("sending_routes")), (row) => row.connection);
+  const routes = (table: rows.RouteTable) => {
+    const byConnection = Map.groupBy(query<rows.RouteRow>(all(table)), (row) => row.connection);
+    return <Route>({ id }: rows.ConnectionRow, open: (row: rows.RouteRow, vault: Vault) => Promise<Route>) =>
+      Promise.all((byConnection.get(id) ?? []).map((row) => open(row, vault)));
+  };
+  const [receiving, sending] = [routes("receiving_routes"), routes("sending_routes")];
+  const [inbound, outbound] = [routes("inbound_routes"), routes("outbound_routes")];
+  const sessions = new Map(
+    query<sessionRows.SessionRow>("SELECT * FROM sessions").map((row) => [row.connection, row]),
+  );
   const opened: Connection[] = [];
   for (const row of connections) {
+    const session = sessions.get(row.id);
     opened.push({
       record: await rows.openConnection(row, vault),
-      receiving: await Promise.all(
-        (receiving.get(row.id) ?? []).map((row) => rows.openReceiving(row, vault)),
-      ),
-      sending: await Promise.all((sending.get(row.id) ?? []).map((row) => rows.openSending(row, vault))),
+      receiving: await receiving(row, rows.openReceiving),
+      sending: await sending(row, rows.openSending),
+      session: session === undefined ? null : await sessionRows.openSession(session, vault),
+      inbound: await inbound(row, rows.openInbound),
+      outbound: await outbound(row, rows.openOutbound),
     });
   }
   return opened.sort((a, b) => a.record.createdAt - b.record.createdAt);
@@ -75,6 +93,57 @@ export function readDeliveries(
   }));
 }
 
+/** The frames of a connection after one. */
+export function readFrames(
+  query: Query,
+  vault: Vault,
+  { connection, after, limit }: {
+    readonly connection: string;
+    readonly after: number;
+    readonly limit: number;
+  },
+): Promise<FrameRecord[]> {
+  const text = "SELECT * FROM frames WHERE connection = ? AND number > ? ORDER BY number LIMIT ?";
+  const found = query<sessionRows.FrameRow>(text, connection, bounded(after), count(limit));
+  return Promise.all(found.map((row) => sessionRows.openFrame(row, vault)));
+}
+
+/** One frame that is held. */
+export async function readHeld(
+  query: Query,
+  vault: Vault,
+  { connection, number }: { readonly connection: string; readonly number: number },
+): Promise<HeldFrame | null> {
+  const text = "SELECT * FROM held_frames WHERE connection = ? AND number = ?";
+  const [row] = query<sessionRows.HeldRow>(text, connection, number);
+  return row === undefined ? null : await sessionRows.openHeld(row, vault);
+}
+
+/** The pieces of a connection's messages. */
+export async function readPieces(query: Query, vault: Vault, connection: string): Promise<PieceRecord[]> {
+  const found = query<sessionRows.PieceRow>("SELECT * FROM pieces WHERE connection = ?", connection);
+  const pieces = await Promise.all(found.map((row) => sessionRows.openPiece(row, vault)));
+  return pieces.sort(sessionRows.comparePieces);
+}
+
+/** Messages of a session that are not delivered. */
+export function readUndelivered(
+  query: Query,
+  { connection, from, to, limit }: {
+    readonly connection: string;
+    readonly from: number;
+    readonly to: number;
+    readonly limit: number;
+  },
+): UndeliveredMessage[] {
+  // The conditions of the index `messages_undelivered`.
+  const text =
+    "SELECT id, number FROM messages WHERE connection = ? AND number IS NOT NULL AND delivered = 0 " +
+    "AND number BETWEEN ? AND ? ORDER BY number, id LIMIT ?";
+  const found = query<UndeliveredMessage>(text, connection, bounded(from), bounded(to), count(limit));
+  return found.map(({ id, number }) => ({ id, number }));
+}
+
 /** One message. */
 export async function readMessage(
   query: Query,
@@ -104,8 +173,7 @@ export function readEvents(
   { after, limit }: { readonly after: number; readonly limit: number },
 ): Promise<EventRecord[]> {
   const text = "SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?";
-  const start = Math.max(after, Number.MIN_SAFE_INTEGER);
-  const found = query<rows.EventRow>(text, start, count(limit));
+  const found = query<rows.EventRow>(text, bounded(after), count(limit));
   return Promise.all(found.map((row) => rows.openEvent(row, vault)));
 }
 
@@ -122,6 +190,7 @@ export async function* readAll(query: Query, vault: Vault): AsyncGenerator<Store
     const route = await rows.openSending(row, vault);
     yield { type: "put sending", connection: row.connection, route, withKeys: true };
   }
+  yield* readSessions(query, vault);
   for (const row of pages<rows.OutboxRow>(query, "outbox")) {
     yield { type: "put outbox", entry: await rows.openOutbox(row, vault) };
   }
@@ -136,6 +205,30 @@ export async function* readAll(query: Query, vault: Vault): AsyncGenerator<Store
   }
   for (const row of pages<rows.DiscardedRow>(query, "discarded_queues")) {
     yield { type: "put discarded", queue: await rows.openDiscarded(row, vault) };
+  }
+}
+
+async function* readSessions(query: Query, vault: Vault): AsyncGenerator<StoreChange> {
+  for (const row of pages<sessionRows.SessionRow>(query, "sessions")) {
+    const session = await sessionRows.openSession(row, vault);
+    yield { type: "put session", connection: row.connection, session, withKeys: true };
+  }
+  for (const row of pages<rows.RouteRow>(query, "inbound_routes")) {
+    const route = await rows.openInbound(row, vault);
+    yield { type: "put inbound", connection: row.connection, route, withKeys: true };
+  }
+  for (const row of pages<rows.RouteRow>(query, "outbound_routes")) {
+    const route = await rows.openOutbound(row, vault);
+    yield { type: "put outbound", connection: row.connection, route, withKeys: true };
+  }
+  for (const row of pages<sessionRows.FrameRow>(query, "frames")) {
+    yield { type: "put frame", frame: await sessionRows.openFrame(row, vault) };
+  }
+  for (const row of pages<sessionRows.HeldRow>(query, "held_frames")) {
+    yield { type: "put held", held: await sessionRows.openHeld(row, vault) };
+  }
+  for (const row of pages<sessionRows.PieceRow>(query, "pieces")) {
+    yield { type: "put piece", piece: await sessionRows.openPiece(row, vault) };
   }
 }
 
@@ -174,11 +267,16 @@ export function readError(cause: unknown): StoreError {
   return new StoreError("READ", `Cannot read the store: ${message}`, { cause });
 }
 
-function openMessage({ done, ...row }: MessageColumns, vault: Vault): Promise<MessageRecord> {
-  return rows.openMessage({ ...row, done: done === 1 }, vault);
+function openMessage({ done, delivered, ...row }: MessageColumns, vault: Vault): Promise<MessageRecord> {
+  return rows.openMessage({ ...row, done: done === 1, delivered: delivered === 1 }, vault);
+}
+
+/** A limit that SQLite takes. */
+function count(limit: number): number {
+  return Math.max(0, bounded(limit));
 }
 
 /** A number that SQLite takes. */
-function count(limit: number): number {
-  return Math.max(0, Math.min(limit, Number.MAX_SAFE_INTEGER));
+function bounded(number: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(number, Number.MAX_SAFE_INTEGER));
 }

@@ -59,7 +59,7 @@ export async function openSnapshotSource(
     database = openDatabase(path, { readOnly: true });
     const state = checkDatabase(database, path);
     if (state === "new") throw new StoreError("OPEN", `Cannot open ${path}: it is empty`);
-    if (state === "version 1") {
+    if (state !== "current") {
       const reason = "it was written by an older version of the agent; start the agent with it first";
       throw new StoreError("OPEN", `Cannot open ${path}: ${reason}`);
     }

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import * as rows from "./rows.ts";
+import * as sessionRows from "./session_rows.ts";
 import type { StoreChange } from "./store.ts";
 import type { Vault } from "./vault.ts";
 
@@ -13,17 +14,34 @@ export interface Write {
 
 const statements = {
   connection: upsert("connections", ["id", "data"], ["id"]),
-  receiving: upsertRoute("receiving_routes"),
-  sending: upsertRoute("sending_routes"),
-  receivingData: "UPDATE receiving_routes SET data = ? WHERE id = ? AND connection = ?",
-  sendingData: "UPDATE sending_routes SET data = ? WHERE id = ? AND connection = ?",
+  receiving: routeStatements("receiving_routes"),
+  sending: routeStatements("sending_routes"),
+  inbound: routeStatements("inbound_routes"),
+  outbound: routeStatements("outbound_routes"),
+  session: upsert("sessions", ["connection", "keys", "ratchet", "data"], ["connection"]),
+  sessionData: "UPDATE sessions SET ratchet = ?, data = ? WHERE connection = ?",
+  frame: upsert("frames", ["connection", "number", "data", "frame", "message"], ["connection", "number"]),
+  held: upsert("held_frames", ["connection", "number", "data", "frame"], ["connection", "number"]),
+  piece: upsert("pieces", ["connection", "route", "tag", "position", "data", "piece"], [
+    "connection",
+    "route",
+    "tag",
+    "position",
+  ]),
   outbox: upsert("outbox", ["connection", "position", "data", "plaintext"], ["connection", "position"]),
   delivery: upsert("deliveries", ["connection", "route", "position", "data"], ["route", "position"]),
-  message: upsert("messages", ["connection", "id", "at", "done", "data", "body"], ["connection", "id"]),
+  message: upsert("messages", ["connection", "id", "at", "done", "data", "body", "number", "delivered"], [
+    "connection",
+    "id",
+  ]),
   messageDone: "UPDATE messages SET done = 1 WHERE connection = ? AND id = ?",
+  messageDelivered: "UPDATE messages SET delivered = 1 WHERE connection = ? AND id = ?",
   event: upsert("events", ["id", "connection", "data"], ["id"]),
   discarded: upsert("discarded_queues", ["id", "data"], ["id"]),
   deleteConnection: "DELETE FROM connections WHERE id = ?",
+  deleteFrame: "DELETE FROM frames WHERE connection = ? AND number = ?",
+  deleteHeld: "DELETE FROM held_frames WHERE connection = ? AND number = ?",
+  deletePieces: "DELETE FROM pieces WHERE connection = ? AND route = ? AND tag = ?",
   deleteDelivery: "DELETE FROM deliveries WHERE connection = ? AND route = ? AND position = ?",
   deleteEvent: "DELETE FROM events WHERE id = ?",
   deleteDiscarded: "DELETE FROM discarded_queues WHERE id = ?",
@@ -38,14 +56,49 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
     }
     case "delete connection":
       return write(statements.deleteConnection, [change.connection]);
-    case "put receiving": {
-      const row = await rows.sealRoute("receiving_routes", change, vault);
-      return writeRoute(row, statements.receiving, statements.receivingData);
+    case "put receiving":
+      return writeRoute(await rows.sealRoute("receiving_routes", change, vault), statements.receiving);
+    case "delete receiving":
+      return write(statements.receiving.delete, [change.connection, change.id]);
+    case "put sending":
+      return writeRoute(await rows.sealRoute("sending_routes", change, vault), statements.sending);
+    case "delete sending":
+      return write(statements.sending.delete, [change.connection, change.id]);
+    case "put session": {
+      const { connection, keys, ratchet, data } = await sessionRows.sealSession(change, vault);
+      return keys === null
+        ? { statement: statements.sessionData, values: [ratchet, data, connection], mustChange: true }
+        : write(statements.session, [connection, keys, ratchet, data]);
     }
-    case "put sending": {
-      const row = await rows.sealRoute("sending_routes", change, vault);
-      return writeRoute(row, statements.sending, statements.sendingData);
+    case "put inbound":
+      return writeRoute(await rows.sealRoute("inbound_routes", change, vault), statements.inbound);
+    case "delete inbound":
+      return write(statements.inbound.delete, [change.connection, change.id]);
+    case "put outbound":
+      return writeRoute(await rows.sealRoute("outbound_routes", change, vault), statements.outbound);
+    case "delete outbound":
+      return write(statements.outbound.delete, [change.connection, change.id]);
+    case "put frame": {
+      const { connection, number, data, frame, message } = await sessionRows.sealFrame(change.frame, vault);
+      return write(statements.frame, [connection, number, data, frame, message]);
     }
+    case "delete frame":
+      return write(statements.deleteFrame, [change.connection, change.number]);
+    case "put held": {
+      const { connection, number, data, frame } = await sessionRows.sealHeld(change.held, vault);
+      return write(statements.held, [connection, number, data, frame]);
+    }
+    case "delete held":
+      return write(statements.deleteHeld, [change.connection, change.number]);
+    case "put piece": {
+      const { connection, route, tag, position, data, piece } = await sessionRows.sealPiece(
+        change.piece,
+        vault,
+      );
+      return write(statements.piece, [connection, route, tag, position, data, piece]);
+    }
+    case "delete pieces":
+      return write(statements.deletePieces, [change.connection, change.route, change.tag]);
     case "put outbox": {
       const { connection, position, data, plaintext } = await rows.sealOutbox(change.entry, vault);
       return write(statements.outbox, [connection, position, data, plaintext]);
@@ -57,11 +110,15 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
     case "delete delivery":
       return write(statements.deleteDelivery, [change.connection, change.route, change.position]);
     case "put message": {
-      const { connection, id, at, done, data, body } = await rows.sealMessage(change.message, vault);
-      return write(statements.message, [connection, id, at, Number(done), data, body]);
+      const row = await rows.sealMessage(change.message, vault);
+      const { connection, id, at, done, data, body, number, delivered } = row;
+      const values = [connection, id, at, Number(done), data, body, number, Number(delivered)];
+      return write(statements.message, values);
     }
     case "message done":
       return write(statements.messageDone, [change.connection, change.id]);
+    case "message delivered":
+      return write(statements.messageDelivered, [change.connection, change.id]);
     case "put event": {
       const { id, connection, data } = await rows.sealEvent(change.event, vault);
       return write(statements.event, [id, connection, data]);
@@ -94,7 +151,9 @@ export function transact(database: DatabaseSync, writes: readonly Write[], prepa
 /** Makes a write in the transaction that there is. */
 export function runWrite({ statement, values, mustChange }: Write, prepared: Prepared): void {
   const { changes } = prepared.get(statement).run(...values);
-  if (mustChange && Number(changes) === 0) throw new Error("there is no such route of this connection");
+  if (mustChange && Number(changes) === 0) {
+    throw new Error("there is no such route or session of this connection");
+  }
 }
 
 /** Ends a transaction without its changes. */
@@ -130,8 +189,7 @@ function write(statement: string, values: readonly SQLInputValue[]): Write {
 
 function writeRoute(
   { id, connection, keys, data }: rows.RouteRow<Uint8Array<ArrayBuffer> | null>,
-  whole: string,
-  dataAlone: string,
+  { whole, dataAlone }: ReturnType<typeof routeStatements>,
 ): Write {
   return keys === null
     ? { statement: dataAlone, values: [data, id, connection], mustChange: true }
@@ -139,9 +197,13 @@ function writeRoute(
 }
 
 /** A route stays with its connection: with another one nothing is changed. */
-function upsertRoute(table: rows.RouteTable): string {
+function routeStatements(table: rows.RouteTable) {
   const text = upsert(table, ["id", "connection", "keys", "data"], ["id"]);
-  return `${text} WHERE connection = excluded.connection`;
+  return {
+    whole: `${text} WHERE connection = excluded.connection`,
+    dataAlone: `UPDATE ${table} SET data = ? WHERE id = ? AND connection = ?`,
+    delete: `DELETE FROM ${table} WHERE connection = ? AND id = ?`,
+  };
 }
 
 /** The text is made of names in this program alone. */

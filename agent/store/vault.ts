@@ -183,6 +183,7 @@ function parameters(iv: Uint8Array<ArrayBuffer>, place: string): AesGcmParams {
   return { name: "AES-GCM", iv, additionalData: textBytes(place), tagLength: 128 };
 }
 
-function changedError(cause?: unknown): StoreError {
+/** The error of what is stored and cannot be read any more. */
+export function changedError(cause?: unknown): StoreError {
   return new StoreError("READ", "Cannot read the store: what it holds was changed", { cause });
 }

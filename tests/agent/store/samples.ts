@@ -3,11 +3,17 @@ import type {
   Delivery,
   DiscardedQueue,
   EventRecord,
+  FrameRecord,
+  HeldFrame,
+  InboundRoute,
   MessageRecord,
+  OutboundRoute,
   OutboxEntry,
+  PieceRecord,
   QueuedDelivery,
   ReceivingRoute,
   SendingRoute,
+  Session,
   StoreChange,
 } from "../../../agent/store/store.ts";
 
@@ -32,6 +38,9 @@ export function fullConnection(id: string, createdAt = 1000): Connection {
     },
     receiving: [receivingRoute(`${id}-in`)],
     sending: [sendingRoute(`${id}-out`)],
+    session: null,
+    inbound: [],
+    outbound: [],
   };
 }
 
@@ -52,7 +61,146 @@ export function emptyConnection(id: string, createdAt = 2000): Connection {
     },
     receiving: [],
     sending: [],
+    session: null,
+    inbound: [],
+    outbound: [],
   };
+}
+
+/** A connection with a session with everything in it; its routes are called `<id>-inbound` and `<id>-outbound`. */
+export function sessionConnection(id: string, createdAt = 3000): Connection {
+  return {
+    ...emptyConnection(id, createdAt),
+    session: fullSession(),
+    inbound: [inboundRoute(`${id}-inbound`)],
+    outbound: [outboundRoute(`${id}-outbound`)],
+  };
+}
+
+const filled = (length: number, value: number) => new Uint8Array(length).fill(value);
+
+/** A session with something in everything that can be there. */
+export function fullSession(): Session {
+  return {
+    keys: {
+      transcript: { invitation: "smp::one.example::AAAA::key", joinerUpgrade: bytes(21, 22) },
+      pair: {
+        dh: filled(32, 1),
+        kem: filled(1184, 2),
+        dhPrivate: filled(32, 3),
+        kemPrivate: filled(2400, 4),
+      },
+      secret: filled(32, 5),
+      safetyCode: Array.from({ length: 12 }, (_, i) => String(10_000 + i)).join(" "),
+      repairKey: filled(32, 6),
+      verified: true,
+      since: 7000,
+      kinds: [1, 2, 255],
+    },
+    status: "active",
+    ratchet: {
+      transcript: filled(32, 7),
+      rootKey: filled(32, 8),
+      ownKey: filled(32, 9),
+      turn: { side: "own", remote: { dh: filled(32, 10), kem: filled(1184, 0) } },
+      previous: 11,
+      receiving: { dh: filled(32, 12), chainKey: filled(32, 13), number: 14 },
+      known: [filled(32, 15), filled(32, 16)],
+      skipped: [{ dh: filled(32, 12), number: 3, key: filled(32, 17), at: 6000 }],
+    },
+    lastNumber: 31,
+    lastEncrypted: 30,
+    receipted: { upTo: 20, ranges: [[22, 25], [27, 27]] },
+    delivered: { upTo: 5, ranges: [] },
+    stored: { upTo: 0, ranges: [[2, 3]] },
+    acknowledged: { upTo: 1, ranges: [] },
+    waiting: 2,
+  };
+}
+
+/** A session that has only been announced. */
+export function newSession(): Session {
+  const none = { upTo: 0, ranges: [] };
+  return {
+    keys: {
+      transcript: {},
+      pair: null,
+      secret: null,
+      safetyCode: null,
+      repairKey: null,
+      verified: false,
+      since: null,
+      kinds: null,
+    },
+    status: "greeting",
+    ratchet: null,
+    lastNumber: 0,
+    lastEncrypted: 0,
+    receipted: none,
+    delivered: none,
+    stored: none,
+    acknowledged: none,
+    waiting: 0,
+  };
+}
+
+/** A route of a session to receive from. */
+export function inboundRoute(id: string): InboundRoute {
+  return {
+    id,
+    keys: {
+      server: { host: "three.example" },
+      recipientId: "cmlkMw==",
+      senderId: "c2lkMw==",
+      recipientKey: bytes(31, 32),
+      routeId: filled(8, 33),
+      routeKey: filled(32, 34),
+      blockSize: 4096,
+      createdAt: 35,
+    },
+    status: "replaced",
+    lastServerId: "bGFzdDM=",
+    suspended: true,
+  };
+}
+
+/** A route of a session to send on. */
+export function outboundRoute(id: string): OutboundRoute {
+  return {
+    id,
+    keys: {
+      server: { host: "four.example", port: 443 },
+      senderId: "c2lkNA==",
+      senderKey: bytes(41),
+      routeId: filled(8, 42),
+      routeKey: filled(32, 43),
+      blockSize: 16_384,
+    },
+    cursor: 44,
+  };
+}
+
+/** A frame; odd ones wait to be encrypted. */
+export function frameRecord(connection: string, number: number): FrameRecord {
+  const message = number % 2 === 0 ? bytes(number, 51, 52) : bytes();
+  return { connection, number, messageId: number, frame: bytes(number, 50), message, createdAt: 53 };
+}
+
+/** A frame that came before others. */
+export function heldFrame(connection: string, number: number): HeldFrame {
+  return { connection, number, frame: bytes(number, 54), serverId: "aGVsZA==", serverAt: 55 };
+}
+
+/** The tag of a sample piece's message. */
+export const sampleTag = "dGFnIG9mIDE2IGJ5dGVzIQ==";
+
+/** A piece that came on the route of a sample connection, or on another one. */
+export function pieceRecord(
+  connection: string,
+  index: number,
+  { route = `${connection}-inbound`, tag = sampleTag, since = 61 }: Partial<PieceRecord> = {},
+): PieceRecord {
+  return { connection, route, tag, index, count: 9, total: 62, since, piece: bytes(index, 63) };
 }
 
 /** A route to receive from, with everything in it. */
@@ -122,7 +270,14 @@ export function messageRecord(connection: string, id: number, at = id): MessageR
       senderId: 7,
       senderAt: 8,
     },
+    number: null,
+    delivered: false,
   };
+}
+
+/** A message that was sent in a session. */
+export function sessionMessage(connection: string, id: number, number: number): MessageRecord {
+  return { ...messageRecord(connection, id), received: null, number };
 }
 
 /** An event of each kind, by number. */
@@ -143,13 +298,19 @@ export function discardedQueue(id: string): DiscardedQueue {
   return { id, server, recipientId, senderId, recipientKey, giveUpAt: 42 };
 }
 
-/** The changes that put a connection with its routes. */
-export function put({ record, receiving, sending }: Connection): StoreChange[] {
+/** The changes that put a connection with its routes and its session. */
+export function put(
+  { record, receiving, sending, session, inbound, outbound }: Connection,
+): StoreChange[] {
   const connection = record.id;
+  const sessions = session === null ? [] : [session];
   return [
     { type: "put connection", record },
     ...receiving.map((route) => ({ type: "put receiving", connection, route, withKeys: true } as const)),
     ...sending.map((route) => ({ type: "put sending", connection, route, withKeys: true } as const)),
+    ...sessions.map((session) => ({ type: "put session", connection, session, withKeys: true } as const)),
+    ...inbound.map((route) => ({ type: "put inbound", connection, route, withKeys: true } as const)),
+    ...outbound.map((route) => ({ type: "put outbound", connection, route, withKeys: true } as const)),
   ];
 }
 
@@ -166,8 +327,32 @@ export function putMessage(connection: string, id: number): StoreChange {
   return { type: "put message", message: messageRecord(connection, id) };
 }
 
-/** Some of everything. */
+/** Two frames of each kind and pieces of two messages, and messages of a session: one delivered, one not. */
+export function sessionBelongings(connection: string): StoreChange[] {
+  const delivered = { ...sessionMessage(connection, 2, 1), done: true, delivered: true };
+  return [
+    ...[1, 2].map((number) => ({ type: "put frame", frame: frameRecord(connection, number) } as const)),
+    ...[4, 5].map((number) => ({ type: "put held", held: heldFrame(connection, number) } as const)),
+    { type: "put piece", piece: pieceRecord(connection, 0) },
+    { type: "put piece", piece: pieceRecord(connection, 2) },
+    { type: "put piece", piece: pieceRecord(connection, 0, { tag: "AAAAAAAAAAAAAAAAAAAAAA==", since: 70 }) },
+    { type: "put message", message: delivered },
+    { type: "put message", message: sessionMessage(connection, 4, 2) },
+  ];
+}
+
+/** Some of everything; the connection `s` has a session. */
 export function everything(): StoreChange[] {
+  return [
+    ...withoutSessions(),
+    ...put(sessionConnection("s")),
+    ...sessionBelongings("s"),
+    { type: "put event", event: { id: 6, connection: "s", event: { type: "delivered", id: 2 } } },
+  ];
+}
+
+/** Some of everything that there was before there were sessions. */
+export function withoutSessions(): StoreChange[] {
   return [
     ...put(fullConnection("a")),
     ...put(emptyConnection("b")),

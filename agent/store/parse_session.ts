@@ -1,0 +1,219 @@
+/** What a backup has of sessions: types and sizes are checked, and that sets of numbers are in order. */
+import {
+  decodeBase64,
+  headerLength,
+  largestBody,
+  largestMessage,
+  mostKnownChains,
+  mostRanges,
+  mostSkipped,
+  type NumberSet,
+  type OtherTurn,
+  type OwnTurn,
+  pieceTagLength,
+  publicPairLength,
+  type RatchetPair,
+  ratchetPairLength,
+  type RatchetState,
+  type ReceivingChain,
+  routeIdLength,
+  type SendingChain,
+  type SessionTranscript,
+  type SkippedKey,
+} from "../../protocol/mod.ts";
+import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
+import type {
+  FrameRecord,
+  HeldFrame,
+  InboundKeys,
+  InboundRoute,
+  OutboundKeys,
+  OutboundRoute,
+  PieceRecord,
+  Session,
+  SessionKeys,
+} from "./session_records.ts";
+import {
+  bytes,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  pairOf,
+  type Parse,
+  text,
+} from "./shapes.ts";
+
+/** A frame of ours has little beside a body, and a route record at most. */
+const largestFrame = largestBody + 4096;
+const largestBlock = 65_536;
+const mostPieces = 65_535;
+
+const encapsulationKeyLength = publicPairLength - 32;
+const decapsulationKeyLength = ratchetPairLength - 64;
+const ciphertextLength = headerLength - 65 - encapsulationKeyLength;
+
+const secret = bytes(32, 32);
+const u32 = integer(0, 2 ** 32 - 1);
+const routeId = bytes(routeIdLength, routeIdLength);
+const blockSize = integer(1, largestBlock);
+/** Keys and queues as text are a few hundred characters. */
+const said = text(16_384, /^[ -~\r\n]*$/);
+
+const publicPair = { dh: secret, kem: bytes(encapsulationKeyLength, encapsulationKeyLength) };
+
+const pair = object<RatchetPair>({
+  ...publicPair,
+  dhPrivate: secret,
+  kemPrivate: bytes(decapsulationKeyLength, decapsulationKeyLength),
+});
+
+const ownTurn = object<OwnTurn>({ side: oneOf("own"), remote: object(publicPair) });
+
+const otherTurn = object<OtherTurn>({
+  side: oneOf("other"),
+  pair,
+  sending: nullable(object<SendingChain>({
+    chainKey: secret,
+    number: u32,
+    ciphertext: bytes(ciphertextLength, ciphertextLength),
+  })),
+});
+
+const turn: Parse<OwnTurn | OtherTurn> = (value, place) => {
+  const isOwn = typeof value === "object" && value !== null && "side" in value && value.side === "own";
+  return isOwn ? ownTurn(value, place) : otherTurn(value, place);
+};
+
+const ratchet = object<RatchetState>({
+  transcript: secret,
+  rootKey: secret,
+  ownKey: secret,
+  turn,
+  previous: u32,
+  receiving: nullable(object<ReceivingChain>({ dh: secret, chainKey: secret, number: u32 })),
+  known: list(mostKnownChains, secret),
+  skipped: list(mostSkipped, object<SkippedKey>({ dh: secret, number: u32, key: secret, at: count })),
+});
+
+const ordered = object<NumberSet>({ upTo: count, ranges: list(mostRanges, pairOf(count)) });
+
+const numberSet: Parse<NumberSet> = (value, place) => {
+  const found = ordered(value, place);
+  let end = found.upTo;
+  for (const [from, to] of found.ranges) {
+    if (from <= end + 1 || to < from) throw new TypeError(`${place}.ranges are not in order`);
+    end = to;
+  }
+  return found;
+};
+
+const upgrade = optional(bytes(1, 65_535));
+
+const keys = object<SessionKeys>({
+  transcript: object<Partial<SessionTranscript>>({
+    invitation: optional(said),
+    acceptedKey: optional(said),
+    joinerHelloKey: optional(said),
+    joinerHelloExtensions: optional(said),
+    replyQueue: optional(said),
+    replyExtensions: optional(said),
+    initiatorKey: optional(said),
+    initiatorHelloKey: optional(said),
+    initiatorHelloExtensions: optional(said),
+    joinerUpgrade: upgrade,
+    initiatorUpgrade: upgrade,
+  }),
+  pair: nullable(pair),
+  secret: nullable(secret),
+  safetyCode: nullable(text(71, /^\d{5}( \d{5}){11}$/)),
+  repairKey: nullable(secret),
+  verified: flag,
+  since: nullable(count),
+  kinds: nullable(list(256, integer(0, 255))),
+});
+
+/** A session. */
+export const session: Parse<Session> = object<Session>({
+  keys,
+  status: oneOf("greeting", "offered", "answered", "active"),
+  ratchet: nullable(ratchet),
+  lastNumber: count,
+  lastEncrypted: count,
+  receipted: numberSet,
+  delivered: numberSet,
+  stored: numberSet,
+  acknowledged: numberSet,
+  waiting: count,
+});
+
+/** A route of a session to receive from. */
+export const inbound: Parse<InboundRoute> = object<InboundRoute>({
+  id: localId,
+  keys: object<InboundKeys>({
+    server,
+    recipientId: base64,
+    senderId: base64,
+    recipientKey: key,
+    routeId,
+    routeKey: secret,
+    blockSize,
+    createdAt: count,
+  }),
+  status: oneOf("active", "replaced"),
+  lastServerId: base64,
+  suspended: flag,
+});
+
+/** A route of a session to send on. */
+export const outbound: Parse<OutboundRoute> = object<OutboundRoute>({
+  id: localId,
+  keys: object<OutboundKeys>({
+    server,
+    senderId: base64,
+    senderKey: key,
+    routeId,
+    routeKey: secret,
+    blockSize,
+  }),
+  cursor: count,
+});
+
+/** A frame that has no receipt. */
+export const frame: Parse<FrameRecord> = object<FrameRecord>({
+  connection: localId,
+  number: count,
+  messageId: count,
+  frame: bytes(0, largestFrame),
+  message: bytes(0, largestMessage),
+  createdAt: count,
+});
+
+/** A frame that came before others: of a kind to come it can have all of a message. */
+export const held: Parse<HeldFrame> = object<HeldFrame>({
+  connection: localId,
+  number: count,
+  frame: bytes(0, largestMessage),
+  serverId: base64,
+  serverAt: count,
+});
+
+/** A piece of a message. */
+export const piece: Parse<PieceRecord> = object<PieceRecord>({
+  connection: localId,
+  route: localId,
+  tag: (value, place) => {
+    const found = base64(value, place);
+    if (decodeBase64(found)?.length !== pieceTagLength) {
+      throw new TypeError(`${place} is not of ${pieceTagLength} bytes`);
+    }
+    return found;
+  },
+  index: integer(0, mostPieces - 1),
+  count: integer(1, mostPieces),
+  total: integer(1, largestMessage),
+  since: count,
+  piece: bytes(1, largestBlock),
+});
