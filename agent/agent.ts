@@ -359,6 +359,25 @@ export class Agent implements AsyncDisposable {
     });
   }
 
+  /**
+   * The safety code of a connection's session, 60 digits in twelve groups: the same on both sides when nobody is between
+   * them. `null` before there is a session. Throws {@linkcode AgentError} (`CONN UNKNOWN`).
+   */
+  safetyCode(alias: string): string | null {
+    return this.#context.connections.get(alias).session?.keys.safetyCode ?? null;
+  }
+
+  /** Marks a connection's safety code as compared, or not. Rejects with `CMD PROHIBITED` before there is a session. */
+  verify(alias: string, isVerified = true): Promise<void> {
+    return this.#command(async () => {
+      const { record, session } = this.#context.connections.get(alias);
+      if (session === null || session.keys.safetyCode === null) {
+        throw new AgentError("CMD PROHIBITED", `Cannot verify "${alias}": it has no session`);
+      }
+      await this.#interpreter.do(record.id, { type: "verified", isVerified });
+    });
+  }
+
   /** All connections, oldest first. */
   connections(): ConnectionInfo[] {
     return this.#context.connections.all().map(connectionInfo);

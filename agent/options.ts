@@ -68,11 +68,28 @@ export interface ConnectionInfo {
   readonly unreadable: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
+  /** Its session (sessions.md); `null` when the other agent has none, or it is not known yet. */
+  readonly session: SessionInfo | null;
+}
+
+/** The session of a connection as it is now. */
+export interface SessionInfo {
+  /** Whether messages go through it; else they wait for it. */
+  readonly active: boolean;
+  /** Since when, milliseconds since 1970; `null` before. */
+  readonly since: number | null;
+  /** Whether the user has compared the safety code. */
+  readonly verified: boolean;
+  /** The servers that messages come from, and those that they go to. */
+  readonly servers: {
+    readonly receiving: readonly ServerAddress[];
+    readonly sending: readonly ServerAddress[];
+  };
 }
 
 /** What is told of a connection. */
 export function connectionInfo(
-  { record, receiving, sending, inbound, outbound }: Connection,
+  { record, receiving, sending, session, inbound, outbound }: Connection,
 ): ConnectionInfo {
   const { id, alias, connected, unreadable, createdAt } = record;
   return {
@@ -85,6 +102,15 @@ export function connectionInfo(
     suspended: [...receiving, ...inbound].some(({ suspended }) => suspended),
     unreadable,
     createdAt,
+    session: session === null || session.status === "greeting" ? null : {
+      active: session.status === "active",
+      since: session.keys.since,
+      verified: session.keys.verified,
+      servers: {
+        receiving: inbound.map(({ keys }) => keys.server),
+        sending: outbound.map(({ keys }) => keys.server),
+      },
+    },
   };
 }
 

@@ -92,6 +92,8 @@ export class Subscriptions implements AsyncDisposable {
     if (this.#session?.client === client) {
       wanted.told = "up";
       wanted.since = 0;
+      // What is created has a window of one.
+      if (queue.window !== undefined) this.#start(wanted);
       return;
     }
     // Its subscription went with that connection, while the queue was stored.

@@ -12,7 +12,7 @@ import { key } from "./key.ts";
 export function greet(
   connection: Connection,
   route: SendingRoute,
-  { now, announced, giveUpAt, withReply }: StepContext & {
+  { now, announced, giveUpAt, withReply }: Pick<StepContext, "now" | "announced"> & {
     /** When KEY and HELLO are no longer tried, milliseconds since 1970; `null`: never. */
     readonly giveUpAt: number | null;
     readonly withReply: boolean;

@@ -1,4 +1,4 @@
-import { sealPacket, SmpError, splitMessage, TransportError } from "../../protocol/mod.ts";
+import { equalBytes, sealPacket, SmpError, splitMessage, TransportError } from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { AtOutbound } from "../core/connections.ts";
 import { hasNumber } from "../session/number_set.ts";
@@ -35,6 +35,8 @@ export class PacketSender {
   /** What is sent again lies after this number; `null`: nothing is. */
   #repeatAfter: number | null = null;
   #repeatedAt = -Infinity;
+  /** The message of which not all packets could be sent last, and how many of them the server has. */
+  #begun: { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number } | null = null;
   readonly #pause = new Pause();
   #isClosed = false;
 
@@ -166,31 +168,37 @@ export class PacketSender {
     return frames.filter(({ number, message }) => message.length > 0 && !hasNumber(receipted, number));
   }
 
-  /** Sends messages in order, several packets at a time; none after one that failed. */
+  /** Sends messages in order, several packets at a time; none after one that failed, from which the next try goes on. */
   async #send(
     { route: { keys } }: AtOutbound,
     messages: readonly Uint8Array<ArrayBuffer>[],
   ): Promise<SendOutcome> {
     const client = await this.#context.servers.client(keys.server);
     const queue = { senderId: keys.senderId, senderKey: await this.#context.keys.signing(keys.senderKey) };
-    const failed = new Map<number, unknown>();
+    /** The first packet that failed, by its message and its place there. */
+    let failed: { readonly index: number; readonly at: number; readonly error: unknown } | null = null;
+    const isFirst = (index: number, at: number) =>
+      failed === null || index < failed.index || index === failed.index && at < failed.at;
     const onWay: Promise<void>[] = [];
+    const begun = this.#begun;
     for (const [index, message] of messages.entries()) {
-      for (const packet of await splitMessage(message, keys.blockSize)) {
-        if (failed.size > 0) break;
-        const body = await sealPacket(packet, keys);
+      const packets = await splitMessage(message, keys.blockSize);
+      const from = begun !== null && equalBytes(begun.message, message) ? begun.sent : 0;
+      for (let at = from; at < packets.length && failed === null; at++) {
+        const body = await sealPacket(packets[at]!, keys);
         onWay.push(
           client.send(queue, body).catch((error) => {
-            if (!failed.has(index)) failed.set(index, error);
+            if (isFirst(index, at)) failed = { index, at, error };
           }),
         );
         if (onWay.length >= inFlight) await onWay.shift();
       }
     }
     await Promise.all(onWay);
-    if (failed.size === 0) return { count: messages.length, failure: null };
-    const count = Math.min(...failed.keys());
-    return { count, failure: { error: failed.get(count) } };
+    if (failed === null) return { count: messages.length, failure: null };
+    const { index, at, error } = failed as NonNullable<typeof failed>;
+    this.#begun = { message: messages[index]!, sent: at };
+    return { count: index, failure: { error } };
   }
 }
 

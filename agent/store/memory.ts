@@ -196,6 +196,12 @@ export class MemoryStore implements AgentStore {
         return this.#deleteSending(change);
       case "put session":
         return this.#putSession(change);
+      case "delete session":
+        return this.#removeFrom(change.connection, (stored) => {
+          const before = stored.session;
+          stored.session = null;
+          return () => stored.session = before;
+        });
       case "put inbound":
         return this.#putInbound(change);
       case "delete inbound":

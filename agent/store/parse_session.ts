@@ -5,7 +5,6 @@ import {
   largestBody,
   largestMessage,
   mostKnownChains,
-  mostRanges,
   mostSkipped,
   type NumberSet,
   type OtherTurn,
@@ -98,7 +97,10 @@ const ratchet = object<RatchetState>({
   skipped: list(mostSkipped, object<SkippedKey>({ dh: secret, number: u32, key: secret, at: count })),
 });
 
-const ordered = object<NumberSet>({ upTo: count, ranges: list(mostRanges, pairOf(count)) });
+/** More than the messages that may wait for the application. */
+const mostStoredRanges = 1_024;
+
+const ordered = object<NumberSet>({ upTo: count, ranges: list(mostStoredRanges, pairOf(count)) });
 
 const numberSet: Parse<NumberSet> = (value, place) => {
   const found = ordered(value, place);
@@ -138,7 +140,7 @@ const keys = object<SessionKeys>({
 /** A session. */
 export const session: Parse<Session> = object<Session>({
   keys,
-  status: oneOf("greeting", "offered", "answered", "active"),
+  status: oneOf("greeting", "agreed", "offered", "answered", "active"),
   ratchet: nullable(ratchet),
   lastNumber: count,
   lastEncrypted: count,
@@ -146,6 +148,7 @@ export const session: Parse<Session> = object<Session>({
   delivered: numberSet,
   stored: numberSet,
   acknowledged: numberSet,
+  receiptDue: flag,
   waiting: count,
 });
 

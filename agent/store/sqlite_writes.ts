@@ -19,6 +19,7 @@ const statements = {
   inbound: routeStatements("inbound_routes"),
   outbound: routeStatements("outbound_routes"),
   session: upsert("sessions", ["connection", "keys", "ratchet", "data"], ["connection"]),
+  deleteSession: "DELETE FROM sessions WHERE connection = ?",
   sessionData: "UPDATE sessions SET ratchet = ?, data = ? WHERE connection = ?",
   frame: upsert("frames", ["connection", "number", "data", "frame", "message"], ["connection", "number"]),
   held: upsert("held_frames", ["connection", "number", "data", "frame"], ["connection", "number"]),
@@ -70,6 +71,8 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
         ? { statement: statements.sessionData, values: [ratchet, data, connection], mustChange: true }
         : write(statements.session, [connection, keys, ratchet, data]);
     }
+    case "delete session":
+      return write(statements.deleteSession, [change.connection]);
     case "put inbound":
       return writeRoute(await rows.sealRoute("inbound_routes", change, vault), statements.inbound);
     case "delete inbound":
