@@ -203,8 +203,7 @@ export const held: Parse<HeldFrame> = object<HeldFrame>({
   serverAt: count,
 });
 
-/** A piece of a message. */
-export const piece: Parse<PieceRecord> = object<PieceRecord>({
+const anyPiece = object<PieceRecord>({
   connection: localId,
   route: localId,
   tag: (value, place) => {
@@ -220,3 +219,10 @@ export const piece: Parse<PieceRecord> = object<PieceRecord>({
   since: count,
   piece: bytes(1, largestBlock),
 });
+
+/** A piece of a message. */
+export const piece: Parse<PieceRecord> = (value, place) => {
+  const found = anyPiece(value, place);
+  if (found.index >= found.count) throw new TypeError(`${place}.index is not less than ${place}.count`);
+  return found;
+};

@@ -94,6 +94,8 @@ export function showEvent(event: AgentEvent, show: Show): void {
     }
     case "sent":
       return show(`[${event.id}] the server of ${event.connection} has it`, "notice");
+    case "delivered":
+      return show(`[${event.id}] ${event.connection} has it`, "notice");
     case "end":
       return show(`another program receives the messages of ${event.connection} now`, "warning");
     case "down":

@@ -369,7 +369,8 @@ Deno.test("messages that are done are removed after the retention, others stay",
   const { id: connection } = (await store.connections()).find(({ record }) => record.alias === "a")!.record;
   assertEquals((await store.messages(connection)).length, 1);
   const old = { connection, id: 9, body: new Uint8Array(1), at: 1, done: false, received: null };
-  await store.commit([{ type: "put message", message: old }]);
+  const message = { ...old, number: null, delivered: false };
+  await store.commit([{ type: "put message", message }]);
   const last = Date.now() + 1;
   await until(() => Date.now() > last);
   await using _again = await TestAgent.start(server.address, { store, retention: 1 });

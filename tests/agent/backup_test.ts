@@ -5,7 +5,21 @@ import { MemoryStore } from "../../agent/store/memory.ts";
 import { serialize } from "../../agent/store/serialize.ts";
 import { type AgentStore, type StoreChange, StoreError } from "../../agent/store/store.ts";
 import { asciiText, joinParts, textBytes } from "../../protocol/mod.ts";
-import { everything, fullConnection, messageRecord, put, putMessage } from "./store/samples.ts";
+import {
+  everything,
+  frameRecord,
+  fullConnection,
+  fullSession,
+  heldFrame,
+  inboundRoute,
+  messageRecord,
+  outboundRoute,
+  pieceRecord,
+  put,
+  putMessage,
+  sessionConnection,
+  withoutSessions,
+} from "./store/samples.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -93,11 +107,43 @@ test("a backup has all that is in a store, in frames of bounded size", async () 
     const store = new MemoryStore();
     const messages = changes.filter(({ type }) => type === "put message").length;
     assertEquals(await readBackup(store, chunks(file), { passphrase }), {
-      connections: changes.length === 0 ? 0 : 2,
+      connections: changes.length === 0 ? 0 : 3,
       messages,
     });
     assertEquals(await all(store), await all(await storeWith(changes)));
   }
+});
+
+Deno.test("a backup that version 1 has written is read, whose messages are of no session", async () => {
+  const file = await Deno.readFile(new URL("../vectors/agent/v1.backup", import.meta.url));
+  const store = new MemoryStore();
+  await readBackup(store, chunks(file), { passphrase });
+  assertEquals(await all(store), await all(await storeWith(withoutSessions())));
+});
+
+test("a session with as much as it can have comes back from a backup as it was", async () => {
+  const session = fullSession();
+  const key = new Uint8Array(32).fill(1);
+  const pair = session.keys.pair!;
+  const ranges = Array.from({ length: 64 }, (_, i) => [2 * i + 10, 2 * i + 10] as const);
+  const whole = {
+    ...session,
+    ratchet: {
+      ...session.ratchet!,
+      turn: {
+        side: "other",
+        pair,
+        sending: { chainKey: key, number: 2 ** 32 - 1, ciphertext: new Uint8Array(1088) },
+      },
+      known: Array.from({ length: 32 }, () => key),
+      skipped: Array.from({ length: 2000 }, (_, number) => ({ dh: key, number, key, at: 1e12 })),
+    },
+    stored: { upTo: 8, ranges },
+  } as const;
+  const changes = put({ ...sessionConnection("s"), session: whole });
+  const store = new MemoryStore();
+  await readBackup(store, chunks(await backupOf(changes)), { passphrase });
+  assertEquals(await all(store), await all(await storeWith(changes)));
 });
 
 test("a backup is read from a stream, and from chunks of any size", async () => {
@@ -113,8 +159,15 @@ test("a backup is read from a stream, and from chunks of any size", async () => 
   assertEquals(await all(store), expected);
 });
 
-test("a message of 1 MiB and an outbox entry of 4 MiB fit", async () => {
+test("a message of 1 MiB and an outbox entry and a ratchet message of 4 MiB fit", async () => {
   const changes = everything().map((change): StoreChange => {
+    if (change.type === "put frame" && change.frame.number === 1) {
+      const [frame, message] = [new Uint8Array((1 << 20) + 64), new Uint8Array(4 << 20)];
+      return { ...change, frame: { ...change.frame, frame, message } };
+    }
+    if (change.type === "put held" && change.held.number === 4) {
+      return { ...change, held: { ...change.held, frame: new Uint8Array(4 << 20) } };
+    }
     if (change.type === "put message") {
       return { ...change, message: { ...change.message, body: new Uint8Array(1 << 20) } };
     }
@@ -169,9 +222,8 @@ test("a bit that was changed anywhere is noticed", async () => {
   const file = await backupOf([]);
   const codes: BackupErrorCode[] = [
     ...Array.from({ length: 16 }, () => "FORMAT" as const),
-    ...Array.from({ length: 3 }, () => "VERSION" as const),
-    // Version 0, and too many rounds.
-    "DAMAGED",
+    ...Array.from({ length: 4 }, () => "VERSION" as const),
+    // Too many rounds.
     "DAMAGED",
     ...Array.from({ length: headerLength - 21 }, () => "PASSPHRASE" as const),
   ];
@@ -228,10 +280,12 @@ test("another program's file and a newer version's are told", async () => {
     await assertRefused(textBytes(text), "FORMAT", "not a backup");
   }
   const file = await backupOf([]);
-  file[19] = 2;
+  file[19] = 3;
   for (const length of [20, 30, file.length]) {
     await assertRefused(file.subarray(0, length), "VERSION", "newer");
   }
+  file[19] = 0;
+  await assertRefused(file, "DAMAGED");
 });
 
 test("a forged length or number of rounds costs nothing", async () => {
@@ -262,7 +316,89 @@ test("an authentic file with what no agent stores is refused", async () => {
   ];
   const record = fullConnection("a").record;
   const message = messageRecord("a", 1);
+  const session = fullSession();
+  const ratchet = session.ratchet!;
+  const [inbound, outbound] = [inboundRoute("i"), outboundRoute("o")];
+  const [frame, held, piece] = [frameRecord("a", 2), heldFrame("a", 2), pieceRecord("a", 0, { route: "i" })];
+  const withSession = (changed: object) => [
+    connection,
+    { type: "put session", connection: "a", session: { ...session, ...changed }, withKeys: true },
+  ];
+  const withKeys = (changed: object) => withSession({ keys: { ...session.keys, ...changed } });
+  const withRatchet = (changed: object) => withSession({ ratchet: { ...ratchet, ...changed } });
+  const withInbound = (changed: object, id = "i") => ({
+    type: "put inbound",
+    connection: "a",
+    route: { ...inbound, keys: { ...inbound.keys, ...changed }, id },
+    withKeys: true,
+  });
+  const withOutbound = (changed: object, id = "o") => ({
+    type: "put outbound",
+    connection: "a",
+    route: { ...outbound, keys: { ...outbound.keys, ...changed }, id },
+    withKeys: true,
+  });
+  const bytes = (length: number) => new Uint8Array(length);
+  const none = { dh: bytes(32), number: 1, key: bytes(32), at: 1 };
   const contents: (readonly object[])[] = [
+    withSession({ more: 1 }),
+    withSession({ status: "ended" }),
+    withSession({ lastNumber: -1 }),
+    withSession({ stored: { upTo: 5, ranges: [[6, 7]] } }),
+    withSession({ stored: { upTo: 5, ranges: [[9, 8]] } }),
+    withSession({ stored: { upTo: 5, ranges: [[7, 8], [9, 9]] } }),
+    withSession({ stored: { upTo: 5, ranges: [[7, 8, 9]] } }),
+    withSession({ stored: { upTo: 5, ranges: [[7]] } }),
+    withSession({
+      stored: { upTo: 5, ranges: Array.from({ length: 65 }, (_, i) => [2 * i + 7, 2 * i + 7]) },
+    }),
+    withSession({}).slice(1),
+    [...withSession({}), ...withSession({}).slice(1)],
+    withKeys({ safetyCode: "12345" }),
+    withKeys({ secret: bytes(31) }),
+    withKeys({ repairKey: bytes(33) }),
+    withKeys({ pair: { ...session.keys.pair, kemPrivate: bytes(2399) } }),
+    withKeys({ kinds: [256] }),
+    withKeys({ transcript: { invitation: 1 } }),
+    withKeys({ transcript: { invitation: "é" } }),
+    withKeys({ transcript: { joinerUpgrade: bytes(65_536) } }),
+    withKeys({ transcript: { more: "" } }),
+    withRatchet({ rootKey: bytes(31) }),
+    withRatchet({ previous: 2 ** 32 }),
+    withRatchet({ turn: { side: "none" } }),
+    withRatchet({ turn: { side: "own", remote: { dh: bytes(32), kem: bytes(1183) } } }),
+    withRatchet({ turn: { side: "own", remote: null } }),
+    withRatchet({ turn: { side: "other", pair: null, sending: null } }),
+    withRatchet({ known: Array.from({ length: 33 }, () => bytes(32)) }),
+    withRatchet({ skipped: Array.from({ length: 2001 }, () => none) }),
+    withRatchet({ skipped: [{ ...none, key: bytes(16) }] }),
+    [withInbound({})],
+    [connection, withInbound({}), withInbound({})],
+    [connection, withInbound({}), withOutbound({}, "i")],
+    [connection, receiving, withInbound({}, "a-in")],
+    [connection, { ...withInbound({}), withKeys: false }],
+    [connection, withInbound({ routeKey: bytes(31) })],
+    [connection, withInbound({ routeId: bytes(9) })],
+    [connection, withInbound({ blockSize: 65_537 })],
+    [connection, { ...withInbound({}), route: { ...inbound, status: "new" } }],
+    [connection, withOutbound({ routeKey: bytes(0) })],
+    [connection, withOutbound({ senderKey: bytes(20_000) })],
+    [connection, { ...withOutbound({}), route: { ...outbound, cursor: -1 } }],
+    [{ type: "put frame", frame }],
+    [connection, { type: "put frame", frame: { ...frame, message: bytes((4 << 20) + 1) } }],
+    [connection, { type: "put frame", frame: { ...frame, frame: bytes(2 << 20) } }],
+    [{ type: "put held", held }],
+    [connection, { type: "put held", held: { ...held, frame: bytes((4 << 20) + 1) } }],
+    [connection, { type: "put held", held: { ...held, serverId: "?" } }],
+    [connection, { type: "put piece", piece }],
+    [connection, receiving, { type: "put piece", piece: { ...piece, route: "a-in" } }],
+    [connection, withInbound({}), { type: "put piece", piece: { ...piece, index: 65_535 } }],
+    [connection, withInbound({}), { type: "put piece", piece: { ...piece, index: 9 } }],
+    [connection, withInbound({}), { type: "put piece", piece: { ...piece, tag: "AAAA" } }],
+    [connection, withInbound({}), { type: "put piece", piece: { ...piece, total: (4 << 20) + 1 } }],
+    [connection, withInbound({}), { type: "put piece", piece: { ...piece, piece: bytes(65_537) } }],
+    [connection, { type: "put message", message: { ...message, number: -1 } }],
+    [connection, { type: "put message", message: { ...message, delivered: 1 } }],
     [{ type: "delete connection", connection: "a" }],
     [{ type: "put connection" }],
     [{ type: "put connection", record: { ...record, more: 1 } }],

@@ -118,7 +118,8 @@ Deno.test(
 );
 
 Deno.test("a stored message is queued, sent, or never will be", pure, () => {
-  const record = { connection: "a", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
+  const kept = { connection: "a", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
+  const record = { ...kept, number: null, delivered: false };
   const shown = { id: 7, at: 5, text: "hi", from: "me" } as const;
   assertEquals(messageOf(record, new Set([7])), { ...shown, delivery: { type: "queued" } });
   assertEquals(messageOf({ ...record, done: true }, new Set()), { ...shown, delivery: { type: "sent" } });

@@ -28,6 +28,11 @@ export function steppingStore(store: AgentStore, steps: Steps): AgentStore {
     discarded: () => reading(() => store.discarded()),
     waitingRoutes: () => reading(() => store.waitingRoutes()),
     deliveries: (route, limit) => reading(() => store.deliveries(route, limit)),
+    frames: (connection, after, limit) => reading(() => store.frames(connection, after, limit)),
+    held: (connection, number) => reading(() => store.held(connection, number)),
+    pieces: (connection) => reading(() => store.pieces(connection)),
+    undelivered: (connection, from, to, limit) =>
+      reading(() => store.undelivered(connection, from, to, limit)),
     message: (connection, id) => reading(() => store.message(connection, id)),
     messages: (connection, query) => reading(() => store.messages(connection, query)),
     events: (after, limit) => reading(() => store.events(after, limit)),

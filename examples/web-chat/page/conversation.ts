@@ -70,6 +70,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       if (event.id !== undefined || event.error.code.startsWith("BROKER ")) return conversation;
       return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
+    case "delivered":
     case "down":
     case "up":
       return conversation;

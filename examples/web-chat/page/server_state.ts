@@ -18,6 +18,7 @@ export function serverAfter(state: ServerState, event: AgentEvent): ServerState 
     case "connected":
     case "message":
     case "sent":
+    case "delivered":
     case "end":
     case "security":
       return state ?? "reached";

@@ -3,12 +3,16 @@ import {
   type Connection,
   type DiscardedQueue,
   type EventRecord,
+  type FrameRecord,
+  type HeldFrame,
   MemoryStore,
   type MessageQuery,
   type MessageRecord,
+  type PieceRecord,
   type QueuedDelivery,
   type StoreChange,
   StoreError,
+  type UndeliveredMessage,
 } from "../../../agent/mod.ts";
 
 /** What is on an agent's disk, over all its lives, and what was ever written there. */
@@ -60,6 +64,22 @@ export class FaultyStore implements AgentStore {
 
   deliveries(route: string, limit: number): Promise<QueuedDelivery[]> {
     return this.#do("read", (store) => store.deliveries(route, limit));
+  }
+
+  frames(connection: string, after: number, limit: number): Promise<FrameRecord[]> {
+    return this.#do("read", (store) => store.frames(connection, after, limit));
+  }
+
+  held(connection: string, number: number): Promise<HeldFrame | null> {
+    return this.#do("read", (store) => store.held(connection, number));
+  }
+
+  pieces(connection: string): Promise<PieceRecord[]> {
+    return this.#do("read", (store) => store.pieces(connection));
+  }
+
+  undelivered(connection: string, from: number, to: number, limit: number): Promise<UndeliveredMessage[]> {
+    return this.#do("read", (store) => store.undelivered(connection, from, to, limit));
   }
 
   message(connection: string, id: number): Promise<MessageRecord | null> {

@@ -9,8 +9,12 @@ import {
   fullConnection,
   messageRecord,
   outboxEntry,
+  put,
   receivingRoute,
   sendingRoute,
+  sessionBelongings,
+  sessionConnection,
+  withoutSessions,
 } from "./samples.ts";
 
 const passphrase = "correct horse";
@@ -25,16 +29,26 @@ async function restore(folder: string, dump: string): Promise<string> {
 }
 
 /** What a connection was in the first version: `lastHash` and other things of routes were its own. */
-function expected(alias: string, createdAt: number, routes: Omit<Connection, "record">): Connection {
-  const { record } = fullConnection("", createdAt);
-  return { record: { ...record, alias, extensions: null, connected: false }, ...routes };
+function expected(
+  alias: string,
+  createdAt: number,
+  routes: Pick<Connection, "receiving" | "sending">,
+): Connection {
+  const connection = fullConnection("", createdAt);
+  return {
+    ...connection,
+    record: { ...connection.record, alias, extensions: null, connected: false },
+    ...routes,
+  };
 }
 
 /** Connections with what is new in each of them, its IDs, replaced by the label. */
 function named(connections: readonly Connection[]): Connection[] {
-  return connections.map(({ record, receiving, sending }) => {
+  return connections.map((connection) => {
+    const { record, receiving, sending } = connection;
     for (const { id } of [record, ...receiving, ...sending]) assert(/^[A-Za-z0-9+/]{16}$/.test(id), id);
     return {
+      ...connection,
       record: { ...record, id: "" },
       receiving: receiving.map((route) => ({ ...route, id: "" })),
       sending: sending.map((route) => ({ ...route, id: "" })),
@@ -205,23 +219,90 @@ Deno.test("what the first version had in the clear is gone with a passphrase", a
   }
 });
 
+/** What is in a dump of {@linkcode everything}: tables come one after the other. */
+function texts(changes: readonly StoreChange[]): string[] {
+  return changes.map((change) => change.type + JSON.stringify(sorted(change)))
+    .map((text) => text.replace(keys.server.keyHash!, keyHash)).toSorted();
+}
+
+/** What SQLite has made of a schema. */
+function schemaOf(path: string): unknown {
+  using database = new DatabaseSync(path);
+  const query = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+  return [
+    database.prepare("PRAGMA application_id").get(),
+    database.prepare("PRAGMA user_version").get(),
+    ...database.prepare(query).all().map(({ name, sql }) => `${name}: ${String(sql).replace(/\s+/g, " ")}`),
+  ];
+}
+
 Deno.test("a database of this version is read as it was written", async () => {
-  for (const [dump, options] of [["v2", {}], ["v2_passphrase", { passphrase }]] as const) {
+  for (const [dump, options] of [["v3", {}], ["v3_passphrase", { passphrase }]] as const) {
     await using folder = await temporaryFolder();
     await using store = await SqliteStore.open(await restore(folder.path, dump), options);
-    const found: StoreChange[] = await Array.fromAsync(store.snapshot());
-    // Tables come one after the other.
-    const byText = (changes: readonly StoreChange[]) =>
-      new Map(changes.map((change) => [change.type + JSON.stringify(sorted(change)), change]));
-    const expected = [...byText(everything()).keys()].map((text) =>
-      text.replace(keys.server.keyHash!, keyHash)
-    );
-    assertEquals([...byText(found).keys()].toSorted(), expected.toSorted());
+    assertEquals(texts(await Array.fromAsync(store.snapshot())), texts(everything()));
   }
 });
 
+Deno.test("a database of version 2 is brought up to date in its place, and can have sessions then", async () => {
+  for (const [dump, options] of [["v2", {}], ["v2_passphrase", { passphrase }]] as const) {
+    await using folder = await temporaryFolder();
+    const path = await restore(folder.path, dump);
+    {
+      await using store = await SqliteStore.open(path, options);
+      assertEquals(texts(await Array.fromAsync(store.snapshot())), texts(withoutSessions()));
+      assertEquals(
+        (await store.connections()).map(({ session, inbound, outbound }) => [
+          session,
+          inbound,
+          outbound,
+        ]),
+        [[null, [], []], [null, [], []]],
+      );
+      await store.commit([...put(sessionConnection("s")), ...sessionBelongings("s")]);
+    }
+    await using made = await temporaryFolder();
+    const other = `${made.path}/agent.db`;
+    await (await SqliteStore.open(other))[Symbol.asyncDispose]();
+    assertEquals(schemaOf(path), schemaOf(other));
+    await using store = await SqliteStore.open(path, options);
+    const expected = [...withoutSessions(), ...put(sessionConnection("s")), ...sessionBelongings("s")];
+    assertEquals(texts(await Array.fromAsync(store.snapshot())), texts(expected));
+    await store.commit([{ type: "delete connection", connection: "s" }]);
+    assertEquals(texts(await Array.fromAsync(store.snapshot())), texts(withoutSessions()));
+  }
+});
+
+Deno.test("a database of version 2 that cannot be brought up to date stays as it is", async () => {
+  await using folder = await temporaryFolder();
+  const path = await restore(folder.path, "v2_passphrase");
+  const before = schemaOf(path);
+  for (const options of [{}, { passphrase: "wrong" }]) {
+    const error = await assertRejects(() => SqliteStore.open(path, options), StoreError);
+    assertEquals([error.code, schemaOf(path)], ["PASSPHRASE", before]);
+  }
+  const reading = await assertRejects(() => SqliteStore.openForReading(path, { passphrase }), StoreError);
+  assertEquals([reading.code, /older version/.test(reading.message)], ["OPEN", true]);
+  {
+    using database = new DatabaseSync(path);
+    // The last step but one of the migration fails.
+    database.exec("CREATE INDEX messages_undelivered ON messages (at)");
+  }
+  const broken = schemaOf(path);
+  const error = await assertRejects(() => SqliteStore.open(path, { passphrase }), StoreError);
+  assertEquals([error.code, schemaOf(path)], ["OPEN", broken]);
+  {
+    using database = new DatabaseSync(path);
+    database.exec("DROP INDEX messages_undelivered");
+  }
+  await using store = await SqliteStore.open(path, { passphrase });
+  assertEquals(texts(await Array.fromAsync(store.snapshot())), texts(withoutSessions()));
+});
+
 function sorted(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  if (value instanceof Uint8Array) return encodeBase64(value);
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, part]) => [name, sorted(part)] as const).toSorted(([a], [b]) =>
       a < b ? -1 : 1

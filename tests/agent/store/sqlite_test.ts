@@ -12,11 +12,15 @@ import {
   emptyConnection,
   eventRecord,
   everything,
+  frameRecord,
   fullConnection,
+  heldFrame,
   messageRecord,
   outboxEntry,
+  pieceRecord,
   put,
   putMessage,
+  sessionConnection,
 } from "./samples.ts";
 
 const passphrase = { passphrase: "correct horse", iterations: 1000 };
@@ -232,6 +236,10 @@ Deno.test("a store that is closed refuses everything, and ends its snapshots", a
     message: () => store.message("a", 1),
     messages: () => store.messages("a"),
     events: () => store.events(0, 1),
+    frames: () => store.frames("a", 0, 1),
+    held: () => store.held("a", 1),
+    pieces: () => store.pieces("a"),
+    undelivered: () => store.undelivered("a", 0, 1, 1),
     snapshot: () => all(store.snapshot()),
     commit: () => store.commit([]),
     prune: () => store.prune(0),
@@ -265,7 +273,14 @@ function secretChanges(): { readonly changes: StoreChange[]; readonly secrets: s
     return secrets.at(-1)!;
   };
   const bytes = (what: string) => textBytes(text(what));
+  // Of a fixed length.
+  const fixed = (length: number, what: string) => {
+    const secret = textBytes(text(what));
+    return Uint8Array.from({ length }, (_, i) => secret[i % secret.length]!);
+  };
   const { record, receiving: [receiving], sending: [sending] } = fullConnection("a");
+  const { session, inbound: [inbound], outbound: [outbound] } = sessionConnection("a");
+  const { keys, ratchet } = session!;
   const server = { host: text("host"), keyHash: text("key hash") };
   const changes: StoreChange[] = [
     ...put({
@@ -301,7 +316,46 @@ function secretChanges(): { readonly changes: StoreChange[]; readonly secrets: s
           encryptionKey: bytes("encryption key"),
         },
       }],
+      session: {
+        ...session!,
+        keys: {
+          ...keys,
+          transcript: { invitation: text("invitation"), joinerUpgrade: bytes("joiner's upgrade") },
+          pair: { ...keys.pair!, kemPrivate: bytes("private key of ML-KEM") },
+          secret: bytes("secret of the initiator"),
+          safetyCode: text("safety code"),
+          repairKey: bytes("repair key"),
+        },
+        ratchet: {
+          ...ratchet!,
+          rootKey: fixed(32, "32 byte key"),
+          skipped: [{ ...ratchet!.skipped[0]!, key: fixed(32, "skipped key") }],
+        },
+      },
+      inbound: [{
+        ...inbound!,
+        keys: { ...inbound!.keys, server, recipientKey: bytes("inbound key"), routeKey: bytes("route key") },
+        lastServerId: text("last inbound ID"),
+      }],
+      outbound: [{
+        ...outbound!,
+        keys: {
+          ...outbound!.keys,
+          server,
+          senderKey: bytes("outbound key"),
+          routeKey: bytes("other route key"),
+        },
+      }],
     }),
+    {
+      type: "put frame",
+      frame: { ...frameRecord("a", 1), frame: bytes("frame"), message: bytes("ratchet message") },
+    },
+    {
+      type: "put held",
+      held: { ...heldFrame("a", 1), frame: bytes("held frame"), serverId: text("held ID") },
+    },
+    { type: "put piece", piece: { ...pieceRecord("a", 1), piece: bytes("piece of a message") } },
     {
       type: "put outbox",
       entry: { ...outboxEntry("a", 1), plaintext: bytes("plaintext"), kind: text("kind") },
@@ -380,7 +434,13 @@ Deno.test("what is deleted is overwritten in the files of a store", async () => 
 
 Deno.test("sealed values that change places are refused, in every table", async () => {
   const twice: StoreChange[] = [
-    ...["a", "b"].flatMap((id) => put(fullConnection(id))),
+    ...["a", "b"].flatMap((id) => {
+      const { session, inbound, outbound } = sessionConnection(id);
+      return put({ ...fullConnection(id), session, inbound, outbound });
+    }),
+    ...["a", "b"].map((id) => ({ type: "put frame", frame: frameRecord(id, 2) } as const)),
+    ...["a", "b"].map((id) => ({ type: "put held", held: heldFrame(id, 2) } as const)),
+    ...[0, 1].map((index) => ({ type: "put piece", piece: pieceRecord("a", index) } as const)),
     ...["a", "b"].map((id) => ({ type: "put outbox", entry: outboxEntry(id, 1) } as const)),
     ...["a", "b"].map((id) => ({ type: "put delivery", delivery: delivery(id, 1) } as const)),
     ...["a", "b"].map((id) => putMessage(id, 1)),
@@ -609,11 +669,11 @@ Deno.test("files of other programs and of newer versions are told and left alone
       text: "belongs to another program",
     },
     "other tables with the next version": {
-      sql: "CREATE TABLE connections (x); PRAGMA user_version = 2",
+      sql: "CREATE TABLE connections (x); PRAGMA user_version = 3",
       text: "belongs to another program",
     },
     "a newer version": {
-      sql: "PRAGMA application_id = 0x534d5061; PRAGMA user_version = 3",
+      sql: "PRAGMA application_id = 0x534d5061; PRAGMA user_version = 4",
       text: "newer version",
     },
   };
