@@ -39,6 +39,7 @@ const info = {
   suspended: false,
   unreadable: 0,
   createdAt: 0,
+  session: null,
 };
 
 Deno.test("a conversation is what the agent says of its connection", pure, () => {

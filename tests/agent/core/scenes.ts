@@ -25,7 +25,7 @@ export interface State {
 }
 
 /** What a step needs beside connection and event. */
-export const context = { now: 5000, announced: ["x1"] } as const;
+export const context = { now: 5000, announced: ["x1"], discardUntil: 0 } as const;
 
 /** The key in a connection's confirmation, and another one. */
 export const keys = [1n, 3n].map((end) => makePublicKey((1n << 2047n) + end, 65537n));
@@ -167,10 +167,17 @@ export function eventsFor(connection: Connection): ReadonlyMap<string, Connectio
     ["sent HELLO", sent("HELLO")],
     ["sent REPLY", sent("REPLY")],
     ["sent MSG", sent("MSG", 2)],
-    ["given up", { type: "given up", route: "out", deliveries: [deliveries[1]!], error, isRoute: false }],
-    ["given up route", { type: "given up", route: "out", deliveries, error, isRoute: true }],
-    ["acknowledged", { type: "acknowledged", id: unacknowledgedId }],
-    ["acknowledged unknown", { type: "acknowledged", id: 99 }],
+    ["given up", {
+      type: "given up",
+      route: "out",
+      deliveries: [deliveries[1]!],
+      frames: [],
+      error,
+      isRoute: false,
+    }],
+    ["given up route", { type: "given up", route: "out", deliveries, frames: [], error, isRoute: true }],
+    ["acknowledged", { type: "acknowledged", id: unacknowledgedId, number: 0 }],
+    ["acknowledged unknown", { type: "acknowledged", id: 99, number: 0 }],
     ["suspended", { type: "suspended", route: "in" }],
   ]);
 }

@@ -5,7 +5,7 @@ import { decodePublicKey } from "../../../mod.ts";
 import { storedKeys } from "../../support/agent.ts";
 import { sampleReceiving } from "../runtime/samples.ts";
 
-const context = { now: 1, announced: [] };
+const context = { now: 1, announced: [], discardUntil: 0 };
 
 function confirmationOf(key: Uint8Array<ArrayBuffer>) {
   const message = { type: "KEY", senderKey: decodePublicKey(key) } as const;

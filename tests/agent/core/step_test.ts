@@ -228,7 +228,7 @@ Deno.test("an event of a route that the connection has not changes nothing", { p
       if (elsewhere === null) continue;
       const { connection: after, ...rest } = step(connection, elsewhere, context);
       assert(after === connection, name);
-      assertEquals(rest, { changes: [], commands: [], events: [] }, name);
+      assertEquals(rest, { frames: [], changes: [], commands: [], events: [] }, name);
     }
   }
 });
@@ -277,10 +277,10 @@ Deno.test(
   "a message is acknowledged to its server once, however often it is to the agent",
   { permissions },
   () => {
-    const once = step(connectionIn(initiator), { type: "acknowledged", id: 4 }, context);
+    const once = step(connectionIn(initiator), { type: "acknowledged", id: 4, number: 0 }, context);
     assertEquals(once.commands, [{ type: "acknowledge", route: "in", serverId: "d2FpdHM=" }]);
     assertEquals(once.connection.receiving[0]!.unacknowledged, []);
-    const twice = step(once.connection, { type: "acknowledged", id: 4 }, context);
+    const twice = step(once.connection, { type: "acknowledged", id: 4, number: 0 }, context);
     assertEquals([twice.commands, twice.events, twice.connection], [[], [], once.connection]);
   },
 );

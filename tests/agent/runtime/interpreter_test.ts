@@ -3,6 +3,8 @@ import { newConnection, withReceiving } from "../../../agent/core/connection.ts"
 import { Connections } from "../../../agent/core/connections.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
+import { systemClock } from "../../../agent/clock.ts";
+import { deadlinesFrom } from "../../../agent/deadlines.ts";
 import { EventLog } from "../../../agent/runtime/event_log.ts";
 import { Interpreter } from "../../../agent/runtime/interpreter.ts";
 import { decodePublicKey } from "../../../mod.ts";
@@ -24,13 +26,25 @@ Deno.test("an agent that is closed does not ask the application whom it lets in"
     connections,
     announced: [],
     now: () => 0,
+    deadlines: deadlinesFrom(0, systemClock),
+    discardTimeout: 1,
     signal: AbortSignal.abort(new DOMException("closed", "AbortError")),
     approve() {
       asked++;
       return Promise.reject(new Error("nobody is there to ask"));
     },
   } as unknown as AgentContext;
-  const ports = { tell() {}, taken() {}, acknowledge: () => Promise.resolve(), deliver() {} };
+  const ports = {
+    tell() {},
+    taken() {},
+    acknowledge: () => Promise.resolve(),
+    deliver() {},
+    sendPackets() {},
+    repeat() {},
+    resume() {},
+    look() {},
+    drop() {},
+  };
   const interpreter = new Interpreter(context, log, ports);
   const received = {
     serverId: "1",

@@ -114,6 +114,7 @@ export function fullSession(): Session {
     delivered: { upTo: 5, ranges: [] },
     stored: { upTo: 0, ranges: [[2, 3]] },
     acknowledged: { upTo: 1, ranges: [] },
+    receiptDue: false,
     waiting: 2,
   };
 }
@@ -140,6 +141,7 @@ export function newSession(): Session {
     delivered: none,
     stored: none,
     acknowledged: none,
+    receiptDue: false,
     waiting: 0,
   };
 }
