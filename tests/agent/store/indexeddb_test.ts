@@ -174,7 +174,7 @@ test("frames and messages that are not delivered are found by any numbers", asyn
   assertEquals([await frames(4, 9), await frames(Infinity, 9)], [[], []]);
 });
 
-test("with a passphrase only IDs, order, times and done can be read", async () => {
+test("with a passphrase only IDs, order, times, done and delivered can be read", async () => {
   const [body, plaintext] = [textBytes("the body"), textBytes("the plaintext")];
   const [frame, message] = [textBytes("the frame"), textBytes("encrypted")];
   const held = { ...heldFrame("s", 9), frame: textBytes("held back") };
