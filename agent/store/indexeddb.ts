@@ -18,22 +18,27 @@
 import { deferred, encodeBase64, randomBytes } from "../../protocol/mod.ts";
 import { GroupCommit, writeError } from "./group_commit.ts";
 import { deleteDatabase, openDatabase } from "./indexeddb_database.ts";
+import { deleteOld } from "./indexeddb_deletes.ts";
 import { changesOfFirst, openFirst, readFirst } from "./indexeddb_first.ts";
 import { type Lock, lock, whileOpening } from "./indexeddb_lock.ts";
 import * as reads from "./indexeddb_reads.ts";
 import { changesOf, readRaw } from "./indexeddb_snapshot.ts";
 import { allTables, type Database, type WriteTransaction } from "./indexeddb_tables.ts";
-import { type Write, writeOf } from "./indexeddb_writes.ts";
+import { putPassphrase, type Write, writeOf } from "./indexeddb_writes.ts";
 import {
   type AgentStore,
   type Connection,
   type DiscardedQueue,
   type EventRecord,
+  type FrameRecord,
+  type HeldFrame,
   type MessageQuery,
   type MessageRecord,
+  type PieceRecord,
   type QueuedDelivery,
   type StoreChange,
   StoreError,
+  type UndeliveredMessage,
 } from "./store.ts";
 import {
   createVault,
@@ -169,6 +174,26 @@ export class IndexedDbStore implements AgentStore {
   }
 
   /** See {@linkcode AgentStore}. */
+  frames(connection: string, after: number, limit: number): Promise<FrameRecord[]> {
+    return this.#read((database, vault) => reads.readFrames(database, vault, { connection, after, limit }));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  held(connection: string, number: number): Promise<HeldFrame | null> {
+    return this.#read((database, vault) => reads.readHeld(database, vault, { connection, number }));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  pieces(connection: string): Promise<PieceRecord[]> {
+    return this.#read((database, vault) => reads.readPieces(database, vault, connection));
+  }
+
+  /** See {@linkcode AgentStore}. */
+  undelivered(connection: string, from: number, to: number, limit: number): Promise<UndeliveredMessage[]> {
+    return this.#read((database) => reads.readUndelivered(database, { connection, from, to, limit }));
+  }
+
+  /** See {@linkcode AgentStore}. */
   message(connection: string, id: number): Promise<MessageRecord | null> {
     return this.#read((database, vault) => reads.readMessage(database, vault, { connection, id }));
   }
@@ -190,18 +215,7 @@ export class IndexedDbStore implements AgentStore {
 
   /** See {@linkcode AgentStore}. */
   prune(before: number): Promise<number> {
-    return this.#exclusively(() =>
-      this.#transact(async (transaction) => {
-        const index = transaction.objectStore("messages").index("done");
-        let count = 0;
-        let cursor = await index.openCursor(IDBKeyRange.bound([1], [1, before], false, true));
-        for (; cursor !== null; cursor = await cursor.continue()) {
-          await cursor.delete();
-          count++;
-        }
-        return count;
-      })
-    );
+    return this.#exclusively(() => this.#transact((transaction) => deleteOld(transaction, before)));
   }
 
   /**
@@ -359,12 +373,6 @@ export class IndexedDbStore implements AgentStore {
     this.#close(error);
     return error;
   }
-}
-
-async function putPassphrase(transaction: WriteTransaction, record: PassphraseRecord | null): Promise<void> {
-  const store = transaction.objectStore("passphrase");
-  if (record === null) await store.clear();
-  else await store.put(record, 1);
 }
 
 function openError(name: string, cause: unknown): StoreError {

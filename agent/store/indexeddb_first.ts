@@ -37,7 +37,7 @@ type FirstConnection =
   };
 type OfAlias<T> = Omit<T, "connection"> & { readonly alias: string };
 type FirstEntry = OfAlias<OutboxEntry> & { readonly attempted: boolean };
-type FirstMessage = OfAlias<MessageRecord>;
+type FirstMessage = OfAlias<Omit<MessageRecord, "number" | "delivered">>;
 
 /** What version 1 kept of a passphrase. */
 interface FirstPassphrase {
@@ -152,7 +152,8 @@ export async function* changesOfFirst(rows: FirstRows, open: FirstOpen): AsyncGe
   let eventId = 0;
   for (const { alias, body, ...message } of rows.messages.toSorted((a, b) => a.at - b.at)) {
     const connection = ids.get(alias)!;
-    yield { type: "put message", message: { ...message, connection, body: await open(body) } };
+    const record = { ...message, connection, body: await open(body), number: null, delivered: false };
+    yield { type: "put message", message: record };
     // What the application has not acknowledged is told again.
     if (message.received === null || message.done) continue;
     const event = { type: "message", id: message.id } as const;

@@ -1,12 +1,18 @@
-import { beginningWith, type WriteTransaction } from "./indexeddb_tables.ts";
+import {
+  deleteConnection,
+  deleteDelivery,
+  deletePieces,
+  deleteRoute,
+  deleteSession,
+} from "./indexeddb_deletes.ts";
+import type { Direction, StoredMessage, WriteTransaction } from "./indexeddb_tables.ts";
 import * as rows from "./rows.ts";
+import * as sessionRows from "./session_rows.ts";
 import type { StoreChange } from "./store.ts";
-import type { Vault } from "./vault.ts";
+import type { PassphraseRecord, Vault } from "./vault.ts";
 
 /** Makes a change in a transaction, waiting for nothing else. */
 export type Write = (transaction: WriteTransaction) => Promise<void>;
-
-type Direction = "receiving" | "sending";
 
 /** Seals a change. */
 export async function writeOf(change: StoreChange, vault: Vault): Promise<Write> {
@@ -24,6 +30,50 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
       return putRoute("receiving", owned(await rows.sealRoute("receiving_routes", change, vault)));
     case "put sending":
       return putRoute("sending", owned(await rows.sealRoute("sending_routes", change, vault)));
+    case "put inbound":
+      return putRoute("inbound", owned(await rows.sealRoute("inbound_routes", change, vault)));
+    case "put outbound":
+      return putRoute("outbound", owned(await rows.sealRoute("outbound_routes", change, vault)));
+    case "delete receiving":
+      return (transaction) => deleteRoute(transaction, "receiving", change);
+    case "delete sending":
+      return (transaction) => deleteRoute(transaction, "sending", change);
+    case "delete inbound":
+      return (transaction) => deleteRoute(transaction, "inbound", change);
+    case "delete outbound":
+      return (transaction) => deleteRoute(transaction, "outbound", change);
+    case "put session":
+      return putSession(owned(await sessionRows.sealSession(change, vault)));
+    case "delete session":
+      return (transaction) => deleteSession(transaction, change.connection);
+    case "put frame": {
+      const row = owned(await sessionRows.sealFrame(change.frame, vault));
+      return async (transaction) => {
+        await checkConnection(transaction, row.connection);
+        await transaction.objectStore("frames").put(row);
+      };
+    }
+    case "delete frame":
+      return (transaction) => transaction.objectStore("frames").delete([change.connection, change.number]);
+    case "put held": {
+      const row = owned(await sessionRows.sealHeld(change.held, vault));
+      return async (transaction) => {
+        await checkConnection(transaction, row.connection);
+        await transaction.objectStore("held_frames").put(row);
+      };
+    }
+    case "delete held":
+      return (transaction) =>
+        transaction.objectStore("held_frames").delete([change.connection, change.number]);
+    case "put piece": {
+      const row = owned(await sessionRows.sealPiece(change.piece, vault));
+      return async (transaction) => {
+        await checkRoute(transaction, "inbound", { connection: row.connection, id: row.route });
+        await transaction.objectStore("pieces").put(row);
+      };
+    }
+    case "delete pieces":
+      return (transaction) => deletePieces(transaction, change);
     case "put outbox": {
       const row = owned(await rows.sealOutbox(change.entry, vault));
       return async (transaction) => {
@@ -34,10 +84,7 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
     case "put delivery": {
       const row = owned(await rows.sealDelivery(change.delivery, vault));
       return async (transaction) => {
-        const route = await transaction.objectStore("sending_routes").index("id").get(row.route);
-        if (route?.connection !== row.connection) {
-          throw new Error("there is no such route of this connection");
-        }
+        await checkRoute(transaction, "sending", { connection: row.connection, id: row.route });
         const entry = await transaction.objectStore("outbox").getKey([row.connection, row.position]);
         if (entry === undefined) throw new Error("there is no such entry of the outbox");
         await transaction.objectStore("deliveries").put(row);
@@ -46,18 +93,17 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
     case "delete delivery":
       return (transaction) => deleteDelivery(transaction, change);
     case "put message": {
-      const { done, ...row } = owned(await rows.sealMessage(change.message, vault));
+      const { done, delivered, ...row } = owned(await rows.sealMessage(change.message, vault));
       return async (transaction) => {
         await checkConnection(transaction, row.connection);
-        await transaction.objectStore("messages").put({ ...row, done: done ? 1 : 0 });
+        const stored = { ...row, done: done ? 1 : 0, delivered: delivered ? 1 : 0 } as const;
+        await transaction.objectStore("messages").put(stored);
       };
     }
     case "message done":
-      return async (transaction) => {
-        const messages = transaction.objectStore("messages");
-        const message = await messages.get([change.connection, change.id]);
-        if (message !== undefined) await messages.put({ ...message, done: 1 });
-      };
+      return (transaction) => changeMessage(transaction, change, { done: 1 });
+    case "message delivered":
+      return (transaction) => changeMessage(transaction, change, { delivered: 1 });
     case "put event": {
       const row = owned(await rows.sealEvent(change.event, vault));
       return async (transaction) => {
@@ -78,6 +124,16 @@ export async function writeOf(change: StoreChange, vault: Vault): Promise<Write>
   }
 }
 
+/** Keeps what is to be kept of a passphrase, in place of what was kept before. */
+export async function putPassphrase(
+  transaction: WriteTransaction,
+  record: PassphraseRecord | null,
+): Promise<void> {
+  const store = transaction.objectStore("passphrase");
+  if (record === null) await store.clear();
+  else await store.put(record, 1);
+}
+
 function putRoute(
   direction: Direction,
   { keys, ...row }: rows.RouteRow<Uint8Array<ArrayBuffer> | null>,
@@ -96,40 +152,42 @@ function putRoute(
   };
 }
 
-async function deleteConnection(transaction: WriteTransaction, connection: string): Promise<void> {
-  const connections = transaction.objectStore("connections");
-  const place = await connections.index("id").getKey(connection);
-  if (place === undefined) return;
-  await connections.delete(place);
-  for (const direction of ["receiving", "sending"] as const) {
-    const index = transaction.objectStore(`${direction}_routes`).index("connection");
-    for (const { id, place } of await index.getAll(connection)) {
-      await transaction.objectStore(`${direction}_routes`).delete(place!);
-      await transaction.objectStore(`${direction}_keys`).delete(id);
-      if (direction === "sending") await transaction.objectStore("deliveries").delete(beginningWith(id));
+function putSession({ keys, ...row }: sessionRows.SessionRow<Uint8Array<ArrayBuffer> | null>): Write {
+  const { connection } = row;
+  return async (transaction) => {
+    await checkConnection(transaction, connection);
+    const sessions = transaction.objectStore("sessions");
+    if (keys === null && await sessions.getKey(connection) === undefined) {
+      throw new Error("there is no session of this connection");
     }
-  }
-  await transaction.objectStore("outbox").delete(beginningWith(connection));
-  await transaction.objectStore("messages").delete(beginningWith(connection));
-  const events = transaction.objectStore("events");
-  for (const id of await events.index("connection").getAllKeys(connection)) await events.delete(id);
+    await sessions.put(row);
+    if (keys !== null) await transaction.objectStore("session_keys").put({ connection, keys });
+  };
 }
 
-async function deleteDelivery(
+async function changeMessage(
   transaction: WriteTransaction,
-  { connection, route, position }: Extract<StoreChange, { readonly type: "delete delivery" }>,
+  { connection, id }: { readonly connection: string; readonly id: number },
+  changed: Partial<Pick<StoredMessage, "done" | "delivered">>,
 ): Promise<void> {
-  const deliveries = transaction.objectStore("deliveries");
-  if ((await deliveries.get([route, position]))?.connection !== connection) return;
-  await deliveries.delete([route, position]);
-  const isLast = await deliveries.index("entry").getKey([connection, position]) === undefined;
-  if (isLast) await transaction.objectStore("outbox").delete([connection, position]);
+  const messages = transaction.objectStore("messages");
+  const message = await messages.get([connection, id]);
+  if (message !== undefined) await messages.put({ ...message, ...changed });
 }
 
 /** What belongs to a connection must go with it: something to send for none would be tried for ever. */
 async function checkConnection(transaction: WriteTransaction, id: string): Promise<void> {
   const place = await transaction.objectStore("connections").index("id").getKey(id);
   if (place === undefined) throw new Error("there is no such connection");
+}
+
+async function checkRoute(
+  transaction: WriteTransaction,
+  direction: Direction,
+  { connection, id }: { readonly connection: string; readonly id: string },
+): Promise<void> {
+  const route = await transaction.objectStore(`${direction}_routes`).index("id").get(id);
+  if (route?.connection !== connection) throw new Error("there is no such route of this connection");
 }
 
 function placed(place: number | undefined): { readonly place?: number } {

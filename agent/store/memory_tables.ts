@@ -2,6 +2,8 @@ import { OrderedMap } from "./ordered_map.ts";
 import {
   type ConnectionRecord,
   type Delivery,
+  type DiscardedQueue,
+  type EventRecord,
   type FrameRecord,
   type HeldFrame,
   type InboundRoute,
@@ -49,6 +51,15 @@ export interface Stored {
   readonly done: Set<number>;
   /** Those of a session that are not delivered, by their numbers in it. */
   readonly undelivered: OrderedMap<UndeliveredMessage>;
+}
+
+/** All that is stored. */
+export interface Tables {
+  readonly connections: Map<string, Stored>;
+  readonly events: OrderedMap<EventRecord>;
+  readonly discarded: Map<string, DiscardedQueue>;
+  /** The connection of each sending route. */
+  readonly routes: Map<string, Stored>;
 }
 
 /** A connection to which nothing belongs yet. */

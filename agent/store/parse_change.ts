@@ -20,7 +20,6 @@ import type {
 } from "./store.ts";
 import {
   bytes,
-  integer,
   list,
   nullable,
   object,

@@ -4,6 +4,7 @@ import type { readBackup, writeBackup } from "../../agent/backup.ts";
 import type { IndexedDbStore, StoreError } from "../../agent/store/indexeddb.ts";
 import type { MemoryStore } from "../../agent/store/memory.ts";
 import type { everything } from "../agent/store/samples.ts";
+import dumps from "../vectors/agent/indexeddb_v2.json" with { type: "json" };
 import { chromiumLack, withBrowser } from "../support/browser.ts";
 import { requiring } from "../support/requires.ts";
 import { temporaryFolder } from "../support/server_process.ts";
@@ -103,9 +104,9 @@ test("in Chromium a page takes the store from another, and deletes it under anot
     assertEquals(await open(two), "IN_USE");
     assertEquals(await open(two, { steal: true }), null);
     assertEquals([await closed(one), await putEvent(one, 50)], ["IN_USE", "IN_USE"]);
-    assertEquals(await putEvent(two, 51), 6);
+    assertEquals(await putEvent(two, 51), 7);
     assertEquals(await open(one, { steal: true }), null);
-    assertEquals([await closed(two), await putEvent(one, 52)], ["IN_USE", 7]);
+    assertEquals([await closed(two), await putEvent(one, 52)], ["IN_USE", 8]);
     await two.evaluate(() => (globalThis as unknown as InPage).IndexedDbStore.delete("agent"));
     assertEquals(await closed(one), "IN_USE");
     assertEquals(await open(two, { passphrase: "correct horse" }), null);
@@ -130,7 +131,7 @@ test("in Chromium a backup of the store has everything, whatever its passphrase 
       }
       return found;
     });
-    const each = [{ connections: 2, messages: 2 }, 5];
+    const each = [{ connections: 3, messages: 4 }, 6];
     assertEquals(counts, [...each, ...each, ...each]);
   }));
 
@@ -176,4 +177,50 @@ test("in Chromium what version 1 has stored is there", () =>
       });
       assertEquals(aliases, ["zoe"]);
     }
+  }));
+
+test("in Chromium what version 2 has stored stays", () =>
+  withPages(async (page) => {
+    await page.evaluate(async ({ version, stores }) => {
+      const bytesTag = "$bytes";
+      const revived = (value: unknown): unknown => {
+        if (typeof value !== "object" || value === null) return value;
+        if (Array.isArray(value)) return value.map(revived);
+        if (bytesTag in value) return Uint8Array.from(atob(String(value[bytesTag])), (c) => c.charCodeAt(0));
+        return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, revived(part)]));
+      };
+      await new Promise<void>((resolve, reject) => {
+        const request = indexedDB.open("agent", version);
+        request.onerror = () => reject(request.error);
+        request.onupgradeneeded = () => {
+          for (const { name, keyPath, autoIncrement, indexes, rows } of stores) {
+            const store = request.result.createObjectStore(name, { keyPath, autoIncrement });
+            for (const { name, keyPath, unique } of indexes) store.createIndex(name, keyPath, { unique });
+            for (const row of rows) store.put(revived(row.value), "key" in row ? row.key : undefined);
+          }
+        };
+        request.onsuccess = () => {
+          request.result.close();
+          resolve();
+        };
+      });
+    }, dumps.passphrase);
+    assertEquals(await open(page, { passphrase: "wrong" }), "PASSPHRASE");
+    assertEquals(await open(page, { passphrase: "correct horse" }), null);
+    const found = await page.evaluate(async () => {
+      const { store } = globalThis as unknown as InPage;
+      await store.commit([{ type: "message delivered", connection: "a", id: 2 }]);
+      return {
+        connections: (await store.connections()).map(({ record, session }) => [record.id, session]),
+        messages: (await store.messages("a")).map(({ id, number, delivered }) => [id, number, delivered]),
+        undelivered: await store.undelivered("a", 0, Infinity, 10),
+        frames: await store.frames("a", 0, 10),
+      };
+    });
+    assertEquals(found, {
+      connections: [["a", null], ["b", null]],
+      messages: [[1, null, false], [2, null, true]],
+      undelivered: [],
+      frames: [],
+    });
   }));

@@ -548,6 +548,7 @@ const tests: Readonly<Record<string, (store: AgentStore) => Promise<void>>> = {
       { type: "put piece", piece: { ...piece, tag: "BBBBBBBBBBBBBBBBBBBBBA==" } },
       { type: "put piece", piece: { ...piece, index: 0 } },
       { type: "delete pieces", connection: "s", route: "s-inbound", tag: sampleTag },
+      { type: "message done", connection: "s", id: 4 },
       { type: "message delivered", connection: "s", id: 4 },
       { type: "put message", message: sessionMessage("s", 4, 3) },
       { type: "put message", message: sessionMessage("s", 6, 3) },

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deleteDB, type IDBPDatabase, openDB } from "idb";
+import dumps from "../../vectors/agent/indexeddb_v2.json" with { type: "json" };
 import { readBackup, writeBackup } from "../../../agent/backup.ts";
 import { IndexedDbStore, StoreError } from "../../../agent/store/indexeddb.ts";
+import { deserialize } from "../../../agent/store/serialize.ts";
 import { MemoryStore } from "../../../agent/store/memory.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import type { AgentStore, StoreChange } from "../../../agent/store/store.ts";
@@ -12,11 +14,16 @@ import { soon } from "../../support/wait.ts";
 import {
   emptyConnection,
   everything,
+  frameRecord,
   fullConnection,
+  heldFrame,
   messageRecord,
+  pieceRecord,
   put,
   putMessage,
   putQueued,
+  sessionConnection,
+  sessionMessage,
 } from "./samples.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -70,6 +77,11 @@ test("what was committed is there after the database was opened again", async ()
       await store.connections(),
       await store.deliveries("a-out", 100),
       await store.messages("a"),
+      await store.messages("s"),
+      await store.frames("s", 0, 100),
+      await store.held("s", 4),
+      await store.pieces("s"),
+      await store.undelivered("s", 0, 100, 100),
       await store.events(0, 100),
       await store.discarded(),
     ]);
@@ -77,6 +89,11 @@ test("what was committed is there after the database was opened again", async ()
       await memory.connections(),
       await memory.deliveries("a-out", 100),
       await memory.messages("a"),
+      await memory.messages("s"),
+      await memory.frames("s", 0, 100),
+      await memory.held("s", 4),
+      await memory.pieces("s"),
+      await memory.undelivered("s", 0, 100, 100),
       await memory.events(0, 100),
       await memory.discarded(),
     ]);
@@ -114,7 +131,7 @@ test("a limit of nothing gives nothing, and a large one all", async () => {
   }
   for (const limit of [2 ** 32, Number.MAX_SAFE_INTEGER, Infinity]) {
     const found = [await store.deliveries("a-out", limit), await store.events(0, limit)];
-    assertEquals(found.map(({ length }) => length), [2, 5], `${limit}`);
+    assertEquals(found.map(({ length }) => length), [2, 6], `${limit}`);
   }
 });
 
@@ -130,12 +147,45 @@ test("a closed store refuses everything", async () => {
   await assertFails(() => all(store), "READ", "it is closed");
 });
 
-test("with a passphrase only IDs, order, times and done can be read", async () => {
+test("frames and messages that are not delivered are found by any numbers", async () => {
+  await using database = temporaryDatabase();
+  await using store = await IndexedDbStore.open(database.name);
+  const numbers = [1, 2, 3, 4];
+  await store.commit([
+    ...put(fullConnection("a")),
+    ...numbers.map((number) => ({ type: "put frame", frame: frameRecord("a", number) } as const)),
+    ...numbers.map((number) => {
+      const message = { ...sessionMessage("a", 10 * number, number), delivered: number === 2 };
+      return { type: "put message", message } as const;
+    }),
+  ]);
+  const frames = async (after: number, limit: number) =>
+    (await store.frames("a", after, limit)).map(({ number }) => number);
+  const undelivered = async (from: number, to: number, limit: number) =>
+    (await store.undelivered("a", from, to, limit)).map(({ number }) => number);
+  for (const limit of [0, -1, NaN]) {
+    assertEquals([await frames(0, limit), await undelivered(0, 4, limit)], [[], []], `${limit}`);
+  }
+  for (const limit of [2 ** 32, Number.MAX_SAFE_INTEGER, Infinity]) {
+    const found = [await frames(-Infinity, limit), await undelivered(-Infinity, Infinity, limit)];
+    assertEquals(found, [numbers, [1, 3, 4]], `${limit}`);
+  }
+  assertEquals([await undelivered(3, 2, 9), await undelivered(3, 3, 9)], [[], [3]]);
+  assertEquals([await frames(4, 9), await frames(Infinity, 9)], [[], []]);
+});
+
+test("with a passphrase only IDs, order, times, done and delivered can be read", async () => {
   const [body, plaintext] = [textBytes("the body"), textBytes("the plaintext")];
+  const [frame, message] = [textBytes("the frame"), textBytes("encrypted")];
+  const held = { ...heldFrame("s", 9), frame: textBytes("held back") };
+  const piece = { ...pieceRecord("s", 8), piece: textBytes("a piece") };
   const changes: StoreChange[] = [
     ...everything(),
     { type: "put message", message: { ...messageRecord("a", 7), body } },
     { type: "put outbox", entry: { ...outbox("a", 20), plaintext } },
+    { type: "put frame", frame: { ...frameRecord("s", 9), frame, message } },
+    { type: "put held", held },
+    { type: "put piece", piece },
   ];
   const secrets = [
     "the body",
@@ -146,6 +196,13 @@ test("with a passphrase only IDs, order, times and done can be read", async () =
     "active",
     "it failed",
     "NO_ID",
+    "the frame",
+    "encrypted",
+    "held back",
+    "a piece",
+    "10000 10001",
+    "three.example",
+    "smp::one",
   ];
   for (const options of [{}, locked]) {
     await using database = temporaryDatabase();
@@ -160,6 +217,88 @@ function outbox(connection: string, position: number) {
   const [change] = putQueued(connection, position);
   return (change as Extract<StoreChange, { type: "put outbox" }>).entry;
 }
+
+test("nothing is left in any table of what was deleted", async () => {
+  for (const options of [{}, locked]) {
+    await using database = temporaryDatabase();
+    const { name } = database;
+    await using(name, options, async (store) => {
+      await store.commit(everything());
+      await store.commit([
+        { type: "delete receiving", connection: "a", id: "a-in" },
+        { type: "delete sending", connection: "a", id: "a-out" },
+        { type: "delete inbound", connection: "s", id: "s-inbound" },
+        { type: "delete outbound", connection: "s", id: "s-outbound" },
+      ]);
+    });
+    const others = ["connections", "discarded_queues", "events", "frames", "held_frames", "messages"];
+    const always = ["owner", ...("passphrase" in options ? ["passphrase"] : [])];
+    assertEquals(await filled(name), [...others, ...always, "session_keys", "sessions"]);
+    await using(name, options, async (store) => {
+      await store.commit(everything());
+      await store.commit([
+        ...["a", "b", "s"].map((connection) => ({ type: "delete connection", connection } as const)),
+        { type: "delete discarded", id: "old" },
+      ]);
+    });
+    assertEquals(await filled(name), always);
+  }
+});
+
+test("old messages and what was to go by a route are deleted, however many there are", async () => {
+  await using database = temporaryDatabase();
+  await using store = await IndexedDbStore.open(database.name);
+  const numbers = Array.from({ length: 2100 }, (_, i) => i + 1);
+  await store.commit([
+    ...put(fullConnection("a")),
+    ...numbers.map((id) =>
+      ({ type: "put message", message: { ...messageRecord("a", id), done: true } }) as const
+    ),
+    ...numbers.flatMap((position) => putQueued("a", position)),
+  ]);
+  assertEquals(await store.prune(2050), 2049);
+  await store.commit([{ type: "delete sending", connection: "a", id: "a-out" }]);
+  assertEquals((await all(store)).map(({ type }) => type), [
+    "put connection",
+    "put receiving",
+    ...Array.from({ length: 51 }, () => "put message"),
+  ]);
+});
+
+/** The names of the tables that have rows. */
+async function filled(name: string): Promise<string[]> {
+  const database = await openDB(name);
+  const names: string[] = [];
+  for (const table of database.objectStoreNames) {
+    if (await database.count(table) > 0) names.push(table);
+  }
+  database.close();
+  return names.toSorted();
+}
+
+test("a snapshot has all of what is large, while it is changed", async () => {
+  await using database = temporaryDatabase();
+  await using store = await IndexedDbStore.open(database.name, locked);
+  const numbers = Array.from({ length: 70 }, (_, i) => i + 1);
+  const size = (number: number) => number % 16 === 0 ? 100_000 : number;
+  await store.commit([
+    ...put(emptyConnection("a")),
+    ...numbers.map((number) => {
+      const frame = { ...frameRecord("a", number), frame: new Uint8Array(size(number)).fill(number) };
+      return { type: "put frame", frame } as const;
+    }),
+  ]);
+  const found: number[] = [];
+  for await (const change of store.snapshot()) {
+    if (change.type !== "put frame") continue;
+    const { number, frame } = change.frame;
+    assertEquals([frame.length, frame.at(-1)], [size(number), number]);
+    found.push(number);
+    await store.commit([{ type: "delete frame", connection: "a", number: 71 - number }]);
+  }
+  assertEquals(found, numbers);
+  assertEquals(await store.frames("a", 0, 100), []);
+});
 
 test("a value that was moved to another row is refused", async () => {
   await using database = temporaryDatabase();
@@ -205,7 +344,7 @@ test("a passphrase is set, changed and removed, while reads and commits go on", 
       const after = commits();
       const reading = async () => {
         for (let i = 0; i < 5; i++) {
-          assertEquals((await store.connections()).length, 2);
+          assertEquals((await store.connections()).length, 3);
           assert((await all(store)).length > 10);
         }
       };
@@ -545,6 +684,67 @@ test("an empty database of version 1 keeps its passphrase", async () => {
   await assertFails(() => IndexedDbStore.open(name), "PASSPHRASE", "needs its passphrase");
 });
 
+/** A database that a program with version 2 has made, as `serialize` writes it, and what that program read in it. */
+interface Dump {
+  readonly version: number;
+  readonly stores: readonly {
+    readonly name: string;
+    readonly keyPath: string | string[] | null;
+    readonly autoIncrement: boolean;
+    readonly indexes: readonly {
+      readonly name: string;
+      readonly keyPath: string | string[];
+      readonly unique: boolean;
+    }[];
+    readonly rows: readonly { readonly key?: number; readonly value: unknown }[];
+  }[];
+  readonly snapshot: readonly StoreChange[];
+}
+
+/** Makes a database of a dump; gives what was read in it. */
+async function restore(name: string, dump: object): Promise<readonly StoreChange[]> {
+  const { version, stores, snapshot } = deserialize(textBytes(JSON.stringify(dump))) as Dump;
+  const database = await openDB(name, version, {
+    upgrade(database) {
+      for (const { name, keyPath, autoIncrement, indexes } of stores) {
+        const store = database.createObjectStore(name, { keyPath, autoIncrement });
+        for (const { name, keyPath, unique } of indexes) store.createIndex(name, keyPath, { unique });
+      }
+    },
+  });
+  for (const { name, rows } of stores) {
+    for (const { key, value } of rows) await database.put(name, value, key);
+  }
+  database.close();
+  return snapshot;
+}
+
+test("what version 2 has stored stays, and sessions can be kept beside it", async () => {
+  for (const [dump, options] of [[dumps.plain, {}], [dumps.passphrase, locked]] as const) {
+    await using database = temporaryDatabase();
+    const { name } = database;
+    const expected = (await restore(name, dump)).map((change) =>
+      change.type === "put message"
+        ? { ...change, message: { ...change.message, number: null, delivered: false } }
+        : change
+    );
+    await using(name, options, async (store) => {
+      assertEquals(await all(store), expected);
+      await store.commit([
+        { type: "message delivered", connection: "a", id: 1 },
+        { type: "put message", message: sessionMessage("a", 3, 1) },
+        ...put(sessionConnection("s")),
+      ]);
+    });
+    await using(name, options, async (store) => {
+      assertEquals(await store.undelivered("a", 0, Infinity, 10), [{ id: 3, number: 1 }]);
+      assertEquals((await store.connections())[2], sessionConnection("s"));
+      const ids = (await store.messages("a")).map(({ id, delivered }) => [id, delivered]);
+      assertEquals(ids, [[1, true], [2, false], [3, false]]);
+    });
+  }
+});
+
 Deno.test("a backup moves everything between memory, SQLite and IndexedDB", async () => {
   const options = { passphrase: "of the file", iterations: 10 };
   const sorted = async (store: AgentStore) =>
@@ -574,7 +774,7 @@ Deno.test("a backup moves everything between memory, SQLite and IndexedDB", asyn
     for (const store of some) await store[Symbol.asyncDispose]();
     await IndexedDbStore.delete(database.name);
     for (const to of await stores()) {
-      assertEquals(await readBackup(to, file.stream(), options), { connections: 2, messages: 2 });
+      assertEquals(await readBackup(to, file.stream(), options), { connections: 3, messages: 4 });
       assertEquals(await sorted(to), expected, `${i}`);
       await to[Symbol.asyncDispose]();
     }
