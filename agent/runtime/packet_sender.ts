@@ -108,24 +108,27 @@ export class PacketSender {
 
   async #sendReceipt({ connection: { record } }: AtOutbound): Promise<boolean> {
     if (!this.#isReceiptDue) return false;
-    const made: EncryptedReceipt[] = [];
-    await this.#interpreter.do(record.id, async (connection) => {
-      const receipt = await encryptReceipt(connection, this.#context.now());
-      if (receipt === null) return null;
-      made.push(receipt);
-      return { type: "receipt encrypted", ratchet: receipt.ratchet };
-    });
+    // What changes from now on asks for another one.
     this.#isReceiptDue = false;
-    const [receipt] = made;
-    const at = this.#context.connections.outbound(this.#id);
-    if (receipt === undefined || at === undefined) return false;
-    const { failure } = await this.#send(at, [receipt.message]);
-    if (failure !== null) {
+    try {
+      const made: EncryptedReceipt[] = [];
+      await this.#interpreter.do(record.id, async (connection) => {
+        const receipt = await encryptReceipt(connection, this.#context.now());
+        if (receipt === null) return null;
+        made.push(receipt);
+        return { type: "receipt encrypted", ratchet: receipt.ratchet };
+      });
+      const [receipt] = made;
+      const at = this.#context.connections.outbound(this.#id);
+      if (receipt === undefined || at === undefined) return false;
+      const { failure } = await this.#send(at, [receipt.message]);
+      if (failure !== null) throw failure.error;
+      await this.#interpreter.do(record.id, { type: "receipt sent", told: receipt.told });
+      return true;
+    } catch (error) {
       this.#isReceiptDue = true;
-      throw failure.error;
+      throw error;
     }
-    await this.#interpreter.do(record.id, { type: "receipt sent", told: receipt.told });
-    return true;
   }
 
   async #sendAgain(at: AtOutbound): Promise<boolean> {
@@ -195,7 +198,10 @@ export class PacketSender {
       }
     }
     await Promise.all(onWay);
-    if (failed === null) return { count: messages.length, failure: null };
+    if (failed === null) {
+      this.#begun = null;
+      return { count: messages.length, failure: null };
+    }
     const { index, at, error } = failed as NonNullable<typeof failed>;
     this.#begun = { message: messages[index]!, sent: at };
     return { count: index, failure: { error } };
