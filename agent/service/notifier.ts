@@ -193,7 +193,8 @@ export class Notifier implements AsyncDisposable {
           this.#pass(event.connection, { type: "END" });
           break;
         case "delivered":
-          // The service's protocol has no word for it.
+        case "route":
+          // The service's protocol has no word for them.
           this.#taker.take(event.eventId);
           break;
         default: {
