@@ -1,6 +1,14 @@
-import { equalBytes, sealPacket, SmpError, splitMessage, TransportError } from "../../protocol/mod.ts";
+import {
+  equalBytes,
+  formatAddress,
+  sealPacket,
+  SmpError,
+  splitMessage,
+  TransportError,
+} from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { AtOutbound } from "../core/connections.ts";
+import { AgentError } from "../protocol/error.ts";
 import { hasNumber } from "../session/number_set.ts";
 import type { FrameRecord } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
@@ -103,7 +111,9 @@ export class PacketSender {
         const at = connections.outbound(this.#id);
         if (at === undefined || this.#isClosed) break;
         this.#isWoken = true;
-        if (!isPassing(error) && failures === 0) this.#context.failed(at.connection.record.id, error);
+        if (!isPassing(error) && failures === 0) {
+          this.#context.failed(at.connection.record.id, reasonOf(error, at));
+        }
         await this.#pause.wait(backoffDelay(retry, ++failures));
       }
     }
@@ -204,6 +214,15 @@ export class PacketSender {
     this.#begun = { message: messages[index]!, sent: at };
     return { count: index, failure: { error } };
   }
+}
+
+/** Why nothing can be sent by a route; it can be by another one that the other agent tells of. */
+function reasonOf(error: unknown, { route: { keys } }: AtOutbound): unknown {
+  if (!(error instanceof SmpError) || error.code !== "AUTH") return error;
+  const text = `The other agent's queue at ${
+    formatAddress(keys.server)
+  } is gone: what is sent waits for another one`;
+  return new AgentError("SMP AUTH", text, { cause: error });
 }
 
 /** Whether a failure is a matter of time, and told elsewhere. */

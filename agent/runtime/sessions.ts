@@ -28,8 +28,8 @@ interface Worker {
   isReceiptTimed: boolean;
 }
 
-/** Milliseconds between two looks at the ages of routes, and at what is lost. */
-const inspection = 60_000;
+/** Milliseconds between two looks at the ages of routes, and at what is lost, at most. */
+const longestInspection = 60_000;
 
 /** Milliseconds without a receipt after which what has none is sent again. */
 const silence = 86_400_000;
@@ -61,7 +61,8 @@ export class Sessions implements AsyncDisposable {
 
   /** Looks at all sessions now and then. */
   begin(): void {
-    this.#timer = setInterval(() => this.inspect(), inspection);
+    const interval = Math.min(longestInspection, Math.ceil(this.#context.lostTimeout / 4));
+    this.#timer = setInterval(() => this.inspect(), interval);
   }
 
   /** Looks for routes that are old, or lost, and for frames that nobody receipts. */

@@ -19,7 +19,7 @@ Deno.test("the first routes are replaced, and the queues of 0.3 are gone", async
   await using bob = await TestAgent.start(server.address, session);
   await connectAgents(alice, bob, ["bob", "alice"]);
   await settled(alice, bob);
-  await until(() => server.metrics.queues === 2);
+  await until(() => server.gauges().queues === 2);
   await alice.send("bob", "hello");
   assertEquals(await bob.text(), "hello");
   assert(alice.agent.safetyCode("bob") !== null);
@@ -43,7 +43,7 @@ Deno.test("both sides rotate at once while both send, and every message comes on
     assertEquals([await alice.text(), await bob.text()], [`${i}`, `${i}`]);
   }
   await settled(alice, bob);
-  await until(() => one.metrics.queues + two.metrics.queues === 2);
+  await until(() => one.gauges().queues + two.gauges().queues === 2);
 });
 
 Deno.test("a server is left while messages come", async () => {
@@ -61,7 +61,7 @@ Deno.test("a server is left while messages come", async () => {
   }
   assertEquals(lefts, [1, 0]);
   for (const left of lefts) assertEquals(await alice.text(), `${left}`);
-  await until(() => one.metrics.queues === 0);
+  await until(() => one.gauges().queues === 0);
 });
 
 Deno.test("with two routes each, nobody notices that a server dies", async () => {
