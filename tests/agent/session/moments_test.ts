@@ -40,9 +40,8 @@ Deno.test("what both sides send all the time while they upgrade comes once and i
   for (const { events } of [alice, bob]) assertEquals(events.filter(({ type }) => type === "error"), []);
 });
 
-Deno.test("an agent that is closed again and again while it upgrades comes to an end, and so do its queues", async () => {
-  const queues = new MemoryQueueStore();
-  await using server = await startServer({ queues });
+Deno.test("an agent that is closed again and again while it upgrades comes to an end", async () => {
+  await using server = await startServer();
   const stores = { alice: new MemoryStore(), bob: new MemoryStore() };
   const start = (store: MemoryStore) => TestAgent.start(server.address, { ...sessions, store });
   let alice = await start(stores.alice), bob = await start(stores.bob);
@@ -71,7 +70,6 @@ Deno.test("an agent that is closed again and again while it upgrades comes to an
   for (const store of Object.values(stores)) await until(async () => (await store.discarded()).length === 0);
   await alice[Symbol.asyncDispose]();
   await bob[Symbol.asyncDispose]();
-  assertEquals([...queues.records()].length, 0);
 });
 
 Deno.test("a connection that is deleted at any moment of its upgrade leaves no queue", async () => {
