@@ -290,8 +290,8 @@ export class Agent implements AsyncDisposable {
       const own = body.slice();
       const made = await this.#interpreter.do(connections.get(alias).record.id, async (connection) => {
         const time = now();
-        const { session, outbound } = connection;
-        const routes = outbound.length > 0 ? [] : sendingRoutes(connection);
+        const { session } = connection;
+        const routes = session?.status === "active" ? [] : sendingRoutes(connection);
         if (session !== null && session.status !== "greeting") {
           checkSize(own.length, largestBody);
           return {

@@ -146,14 +146,14 @@ export class Interpreter {
     const connection = connections.find(id);
     if (connection === undefined) return;
     const { made, begun } = await makeAnswer(this.#context, connection, received.message.upgrade.slice());
-    let step: Step | null = null;
+    let isStored = false;
     try {
-      step = await this.do(id, { type: "answered", route, received, begun });
+      const step = await this.do(id, { type: "answered", route, received, begun });
+      isStored = made !== null && (step?.connection.inbound.includes(made.route) ?? false);
     } finally {
-      const isStored = made !== null && step?.connection.inbound.includes(made.route);
       if (made !== null && !isStored) await this.#context.abandon(made.route);
     }
-    if (made !== null && step !== null) {
+    if (made !== null && isStored) {
       servers.created(subscribedInbound(this.#context, made.route), made.client);
     }
   }
@@ -199,7 +199,8 @@ export class Interpreter {
 export function acknowledging(store: AgentStore, id: number): Happening {
   return async ({ record, session }) => {
     const message = session && await store.message(record.id, id);
-    return { type: "acknowledged", id, number: message?.received?.senderId ?? 0 };
+    const number = message === null || message.done ? 0 : message.received?.senderId ?? 0;
+    return { type: "acknowledged", id, number };
   };
 }
 

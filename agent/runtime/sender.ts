@@ -234,7 +234,7 @@ export class Sender {
 
   /** The frames that wait for a session that will not be. */
   async #waitingFrames({ record: { id }, session }: Connection): Promise<FrameRecord[]> {
-    if (session === null || session.ratchet !== null) return [];
+    if (session === null || session.status === "active") return [];
     return await this.#context.store.frames(id, 0, session.lastNumber);
   }
 

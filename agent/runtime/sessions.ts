@@ -1,5 +1,6 @@
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { NumberSet } from "../../protocol/mod.ts";
+import type { Step } from "../core/types.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
@@ -40,6 +41,8 @@ export class Sessions implements AsyncDisposable {
   readonly #workersOfRoutes: Pick<Workers, "sendReceipt" | "repeat">;
   readonly #workers = new Map<string, Worker>();
   readonly #leavings = new Set<Promise<void>>();
+  /** The work for deleted connections that has not stopped yet. */
+  readonly #stopping = new Set<Promise<void>>();
   /** Since when the receipts of a connection say the same. */
   readonly #silences = new Map<string, { readonly receipted: NumberSet; readonly since: number }>();
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -137,6 +140,8 @@ export class Sessions implements AsyncDisposable {
     clearTimeout(worker?.receipt);
     worker?.pause.end();
     this.#workers.delete(id);
+    const stopping = worker?.work?.finally(() => this.#stopping.delete(stopping!));
+    if (stopping !== undefined) this.#stopping.add(stopping);
   }
 
   /** Stops; what is not done is done after the next start. */
@@ -148,7 +153,7 @@ export class Sessions implements AsyncDisposable {
       clearTimeout(receipt);
       pause.end();
     }
-    await Promise.all([...workers.map(({ work }) => work), ...this.#leavings]);
+    await Promise.all([...workers.map(({ work }) => work), ...this.#stopping, ...this.#leavings]);
   }
 
   async #work(id: string, worker: Worker): Promise<void> {
@@ -214,7 +219,7 @@ export class Sessions implements AsyncDisposable {
     const { servers, abandon } = this.#context;
     const { replaces, server } = need;
     const made = await makeInbound(this.#context, { server, status: "new", replaces, leaving: null });
-    let step = null;
+    let step: Step | null = null;
     try {
       step = await this.#interpreter.do(id, {
         type: "inbound made",
@@ -222,9 +227,9 @@ export class Sessions implements AsyncDisposable {
         record: made.record,
       });
     } finally {
-      if (step?.connection.inbound.includes(made.route) !== true) await abandon(made.route);
+      if (!isIn(step, made.route)) await abandon(made.route);
     }
-    if (step !== null) servers.created(subscribedInbound(this.#context, made.route), made.client);
+    if (isIn(step, made.route)) servers.created(subscribedInbound(this.#context, made.route), made.client);
     return true;
   }
 
@@ -247,13 +252,13 @@ export class Sessions implements AsyncDisposable {
   async #offer(id: string): Promise<void> {
     const { servers, abandon } = this.#context;
     const { made: { route, client }, pair, upgrade } = await makeOffer(this.#context);
-    let step = null;
+    let step: Step | null = null;
     try {
       step = await this.#interpreter.do(id, { type: "offered", pair, inbound: route, upgrade });
     } finally {
-      if (step?.connection.inbound.includes(route) !== true) await abandon(route);
+      if (!isIn(step, route)) await abandon(route);
     }
-    if (step !== null) servers.created(subscribedInbound(this.#context, route), client);
+    if (isIn(step, route)) servers.created(subscribedInbound(this.#context, route), client);
   }
 
   #scheduleReceipt({ record: { id }, session }: Connection, worker: Worker): void {
@@ -268,6 +273,11 @@ export class Sessions implements AsyncDisposable {
       this.look(id);
     }, delay);
   }
+}
+
+/** Whether a route that was made belongs to its connection. */
+function isIn(step: Step | null, route: InboundRoute): boolean {
+  return step?.connection.inbound.includes(route) ?? false;
 }
 
 function isNeeded(connection: Connection, context: AgentContext): boolean {

@@ -5,6 +5,7 @@ import { type Command, type FrameDraft, type Step, type StepContext, stepTo } fr
 import type { AgentError } from "../protocol/error.ts";
 import type {
   Connection,
+  FrameRecord,
   OutboundRoute,
   StoreChange,
   StoredEvent,
@@ -27,6 +28,8 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly hash: Uint8Array<ArrayBuffer>;
   /** Of a receipt: the messages that it says to be acknowledged, and up to where that was looked up. */
   readonly delivered: Delivered | null;
+  /** Of a receipt: frames that the other side has and of which no route was known to have taken them. */
+  readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
   /** Of `route add`: the route, or why it cannot be used; `null` for others. */
   readonly outbound: OutboundRoute | AgentError | null;
 }

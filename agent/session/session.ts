@@ -46,6 +46,11 @@ export function newSession(transcript: Partial<SessionTranscript>): Session {
   };
 }
 
+/** What is announced in a connection: sessions only where this side can begin one. */
+export function announcedIn({ session }: Connection, announced: readonly string[]): readonly string[] {
+  return session === null ? announced.filter((name) => name !== sessionExtension) : announced;
+}
+
 /** A connection whose session is changed, if it has one. */
 export function withSession(connection: Connection, change: Partial<Session>): Connection {
   return connection.session === null
