@@ -1,4 +1,4 @@
-import { joinParts, latin1Bytes, textBytes } from "../../protocol/mod.ts";
+import { joinParts, largestBody, latin1Bytes, textBytes } from "../../protocol/mod.ts";
 import { inBatches } from "../batches.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
@@ -42,9 +42,9 @@ export interface SessionOptions {
 
 /** Bytes of a line: no command is longer (an invitation with a key of 4096 bits and its exponent has less than 2200). */
 const longestLine = 16_384;
-/** Bytes of a line in the mode `json`, where bodies are in it. */
-const longestJson = 131_072;
-/** Bytes of a body that are read; a longer one does not fit a message anyway. */
+/** Bytes of a line in the mode `json`, where bodies are in it: the largest has 1 398 104 in base64. */
+const longestJson = 2 * largestBody;
+/** Bytes of a body that are read before the token is given. */
 const longestBody = 65_536;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
@@ -61,6 +61,7 @@ export class Session implements Subscriber {
   readonly #admitted = new AbortController();
   #isAdmitted: boolean;
   #acknowledges = false;
+  #hasReceipts = false;
   #isJson = false;
 
   /** Does nothing yet. */
@@ -90,6 +91,11 @@ export class Session implements Subscriber {
   /** See {@linkcode Subscriber}. */
   get acknowledges(): boolean {
     return this.#acknowledges;
+  }
+
+  /** See {@linkcode Subscriber}. */
+  get hasReceipts(): boolean {
+    return this.#hasReceipts;
   }
 
   /** Serves the client until it goes or does not speak the protocol. Never rejects. */
@@ -225,7 +231,8 @@ export class Session implements Subscriber {
   async #readBody(size: number): Promise<ServiceCommand | AgentErrorCode | null> {
     const reader = this.#reader;
     let body = null;
-    if (size > longestBody) await reader.skip(size);
+    // A longer one fits no message.
+    if (size > (this.#isAdmitted ? largestBody : longestBody)) await reader.skip(size);
     else if ((body = await reader.body(size)) === null) return null;
     const rest = await reader.line();
     if (rest === null) return null;
@@ -306,6 +313,18 @@ export class Session implements Subscriber {
         break;
       case "DEL":
         await notifier.delete(this, alias);
+        break;
+      case "CODE": {
+        const code = agent.safetyCode(alias);
+        if (code !== null) return await this.say(id, alias, { type: "CODE", code });
+        throw new AgentError("CMD PROHIBITED", `"${alias}" has no session, and so no safety code`);
+      }
+      case "VERIFY":
+        await agent.verify(alias, command.isVerified);
+        break;
+      case "EXT":
+        // There is one.
+        this.#hasReceipts = true;
         break;
       case "LIST":
         return await this.#list(id);

@@ -8,6 +8,8 @@ export interface Subscriber {
   readonly isFull: boolean;
   /** Whether messages wait for its ACK. */
   readonly acknowledges: boolean;
+  /** Whether it wants to know what was delivered. */
+  readonly hasReceipts: boolean;
   /** Says something; `about`: the ID of the connection, for notifications. Rejects when it was not written. */
   say(id: RequestId | null, alias: string, response: ServiceResponse, about?: string): Promise<void>;
   /** Takes back the notifications of a connection that are not being written. */
@@ -43,7 +45,7 @@ export interface Watch {
 /** Events of one connection that are told when they happen, or later. */
 export type Told = Extract<
   AgentEvent,
-  OfConnection & { readonly type: "connected" | "message" | "sent" | "error" | "security" }
+  OfConnection & { readonly type: "connected" | "message" | "sent" | "delivered" | "error" | "security" }
 >;
 
 /** Gives a connection to another session, or to none: it was told nothing yet. */
@@ -63,6 +65,8 @@ export function responseTo(event: Told): ServiceResponse {
       return { type: "MSG", message: event.message };
     case "sent":
       return { type: "SENT", id: event.id };
+    case "delivered":
+      return { type: "RCVD", id: event.id };
     case "error": {
       const { error: { code: error, message }, id } = event;
       return { type: "ERR", error, message, ...(id !== undefined && { id }) };
