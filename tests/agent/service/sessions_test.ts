@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { AgentService } from "../../../agent/service/service.ts";
+import { MemoryStore } from "../../../agent/store/memory.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import { command, connectClients, startService } from "../../support/agent_service.ts";
 import { startServer } from "../../support/server.ts";
@@ -53,7 +54,8 @@ Deno.test("after EXT receipts RCVD tells that the other side has done with a mes
 
 Deno.test("a client that says no EXT sees what 0.3 has alone, and receipts are taken for it", async () => {
   await using server = await startServer();
-  await using one = await startService(server, {}, announcing);
+  const store = new MemoryStore();
+  await using one = await startService(server, {}, { ...announcing, store });
   await using two = await startService(server, {}, announcing);
   await using clients = await connectSessions(one, two);
   const { a, b } = clients;
@@ -63,6 +65,11 @@ Deno.test("a client that says no EXT sees what 0.3 has alone, and receipts are t
     assertEquals(await b.ask("4", "alice", "SEND :back"), ["4", "alice", `SENT ${2 * i + 2}`]);
     assertMatch(command(await a.said(), "", "bob"), /^MSG OK R=.*\nback$/);
   }
+  const [connection] = await store.connections();
+  const isLeft = async () =>
+    (await store.undelivered(connection!.record.id, 1, 100, 1)).length + (await store.events(0, 1)).length >
+      0;
+  while (await isLeft());
   // They are not told to the next client either, which asks for them.
   await using last = await Telnet.connect(one.port);
   assertEquals(await last.ask("5", "", "EXT receipts"), ["5", "", "OK"]);
