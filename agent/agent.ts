@@ -1,4 +1,11 @@
-import { largestBody, parseQueueInfo, type QueueInfo, type ServerAddress, sha256 } from "../protocol/mod.ts";
+import {
+  formatAddress,
+  largestBody,
+  parseQueueInfo,
+  type QueueInfo,
+  type ServerAddress,
+  sha256,
+} from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
@@ -17,6 +24,8 @@ import {
   type ConnectionInfo,
   connectionInfo,
   type Invitation,
+  type LeaveProgress,
+  mostRoutes,
   serverOf,
 } from "./options.ts";
 import { AgentError, agentError, unknownConnection } from "./protocol/error.ts";
@@ -37,7 +46,14 @@ import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
 import { MemoryStore } from "./store/memory.ts";
-import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
+import type {
+  AgentStore,
+  Connection,
+  InboundRoute,
+  LeavingReason,
+  MessageQuery,
+  MessageRecord,
+} from "./store/store.ts";
 
 /**
  * Duplex connections over two queues, end-to-end encrypted, with messages whole and in order (agent.md).
@@ -55,6 +71,8 @@ export class Agent implements AsyncDisposable {
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
   readonly #retention: Retention | null;
+  /** Who waits for queues to be left. */
+  readonly #movers = new Set<() => void>();
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -76,6 +94,7 @@ export class Agent implements AsyncDisposable {
         connections,
         events: this.#events,
         workers: this.#workers,
+        sessions: this.#sessions,
         discards: this.#discards,
       })),
     });
@@ -97,6 +116,10 @@ export class Agent implements AsyncDisposable {
       approve: options.approve ?? (() => true),
       signal: this.#abort.signal,
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
+      ownServers: () => this.#servers,
+      routes: options.routes ?? 1,
+      routeLifetime: options.routeLifetime ?? 30 * 86_400_000,
+      lostTimeout: options.lostTimeout ?? 3_600_000,
       abandon: (route) => this.#discards.abandon(route),
       failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
     };
@@ -114,10 +137,11 @@ export class Agent implements AsyncDisposable {
         for (const route of routes) servers.forget(route);
         this.#workers.stop(routes);
         for (const queue of discarded) void this.#discards.discard(queue);
+        this.#tellMoved();
       },
     });
     this.#workers = new Workers(context, this.#interpreter);
-    this.#sessions = new Sessions(context, this.#interpreter, (route) => this.#workers.tellReceipt(route));
+    this.#sessions = new Sessions(context, this.#interpreter, this.#workers);
     this.#discards = new Discards(context);
     this.#events = new Events(context, this.#interpreter, {
       isManual: options.acknowledge === "manual",
@@ -126,6 +150,7 @@ export class Agent implements AsyncDisposable {
     });
     this.#retention = retention;
     retention?.begin();
+    this.#sessions.begin();
   }
 
   /**
@@ -378,6 +403,69 @@ export class Agent implements AsyncDisposable {
     });
   }
 
+  /**
+   * Has the queues of a connection's session replaced by new ones, on other servers where there are some; resolves when
+   * that is stored: a `route` event tells of each that has moved. Rejects with `CMD PROHIBITED` without a session.
+   */
+  rotate(alias: string): Promise<void> {
+    return this.#command(async () => {
+      const { record, session, inbound } = this.#context.connections.get(alias);
+      if (session?.status !== "active") {
+        throw new AgentError("CMD PROHIBITED", `Cannot move "${alias}": it has no session`);
+      }
+      await this.#leaveRoutes(record.id, inbound, "wish");
+    });
+  }
+
+  /**
+   * Leaves a server: it is taken off the list, and what comes through it for sessions moves to the others. Yields how many
+   * queues of sessions are still there, first now, then at each change, and ends at 0; to stop reading stops nothing.
+   * `staying`: queues of connections without a session, which cannot move. Rejects with `RangeError` when there is no
+   * other server.
+   */
+  async *leave(server: string | ServerAddress): AsyncGenerator<LeaveProgress, void, void> {
+    const name = formatAddress(serverOf(server));
+    const isThere = ({ keys }: { readonly keys: { readonly server: ServerAddress } }) =>
+      formatAddress(keys.server) === name;
+    this.setServers(this.#servers.filter((other) => formatAddress(other) !== name));
+    const { connections } = this.#context;
+    for (const { record, inbound } of connections.all()) {
+      await this.#command(() => this.#leaveRoutes(record.id, inbound.filter(isThere), "server"));
+    }
+    for (let last = -1;;) {
+      const changed = new Promise<void>((resolve) => this.#movers.add(resolve));
+      const all = connections.all();
+      const left = all.flatMap(({ inbound }) => inbound.filter(isThere)).length;
+      if (left !== last) {
+        yield {
+          left,
+          staying: all.flatMap(({ receiving }) => receiving.filter(isThere)).length,
+        };
+      }
+      if (left === 0) return;
+      last = left;
+      await changed;
+      if (this.#closing !== null) return;
+    }
+  }
+
+  /**
+   * Sets how many servers the messages of a connection's session come through, 1 to 4; `null`: as many as those of others.
+   * Rejects with `RangeError`, and with `CMD PROHIBITED` without a session.
+   */
+  setRoutes(alias: string, routes: number | null): Promise<void> {
+    if (routes !== null && (!Number.isInteger(routes) || routes < 1 || routes > mostRoutes)) {
+      return Promise.reject(
+        new RangeError(`Cannot use ${routes} routes: give a whole number from 1 to ${mostRoutes}`),
+      );
+    }
+    return this.#command(async () => {
+      const { record, session } = this.#context.connections.get(alias);
+      if (session === null) throw new AgentError("CMD PROHIBITED", `"${alias}" has no session`);
+      await this.#interpreter.do(record.id, { type: "routes wanted", routes });
+    });
+  }
+
   /** All connections, oldest first. */
   connections(): ConnectionInfo[] {
     return this.#context.connections.all().map(connectionInfo);
@@ -431,9 +519,15 @@ export class Agent implements AsyncDisposable {
     return this.close();
   }
 
+  #tellMoved(): void {
+    for (const tell of this.#movers) tell();
+    this.#movers.clear();
+  }
+
   async #close(): Promise<void> {
     this.#retention?.[Symbol.dispose]();
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
+    this.#tellMoved();
     const { servers, pool, store, slowLane } = this.#context;
     slowLane[Symbol.dispose]();
     try {
@@ -448,6 +542,11 @@ export class Agent implements AsyncDisposable {
     } finally {
       await store[Symbol.asyncDispose]();
     }
+  }
+
+  async #leaveRoutes(id: string, routes: readonly InboundRoute[], reason: LeavingReason): Promise<void> {
+    if (routes.length === 0) return;
+    await this.#interpreter.do(id, { type: "leave routes", routes: routes.map((route) => route.id), reason });
   }
 
   #newConnection(made: Parameters<typeof newConnection>[0]): Connection {

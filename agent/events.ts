@@ -1,7 +1,7 @@
 import type { ServerAddress } from "../protocol/mod.ts";
 import type { AgentError } from "./protocol/error.ts";
 import type { MessageIntegrity } from "./protocol/integrity.ts";
-import type { MessageRecord, SecurityReason } from "./store/store.ts";
+import type { MessageRecord, RouteChange, SecurityReason } from "./store/store.ts";
 
 /** A message that another agent's client sent. */
 export interface ReceivedMessage {
@@ -43,6 +43,8 @@ export type AgentEvent =
   | OfConnection & { readonly type: "sent"; readonly id: number }
   /** The other side's application has acknowledged the message with this number (sessions.md). */
   | OfConnection & { readonly type: "delivered"; readonly id: number }
+  /** A way between the two agents is another one now (sessions.md Rotation). */
+  | OfConnection & RouteChange
   /** Another program has subscribed to the connection's queue: nothing more comes from it here. */
   | OfConnection & { readonly type: "end" }
   /** The server of these connections cannot be reached; they are subscribed again when it can. */

@@ -26,6 +26,8 @@ export class Link implements AsyncDisposable {
   #pause: AbortController | null = null;
   /** Tries to connect that failed, and connections that ended soon, one after the other. */
   #failures = 0;
+  /** When the server could not be reached, or was lost, for the first time since there was a connection. */
+  #downSince: number | null = null;
   /** When a client was asked for last. */
   #lastAsked = 0;
   readonly #work = new Set<Promise<unknown>>();
@@ -40,6 +42,11 @@ export class Link implements AsyncDisposable {
   /** Whether there is a connection. */
   get isConnected(): boolean {
     return this.#client !== null;
+  }
+
+  /** Milliseconds for which the server could not be reached; 0 while there is a connection, or nobody has tried. */
+  get downFor(): number {
+    return this.#downSince === null ? 0 : this.#options.clock.now() - this.#downSince;
   }
 
   /** The connection, or a new one at once. */
@@ -100,6 +107,7 @@ export class Link implements AsyncDisposable {
       client = await SmpClient.connect(this.#server, { ...options, signal });
     } catch (error) {
       this.#connecting = null;
+      this.#downSince ??= this.#options.clock.now();
       this.#failures++;
       this.#subscriptions.failed(error);
       this.#keepConnected();
@@ -113,6 +121,7 @@ export class Link implements AsyncDisposable {
 
   #serve(client: SmpClient): void {
     this.#client = client;
+    this.#downSince = null;
     this.#pause?.abort();
     const began = this.#options.clock.now();
     this.#do(client.closed.then((error) => this.#lost(error, began)));

@@ -25,7 +25,7 @@ export type { Backoff } from "./backoff.ts";
 export type { AgentCommand, AgentResponse } from "./command.ts";
 export type { KeySource, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, OfConnection, ReceivedMessage } from "./events.ts";
-export type { AgentOptions, ConnectionInfo, Invitation, SessionInfo } from "./options.ts";
+export type { AgentOptions, ConnectionInfo, Invitation, LeaveProgress, SessionInfo } from "./options.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
 export type { LastMessage, MessageIntegrity } from "./protocol/integrity.ts";
 export type { Confirmation } from "./runtime/context.ts";

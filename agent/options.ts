@@ -34,6 +34,12 @@ export interface AgentOptions {
   readonly retry?: Backoff;
   /** Time after which messages that are done with are removed from the store. @default never */
   readonly retention?: number;
+  /** How many servers messages of a session come through, 1 to 4, where it has as many (sessions.md Redundancy). @default 1 */
+  readonly routes?: number;
+  /** Time after which the queues of a session are replaced. @default 2592000000 (30 days) */
+  readonly routeLifetime?: number;
+  /** Time after which a server that cannot be reached, while another can, is lost to sessions. @default 3600000 (1 hour) */
+  readonly lostTimeout?: number;
   /** Extensions that are announced to other agents (extensions.md); this agent itself makes no use of any. @default none */
   readonly extensions?: readonly string[];
   /** Closes the agent when it aborts. */
@@ -87,6 +93,17 @@ export interface SessionInfo {
   };
 }
 
+/** Routes that messages of a session come through at most. */
+export const mostRoutes = 4;
+
+/** How far a server is left. */
+export interface LeaveProgress {
+  /** Queues of sessions there. */
+  readonly left: number;
+  /** Queues there of connections without a session, which cannot move. */
+  readonly staying: number;
+}
+
 /** What is told of a connection. */
 export function connectionInfo(
   { record, receiving, sending, session, inbound, outbound }: Connection,
@@ -130,8 +147,19 @@ export function checkServers(servers: readonly (string | ServerAddress)[], allow
 
 /** Throws what {@linkcode checkServers} throws, and `RangeError` for another option that cannot be. */
 export function checkOptions(
-  { servers, client, keyPool = 0, buffer = 1, joinTimeout = 1, retention = 1, retry, extensions = [] }:
-    AgentOptions,
+  {
+    servers,
+    client,
+    keyPool = 0,
+    buffer = 1,
+    joinTimeout = 1,
+    retention = 1,
+    routes = 1,
+    routeLifetime = 1,
+    lostTimeout = 1,
+    retry,
+    extensions = [],
+  }: AgentOptions,
 ): void {
   checkServers(servers, client?.allowUnverified ?? false);
   encodeExtensions(extensions);
@@ -141,13 +169,22 @@ export function checkOptions(
     buffer,
     joinTimeout,
     retention,
+    routes,
+    routeLifetime,
+    lostTimeout,
     "retry.first": first,
     "retry.most": most,
   };
   for (const [name, value] of Object.entries(numbers)) {
     const least = name === "keyPool" ? 0 : 1;
-    const largest = name.startsWith("retry") ? longestTimer : Number.MAX_SAFE_INTEGER;
+    const largest = name === "routes"
+      ? mostRoutes
+      : name.startsWith("retry")
+      ? longestTimer
+      : Number.MAX_SAFE_INTEGER;
     if (Number.isInteger(value) && value >= least && value <= largest) continue;
-    throw new RangeError(`Cannot use option ${name}: ${value} is not a whole number from ${least}`);
+    throw new RangeError(
+      `Cannot use option ${name}: ${value} is not a whole number from ${least} to ${largest}`,
+    );
   }
 }

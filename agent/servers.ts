@@ -53,6 +53,13 @@ export class Servers implements AsyncDisposable {
     return this.#links.get(formatAddress(server))?.isConnected ?? false;
   }
 
+  /** Whether a server could not be reached for that many milliseconds, while another one can be now. */
+  isLost(server: ServerAddress, milliseconds: number): boolean {
+    const link = this.#links.get(formatAddress(server));
+    if (link === undefined || link.downFor < milliseconds || link.isConnected) return false;
+    return [...this.#links.values()].some((other) => other.isConnected);
+  }
+
   /**
    * Subscribes to a queue now, also when it is subscribed to already: the server then delivers an unacknowledged message
    * again. From now on it is wanted: it is subscribed to again whenever it has to be, until it is forgotten, refused or

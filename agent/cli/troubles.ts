@@ -36,6 +36,7 @@ export class Troubles {
       case "message":
       case "sent":
       case "delivered":
+      case "route":
         return;
       default:
         return event satisfies never;

@@ -8,6 +8,7 @@ import { packets } from "../session/arrival.ts";
 import { sendFrame } from "../session/message.ts";
 import { acknowledgedInSession } from "../session/receipt.ts";
 import { encrypted, framesSent, receiptSent } from "../session/sending.ts";
+import { endRoute, inboundMade, leaveRoutes } from "../session/routes.ts";
 import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
 import { withSession, withSessionKeys } from "../session/session.ts";
 import type { Connection, ReceivingRoute, StoreChange, StoredEvent } from "../store/store.ts";
@@ -76,11 +77,21 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
     case "packets":
       return packets(connection, event, context);
     case "frames sent":
-      return framesSent(connection, event);
+      return framesSent(connection, event, context);
     case "receipt encrypted":
       return stepTo(withSession(connection, { ratchet: event.ratchet }));
     case "receipt sent":
-      return receiptSent(connection, event.told);
+      return receiptSent(connection, event, context);
+    case "leave routes":
+      return leaveRoutes(connection, event);
+    case "inbound made":
+      return inboundMade(connection, event, context);
+    case "end route":
+      return endRoute(connection, event.route, context);
+    case "routes wanted":
+      return stepTo(withSession(connection, { routes: event.routes }), {
+        commands: [{ type: "look at routes" }],
+      });
     case "verified":
       return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
     default:

@@ -1,4 +1,4 @@
-import type { FrameContent, RatchetPair, RatchetState } from "../../protocol/mod.ts";
+import type { FrameContent, RatchetPair, RatchetState, RouteRecord } from "../../protocol/mod.ts";
 import type { KeyMessage } from "../kinds/key.ts";
 import type { AgentMessage } from "../kinds/mod.ts";
 import type { ReplyMessage } from "../kinds/reply.ts";
@@ -11,6 +11,7 @@ import type {
   DiscardedQueue,
   FrameRecord,
   InboundRoute,
+  LeavingReason,
   OutboundRoute,
   QueuedDelivery,
   ReceivingRoute,
@@ -133,18 +134,33 @@ export type SessionEvent =
   }
   /** Servers have delivered packets on an inbound route. */
   | { readonly type: "packets"; readonly route: string; readonly opened: OpenedPackets }
-  /** All frames up to `cursor` went by an outbound route. */
+  /** All frames up to `cursor` went by an outbound route; `frames`: those that did so now. */
   | {
     readonly type: "frames sent";
     readonly route: string;
     readonly cursor: number;
-    /** The numbers of the messages among them. */
-    readonly messageIds: readonly number[];
+    readonly frames: readonly Pick<FrameRecord, "number" | "messageId">[];
   }
   /** A receipt was encrypted by itself. */
   | { readonly type: "receipt encrypted"; readonly ratchet: RatchetState }
   /** It went by a route: it told what was stored and acknowledged then. */
-  | { readonly type: "receipt sent"; readonly told: Pick<Session, "stored" | "acknowledged"> }
+  | {
+    readonly type: "receipt sent";
+    readonly route: string;
+    readonly told: Pick<Session, "stored" | "acknowledged">;
+  }
+  /** Inbound routes are to be replaced. */
+  | { readonly type: "leave routes"; readonly routes: readonly string[]; readonly reason: LeavingReason }
+  /** A queue is made for another inbound route, of which the other side is to be told. */
+  | {
+    readonly type: "inbound made";
+    readonly inbound: InboundRoute;
+    readonly record: RouteRecord;
+  }
+  /** There are more inbound routes than there are to be. */
+  | { readonly type: "end route"; readonly route: string }
+  /** How many inbound routes there are to be. */
+  | { readonly type: "routes wanted"; readonly routes: number | null }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
 
@@ -203,6 +219,8 @@ export type Command =
   | { readonly type: "encrypt" }
   /** Look at what an outbound route has to send. */
   | { readonly type: "send packets"; readonly route: string }
+  /** Make or end inbound routes. */
+  | { readonly type: "look at routes" }
   /** Send the frames again that are not receipted and lie before one that is. */
   | { readonly type: "repeat"; readonly route: string }
   /** Tell the other side what is stored and acknowledged. */

@@ -43,6 +43,14 @@ export interface AgentContext {
   readonly signal: AbortSignal;
   /** A server of the agent's own. */
   server(): ServerAddress;
+  /** All of them. */
+  ownServers(): readonly ServerAddress[];
+  /** How many inbound routes a session has. */
+  readonly routes: number;
+  /** Milliseconds after which an inbound route is replaced because of its age. */
+  readonly routeLifetime: number;
+  /** Milliseconds after which a server that cannot be reached, while others can, is lost. */
+  readonly lostTimeout: number;
   /** Has the queue of a route deleted that was made and belongs to no connection. */
   abandon(route: ReceivingRoute | InboundRoute): Promise<void>;
   /** Tells of a failure that passes, once until it was read. */

@@ -193,6 +193,7 @@ export class Events implements AsyncDisposable {
       case "sent":
       case "delivered":
       case "security":
+      case "route":
         return { ...event, connection, eventId };
       default:
         return event satisfies never;

@@ -64,13 +64,17 @@ export async function encryptWaiting(
   return { ratchet, frames };
 }
 
-/** Encrypts a receipt by itself; `null` when it cannot be yet. */
-export async function encryptReceipt(
-  { session }: Connection,
-  now: number,
-): Promise<
-  { readonly ratchet: RatchetState; readonly message: Uint8Array<ArrayBuffer>; readonly told: Session } | null
-> {
+/** A receipt by itself. */
+export interface EncryptedReceipt {
+  /** After it. */
+  readonly ratchet: RatchetState;
+  readonly message: Uint8Array<ArrayBuffer>;
+  /** The session of which it tells. */
+  readonly told: Session;
+}
+
+/** Encrypts a receipt by itself; `null` when none is due, or there can be none yet. */
+export async function encryptReceipt({ session }: Connection, now: number): Promise<EncryptedReceipt | null> {
   if (session === null || session.status !== "active" || !session.receiptDue) return null;
   const frame: Frame = { kind: "receipt", ...receiptOf(session), number: 0, time: now };
   return { ...await encrypt(session.ratchet!, encodeFrame(frame)), told: session };

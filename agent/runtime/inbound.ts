@@ -11,6 +11,7 @@ import {
   type RouteRecord,
   senderKeyOf,
   senderKeyPrimes,
+  type ServerAddress,
   SmpError,
 } from "../../protocol/mod.ts";
 import { newId } from "../core/connection.ts";
@@ -33,10 +34,14 @@ export interface MadeInbound {
   readonly client: SmpClient;
 }
 
-/** Makes a queue on one of the agent's servers and secures it with a key of its own. Throws `TransportError`, `SmpError`. */
-export async function makeInbound(context: AgentContext): Promise<MadeInbound> {
+/** Makes a queue on a server and secures it with a key of its own. Throws `TransportError`, `SmpError`. */
+export async function makeInbound(
+  context: AgentContext,
+  { server, ...what }: Pick<InboundRoute, "status" | "replaces" | "leaving"> & {
+    readonly server: ServerAddress;
+  },
+): Promise<MadeInbound> {
   const { servers, keys, spare } = context;
-  const server = context.server();
   const client = await servers.client(server);
   const [recipient, sender] = await Promise.all([takePair(context), takePair(context)]);
   const keyPair = {
@@ -60,7 +65,8 @@ export async function makeInbound(context: AgentContext): Promise<MadeInbound> {
       blockSize,
       createdAt: context.now(),
     },
-    status: "active",
+    ...what,
+    endedBy: null,
     lastServerId: "",
     suspended: false,
   };
@@ -108,7 +114,7 @@ export async function outboundOf(
     routeKey: routeKey.slice(),
     blockSize,
   };
-  return { id: newId(), keys, cursor: 0 };
+  return { id: newId(), keys, isProven: false, replaces: null, cursor: 0 };
 }
 
 /** What is subscribed to for an inbound route. */

@@ -145,6 +145,7 @@ export class Interpreter {
       case "offer":
       case "fall back":
       case "encrypt":
+      case "look at routes":
       case "tell receipt":
         return this.#ports.look(id);
       case "answer":

@@ -91,7 +91,7 @@ export class PacketReceiver {
   }
 
   async #handle(batch: readonly Incoming[]): Promise<void> {
-    const { connections, store, now } = this.#context;
+    const { connections, now } = this.#context;
     const at = connections.inbound(this.#id);
     if (at === undefined) return;
     const { connection: { record }, route: { keys } } = at;
@@ -101,7 +101,7 @@ export class PacketReceiver {
       return { serverId, serverAt: timestamp.getTime(), packet: opened.ok ? opened.packet : null };
     }));
     await this.#interpreter.do(record.id, async (connection) => {
-      const opened = await openPackets(store, connection, { route: this.#id, incoming, now: now() });
+      const opened = await openPackets(this.#context, connection, { route: this.#id, incoming, now: now() });
       return { type: "packets", route: this.#id, opened };
     });
     await this.#acknowledge(batch.at(-1)!);

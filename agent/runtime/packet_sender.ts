@@ -1,10 +1,18 @@
-import { equalBytes, sealPacket, SmpError, splitMessage, TransportError } from "../../protocol/mod.ts";
+import {
+  equalBytes,
+  formatAddress,
+  sealPacket,
+  SmpError,
+  splitMessage,
+  TransportError,
+} from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { AtOutbound } from "../core/connections.ts";
+import { AgentError } from "../protocol/error.ts";
 import { hasNumber } from "../session/number_set.ts";
 import type { FrameRecord } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
-import { encryptReceipt } from "./frames.ts";
+import type { EncryptedReceipt } from "./frames.ts";
 import type { Interpreter } from "./interpreter.ts";
 
 /** Frames that are read from the store and sent together. */
@@ -15,8 +23,6 @@ const inFlight = 16;
 
 /** Milliseconds between two repetitions of frames that may be lost. */
 const repeatInterval = 10_000;
-
-type EncryptedReceipt = NonNullable<Awaited<ReturnType<typeof encryptReceipt>>>;
 
 interface SendOutcome {
   /** How many of the messages the server has, from the first. */
@@ -31,7 +37,8 @@ export class PacketSender {
   readonly #interpreter: Interpreter;
   #work: Promise<void> | null = null;
   #isWoken = false;
-  #isReceiptDue = false;
+  /** The last one that was not sent. */
+  #receipt: EncryptedReceipt | null = null;
   /** What is sent again lies after this number; `null`: nothing is. */
   #repeatAfter: number | null = null;
   #repeatedAt = -Infinity;
@@ -54,9 +61,9 @@ export class PacketSender {
     this.#work ??= this.#sendAll();
   }
 
-  /** A receipt is to be sent. */
-  tellReceipt(): void {
-    this.#isReceiptDue = true;
+  /** Sends a receipt, instead of one that could not be sent. */
+  sendReceipt(receipt: EncryptedReceipt): void {
+    this.#receipt = receipt;
     this.wake();
   }
 
@@ -91,7 +98,9 @@ export class PacketSender {
         const at = connections.outbound(this.#id);
         if (at === undefined || this.#isClosed) break;
         this.#isWoken = true;
-        if (!isPassing(error) && failures === 0) this.#context.failed(at.connection.record.id, error);
+        if (!isPassing(error) && failures === 0) {
+          this.#context.failed(at.connection.record.id, reasonOf(error, at));
+        }
         await this.#pause.wait(backoffDelay(retry, ++failures));
       }
     }
@@ -106,25 +115,14 @@ export class PacketSender {
     return await this.#sendReceipt(at) || await this.#sendAgain(at) || await this.#sendFrames(at);
   }
 
-  async #sendReceipt({ connection: { record } }: AtOutbound): Promise<boolean> {
-    if (!this.#isReceiptDue) return false;
-    const made: EncryptedReceipt[] = [];
-    await this.#interpreter.do(record.id, async (connection) => {
-      const receipt = await encryptReceipt(connection, this.#context.now());
-      if (receipt === null) return null;
-      made.push(receipt);
-      return { type: "receipt encrypted", ratchet: receipt.ratchet };
-    });
-    this.#isReceiptDue = false;
-    const [receipt] = made;
-    const at = this.#context.connections.outbound(this.#id);
-    if (receipt === undefined || at === undefined) return false;
+  async #sendReceipt(at: AtOutbound): Promise<boolean> {
+    const receipt = this.#receipt;
+    if (receipt === null) return false;
     const { failure } = await this.#send(at, [receipt.message]);
-    if (failure !== null) {
-      this.#isReceiptDue = true;
-      throw failure.error;
-    }
-    await this.#interpreter.do(record.id, { type: "receipt sent", told: receipt.told });
+    if (failure !== null) throw failure.error;
+    if (this.#receipt === receipt) this.#receipt = null;
+    const event = { type: "receipt sent", route: this.#id, told: receipt.told } as const;
+    await this.#interpreter.do(at.connection.record.id, event);
     return true;
   }
 
@@ -150,8 +148,8 @@ export class PacketSender {
     const { count, failure } = await this.#send(at, frames.map(({ message }) => message));
     const last = frames[count - 1];
     if (last !== undefined) {
-      const messageIds = frames.slice(0, count).map(({ messageId }) => messageId).filter((id) => id > 0);
-      const event = { type: "frames sent", route: this.#id, cursor: last.number, messageIds } as const;
+      const sent = frames.slice(0, count);
+      const event = { type: "frames sent", route: this.#id, cursor: last.number, frames: sent } as const;
       await this.#interpreter.do(record.id, event);
     }
     if (failure !== null) throw failure.error;
@@ -200,6 +198,15 @@ export class PacketSender {
     this.#begun = { message: messages[index]!, sent: at };
     return { count: index, failure: { error } };
   }
+}
+
+/** Why nothing can be sent by a route; it can be by another one that the other agent tells of. */
+function reasonOf(error: unknown, { route: { keys } }: AtOutbound): unknown {
+  if (!(error instanceof SmpError) || error.code !== "AUTH") return error;
+  const text = `The other agent's queue at ${
+    formatAddress(keys.server)
+  } is gone: what is sent waits for another one`;
+  return new AgentError("SMP AUTH", text, { cause: error });
 }
 
 /** Whether a failure is a matter of time, and told elsewhere. */

@@ -16,6 +16,8 @@ import {
   type Reassembly,
   type UnfinishedMessage,
 } from "../../protocol/mod.ts";
+import type { AgentContext } from "./context.ts";
+import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
 import { mostUnreceipted } from "../session/session.ts";
@@ -35,9 +37,11 @@ export interface IncomingPacket {
   readonly packet: Packet | null;
 }
 
+type OpeningContext = Pick<AgentContext, "store" | "allowUnverified">;
+
 /** Decrypts packets of one route, one after the other, and puts the frames in order. */
 export async function openPackets(
-  store: AgentStore,
+  context: OpeningContext,
   connection: Connection,
   { route, incoming, now }: {
     readonly route: string;
@@ -45,13 +49,14 @@ export async function openPackets(
     readonly now: number;
   },
 ): Promise<OpenedPackets> {
-  const opening = new Opening(store, connection, { route, now });
+  const opening = new Opening(context, connection, { route, now });
   for (const packet of incoming) await opening.take(packet);
   return opening.result();
 }
 
 /** How far the packets are that are being opened: nothing of it is valid before all of it is stored. */
 class Opening {
+  readonly #context: OpeningContext;
   readonly #store: AgentStore;
   readonly #connection: Connection;
   readonly #route: string;
@@ -69,11 +74,12 @@ class Opening {
   #lastServerId: string;
 
   constructor(
-    store: AgentStore,
+    context: OpeningContext,
     connection: Connection,
     { route, now }: { readonly route: string; readonly now: number },
   ) {
-    this.#store = store;
+    this.#context = context;
+    this.#store = context.store;
     this.#connection = connection;
     this.#route = route;
     this.#now = now;
@@ -213,7 +219,8 @@ class Opening {
   ): Promise<void> {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
     const delivered = frame.kind === "receipt" ? await this.#deliveredBy(frame.acknowledged) : null;
-    this.#frames.push({ frame, serverId, serverAt, hash, delivered });
+    const outbound = frame.kind === "route add" ? await outboundOf(this.#context, frame.route) : null;
+    this.#frames.push({ frame, serverId, serverAt, hash, delivered, outbound });
   }
 
   /** What a receipt tells that was not known: of numbers that were not sent nothing is believed. */

@@ -1,7 +1,9 @@
+import { SmpError } from "../../protocol/mod.ts";
 import type { Connections } from "../core/connections.ts";
 import type { ServerEvents, SubscribedQueue } from "../servers.ts";
 import type { Discards } from "./discards.ts";
 import type { Events } from "./events.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Workers } from "./workers.ts";
 
 /** Who learns of what servers tell. */
@@ -9,6 +11,7 @@ export interface NoticeParts {
   readonly connections: Connections;
   readonly events: Events;
   readonly workers: Workers;
+  readonly sessions: Sessions;
   readonly discards: Discards;
 }
 
@@ -29,8 +32,12 @@ export function serverNotices(parts: () => NoticeParts): ServerEvents {
       if (connection !== undefined) parts().events.pass({ type: "end", connection });
     },
     refused(queue, error) {
+      const { events, sessions } = parts();
       const record = recordOf(queue);
-      if (record !== undefined) parts().events.failed(record.id, error);
+      if (record === undefined) return;
+      // A server that has forgotten a queue has forgotten what was in it, too.
+      if (error instanceof SmpError && error.code === "AUTH" && sessions.forgotten(queue.id)) return;
+      events.failed(record.id, error);
     },
     down: (server, queues) => parts().events.pass({ type: "down", server, connections: aliasesOf(queues) }),
     up: (server, queues) => parts().events.pass({ type: "up", server, connections: aliasesOf(queues) }),

@@ -1,11 +1,15 @@
 import { backoffDelay, Pause } from "../backoff.ts";
+import type { NumberSet } from "../../protocol/mod.ts";
+import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt } from "../session/session.ts";
-import type { Connection } from "../store/store.ts";
+import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
-import { encryptWaiting } from "./frames.ts";
-import { subscribedInbound } from "./inbound.ts";
+import { type EncryptedReceipt, encryptReceipt, encryptWaiting } from "./frames.ts";
+import { makeInbound, subscribedInbound } from "./inbound.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { routeNeed } from "./route_need.ts";
 import { formerFrames, makeOffer } from "./upgrades.ts";
+import type { Workers } from "./workers.ts";
 
 /** Milliseconds between two receipts that go by themselves. */
 const receiptInterval = 1_000;
@@ -19,31 +23,107 @@ interface Worker {
   readonly pause: Pause;
   receipt: ReturnType<typeof setTimeout> | undefined;
   receiptAt: number;
+  /** Whether it is time for the receipt. */
+  isReceiptTimed: boolean;
 }
+
+/** Milliseconds between two looks at the ages of routes, and at what is lost, at most. */
+const longestInspection = 60_000;
+
+/** Milliseconds without a receipt after which what has none is sent again. */
+const silence = 86_400_000;
 
 /** Does what sessions need beside the handling of packets, each for itself: tried until it succeeds. */
 export class Sessions implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
-  /** Sends a receipt by an outbound route. */
-  readonly #tellReceipt: (route: string) => void;
+  readonly #workersOfRoutes: Pick<Workers, "sendReceipt" | "repeat">;
   readonly #workers = new Map<string, Worker>();
+  readonly #leavings = new Set<Promise<void>>();
+  /** Since when the receipts of a connection say the same. */
+  readonly #silences = new Map<string, { readonly receipted: NumberSet; readonly since: number }>();
+  #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
   /** Does nothing yet. */
-  constructor(context: AgentContext, interpreter: Interpreter, tellReceipt: (route: string) => void) {
+  constructor(
+    context: AgentContext,
+    interpreter: Interpreter,
+    workers: Pick<Workers, "sendReceipt" | "repeat">,
+  ) {
     this.#context = context;
     this.#interpreter = interpreter;
-    this.#tellReceipt = tellReceipt;
+    this.#workersOfRoutes = workers;
+  }
+
+  /** Looks at all sessions now and then. */
+  begin(): void {
+    const interval = Math.min(longestInspection, Math.ceil(this.#context.lostTimeout / 4));
+    this.#timer = setInterval(() => this.inspect(), interval);
+  }
+
+  /** Looks for routes that are old, or lost, and for frames that nobody receipts. */
+  inspect(): void {
+    const { connections, servers, now, routeLifetime, lostTimeout } = this.#context;
+    for (const connection of connections.all()) {
+      const { record: { id }, session, inbound } = connection;
+      if (session === null || !canChangeRoutes(connection)) continue;
+      const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
+      const old = inbound.filter((route) => isStaying(route) && now() - route.keys.createdAt > routeLifetime);
+      this.#leave(id, old, "age");
+      const lost = inbound.filter(({ status, leaving, keys }) =>
+        status !== "ending" && leaving !== "lost" && servers.isLost(keys.server, lostTimeout)
+      );
+      this.#leave(id, lost, "lost");
+      this.#repeatAfterSilence(connection, session);
+    }
+  }
+
+  #leave(id: string, routes: readonly InboundRoute[], reason: LeavingReason): void {
+    if (routes.length === 0) return;
+    const leaving = this.#interpreter.do(id, {
+      type: "leave routes",
+      routes: routes.map((route) => route.id),
+      reason,
+    });
+    // The store has failed: the next inspection tries again.
+    const done = leaving.then(() => {}, () => {}).finally(() => this.#leavings.delete(done));
+    this.#leavings.add(done);
+  }
+
+  #repeatAfterSilence({ record: { id }, outbound }: Connection, { receipted, lastTaken }: Session): void {
+    const now = performance.now();
+    const before = this.#silences.get(id);
+    if (before?.receipted !== receipted || receipted.upTo >= lastTaken) {
+      this.#silences.set(id, { receipted, since: now });
+    } else if (now - before.since > silence) {
+      this.#silences.set(id, { receipted, since: now });
+      for (const route of outbound) this.#workersOfRoutes.repeat(route.id);
+    }
+  }
+
+  /** A server has forgotten the queue of an inbound route, if it is one: another one takes its place. */
+  forgotten(route: string): boolean {
+    const at = this.#context.connections.inbound(route);
+    if (at === undefined || !canChangeRoutes(at.connection)) return false;
+    this.#leave(at.connection.record.id, [at.route], "lost");
+    return true;
   }
 
   /** Looks at what the session of a connection needs. */
   look(id: string): void {
     const connection = this.#context.connections.find(id);
-    if (this.#isClosed || connection === undefined || !isNeeded(connection)) return;
+    if (this.#isClosed || connection === undefined || !isNeeded(connection, this.#context)) return;
     let worker = this.#workers.get(id);
     if (worker === undefined) {
-      worker = { work: null, isWoken: false, pause: new Pause(), receipt: undefined, receiptAt: -Infinity };
+      worker = {
+        work: null,
+        isWoken: false,
+        pause: new Pause(),
+        receipt: undefined,
+        receiptAt: -Infinity,
+        isReceiptTimed: false,
+      };
       this.#workers.set(id, worker);
     }
     worker.isWoken = true;
@@ -53,6 +133,7 @@ export class Sessions implements AsyncDisposable {
   /** Stops working for a connection that was deleted. */
   stop(id: string): void {
     const worker = this.#workers.get(id);
+    this.#silences.delete(id);
     clearTimeout(worker?.receipt);
     worker?.pause.end();
     this.#workers.delete(id);
@@ -61,12 +142,13 @@ export class Sessions implements AsyncDisposable {
   /** Stops; what is not done is done after the next start. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
+    clearInterval(this.#timer);
     const workers = [...this.#workers.values()];
     for (const { pause, receipt } of workers) {
       clearTimeout(receipt);
       pause.end();
     }
-    await Promise.all(workers.map(({ work }) => work));
+    await Promise.all([...workers.map(({ work }) => work), ...this.#leavings]);
   }
 
   async #work(id: string, worker: Worker): Promise<void> {
@@ -108,11 +190,58 @@ export class Sessions implements AsyncDisposable {
           : { type: "encrypted", ...encrypted };
       });
       if (made === null) return false;
+    } else if (await this.#changeRoutes(connection)) return true;
+    else if (worker.isReceiptTimed) {
+      worker.isReceiptTimed = false;
+      await this.#sendReceipt(id);
+      return false;
     } else {
       this.#scheduleReceipt(connection, worker);
       return false;
     }
     return true;
+  }
+
+  /** Makes one route that is needed, or ends one that is not; `false` when there are as many as there are to be. */
+  async #changeRoutes(connection: Connection): Promise<boolean> {
+    const need = routeNeed(connection, this.#context);
+    if (need === null) return false;
+    const { id } = connection.record;
+    if (need.type === "end") {
+      await this.#interpreter.do(id, { type: "end route", route: need.route });
+      return true;
+    }
+    const { servers, abandon } = this.#context;
+    const { replaces, server } = need;
+    const made = await makeInbound(this.#context, { server, status: "new", replaces, leaving: null });
+    let step = null;
+    try {
+      step = await this.#interpreter.do(id, {
+        type: "inbound made",
+        inbound: made.route,
+        record: made.record,
+      });
+    } finally {
+      if (step?.connection.inbound.includes(made.route) !== true) await abandon(made.route);
+    }
+    if (step !== null) servers.created(subscribedInbound(this.#context, made.route), made.client);
+    return true;
+  }
+
+  /** Encrypts a receipt, and has it sent by all routes: one has to take it. */
+  async #sendReceipt(id: string): Promise<void> {
+    const made: EncryptedReceipt[] = [];
+    const step = await this.#interpreter.do(id, async (connection) => {
+      const receipt = await encryptReceipt(connection, this.#context.now());
+      if (receipt === null) return null;
+      made.push(receipt);
+      return { type: "receipt encrypted", ratchet: receipt.ratchet };
+    });
+    for (const receipt of made) {
+      for (const route of step?.connection.outbound ?? []) {
+        this.#workersOfRoutes.sendReceipt(route.id, receipt);
+      }
+    }
   }
 
   async #offer(id: string): Promise<void> {
@@ -135,16 +264,17 @@ export class Sessions implements AsyncDisposable {
     worker.receipt = setTimeout(() => {
       worker.receipt = undefined;
       worker.receiptAt = performance.now();
-      const [route] = this.#context.connections.find(id)?.outbound ?? [];
-      if (route !== undefined) this.#tellReceipt(route.id);
+      worker.isReceiptTimed = true;
+      this.look(id);
     }, delay);
   }
 }
 
-function isNeeded(connection: Connection): boolean {
+function isNeeded(connection: Connection, context: AgentContext): boolean {
   const { session } = connection;
   return session !== null &&
-    (session.receiptDue || canEncrypt(session) || isOfferDue(connection) || isFallBackDue(connection));
+    (session.receiptDue || canEncrypt(session) || isOfferDue(connection) || isFallBackDue(connection) ||
+      routeNeed(connection, context) !== null);
 }
 
 /** Whether the joiner has to make its UPG. */

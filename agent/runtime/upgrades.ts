@@ -28,7 +28,7 @@ type Answered = Extract<ConnectionEvent, { readonly type: "answered" }>["begun"]
 
 /** Makes what the joiner's UPG tells. Throws what {@linkcode makeInbound} throws. */
 export async function makeOffer(context: AgentContext) {
-  const made = await makeInbound(context);
+  const made = await makeFirst(context);
   const pair = await generateRatchetPair();
   return { made, pair, upgrade: encodeJoinerUpgrade({ pair, route: made.record }) };
 }
@@ -47,7 +47,7 @@ export async function makeAnswer(
   const offer = await offerSession(joiner);
   if (offer === null) return { made: null, begun: unusable("MALFORMED") };
   const { pair, ciphertext } = offer;
-  const made = await makeInbound(context);
+  const made = await makeFirst(context);
   const initiatorUpgrade = encodeInitiatorUpgrade({ pair, ciphertext, route: made.record });
   const transcript = await hashOf(session, { joinerUpgrade, initiatorUpgrade });
   const started = transcript && await initiatorSession(offer, { joiner, transcript });
@@ -89,6 +89,12 @@ export async function formerFrames(
     messages.push({ number, messageId, plaintext, hash: previousHash });
   }
   return messages;
+}
+
+/** The first route, of which the other side learns by RSA alone. */
+function makeFirst(context: AgentContext): Promise<MadeInbound> {
+  const first = { status: "active", replaces: null, leaving: "first" } as const;
+  return makeInbound(context, { server: context.server(), ...first });
 }
 
 async function hashOf(

@@ -1,5 +1,6 @@
 import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
+import type { EncryptedReceipt } from "./frames.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { PacketReceiver } from "./packet_receiver.ts";
 import { PacketSender } from "./packet_sender.ts";
@@ -66,9 +67,9 @@ export class Workers implements AsyncDisposable {
     this.#packetSender(route)?.wake();
   }
 
-  /** A receipt is to be sent on an outbound route. */
-  tellReceipt(route: string): void {
-    this.#packetSender(route)?.tellReceipt();
+  /** Sends a receipt on an outbound route. */
+  sendReceipt(route: string, receipt: EncryptedReceipt): void {
+    this.#packetSender(route)?.sendReceipt(receipt);
   }
 
   /** Sends again on an outbound route what may be lost. */

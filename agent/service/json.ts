@@ -10,7 +10,15 @@ import {
 } from "../../protocol/mod.ts";
 import type { SessionInfo } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
-import { areExtensions, areModes, flagsOf, type ServiceCommand, type ServiceResponse } from "./command.ts";
+import {
+  areExtensions,
+  areModes,
+  flagsOf,
+  isRouteCount,
+  parsedAddress,
+  type ServiceCommand,
+  type ServiceResponse,
+} from "./command.ts";
 
 /** What an answer repeats of its request. */
 export type RequestId = string | number;
@@ -45,6 +53,9 @@ const fieldsOf: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["DEL", ["connection"]],
   ["CODE", ["connection"]],
   ["VERIFY", ["connection", "verified"]],
+  ["ROTATE", ["connection"]],
+  ["ROUTES", ["connection", "routes"]],
+  ["LEAVE", ["server"]],
   ["LIST", []],
   ["HELP", []],
   ["QUIT", []],
@@ -124,7 +135,18 @@ function readCommand(fields: Fields): ServiceCommand {
     case "EXT": {
       const { extensions } = fields;
       if (Array.isArray(extensions) && areExtensions(extensions)) return { type, extensions };
-      throw new RequestError("extensions is not a list of receipts");
+      throw new RequestError("extensions is not a list of receipts or routes");
+    }
+    case "ROUTES": {
+      const { routes = null } = fields;
+      if (routes === null || isRouteCount(routes)) return { type, routes };
+      throw new RequestError("routes is not a number from 1 to 4");
+    }
+    case "LEAVE": {
+      const { server } = fields;
+      const address = typeof server === "string" ? parsedAddress(server) : null;
+      if (address !== null) return { type, server: address };
+      throw new RequestError("server is not the address of a server");
     }
     case "VERIFY": {
       const { verified = true } = fields;
@@ -183,6 +205,12 @@ function contentOf(response: ServiceResponse): Fields {
     case "SENT":
     case "RCVD":
       return { message: response.id };
+    case "LEAVING":
+      return { left: response.left, staying: response.staying };
+    case "ROUTE": {
+      const { direction, change, from, to } = response;
+      return { direction, change, from, to };
+    }
     case "CODE":
       return { code: response.code };
     case "MSG": {

@@ -203,6 +203,7 @@ export class Notifier implements AsyncDisposable {
           const id = this.#idOf(event.connection);
           if (id === undefined) break;
           if (event.type === "delivered") this.#receipt(id, event);
+          else if (event.type === "route") this.#route(id, event);
           else this.#tell(id, event);
         }
       }
@@ -230,8 +231,17 @@ export class Notifier implements AsyncDisposable {
     const owner = watch?.owner ?? null;
     if (owner === null) return this.#keepReceipt(id, eventId);
     this.#receipts.get(id)?.delete(eventId);
-    if (owner.hasReceipts) this.#notify(id, watch!, owner, event);
+    if (owner.extensions.has("receipts")) this.#notify(id, watch!, owner, event);
     else this.#taker.take(eventId);
+  }
+
+  /** Where a connection is now, LIST tells too: who is not there need not be told. */
+  #route(id: string, event: Extract<Told, { readonly type: "route" }>): void {
+    if (this.#taker.isBusy(event.eventId)) return;
+    const watch = this.#watches.get(id);
+    const owner = watch?.owner ?? null;
+    if (owner?.extensions.has("routes")) this.#notify(id, watch!, owner, event);
+    else this.#taker.take(event.eventId);
   }
 
   /** It stays stored, unless too many do: a program that only sends may never own the connection. */

@@ -1,9 +1,17 @@
-import { joinParts, largestBody, latin1Bytes, textBytes } from "../../protocol/mod.ts";
+import {
+  formatAddress,
+  joinParts,
+  largestBody,
+  latin1Bytes,
+  type ServerAddress,
+  textBytes,
+} from "../../protocol/mod.ts";
 import { inBatches } from "../batches.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
 import { subscriptionBatch } from "../servers.ts";
 import {
+  type Extension,
   formatResponse,
   helpText,
   type Mode,
@@ -48,6 +56,8 @@ const longestJson = 2 * largestBody;
 const longestBody = 65_536;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
+/** Servers that a session can leave at a time. */
+const mostLeaving = 16;
 /** Milliseconds for, and bytes of, what a client sends after it was told that the session ends. */
 const farewell = { wait: 1000, bytes: 1 << 20 };
 
@@ -61,7 +71,9 @@ export class Session implements Subscriber {
   readonly #admitted = new AbortController();
   #isAdmitted: boolean;
   #acknowledges = false;
-  #hasReceipts = false;
+  readonly #extensions = new Set<Extension>();
+  /** Servers of which it is told how far they are left. */
+  #leaving = 0;
   #isJson = false;
 
   /** Does nothing yet. */
@@ -94,8 +106,8 @@ export class Session implements Subscriber {
   }
 
   /** See {@linkcode Subscriber}. */
-  get hasReceipts(): boolean {
-    return this.#hasReceipts;
+  get extensions(): ReadonlySet<Extension> {
+    return this.#extensions;
   }
 
   /** Serves the client until it goes or does not speak the protocol. Never rejects. */
@@ -322,9 +334,16 @@ export class Session implements Subscriber {
       case "VERIFY":
         await agent.verify(alias, command.isVerified);
         break;
+      case "ROTATE":
+        await agent.rotate(alias);
+        break;
+      case "ROUTES":
+        await agent.setRoutes(alias, command.routes);
+        break;
+      case "LEAVE":
+        return this.#leave(id, alias, command.server);
       case "EXT":
-        // There is one.
-        this.#hasReceipts = true;
+        for (const extension of command.extensions) this.#extensions.add(extension);
         break;
       case "LIST":
         return await this.#list(id);
@@ -342,6 +361,27 @@ export class Session implements Subscriber {
         return command satisfies never;
     }
     await this.say(id, alias, { type: "OK" });
+  }
+
+  /** Goes on beside other commands: the other sides may be away for long. */
+  #leave(id: RequestId, alias: string, server: ServerAddress): void {
+    if (this.#leaving >= mostLeaving) {
+      throw new AgentError("INTERNAL", "Too many servers are being left in this session");
+    }
+    this.#leaving++;
+    void this.#tellLeaving(id, alias, server).catch((error) => this.#fail(id, alias, error)).catch(() => {})
+      .finally(() => this.#leaving--);
+  }
+
+  async #tellLeaving(id: RequestId, alias: string, server: ServerAddress): Promise<void> {
+    const { agent } = this.#options.notifier;
+    if (agent.servers.every((other) => formatAddress(other) === formatAddress(server))) {
+      throw new AgentError("CMD PROHIBITED", "The agent has no other server");
+    }
+    for await (const { left, staying } of agent.leave(server)) {
+      await this.say(id, alias, { type: "LEAVING", left, staying });
+      if (left === 0) await this.say(id, alias, { type: "OK" });
+    }
   }
 
   async #subscribeAll(id: RequestId): Promise<void> {

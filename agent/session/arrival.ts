@@ -2,10 +2,18 @@
 import type { Frame, NumberSet, RatchetState, Reassembly } from "../../protocol/mod.ts";
 import { withInbound, withRecord } from "../core/connection.ts";
 import { type Command, type FrameDraft, type Step, type StepContext, stepTo } from "../core/types.ts";
-import type { Connection, StoreChange, StoredEvent, UndeliveredMessage } from "../store/store.ts";
+import type { AgentError } from "../protocol/error.ts";
+import type {
+  Connection,
+  OutboundRoute,
+  StoreChange,
+  StoredEvent,
+  UndeliveredMessage,
+} from "../store/store.ts";
 import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
+import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
 import { withSession } from "./session.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
@@ -19,6 +27,8 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly hash: Uint8Array<ArrayBuffer>;
   /** Of a receipt: the messages that it says to be acknowledged, and up to where that was looked up. */
   readonly delivered: Delivered | null;
+  /** Of `route add`: the route, or why it cannot be used; `null` for others. */
+  readonly outbound: OutboundRoute | AgentError | null;
 }
 
 /** Messages that the other side's application has acknowledged. */
@@ -51,7 +61,7 @@ export interface OpenedPackets {
 /** What one frame makes of a connection; `null`: nothing. */
 export type FrameHandler<Kind extends Frame["kind"]> = (
   connection: Connection,
-  arrived: ArrivedFrame<Extract<Frame, { readonly kind: Kind }>>,
+  arrived: ArrivedFrame<Frame & { readonly kind: Kind }>,
   context: StepContext,
 ) => Partial<Step> | null;
 
@@ -92,11 +102,15 @@ function receive(connection: Connection, arrived: ArrivedFrame, context: StepCon
       return receiveReceipt(connection, { ...arrived, frame }, context);
     case "ready":
       return receiveReady(connection, { ...arrived, frame }, context);
-    // Of kinds that are not announced, and of kinds to come.
     case "route add":
+      return receiveRouteAdd(connection, { ...arrived, frame }, context);
     case "route ok":
+      return receiveRouteOk(connection, { ...arrived, frame }, context);
     case "route refused":
+      return receiveRouteRefused(connection, { ...arrived, frame }, context);
     case "route end":
+      return receiveRouteEnd(connection, { ...arrived, frame }, context);
+    // Of kinds that are not announced, and of kinds to come.
     case "skip":
     case "last":
     case "close":

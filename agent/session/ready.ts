@@ -5,7 +5,15 @@ import { dropFormer } from "./former.ts";
 import { withSession, withSessionKeys } from "./session.ts";
 
 /** The kinds of frames that this agent knows. */
-const knownKinds = [frameKinds.message, frameKinds.receipt, frameKinds.ready];
+const knownKinds = [
+  frameKinds.message,
+  frameKinds.receipt,
+  frameKinds["route add"],
+  frameKinds["route ok"],
+  frameKinds["route refused"],
+  frameKinds["route end"],
+  frameKinds.ready,
+];
 
 /** What a side says first. */
 export function readyFrame(now: number): FrameDraft {
@@ -19,7 +27,8 @@ export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds
     receiving: true,
     sending: true,
   });
-  if (status !== "answered") return dropped;
+  const commands = [...dropped.commands, { type: "look at routes" } as const];
+  if (status !== "answered") return { ...dropped, commands };
   const since = context.now;
   return {
     ...dropped,
@@ -29,6 +38,6 @@ export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds
       secret: null,
     }),
     frames: [readyFrame(since)],
-    commands: [...dropped.commands, { type: "encrypt" }],
+    commands: [...commands, { type: "encrypt" }],
   };
 };

@@ -3,6 +3,7 @@ import type { Command } from "../core/types.ts";
 import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
 import { difference, greatest, hasNumber, toldSet, union } from "./number_set.ts";
+import { dropEnded } from "./routes.ts";
 import { canEncrypt, withSession } from "./session.ts";
 
 /** What the other side is told of what has come. */
@@ -11,7 +12,11 @@ export function receiptOf({ stored, acknowledged }: Session): Receipt {
 }
 
 /** The other side tells what it has; of numbers that were not sent nothing is believed. */
-export const receiveReceipt: FrameHandler<"receipt"> = (connection, { frame: { stored }, delivered }) => {
+export const receiveReceipt: FrameHandler<"receipt"> = (
+  connection,
+  { frame: { stored }, delivered },
+  context,
+) => {
   const { record: { id }, session, outbound } = connection;
   const { lastEncrypted, receipted } = session!;
   const changes: StoreChange[] = [], events: StoredEvent[] = [], commands: Command[] = [];
@@ -26,8 +31,14 @@ export const receiveReceipt: FrameHandler<"receipt"> = (connection, { frame: { s
     changed = withSession(changed, { receipted: united });
     if (canEncrypt(changed.session!)) commands.push({ type: "encrypt" });
     // What lies before something that came on the same route is lost.
-    const [only] = outbound;
-    if (united.ranges.length > 0 && outbound.length === 1) commands.push({ type: "repeat", route: only!.id });
+    for (const { id: route, cursor } of united.ranges.length > 0 ? outbound : []) {
+      if (cursor >= greatest(stored)) commands.push({ type: "repeat", route });
+    }
+    const ended = dropEnded(changed, context);
+    changed = ended.connection;
+    changes.push(...ended.changes);
+    events.push(...ended.events);
+    commands.push(...ended.commands);
   }
   if (delivered !== null) {
     changed = withSession(changed, { delivered: delivered.numbers });

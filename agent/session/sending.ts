@@ -1,6 +1,7 @@
 import { withOutbound } from "../core/connection.ts";
-import { type SessionEvent, type Step, stepTo } from "../core/types.ts";
+import { type SessionEvent, type Step, type StepContext, stepTo } from "../core/types.ts";
 import type { Connection, StoreChange, StoredEvent } from "../store/store.ts";
+import { proveRoute } from "./routes.ts";
 import { canEncrypt, withSession } from "./session.ts";
 
 type Event<Type extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: Type }>;
@@ -22,23 +23,31 @@ export function encrypted(connection: Connection, { ratchet, frames }: Event<"en
 /** Frames went by a route: a message is sent when the first route has taken it. */
 export function framesSent(
   connection: Connection,
-  { route: id, cursor, messageIds }: Event<"frames sent">,
+  { route: id, cursor, frames }: Event<"frames sent">,
+  context: StepContext,
 ): Step {
-  const { record, outbound } = connection;
+  const { record, session, outbound } = connection;
   const route = outbound.find((route) => route.id === id);
-  if (route === undefined) return stepTo(connection);
+  if (route === undefined || session === null) return stepTo(connection);
   const changes: StoreChange[] = [], events: StoredEvent[] = [];
-  for (const messageId of messageIds) {
+  for (const { number, messageId } of frames) {
+    if (number <= session.lastTaken || messageId === 0) continue;
     changes.push({ type: "message done", connection: record.id, id: messageId });
     events.push({ type: "sent", id: messageId });
   }
   const moved = cursor > route.cursor ? withOutbound(connection, { ...route, cursor }) : connection;
-  return stepTo(moved, { changes, events });
+  const taken = withSession(moved, { lastTaken: Math.max(session.lastTaken, cursor) });
+  const proven = proveRoute(taken, id, context);
+  return { ...proven, changes: [...changes, ...proven.changes], events: [...events, ...proven.events] };
 }
 
 /** The other side was told; unless something has changed since, that is all. */
-export function receiptSent(connection: Connection, told: Event<"receipt sent">["told"]): Step {
+export function receiptSent(
+  connection: Connection,
+  { route, told }: Event<"receipt sent">,
+  context: StepContext,
+): Step {
   const { session } = connection;
   const isSame = session?.stored === told.stored && session?.acknowledged === told.acknowledged;
-  return stepTo(isSame ? withSession(connection, { receiptDue: false }) : connection);
+  return proveRoute(isSame ? withSession(connection, { receiptDue: false }) : connection, route, context);
 }

@@ -35,12 +35,14 @@ export function newSession(transcript: Partial<SessionTranscript>): Session {
     ratchet: null,
     lastNumber: readyNumber,
     lastEncrypted: 0,
+    lastTaken: 0,
     receipted: noNumbers,
     delivered: noNumbers,
     stored: noNumbers,
     acknowledged: noNumbers,
     receiptDue: false,
     waiting: 0,
+    routes: null,
   };
 }
 

@@ -102,7 +102,7 @@ function begin(
   { ratchet, safetyCode, repairKey, outbound }: BegunSession,
 ): Connection {
   const started = withSession(withSessionKeys(connection, { safetyCode, repairKey }), { ratchet });
-  return withOutbound(started, outbound);
+  return withOutbound(started, { ...outbound, isProven: true });
 }
 
 /** UPG cannot be used: as if it had not come. */

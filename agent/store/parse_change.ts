@@ -132,6 +132,9 @@ const message = object<MessageRecord>({
   delivered: withDefault(flag, false),
 });
 
+/** A server's. */
+const address = text(512, /^[!-~]+$/);
+
 type Event<Type extends StoredEvent["type"]> = Extract<StoredEvent, { readonly type: Type }>;
 
 const storedEvent = union<StoredEvent>({
@@ -148,6 +151,13 @@ const storedEvent = union<StoredEvent>({
   security: object<Event<"security">>({
     type: oneOf("security"),
     reason: oneOf("second confirmation", "confirmation not approved"),
+  }),
+  route: object<Event<"route">>({
+    type: oneOf("route"),
+    direction: oneOf("receiving", "sending"),
+    change: oneOf("moved", "added", "ended", "refused"),
+    from: nullable(address),
+    to: nullable(address),
   }),
 });
 

@@ -144,12 +144,14 @@ export const session: Parse<Session> = object<Session>({
   ratchet: nullable(ratchet),
   lastNumber: count,
   lastEncrypted: count,
+  lastTaken: count,
   receipted: numberSet,
   delivered: numberSet,
   stored: numberSet,
   acknowledged: numberSet,
   receiptDue: flag,
   waiting: count,
+  routes: nullable(integer(1, 4)),
 });
 
 /** A route of a session to receive from. */
@@ -165,7 +167,10 @@ export const inbound: Parse<InboundRoute> = object<InboundRoute>({
     blockSize,
     createdAt: count,
   }),
-  status: oneOf("active", "replaced"),
+  status: oneOf("new", "active", "ending"),
+  replaces: nullable(localId),
+  leaving: nullable(oneOf("first", "wish", "age", "server", "lost")),
+  endedBy: nullable(count),
   lastServerId: base64,
   suspended: flag,
 });
@@ -181,6 +186,8 @@ export const outbound: Parse<OutboundRoute> = object<OutboundRoute>({
     routeKey: secret,
     blockSize,
   }),
+  isProven: flag,
+  replaces: nullable(localId),
   cursor: count,
 });
 

@@ -214,7 +214,21 @@ export type StoredEvent =
   | { readonly type: "delivered"; readonly id: number }
   /** `id`: of the message that is not sent. */
   | { readonly type: "error"; readonly code: AgentErrorCode; readonly message: string; readonly id?: number }
-  | { readonly type: "security"; readonly reason: SecurityReason };
+  | { readonly type: "security"; readonly reason: SecurityReason }
+  | RouteChange;
+
+/** What becomes of a way between two agents. */
+export interface RouteChange {
+  readonly type: "route";
+  /** `receiving`: of this side's; `sending`: of the other side's. */
+  readonly direction: "receiving" | "sending";
+  /** `refused`: by the other side, which cannot use it. */
+  readonly change: "moved" | "added" | "ended" | "refused";
+  /** The server's address before; `null` for `added` and `refused`. */
+  readonly from: string | null;
+  /** The server's address from now on; `null` for `ended`. */
+  readonly to: string | null;
+}
 
 /** Why there is a `security` event. */
 export type SecurityReason = "second confirmation" | "confirmation not approved";

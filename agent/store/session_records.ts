@@ -26,6 +26,8 @@ export interface Session {
   readonly lastNumber: number;
   /** The number of the last frame that was encrypted. */
   readonly lastEncrypted: number;
+  /** The number of the last frame that went by any route. */
+  readonly lastTaken: number;
   /** The reliable numbers of this side's frames that the other side has stored. */
   readonly receipted: NumberSet;
   /** The user numbers of this side's messages that the other side's application has acknowledged. */
@@ -38,6 +40,8 @@ export interface Session {
   readonly receiptDue: boolean;
   /** How many messages the application has not acknowledged. */
   readonly waiting: number;
+  /** How many inbound routes there are to be; `null`: as many as the agent's others have. */
+  readonly routes: number | null;
 }
 
 /** What of a session is written seldom. */
@@ -60,8 +64,17 @@ export interface SessionKeys {
   readonly kinds: readonly number[] | null;
 }
 
-/** How far a queue for a session's packets is; `replaced`: the other side was told of another one. */
-export type InboundStatus = "active" | "replaced";
+/**
+ * How far a queue for a session's packets is. `new`: the other side was told of it and has not answered. `active`: it is
+ * used. `ending`: the other side was told that it ends.
+ */
+export type InboundStatus = "new" | "active" | "ending";
+
+/**
+ * Why a route is replaced. `first`: its keys were protected by 0.3's alone. `wish`: somebody wants it. `age`: it is old.
+ * `server`: this agent leaves its server. `lost`: its server cannot be reached, or has forgotten it.
+ */
+export type LeavingReason = "first" | "wish" | "age" | "server" | "lost";
 
 /** A way to this agent: a queue that it has made and secured. */
 export interface InboundRoute {
@@ -71,6 +84,12 @@ export interface InboundRoute {
   readonly keys: InboundKeys;
   /** How far it is. */
   readonly status: InboundStatus;
+  /** The ID of the inbound route that ends when the other side uses this one; `null`: none. */
+  readonly replaces: string | null;
+  /** Why another one is to take its place; `null`: it is to stay. */
+  readonly leaving: LeavingReason | null;
+  /** The reliable number of the frame that tells of its end; `null` before. */
+  readonly endedBy: number | null;
   /** The server's ID of the last packet that was handled, base64; empty before the first. */
   readonly lastServerId: string;
   /** Whether the queue was suspended. */
@@ -103,6 +122,10 @@ export interface OutboundRoute {
   readonly id: string;
   /** What is written once. */
   readonly keys: OutboundKeys;
+  /** Whether something has gone by it. */
+  readonly isProven: boolean;
+  /** The ID of the outbound route that ends when something has; `null`: none. */
+  readonly replaces: string | null;
   /** The reliable number of the last frame that went by it, in order: those after it have still to go. */
   readonly cursor: number;
 }

@@ -107,6 +107,8 @@ export function showEvent(event: AgentEvent, show: Show): void {
       const again = code.startsWith("BROKER ") ? "; trying again" : "";
       return show(`${event.connection}: ${harmless(message)} (${code})${again}`, "warning");
     }
+    case "route":
+      return show(`${event.connection}: ${routeText(event)}`, "notice");
     case "security":
       return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:
@@ -115,6 +117,22 @@ export function showEvent(event: AgentEvent, show: Show): void {
 }
 
 /** What is wrong with a message; `null` when it is whole and in order. */
+function routeText({ direction, change, from, to }: Extract<AgentEvent, { readonly type: "route" }>): string {
+  const what = direction === "receiving" ? "what comes" : "what goes";
+  switch (change) {
+    case "moved":
+      return `${what} moved from ${from} to ${to}`;
+    case "added":
+      return `${what} uses ${to} too`;
+    case "ended":
+      return `${what} does not use ${from} any more`;
+    case "refused":
+      return `the other side cannot use ${to}`;
+    default:
+      return change satisfies never;
+  }
+}
+
 function integrityWarning(integrity: MessageIntegrity): string | null {
   switch (integrity.type) {
     case "OK":

@@ -71,6 +71,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
     case "delivered":
+    case "route":
     case "down":
     case "up":
       return conversation;

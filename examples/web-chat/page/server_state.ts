@@ -19,6 +19,7 @@ export function serverAfter(state: ServerState, event: AgentEvent): ServerState 
     case "message":
     case "sent":
     case "delivered":
+    case "route":
     case "end":
     case "security":
       return state ?? "reached";

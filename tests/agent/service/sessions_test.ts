@@ -5,6 +5,7 @@ import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import { command, connectClients, startService } from "../../support/agent_service.ts";
 import { startServer } from "../../support/server.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
+import { until } from "../../support/wait.ts";
 import { Telnet } from "../../support/telnet.ts";
 
 const announcing = { extensions: ["session1"] };
@@ -69,7 +70,7 @@ Deno.test("a client that says no EXT sees what 0.3 has alone, and receipts are t
   const isLeft = async () =>
     (await store.undelivered(connection!.record.id, 1, 100, 1)).length + (await store.events(0, 1)).length >
       0;
-  while (await isLeft());
+  await until(async () => !await isLeft());
   // They are not told to the next client either, which asks for them.
   await using last = await Telnet.connect(one.port);
   assertEquals(await last.ask("5", "", "EXT receipts"), ["5", "", "OK"]);
@@ -123,7 +124,9 @@ Deno.test("both sides are told the same safety code, and remember that it was co
   assertEquals(await flags(), [...before, "verified"]);
   assertEquals(await a.ask("6", "bob", "VERIFY NOT"), ["6", "bob", "OK"]);
   assertEquals(await flags(), before);
-  for (const line of ["CODE 1", "VERIFY 1", "VERIFY NOT ", "EXT", "EXT receipts receipts", "EXT more"]) {
+  for (
+    const line of ["CODE 1", "VERIFY 1", "VERIFY NOT ", "EXT", "EXT receipts receipts receipts", "EXT more"]
+  ) {
     assertEquals(await a.ask("7", "bob", line), ["7", "bob", "ERR CMD SYNTAX"], line);
   }
 });
@@ -206,5 +209,61 @@ Deno.test("the same commands in JSON, and what LIST tells of a session", async (
     assertEquals(answer.error, "CMD SYNTAX");
     assertStringIncludes(answer.reason, reason);
   }
-  assertStringIncludes((await ask({ command: "HELP", connection: undefined })).text, "EXT receipts");
+  assertStringIncludes((await ask({ command: "HELP", connection: undefined })).text, "EXT <words>");
+});
+
+Deno.test("a connection moves to other servers by ROTATE, ROUTES and LEAVE, and goes on", async () => {
+  await using server = await startServer();
+  await using other = await startServer();
+  await using one = await startService(server, {}, {
+    ...announcing,
+    servers: [server.address, other.address],
+  });
+  await using two = await startService(server, {}, announcing);
+  await using clients = await connectSessions(one, two);
+  const { a, b } = clients;
+  assertEquals(await a.ask("2", "", "MODE json"), ["2", "", "OK"]);
+  const said = async () => JSON.parse((await a.line())!);
+  const ask = (request: Readonly<Record<string, unknown>>) =>
+    a.type(`${JSON.stringify({ id: 1, ...request })}\n`);
+  await ask({ command: "EXT", extensions: ["routes"] });
+  assertEquals(await said(), { id: 1, type: "OK" });
+  const told: Record<string, unknown>[] = [];
+  const next = async (isWanted: (said: Record<string, unknown>) => boolean) => {
+    for (;;) {
+      const each = await said();
+      told.push(each);
+      if (isWanted(each)) return each;
+    }
+  };
+  const isOwn = ({ type, direction, change }: Record<string, unknown>) =>
+    type === "ROUTE" && direction === "receiving" && change === "moved";
+  await ask({ command: "ROTATE", connection: "bob" });
+  await next(({ id, type }) => id === 1 && type === "OK");
+  const { connection } = told.find(isOwn) ?? await next(isOwn);
+  assertEquals(connection, "bob");
+  await ask({ command: "LEAVE", server: server.address });
+  const leaving = await next(({ type }) => type === "LEAVING");
+  assertEquals([leaving["id"], leaving["staying"]], [1, 0]);
+  await next(({ id, type }) => id === 1 && type === "OK");
+  assertEquals(told.filter(({ type }) => type === "LEAVING").at(-1)!["left"], 0);
+  await ask({ command: "LIST" });
+  const { session } = await next(({ type }) => type === "CONNECTION");
+  assertEquals((session as { servers: { receiving: string[] } }).servers.receiving, [other.address]);
+  await next(({ type }) => type === "DONE");
+  await b.send("3", "alice", "SEND :still there?");
+  assertEquals((await next(({ type }) => type === "MSG"))["text"], "still there?");
+  // The last server cannot be left.
+  await ask({ command: "LEAVE", server: other.address });
+  assertEquals((await next(({ type }) => type === "ERR"))["error"], "CMD PROHIBITED");
+  await ask({ command: "ROUTES", connection: "bob", routes: 2 });
+  await next(({ id, type }) => id === 1 && type === "OK");
+  await ask({ command: "ROUTES", connection: "bob", routes: 5 });
+  assertEquals((await next(({ type }) => type === "ERR"))["error"], "CMD SYNTAX");
+  assertEquals(await b.said(), ["3", "alice", "SENT 1"]);
+  for (const line of ["ROTATE 1", "ROUTES", "ROUTES 0", "ROUTES 5", "ROUTES  1", "LEAVE", "LEAVE a b"]) {
+    assertEquals(await b.ask("4", "alice", line), ["4", "alice", "ERR CMD SYNTAX"], line);
+  }
+  assertEquals(await b.ask("5", "alice", "ROUTES 1"), ["5", "alice", "OK"]);
+  assertEquals(await b.ask("6", "", `LEAVE ${server.address}`), ["6", "", "ERR CMD PROHIBITED"]);
 });

@@ -110,12 +110,14 @@ export function fullSession(): Session {
     },
     lastNumber: 31,
     lastEncrypted: 30,
+    lastTaken: 30,
     receipted: { upTo: 20, ranges: [[22, 25], [27, 27]] },
     delivered: { upTo: 5, ranges: [] },
     stored: { upTo: 0, ranges: [[2, 3]] },
     acknowledged: { upTo: 1, ranges: [] },
     receiptDue: false,
     waiting: 2,
+    routes: 3,
   };
 }
 
@@ -137,12 +139,14 @@ export function newSession(): Session {
     ratchet: null,
     lastNumber: 0,
     lastEncrypted: 0,
+    lastTaken: 0,
     receipted: none,
     delivered: none,
     stored: none,
     acknowledged: none,
     receiptDue: false,
     waiting: 0,
+    routes: null,
   };
 }
 
@@ -160,7 +164,10 @@ export function inboundRoute(id: string): InboundRoute {
       blockSize: 4096,
       createdAt: 35,
     },
-    status: "replaced",
+    status: "ending",
+    replaces: "aW5ib3VuZA==",
+    leaving: "age",
+    endedBy: 36,
     lastServerId: "bGFzdDM=",
     suspended: true,
   };
@@ -178,6 +185,8 @@ export function outboundRoute(id: string): OutboundRoute {
       routeKey: filled(32, 43),
       blockSize: 16_384,
     },
+    isProven: true,
+    replaces: null,
     cursor: 44,
   };
 }
