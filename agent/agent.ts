@@ -313,7 +313,7 @@ export class Agent implements AsyncDisposable {
           };
         }
         return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
-      });
+      }, { isTogether: true });
       if (made === null) throw unknownConnection(alias);
       return made.connection.record.lastMessageId;
     });
@@ -331,7 +331,9 @@ export class Agent implements AsyncDisposable {
           `Cannot acknowledge: "${alias}" has received no message ${id}`,
         );
       }
-      if (!message.done) await this.#interpreter.do(record.id, acknowledging(store, id));
+      if (!message.done) {
+        await this.#interpreter.do(record.id, acknowledging(store, id), { isTogether: true });
+      }
     });
   }
 

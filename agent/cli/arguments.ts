@@ -1,5 +1,6 @@
 import { type OptionKinds, type Options, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { parseAddress, ParseError } from "../../protocol/mod.ts";
+import { sessionExtension } from "../session/session.ts";
 
 /** The options of every command that opens the database. */
 export const databaseOptions = { "db": "value", "passphrase-file": "value" } as const satisfies OptionKinds;
@@ -9,6 +10,7 @@ export const serverOptions = {
   ...databaseOptions,
   "server": "list",
   "allow-unverified": "flag",
+  "no-sessions": "flag",
   "timeout": "value",
 } as const satisfies OptionKinds;
 
@@ -17,11 +19,16 @@ export const databaseHelp = `\
   --db FILE               where connections and messages are kept (default smp-agent.db)
   --passphrase-file FILE  the first line of FILE is the database's passphrase; else it is asked for`;
 
+/** The help of `--no-sessions`. */
+export const sessionsHelp = `\
+  --no-sessions           announce no sessions: new connections stay as in SMP 0.3, without forward secrecy`;
+
 /** The help of {@linkcode serverOptions} but `--timeout`. */
 export const serverHelp = `\
   --server ADDRESS        server for new queues, host[:port]#keyhash; may be given several times
                           (default: those on which the connections receive)
   --allow-unverified      take servers without a key hash: anybody on the way there can pretend to be them
+${sessionsHelp}
 ${databaseHelp}`;
 
 /** The database that is used unless another one is named. */
@@ -58,6 +65,11 @@ export function readArguments<const Kinds extends OptionKinds>(
 /** The milliseconds of `--timeout`, which is in seconds; `undefined` when it is not given. Throws {@linkcode UsageError}. */
 export function readTimeout(text: string | undefined): number | undefined {
   return text === undefined ? undefined : readWhole("timeout", text, { least: 1, most: 2_000_000 }) * 1000;
+}
+
+/** The extensions that are announced to other agents. */
+export function extensionsOf(options: { readonly "no-sessions": boolean }): readonly string[] {
+  return options["no-sessions"] ? [] : [sessionExtension];
 }
 
 /** The name of a new connection. Throws {@linkcode UsageError} for one that nobody could see or type. */

@@ -1,4 +1,5 @@
 import { UsageError } from "../../cli/options.ts";
+import { code } from "./code.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { remove } from "./delete.ts";
 import { exportCommand } from "./export.ts";
@@ -10,6 +11,7 @@ import { passphrase } from "./passphrase.ts";
 import { receive } from "./receive.ts";
 import { send } from "./send.ts";
 import { start } from "./start.ts";
+import { verify } from "./verify.ts";
 
 /** The commands by their names, in the order in which they are listed. */
 const commands: ReadonlyMap<string, Command> = new Map([
@@ -19,6 +21,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["send", send],
   ["receive", receive],
   ["list", list],
+  ["code", code],
+  ["verify", verify],
   ["delete", remove],
   ["export", exportCommand],
   ["import", importCommand],

@@ -58,7 +58,7 @@ async function confirm(name: string, ask: Surroundings["ask"]): Promise<void> {
 
 async function queuesOf(name: string, { store }: Session): Promise<readonly string[]> {
   const connection = (await store.connections()).find(({ record: { alias } }) => alias === name);
-  return connection?.receiving.map(({ id }) => id) ?? [];
+  return connection === undefined ? [] : [...connection.receiving, ...connection.inbound].map(({ id }) => id);
 }
 
 /** Waits until servers have deleted queues. Nothing tells of it. */

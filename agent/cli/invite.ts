@@ -45,6 +45,7 @@ Whoever has the invitation first is the other side: give it over a channel that 
         if (options.again) await session.subscribe(name);
         tell(`waiting for somebody to join "${name}"`);
         await session.untilConnected(name);
+        await session.untilSecret(name, tell);
         if (options.json) await print(oneLine({ type: "connected", connection: name }));
         else tell("connected");
       },

@@ -47,6 +47,7 @@ The other side must run too, for instance with agent invite --wait or agent rece
         if (!options["no-wait"]) {
           tell("waiting for the other side");
           await session.untilConnected(name);
+          await session.untilSecret(name, tell);
         }
         const type = options["no-wait"] ? "stored" : "connected";
         if (options.json) await print(oneLine({ type, connection: name }));

@@ -22,6 +22,9 @@ interface Listed {
   readonly unreadable: number;
   readonly servers: readonly string[];
   readonly createdAt: string;
+  /** When the session began, `null` before; whether its safety code was compared. */
+  readonly secretSince: string | null;
+  readonly verified: boolean;
 }
 
 /** More are counted as so many. */
@@ -36,7 +39,8 @@ export const list: Command = {
 ${databaseHelp}
 
 A line has the connection's state, how many messages came here and were not printed (servers may have
-more), how many wait to be sent, and its name. States: connected, suspended, invited (nobody has joined
+more), how many wait to be sent, where there is a session since when and whether its safety code was verified,
+and its name. States: connected, suspended, invited (nobody has joined
 yet), joining, failed (joining was refused, or given up).`,
   async run(args, surroundings) {
     const { options } = readArguments(args, kinds, { names: [] });
@@ -55,29 +59,39 @@ yet), joining, failed (joining was refused, or given up).`,
 };
 
 async function describe(connection: Connection, store: AgentStore): Promise<Listed> {
-  const { record: { alias, createdAt, unreadable }, receiving, sending } = connection;
+  const { record: { id, alias, createdAt, unreadable }, receiving, inbound, sending, session } = connection;
+  const since = session?.keys.since ?? null;
   let unsent = 0;
   for (const { id } of sending) {
     unsent += (await store.deliveries(id, mostUnsent)).filter(({ messageId }) => messageId > 0).length;
   }
+  if (session !== null) {
+    const sent = Math.max(0, ...connection.outbound.map(({ cursor }) => cursor));
+    unsent += (await store.frames(id, sent, mostUnsent)).filter(({ messageId }) => messageId > 0).length;
+  }
   return {
     connection: alias,
     state: stateOf(connection),
-    unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, 0),
+    unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, session?.waiting ?? 0),
     unsent,
     unreadable,
-    servers: receiving.map(({ keys }) => formatAddress(keys.server)),
+    servers: [...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)),
     createdAt: new Date(createdAt).toISOString(),
+    secretSince: since === null ? null : new Date(since).toISOString(),
+    verified: session?.keys.verified ?? false,
   };
 }
 
-function stateOf({ record: { role, connected }, receiving, sending }: Connection): State {
+function stateOf({ record: { role, connected }, receiving, inbound, sending }: Connection): State {
   if (sending.some(({ status }) => status === "failed")) return "failed";
-  if (receiving.some(({ suspended }) => suspended)) return "suspended";
+  if ([...receiving, ...inbound].some(({ suspended }) => suspended)) return "suspended";
   if (connected) return "connected";
   return role === "joiner" ? "joining" : "invited";
 }
 
-function lineOf({ connection, state, unread, unsent }: Listed): string {
-  return `${state.padEnd(9)}  ${unread} unread  ${unsent} unsent  ${printable(connection)}`;
+function lineOf({ connection, state, unread, unsent, secretSince, verified }: Listed): string {
+  const secret = secretSince === null
+    ? ""
+    : `secret since ${secretSince.slice(0, 10)}${verified ? ", verified" : ""}  `;
+  return `${state.padEnd(9)}  ${unread} unread  ${unsent} unsent  ${secret}${printable(connection)}`;
 }

@@ -50,6 +50,7 @@ is acknowledged when it is printed: if the program is killed in between, it come
         async use(session) {
           if (name === null) await session.agent.subscribeAll();
           else await session.subscribe(session.connection(name).connection);
+          const heard = new Set<string>();
           await session.read(async (event) => {
             if (!("connection" in event) || name !== null && event.connection !== name) return null;
             if (event.type === "end" && name !== null) throw new Error(ended(name));
@@ -59,8 +60,10 @@ is acknowledged when it is printed: if the program is killed in between, it come
               return null;
             }
             await session.give(event.eventId, () => write(event, { name, format, surroundings }));
+            heard.add(event.connection);
             return ++received === count ? event : null;
           });
+          for (const each of heard) await session.untilReceipted(each);
         },
       });
     } catch (error) {

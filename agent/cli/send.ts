@@ -1,4 +1,5 @@
 import { type OptionKinds, UsageError } from "../../cli/options.ts";
+import { largestBody } from "../../protocol/mod.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { oneLine, printable } from "./print.ts";
@@ -12,8 +13,8 @@ const kinds = {
   "json": "flag",
 } as const satisfies OptionKinds;
 
-/** Bytes that are read of something that is to be sent: more than any message has. */
-const longestInput = 1 << 16;
+/** Bytes that are read of something that is to be sent: no message has more. */
+const longestInput = largestBody;
 
 /** `agent send`: sends one message. */
 export const send: Command = {
@@ -28,7 +29,8 @@ export const send: Command = {
   --json                  print a JSON object: sent, or stored with --no-wait
 ${serverHelp}
 
-A message has about 2980 bytes at most. A connection that is not there yet is waited for.`,
+A message has 1 MiB at most, about 2980 bytes where the other side has no sessions. A connection that is not
+there yet is waited for.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME", "TEXT"], least: 1 });
     const [name, text] = positional as [string, string?];
@@ -70,10 +72,16 @@ async function prepare(
   isAtOnce: boolean,
   { tell }: Surroundings,
 ): Promise<void> {
-  const { canSend, connected, failed } = session.connection(name);
+  const { canSend, connected, failed, session: info } = session.connection(name);
   if (failed) throw new Error(`"${name}" cannot send: joining has failed`);
   if (isAtOnce && !canSend) throw new Error(`"${name}" cannot send before it is connected`);
-  if (isAtOnce || connected) return;
+  if (isAtOnce) return;
+  if (connected) {
+    // What was received there, and its part of the upgrade, comes from the other side.
+    if (info !== null) await session.subscribe(name);
+    if (info?.active === false) tell(`waiting for "${printable(name)}": the other side must run now`);
+    return;
+  }
   await session.subscribe(name);
   // A joiner's messages need not wait.
   if (canSend) return;

@@ -7,7 +7,7 @@ import type { AgentEvent } from "../events.ts";
 import type { ConnectionInfo } from "../options.ts";
 import type { SqliteStore } from "../store/sqlite.ts";
 import type { Connection } from "../store/store.ts";
-import { checkAddress, defaultDatabase, readTimeout } from "./arguments.ts";
+import { checkAddress, defaultDatabase, extensionsOf, readTimeout } from "./arguments.ts";
 import { Interrupted, Late, type Surroundings } from "./command.ts";
 import { exists, openStore, withAdvice } from "./database.ts";
 import { Troubles } from "./troubles.ts";
@@ -18,6 +18,7 @@ export interface SessionOptions {
   readonly "passphrase-file": string | undefined;
   readonly server: readonly string[];
   readonly "allow-unverified": boolean;
+  readonly "no-sessions": boolean;
   readonly timeout: string | undefined;
 }
 
@@ -31,6 +32,13 @@ export interface SessionNeeds {
 
 /** Milliseconds after which it is told why something takes long. */
 const patience = 500;
+
+/** Milliseconds for which the other side's part of an upgrade is waited for, and for which receipts are. */
+const upgradePatience = 10_000;
+const receiptPatience = 2_000;
+
+/** Milliseconds between two looks at what a session has still to do. */
+const interval = 20;
 
 /** Milliseconds for which a message that is being printed is waited for when the command is to end. */
 const grace = 500;
@@ -129,6 +137,7 @@ export class Session {
         client: { allowUnverified },
         acknowledge: "manual",
         keyPool: 0,
+        extensions: extensionsOf(options),
         retry: { first: 100, most: 5_000 },
       });
       return new Session(agent, { store, allowUnverified, tell: surroundings.tell });
@@ -189,6 +198,27 @@ export class Session {
   /** Waits until the server has a message. Throws why it cannot be sent. */
   async untilSent(name: string, id: number): Promise<void> {
     await this.#explaining(name, () => this.#untilSent(name, id));
+  }
+
+  /** Waits until a connection has a session, if both sides have announced one; not for ever: what runs next goes on. */
+  async untilSecret(name: string, tell: (line: string) => void): Promise<void> {
+    if (await this.#untilSettled(name, upgradePatience)) return;
+    tell(`"${name}" has no forward secrecy yet: that begins when both sides run at the same time again`);
+  }
+
+  /** Waits until the other side was told what was received, if it can be. */
+  async untilReceipted(name: string): Promise<void> {
+    await this.#untilSettled(name, receiptPatience);
+  }
+
+  /** Whether the session of a connection, if there is to be one, has begun, and nothing is left to be told. Nothing tells of it. */
+  async #untilSettled(name: string, limit: number): Promise<boolean> {
+    const end = performance.now() + limit;
+    for (;;) {
+      if ((await this.store.connections()).every((connection) => isSettled(connection, name))) return true;
+      if (performance.now() > end) return false;
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, interval)), this.#over.promise]);
+    }
   }
 
   async #untilSent(name: string, id: number): Promise<void> {
@@ -254,9 +284,15 @@ function serverMissing(): UsageError {
 }
 
 /** Whether a connection's queue to receive from has still to be made, on a server of this agent. */
-export function isUnmade({ record: { role, reply }, receiving, sending }: Connection): boolean {
+export function isUnmade({ record: { role, reply }, receiving, inbound, sending }: Connection): boolean {
   const isOpen = sending.some(({ status }) => status !== "failed");
-  return role === "joiner" && reply && receiving.length === 0 && isOpen;
+  return role === "joiner" && reply && receiving.length + inbound.length === 0 && isOpen;
+}
+
+function isSettled({ record: { alias }, session, outbound }: Connection, name: string): boolean {
+  if (alias !== name || session === null) return true;
+  return session.status === "active" && !session.receiptDue &&
+    outbound.some(({ cursor }) => cursor >= session.lastNumber);
 }
 
 /** What `end` means for a command that waits for something of a connection. */
@@ -266,8 +302,9 @@ export function ended(name: string): string {
 
 /** The servers of the routes of connections, each once. */
 function serversOf(connections: readonly Connection[], side: "receiving" | "sending"): string[] {
-  const routes: readonly { readonly keys: { readonly server: ServerAddress } }[] = connections.flatMap(
-    (connection) => [...connection[side]],
-  );
-  return [...new Set(routes.map(({ keys }) => formatAddress(keys.server)))];
+  const servers = connections.flatMap(({ receiving, inbound, sending, outbound }): ServerAddress[] => {
+    const routes = side === "receiving" ? [...receiving, ...inbound] : [...sending, ...outbound];
+    return routes.map(({ keys }) => keys.server);
+  });
+  return [...new Set(servers.map(formatAddress))];
 }

@@ -3,7 +3,14 @@ import { preferOpenSsl } from "../../protocol/mod.ts";
 import { Agent } from "../agent.ts";
 import { tellUnreachable } from "../service/reach.ts";
 import { AgentService } from "../service/service.ts";
-import { checkAddress, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
+import {
+  checkAddress,
+  databaseOptions,
+  defaultDatabase,
+  extensionsOf,
+  readArguments,
+  sessionsHelp,
+} from "./arguments.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { firstLine, openStore } from "./database.ts";
 
@@ -15,6 +22,7 @@ const kinds = {
   "port": "value",
   "token-file": "value",
   "keep-days": "value",
+  "no-sessions": "flag",
 } as const satisfies OptionKinds;
 
 /** What was given. */
@@ -29,6 +37,7 @@ interface StartOptions {
   readonly passphraseFile: string | undefined;
   /** Days; `undefined`: for ever. */
   readonly retention: number | undefined;
+  readonly extensions: readonly string[];
 }
 
 /** `agent start`: the agent as a service. */
@@ -43,7 +52,8 @@ export const start: Command = {
   --db FILE               where connections and messages are kept (default smp-agent.db)
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
   --token-file FILE       clients must begin with TOKEN and the first line of FILE
-  --keep-days N           remove messages after N days (default: never)`,
+  --keep-days N           remove messages after N days (default: never)
+${sessionsHelp}`,
   run: (args, surroundings) => serve(readOptions(args), surroundings),
 };
 
@@ -60,6 +70,7 @@ function readOptions(args: readonly string[]): StartOptions {
     allowUnverified,
     tokenFile: given["token-file"],
     passphraseFile: given["passphrase-file"],
+    extensions: extensionsOf(given),
     retention: days === undefined ? undefined : readWhole("keep-days", days, { least: 1, most: 36_500 }),
   };
 }
@@ -71,7 +82,7 @@ async function serve(options: StartOptions, surroundings: Surroundings): Promise
 }
 
 async function serveUntilStopped(options: StartOptions, surroundings: Surroundings): Promise<void> {
-  const { host, port, database, servers, allowUnverified, retention } = options;
+  const { host, port, database, servers, allowUnverified, retention, extensions } = options;
   const { print, tell, signal } = surroundings;
   preferOpenSsl();
   const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
@@ -84,6 +95,7 @@ async function serveUntilStopped(options: StartOptions, surroundings: Surroundin
       store,
       client: { allowUnverified },
       acknowledge: "manual",
+      extensions,
       ...(retention !== undefined && { retention: retention * 86_400_000 }),
     }),
   );

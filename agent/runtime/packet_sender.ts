@@ -135,7 +135,7 @@ export class PacketSender {
     if (failure !== null) throw failure.error;
     if (this.#receipt === receipt) this.#receipt = null;
     const event = { type: "receipt sent", route: this.#id, told: receipt.told } as const;
-    await this.#interpreter.do(at.connection.record.id, event);
+    await this.#interpreter.do(at.connection.record.id, event, { isTogether: true });
     return true;
   }
 
@@ -163,7 +163,7 @@ export class PacketSender {
     if (last !== undefined) {
       const sent = frames.slice(0, count);
       const event = { type: "frames sent", route: this.#id, cursor: last.number, frames: sent } as const;
-      await this.#interpreter.do(record.id, event);
+      await this.#interpreter.do(record.id, event, { isTogether: true });
     }
     if (failure !== null) throw failure.error;
     return true;

@@ -244,7 +244,7 @@ export class Sender {
       const at = this.#context.connections.sending(this.#id);
       if (at === undefined) return false;
       try {
-        await this.#interpreter.do(at.connection.record.id, event);
+        await this.#interpreter.do(at.connection.record.id, event, { isTogether: true });
         return true;
       } catch (error) {
         this.#failed(error, failures);

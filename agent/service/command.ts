@@ -1,20 +1,25 @@
 import {
   formatQueueInfo,
   latin1Bytes,
+  parseAddress,
   ParseError,
   parseQueueInfo,
   type Part,
   type QueueInfo,
+  type ServerAddress,
   textBytes,
 } from "../../protocol/mod.ts";
 import type { ReceivedMessage } from "../events.ts";
-import type { ConnectionInfo } from "../options.ts";
+import { type ConnectionInfo, mostRoutes } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
-import type { SecurityReason } from "../store/store.ts";
+import type { RouteChange, SecurityReason } from "../store/store.ts";
 
 /** How a session is served: who acknowledges messages, and how commands and answers are written. */
 export type Mode = "manual" | "auto" | "json" | "text";
+
+/** What a session can ask to be told besides: RCVD and ROUTE. */
+export type Extension = "receipts" | "routes";
 
 /** A command of a client (agent.md Plaintext agent protocol); `ACK` and those after it are additions. */
 export type ServiceCommand =
@@ -24,6 +29,16 @@ export type ServiceCommand =
   | { readonly type: "TOKEN"; readonly token: string }
   | { readonly type: "ACK"; readonly id: number }
   | { readonly type: "MODE"; readonly modes: readonly Mode[] }
+  | { readonly type: "EXT"; readonly extensions: readonly Extension[] }
+  /** Tells the safety code of a connection's session. */
+  | { readonly type: "CODE" }
+  /** The user has compared it, or takes that back. */
+  | { readonly type: "VERIFY"; readonly isVerified: boolean }
+  /** Moves a connection's session to new queues. */
+  | { readonly type: "ROTATE" }
+  /** `null`: as many as the agent's other connections have. */
+  | { readonly type: "ROUTES"; readonly routes: number | null }
+  | { readonly type: "LEAVE"; readonly server: ServerAddress }
   | { readonly type: "LIST" | "HELP" | "QUIT" };
 
 /** What follows a command's line. */
@@ -45,6 +60,14 @@ export type ServiceResponse =
   /** Ends the answers to a command that has many. */
   | { readonly type: "DONE"; readonly count: number }
   | { readonly type: "HELP"; readonly text: string }
+  /** Answers CODE: 60 digits in twelve groups. */
+  | { readonly type: "CODE"; readonly code: string }
+  /** After EXT with `receipts` alone: the other side has done with a message. */
+  | { readonly type: "RCVD"; readonly id: number }
+  /** Answers LEAVE, at each change: queues that are still to move, and those that cannot. */
+  | { readonly type: "LEAVING"; readonly left: number; readonly staying: number }
+  /** After EXT with `routes` alone: a way between the two agents is another one now. */
+  | { readonly type: "ROUTE" } & Omit<RouteChange, "type">
   /** In JSON alone. */
   | { readonly type: "UP" }
   /** In JSON alone. */
@@ -52,11 +75,14 @@ export type ServiceResponse =
 
 /** Commands that are not about a connection. */
 export const withoutConnection: ReadonlySet<ServiceCommand["type"]> = new Set(
-  ["TOKEN", "MODE", "LIST", "HELP", "QUIT"] as const,
+  ["TOKEN", "MODE", "EXT", "LEAVE", "LIST", "HELP", "QUIT"] as const,
 );
 
 /** The modes that can be asked for. */
 export const modes: readonly Mode[] = ["manual", "auto", "json", "text"];
+
+/** The extensions that can be asked for. */
+export const extensions: readonly Extension[] = ["receipts", "routes"];
 
 /** The names of what agents say, which clients may not. */
 const responses = ["INV", "OK", "CON", "END", "SENT", "MSG", "ERR"];
@@ -71,6 +97,8 @@ export function parseCommandLine(line: string): CommandLine {
     case "SUBALL":
     case "OFF":
     case "DEL":
+    case "CODE":
+    case "ROTATE":
     case "LIST":
     case "HELP":
     case "QUIT":
@@ -87,6 +115,21 @@ export function parseCommandLine(line: string): CommandLine {
       const asked = rest.split(" ");
       return areModes(asked) ? { ok: true, command: { type: word, modes: asked } } : syntax;
     }
+    case "EXT": {
+      const asked = rest.split(" ");
+      return areExtensions(asked) ? { ok: true, command: { type: word, extensions: asked } } : syntax;
+    }
+    case "ROUTES":
+      return isRouteCount(Number(rest)) && rest.length === 1
+        ? { ok: true, command: { type: word, routes: Number(rest) } }
+        : syntax;
+    case "LEAVE": {
+      const server = parsedAddress(rest);
+      return server === null ? syntax : { ok: true, command: { type: word, server } };
+    }
+    case "VERIFY":
+      if (line !== word && rest !== "NOT") return syntax;
+      return { ok: true, command: { type: word, isVerified: line === word } };
     default:
       return responses.includes(word) ? { ok: false, error: "CMD PROHIBITED" } : syntax;
   }
@@ -94,8 +137,31 @@ export function parseCommandLine(line: string): CommandLine {
 
 /** Whether these are modes, which can be asked for together. */
 export function areModes(words: readonly unknown[]): words is Mode[] {
-  return words.length > 0 && words.length <= modes.length &&
-    words.every((word) => (modes as readonly unknown[]).includes(word));
+  return areSomeOf(modes, words);
+}
+
+/** Whether these are extensions, which can be asked for together. */
+export function areExtensions(words: readonly unknown[]): words is Extension[] {
+  return areSomeOf(extensions, words);
+}
+
+/** Whether a connection can have so many routes. */
+export function isRouteCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= mostRoutes;
+}
+
+/** A server's address; `null` for what is none. */
+export function parsedAddress(text: string): ServerAddress | null {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    if (error instanceof ParseError) return null;
+    throw error;
+  }
+}
+
+function areSomeOf(known: readonly unknown[], words: readonly unknown[]): boolean {
+  return words.length > 0 && words.length <= known.length && words.every((word) => known.includes(word));
 }
 
 const syntax = { ok: false, error: "CMD SYNTAX" } as const;
@@ -153,6 +219,16 @@ export function formatResponse(response: ServiceResponse): Part[] | null {
       const text = textBytes(response.text);
       return [`HELP ${text.length}\n`, text];
     }
+    case "CODE":
+      return [`CODE ${response.code}`];
+    case "RCVD":
+      return [`RCVD ${response.id}`];
+    case "LEAVING":
+      return [`LEAVING ${response.left} ${response.staying}`];
+    case "ROUTE": {
+      const { direction, change, from, to } = response;
+      return [`ROUTE ${direction} ${change} ${from ?? "-"} ${to ?? "-"}`];
+    }
     case "UP":
     case "SECURITY":
       return null;
@@ -165,8 +241,16 @@ export function formatResponse(response: ServiceResponse): Part[] | null {
 export function flagsOf(
   { info, isOwn }: Extract<ServiceResponse, { readonly type: "CONNECTION" }>,
 ): string[] {
-  const { connected, canSend, canReceive, suspended } = info;
-  const flags = { connected, send: canSend, receive: canReceive, suspended, subscribed: isOwn };
+  const { connected, canSend, canReceive, suspended, session } = info;
+  const flags = {
+    connected,
+    send: canSend,
+    receive: canReceive,
+    suspended,
+    subscribed: isOwn,
+    session: session?.active ?? false,
+    verified: session?.verified ?? false,
+  };
   return Object.entries(flags).flatMap(([name, isSo]) => isSo ? [name] : []);
 }
 
@@ -189,10 +273,17 @@ SUB                    receives a connection's messages here; SUBALL those of al
 OFF                    lets nobody send to you any more
 DEL                    deletes a connection
 ACK <id>               you have done with the message R=<id>, after MODE manual
+CODE                   tells the safety code, to be compared with the other side's
+VERIFY                 it was compared, and is the same; VERIFY NOT takes that back
+ROTATE                 moves what is received to new queues, on other servers where there are some
+ROUTES <n>             receives through so many servers at once, 1 to 4
 The name may be empty for NEW and JOIN, and for
 LIST                   lists the connections
 MODE <words>           manual: messages come again until ACK; auto: the contrary
                        json: a JSON object a line from now on; text: the contrary
+EXT <words>            receipts: RCVD <id> from now on, when the other side has done with a message
+                       routes: ROUTE ... when a connection has moved to another server
+LEAVE <server>         moves all that comes through a server to the others
 TOKEN <token>          must be first where the agent has a token
 HELP, QUIT
 `;

@@ -1,14 +1,24 @@
 import {
   decodeBase64,
   encodeBase64,
+  formatAddress,
   formatQueueInfo,
   latin1Bytes,
   ParseError,
   parseQueueInfo,
   textBytes,
 } from "../../protocol/mod.ts";
+import type { SessionInfo } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
-import { areModes, flagsOf, type ServiceCommand, type ServiceResponse } from "./command.ts";
+import {
+  areExtensions,
+  areModes,
+  flagsOf,
+  isRouteCount,
+  parsedAddress,
+  type ServiceCommand,
+  type ServiceResponse,
+} from "./command.ts";
 
 /** What an answer repeats of its request. */
 export type RequestId = string | number;
@@ -41,10 +51,16 @@ const fieldsOf: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["ACK", ["connection", "message"]],
   ["OFF", ["connection"]],
   ["DEL", ["connection"]],
+  ["CODE", ["connection"]],
+  ["VERIFY", ["connection", "verified"]],
+  ["ROTATE", ["connection"]],
+  ["ROUTES", ["connection", "routes"]],
+  ["LEAVE", ["server"]],
   ["LIST", []],
   ["HELP", []],
   ["QUIT", []],
   ["MODE", ["modes"]],
+  ["EXT", ["extensions"]],
   ["TOKEN", ["token"]],
 ]);
 
@@ -116,6 +132,27 @@ function readCommand(fields: Fields): ServiceCommand {
       if (Array.isArray(modes) && areModes(modes)) return { type, modes };
       throw new RequestError("modes is not a list of manual, auto, json or text");
     }
+    case "EXT": {
+      const { extensions } = fields;
+      if (Array.isArray(extensions) && areExtensions(extensions)) return { type, extensions };
+      throw new RequestError("extensions is not a list of receipts or routes");
+    }
+    case "ROUTES": {
+      const { routes = null } = fields;
+      if (routes === null || isRouteCount(routes)) return { type, routes };
+      throw new RequestError("routes is not a number from 1 to 4");
+    }
+    case "LEAVE": {
+      const { server } = fields;
+      const address = typeof server === "string" ? parsedAddress(server) : null;
+      if (address !== null) return { type, server: address };
+      throw new RequestError("server is not the address of a server");
+    }
+    case "VERIFY": {
+      const { verified = true } = fields;
+      if (typeof verified === "boolean") return { type, isVerified: verified };
+      throw new RequestError("verified is neither true nor false");
+    }
     case "TOKEN": {
       const { token } = fields;
       if (typeof token === "string") return { type, token };
@@ -166,7 +203,16 @@ function contentOf(response: ServiceResponse): Fields {
     case "INV":
       return { invitation: formatQueueInfo(response.invitation) };
     case "SENT":
+    case "RCVD":
       return { message: response.id };
+    case "LEAVING":
+      return { left: response.left, staying: response.staying };
+    case "ROUTE": {
+      const { direction, change, from, to } = response;
+      return { direction, change, from, to };
+    }
+    case "CODE":
+      return { code: response.code };
     case "MSG": {
       const { id, receivedAt, server, sender, integrity, body } = response.message;
       const text = textOf(body);
@@ -185,8 +231,14 @@ function contentOf(response: ServiceResponse): Fields {
       return { error, ...(reason !== "" && { reason }), ...(message !== undefined && { message }) };
     }
     case "CONNECTION": {
-      const { id: connectionId, createdAt, unreadable } = response.info;
-      return { connectionId, created: new Date(createdAt), flags: flagsOf(response), unreadable };
+      const { id: connectionId, createdAt, unreadable, session } = response.info;
+      return {
+        connectionId,
+        created: new Date(createdAt),
+        flags: flagsOf(response),
+        unreadable,
+        session: session === null ? null : sessionOf(session),
+      };
     }
     case "DONE":
       return { count: response.count };
@@ -197,6 +249,15 @@ function contentOf(response: ServiceResponse): Fields {
     default:
       return response satisfies never;
   }
+}
+
+function sessionOf({ active, since, verified, servers: { receiving, sending } }: SessionInfo): Fields {
+  return {
+    active,
+    since: since === null ? null : new Date(since),
+    verified,
+    servers: { receiving: receiving.map(formatAddress), sending: sending.map(formatAddress) },
+  };
 }
 
 function textOf(body: Uint8Array): string | null {

@@ -22,6 +22,8 @@ interface Client {
 /** Bytes that are kept for the answers of a session. */
 const mostAsked = 1 << 20;
 const askerOverhead = 100;
+/** Receipts of a connection that are kept for its next owner. */
+const mostReceipts = 1000;
 /** Connections of which events are told again at a time. */
 const repeatBatch = 64;
 
@@ -35,6 +37,8 @@ export class Notifier implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #clients = new Map<Subscriber, Client>();
   readonly #watches = new Map<string, Watch>();
+  /** The events of receipts that nobody was there for, by the connection's ID, oldest first. */
+  readonly #receipts = new Map<string, Set<number>>();
   readonly #work = new Set<Promise<void>>();
   readonly #abort = new AbortController();
   readonly #taker: Taker;
@@ -94,6 +98,8 @@ export class Notifier implements AsyncDisposable {
       return;
     }
     setOwner(watch, subscriber);
+    // They are told, or taken, with what is told again.
+    this.#receipts.delete(id);
     client.owned.add(id);
     if (owner === null) return;
     this.#clients.get(owner)?.owned.delete(id);
@@ -163,6 +169,7 @@ export class Notifier implements AsyncDisposable {
   async delete(subscriber: Subscriber, alias: string): Promise<void> {
     const { id } = this.agent.connection(alias);
     await this.agent.delete(alias);
+    this.#receipts.delete(id);
     const watch = this.#watches.get(id);
     if (watch === undefined) return;
     this.#watches.delete(id);
@@ -192,14 +199,12 @@ export class Notifier implements AsyncDisposable {
         case "end":
           this.#pass(event.connection, { type: "END" });
           break;
-        case "delivered":
-        case "route":
-          // The service's protocol has no word for them.
-          this.#taker.take(event.eventId);
-          break;
         default: {
           const id = this.#idOf(event.connection);
-          if (id !== undefined) this.#tell(id, event);
+          if (id === undefined) break;
+          if (event.type === "delivered") this.#receipt(id, event);
+          else if (event.type === "route") this.#route(id, event);
+          else this.#tell(id, event);
         }
       }
     }
@@ -216,6 +221,38 @@ export class Notifier implements AsyncDisposable {
     const id = this.#idOf(alias);
     const watch = this.#watches.get(id ?? "");
     watch?.owner?.say(null, alias, response, id).catch(() => {});
+  }
+
+  /** What was delivered is told to an owner that has asked for it; another one need not know, and the next one may. */
+  #receipt(id: string, event: Extract<Told, { readonly type: "delivered" }>): void {
+    const { eventId } = event;
+    if (eventId === undefined || this.#taker.isBusy(eventId)) return;
+    const watch = this.#watches.get(id);
+    const owner = watch?.owner ?? null;
+    if (owner === null) return this.#keepReceipt(id, eventId);
+    this.#receipts.get(id)?.delete(eventId);
+    if (owner.extensions.has("receipts")) this.#notify(id, watch!, owner, event);
+    else this.#taker.take(eventId);
+  }
+
+  /** Where a connection is now, LIST tells too: who is not there need not be told. */
+  #route(id: string, event: Extract<Told, { readonly type: "route" }>): void {
+    if (this.#taker.isBusy(event.eventId)) return;
+    const watch = this.#watches.get(id);
+    const owner = watch?.owner ?? null;
+    if (owner?.extensions.has("routes")) this.#notify(id, watch!, owner, event);
+    else this.#taker.take(event.eventId);
+  }
+
+  /** It stays stored, unless too many do: a program that only sends may never own the connection. */
+  #keepReceipt(id: string, eventId: number): void {
+    let kept = this.#receipts.get(id);
+    if (kept === undefined) this.#receipts.set(id, kept = new Set());
+    kept.add(eventId);
+    if (kept.size <= mostReceipts) return;
+    const [oldest] = kept;
+    kept.delete(oldest!);
+    this.#taker.take(oldest);
   }
 
   #tell(id: string, event: Told): void {

@@ -1,9 +1,17 @@
-import { joinParts, latin1Bytes, textBytes } from "../../protocol/mod.ts";
+import {
+  formatAddress,
+  joinParts,
+  largestBody,
+  latin1Bytes,
+  type ServerAddress,
+  textBytes,
+} from "../../protocol/mod.ts";
 import { inBatches } from "../batches.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
 import { subscriptionBatch } from "../servers.ts";
 import {
+  type Extension,
   formatResponse,
   helpText,
   type Mode,
@@ -42,12 +50,14 @@ export interface SessionOptions {
 
 /** Bytes of a line: no command is longer (an invitation with a key of 4096 bits and its exponent has less than 2200). */
 const longestLine = 16_384;
-/** Bytes of a line in the mode `json`, where bodies are in it. */
-const longestJson = 131_072;
-/** Bytes of a body that are read; a longer one does not fit a message anyway. */
+/** Bytes of a line in the mode `json`, where bodies are in it: the largest has 1 398 104 in base64. */
+const longestJson = 2 * largestBody;
+/** Bytes of a body that are read before the token is given. */
 const longestBody = 65_536;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
+/** Servers that a session can leave at a time. */
+const mostLeaving = 16;
 /** Milliseconds for, and bytes of, what a client sends after it was told that the session ends. */
 const farewell = { wait: 1000, bytes: 1 << 20 };
 
@@ -61,6 +71,9 @@ export class Session implements Subscriber {
   readonly #admitted = new AbortController();
   #isAdmitted: boolean;
   #acknowledges = false;
+  readonly #extensions = new Set<Extension>();
+  /** Servers of which it is told how far they are left. */
+  #leaving = 0;
   #isJson = false;
 
   /** Does nothing yet. */
@@ -90,6 +103,11 @@ export class Session implements Subscriber {
   /** See {@linkcode Subscriber}. */
   get acknowledges(): boolean {
     return this.#acknowledges;
+  }
+
+  /** See {@linkcode Subscriber}. */
+  get extensions(): ReadonlySet<Extension> {
+    return this.#extensions;
   }
 
   /** Serves the client until it goes or does not speak the protocol. Never rejects. */
@@ -225,7 +243,8 @@ export class Session implements Subscriber {
   async #readBody(size: number): Promise<ServiceCommand | AgentErrorCode | null> {
     const reader = this.#reader;
     let body = null;
-    if (size > longestBody) await reader.skip(size);
+    // A longer one fits no message.
+    if (size > (this.#isAdmitted ? largestBody : longestBody)) await reader.skip(size);
     else if ((body = await reader.body(size)) === null) return null;
     const rest = await reader.line();
     if (rest === null) return null;
@@ -307,6 +326,25 @@ export class Session implements Subscriber {
       case "DEL":
         await notifier.delete(this, alias);
         break;
+      case "CODE": {
+        const code = agent.safetyCode(alias);
+        if (code !== null) return await this.say(id, alias, { type: "CODE", code });
+        throw new AgentError("CMD PROHIBITED", `"${alias}" has no session, and so no safety code`);
+      }
+      case "VERIFY":
+        await agent.verify(alias, command.isVerified);
+        break;
+      case "ROTATE":
+        await agent.rotate(alias);
+        break;
+      case "ROUTES":
+        await agent.setRoutes(alias, command.routes);
+        break;
+      case "LEAVE":
+        return this.#leave(id, alias, command.server);
+      case "EXT":
+        for (const extension of command.extensions) this.#extensions.add(extension);
+        break;
       case "LIST":
         return await this.#list(id);
       case "HELP":
@@ -323,6 +361,27 @@ export class Session implements Subscriber {
         return command satisfies never;
     }
     await this.say(id, alias, { type: "OK" });
+  }
+
+  /** Goes on beside other commands: the other sides may be away for long. */
+  #leave(id: RequestId, alias: string, server: ServerAddress): void {
+    if (this.#leaving >= mostLeaving) {
+      throw new AgentError("INTERNAL", "Too many servers are being left in this session");
+    }
+    this.#leaving++;
+    void this.#tellLeaving(id, alias, server).catch((error) => this.#fail(id, alias, error)).catch(() => {})
+      .finally(() => this.#leaving--);
+  }
+
+  async #tellLeaving(id: RequestId, alias: string, server: ServerAddress): Promise<void> {
+    const { agent } = this.#options.notifier;
+    if (agent.servers.every((other) => formatAddress(other) === formatAddress(server))) {
+      throw new AgentError("CMD PROHIBITED", "The agent has no other server");
+    }
+    for await (const { left, staying } of agent.leave(server)) {
+      await this.say(id, alias, { type: "LEAVING", left, staying });
+      if (left === 0) await this.say(id, alias, { type: "OK" });
+    }
   }
 
   async #subscribeAll(id: RequestId): Promise<void> {

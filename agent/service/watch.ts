@@ -1,5 +1,5 @@
 import type { AgentEvent, OfConnection } from "../events.ts";
-import type { ServiceResponse } from "./command.ts";
+import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
 
 /** A session, as it is told what happens. */
@@ -8,6 +8,8 @@ export interface Subscriber {
   readonly isFull: boolean;
   /** Whether messages wait for its ACK. */
   readonly acknowledges: boolean;
+  /** What it has asked to be told besides. */
+  readonly extensions: ReadonlySet<Extension>;
   /** Says something; `about`: the ID of the connection, for notifications. Rejects when it was not written. */
   say(id: RequestId | null, alias: string, response: ServiceResponse, about?: string): Promise<void>;
   /** Takes back the notifications of a connection that are not being written. */
@@ -43,7 +45,9 @@ export interface Watch {
 /** Events of one connection that are told when they happen, or later. */
 export type Told = Extract<
   AgentEvent,
-  OfConnection & { readonly type: "connected" | "message" | "sent" | "error" | "security" }
+  OfConnection & {
+    readonly type: "connected" | "message" | "sent" | "delivered" | "route" | "error" | "security";
+  }
 >;
 
 /** Gives a connection to another session, or to none: it was told nothing yet. */
@@ -63,6 +67,12 @@ export function responseTo(event: Told): ServiceResponse {
       return { type: "MSG", message: event.message };
     case "sent":
       return { type: "SENT", id: event.id };
+    case "delivered":
+      return { type: "RCVD", id: event.id };
+    case "route": {
+      const { direction, change, from, to } = event;
+      return { type: "ROUTE", direction, change, from, to };
+    }
     case "error": {
       const { error: { code: error, message }, id } = event;
       return { type: "ERR", error, message, ...(id !== undefined && { id }) };

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Agent } from "../../../agent/mod.ts";
 import { systemClock } from "../../../agent/clock.ts";
-import type { ServiceResponse } from "../../../agent/service/command.ts";
+import type { Extension, ServiceResponse } from "../../../agent/service/command.ts";
 import { Notifier } from "../../../agent/service/notifier.ts";
 import type { Subscriber } from "../../../agent/service/watch.ts";
 import { connectAgents, keySource, TestAgent } from "../../support/agent.ts";
@@ -12,6 +12,7 @@ import { until } from "../../support/wait.ts";
 class FakeSession implements Subscriber {
   isFull = false;
   acknowledges = false;
+  readonly extensions = new Set<Extension>();
   readonly said: string[] = [];
   #wake = () => {};
 
