@@ -38,6 +38,9 @@ export class Troubles {
       case "delivered":
       case "route":
         return;
+      case "session":
+        if (event.change === "active") return;
+        return this.say(event.connection, `${event.connection}: the other side has deleted the connection`);
       default:
         return event satisfies never;
     }

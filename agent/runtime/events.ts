@@ -199,6 +199,7 @@ export class Events implements AsyncDisposable {
       case "sent":
       case "delivered":
       case "security":
+      case "session":
       case "route":
         return { ...event, connection, eventId };
       default:

@@ -120,6 +120,7 @@ export class Interpreter {
       case "offer":
       case "fall back":
       case "encrypt":
+      case "give up frames":
       case "look at routes":
       case "tell receipt":
         return this.#ports.look(id);

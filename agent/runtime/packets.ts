@@ -197,7 +197,8 @@ class Opening {
 
   async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
     const { number } = frame;
-    if (number === 0) return await this.#arrive(frame, { serverId, serverAt });
+    // A receipt, and the end, whatever is missing before it.
+    if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
     if (hasNumber(this.#stored, number)) {
       this.#isRepeated = true;
       return;

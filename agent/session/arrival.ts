@@ -11,6 +11,7 @@ import type {
   StoredEvent,
   UndeliveredMessage,
 } from "../store/store.ts";
+import { receiveClose } from "./close.ts";
 import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
@@ -113,10 +114,11 @@ function receive(connection: Connection, arrived: ArrivedFrame, context: StepCon
       return receiveRouteRefused(connection, { ...arrived, frame }, context);
     case "route end":
       return receiveRouteEnd(connection, { ...arrived, frame }, context);
+    case "close":
+      return receiveClose(connection, { ...arrived, frame }, context);
     // Of kinds that are not announced, and of kinds to come.
     case "skip":
     case "last":
-    case "close":
     case "unknown":
       return null;
     default:

@@ -140,7 +140,7 @@ const keys = object<SessionKeys>({
 /** A session. */
 export const session: Parse<Session> = object<Session>({
   keys,
-  status: oneOf("greeting", "agreed", "offered", "answered", "active"),
+  status: oneOf("greeting", "agreed", "offered", "answered", "active", "closed"),
   ratchet: nullable(ratchet),
   lastNumber: count,
   lastEncrypted: count,

@@ -109,6 +109,10 @@ export function showEvent(event: AgentEvent, show: Show): void {
     }
     case "route":
       return show(`${event.connection}: ${routeText(event)}`, "notice");
+    case "session":
+      return event.change === "active"
+        ? show(`${event.connection}: forward secret from now on`, "notice")
+        : show(`${event.connection} has deleted the connection`, "warning");
     case "security":
       return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:

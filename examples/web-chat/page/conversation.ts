@@ -72,6 +72,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "sent":
     case "delivered":
     case "route":
+    case "session":
     case "down":
     case "up":
       return conversation;
