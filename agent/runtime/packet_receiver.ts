@@ -63,6 +63,8 @@ export class PacketReceiver {
 
   async #handleAll(): Promise<void> {
     const { connections, retry, failed } = this.#context;
+    // Else this could end before it is known as the work under way.
+    await null;
     for (let failures = 0; this.#queue.length > 0 && !this.#isClosed;) {
       const at = connections.inbound(this.#id);
       if (at === undefined) break;
