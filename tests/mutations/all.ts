@@ -5,6 +5,7 @@ import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
 import { ratchetMutations } from "./ratchet.ts";
 import { serverMutations } from "./server.ts";
+import { sessionMutations } from "./session.ts";
 import { workerMutations } from "./workers.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -18,6 +19,7 @@ export const all: readonly Mutation[] = [
   ...serverMutations,
   ...clusterMutations,
   ...workerMutations,
+  ...sessionMutations,
 ];
 
 /** Where the list does not fit the code. */
