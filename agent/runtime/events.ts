@@ -35,6 +35,8 @@ export class Events implements AsyncDisposable {
   readonly #late: EventRecord[] = [];
   /** How often what belongs to an event could not be read, by the number of those that wait for another try. */
   readonly #unreadable = new Map<number, number>();
+  /** Messages that wait for an earlier one of their connection that could not be read, by the number of that. */
+  readonly #behind = new Map<number, EventRecord[]>();
   readonly #taking = new Set<Promise<void>>();
   readonly #pauses = new Set<Pause>();
   #isClosed = false;
@@ -153,8 +155,9 @@ export class Events implements AsyncDisposable {
         queued = await this.#queue.next();
         if (queued === null) return null;
         if (queued.type === "passing") return queued.event;
+        if (this.#waitsBehind(queued.record)) continue;
         const event = await this.#eventOf(queued.record);
-        this.#unreadable.delete(queued.record.id);
+        this.#readable(queued.record.id);
         // While it was read from the store it was taken, its connection deleted, or it is to be told again anyway.
         if (event === null || !this.#queue.isRead(queued.record.id)) continue;
         const waits = this.#isManual && event.type === "message";
@@ -167,14 +170,34 @@ export class Events implements AsyncDisposable {
     }
   }
 
+  /** Messages of a connection are told in their order. */
+  #waitsBehind(record: EventRecord): boolean {
+    if (record.event.type !== "message") return false;
+    for (const [id, waiting] of this.#behind) {
+      if (id >= record.id || this.#queue.record(id)?.connection !== record.connection) continue;
+      waiting.push(record);
+      return true;
+    }
+    return false;
+  }
+
+  /** What waited for an event to be read is told now. */
+  #readable(id: number): void {
+    this.#unreadable.delete(id);
+    const waiting = this.#behind.get(id) ?? [];
+    this.#behind.delete(id);
+    this.#queue.again(waiting);
+  }
+
   /** What cannot be read of one event holds up no other, unless there are many of them. */
   async #tellLater(record: EventRecord, error: unknown): Promise<void> {
     const { id, connection } = record;
     const failures = (this.#unreadable.get(id) ?? 0) + 1;
     if (failures === 1) this.failed(connection, error);
     this.#unreadable.set(id, failures);
+    if (record.event.type === "message" && !this.#behind.has(id)) this.#behind.set(id, []);
     const again = this.#pause(failures).then(() => {
-      if (!this.#queue.isRead(id)) this.#unreadable.delete(id);
+      if (!this.#queue.isRead(id)) this.#readable(id);
       this.#queue.again([record]);
     });
     if (this.#unreadable.size > mostUnreadable) await again;

@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { MemoryStore, type MessageRecord, StoreError } from "../../../agent/mod.ts";
+import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { startServer } from "../../support/server.ts";
+import { until } from "../../support/wait.ts";
+
+/** A store that cannot read one message, a few times. */
+class ForgetfulStore extends MemoryStore {
+  failures = 3;
+
+  override message(connection: string, id: number): Promise<MessageRecord | null> {
+    if (id === 1 && this.failures-- > 0) return Promise.reject(new StoreError("READ", "The disk fails"));
+    return super.message(connection, id);
+  }
+}
+
+Deno.test("messages are told in their order though one could not be read from the store at first", async () => {
+  await using server = await startServer();
+  const extensions = ["session1"];
+  const store = new ForgetfulStore();
+  await using sender = await TestAgent.start(server.address, { extensions });
+  await using receiver = await TestAgent.start(server.address, { extensions, store });
+  await connectAgents(sender, receiver);
+  const texts = ["1", "2", "3", "4"];
+  for (const text of texts) await sender.send("b", text);
+  const got: string[] = [];
+  while (got.length < texts.length) got.push(await receiver.text());
+  assertEquals(got, texts);
+  await until(() => sender.events.filter(({ type }) => type === "delivered").length === texts.length);
+});
