@@ -75,7 +75,7 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
     unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, session?.waiting ?? 0),
     unsent,
     unreadable,
-    servers: [...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)),
+    servers: [...new Set([...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)))],
     createdAt: new Date(createdAt).toISOString(),
     secretSince: since === null ? null : new Date(since).toISOString(),
     verified: session?.keys.verified ?? false,

@@ -6,6 +6,7 @@ import {
   latin1Bytes,
   ParseError,
   parseQueueInfo,
+  type ServerAddress,
   textBytes,
 } from "../../protocol/mod.ts";
 import type { SessionInfo } from "../options.ts";
@@ -237,7 +238,7 @@ function contentOf(response: ServiceResponse): Fields {
         created: new Date(createdAt),
         flags: flagsOf(response),
         unreadable,
-        session: session === null ? null : sessionOf(session),
+        ...(session !== null && { session: sessionOf(session) }),
       };
     }
     case "DONE":
@@ -256,8 +257,12 @@ function sessionOf({ active, since, verified, servers: { receiving, sending } }:
     active,
     since: since === null ? null : new Date(since),
     verified,
-    servers: { receiving: receiving.map(formatAddress), sending: sending.map(formatAddress) },
+    servers: { receiving: namesOf(receiving), sending: namesOf(sending) },
   };
+}
+
+function namesOf(servers: readonly ServerAddress[]): string[] {
+  return [...new Set(servers.map(formatAddress))];
 }
 
 function textOf(body: Uint8Array): string | null {
