@@ -11,6 +11,7 @@ import {
   messageOf,
   phaseText,
 } from "../../examples/web-chat/page/conversation.ts";
+import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
 import { serverAfter } from "../../examples/web-chat/page/server_state.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
@@ -28,6 +29,7 @@ const bob: Conversation = {
   unread: 0,
   newest: 0,
   notice: null,
+  verified: false,
 };
 const info = {
   id: "a",
@@ -48,6 +50,15 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
   const connected = conversationOf({ ...info, connected: true, canSend: true, unreadable: 1 }, false);
   assertEquals([connected.phase, connected.canSend], ["connected", true]);
   assertStringIncludes(connected.notice!, "could not be read");
+  const servers = { receiving: [{ host: "a.example", port: 443 }], sending: [{ host: "b.example" }] };
+  const session = { active: true, since: 1, verified: true, servers };
+  const verified = conversationOf({ ...info, connected: true, canSend: true, session }, false);
+  assertStringIncludes(phaseText(verified), "verified");
+  const facts = new Map(factsOf({ ...info, session }));
+  assertEquals(facts.get("Messages come through"), "a.example:443");
+  assertEquals(facts.get("Messages go through"), "b.example");
+  assertStringIncludes(facts.get("Secrecy")!, "forward secret since");
+  assertStringIncludes(new Map(factsOf(info)).get("Secrecy")!, "without forward secrecy");
   const failed = conversationOf({ ...info, failed: true }, false);
   assertEquals([failed.phase, failed.canSend], ["failed", false]);
   assertStringIncludes(failed.notice!, "was used before");
@@ -124,6 +135,10 @@ Deno.test("a stored message is queued, sent, or never will be", pure, () => {
   const shown = { id: 7, at: 5, text: "hi", from: "me" } as const;
   assertEquals(messageOf(record, new Set([7])), { ...shown, delivery: { type: "queued" } });
   assertEquals(messageOf({ ...record, done: true }, new Set()), { ...shown, delivery: { type: "sent" } });
+  const delivered = messageOf({ ...record, done: true, delivered: true }, new Set());
+  assertEquals(delivered, { ...shown, delivery: { type: "delivered" } });
+  const texts = ([{ type: "sent" }, { type: "delivered" }] as const).map(deliveryText);
+  assertEquals(texts, ["✓ sent", "✓✓ delivered"]);
   const lost = messageOf(record, new Set());
   assertStringIncludes(lost.from === "me" ? deliveryText(lost.delivery) : "", "not sent: ");
   // Bytes of another program need not be a text.
@@ -168,10 +183,12 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
     smpPort: 0,
     webSocketUrl: null,
     directory: "data/web-chat",
+    sessions: true,
   };
   assertEquals(parseOptions([]), { type: "serve", options });
-  const args = "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d"
-    .split(" ");
+  const args =
+    "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d --no-sessions"
+      .split(" ");
   assertEquals(parseOptions(args), {
     type: "serve",
     options: {
@@ -181,6 +198,7 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
       smpPort: 2,
       webSocketUrl: "wss://a.example/smp",
       directory: "d",
+      sessions: false,
     },
   });
   assertEquals(parseOptions(["--help"]), { type: "help" });

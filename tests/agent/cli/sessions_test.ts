@@ -23,8 +23,10 @@ Deno.test("two programs of a shell get a session, and compare its code", async (
      agent verify bob --not --db "$D/a.db"
      agent list --db "$D/a.db"
      head -c 1048576 /dev/urandom > "$D/bytes"
+     agent receive bob --raw --db "$D/a.db" > "$D/received" & receiving=$!
      agent send alice --file "$D/bytes" --db "$D/b.db"
-     agent receive bob --raw --db "$D/a.db" | cmp - "$D/bytes"`,
+     wait $receiving
+     cmp "$D/received" "$D/bytes"`,
     { S: server.address, D: folder.path },
   );
   assertEquals(code, 0, stderr);
