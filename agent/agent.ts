@@ -33,6 +33,7 @@ import type { AgentContext } from "./runtime/context.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
+import { farewellOf, Farewells } from "./runtime/farewells.ts";
 import { nextMessageHash } from "./runtime/frames.ts";
 import { subscribedInbound } from "./runtime/inbound.ts";
 import { acknowledging, Interpreter } from "./runtime/interpreter.ts";
@@ -68,6 +69,7 @@ export class Agent implements AsyncDisposable {
   readonly #workers: Workers;
   readonly #sessions: Sessions;
   readonly #discards: Discards;
+  readonly #farewells: Farewells;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
   readonly #retention: Retention | null;
@@ -143,6 +145,7 @@ export class Agent implements AsyncDisposable {
     this.#workers = new Workers(context, this.#interpreter);
     this.#sessions = new Sessions(context, this.#interpreter, this.#workers);
     this.#discards = new Discards(context);
+    this.#farewells = new Farewells(context);
     this.#events = new Events(context, this.#interpreter, {
       isManual: options.acknowledge === "manual",
       room: buffer,
@@ -290,31 +293,22 @@ export class Agent implements AsyncDisposable {
       const own = body.slice();
       const made = await this.#interpreter.do(connections.get(alias).record.id, async (connection) => {
         const time = now();
-        const { session, outbound } = connection;
-        const routes = outbound.length > 0 ? [] : sendingRoutes(connection);
-        if (session !== null && session.status !== "greeting") {
-          checkSize(own.length, largestBody);
-          return {
-            type: "send frame",
-            body: own,
-            time,
-            hash: await nextMessageHash(connection, { body: own, time }),
-          };
+        const { session } = connection;
+        if (session?.status === "closed") throw closed(connection);
+        const routes = session?.status === "active" ? [] : sendingRoutes(connection);
+        const isUpgraded = session !== null && session.status !== "greeting";
+        const plaintext = isUpgraded ? null : nextMessage(connection, own, time);
+        if (plaintext === null) checkSize(own.length, largestBody);
+        // One that waits for the other side's HELLO may come to go as this, too.
+        else checkSize(plaintext.length, Math.min(...routes.map(({ keys }) => longestPlaintext(keys))));
+        if (plaintext !== null && session === null) {
+          return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
         }
-        const plaintext = nextMessage(connection, own, time);
-        checkSize(plaintext.length, Math.min(...routes.map(({ keys }) => longestPlaintext(keys))));
-        // It may come to go as this.
-        if (session !== null) {
-          return {
-            type: "send frame",
-            body: own,
-            time,
-            hash: await nextMessageHash(connection, { body: own, time }),
-          };
-        }
-        return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
-      });
+        const hash = await nextMessageHash(connection, { body: own, time });
+        return { type: "send frame", body: own, time, hash };
+      }, { isTogether: true });
       if (made === null) throw unknownConnection(alias);
+      this.#sessions.look(made.connection.record.id);
       return made.connection.record.lastMessageId;
     });
   }
@@ -331,7 +325,9 @@ export class Agent implements AsyncDisposable {
           `Cannot acknowledge: "${alias}" has received no message ${id}`,
         );
       }
-      if (!message.done) await this.#interpreter.do(record.id, acknowledging(store, id));
+      if (!message.done) {
+        await this.#interpreter.do(record.id, acknowledging(store, id), { isTogether: true });
+      }
     });
   }
 
@@ -356,7 +352,7 @@ export class Agent implements AsyncDisposable {
    */
   delete(alias: string): Promise<void> {
     return this.#command(async () => {
-      const { connections, servers, store } = this.#context;
+      const { connections, servers, store, now } = this.#context;
       const { record: { id } } = connections.get(alias);
       const deleted = await connections.serially(id, async () => {
         const connection = connections.find(id);
@@ -364,12 +360,13 @@ export class Agent implements AsyncDisposable {
         const queues = [...connection.receiving, ...connection.inbound].map((route) =>
           this.#discards.discarded(route)
         );
+        const farewell = await farewellOf(connection, now());
         await store.commit([
           { type: "delete connection", connection: id },
           ...queues.map((queue) => ({ type: "put discarded", queue }) as const),
         ]);
         connections.remove(connection);
-        return { connection, queues };
+        return { connection, queues, farewell };
       });
       this.#log.forget(id);
       this.#events.forget(id, alias);
@@ -377,10 +374,13 @@ export class Agent implements AsyncDisposable {
       for (const route of [...receiving, ...inbound]) servers.forget(route.id);
       this.#workers.stop([...receiving, ...sending, ...inbound, ...outbound].map((route) => route.id));
       this.#sessions.stop(id);
-      await Promise.all(deleted.queues.map(async (queue) => {
-        const deleting = this.#discards.discard(queue);
-        if (servers.isConnected(queue.server)) await deleting;
-      }));
+      await Promise.all([
+        this.#farewells.say(outbound, deleted.farewell),
+        ...deleted.queues.map(async (queue) => {
+          const deleting = this.#discards.discard(queue);
+          if (servers.isConnected(queue.server)) await deleting;
+        }),
+      ]);
     });
   }
 
@@ -536,6 +536,7 @@ export class Agent implements AsyncDisposable {
         servers[Symbol.asyncDispose](),
         this.#workers[Symbol.asyncDispose](),
         this.#sessions[Symbol.asyncDispose](),
+        this.#farewells[Symbol.asyncDispose](),
         this.#discards[Symbol.asyncDispose](),
         pool[Symbol.asyncDispose](),
       ]);
@@ -576,6 +577,13 @@ export class Agent implements AsyncDisposable {
 function checkSize(length: number, most: number): void {
   const excess = length - most;
   if (excess > 0) throw new AgentError("CMD LARGE", `Cannot send: the message is ${excess} bytes too long`);
+}
+
+function closed({ record: { alias } }: Connection): AgentError {
+  return new AgentError(
+    "CONN SIMPLEX",
+    `Cannot send to "${alias}": the other side has deleted the connection`,
+  );
 }
 
 function simplex({ record: { alias } }: Connection): AgentError {

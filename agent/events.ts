@@ -43,6 +43,8 @@ export type AgentEvent =
   | OfConnection & { readonly type: "sent"; readonly id: number }
   /** The other side's application has acknowledged the message with this number (sessions.md). */
   | OfConnection & { readonly type: "delivered"; readonly id: number }
+  /** `active`: messages go through the session from now on. `closed`: the other side has deleted the connection. */
+  | OfConnection & { readonly type: "session"; readonly change: "active" | "closed" }
   /** A way between the two agents is another one now (sessions.md Rotation). */
   | OfConnection & RouteChange
   /** Another program has subscribed to the connection's queue: nothing more comes from it here. */

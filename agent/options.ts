@@ -80,8 +80,10 @@ export interface ConnectionInfo {
 
 /** The session of a connection as it is now. */
 export interface SessionInfo {
-  /** Whether messages go through it; else they wait for it. */
+  /** Whether messages go through it; else they wait for it, unless it is closed. */
   readonly active: boolean;
+  /** Whether the other side has deleted the connection. */
+  readonly closed: boolean;
   /** Since when, milliseconds since 1970; `null` before. */
   readonly since: number | null;
   /** Whether the user has compared the safety code. */
@@ -121,6 +123,7 @@ export function connectionInfo(
     createdAt,
     session: session === null || session.status === "greeting" ? null : {
       active: session.status === "active",
+      closed: session.status === "closed",
       since: session.keys.since,
       verified: session.keys.verified,
       servers: {

@@ -53,6 +53,11 @@ export class Servers implements AsyncDisposable {
     return this.#links.get(formatAddress(server))?.isConnected ?? false;
   }
 
+  /** Whether a queue is wanted. */
+  isWanted(id: string): boolean {
+    return this.#byQueue.has(id);
+  }
+
   /** Whether a server could not be reached for that many milliseconds, while another one can be now. */
   isLost(server: ServerAddress, milliseconds: number): boolean {
     const link = this.#links.get(formatAddress(server));

@@ -38,6 +38,9 @@ export class Troubles {
       case "delivered":
       case "route":
         return;
+      case "session":
+        if (event.change === "active") return;
+        return this.say(event.connection, `${event.connection}: the other side has deleted the connection`);
       default:
         return event satisfies never;
     }
@@ -61,6 +64,8 @@ export class Troubles {
 
 const reasons = {
   "second confirmation": "somebody else has tried to join it too, and was refused",
+  "session out of step":
+    "what comes cannot be decrypted: one side may be a restored backup; make a new connection",
   "confirmation not approved": "who wanted to join it was not let in",
 } as const;
 

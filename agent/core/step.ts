@@ -5,6 +5,7 @@ import { send } from "../kinds/msg.ts";
 import { joined, routeMade } from "../kinds/reply.ts";
 import { settle } from "../kinds/settle.ts";
 import { packets } from "../session/arrival.ts";
+import { gaveUpFrames } from "../session/close.ts";
 import { sendFrame } from "../session/message.ts";
 import { acknowledgedInSession } from "../session/receipt.ts";
 import { encrypted, framesSent, receiptSent } from "../session/sending.ts";
@@ -92,6 +93,8 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       return stepTo(withSession(connection, { routes: event.routes }), {
         commands: [{ type: "look at routes" }],
       });
+    case "gave up frames":
+      return gaveUpFrames(connection, event);
     case "verified":
       return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
     default:

@@ -161,6 +161,8 @@ export type SessionEvent =
   | { readonly type: "end route"; readonly route: string }
   /** How many inbound routes there are to be. */
   | { readonly type: "routes wanted"; readonly routes: number | null }
+  /** The other side has deleted the connection: these frames do not go any more. */
+  | { readonly type: "gave up frames"; readonly frames: readonly FrameRecord[] }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
 
@@ -219,6 +221,8 @@ export type Command =
   | { readonly type: "encrypt" }
   /** Look at what an outbound route has to send. */
   | { readonly type: "send packets"; readonly route: string }
+  /** Give up the frames that wait; then `gave up frames` happens. */
+  | { readonly type: "give up frames" }
   /** Make or end inbound routes. */
   | { readonly type: "look at routes" }
   /** Send the frames again that are not receipted and lie before one that is. */

@@ -3,6 +3,7 @@ import { withRecord, withSending } from "../core/connection.ts";
 import type { Command, StepContext } from "../core/types.ts";
 import { encodeExtensions } from "../protocol/extensions.ts";
 import { selfGreeted } from "../session/greeting.ts";
+import { announcedIn } from "../session/session.ts";
 import type { Connection, SendingRoute, StoreChange } from "../store/store.ts";
 import { encodeFrame } from "./frame.ts";
 import { hello } from "./hello.ts";
@@ -12,13 +13,14 @@ import { key } from "./key.ts";
 export function greet(
   connection: Connection,
   route: SendingRoute,
-  { now, announced, giveUpAt, withReply }: Pick<StepContext, "now" | "announced"> & {
+  { now, giveUpAt, withReply, ...context }: Pick<StepContext, "now" | "announced"> & {
     /** When KEY and HELLO are no longer tried, milliseconds since 1970; `null`: never. */
     readonly giveUpAt: number | null;
     readonly withReply: boolean;
   },
 ): { readonly connection: Connection; readonly changes: StoreChange[]; readonly commands: Command[] } {
   const { id, lastPosition } = connection.record;
+  const announced = announcedIn(connection, context.announced);
   const { senderKey, signingKey } = route.keys;
   const verificationKey = publicKeyOf(signingKey);
   const head = { id: 0, timestamp: new Date(now), previousHash: encodeExtensions(announced) };

@@ -11,7 +11,7 @@ import { type ConnectionEvent, type Step, type StepContext, stepTo } from "../co
 import { AgentError } from "../protocol/error.ts";
 import { encodeExtensions } from "../protocol/extensions.ts";
 import { otherReplied } from "../session/greeting.ts";
-import { withTranscript } from "../session/session.ts";
+import { announcedIn, withTranscript } from "../session/session.ts";
 import type { Connection, ReceivingKeys, ReceivingRoute } from "../store/store.ts";
 import { encodeFrame } from "./frame.ts";
 import { greet } from "./greet.ts";
@@ -79,7 +79,9 @@ export function routeMade(
   const queueInfo = invitationOf(receiving.keys);
   // What HELLO has announced, whatever this agent does by now.
   const inHello = connection.session?.keys.transcript.joinerHelloExtensions;
-  const extensions = inHello === undefined ? encodeExtensions(announced) : textBytes(inHello);
+  const extensions = inHello === undefined
+    ? encodeExtensions(announcedIn(connection, announced))
+    : textBytes(inHello);
   const head = { id: 0, timestamp: new Date(now), previousHash: extensions };
   const plaintext = encodeFrame(reply, { type: "REPLY", queueInfo, ...head });
   const { id } = connection.record;

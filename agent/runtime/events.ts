@@ -18,7 +18,7 @@ export interface EventOptions {
 const mostUnreadable = 16;
 
 /** Milliseconds in which events that were taken are gathered to be removed from the store together. */
-const gathering = 200;
+const gathering = 50;
 
 type ServerEvent = Extract<AgentEvent, { readonly type: "down" | "up" }>;
 
@@ -107,9 +107,15 @@ export class Events implements AsyncDisposable {
   async take(eventId: number): Promise<void> {
     const record = this.#queue.record(eventId) ?? await this.#stored(eventId);
     if (record === undefined) return;
+    await this.#take(record);
+  }
+
+  async #take(record: EventRecord): Promise<void> {
     const { connection, event } = record;
     if (event.type !== "message") return await this.#interpreter.take([record]);
-    await this.#interpreter.do(connection, acknowledging(this.#context.store, event.id));
+    await this.#interpreter.do(connection, acknowledging(this.#context.store, event.id), {
+      isTogether: true,
+    });
   }
 
   /** An event that was not read from the store yet. */
@@ -193,6 +199,7 @@ export class Events implements AsyncDisposable {
       case "sent":
       case "delivered":
       case "security":
+      case "session":
       case "route":
         return { ...event, connection, eventId };
       default:
@@ -205,9 +212,12 @@ export class Events implements AsyncDisposable {
     const record = this.#told;
     if (record === null) return;
     this.#told = null;
-    if (record.event.type === "message") return this.#track(this.#takeSurely(record));
+    const isMessage = record.event.type === "message";
+    // The server of a 0.3 message waits for it.
+    const isAwaited = isMessage && this.#context.connections.find(record.connection)?.session === null;
+    if (isAwaited) return this.#track(this.#takeSurely(record));
     this.#queue.taken(record.id);
-    this.#log.remove(record);
+    if (!isMessage) this.#log.remove(record);
     if (this.#late.push(record) === 1) this.#track(this.#takeLate());
   }
 
@@ -233,7 +243,12 @@ export class Events implements AsyncDisposable {
       await (failures === 0 ? this.#wait(gathering) : this.#pause(failures));
       const records = [...this.#late];
       try {
-        await this.#interpreter.take(records);
+        const others = records.filter(({ event }) => event.type !== "message");
+        const messages = records.filter(({ event }) => event.type === "message");
+        await Promise.all([
+          ...others.length > 0 ? [this.#interpreter.take(others)] : [],
+          ...messages.map((record) => this.#take(record)),
+        ]);
         this.#late.splice(0, records.length);
         failures = 0;
       } catch {

@@ -1,13 +1,12 @@
 import { decodePublicKey, SmpError } from "../../protocol/mod.ts";
 import { changesBetween } from "../core/changes.ts";
-import { step } from "../core/step.ts";
-import type { Command, ConnectionEvent, Step } from "../core/types.ts";
+import type { Command, Step } from "../core/types.ts";
 import { AgentError, agentError } from "../protocol/error.ts";
 import type { AgentStore, Connection, DiscardedQueue, EventRecord, StoreChange } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
-import { sealFrames } from "./frames.ts";
 import { subscribedInbound } from "./inbound.ts";
+import { type Happening, Steps } from "./steps.ts";
 import { makeSendingRoute, recipientQueue } from "./routes.ts";
 import { makeAnswer, makeBeginning } from "./upgrades.ts";
 
@@ -33,11 +32,6 @@ export interface InterpreterPorts {
   drop(routes: readonly string[], discarded: readonly DiscardedQueue[]): void;
 }
 
-/** What happens, or how it is made of the connection as it is when its turn comes; `null`: nothing happens. */
-export type Happening =
-  | ConnectionEvent
-  | ((connection: Connection) => ConnectionEvent | null | Promise<ConnectionEvent | null>);
-
 /**
  * Does what `step` says: stores the changes, in one transaction, then tells the events, then runs the commands, of which
  * each is another event when it is done. Steps of a connection are made one after the other.
@@ -45,6 +39,7 @@ export type Happening =
 export class Interpreter {
   readonly #context: AgentContext;
   readonly #log: EventLog;
+  readonly #steps: Steps;
   readonly #ports: InterpreterPorts;
 
   /** Does nothing by itself. */
@@ -52,14 +47,22 @@ export class Interpreter {
     this.#context = context;
     this.#log = log;
     this.#ports = ports;
+    this.#steps = new Steps(context, log, {
+      tell: (record) => ports.tell(record),
+      taken: (record) => this.#taken(record),
+    });
   }
 
   /**
    * Makes an event happen to a connection and runs the commands; nothing when it is deleted. Throws what the store, a
-   * server or the application throws: then it may happen again.
+   * server or the application throws: then it may happen again. `isTogether`: see `Steps.make`.
    */
-  async do(id: string, happening: Happening): Promise<Step | null> {
-    const made = await this.#apply(id, happening);
+  async do(
+    id: string,
+    happening: Happening,
+    { isTogether = false }: { readonly isTogether?: boolean } = {},
+  ): Promise<Step | null> {
+    const made = await this.#steps.make(id, happening, isTogether);
     for (const command of made?.commands ?? []) await this.#run(id, command);
     return made;
   }
@@ -85,34 +88,6 @@ export class Interpreter {
   #taken(record: EventRecord): void {
     this.#log.remove(record);
     this.#ports.taken(record.id);
-  }
-
-  #apply(id: string, happening: Happening): Promise<Step | null> {
-    const { connections, store, announced, now, deadlines, discardTimeout } = this.#context;
-    return connections.serially(id, async () => {
-      const before = connections.find(id);
-      if (before === undefined) return null;
-      const event = typeof happening === "function" ? await happening(before) : happening;
-      if (event === null) return null;
-      const discardUntil = deadlines.after(discardTimeout);
-      const stepped = step(before, event, { now: now(), announced, discardUntil });
-      const made = stepped.frames.length > 0 ? await withFrames(stepped) : stepped;
-      const records = this.#log.number(id, made.events);
-      const taken = event.type === "acknowledged" ? this.#log.ofMessage(id, event.id) : undefined;
-      const changes: StoreChange[] = [...changesBetween(before, made.connection), ...made.changes];
-      for (const record of records) changes.push({ type: "put event", event: record });
-      if (taken !== undefined) changes.push({ type: "delete event", id: taken.id });
-      try {
-        if (changes.length > 0) await store.commit(changes);
-      } catch (error) {
-        for (const record of records) this.#log.remove(record);
-        throw error;
-      }
-      connections.set(made.connection);
-      if (taken !== undefined) this.#taken(taken);
-      for (const record of records) this.#ports.tell(record);
-      return made;
-    });
   }
 
   async #run(id: string, command: Command): Promise<void> {
@@ -145,6 +120,7 @@ export class Interpreter {
       case "offer":
       case "fall back":
       case "encrypt":
+      case "give up frames":
       case "look at routes":
       case "tell receipt":
         return this.#ports.look(id);
@@ -171,14 +147,14 @@ export class Interpreter {
     const connection = connections.find(id);
     if (connection === undefined) return;
     const { made, begun } = await makeAnswer(this.#context, connection, received.message.upgrade.slice());
-    let step: Step | null = null;
+    let isStored = false;
     try {
-      step = await this.do(id, { type: "answered", route, received, begun });
+      const step = await this.do(id, { type: "answered", route, received, begun });
+      isStored = made !== null && (step?.connection.inbound.includes(made.route) ?? false);
     } finally {
-      const isStored = made !== null && step?.connection.inbound.includes(made.route);
       if (made !== null && !isStored) await this.#context.abandon(made.route);
     }
-    if (made !== null && step !== null) {
+    if (made !== null && isStored) {
       servers.created(subscribedInbound(this.#context, made.route), made.client);
     }
   }
@@ -224,24 +200,8 @@ export class Interpreter {
 export function acknowledging(store: AgentStore, id: number): Happening {
   return async ({ record, session }) => {
     const message = session && await store.message(record.id, id);
-    return { type: "acknowledged", id, number: message?.received?.senderId ?? 0 };
-  };
-}
-
-/** A step with its frames in the session: numbered, and encrypted where that may be. */
-async function withFrames(made: Step): Promise<Step> {
-  const { connection, frames } = await sealFrames(made.connection, made.frames);
-  const isReady = frames.some(({ message }) => message.length > 0);
-  return {
-    ...made,
-    connection,
-    changes: [...made.changes, ...frames.map((frame): StoreChange => ({ type: "put frame", frame }))],
-    commands: [
-      ...made.commands,
-      ...isReady
-        ? connection.outbound.map(({ id: route }) => ({ type: "send packets", route }) as const)
-        : [],
-    ],
+    const number = message === null || message.done ? 0 : message.received?.senderId ?? 0;
+    return { type: "acknowledged", id, number };
   };
 }
 

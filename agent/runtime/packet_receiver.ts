@@ -26,6 +26,8 @@ export class PacketReceiver {
   #queue: Incoming[] = [];
   /** Whether packets were left at their server because too much waits here. */
   #hasLeft = false;
+  /** The first of them, until it comes again: to acknowledge one behind it would acknowledge it too. */
+  #left: Incoming | null = null;
   readonly #pause = new Pause();
   #isClosed = false;
 
@@ -38,9 +40,9 @@ export class PacketReceiver {
 
   /** Handles a packet after those that came before it. */
   take(incoming: Incoming): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isBehindLeft(incoming)) return;
     if (this.#queue.length < mostQueued) this.#queue.push(incoming);
-    else this.#hasLeft = true;
+    else this.#leave(incoming);
     this.#work ??= this.#handleAll();
   }
 
@@ -66,7 +68,7 @@ export class PacketReceiver {
       if (at === undefined) break;
       const batch = this.#queue.slice(0, batchSize);
       if (this.#isFull()) {
-        this.#hasLeft = true;
+        this.#leave(batch[0]!);
         this.#queue = [];
         break;
       }
@@ -82,6 +84,21 @@ export class PacketReceiver {
     }
     // In the same turn as the last look: what comes from now on begins anew.
     this.#work = null;
+    this.resume();
+  }
+
+  #leave(incoming: Incoming): void {
+    this.#hasLeft = true;
+    this.#left = incoming;
+  }
+
+  #isBehindLeft({ message, client }: Incoming): boolean {
+    const left = this.#left;
+    if (left === null) return false;
+    // A new connection begins with the first one that is not acknowledged.
+    const isBehind = client === left.client && message.messageId !== left.message.messageId;
+    if (!isBehind) this.#left = null;
+    return isBehind;
   }
 
   /** Whether the application has too much to acknowledge. */

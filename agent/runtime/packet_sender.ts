@@ -42,6 +42,7 @@ export class PacketSender {
   /** What is sent again lies after this number; `null`: nothing is. */
   #repeatAfter: number | null = null;
   #repeatedAt = -Infinity;
+  #later: ReturnType<typeof setTimeout> | undefined;
   /** The message of which not all packets could be sent last, and how many of them the server has. */
   #begun: { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number } | null = null;
   readonly #pause = new Pause();
@@ -67,13 +68,24 @@ export class PacketSender {
     this.wake();
   }
 
-  /** Sends again what went by this route and is not receipted, if that was not done a short time ago. */
+  /** Sends again what went by this route and is not receipted; later, if that was done a short time ago. */
   repeat(): void {
     const at = this.#context.connections.outbound(this.#id);
-    if (at === undefined || performance.now() - this.#repeatedAt < repeatInterval) return;
+    if (at === undefined || this.#isClosed) return;
+    const early = this.#repeatedAt + repeatInterval - performance.now();
+    if (early > 0) {
+      this.#later ??= setTimeout(() => this.#repeatLater(), early);
+      return;
+    }
     this.#repeatedAt = performance.now();
     this.#repeatAfter = at.connection.session?.receipted.upTo ?? null;
     this.wake();
+  }
+
+  #repeatLater(): void {
+    this.#later = undefined;
+    const session = this.#context.connections.outbound(this.#id)?.connection.session;
+    if ((session?.receipted.ranges.length ?? 0) > 0) this.repeat();
   }
 
   /** What waits for another try is tried at once. */
@@ -84,6 +96,7 @@ export class PacketSender {
   /** Stops when what is on its way has come or failed; what was not sent stays in the store. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#later);
     this.#pause.end();
     await this.#work;
   }
@@ -122,7 +135,7 @@ export class PacketSender {
     if (failure !== null) throw failure.error;
     if (this.#receipt === receipt) this.#receipt = null;
     const event = { type: "receipt sent", route: this.#id, told: receipt.told } as const;
-    await this.#interpreter.do(at.connection.record.id, event);
+    await this.#interpreter.do(at.connection.record.id, event, { isTogether: true });
     return true;
   }
 
@@ -150,7 +163,7 @@ export class PacketSender {
     if (last !== undefined) {
       const sent = frames.slice(0, count);
       const event = { type: "frames sent", route: this.#id, cursor: last.number, frames: sent } as const;
-      await this.#interpreter.do(record.id, event);
+      await this.#interpreter.do(record.id, event, { isTogether: true });
     }
     if (failure !== null) throw failure.error;
     return true;
@@ -193,7 +206,10 @@ export class PacketSender {
       }
     }
     await Promise.all(onWay);
-    if (failed === null) return { count: messages.length, failure: null };
+    if (failed === null) {
+      this.#begun = null;
+      return { count: messages.length, failure: null };
+    }
     const { index, at, error } = failed as NonNullable<typeof failed>;
     this.#begun = { message: messages[index]!, sent: at };
     return { count: index, failure: { error } };

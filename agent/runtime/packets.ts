@@ -20,11 +20,19 @@ import type { AgentContext } from "./context.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
+import { mostScattered } from "../session/receipt.ts";
 import { mostUnreceipted } from "../session/session.ts";
-import type { AgentStore, Connection, HeldFrame, PieceRecord, StoreChange } from "../store/store.ts";
+import type {
+  AgentStore,
+  Connection,
+  FrameRecord,
+  HeldFrame,
+  PieceRecord,
+  StoreChange,
+} from "../store/store.ts";
 
-/** Messages of which is looked up at a time that they are delivered. */
-const mostDelivered = 1_000;
+/** Messages of which is looked up at a time that they are delivered: more than can wait for it at the other side. */
+const mostDelivered = 4 * mostUnreceipted;
 
 const noBytes = new Uint8Array(0);
 
@@ -71,6 +79,7 @@ class Opening {
   readonly #held = new Map<number, HeldFrame>();
   #isRepeated = false;
   #unreadable = 0;
+  #undecrypted: number;
   #lastServerId: string;
 
   constructor(
@@ -87,6 +96,7 @@ class Opening {
     this.#ratchet = ratchet;
     this.#stored = stored;
     this.#delivered = delivered;
+    this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
@@ -101,6 +111,7 @@ class Opening {
       reassembly: this.#reassembly,
       isRepeated: this.#isRepeated,
       unreadable: this.#unreadable,
+      undecrypted: this.#undecrypted,
       lastServerId: this.#lastServerId,
     };
   }
@@ -161,9 +172,13 @@ class Opening {
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
     if (!decrypted.ok) {
       if (decrypted.code === "USED") this.#isRepeated = true;
-      else this.#unreadable++;
+      else {
+        this.#unreadable++;
+        this.#undecrypted++;
+      }
       return;
     }
+    this.#undecrypted = 0;
     const decoded = decodeFrames(decrypted.plaintext);
     if (!decoded.ok) {
       this.#ratchet = decrypted.state;
@@ -189,7 +204,8 @@ class Opening {
 
   async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
     const { number } = frame;
-    if (number === 0) return await this.#arrive(frame, { serverId, serverAt });
+    // A receipt, and the end, whatever is missing before it.
+    if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
     if (hasNumber(this.#stored, number)) {
       this.#isRepeated = true;
       return;
@@ -220,7 +236,23 @@ class Opening {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
     const delivered = frame.kind === "receipt" ? await this.#deliveredBy(frame.acknowledged) : null;
     const outbound = frame.kind === "route add" ? await outboundOf(this.#context, frame.route) : null;
-    this.#frames.push({ frame, serverId, serverAt, hash, delivered, outbound });
+    const taken = frame.kind === "receipt" ? await this.#takenBy(frame.stored) : [];
+    this.#frames.push({ frame, serverId, serverAt, hash, delivered, taken, outbound });
+  }
+
+  /** The frames that a receipt tells of before what has sent them does. */
+  async #takenBy(stored: NumberSet): Promise<Pick<FrameRecord, "number" | "messageId">[]> {
+    const { record: { id }, session } = this.#connection;
+    const { receipted, lastTaken, lastEncrypted } = session!;
+    if (greatest(stored) > lastEncrypted) return [];
+    const taken = [];
+    for (const [from, to] of difference(stored, union(receipted, { upTo: lastTaken, ranges: [] }))) {
+      for (let number = from; number <= to; number++) {
+        const [frame] = await this.#store.frames(id, number - 1, 1);
+        if (frame?.number === number) taken.push({ number, messageId: frame.messageId });
+      }
+    }
+    return taken;
   }
 
   /** What a receipt tells that was not known: of numbers that were not sent nothing is believed. */
@@ -240,6 +272,7 @@ class Opening {
       }
       numbers = union(numbers, { upTo: 0, ranges: [[from, to]] });
     }
+    if (numbers.ranges.length > mostScattered) return null;
     this.#delivered = numbers;
     return { messages, numbers };
   }

@@ -234,7 +234,7 @@ export class Sender {
 
   /** The frames that wait for a session that will not be. */
   async #waitingFrames({ record: { id }, session }: Connection): Promise<FrameRecord[]> {
-    if (session === null || session.ratchet !== null) return [];
+    if (session === null || session.status === "active") return [];
     return await this.#context.store.frames(id, 0, session.lastNumber);
   }
 
@@ -244,7 +244,7 @@ export class Sender {
       const at = this.#context.connections.sending(this.#id);
       if (at === undefined) return false;
       try {
-        await this.#interpreter.do(at.connection.record.id, event);
+        await this.#interpreter.do(at.connection.record.id, event, { isTogether: true });
         return true;
       } catch (error) {
         this.#failed(error, failures);

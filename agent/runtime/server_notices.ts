@@ -28,6 +28,7 @@ export function serverNotices(parts: () => NoticeParts): ServerEvents {
   return {
     message: ({ id }, message, client) => parts().workers.receive(id, { message, client }),
     ended(queue) {
+      parts().sessions.ended(queue.id);
       const connection = aliasOf(queue);
       if (connection !== undefined) parts().events.pass({ type: "end", connection });
     },

@@ -1,12 +1,15 @@
 import { backoffDelay, Pause } from "../backoff.ts";
-import type { NumberSet } from "../../protocol/mod.ts";
+import { type NumberSet, SmpError } from "../../protocol/mod.ts";
+import type { SubscribedQueue } from "../servers.ts";
+import type { Step } from "../core/types.ts";
 import { canChangeRoutes } from "../session/routes.ts";
-import { canEncrypt } from "../session/session.ts";
+import { canEncrypt, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { type EncryptedReceipt, encryptReceipt, encryptWaiting } from "./frames.ts";
 import { makeInbound, subscribedInbound } from "./inbound.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { subscribedQueue } from "./routes.ts";
 import { routeNeed } from "./route_need.ts";
 import { formerFrames, makeOffer } from "./upgrades.ts";
 import type { Workers } from "./workers.ts";
@@ -16,6 +19,9 @@ const receiptInterval = 1_000;
 
 /** Milliseconds that a receipt waits for others, and for a message that takes it along. */
 const receiptDelay = 20;
+
+/** Frames that are given up in one transaction. */
+const givenUpTogether = 100;
 
 interface Worker {
   work: Promise<void> | null;
@@ -40,6 +46,11 @@ export class Sessions implements AsyncDisposable {
   readonly #workersOfRoutes: Pick<Workers, "sendReceipt" | "repeat">;
   readonly #workers = new Map<string, Worker>();
   readonly #leavings = new Set<Promise<void>>();
+  readonly #hearings = new Set<Promise<void>>();
+  /** The queues that another program has subscribed to. */
+  readonly #ended = new Set<string>();
+  /** The work for deleted connections that has not stopped yet. */
+  readonly #stopping = new Set<Promise<void>>();
   /** Since when the receipts of a connection say the same. */
   readonly #silences = new Map<string, { readonly receipted: NumberSet; readonly since: number }>();
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -110,10 +121,32 @@ export class Sessions implements AsyncDisposable {
     return true;
   }
 
+  /**
+   * Subscribes to what a session needs, whether or not the application has subscribed: without receipts it stops sending,
+   * and an upgrade does not go on.
+   */
+  #hear(connection: Connection): void {
+    const { servers } = this.#context;
+    for (const queue of heardQueues(connection, this.#context)) {
+      if (servers.isWanted(queue.id) || this.#ended.has(queue.id)) continue;
+      const hearing = servers.subscribe(queue).catch((error) => {
+        if (error instanceof SmpError && error.code === "AUTH") this.forgotten(queue.id);
+      }).finally(() => this.#hearings.delete(hearing));
+      this.#hearings.add(hearing);
+    }
+  }
+
+  /** Another program has subscribed to a queue: it is not subscribed to here by itself any more. */
+  ended(route: string): void {
+    this.#ended.add(route);
+  }
+
   /** Looks at what the session of a connection needs. */
   look(id: string): void {
     const connection = this.#context.connections.find(id);
-    if (this.#isClosed || connection === undefined || !isNeeded(connection, this.#context)) return;
+    if (this.#isClosed || connection === undefined) return;
+    this.#hear(connection);
+    if (!isNeeded(connection, this.#context)) return;
     let worker = this.#workers.get(id);
     if (worker === undefined) {
       worker = {
@@ -137,6 +170,8 @@ export class Sessions implements AsyncDisposable {
     clearTimeout(worker?.receipt);
     worker?.pause.end();
     this.#workers.delete(id);
+    const stopping = worker?.work?.finally(() => this.#stopping.delete(stopping!));
+    if (stopping !== undefined) this.#stopping.add(stopping);
   }
 
   /** Stops; what is not done is done after the next start. */
@@ -148,7 +183,12 @@ export class Sessions implements AsyncDisposable {
       clearTimeout(receipt);
       pause.end();
     }
-    await Promise.all([...workers.map(({ work }) => work), ...this.#leavings]);
+    await Promise.all([
+      ...workers.map(({ work }) => work),
+      ...this.#stopping,
+      ...this.#leavings,
+      ...this.#hearings,
+    ]);
   }
 
   async #work(id: string, worker: Worker): Promise<void> {
@@ -182,6 +222,9 @@ export class Sessions implements AsyncDisposable {
           ? { type: "fell back", messages: await formerFrames(this.#context.store, connection) }
           : null
       ));
+    } else if (isGivingUpDue(session)) {
+      const frames = await this.#context.store.frames(id, session.receipted.upTo, givenUpTogether);
+      await this.#interpreter.do(id, { type: "gave up frames", frames });
     } else if (canEncrypt(session)) {
       const made = await this.#interpreter.do(id, async (connection) => {
         const encrypted = await encryptWaiting(this.#context.store, connection);
@@ -214,7 +257,7 @@ export class Sessions implements AsyncDisposable {
     const { servers, abandon } = this.#context;
     const { replaces, server } = need;
     const made = await makeInbound(this.#context, { server, status: "new", replaces, leaving: null });
-    let step = null;
+    let step: Step | null = null;
     try {
       step = await this.#interpreter.do(id, {
         type: "inbound made",
@@ -222,9 +265,9 @@ export class Sessions implements AsyncDisposable {
         record: made.record,
       });
     } finally {
-      if (step?.connection.inbound.includes(made.route) !== true) await abandon(made.route);
+      if (!isIn(step, made.route)) await abandon(made.route);
     }
-    if (step !== null) servers.created(subscribedInbound(this.#context, made.route), made.client);
+    if (isIn(step, made.route)) servers.created(subscribedInbound(this.#context, made.route), made.client);
     return true;
   }
 
@@ -247,13 +290,13 @@ export class Sessions implements AsyncDisposable {
   async #offer(id: string): Promise<void> {
     const { servers, abandon } = this.#context;
     const { made: { route, client }, pair, upgrade } = await makeOffer(this.#context);
-    let step = null;
+    let step: Step | null = null;
     try {
       step = await this.#interpreter.do(id, { type: "offered", pair, inbound: route, upgrade });
     } finally {
-      if (step?.connection.inbound.includes(route) !== true) await abandon(route);
+      if (!isIn(step, route)) await abandon(route);
     }
-    if (step !== null) servers.created(subscribedInbound(this.#context, route), client);
+    if (isIn(step, route)) servers.created(subscribedInbound(this.#context, route), client);
   }
 
   #scheduleReceipt({ record: { id }, session }: Connection, worker: Worker): void {
@@ -270,11 +313,34 @@ export class Sessions implements AsyncDisposable {
   }
 }
 
+/** Whether a route that was made belongs to its connection. */
+function isIn(step: Step | null, route: InboundRoute): boolean {
+  return step?.connection.inbound.includes(route) ?? false;
+}
+
+/** The queues that are subscribed to as long as something waits to be sent or to be receipted. */
+function heardQueues(connection: Connection, context: AgentContext): SubscribedQueue[] {
+  const { session, receiving, inbound } = connection;
+  if (session === null || session.status === "closed") return [];
+  if (session.lastNumber === readyNumber && session.ratchet === null) return [];
+  if (session.receipted.upTo === session.lastNumber) return [];
+  return [
+    ...receiving.map((route) => subscribedQueue(context, route)),
+    ...inbound.map((route) => subscribedInbound(context, route)),
+  ];
+}
+
 function isNeeded(connection: Connection, context: AgentContext): boolean {
   const { session } = connection;
   return session !== null &&
-    (session.receiptDue || canEncrypt(session) || isOfferDue(connection) || isFallBackDue(connection) ||
+    (session.receiptDue || isGivingUpDue(session) || canEncrypt(session) || isOfferDue(connection) ||
+      isFallBackDue(connection) ||
       routeNeed(connection, context) !== null);
+}
+
+/** Whether frames are left that do not go any more. */
+function isGivingUpDue({ status, lastNumber, receipted }: Session): boolean {
+  return status === "closed" && receipted.upTo < lastNumber;
 }
 
 /** Whether the joiner has to make its UPG. */

@@ -203,6 +203,8 @@ export class Notifier implements AsyncDisposable {
           const id = this.#idOf(event.connection);
           if (id === undefined) break;
           if (event.type === "delivered") this.#receipt(id, event);
+          // The service's protocol has no word for it.
+          else if (event.type === "session") this.#taker.take(event.eventId);
           else if (event.type === "route") this.#route(id, event);
           else this.#tell(id, event);
         }

@@ -5,16 +5,18 @@ import { type Command, type FrameDraft, type Step, type StepContext, stepTo } fr
 import type { AgentError } from "../protocol/error.ts";
 import type {
   Connection,
+  FrameRecord,
   OutboundRoute,
   StoreChange,
   StoredEvent,
   UndeliveredMessage,
 } from "../store/store.ts";
+import { receiveClose } from "./close.ts";
 import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
-import { withSession } from "./session.ts";
+import { mostUndecrypted, withSession } from "./session.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
 export interface ArrivedFrame<Content extends Frame = Frame> {
@@ -27,6 +29,8 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly hash: Uint8Array<ArrayBuffer>;
   /** Of a receipt: the messages that it says to be acknowledged, and up to where that was looked up. */
   readonly delivered: Delivered | null;
+  /** Of a receipt: frames that the other side has and of which no route was known to have taken them. */
+  readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
   /** Of `route add`: the route, or why it cannot be used; `null` for others. */
   readonly outbound: OutboundRoute | AgentError | null;
 }
@@ -54,6 +58,8 @@ export interface OpenedPackets {
   readonly isRepeated: boolean;
   /** How many packets could not be read. */
   readonly unreadable: number;
+  /** How many messages could not be decrypted since the last one that could. */
+  readonly undecrypted: number;
   /** The server's ID of the last packet, base64. */
   readonly lastServerId: string;
 }
@@ -77,10 +83,14 @@ export function packets(
   const isReceiptDue = isRepeated || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
   if (reassembly !== undefined) changed = { ...changed, reassembly };
+  const { undecrypted } = opened;
+  const isOutOfStep = undecrypted >= mostUndecrypted && connection.session.undecrypted < mostUndecrypted;
+  if (undecrypted !== connection.session.undecrypted) changed = withSession(changed, { undecrypted });
   if (isReceiptDue) changed = withSession(changed, { receiptDue: true });
   if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
-  const frames: FrameDraft[] = [], changes = [...opened.changes], events: StoredEvent[] = [];
-  const commands: Command[] = [];
+  const frames: FrameDraft[] = [], changes = [...opened.changes];
+  const events: StoredEvent[] = [], commands: Command[] = [];
+  if (isOutOfStep) events.push({ type: "security", reason: "session out of step" });
   for (const one of arrived) {
     const made = receive(changed, one, context);
     changed = made?.connection ?? changed;
@@ -110,10 +120,11 @@ function receive(connection: Connection, arrived: ArrivedFrame, context: StepCon
       return receiveRouteRefused(connection, { ...arrived, frame }, context);
     case "route end":
       return receiveRouteEnd(connection, { ...arrived, frame }, context);
+    case "close":
+      return receiveClose(connection, { ...arrived, frame }, context);
     // Of kinds that are not announced, and of kinds to come.
     case "skip":
     case "last":
-    case "close":
     case "unknown":
       return null;
     default:

@@ -13,6 +13,7 @@ const knownKinds = [
   frameKinds["route refused"],
   frameKinds["route end"],
   frameKinds.ready,
+  frameKinds.close,
 ];
 
 /** What a side says first. */
@@ -38,6 +39,7 @@ export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds
       secret: null,
     }),
     frames: [readyFrame(since)],
+    events: [...dropped.events, { type: "session", change: "active" }],
     commands: [...commands, { type: "encrypt" }],
   };
 };

@@ -4,7 +4,10 @@ import type { Connection, Session, StoreChange, StoredEvent } from "../store/sto
 import type { FrameHandler } from "./arrival.ts";
 import { difference, greatest, hasNumber, toldSet, union } from "./number_set.ts";
 import { dropEnded } from "./routes.ts";
-import { canEncrypt, withSession } from "./session.ts";
+import { canEncrypt, mostWaiting, withSession } from "./session.ts";
+
+/** Ranges of user numbers that are remembered: only a peer that leaves out numbers has more. */
+export const mostScattered = 4 * mostWaiting;
 
 /** What the other side is told of what has come. */
 export function receiptOf({ stored, acknowledged }: Session): Receipt {
@@ -14,7 +17,7 @@ export function receiptOf({ stored, acknowledged }: Session): Receipt {
 /** The other side tells what it has; of numbers that were not sent nothing is believed. */
 export const receiveReceipt: FrameHandler<"receipt"> = (
   connection,
-  { frame: { stored }, delivered },
+  { frame: { stored }, delivered, taken },
   context,
 ) => {
   const { record: { id }, session, outbound } = connection;
@@ -26,6 +29,11 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
       for (let number = from; number <= to; number++) {
         changes.push({ type: "delete frame", connection: id, number });
       }
+    }
+    for (const { number, messageId } of taken) {
+      if (messageId === 0 || hasNumber(receipted, number)) continue;
+      changes.push({ type: "message done", connection: id, id: messageId });
+      events.push({ type: "sent", id: messageId });
     }
     const united = union(receipted, stored);
     changed = withSession(changed, { receipted: united });
@@ -50,14 +58,15 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   return { connection: changed, changes, events, commands };
 };
 
-/** The application has acknowledged a message that the other side has given a number. */
+/** The application has acknowledged a message, for the first time, that the other side has given a number. */
 export function acknowledgedInSession(
   connection: Connection,
   number: number,
 ): { readonly connection: Connection; readonly commands: readonly Command[] } {
   const { session, inbound } = connection;
-  if (number === 0 || hasNumber(session!.acknowledged, number)) return { connection, commands: [] };
-  const acknowledged = union(session!.acknowledged, { upTo: 0, ranges: [[number, number]] });
+  if (number === 0) return { connection, commands: [] };
+  const united = union(session!.acknowledged, { upTo: 0, ranges: [[number, number]] });
+  const acknowledged = united.ranges.length > mostScattered ? session!.acknowledged : united;
   const waiting = Math.max(0, session!.waiting - 1);
   return {
     connection: withSession(connection, { acknowledged, waiting, receiptDue: true }),

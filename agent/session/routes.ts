@@ -156,7 +156,7 @@ export const receiveRouteEnd: FrameHandler<"route ok" | "route end"> = (
 };
 
 /** A connection without some inbound routes, whose queues are discarded. */
-function dropInbound(
+export function dropInbound(
   connection: Connection,
   routes: readonly InboundRoute[],
   { discardUntil }: StepContext,

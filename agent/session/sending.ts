@@ -1,6 +1,7 @@
 import { withOutbound } from "../core/connection.ts";
 import { type SessionEvent, type Step, type StepContext, stepTo } from "../core/types.ts";
 import type { Connection, StoreChange, StoredEvent } from "../store/store.ts";
+import { hasNumber } from "./number_set.ts";
 import { proveRoute } from "./routes.ts";
 import { canEncrypt, withSession } from "./session.ts";
 
@@ -31,7 +32,8 @@ export function framesSent(
   if (route === undefined || session === null) return stepTo(connection);
   const changes: StoreChange[] = [], events: StoredEvent[] = [];
   for (const { number, messageId } of frames) {
-    if (number <= session.lastTaken || messageId === 0) continue;
+    // What is receipted is known to be sent.
+    if (number <= session.lastTaken || hasNumber(session.receipted, number) || messageId === 0) continue;
     changes.push({ type: "message done", connection: record.id, id: messageId });
     events.push({ type: "sent", id: messageId });
   }

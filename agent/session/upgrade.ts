@@ -93,6 +93,7 @@ export function begun(
   return {
     ...settled,
     frames: [readyFrame(since)],
+    events: [...settled.events, { type: "session", change: "active" }],
     commands: [...settled.commands, { type: "encrypt" }],
   };
 }

@@ -150,8 +150,9 @@ const storedEvent = union<StoredEvent>({
   }),
   security: object<Event<"security">>({
     type: oneOf("security"),
-    reason: oneOf("second confirmation", "confirmation not approved"),
+    reason: oneOf("second confirmation", "confirmation not approved", "session out of step"),
   }),
+  session: object<Event<"session">>({ type: oneOf("session"), change: oneOf("active", "closed") }),
   route: object<Event<"route">>({
     type: oneOf("route"),
     direction: oneOf("receiving", "sending"),

@@ -140,7 +140,7 @@ const keys = object<SessionKeys>({
 /** A session. */
 export const session: Parse<Session> = object<Session>({
   keys,
-  status: oneOf("greeting", "agreed", "offered", "answered", "active"),
+  status: oneOf("greeting", "agreed", "offered", "answered", "active", "closed"),
   ratchet: nullable(ratchet),
   lastNumber: count,
   lastEncrypted: count,
@@ -151,6 +151,7 @@ export const session: Parse<Session> = object<Session>({
   acknowledged: numberSet,
   receiptDue: flag,
   waiting: count,
+  undecrypted: count,
   routes: nullable(integer(1, 4)),
 });
 

@@ -215,6 +215,8 @@ export type StoredEvent =
   /** `id`: of the message that is not sent. */
   | { readonly type: "error"; readonly code: AgentErrorCode; readonly message: string; readonly id?: number }
   | { readonly type: "security"; readonly reason: SecurityReason }
+  /** Messages go through the session from now on, or the other side has deleted the connection. */
+  | { readonly type: "session"; readonly change: "active" | "closed" }
   | RouteChange;
 
 /** What becomes of a way between two agents. */
@@ -231,7 +233,7 @@ export interface RouteChange {
 }
 
 /** Why there is a `security` event. */
-export type SecurityReason = "second confirmation" | "confirmation not approved";
+export type SecurityReason = "second confirmation" | "confirmation not approved" | "session out of step";
 
 /** A queue of a connection that was deleted, until its server has deleted it too. */
 export interface DiscardedQueue {

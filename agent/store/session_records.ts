@@ -10,9 +10,9 @@ import type {
 /**
  * How far a session is. `greeting`: this side has announced it, the other one not yet. `agreed`: both have. `offered`: the
  * joiner has made its UPG and waits for the other one. `answered`: the initiator has made its UPG and waits for `ready`.
- * `active`: messages go through it.
+ * `active`: messages go through it. `closed`: the other side has deleted the connection.
  */
-export type SessionStatus = "greeting" | "agreed" | "offered" | "answered" | "active";
+export type SessionStatus = "greeting" | "agreed" | "offered" | "answered" | "active" | "closed";
 
 /** The session of a connection, from this side's announcement on. */
 export interface Session {
@@ -40,6 +40,8 @@ export interface Session {
   readonly receiptDue: boolean;
   /** How many messages the application has not acknowledged. */
   readonly waiting: number;
+  /** Messages of the other side, one after the other, that cannot be decrypted. */
+  readonly undecrypted: number;
   /** How many inbound routes there are to be; `null`: as many as the agent's others have. */
   readonly routes: number | null;
 }

@@ -127,8 +127,14 @@ export function showEvent(event: AgentEvent, show: Show): void {
     }
     case "route":
       return show(`${event.connection}: ${routeText(event)}`, "notice");
+    case "session":
+      return event.change === "active"
+        ? show(`${event.connection}: forward secret from now on`, "notice")
+        : show(`${event.connection} has deleted the connection`, "warning");
     case "security":
-      return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
+      return event.reason === "session out of step"
+        ? show(`${event.connection}: nothing can be decrypted: one side may be a restored backup`, "warning")
+        : show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:
       return event satisfies never;
   }

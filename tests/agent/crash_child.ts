@@ -26,6 +26,8 @@ export interface ChildOptions {
   readonly send: readonly string[];
   /** Messages to receive. */
   readonly receive: number;
+  /** The extensions that it announces. */
+  readonly extensions: readonly string[];
 }
 
 const options: ChildOptions = JSON.parse(Deno.args[0]!);
@@ -55,6 +57,7 @@ const agent = await Agent.start({
   client: { transport: steppingTransport(tcpTransport, steppers) },
   retry: { first: 5, most: 50 },
   acknowledge: "manual",
+  extensions: options.extensions,
   keyPool,
 });
 
@@ -96,7 +99,7 @@ while (!await isDone()) {
     console.log(JSON.stringify({ id, text: new TextDecoder().decode(body), integrity: integrity.type }));
     await steppers.step();
     await agent.acknowledge("peer", id);
-  } else if (event.type !== "sent" && event.type !== "connected") {
+  } else if (event.type === "down" || event.type === "up" || event.type === "error") {
     console.log(
       JSON.stringify({ event: event.type, error: "error" in event ? event.error.message : undefined }),
     );

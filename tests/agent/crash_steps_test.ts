@@ -47,11 +47,30 @@ const faults: Record<string, (step: number, steps: number) => readonly ReadonlyM
   "whose server starts again at any step": (step) => [new Map([[step, "restart"]])],
 };
 
+/** Where both agents upgrade their connections: of the modes one, another each time. */
+const sessions = ["an initiator", "a joiner", "an initiator that is deleted and made again"].map((
+  scenario,
+  i,
+) => ({
+  scenario,
+  rounds: scenarios[scenario]!,
+  named: [Object.entries(modes)[(seed + i) % 3]!],
+  extensions: ["session1"],
+}));
+const named = Object.entries(modes);
+const without = Object.entries(scenarios).map(([scenario, rounds]) => ({
+  scenario,
+  rounds,
+  named,
+  extensions: [],
+}));
+
 let turn = seed;
-for (const [scenario, rounds] of Object.entries(scenarios)) {
-  for (const [name, mode] of Object.entries(modes)) {
-    Deno.test(`${scenario} that dies loses, doubles and mixes up nothing, where ${name}`, async (t) => {
-      await using world = await World.start();
+for (const { scenario, rounds, named, extensions } of [...without, ...sessions]) {
+  const inSession = extensions.length > 0 ? " in a session" : "";
+  for (const [name, mode] of named) {
+    Deno.test(`${scenario}${inSession} that dies loses, doubles and mixes up nothing, where ${name}`, async (t) => {
+      await using world = await World.start(extensions);
       const steps = await new MortalApp(world, "alive", { mode, rounds }).run([]);
       assert(steps > 20, `${steps}`);
       for (const [fault, livesOf] of Object.entries(faults)) {

@@ -10,7 +10,8 @@ import type { ChildOptions } from "./crash_child.ts";
 const keys = storedKeys.map((pair) => [encodeBase64(pair.publicKey), encodeBase64(pair.privateKey)] as const);
 const script = new URL("crash_child.ts", import.meta.url).pathname;
 /** Of the steps one in so many is tried, others each time; see crash_steps_test.ts. */
-const stride = Deno.args.includes("--every-step") ? 1 : 12;
+const isEvery = Deno.args.includes("--every-step");
+const strides = { "in 0.3": isEvery ? 1 : 12, "in a session": isEvery ? 1 : 60 } as const;
 const [toPeer, fromPeer] = [["a", "b", "c"], ["x", "y", "z"]] as const;
 
 /** What the child prints. */
@@ -89,11 +90,11 @@ class Child {
 /** Runs a child that dies at a step, and again until it has done everything; gives what it printed in all its lives. */
 async function live(
   server: SmpServer,
-  role: "initiator" | "joiner",
+  { role, extensions }: Pick<ChildOptions, "role" | "extensions">,
   dieAt: number,
 ): Promise<{ readonly lines: readonly Line[]; readonly hasDied: boolean }> {
   await using folder = await temporaryFolder();
-  await using peer = await TestAgent.start(server.address);
+  await using peer = await TestAgent.start(server.address, { extensions });
   const invited = role === "joiner" ? formatQueueInfo((await peer.agent.create("child")).invitation) : "";
   const options: ChildOptions = {
     database: `${folder.path}/agent.db`,
@@ -104,6 +105,7 @@ async function live(
     dieAt,
     send: toPeer,
     receive: fromPeer.length,
+    extensions,
   };
   const lines: Line[] = [];
   let isJoined = role === "joiner";
@@ -146,10 +148,18 @@ async function live(
   return { lines, hasDied: deaths > 0 };
 }
 
-for (const role of ["initiator", "joiner"] as const) {
-  Deno.test(`an ${role} killed at any step connects all the same, and loses, doubles and reorders nothing`, async () => {
+const children = [
+  { role: "initiator", where: "in 0.3", extensions: [] },
+  { role: "joiner", where: "in 0.3", extensions: [] },
+  { role: "initiator", where: "in a session", extensions: ["session1"] },
+  { role: "joiner", where: "in a session", extensions: ["session1"] },
+] as const;
+
+for (const { where, ...options } of children) {
+  const stride = strides[where];
+  Deno.test(`${where} an ${options.role} killed at any step connects all the same, and loses, doubles and reorders nothing`, async () => {
     await using server = await startServer();
-    const { lines } = await live(server, role, 0);
+    const { lines } = await live(server, options, 0);
     const steps = lines.find((line) => line.steps !== undefined)!.steps!;
     assert(steps > 40, `${steps}`);
     let died = 0;
@@ -158,7 +168,7 @@ for (const role of ["initiator", "joiner"] as const) {
     const tried = next.length;
     const worker = async () => {
       for (let dieAt = next.shift(); dieAt !== undefined; dieAt = next.shift()) {
-        const life = await live(server, role, dieAt).catch((cause) => {
+        const life = await live(server, options, dieAt).catch((cause) => {
           throw new Error(`killed at step ${dieAt} of ${steps}`, { cause });
         });
         if (life.hasDied) died++;

@@ -44,6 +44,7 @@ interface Journal {
   hasPeerLeft: boolean;
   isConnected: boolean;
   readonly sent: Set<number>;
+  readonly delivered: Set<number>;
   readonly failed: Set<number>;
   readonly received: Map<number, string>;
   readonly acknowledged: Set<number>;
@@ -88,6 +89,7 @@ export class MortalApp {
       hasPeerLeft: false,
       isConnected: false,
       sent: new Set(),
+      delivered: new Set(),
       failed: new Set(),
       received: new Map(),
       acknowledged: new Set(),
@@ -135,6 +137,7 @@ export class MortalApp {
       retry: { first: 5, most: 50 },
       keyPool: keySource(),
       acknowledge,
+      extensions: this.#world.extensions,
     };
     const starting = Agent.start(options);
     const started = starting.catch(() => null);
@@ -198,6 +201,7 @@ export class MortalApp {
     const wanted = round.send.length;
     await this.#until(life, async () => {
       if (journal.sent.size + journal.failed.size < wanted) return false;
+      if (at().session !== null && journal.delivered.size < wanted) return false;
       if (journal.received.size < round.receive.length) return false;
       const messages = await this.store.messages(journal.id!);
       return messages.every(({ done, id }) => done || journal.failed.has(id));
@@ -293,7 +297,7 @@ export class MortalApp {
   }
 
   #told(event: AgentEvent, agent: Agent): void {
-    if (event.type === "down" || event.type === "up") return;
+    if (event.type === "down" || event.type === "up" || event.type === "route") return;
     const journal = this.#current();
     assert(journal !== undefined, "something of a deleted connection is told");
     if (event.type === "error" && event.eventId === undefined) {
@@ -313,6 +317,9 @@ export class MortalApp {
         return;
       case "sent":
         journal.sent.add(event.id);
+        return;
+      case "delivered":
+        journal.delivered.add(event.id);
         return;
       case "message":
         return toldMessage(journal, event);
@@ -352,6 +359,8 @@ export class MortalApp {
         }
         assertEquals([...journal.received.values()], round.receive);
         assertEquals(journal.sent.size, round.send.length);
+        const isUpgraded = this.#world.extensions.includes("session1") && round.reply;
+        assertEquals(journal.delivered.size, isUpgraded ? round.send.length : 0);
       }
       if (round.until === "refused") {
         // Where the other side's queue could not be deleted at once, the first ones may still have come to it.

@@ -16,14 +16,15 @@ export class World implements AsyncDisposable {
   address = "";
   peer!: TestAgent;
 
-  private constructor() {}
+  private constructor(readonly extensions: readonly string[]) {}
 
-  /** Starts it. */
-  static async start(): Promise<World> {
-    const world = new World();
+  /** Starts it; all its agents announce `extensions`. */
+  static async start(extensions: readonly string[] = []): Promise<World> {
+    const world = new World(extensions);
     await world.#start();
     world.address = world.#server!.address;
-    world.peer = await TestAgent.start(world.address, { client: { transport: world.transport } });
+    const client = { transport: world.transport };
+    world.peer = await TestAgent.start(world.address, { client, extensions });
     return world;
   }
 
@@ -72,7 +73,7 @@ export class WitnessStore extends MemoryStore {
   override async commit(changes: readonly StoreChange[]): Promise<void> {
     await super.commit(changes);
     for (const change of changes) {
-      if (change.type === "put receiving" && change.withKeys) {
+      if ((change.type === "put receiving" || change.type === "put inbound") && change.withKeys) {
         this.queues.set(change.route.keys.recipientId, change.connection);
       }
       if (change.type === "put event") {

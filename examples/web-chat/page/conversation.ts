@@ -85,6 +85,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "sent":
     case "delivered":
     case "route":
+    case "session":
     case "down":
     case "up":
       return conversation;
@@ -183,8 +184,15 @@ function unreadableText(count: number): string {
     : `${count} messages came that could not be read; they were dropped.`;
 }
 
-function securityText(reason: "second confirmation" | "confirmation not approved"): string {
-  return reason === "second confirmation"
-    ? "Somebody else has tried to use the same invitation and was refused. Ask whom you talk to whether that was them."
-    : "Somebody who was not approved has tried to join.";
+function securityText(reason: Extract<AgentEvent, { readonly type: "security" }>["reason"]): string {
+  switch (reason) {
+    case "second confirmation":
+      return "Somebody else has tried to use the same invitation and was refused. Ask whom you talk to whether that was them.";
+    case "confirmation not approved":
+      return "Somebody who was not approved has tried to join.";
+    case "session out of step":
+      return "What comes cannot be decrypted: one of you may have restored a backup. Make a new conversation.";
+    default:
+      return reason satisfies never;
+  }
 }

@@ -1,0 +1,62 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { AgentError, MemoryStore } from "../../../agent/mod.ts";
+import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { startServer } from "../../support/server.ts";
+import { until } from "../../support/wait.ts";
+
+const session = { extensions: ["session1"] };
+
+async function settled(...agents: readonly TestAgent[]): Promise<void> {
+  for (const agent of agents) {
+    await agent.next("route", ({ direction }) => direction === "receiving");
+    await agent.next("route", ({ direction }) => direction === "sending");
+  }
+}
+
+Deno.test("who deletes a connection tells the other side, and no queue is left", async () => {
+  await using server = await startServer();
+  await using alice = await TestAgent.start(server.address, session);
+  await using bob = await TestAgent.start(server.address, session);
+  await connectAgents(alice, bob, ["bob", "alice"]);
+  await bob.next("session", ({ change }) => change === "active");
+  await settled(alice, bob);
+  await alice.agent.delete("bob");
+  await bob.next("session", ({ change }) => change === "closed");
+  assertEquals(bob.agent.connection("alice").session?.closed, true);
+  const error = await assertRejects(() => bob.send("alice", "hello"), AgentError, "has deleted");
+  assertEquals(error.code, "CONN SIMPLEX");
+  await until(() => server.gauges().queues === 0);
+});
+
+Deno.test("messages that no server has are told to be lost when the other side has deleted the connection", async () => {
+  await using one = await startServer();
+  await using two = await startServer();
+  const store = new MemoryStore();
+  await using alice = await TestAgent.start(one.address, session);
+  {
+    await using bob = await TestAgent.start(two.address, { ...session, store });
+    await connectAgents(alice, bob, ["bob", "alice"]);
+    await settled(alice, bob);
+  }
+  await alice.agent.delete("bob");
+  await one.stop();
+  await using bob = await TestAgent.start(two.address, { ...session, store });
+  const ids = await Promise.all(Array.from({ length: 3 }, (_, i) => bob.send("alice", `${i}`)));
+  await bob.agent.subscribe("alice");
+  for (const id of ids) await bob.next("error", (event) => event.id === id);
+});
+
+Deno.test("who only sends is heard, and hears what was delivered", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  await using alice = await TestAgent.start(server.address, session);
+  {
+    await using bob = await TestAgent.start(server.address, { ...session, store });
+    await connectAgents(alice, bob, ["bob", "alice"]);
+    await settled(alice, bob);
+  }
+  await using bob = await TestAgent.start(server.address, { ...session, store });
+  const id = await bob.send("alice", "hello");
+  assertEquals(await alice.text(), "hello");
+  await bob.next("delivered", (event) => event.id === id);
+});
