@@ -79,6 +79,7 @@ async function prepare(
   if (connected) {
     // What was received there, and its part of the upgrade, comes from the other side.
     if (info !== null) await session.subscribe(name);
+    if (info?.closed) throw new Error(`"${name}" cannot send: the other side has deleted the connection`);
     if (info?.active === false) tell(`waiting for "${printable(name)}": the other side must run now`);
     return;
   }

@@ -308,7 +308,7 @@ export function isUnmade({ record: { role, reply }, receiving, inbound, sending 
 }
 
 function isSettled({ record: { alias }, session, outbound }: Connection, name: string): boolean {
-  if (alias !== name || session === null) return true;
+  if (alias !== name || session === null || session.status === "closed") return true;
   return session.status === "active" && !session.receiptDue &&
     outbound.some(({ cursor }) => cursor >= session.lastNumber);
 }

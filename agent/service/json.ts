@@ -136,7 +136,7 @@ function readCommand(fields: Fields): ServiceCommand {
     case "EXT": {
       const { extensions } = fields;
       if (Array.isArray(extensions) && areExtensions(extensions)) return { type, extensions };
-      throw new RequestError("extensions is not a list of receipts or routes");
+      throw new RequestError("extensions is not a list of receipts, routes or sessions");
     }
     case "ROUTES": {
       const { routes = null } = fields;
@@ -208,6 +208,8 @@ function contentOf(response: ServiceResponse): Fields {
       return { message: response.id };
     case "LEAVING":
       return { left: response.left, staying: response.staying };
+    case "SESSION":
+      return { change: response.change };
     case "ROUTE": {
       const { direction, change, from, to } = response;
       return { direction, change, from, to };
@@ -252,9 +254,12 @@ function contentOf(response: ServiceResponse): Fields {
   }
 }
 
-function sessionOf({ active, since, verified, servers: { receiving, sending } }: SessionInfo): Fields {
+function sessionOf(
+  { active, closed, since, verified, servers: { receiving, sending } }: SessionInfo,
+): Fields {
   return {
     active,
+    closed,
     since: since === null ? null : new Date(since),
     verified,
     servers: { receiving: namesOf(receiving), sending: namesOf(sending) },

@@ -126,6 +126,8 @@ export function showEvent(event: AgentEvent, show: Show): void {
       return show(`${event.connection}: ${harmless(message)} (${code})${again}`, "warning");
     }
     case "route":
+      // A queue that is replaced by another one on the same server is nothing to see.
+      if (event.from === event.to) return;
       return show(`${event.connection}: ${routeText(event)}`, "notice");
     case "session":
       return event.change === "active"
@@ -142,16 +144,17 @@ export function showEvent(event: AgentEvent, show: Show): void {
 
 /** What is wrong with a message; `null` when it is whole and in order. */
 function routeText({ direction, change, from, to }: Extract<AgentEvent, { readonly type: "route" }>): string {
-  const what = direction === "receiving" ? "what comes" : "what goes";
+  const messages = direction === "receiving" ? "what you receive" : "what you send";
+  const [before, now] = [from, to].map((server) => server?.replace(/#.*/, ""));
   switch (change) {
     case "moved":
-      return `${what} moved from ${from} to ${to}`;
+      return `${messages} has moved from ${before} to ${now}`;
     case "added":
-      return `${what} uses ${to} too`;
+      return `${messages} comes through ${now} too`;
     case "ended":
-      return `${what} does not use ${from} any more`;
+      return `${messages} does not come through ${before} any more`;
     case "refused":
-      return `the other side cannot use ${to}`;
+      return `the other side cannot use ${now}`;
     default:
       return change satisfies never;
   }

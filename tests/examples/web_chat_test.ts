@@ -51,7 +51,7 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
   assertEquals([connected.phase, connected.canSend], ["connected", true]);
   assertStringIncludes(connected.notice!, "could not be read");
   const servers = { receiving: [{ host: "a.example", port: 443 }], sending: [{ host: "b.example" }] };
-  const session = { active: true, since: 1, verified: true, servers };
+  const session = { active: true, closed: false, since: 1, verified: true, servers };
   const verified = conversationOf({ ...info, connected: true, canSend: true, session }, false);
   assertStringIncludes(phaseText(verified), "verified");
   const facts = new Map(factsOf({ ...info, session }));
@@ -59,6 +59,14 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
   assertEquals(facts.get("Messages go through"), "b.example");
   assertStringIncludes(facts.get("Secrecy")!, "forward secret since");
   assertStringIncludes(new Map(factsOf(info)).get("Secrecy")!, "without forward secrecy");
+  const closed = conversationOf({
+    ...info,
+    connected: true,
+    canSend: true,
+    session: { ...session, closed: true },
+  }, false);
+  assertEquals(closed.canSend, false);
+  assertStringIncludes(closed.notice!, "has deleted this conversation");
   const failed = conversationOf({ ...info, failed: true }, false);
   assertEquals([failed.phase, failed.canSend], ["failed", false]);
   assertStringIncludes(failed.notice!, "was used before");
@@ -97,6 +105,19 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
   const unreachable = { ...failure, error: new AgentError("BROKER NETWORK", "x") };
   assertEquals(afterEvent(bob, unreachable, true), bob);
   assertEquals(afterEvent(connected, failure, true).notice, errorText(failed));
+  assertEquals(
+    afterEvent(connected, { type: "session", connection: "Bob", change: "active" }, true),
+    connected,
+  );
+  const moved = { type: "route", connection: "Bob", direction: "sending", change: "moved" } as const;
+  const servers = { from: "a.example#x", to: "b.example#y" };
+  assertEquals(
+    afterEvent(bob, { ...moved, ...servers }, true).notice,
+    "What you send goes through b.example now.",
+  );
+  assertEquals(afterEvent(bob, { ...moved, ...servers, to: servers.from }, true), bob);
+  const closed = afterEvent(connected, { type: "session", connection: "Bob", change: "closed" }, true);
+  assertStringIncludes(closed.notice!, "has deleted this conversation");
   const second = { type: "security", connection: "Bob", reason: "second confirmation" } as const;
   assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
   assertStringIncludes(afterEvent(bob, { type: "end", connection: "Bob" }, true).notice!, "Another program");

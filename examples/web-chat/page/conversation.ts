@@ -45,12 +45,18 @@ export type ChatMessage =
 export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conversation {
   const { id, connection: name, connected, canSend, failed, unreadable, session } = info;
   const phase = failed ? "failed" : connected ? "connected" : isInvited ? "invited" : "connecting";
-  const notice = failed ? unusableText : unreadable === 0 ? null : unreadableText(unreadable);
+  const notice = session?.closed
+    ? closedText
+    : failed
+    ? unusableText
+    : unreadable === 0
+    ? null
+    : unreadableText(unreadable);
   return {
     id,
     name,
     phase,
-    canSend,
+    canSend: canSend && !session?.closed,
     unread: 0,
     newest: 0,
     notice,
@@ -84,8 +90,13 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
     case "delivered":
+      return conversation;
     case "route":
+      return { ...conversation, notice: routeText(event) ?? conversation.notice };
     case "session":
+      return event.change === "closed"
+        ? { ...conversation, canSend: false, notice: closedText }
+        : conversation;
     case "down":
     case "up":
       return conversation;
@@ -163,6 +174,8 @@ export function integrityText(integrity: MessageIntegrity): string | null {
   }
 }
 
+const closedText = "The other side has deleted this conversation: nothing can be sent any more.";
+
 const unusableText =
   "The invitation was used before, or is gone: ask for a new one, and delete this conversation.";
 
@@ -176,6 +189,15 @@ export function errorText({ code, message }: AgentError): string {
   if (code.startsWith("AGENT ")) return unreadableText(1);
   if (code.startsWith("BROKER ")) return "The server cannot be reached.";
   return message;
+}
+
+/** What is said when a conversation has moved to another server; `null` when it has not. */
+function routeText(
+  { direction, change, from, to }: Extract<AgentEvent, { readonly type: "route" }>,
+): string | null {
+  if (change !== "moved" || from === to || to === null) return null;
+  const what = direction === "sending" ? "What you send" : "What you receive";
+  return `${what} goes through ${to.replace(/#.*/, "")} now.`;
 }
 
 function unreadableText(count: number): string {
