@@ -137,7 +137,8 @@ test("with --no-sessions conversations are as in 0.3", () =>
 
 test("what was seen is not counted again after a reload, and what was not seen still is", () =>
   withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
+    // What a session tells of itself is stored too, at any time.
+    await using chat = await WebChat.start([...freePorts, "--no-sessions"]);
     const { page: alice, problems } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);

@@ -5,7 +5,7 @@ import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
 import { startServer } from "../../support/server.ts";
 
 const announcing = { extensions: ["session1"] };
-const secret = /^connected  0 unread  0 unsent  secret since \d{4}-\d\d-\d\d  b\n$/;
+const secret = /^connected {2}0 unread {2}0 unsent {2}secret since \d{4}-\d\d-\d\d {2}b\n$/;
 
 Deno.test("two programs of a shell get a session, and compare its code", async () => {
   await using folder = await AgentFolder.make();
@@ -32,8 +32,8 @@ Deno.test("two programs of a shell get a session, and compare its code", async (
   assertEquals(code, 0, stderr);
   const lines = stdout.trimEnd().split("\n");
   assertEquals(lines.slice(0, 2), ["hello bob", "bob: hello alice"]);
-  assertMatch(lines[2]!, /^connected  0 unread  0 unsent  secret since \S+, verified  bob$/);
-  assertMatch(lines[3]!, /^connected  0 unread  0 unsent  secret since \S+  bob$/);
+  assertMatch(lines[2]!, /^connected {2}0 unread {2}0 unsent {2}secret since \S+, verified {2}bob$/);
+  assertMatch(lines[3]!, /^connected {2}0 unread {2}0 unsent {2}secret since \S+ {2}bob$/);
 });
 
 Deno.test("a connection moves to other servers by rotate and leave, and goes on", async () => {
