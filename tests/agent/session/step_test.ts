@@ -100,6 +100,7 @@ function frames(...all: readonly Frame[]): OpenedPackets {
     reassembly: undefined,
     isRepeated: false,
     unreadable: 0,
+    undecrypted: 0,
     lastServerId: "aWQ=",
   };
 }
