@@ -55,9 +55,8 @@ Deno.test("frames of all other kinds, with numbers as large as can be, stop noth
     hostile.frame({ kind: "skip", from: 1, to: 2 ** 48 - 1 }),
     hostile.frame({ kind: "last", userNumber: 2 ** 48 - 1 }),
     hostile.frame({ kind: "ready", kinds: [1, 2, 200] }),
-    hostile.frame({ kind: "close" }),
     hostile.frame({ kind: "unknown", kindNumber: 200, content: randomBytes(20) }),
-    hostile.frame({ kind: "close" }, 2 ** 48 - 1),
+    hostile.frame({ kind: "last", userNumber: 0 }, 2 ** 48 - 1),
     hostile.frame({ kind: "unknown", kindNumber: 201, content: randomBytes(20) }, 0),
   );
   const far = { upTo: 2 ** 48 - 2, ranges: [] };

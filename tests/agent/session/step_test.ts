@@ -182,7 +182,12 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
         : { status };
     case "begun":
       return status === "offered"
-        ? { status: "active", frames: ["ready"], commands: ["drop", "acknowledge", "encrypt"] }
+        ? {
+          status: "active",
+          frames: ["ready"],
+          commands: ["drop", "acknowledge", "encrypt"],
+          events: ["session"],
+        }
         : { status };
     case "not begun":
       return status === "offered"
@@ -203,6 +208,7 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
           frames: ["ready"],
           changes: ["put discarded"],
           commands: [...commands, "encrypt", "tell receipt"],
+          events: ["session"],
         }
         : { status, changes: ["put discarded"], commands: [...commands, "tell receipt"] };
     }
