@@ -316,9 +316,9 @@ export const agentMutations: readonly Mutation[] = [
   {
     name: "done-without-event",
     what: "a message is done, but its event stays",
-    file: interpreter,
-    from: 'if (taken !== undefined) changes.push({ type: "delete event", id: taken.id });',
-    to: "",
+    file: "agent/runtime/steps.ts",
+    from: 'return taken === undefined ? changes : [...changes, { type: "delete event", id: taken.id }];',
+    to: "return changes;",
     tests: ["model"],
   },
   {
@@ -332,16 +332,16 @@ export const agentMutations: readonly Mutation[] = [
   {
     name: "discards-not-stored",
     what: "the queue of a deleted connection is forgotten in a restart",
-    file: "agent/agent.ts",
-    from: '          ...queues.map((queue) => ({ type: "put discarded", queue }) as const),\n',
+    file: "agent/runtime/deletion.ts",
+    from: '      ...queues.map((queue): StoreChange => ({ type: "put discarded", queue })),\n',
     to: "",
     tests: ["model"],
   },
   {
     name: "discards-skipped",
     what: "the queue of a deleted connection is never deleted",
-    file: "agent/agent.ts",
-    from: "const deleting = this.#discards.discard(queue);",
+    file: "agent/runtime/deletion.ts",
+    from: "const deleting = discards.discard(queue);",
     to: "const deleting = Promise.resolve();",
     tests: ["model"],
   },

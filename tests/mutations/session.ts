@@ -100,7 +100,7 @@ export const sessionMutations: readonly Mutation[] = [
     file: "agent/runtime/packet_receiver.ts",
     from: "(connection?.session?.waiting ?? 0) >= mostWaiting",
     to: "(connection?.session?.waiting ?? 0) < 0",
-    tests: ["tests/agent/session/backpressure_test.ts"],
+    tests: ["tests/agent/session/left_test.ts"],
   },
   {
     name: "upg-not-given-up",

@@ -122,6 +122,7 @@ Deno.test("frames that come early wait for the others, and those for which there
   await hostile.send(frames[0]!);
   assertEquals((await texts(victim, 501)).at(-1), "500");
   assertEquals(hostile.next - first, 602);
+  assertEquals((await victim.agent.messages("hostile", { limit: 1000 })).length, 501);
   for (const message of messages.slice(5)) await send(message);
   assertEquals((await texts(victim, 101)).at(-1), "601");
 });
