@@ -301,7 +301,7 @@ export class MortalApp {
   }
 
   #told(event: AgentEvent, agent: Agent): void {
-    if (event.type === "down" || event.type === "up" || event.type === "route") return;
+    if (["down", "up", "route", "session"].includes(event.type)) return;
     const journal = this.#current();
     assert(journal !== undefined, "something of a deleted connection is told");
     if (event.type === "error" && event.eventId === undefined) {
