@@ -196,8 +196,10 @@ class Opening {
   /** The numbers that are stored when frames are; `null` when there is no room for them. */
   #withFrames(frames: readonly Frame[]): NumberSet | null {
     let stored: NumberSet | null = this.#stored;
-    for (const { number } of frames) {
-      if (number > 0 && stored !== null && !hasNumber(stored, number)) stored = withNumber(stored, number);
+    for (const { kind, number } of frames) {
+      // The end is not held: a number of it that is stored would stand for a frame that is not there.
+      if (number === 0 || kind === "close" || stored === null || hasNumber(stored, number)) continue;
+      stored = withNumber(stored, number);
     }
     return stored === null || countBeyond(stored) > mostUnreceipted ? null : stored;
   }
