@@ -124,6 +124,8 @@ export interface Connection {
   readonly outbound: readonly OutboundRoute[];
   /** The unfinished messages of its inbound routes; not there before they were read from the store. */
   readonly reassembly?: Reassembly;
+  /** By which of several inbound routes the last messages came, each with its tag; not stored. */
+  readonly heard?: readonly string[];
 }
 
 /** Something that is to be sent to the other agent, on one route or several. */

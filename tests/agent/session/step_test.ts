@@ -98,6 +98,7 @@ function frames(...all: readonly Frame[]): OpenedPackets {
     stored: { upTo: Math.max(0, ...numbers), ranges: [] },
     changes: [],
     reassembly: undefined,
+    heard: [],
     isRepeated: false,
     unreadable: 0,
     lastServerId: "aWQ=",
