@@ -99,6 +99,7 @@ function frames(...all: readonly Frame[]): OpenedPackets {
     changes: [],
     reassembly: undefined,
     heard: [],
+    undecrypted: 0,
     isRepeated: false,
     unreadable: 0,
     lastServerId: "aWQ=",
@@ -182,7 +183,12 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
         : { status };
     case "begun":
       return status === "offered"
-        ? { status: "active", frames: ["ready"], commands: ["drop", "acknowledge", "encrypt"] }
+        ? {
+          status: "active",
+          frames: ["ready"],
+          commands: ["drop", "acknowledge", "encrypt"],
+          events: ["session"],
+        }
         : { status };
     case "not begun":
       return status === "offered"
@@ -193,6 +199,9 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
       if (role === "joiner" && status === "offered") return { status, commands: ["begin"] };
       return { status, commands: ["acknowledge"] };
     case "received MSG":
+      if (role === "joiner" && status === "greeting") {
+        return { status, changes: ["put message"], events: ["message"] };
+      }
       return { status, commands: ["acknowledge"], events: ["error AGENT A_PROHIBITED"] };
     case "ready": {
       if (!hasInbound) return { status };
@@ -203,6 +212,7 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
           frames: ["ready"],
           changes: ["put discarded"],
           commands: [...commands, "encrypt", "tell receipt"],
+          events: ["session"],
         }
         : { status, changes: ["put discarded"], commands: [...commands, "tell receipt"] };
     }
