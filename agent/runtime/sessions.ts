@@ -94,6 +94,8 @@ export class Sessions implements AsyncDisposable {
       );
       this.#leave(id, lost, "lost");
       this.#repeatAfterSilence(connection, session);
+      // What was refused may be taken by now.
+      if (connection.refusedAt !== undefined) this.look(id);
     }
   }
 

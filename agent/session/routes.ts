@@ -137,7 +137,7 @@ export const receiveRouteRefused: FrameHandler<"route refused"> = (
   if (route?.status !== "new") return null;
   const former = connection.inbound.find(({ id }) => id === route.replaces);
   const stays = former === undefined ? connection : withInbound(connection, { ...former, leaving: null });
-  const dropped = dropInbound(stays, [route], context);
+  const dropped = dropInbound({ ...stays, refusedAt: context.now }, [route], context);
   return { ...dropped, events: [routeEvent("receiving", "refused", { to: route.keys })] };
 };
 
