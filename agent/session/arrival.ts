@@ -104,7 +104,10 @@ export function packets(
     commands.push(...made?.commands ?? []);
   }
   if (isReceiptDue) commands.push({ type: "tell receipt" });
-  return stepTo(changed, { frames, changes, events, commands });
+  const isDropped = changed.inbound.every((route) => route.id !== id);
+  // No store takes a piece of a route that is not there.
+  const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;
+  return stepTo(changed, { frames, changes: left, events, commands });
 }
 
 function receive(connection: Connection, arrived: ArrivedFrame, context: StepContext): Partial<Step> | null {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { step } from "../../../agent/core/step.ts";
 import { routeNeed } from "../../../agent/runtime/route_need.ts";
 import { newSession, withSession, withSessionKeys } from "../../../agent/session/session.ts";
-import type { Connection, InboundRoute, OutboundRoute } from "../../../agent/store/store.ts";
+import type { Connection, InboundRoute, OutboundRoute, StoreChange } from "../../../agent/store/store.ts";
 import type { Frame } from "../../../protocol/mod.ts";
 import { newSessions } from "../../support/ratchet.ts";
 import { connectionIn, context, messages, receivedAs } from "../core/scenes.ts";
@@ -43,14 +43,14 @@ function active(routes: Partial<Pick<Connection, "inbound" | "outbound">>): Conn
   return withSessionKeys(withSession(empty, { status: "active", ratchet }), { kinds: [3, 4, 5, 6, 7] });
 }
 
-function arrived(connection: Connection, frame: Frame) {
+function arrived(connection: Connection, frame: Frame, changes: readonly StoreChange[] = []) {
   const one = { frame, serverId: "aWQ=", serverAt: 1, hash: new Uint8Array(0) };
   const { stored, undecrypted } = connection.session!;
   const opened = {
     ratchet,
     frames: [{ ...one, delivered: null, taken: [], outbound: null }],
     stored,
-    changes: [],
+    changes,
     reassembly: undefined,
     heard: [],
     isRepeated: false,
@@ -95,4 +95,14 @@ Deno.test("a message of a side without sessions that comes before this side has 
   const connection = { ...connectionIn(state), session: newSession({}) };
   const event = { type: "received", route: "in", received: receivedAs(messages.msg) } as const;
   assertEquals(step(connection, event, context).events.map(({ type }) => type), ["message"]);
+});
+
+Deno.test("pieces that come with the end of a session are not stored: their route is not there any more", () => {
+  const connection = active({ inbound: [inbound("in")], outbound: [outbound("out", true)] });
+  const { record: { id } } = connection;
+  const one = { tag: "AAAA", index: 0, count: 2, total: 9, since: 1, piece: Uint8Array.of(1) };
+  const changes = [{ type: "put piece", piece: { connection: id, route: "in", ...one } }] as const;
+  const closed = arrived(connection, { kind: "close", number: 2, time: 1 }, changes);
+  assertEquals(closed.connection.inbound, []);
+  assertEquals(closed.changes.map(({ type }) => type), ["put discarded"]);
 });
