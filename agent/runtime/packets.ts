@@ -182,8 +182,9 @@ class Opening {
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
-      // Each side would answer the copies of the other's receipts for ever.
-      if (decrypted.code === "USED") this.#isRepeated ||= !isCopy;
+      // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
+      if (isCopy) return;
+      if (decrypted.code === "USED") this.#isRepeated = true;
       else {
         this.#unreadable++;
         this.#undecrypted++;
