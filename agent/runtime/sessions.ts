@@ -54,7 +54,7 @@ export class Sessions implements AsyncDisposable {
   readonly #workers = new Map<string, Worker>();
   readonly #leavings = new Set<Promise<void>>();
   readonly #hearings = new Set<Promise<void>>();
-  /** The queues that another program has subscribed to. */
+  /** The queues that another program has subscribed to, and those that their servers have forgotten. */
   readonly #ended = new Set<string>();
   /** The work for deleted connections that has not stopped yet. */
   readonly #stopping = new Set<Promise<void>>();
@@ -126,6 +126,8 @@ export class Sessions implements AsyncDisposable {
   forgotten(route: string): boolean {
     const at = this.#context.connections.inbound(route);
     if (at === undefined || !canChangeRoutes(at.connection)) return false;
+    // Else it would be subscribed to again at each look until another one takes its place.
+    this.#ended.add(route);
     this.#leave(at.connection.record.id, [at.route], "lost");
     return true;
   }

@@ -25,7 +25,7 @@ export function leaveRoutes(connection: Connection, { routes, reason }: Event<"l
     if (!routes.includes(route.id) || route.status === "ending") continue;
     const isMore = route.leaving === null || reason === "lost" ||
       reason === "server" && route.leaving !== "lost";
-    if (isMore) changed = withInbound(changed, { ...route, leaving: reason });
+    if (isMore && route.leaving !== reason) changed = withInbound(changed, { ...route, leaving: reason });
   }
   return stepTo(changed, { commands: [{ type: "look at routes" }] });
 }

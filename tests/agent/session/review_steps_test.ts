@@ -1,9 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { step } from "../../../agent/core/step.ts";
 import { routeNeed } from "../../../agent/runtime/route_need.ts";
+import type { AgentContext } from "../../../agent/runtime/context.ts";
+import type { Interpreter } from "../../../agent/runtime/interpreter.ts";
+import { Sessions } from "../../../agent/runtime/sessions.ts";
 import { newSession, withSession, withSessionKeys } from "../../../agent/session/session.ts";
 import type { Connection, InboundRoute, OutboundRoute, StoreChange } from "../../../agent/store/store.ts";
-import type { Frame } from "../../../protocol/mod.ts";
+import { type Frame, SmpError } from "../../../protocol/mod.ts";
 import { newSessions } from "../../support/ratchet.ts";
 import { connectionIn, context, messages, receivedAs } from "../core/scenes.ts";
 
@@ -105,4 +108,39 @@ Deno.test("pieces that come with the end of a session are not stored: their rout
   const closed = arrived(connection, { kind: "close", number: 2, time: 1 }, changes);
   assertEquals(closed.connection.inbound, []);
   assertEquals(closed.changes.map(({ type }) => type), ["put discarded"]);
+});
+
+Deno.test("a queue that its server has forgotten is not subscribed to again and again", async () => {
+  const routes = active({ inbound: [inbound("gone", { leaving: "lost" })] });
+  const connection = withSession({ ...routes, receiving: [] }, { lastEncrypted: 1 });
+  let subscribed = 0;
+  const context = {
+    connections: { find: () => connection, inbound: () => ({ connection, route: connection.inbound[0] }) },
+    keys: {},
+    ownServers: () => [],
+    routes: 1,
+    now: () => 0,
+    servers: {
+      isWanted: () => false,
+      isLost: () => false,
+      subscribe: () => {
+        subscribed++;
+        return Promise.reject(new SmpError("AUTH"));
+      },
+    },
+  } as unknown as AgentContext;
+  let left = 0;
+  const interpreter = {
+    do: () => {
+      if (++left < 10) sessions.look(connection.record.id);
+      return Promise.resolve(null);
+    },
+  } as unknown as Interpreter;
+  await using sessions: Sessions = new Sessions(context, interpreter, {
+    sendReceipt: () => {},
+    repeat: () => {},
+  });
+  sessions.look(connection.record.id);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals([subscribed, left], [1, 1]);
 });
