@@ -63,6 +63,8 @@ export class PacketReceiver {
 
   async #handleAll(): Promise<void> {
     const { connections, retry, failed } = this.#context;
+    // When nothing is handled it would end before it is known as the work under way, and stay that for ever.
+    await Promise.resolve();
     for (let failures = 0; this.#queue.length > 0 && !this.#isClosed;) {
       const at = connections.inbound(this.#id);
       if (at === undefined) break;
