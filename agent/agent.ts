@@ -1,4 +1,10 @@
-import { formatAddress, parseQueueInfo, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
+import {
+  formatAddress,
+  parseQueueInfo,
+  type QueueInfo,
+  type ServerAddress,
+  SmpError,
+} from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
@@ -244,7 +250,12 @@ export class Agent implements AsyncDisposable {
       // The queue of a joiner is subscribed to when it is made.
       if (queues.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
       this.#events.subscribing(id);
-      await Promise.all(queues.map((queue) => servers.subscribe(queue)));
+      await Promise.all(queues.map((queue) =>
+        servers.subscribe(queue).catch((error) => {
+          const isGone = error instanceof SmpError && error.code === "AUTH";
+          if (!isGone || !this.#sessions.forgotten(queue.id)) throw error;
+        })
+      ));
     });
   }
 

@@ -33,8 +33,10 @@ export const msg: Kind<UserMessage> = {
   },
   receive({ connection, route, received: { message, hash, serverId, serverAt }, now }) {
     const { record, session } = connection;
+    // A joiner has heard HELLO by now: it still greets when the other side has no sessions.
+    const isFormer = session === null || session.status === "greeting" && record.role === "joiner";
     // What both announce to upgrade goes through the session alone.
-    if (route.status !== "active" || session !== null) return null;
+    if (route.status !== "active" || !isFormer) return null;
     const { lastReceived } = record;
     const id = record.lastMessageId + 1;
     const stored: MessageRecord = {

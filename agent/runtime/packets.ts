@@ -34,6 +34,12 @@ import type {
 /** Messages of which is looked up at a time that they are delivered: more than can wait for it at the other side. */
 const mostDelivered = 4 * mostUnreceipted;
 
+/** Messages of a connection with several routes of which is known by which of them they came. */
+const mostHeard = 128;
+
+/** Bytes at the end of a message that tell it from all others: its tag. */
+const tagLength = 16;
+
 const noBytes = new Uint8Array(0);
 
 /** A packet of a route as its server has delivered it, or why it cannot be read. */
@@ -77,6 +83,8 @@ class Opening {
   readonly #changes: StoreChange[] = [];
   /** Frames that came early, in these packets. */
   readonly #held = new Map<number, HeldFrame>();
+  /** Routes with the tags of the messages that came by them last, when there are several. */
+  readonly #heard: string[];
   #isRepeated = false;
   #unreadable = 0;
   #undecrypted: number;
@@ -98,6 +106,7 @@ class Opening {
     this.#delivered = delivered;
     this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
+    this.#heard = [...connection.heard ?? []];
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
@@ -109,6 +118,7 @@ class Opening {
       stored: this.#stored,
       changes: this.#changes,
       reassembly: this.#reassembly,
+      heard: this.#heard.slice(-mostHeard),
       isRepeated: this.#isRepeated,
       unreadable: this.#unreadable,
       undecrypted: this.#undecrypted,
@@ -170,7 +180,10 @@ class Opening {
       return;
     }
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
+    const isCopy = this.#hear(message);
     if (!decrypted.ok) {
+      // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
+      if (isCopy) return;
       if (decrypted.code === "USED") this.#isRepeated = true;
       else {
         this.#unreadable++;
@@ -193,11 +206,24 @@ class Opening {
     this.#stored = stored;
   }
 
+  /** Whether a message has come by other routes alone: the other side sends each by all of them. */
+  #hear(message: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#connection.inbound.length < 2) return false;
+    const tag = encodeBase64(message.slice(-tagLength));
+    const name = `${this.#route} ${tag}`;
+    if (this.#heard.includes(name)) return false;
+    const isCopy = this.#heard.some((other) => other.endsWith(` ${tag}`));
+    this.#heard.push(name);
+    return isCopy;
+  }
+
   /** The numbers that are stored when frames are; `null` when there is no room for them. */
   #withFrames(frames: readonly Frame[]): NumberSet | null {
     let stored: NumberSet | null = this.#stored;
-    for (const { number } of frames) {
-      if (number > 0 && stored !== null && !hasNumber(stored, number)) stored = withNumber(stored, number);
+    for (const { kind, number } of frames) {
+      // The end is not held: a number of it that is stored would stand for a frame that is not there.
+      if (number === 0 || kind === "close" || stored === null || hasNumber(stored, number)) continue;
+      stored = withNumber(stored, number);
     }
     return stored === null || countBeyond(stored) > mostUnreceipted ? null : stored;
   }

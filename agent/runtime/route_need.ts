@@ -8,15 +8,20 @@ export type RouteNeed =
   | { readonly type: "make"; readonly replaces: string | null; readonly server: ServerAddress }
   | { readonly type: "end"; readonly route: string };
 
+/** Milliseconds after the other side has refused a route before another one is made: it may refuse that, too. */
+const refusalPause = 3_600_000;
+
 /** What has to be done next so that a session has the inbound routes that it is to have; `null`: nothing can be. */
 export function routeNeed(
   connection: Connection,
-  { routes, ownServers, servers, lostTimeout }: Pick<
+  { routes, ownServers, servers, lostTimeout, now }: Pick<
     AgentContext,
-    "routes" | "ownServers" | "servers" | "lostTimeout"
+    "routes" | "ownServers" | "servers" | "lostTimeout" | "now"
   >,
 ): RouteNeed | null {
+  const { refusedAt } = connection;
   if (!canChangeRoutes(connection)) return null;
+  if (refusedAt !== undefined && now() - refusedAt < refusalPause) return null;
   const usable = ownServers().filter((server) => !servers.isLost(server, lostTimeout));
   const inbound = connection.inbound.filter(({ status }) => status !== "ending");
   const staying = inbound.filter(({ leaving }) => leaving === null);

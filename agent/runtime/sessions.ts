@@ -23,10 +23,17 @@ const receiptDelay = 20;
 /** Frames that are given up in one transaction. */
 const givenUpTogether = 100;
 
-interface Worker {
+/** Work that is tried until it succeeds. */
+interface Task {
   work: Promise<void> | null;
   isWoken: boolean;
   readonly pause: Pause;
+}
+
+interface Worker {
+  readonly frames: Task;
+  /** Apart: a server that makes no queue holds up neither frames nor receipts. */
+  readonly routes: Task;
   receipt: ReturnType<typeof setTimeout> | undefined;
   receiptAt: number;
   /** Whether it is time for the receipt. */
@@ -47,7 +54,7 @@ export class Sessions implements AsyncDisposable {
   readonly #workers = new Map<string, Worker>();
   readonly #leavings = new Set<Promise<void>>();
   readonly #hearings = new Set<Promise<void>>();
-  /** The queues that another program has subscribed to. */
+  /** The queues that another program has subscribed to, and those that their servers have forgotten. */
   readonly #ended = new Set<string>();
   /** The work for deleted connections that has not stopped yet. */
   readonly #stopping = new Set<Promise<void>>();
@@ -87,6 +94,8 @@ export class Sessions implements AsyncDisposable {
       );
       this.#leave(id, lost, "lost");
       this.#repeatAfterSilence(connection, session);
+      // What was refused may be taken by now.
+      if (connection.refusedAt !== undefined) this.look(id);
     }
   }
 
@@ -117,6 +126,8 @@ export class Sessions implements AsyncDisposable {
   forgotten(route: string): boolean {
     const at = this.#context.connections.inbound(route);
     if (at === undefined || !canChangeRoutes(at.connection)) return false;
+    // Else it would be subscribed to again at each look until another one takes its place.
+    this.#ended.add(route);
     this.#leave(at.connection.record.id, [at.route], "lost");
     return true;
   }
@@ -150,17 +161,22 @@ export class Sessions implements AsyncDisposable {
     let worker = this.#workers.get(id);
     if (worker === undefined) {
       worker = {
-        work: null,
-        isWoken: false,
-        pause: new Pause(),
+        frames: newTask(),
+        routes: newTask(),
         receipt: undefined,
         receiptAt: -Infinity,
         isReceiptTimed: false,
       };
       this.#workers.set(id, worker);
     }
-    worker.isWoken = true;
-    worker.work ??= this.#work(id, worker);
+    const own = worker;
+    this.#wake(id, own.frames, (connection) => this.#next(connection, own));
+    this.#wake(id, own.routes, (connection) => this.#changeRoutes(connection));
+  }
+
+  #wake(id: string, task: Task, next: (connection: Connection) => Promise<boolean>): void {
+    task.isWoken = true;
+    task.work ??= this.#work(id, task, next);
   }
 
   /** Stops working for a connection that was deleted. */
@@ -168,10 +184,12 @@ export class Sessions implements AsyncDisposable {
     const worker = this.#workers.get(id);
     this.#silences.delete(id);
     clearTimeout(worker?.receipt);
-    worker?.pause.end();
     this.#workers.delete(id);
-    const stopping = worker?.work?.finally(() => this.#stopping.delete(stopping!));
-    if (stopping !== undefined) this.#stopping.add(stopping);
+    for (const task of worker === undefined ? [] : [worker.frames, worker.routes]) {
+      task.pause.end();
+      const stopping = task.work?.finally(() => this.#stopping.delete(stopping!));
+      if (stopping !== undefined) this.#stopping.add(stopping);
+    }
   }
 
   /** Stops; what is not done is done after the next start. */
@@ -179,36 +197,39 @@ export class Sessions implements AsyncDisposable {
     this.#isClosed = true;
     clearInterval(this.#timer);
     const workers = [...this.#workers.values()];
-    for (const { pause, receipt } of workers) {
-      clearTimeout(receipt);
-      pause.end();
-    }
+    const tasks = workers.flatMap(({ frames, routes }) => [frames, routes]);
+    for (const { receipt } of workers) clearTimeout(receipt);
+    for (const { pause } of tasks) pause.end();
     await Promise.all([
-      ...workers.map(({ work }) => work),
+      ...tasks.map(({ work }) => work),
       ...this.#stopping,
       ...this.#leavings,
       ...this.#hearings,
     ]);
   }
 
-  async #work(id: string, worker: Worker): Promise<void> {
+  async #work(
+    id: string,
+    task: Task,
+    next: (connection: Connection) => Promise<boolean>,
+  ): Promise<void> {
     const { connections, retry, failed } = this.#context;
-    for (let failures = 0; worker.isWoken && !this.#isClosed;) {
-      worker.isWoken = false;
+    for (let failures = 0; task.isWoken && !this.#isClosed;) {
+      task.isWoken = false;
       try {
         for (let connection; (connection = connections.find(id)) !== undefined && !this.#isClosed;) {
-          if (!await this.#next(connection, worker)) break;
+          if (!await next(connection)) break;
           failures = 0;
         }
       } catch (error) {
         if (this.#isClosed || connections.find(id) === undefined) break;
         if (++failures === 1) failed(id, error);
-        worker.isWoken = true;
-        await worker.pause.wait(backoffDelay(retry, failures));
+        task.isWoken = true;
+        await task.pause.wait(backoffDelay(retry, failures));
       }
     }
     // In the same turn as the last look: what comes from now on begins anew.
-    worker.work = null;
+    task.work = null;
   }
 
   /** Does one thing; `false` when there is nothing more to do. */
@@ -233,8 +254,7 @@ export class Sessions implements AsyncDisposable {
           : { type: "encrypted", ...encrypted };
       });
       if (made === null) return false;
-    } else if (await this.#changeRoutes(connection)) return true;
-    else if (worker.isReceiptTimed) {
+    } else if (worker.isReceiptTimed) {
       worker.isReceiptTimed = false;
       await this.#sendReceipt(id);
       return false;
@@ -311,6 +331,10 @@ export class Sessions implements AsyncDisposable {
       this.look(id);
     }, delay);
   }
+}
+
+function newTask(): Task {
+  return { work: null, isWoken: false, pause: new Pause() };
 }
 
 /** Whether a route that was made belongs to its connection. */

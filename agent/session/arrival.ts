@@ -54,6 +54,8 @@ export interface OpenedPackets {
   readonly changes: readonly StoreChange[];
   /** What there is of messages of which pieces are missing; `undefined`: nothing was read of it. */
   readonly reassembly: Reassembly | undefined;
+  /** See {@linkcode Connection.heard}. */
+  readonly heard: readonly string[];
   /** Whether something was there already: the other side does not know. */
   readonly isRepeated: boolean;
   /** How many packets could not be read. */
@@ -79,9 +81,11 @@ export function packets(
 ): Step {
   const route = connection.inbound.find((route) => route.id === id);
   if (route === undefined || connection.session === null) return stepTo(connection);
-  const { ratchet, stored, frames: arrived, reassembly, isRepeated, unreadable, lastServerId } = opened;
+  const { ratchet, stored, frames: arrived, reassembly, heard, isRepeated, unreadable, lastServerId } =
+    opened;
   const isReceiptDue = isRepeated || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
+  if (heard.length > 0) changed = { ...changed, heard };
   if (reassembly !== undefined) changed = { ...changed, reassembly };
   const { undecrypted } = opened;
   const isOutOfStep = undecrypted >= mostUndecrypted && connection.session.undecrypted < mostUndecrypted;
@@ -100,7 +104,10 @@ export function packets(
     commands.push(...made?.commands ?? []);
   }
   if (isReceiptDue) commands.push({ type: "tell receipt" });
-  return stepTo(changed, { frames, changes, events, commands });
+  const isDropped = changed.inbound.every((route) => route.id !== id);
+  // No store takes a piece of a route that is not there.
+  const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;
+  return stepTo(changed, { frames, changes: left, events, commands });
 }
 
 function receive(connection: Connection, arrived: ArrivedFrame, context: StepContext): Partial<Step> | null {

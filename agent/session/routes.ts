@@ -25,7 +25,7 @@ export function leaveRoutes(connection: Connection, { routes, reason }: Event<"l
     if (!routes.includes(route.id) || route.status === "ending") continue;
     const isMore = route.leaving === null || reason === "lost" ||
       reason === "server" && route.leaving !== "lost";
-    if (isMore) changed = withInbound(changed, { ...route, leaving: reason });
+    if (isMore && route.leaving !== reason) changed = withInbound(changed, { ...route, leaving: reason });
   }
   return stepTo(changed, { commands: [{ type: "look at routes" }] });
 }
@@ -137,7 +137,7 @@ export const receiveRouteRefused: FrameHandler<"route refused"> = (
   if (route?.status !== "new") return null;
   const former = connection.inbound.find(({ id }) => id === route.replaces);
   const stays = former === undefined ? connection : withInbound(connection, { ...former, leaving: null });
-  const dropped = dropInbound(stays, [route], context);
+  const dropped = dropInbound({ ...stays, refusedAt: context.now }, [route], context);
   return { ...dropped, events: [routeEvent("receiving", "refused", { to: route.keys })] };
 };
 

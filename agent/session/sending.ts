@@ -43,13 +43,14 @@ export function framesSent(
   return { ...proven, changes: [...changes, ...proven.changes], events: [...events, ...proven.events] };
 }
 
-/** The other side was told; unless something has changed since, that is all. */
+/** The other side was told; unless something has changed since, or a receipt has yet to prove a route, that is all. */
 export function receiptSent(
   connection: Connection,
   { route, told }: Event<"receipt sent">,
   context: StepContext,
 ): Step {
-  const { session } = connection;
+  const { session, outbound } = connection;
   const isSame = session?.stored === told.stored && session?.acknowledged === told.acknowledged;
-  return proveRoute(isSame ? withSession(connection, { receiptDue: false }) : connection, route, context);
+  const isDone = isSame && outbound.every(({ id, isProven }) => isProven || id === route);
+  return proveRoute(isDone ? withSession(connection, { receiptDue: false }) : connection, route, context);
 }

@@ -124,6 +124,10 @@ export interface Connection {
   readonly outbound: readonly OutboundRoute[];
   /** The unfinished messages of its inbound routes; not there before they were read from the store. */
   readonly reassembly?: Reassembly;
+  /** By which of several inbound routes the last messages came, each with its tag; not stored. */
+  readonly heard?: readonly string[];
+  /** When the other side has refused a route, milliseconds since 1970; not stored. */
+  readonly refusedAt?: number;
 }
 
 /** Something that is to be sent to the other agent, on one route or several. */

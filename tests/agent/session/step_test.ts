@@ -98,6 +98,8 @@ function frames(...all: readonly Frame[]): OpenedPackets {
     stored: { upTo: Math.max(0, ...numbers), ranges: [] },
     changes: [],
     reassembly: undefined,
+    heard: [],
+    undecrypted: 0,
     isRepeated: false,
     unreadable: 0,
     undecrypted: 0,
@@ -198,6 +200,9 @@ function expected(name: string, status: SessionStatus, role: "initiator" | "join
       if (role === "joiner" && status === "offered") return { status, commands: ["begin"] };
       return { status, commands: ["acknowledge"] };
     case "received MSG":
+      if (role === "joiner" && status === "greeting") {
+        return { status, changes: ["put message"], events: ["message"] };
+      }
       return { status, commands: ["acknowledge"], events: ["error AGENT A_PROHIBITED"] };
     case "ready": {
       if (!hasInbound) return { status };
