@@ -1,11 +1,4 @@
-import {
-  formatAddress,
-  largestBody,
-  parseQueueInfo,
-  type QueueInfo,
-  type ServerAddress,
-  sha256,
-} from "../protocol/mod.ts";
+import { formatAddress, parseQueueInfo, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
 import { inBatches } from "./batches.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
@@ -15,7 +8,6 @@ import { deadlinesFrom } from "./deadlines.ts";
 import type { AgentEvent } from "./events.ts";
 import { KeyPool, LoadedKeys } from "./key_pool.ts";
 import { greet } from "./kinds/greet.ts";
-import { nextMessage, sendingRoutes } from "./kinds/msg.ts";
 import { invitationOf } from "./kinds/reply.ts";
 import {
   type AgentOptions,
@@ -25,21 +17,21 @@ import {
   connectionInfo,
   type Invitation,
   type LeaveProgress,
-  mostRoutes,
   serverOf,
 } from "./options.ts";
 import { AgentError, agentError, unknownConnection } from "./protocol/error.ts";
 import type { AgentContext } from "./runtime/context.ts";
+import { deleteConnection } from "./runtime/deletion.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
-import { farewellOf, Farewells } from "./runtime/farewells.ts";
-import { nextMessageHash } from "./runtime/frames.ts";
+import { Farewells } from "./runtime/farewells.ts";
 import { subscribedInbound } from "./runtime/inbound.ts";
 import { acknowledging, Interpreter } from "./runtime/interpreter.ts";
+import { Moves } from "./runtime/moves.ts";
+import { outgoing } from "./runtime/outgoing.ts";
 import { Retention } from "./runtime/retention.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
-import { longestPlaintext } from "./runtime/seal.ts";
 import { serverNotices } from "./runtime/server_notices.ts";
 import { Sessions } from "./runtime/sessions.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
@@ -47,14 +39,7 @@ import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
 import { MemoryStore } from "./store/memory.ts";
-import type {
-  AgentStore,
-  Connection,
-  InboundRoute,
-  LeavingReason,
-  MessageQuery,
-  MessageRecord,
-} from "./store/store.ts";
+import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
 
 /**
  * Duplex connections over two queues, end-to-end encrypted, with messages whole and in order (agent.md).
@@ -70,11 +55,10 @@ export class Agent implements AsyncDisposable {
   readonly #sessions: Sessions;
   readonly #discards: Discards;
   readonly #farewells: Farewells;
+  readonly #moves: Moves;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
   readonly #retention: Retention | null;
-  /** Who waits for queues to be left. */
-  readonly #movers = new Set<() => void>();
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -139,13 +123,14 @@ export class Agent implements AsyncDisposable {
         for (const route of routes) servers.forget(route);
         this.#workers.stop(routes);
         for (const queue of discarded) void this.#discards.discard(queue);
-        this.#tellMoved();
+        this.#moves.ended();
       },
     });
     this.#workers = new Workers(context, this.#interpreter);
     this.#sessions = new Sessions(context, this.#interpreter, this.#workers);
     this.#discards = new Discards(context);
     this.#farewells = new Farewells(context);
+    this.#moves = new Moves(context, this.#interpreter);
     this.#events = new Events(context, this.#interpreter, {
       isManual: options.acknowledge === "manual",
       room: buffer,
@@ -291,22 +276,11 @@ export class Agent implements AsyncDisposable {
     return this.#command(async () => {
       const { connections, now } = this.#context;
       const own = body.slice();
-      const made = await this.#interpreter.do(connections.get(alias).record.id, async (connection) => {
-        const time = now();
-        const { session } = connection;
-        if (session?.status === "closed") throw closed(connection);
-        const routes = session?.status === "active" ? [] : sendingRoutes(connection);
-        const isUpgraded = session !== null && session.status !== "greeting";
-        const plaintext = isUpgraded ? null : nextMessage(connection, own, time);
-        if (plaintext === null) checkSize(own.length, largestBody);
-        // One that waits for the other side's HELLO may come to go as this, too.
-        else checkSize(plaintext.length, Math.min(...routes.map(({ keys }) => longestPlaintext(keys))));
-        if (plaintext !== null && session === null) {
-          return { type: "send", body: own, plaintext, hash: await sha256(plaintext) };
-        }
-        const hash = await nextMessageHash(connection, { body: own, time });
-        return { type: "send frame", body: own, time, hash };
-      }, { isTogether: true });
+      const made = await this.#interpreter.do(
+        connections.get(alias).record.id,
+        (connection) => outgoing(connection, own, now()),
+        { isTogether: true },
+      );
       if (made === null) throw unknownConnection(alias);
       this.#sessions.look(made.connection.record.id);
       return made.connection.record.lastMessageId;
@@ -351,37 +325,16 @@ export class Agent implements AsyncDisposable {
    * when that can be reached, over restarts.
    */
   delete(alias: string): Promise<void> {
-    return this.#command(async () => {
-      const { connections, servers, store, now } = this.#context;
-      const { record: { id } } = connections.get(alias);
-      const deleted = await connections.serially(id, async () => {
-        const connection = connections.find(id);
-        if (connection === undefined) throw unknownConnection(alias);
-        const queues = [...connection.receiving, ...connection.inbound].map((route) =>
-          this.#discards.discarded(route)
-        );
-        const farewell = await farewellOf(connection, now());
-        await store.commit([
-          { type: "delete connection", connection: id },
-          ...queues.map((queue) => ({ type: "put discarded", queue }) as const),
-        ]);
-        connections.remove(connection);
-        return { connection, queues, farewell };
-      });
-      this.#log.forget(id);
-      this.#events.forget(id, alias);
-      const { receiving, sending, inbound, outbound } = deleted.connection;
-      for (const route of [...receiving, ...inbound]) servers.forget(route.id);
-      this.#workers.stop([...receiving, ...sending, ...inbound, ...outbound].map((route) => route.id));
-      this.#sessions.stop(id);
-      await Promise.all([
-        this.#farewells.say(outbound, deleted.farewell),
-        ...deleted.queues.map(async (queue) => {
-          const deleting = this.#discards.discard(queue);
-          if (servers.isConnected(queue.server)) await deleting;
-        }),
-      ]);
-    });
+    return this.#command(() =>
+      deleteConnection(this.#context, {
+        log: this.#log,
+        events: this.#events,
+        workers: this.#workers,
+        sessions: this.#sessions,
+        discards: this.#discards,
+        farewells: this.#farewells,
+      }, alias)
+    );
   }
 
   /**
@@ -408,13 +361,7 @@ export class Agent implements AsyncDisposable {
    * that is stored: a `route` event tells of each that has moved. Rejects with `CMD PROHIBITED` without a session.
    */
   rotate(alias: string): Promise<void> {
-    return this.#command(async () => {
-      const { record, session, inbound } = this.#context.connections.get(alias);
-      if (session?.status !== "active") {
-        throw new AgentError("CMD PROHIBITED", `Cannot move "${alias}": it has no session`);
-      }
-      await this.#leaveRoutes(record.id, inbound, "wish");
-    });
+    return this.#command(() => this.#moves.rotate(alias));
   }
 
   /**
@@ -424,29 +371,9 @@ export class Agent implements AsyncDisposable {
    * other server.
    */
   async *leave(server: string | ServerAddress): AsyncGenerator<LeaveProgress, void, void> {
-    const name = formatAddress(serverOf(server));
-    const isThere = ({ keys }: { readonly keys: { readonly server: ServerAddress } }) =>
-      formatAddress(keys.server) === name;
-    this.setServers(this.#servers.filter((other) => formatAddress(other) !== name));
-    const { connections } = this.#context;
-    for (const { record, inbound } of connections.all()) {
-      await this.#command(() => this.#leaveRoutes(record.id, inbound.filter(isThere), "server"));
-    }
-    for (let last = -1;;) {
-      const changed = new Promise<void>((resolve) => this.#movers.add(resolve));
-      const all = connections.all();
-      const left = all.flatMap(({ inbound }) => inbound.filter(isThere)).length;
-      if (left !== last) {
-        yield {
-          left,
-          staying: all.flatMap(({ receiving }) => receiving.filter(isThere)).length,
-        };
-      }
-      if (left === 0) return;
-      last = left;
-      await changed;
-      if (this.#closing !== null) return;
-    }
+    const left = serverOf(server);
+    this.setServers(this.#servers.filter((other) => formatAddress(other) !== formatAddress(left)));
+    yield* this.#moves.leave(left);
   }
 
   /**
@@ -454,16 +381,7 @@ export class Agent implements AsyncDisposable {
    * Rejects with `RangeError`, and with `CMD PROHIBITED` without a session.
    */
   setRoutes(alias: string, routes: number | null): Promise<void> {
-    if (routes !== null && (!Number.isInteger(routes) || routes < 1 || routes > mostRoutes)) {
-      return Promise.reject(
-        new RangeError(`Cannot use ${routes} routes: give a whole number from 1 to ${mostRoutes}`),
-      );
-    }
-    return this.#command(async () => {
-      const { record, session } = this.#context.connections.get(alias);
-      if (session === null) throw new AgentError("CMD PROHIBITED", `"${alias}" has no session`);
-      await this.#interpreter.do(record.id, { type: "routes wanted", routes });
-    });
+    return this.#command(() => this.#moves.setRoutes(alias, routes));
   }
 
   /** All connections, oldest first. */
@@ -519,15 +437,10 @@ export class Agent implements AsyncDisposable {
     return this.close();
   }
 
-  #tellMoved(): void {
-    for (const tell of this.#movers) tell();
-    this.#movers.clear();
-  }
-
   async #close(): Promise<void> {
     this.#retention?.[Symbol.dispose]();
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
-    this.#tellMoved();
+    this.#moves.ended();
     const { servers, pool, store, slowLane } = this.#context;
     slowLane[Symbol.dispose]();
     try {
@@ -543,11 +456,6 @@ export class Agent implements AsyncDisposable {
     } finally {
       await store[Symbol.asyncDispose]();
     }
-  }
-
-  async #leaveRoutes(id: string, routes: readonly InboundRoute[], reason: LeavingReason): Promise<void> {
-    if (routes.length === 0) return;
-    await this.#interpreter.do(id, { type: "leave routes", routes: routes.map((route) => route.id), reason });
   }
 
   #newConnection(made: Parameters<typeof newConnection>[0]): Connection {
@@ -571,19 +479,6 @@ export class Agent implements AsyncDisposable {
       throw agentError(error);
     }
   }
-}
-
-/** Throws {@linkcode AgentError} (`CMD LARGE`). */
-function checkSize(length: number, most: number): void {
-  const excess = length - most;
-  if (excess > 0) throw new AgentError("CMD LARGE", `Cannot send: the message is ${excess} bytes too long`);
-}
-
-function closed({ record: { alias } }: Connection): AgentError {
-  return new AgentError(
-    "CONN SIMPLEX",
-    `Cannot send to "${alias}": the other side has deleted the connection`,
-  );
 }
 
 function simplex({ record: { alias } }: Connection): AgentError {

@@ -88,6 +88,8 @@ export class Subscriptions implements AsyncDisposable {
 
   /** Wants a queue that was created, and so subscribed to, through `client`. */
   created(queue: SubscribedQueue, client: SmpClient): void {
+    // Somebody was earlier, and may wait for it.
+    if (this.#wanted.has(queue.id)) return;
     const wanted = this.#add(queue);
     if (this.#session?.client === client) {
       wanted.told = "up";

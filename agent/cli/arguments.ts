@@ -1,5 +1,6 @@
 import { type OptionKinds, type Options, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { parseAddress, ParseError } from "../../protocol/mod.ts";
+import { mostRoutes } from "../options.ts";
 import { sessionExtension } from "../session/session.ts";
 
 /** The options of every command that opens the database. */
@@ -11,6 +12,7 @@ export const serverOptions = {
   "server": "list",
   "allow-unverified": "flag",
   "no-sessions": "flag",
+  "routes": "value",
   "timeout": "value",
 } as const satisfies OptionKinds;
 
@@ -19,9 +21,10 @@ export const databaseHelp = `\
   --db FILE               where connections and messages are kept (default smp-agent.db)
   --passphrase-file FILE  the first line of FILE is the database's passphrase; else it is asked for`;
 
-/** The help of `--no-sessions`. */
+/** The help of `--no-sessions` and `--routes`. */
 export const sessionsHelp = `\
-  --no-sessions           announce no sessions: new connections stay as in SMP 0.3, without forward secrecy`;
+  --no-sessions           announce no sessions: new connections stay as in SMP 0.3, without forward secrecy
+  --routes N              receive through N of the servers at once, 1 to 4 (default 1)`;
 
 /** The help of {@linkcode serverOptions} but `--timeout`. */
 export const serverHelp = `\
@@ -67,9 +70,14 @@ export function readTimeout(text: string | undefined): number | undefined {
   return text === undefined ? undefined : readWhole("timeout", text, { least: 1, most: 2_000_000 }) * 1000;
 }
 
-/** The extensions that are announced to other agents. */
-export function extensionsOf(options: { readonly "no-sessions": boolean }): readonly string[] {
-  return options["no-sessions"] ? [] : [sessionExtension];
+/** What an agent is told of sessions. Throws {@linkcode UsageError}. */
+export function sessionsOf(
+  { "no-sessions": isOff, routes }: { readonly "no-sessions": boolean; readonly routes: string | undefined },
+): { readonly extensions: readonly string[]; readonly routes: number } {
+  return {
+    extensions: isOff ? [] : [sessionExtension],
+    routes: readWhole("routes", routes ?? "1", { least: 1, most: mostRoutes }),
+  };
 }
 
 /** The name of a new connection. Throws {@linkcode UsageError} for one that nobody could see or type. */

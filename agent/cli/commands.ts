@@ -6,9 +6,11 @@ import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
 import { invite } from "./invite.ts";
 import { join } from "./join.ts";
+import { leave } from "./leave.ts";
 import { list } from "./list.ts";
 import { passphrase } from "./passphrase.ts";
 import { receive } from "./receive.ts";
+import { rotate } from "./rotate.ts";
 import { send } from "./send.ts";
 import { start } from "./start.ts";
 import { verify } from "./verify.ts";
@@ -23,6 +25,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["list", list],
   ["code", code],
   ["verify", verify],
+  ["rotate", rotate],
+  ["leave", leave],
   ["delete", remove],
   ["export", exportCommand],
   ["import", importCommand],

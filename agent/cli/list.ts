@@ -9,7 +9,7 @@ import { oneLine, printable } from "./print.ts";
 const kinds = { ...databaseOptions, "json": "flag" } as const satisfies OptionKinds;
 
 /** How far a connection is. */
-type State = "connected" | "suspended" | "invited" | "joining" | "failed";
+type State = "connected" | "closed" | "suspended" | "invited" | "joining" | "failed";
 
 /** What is printed of a connection. */
 interface Listed {
@@ -40,7 +40,7 @@ ${databaseHelp}
 
 A line has the connection's state, how many messages came here and were not printed (servers may have
 more), how many wait to be sent, where there is a session since when and whether its safety code was verified,
-and its name. States: connected, suspended, invited (nobody has joined
+and its name. States: connected, closed (the other side has deleted it), suspended, invited (nobody has joined
 yet), joining, failed (joining was refused, or given up).`,
   async run(args, surroundings) {
     const { options } = readArguments(args, kinds, { names: [] });
@@ -75,14 +75,15 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
     unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, session?.waiting ?? 0),
     unsent,
     unreadable,
-    servers: [...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)),
+    servers: [...new Set([...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)))],
     createdAt: new Date(createdAt).toISOString(),
     secretSince: since === null ? null : new Date(since).toISOString(),
     verified: session?.keys.verified ?? false,
   };
 }
 
-function stateOf({ record: { role, connected }, receiving, inbound, sending }: Connection): State {
+function stateOf({ record: { role, connected }, receiving, inbound, sending, session }: Connection): State {
+  if (session?.status === "closed") return "closed";
   if (sending.some(({ status }) => status === "failed")) return "failed";
   if ([...receiving, ...inbound].some(({ suspended }) => suspended)) return "suspended";
   if (connected) return "connected";

@@ -29,8 +29,8 @@ export const send: Command = {
   --json                  print a JSON object: sent, or stored with --no-wait
 ${serverHelp}
 
-A message has 1 MiB at most, about 2980 bytes where the other side has no sessions. A connection that is not
-there yet is waited for.`,
+A message has 1 MiB at most, about 2980 bytes where the other side has no sessions; one of more than about
+400 KB needs the other side to receive meanwhile. A connection that is not there yet is waited for.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME", "TEXT"], least: 1 });
     const [name, text] = positional as [string, string?];
@@ -79,6 +79,7 @@ async function prepare(
   if (connected) {
     // What was received there, and its part of the upgrade, comes from the other side.
     if (info !== null) await session.subscribe(name);
+    if (info?.closed) throw new Error(`"${name}" cannot send: the other side has deleted the connection`);
     if (info?.active === false) tell(`waiting for "${printable(name)}": the other side must run now`);
     return;
   }

@@ -7,7 +7,7 @@ import type { AgentEvent } from "../events.ts";
 import type { ConnectionInfo } from "../options.ts";
 import type { SqliteStore } from "../store/sqlite.ts";
 import type { Connection } from "../store/store.ts";
-import { checkAddress, defaultDatabase, extensionsOf, readTimeout } from "./arguments.ts";
+import { checkAddress, defaultDatabase, readTimeout, sessionsOf } from "./arguments.ts";
 import { Interrupted, Late, type Surroundings } from "./command.ts";
 import { exists, openStore, withAdvice } from "./database.ts";
 import { Troubles } from "./troubles.ts";
@@ -19,6 +19,7 @@ export interface SessionOptions {
   readonly server: readonly string[];
   readonly "allow-unverified": boolean;
   readonly "no-sessions": boolean;
+  readonly routes: string | undefined;
   readonly timeout: string | undefined;
 }
 
@@ -84,6 +85,7 @@ export class Session {
     },
   ): Promise<T> {
     const milliseconds = readTimeout(options.timeout);
+    sessionsOf(options);
     for (const server of options.server) checkAddress(server, options["allow-unverified"]);
     const late = new AbortController();
     const stop = AbortSignal.any([surroundings.signal, late.signal]);
@@ -137,7 +139,7 @@ export class Session {
         client: { allowUnverified },
         acknowledge: "manual",
         keyPool: 0,
-        extensions: extensionsOf(options),
+        ...sessionsOf(options),
         retry: { first: 100, most: 5_000 },
       });
       return new Session(agent, { store, allowUnverified, tell: surroundings.tell });
@@ -200,6 +202,18 @@ export class Session {
     await this.#explaining(name, () => this.#untilSent(name, id));
   }
 
+  /** The routes that messages of a connection's session come through, and the servers of them. */
+  async inboundOf(name: string): Promise<{ readonly id: string; readonly server: string }[]> {
+    const connection = (await this.store.connections()).find(({ record: { alias } }) => alias === name);
+    return (connection?.inbound ?? []).map(({ id, keys }) => ({ id, server: formatAddress(keys.server) }));
+  }
+
+  /** Waits until these routes are gone. Nothing tells of it. */
+  async untilGone(routes: readonly { readonly id: string }[]): Promise<void> {
+    const isOld = ({ id }: { readonly id: string }) => routes.some((route) => route.id === id);
+    while ((await this.store.connections()).some(({ inbound }) => inbound.some(isOld))) await this.#wait();
+  }
+
   /** Waits until a connection has a session, if both sides have announced one; not for ever: what runs next goes on. */
   async untilSecret(name: string, tell: (line: string) => void): Promise<void> {
     if (await this.#untilSettled(name, upgradePatience)) return;
@@ -217,8 +231,12 @@ export class Session {
     for (;;) {
       if ((await this.store.connections()).every((connection) => isSettled(connection, name))) return true;
       if (performance.now() > end) return false;
-      await Promise.race([new Promise((resolve) => setTimeout(resolve, interval)), this.#over.promise]);
+      await this.#wait();
     }
+  }
+
+  async #wait(): Promise<void> {
+    await Promise.race([new Promise((resolve) => setTimeout(resolve, interval)), this.#over.promise]);
   }
 
   async #untilSent(name: string, id: number): Promise<void> {
@@ -290,7 +308,7 @@ export function isUnmade({ record: { role, reply }, receiving, inbound, sending 
 }
 
 function isSettled({ record: { alias }, session, outbound }: Connection, name: string): boolean {
-  if (alias !== name || session === null) return true;
+  if (alias !== name || session === null || session.status === "closed") return true;
   return session.status === "active" && !session.receiptDue &&
     outbound.some(({ cursor }) => cursor >= session.lastNumber);
 }

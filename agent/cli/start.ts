@@ -7,9 +7,9 @@ import {
   checkAddress,
   databaseOptions,
   defaultDatabase,
-  extensionsOf,
   readArguments,
   sessionsHelp,
+  sessionsOf,
 } from "./arguments.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { firstLine, openStore } from "./database.ts";
@@ -23,6 +23,7 @@ const kinds = {
   "token-file": "value",
   "keep-days": "value",
   "no-sessions": "flag",
+  "routes": "value",
 } as const satisfies OptionKinds;
 
 /** What was given. */
@@ -37,7 +38,7 @@ interface StartOptions {
   readonly passphraseFile: string | undefined;
   /** Days; `undefined`: for ever. */
   readonly retention: number | undefined;
-  readonly extensions: readonly string[];
+  readonly sessions: ReturnType<typeof sessionsOf>;
 }
 
 /** `agent start`: the agent as a service. */
@@ -70,7 +71,7 @@ function readOptions(args: readonly string[]): StartOptions {
     allowUnverified,
     tokenFile: given["token-file"],
     passphraseFile: given["passphrase-file"],
-    extensions: extensionsOf(given),
+    sessions: sessionsOf(given),
     retention: days === undefined ? undefined : readWhole("keep-days", days, { least: 1, most: 36_500 }),
   };
 }
@@ -82,7 +83,7 @@ async function serve(options: StartOptions, surroundings: Surroundings): Promise
 }
 
 async function serveUntilStopped(options: StartOptions, surroundings: Surroundings): Promise<void> {
-  const { host, port, database, servers, allowUnverified, retention, extensions } = options;
+  const { host, port, database, servers, allowUnverified, retention, sessions } = options;
   const { print, tell, signal } = surroundings;
   preferOpenSsl();
   const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
@@ -95,7 +96,7 @@ async function serveUntilStopped(options: StartOptions, surroundings: Surroundin
       store,
       client: { allowUnverified },
       acknowledge: "manual",
-      extensions,
+      ...sessions,
       ...(retention !== undefined && { retention: retention * 86_400_000 }),
     }),
   );

@@ -64,6 +64,8 @@ export class Troubles {
 
 const reasons = {
   "second confirmation": "somebody else has tried to join it too, and was refused",
+  "session out of step":
+    "what comes cannot be decrypted: one side may be a restored backup; make a new connection",
   "confirmation not approved": "who wanted to join it was not let in",
 } as const;
 

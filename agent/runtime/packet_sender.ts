@@ -18,7 +18,7 @@ import type { Interpreter } from "./interpreter.ts";
 /** Frames that are read from the store and sent together. */
 const batchSize = 32;
 
-/** Packets of a batch that are on their way at a time. */
+/** Packets of a batch that are on their way at a time; after one that failed the first goes alone. */
 const inFlight = 16;
 
 /** Milliseconds between two repetitions of frames that may be lost. */
@@ -192,6 +192,7 @@ export class PacketSender {
       failed === null || index < failed.index || index === failed.index && at < failed.at;
     const onWay: Promise<void>[] = [];
     const begun = this.#begun;
+    let width = begun === null ? inFlight : 1;
     for (const [index, message] of messages.entries()) {
       const packets = await splitMessage(message, keys.blockSize);
       const from = begun !== null && equalBytes(begun.message, message) ? begun.sent : 0;
@@ -202,7 +203,8 @@ export class PacketSender {
             if (isFirst(index, at)) failed = { index, at, error };
           }),
         );
-        if (onWay.length >= inFlight) await onWay.shift();
+        if (onWay.length >= width) await onWay.shift();
+        width = inFlight;
       }
     }
     await Promise.all(onWay);

@@ -79,6 +79,7 @@ class Opening {
   readonly #held = new Map<number, HeldFrame>();
   #isRepeated = false;
   #unreadable = 0;
+  #undecrypted: number;
   #lastServerId: string;
 
   constructor(
@@ -95,6 +96,7 @@ class Opening {
     this.#ratchet = ratchet;
     this.#stored = stored;
     this.#delivered = delivered;
+    this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
@@ -109,6 +111,7 @@ class Opening {
       reassembly: this.#reassembly,
       isRepeated: this.#isRepeated,
       unreadable: this.#unreadable,
+      undecrypted: this.#undecrypted,
       lastServerId: this.#lastServerId,
     };
   }
@@ -169,9 +172,13 @@ class Opening {
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
     if (!decrypted.ok) {
       if (decrypted.code === "USED") this.#isRepeated = true;
-      else this.#unreadable++;
+      else {
+        this.#unreadable++;
+        this.#undecrypted++;
+      }
       return;
     }
+    this.#undecrypted = 0;
     const decoded = decodeFrames(decrypted.plaintext);
     if (!decoded.ok) {
       this.#ratchet = decrypted.state;

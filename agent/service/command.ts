@@ -18,8 +18,8 @@ import type { RouteChange, SecurityReason } from "../store/store.ts";
 /** How a session is served: who acknowledges messages, and how commands and answers are written. */
 export type Mode = "manual" | "auto" | "json" | "text";
 
-/** What a session can ask to be told besides: RCVD and ROUTE. */
-export type Extension = "receipts" | "routes";
+/** What a session can ask to be told besides: RCVD, ROUTE and SESSION. */
+export type Extension = "receipts" | "routes" | "sessions";
 
 /** A command of a client (agent.md Plaintext agent protocol); `ACK` and those after it are additions. */
 export type ServiceCommand =
@@ -68,6 +68,8 @@ export type ServiceResponse =
   | { readonly type: "LEAVING"; readonly left: number; readonly staying: number }
   /** After EXT with `routes` alone: a way between the two agents is another one now. */
   | { readonly type: "ROUTE" } & Omit<RouteChange, "type">
+  /** After EXT with `sessions` alone: it has begun, or the other side has deleted the connection. */
+  | { readonly type: "SESSION"; readonly change: "active" | "closed" }
   /** In JSON alone. */
   | { readonly type: "UP" }
   /** In JSON alone. */
@@ -82,7 +84,7 @@ export const withoutConnection: ReadonlySet<ServiceCommand["type"]> = new Set(
 export const modes: readonly Mode[] = ["manual", "auto", "json", "text"];
 
 /** The extensions that can be asked for. */
-export const extensions: readonly Extension[] = ["receipts", "routes"];
+export const extensions: readonly Extension[] = ["receipts", "routes", "sessions"];
 
 /** The names of what agents say, which clients may not. */
 const responses = ["INV", "OK", "CON", "END", "SENT", "MSG", "ERR"];
@@ -229,6 +231,8 @@ export function formatResponse(response: ServiceResponse): Part[] | null {
       const { direction, change, from, to } = response;
       return [`ROUTE ${direction} ${change} ${from ?? "-"} ${to ?? "-"}`];
     }
+    case "SESSION":
+      return [`SESSION ${response.change}`];
     case "UP":
     case "SECURITY":
       return null;
@@ -283,6 +287,7 @@ MODE <words>           manual: messages come again until ACK; auto: the contrary
                        json: a JSON object a line from now on; text: the contrary
 EXT <words>            receipts: RCVD <id> from now on, when the other side has done with a message
                        routes: ROUTE ... when a connection has moved to another server
+                       sessions: SESSION active when it has a session, closed when it was deleted there
 LEAVE <server>         moves all that comes through a server to the others
 TOKEN <token>          must be first where the agent has a token
 HELP, QUIT

@@ -6,6 +6,7 @@ import {
   latin1Bytes,
   ParseError,
   parseQueueInfo,
+  type ServerAddress,
   textBytes,
 } from "../../protocol/mod.ts";
 import type { SessionInfo } from "../options.ts";
@@ -135,7 +136,7 @@ function readCommand(fields: Fields): ServiceCommand {
     case "EXT": {
       const { extensions } = fields;
       if (Array.isArray(extensions) && areExtensions(extensions)) return { type, extensions };
-      throw new RequestError("extensions is not a list of receipts or routes");
+      throw new RequestError("extensions is not a list of receipts, routes or sessions");
     }
     case "ROUTES": {
       const { routes = null } = fields;
@@ -207,6 +208,8 @@ function contentOf(response: ServiceResponse): Fields {
       return { message: response.id };
     case "LEAVING":
       return { left: response.left, staying: response.staying };
+    case "SESSION":
+      return { change: response.change };
     case "ROUTE": {
       const { direction, change, from, to } = response;
       return { direction, change, from, to };
@@ -237,7 +240,7 @@ function contentOf(response: ServiceResponse): Fields {
         created: new Date(createdAt),
         flags: flagsOf(response),
         unreadable,
-        session: session === null ? null : sessionOf(session),
+        ...(session !== null && { session: sessionOf(session) }),
       };
     }
     case "DONE":
@@ -251,13 +254,20 @@ function contentOf(response: ServiceResponse): Fields {
   }
 }
 
-function sessionOf({ active, since, verified, servers: { receiving, sending } }: SessionInfo): Fields {
+function sessionOf(
+  { active, closed, since, verified, servers: { receiving, sending } }: SessionInfo,
+): Fields {
   return {
     active,
+    closed,
     since: since === null ? null : new Date(since),
     verified,
-    servers: { receiving: receiving.map(formatAddress), sending: sending.map(formatAddress) },
+    servers: { receiving: namesOf(receiving), sending: namesOf(sending) },
   };
+}
+
+function namesOf(servers: readonly ServerAddress[]): string[] {
+  return [...new Set(servers.map(formatAddress))];
 }
 
 function textOf(body: Uint8Array): string | null {

@@ -2,7 +2,7 @@ import type { QueueInfo } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
-import type { ServiceResponse } from "./command.ts";
+import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
 import { Taker } from "./taker.ts";
 import { type Asker, responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
@@ -203,9 +203,8 @@ export class Notifier implements AsyncDisposable {
           const id = this.#idOf(event.connection);
           if (id === undefined) break;
           if (event.type === "delivered") this.#receipt(id, event);
-          // The service's protocol has no word for it.
-          else if (event.type === "session") this.#taker.take(event.eventId);
-          else if (event.type === "route") this.#route(id, event);
+          else if (event.type === "route") this.#tellAsked(id, event, "routes");
+          else if (event.type === "session") this.#tellAsked(id, event, "sessions");
           else this.#tell(id, event);
         }
       }
@@ -237,12 +236,12 @@ export class Notifier implements AsyncDisposable {
     else this.#taker.take(eventId);
   }
 
-  /** Where a connection is now, LIST tells too: who is not there need not be told. */
-  #route(id: string, event: Extract<Told, { readonly type: "route" }>): void {
+  /** Tells an owner that has asked for it. LIST has it too, as it is then: who is not there need not be told. */
+  #tellAsked(id: string, event: Told, extension: Extension): void {
     if (this.#taker.isBusy(event.eventId)) return;
     const watch = this.#watches.get(id);
     const owner = watch?.owner ?? null;
-    if (owner?.extensions.has("routes")) this.#notify(id, watch!, owner, event);
+    if (owner?.extensions.has(extension)) this.#notify(id, watch!, owner, event);
     else this.#taker.take(event.eventId);
   }
 

@@ -46,7 +46,15 @@ export interface Watch {
 export type Told = Extract<
   AgentEvent,
   OfConnection & {
-    readonly type: "connected" | "message" | "sent" | "delivered" | "route" | "error" | "security";
+    readonly type:
+      | "connected"
+      | "message"
+      | "sent"
+      | "delivered"
+      | "route"
+      | "session"
+      | "error"
+      | "security";
   }
 >;
 
@@ -73,6 +81,8 @@ export function responseTo(event: Told): ServiceResponse {
       const { direction, change, from, to } = event;
       return { type: "ROUTE", direction, change, from, to };
     }
+    case "session":
+      return { type: "SESSION", change: event.change };
     case "error": {
       const { error: { code: error, message }, id } = event;
       return { type: "ERR", error, message, ...(id !== undefined && { id }) };

@@ -16,7 +16,7 @@ import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
-import { withSession } from "./session.ts";
+import { mostUndecrypted, withSession } from "./session.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
 export interface ArrivedFrame<Content extends Frame = Frame> {
@@ -58,6 +58,8 @@ export interface OpenedPackets {
   readonly isRepeated: boolean;
   /** How many packets could not be read. */
   readonly unreadable: number;
+  /** How many messages could not be decrypted since the last one that could. */
+  readonly undecrypted: number;
   /** The server's ID of the last packet, base64. */
   readonly lastServerId: string;
 }
@@ -81,10 +83,14 @@ export function packets(
   const isReceiptDue = isRepeated || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
   if (reassembly !== undefined) changed = { ...changed, reassembly };
+  const { undecrypted } = opened;
+  const isOutOfStep = undecrypted >= mostUndecrypted && connection.session.undecrypted < mostUndecrypted;
+  if (undecrypted !== connection.session.undecrypted) changed = withSession(changed, { undecrypted });
   if (isReceiptDue) changed = withSession(changed, { receiptDue: true });
   if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
-  const frames: FrameDraft[] = [], changes = [...opened.changes], events: StoredEvent[] = [];
-  const commands: Command[] = [];
+  const frames: FrameDraft[] = [], changes = [...opened.changes];
+  const events: StoredEvent[] = [], commands: Command[] = [];
+  if (isOutOfStep) events.push({ type: "security", reason: "session out of step" });
   for (const one of arrived) {
     const made = receive(changed, one, context);
     changed = made?.connection ?? changed;

@@ -1,5 +1,5 @@
 import { frameKinds } from "../../protocol/mod.ts";
-import { type FrameDraft } from "../core/types.ts";
+import type { FrameDraft } from "../core/types.ts";
 import type { FrameHandler } from "./arrival.ts";
 import { dropFormer } from "./former.ts";
 import { withSession, withSessionKeys } from "./session.ts";

@@ -17,6 +17,9 @@ export const mostFrames = 10_000;
 /** Messages that the application has not acknowledged: what comes then stays at the servers. */
 export const mostWaiting = 500;
 
+/** Messages, one after the other, that cannot be decrypted before the application is told: one side may be a restored backup. */
+export const mostUndecrypted = 3;
+
 /** A session that this side has announced. */
 export function newSession(transcript: Partial<SessionTranscript>): Session {
   const keys: SessionKeys = {
@@ -42,6 +45,7 @@ export function newSession(transcript: Partial<SessionTranscript>): Session {
     acknowledged: noNumbers,
     receiptDue: false,
     waiting: 0,
+    undecrypted: 0,
     routes: null,
   };
 }

@@ -150,7 +150,7 @@ const storedEvent = union<StoredEvent>({
   }),
   security: object<Event<"security">>({
     type: oneOf("security"),
-    reason: oneOf("second confirmation", "confirmation not approved"),
+    reason: oneOf("second confirmation", "confirmation not approved", "session out of step"),
   }),
   session: object<Event<"session">>({ type: oneOf("session"), change: oneOf("active", "closed") }),
   route: object<Event<"route">>({

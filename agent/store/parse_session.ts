@@ -151,6 +151,7 @@ export const session: Parse<Session> = object<Session>({
   acknowledged: numberSet,
   receiptDue: flag,
   waiting: count,
+  undecrypted: count,
   routes: nullable(integer(1, 4)),
 });
 

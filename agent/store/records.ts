@@ -233,7 +233,7 @@ export interface RouteChange {
 }
 
 /** Why there is a `security` event. */
-export type SecurityReason = "second confirmation" | "confirmation not approved";
+export type SecurityReason = "second confirmation" | "confirmation not approved" | "session out of step";
 
 /** A queue of a connection that was deleted, until its server has deleted it too. */
 export interface DiscardedQueue {

@@ -40,6 +40,8 @@ export interface Session {
   readonly receiptDue: boolean;
   /** How many messages the application has not acknowledged. */
   readonly waiting: number;
+  /** Messages of the other side, one after the other, that cannot be decrypted. */
+  readonly undecrypted: number;
   /** How many inbound routes there are to be; `null`: as many as the agent's others have. */
   readonly routes: number | null;
 }

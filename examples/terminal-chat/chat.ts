@@ -5,7 +5,7 @@ import type {
   MessageIntegrity,
   MessageRecord,
 } from "@simplexmq/smp/agent";
-import { formatQueueInfo, ParseError, parseQueueInfo } from "@simplexmq/smp/protocol";
+import { formatQueueInfo, ParseError, parseQueueInfo, type ServerAddress } from "@simplexmq/smp/protocol";
 import { helpLines, type Input } from "./input.ts";
 import { harmless, type Kind } from "./screen.ts";
 
@@ -51,6 +51,24 @@ export async function execute(agent: Agent, input: Input, show: Show): Promise<b
       }
       break;
     }
+    case "code": {
+      const code = agent.safetyCode(input.name);
+      if (code === null) {
+        show(`${input.name} has no session, and so no safety code`, "warning");
+        break;
+      }
+      show(
+        `compare this with what ${input.name} sees; when it is the same, /verify ${input.name}:`,
+        "notice",
+      );
+      const groups = code.split(" ");
+      for (let at = 0; at < groups.length; at += 4) show(groups.slice(at, at + 4).join(" "));
+      break;
+    }
+    case "verify":
+      await agent.verify(input.name, input.isVerified);
+      show(`${input.name} is ${input.isVerified ? "verified" : "not verified any more"}`, "notice");
+      break;
     case "delete":
       await agent.delete(input.name);
       show(`${input.name} and all messages are deleted`, "notice");
@@ -93,9 +111,9 @@ export function showEvent(event: AgentEvent, show: Show): void {
       return show(`${event.connection}: ${harmless(new TextDecoder().decode(body))}`, "received");
     }
     case "sent":
-      return show(`[${event.id}] the server of ${event.connection} has it`, "notice");
+      return show(`[${event.id}] ✓ the server of ${event.connection} has it`, "notice");
     case "delivered":
-      return show(`[${event.id}] ${event.connection} has it`, "notice");
+      return show(`[${event.id}] ✓✓ ${event.connection} has it`, "notice");
     case "end":
       return show(`another program receives the messages of ${event.connection} now`, "warning");
     case "down":
@@ -108,13 +126,17 @@ export function showEvent(event: AgentEvent, show: Show): void {
       return show(`${event.connection}: ${harmless(message)} (${code})${again}`, "warning");
     }
     case "route":
+      // A queue that is replaced by another one on the same server is nothing to see.
+      if (event.from === event.to) return;
       return show(`${event.connection}: ${routeText(event)}`, "notice");
     case "session":
       return event.change === "active"
         ? show(`${event.connection}: forward secret from now on`, "notice")
         : show(`${event.connection} has deleted the connection`, "warning");
     case "security":
-      return show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
+      return event.reason === "session out of step"
+        ? show(`${event.connection}: nothing can be decrypted: one side may be a restored backup`, "warning")
+        : show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:
       return event satisfies never;
   }
@@ -122,16 +144,17 @@ export function showEvent(event: AgentEvent, show: Show): void {
 
 /** What is wrong with a message; `null` when it is whole and in order. */
 function routeText({ direction, change, from, to }: Extract<AgentEvent, { readonly type: "route" }>): string {
-  const what = direction === "receiving" ? "what comes" : "what goes";
+  const messages = direction === "receiving" ? "what you receive" : "what you send";
+  const [before, now] = [from, to].map((server) => server?.replace(/#.*/, ""));
   switch (change) {
     case "moved":
-      return `${what} moved from ${from} to ${to}`;
+      return `${messages} has moved from ${before} to ${now}`;
     case "added":
-      return `${what} uses ${to} too`;
+      return `${messages} comes through ${now} too`;
     case "ended":
-      return `${what} does not use ${from} any more`;
+      return `${messages} does not come through ${before} any more`;
     case "refused":
-      return `the other side cannot use ${to}`;
+      return `the other side cannot use ${now}`;
     default:
       return change satisfies never;
   }
@@ -154,15 +177,27 @@ function integrityWarning(integrity: MessageIntegrity): string | null {
   }
 }
 
-function connectionLine({ connection, connected, canSend, unreadable }: ConnectionInfo): string {
-  const state = connected ? "connected" : canSend ? "connecting" : "invited";
-  return `${connection}: ${state}${
-    unreadable > 0 ? `, ${unreadable} ${unreadable === 1 ? "message" : "messages"} could not be read` : ""
-  }`;
+function connectionLine({ connection, connected, canSend, unreadable, session }: ConnectionInfo): string {
+  const parts = [connected ? "connected" : canSend ? "connecting" : "invited"];
+  if (session !== null) {
+    const { since, verified, servers: { receiving, sending } } = session;
+    const hosts = (servers: readonly ServerAddress[]) =>
+      [...new Set(servers.map(({ host }) => host))].join(", ");
+    if (since !== null) parts.push(`secret since ${timeOf(since)}`);
+    if (verified) parts.push("verified");
+    parts.push(`from ${hosts(receiving)}`, `to ${hosts(sending)}`);
+  }
+  if (unreadable > 0) {
+    parts.push(`${unreadable} ${unreadable === 1 ? "message" : "messages"} could not be read`);
+  }
+  return `${connection}: ${parts.join(", ")}`;
 }
 
-function historyLine({ id, body, at, received, done }: MessageRecord): string {
-  const time = new Date(at).toISOString().slice(0, 16).replace("T", " ");
-  const mark = received !== null ? "<" : done ? ">" : "…";
-  return `${time} ${mark} [${id}] ${harmless(new TextDecoder().decode(body))}`;
+function timeOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 16).replace("T", " ");
+}
+
+function historyLine({ id, body, at, received, done, delivered }: MessageRecord): string {
+  const mark = received !== null ? "<" : delivered ? "✓✓" : done ? "✓" : "…";
+  return `${timeOf(at)} ${mark} [${id}] ${harmless(new TextDecoder().decode(body))}`;
 }

@@ -3,8 +3,8 @@ export type Input =
   | { readonly type: "create"; readonly name: string }
   | { readonly type: "accept"; readonly name: string; readonly invitation: string }
   | { readonly type: "send"; readonly name: string; readonly text: string }
-  | { readonly type: "history"; readonly name: string }
-  | { readonly type: "delete"; readonly name: string }
+  | { readonly type: "history" | "code" | "delete"; readonly name: string }
+  | { readonly type: "verify"; readonly name: string; readonly isVerified: boolean }
   | { readonly type: "connections" | "help" | "quit" | "nothing" }
   | { readonly type: "wrong"; readonly message: string };
 
@@ -15,6 +15,8 @@ export const helpLines: readonly string[] = [
   "@NAME message        send a message",
   "/connections         list the people whom you can talk to",
   "/history NAME        show the last messages",
+  "/code NAME           show the safety code, to compare it with the other side's",
+  "/verify NAME         it is the same on both sides; /verify NAME not takes that back",
   "/delete NAME         forget somebody, with all messages",
   "/help, /quit",
 ];
@@ -31,9 +33,15 @@ export function parseInput(line: string): Input {
   switch (command) {
     case "c":
     case "history":
+    case "code":
     case "delete":
       if (name === undefined || rest.length > 0) return wrong(`write one name: /${command} NAME`);
       return { type: command === "c" ? "create" : command, name };
+    case "verify":
+      if (name === undefined || rest.length > 1 || (rest[0] ?? "not") !== "not") {
+        return wrong("write one name: /verify NAME, or /verify NAME not");
+      }
+      return { type: command, name, isVerified: rest.length === 0 };
     case "a":
       if (name === undefined || rest.length !== 1) {
         return wrong("write a name and the invitation: /a NAME INVITATION");

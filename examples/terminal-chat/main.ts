@@ -13,13 +13,19 @@ import { type Kind, Screen } from "./screen.ts";
 import { tellUnreachable } from "./servers.ts";
 
 async function chat(options: ChatOptions): Promise<void> {
-  const { servers, allowUnverified, database, passphraseFile } = options;
+  const { servers, allowUnverified, database, passphraseFile, sessions, routes } = options;
   const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
   const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
   // When it cannot be made, opening the database says why.
   if (folder !== "") await Deno.mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
   const store = await SqliteStore.open(database, passphrase === undefined ? {} : { passphrase });
-  await using agent = await Agent.start({ servers, store, client: { allowUnverified } });
+  await using agent = await Agent.start({
+    servers,
+    store,
+    client: { allowUnverified },
+    extensions: sessions ? ["session1"] : [],
+    routes,
+  });
   using screen = new Screen();
   const show = (text: string, kind?: Kind) => screen.show(text, kind);
   const events = showAll(agent, show);

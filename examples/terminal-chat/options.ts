@@ -7,6 +7,10 @@ export interface ChatOptions {
   readonly allowUnverified: boolean;
   readonly database: string;
   readonly passphraseFile: string | undefined;
+  /** Whether sessions are announced to other agents. */
+  readonly sessions: boolean;
+  /** Servers that messages come through at a time. */
+  readonly routes: number;
 }
 
 /** What the command line asks for. */
@@ -22,6 +26,8 @@ export const helpText = `A chat in the terminal (docs/terminal-chat.md)
   --db FILE               where connections and messages are kept (default data/chat.db)
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
   --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
+  --no-sessions           announce no sessions: new connections stay as in SMP 0.3, without forward secrecy
+  --routes N              receive through N of the servers at once, 1 to 4 (default 1)
   --help                  print this
 `;
 
@@ -37,8 +43,8 @@ export function parseOptions(args: readonly string[]): ChatCommand {
 
 function read(args: readonly string[]): ChatCommand {
   const given = readOptions(args, {
-    values: ["server", "db", "passphrase-file"],
-    flags: ["allow-unverified", "help"],
+    values: ["server", "db", "passphrase-file", "routes"],
+    flags: ["allow-unverified", "no-sessions", "help"],
   });
   if (given.has("help")) return { type: "help" };
   const servers = given.all("server");
@@ -47,7 +53,13 @@ function read(args: readonly string[]): ChatCommand {
   for (const server of servers) checkServer(server, allowUnverified);
   const database = given.one("db") ?? "data/chat.db";
   const passphraseFile = given.one("passphrase-file");
-  return { type: "chat", options: { servers, allowUnverified, database, passphraseFile } };
+  const routes = given.one("routes") ?? "1";
+  if (!/^[1-4]$/.test(routes)) throw new UsageError(`--routes ${routes} is not a number from 1 to 4`);
+  const sessions = !given.has("no-sessions");
+  return {
+    type: "chat",
+    options: { servers, allowUnverified, database, passphraseFile, sessions, routes: Number(routes) },
+  };
 }
 
 function checkServer(server: string, allowUnverified: boolean): void {

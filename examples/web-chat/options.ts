@@ -14,6 +14,8 @@ export interface ChatOptions {
   readonly webSocketUrl: string | null;
   /** Folder of the server's key, queues and messages, and of the page's program. */
   readonly directory: string;
+  /** Whether pages announce sessions to the other side. */
+  readonly sessions: boolean;
 }
 
 /** What the command line asks for. */
@@ -31,6 +33,7 @@ export const helpText = `Serves a chat for browsers, with an SMP server of its o
   --smp-port N    port of the SMP server for other programs (a free one)
   --ws-url URL    where browsers find the WebSocket port, when a proxy stands before it
   --dir DIR       folder of the server's key, queues and messages (data/web-chat)
+  --no-sessions   pages announce no sessions: new conversations stay as in SMP 0.3, without forward secrecy
   --help          print this
 `;
 
@@ -47,7 +50,7 @@ export function parseOptions(args: readonly string[]): ChatCommand {
 function read(args: readonly string[]): ChatCommand {
   const given = readOptions(args, {
     values: ["host", "port", "ws-port", "smp-port", "ws-url", "dir"],
-    flags: ["help"],
+    flags: ["no-sessions", "help"],
   });
   if (given.has("help")) return { type: "help" };
   const host = given.one("host") ?? "127.0.0.1";
@@ -68,5 +71,8 @@ function read(args: readonly string[]): ChatCommand {
   if (!/^[\w.-]+$/.test(host)) throw new UsageError(`--host ${host} is not a name or an IPv4 address`);
   // It is an address to listen on, and none that a browser can connect to.
   if (host === "0.0.0.0" && webSocketUrl === null) throw new UsageError(`--host ${host} needs --ws-url`);
-  return { type: "serve", options: { host, ...ports, webSocketUrl, directory } };
+  return {
+    type: "serve",
+    options: { host, ...ports, webSocketUrl, directory, sessions: !given.has("no-sessions") },
+  };
 }

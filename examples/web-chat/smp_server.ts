@@ -20,6 +20,8 @@ export interface PageConfig {
   readonly server: string;
   /** Where browsers connect to. */
   readonly webSocketUrl: string;
+  /** Whether the page announces sessions to the other side. */
+  readonly sessions: boolean;
 }
 
 /** An SMP server for browsers with its key, queues and messages in files; nothing accepted is lost in a crash. */
@@ -81,13 +83,17 @@ export class ChatServer implements AsyncDisposable {
   }
 }
 
-function pageConfig({ host, webSocketUrl }: ChatOptions, { webSocketPort, keyHash }: SmpServer): PageConfig {
+function pageConfig(
+  { host, webSocketUrl, sessions }: ChatOptions,
+  { webSocketPort, keyHash }: SmpServer,
+): PageConfig {
   const url = webSocketUrl ?? `ws://${host}:${webSocketPort}/`;
   const { hostname, port, protocol } = new URL(url);
   const defaultPort = protocol === "wss:" ? 443 : 80;
   return {
     server: formatAddress({ host: hostname, port: Number(port || defaultPort), keyHash }),
     webSocketUrl: url,
+    sessions,
   };
 }
 

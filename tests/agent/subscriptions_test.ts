@@ -339,3 +339,20 @@ Deno.test("what waits is rejected when everything is closed", { permissions }, a
   assert(error instanceof DOMException && error.name === "AbortError");
   assertEquals(all.told, []);
 });
+
+Deno.test(
+  "who subscribes to a queue before it is said to be created gets a result",
+  { permissions },
+  async () => {
+    await using all = start();
+    const { subscriptions, newClient, queue } = all;
+    const client = newClient();
+    subscriptions.connected(client);
+    const subscribed = subscriptions.subscribe(queue("a"));
+    const answer = await all.answer("a");
+    subscriptions.created(queue("a"), client);
+    answer.resolve(1);
+    await soon(subscribed);
+    assertEquals(subscriptions.size, 1);
+  },
+);

@@ -37,7 +37,7 @@ await withBrowser(async (browser) => {
   await alice.getByText("connected to the server").waitFor();
   await say(alice, "The server was away for a moment. Nothing is lost.");
   await hear(bob, "The server was away for a moment. Nothing is lost.");
-  await alice.locator("#log .delivery").last().getByText("sent").waitFor();
+  await alice.locator("#log .delivery").last().getByText(/sent|delivered/).waitFor();
   await alice.screenshot({ path: `${docs}web-chat.png` });
   await bob.screenshot({ path: `${docs}web-chat-phone.png` });
 });

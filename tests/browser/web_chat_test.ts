@@ -17,7 +17,7 @@ import {
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { requiring } from "../support/requires.ts";
 import { patience } from "../support/wait.ts";
-import { steadyPorts, WebChat } from "../support/web_chat.ts";
+import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
 
 const test = requiring(chromiumLack);
 
@@ -42,7 +42,7 @@ test("two people talk in two browsers, over reloads", () =>
     await connectPages(alice.page, bob.page);
     await say(alice.page, "hello Bob");
     await hear(bob.page, "hello Bob");
-    await alice.page.locator("#log .delivery").getByText("sent").waitFor();
+    await alice.page.locator("#log .delivery").getByText(/sent|delivered/).waitFor();
     // Markup is text.
     const markup = "<img src=x onerror=alert(1)> & <b>bold</b>";
     await say(bob.page, markup);
@@ -57,7 +57,7 @@ test("two people talk in two browsers, over reloads", () =>
     assertEquals(await textsIn(alice.page), ["hello Bob", markup, "are you there?"]);
     await bob.page.goto("about:blank");
     await say(alice.page, "I am");
-    await alice.page.locator("#log .delivery").nth(3).getByText("sent").waitFor();
+    await alice.page.locator("#log .delivery").nth(3).getByText(/sent|delivered/).waitFor();
     await bob.page.goto(chat.url);
     await bob.page.getByRole("button", { name: /Alice.*1 new message/ }).click();
     await hear(bob.page, "I am");
@@ -80,9 +80,65 @@ test("two people talk in two browsers, over reloads", () =>
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
   }));
 
-test("what was seen is not counted again after a reload, and what was not seen still is", () =>
+test("two people see what was delivered, compare their safety codes, and send what 0.3 could not", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
+    const { page: alice, problems } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    await connectPages(alice, bob);
+    await say(alice, "hello Bob");
+    await hear(bob, "hello Bob");
+    const delivery = alice.locator("#log .mine .delivery");
+    await delivery.getByText("✓✓ delivered").waitFor();
+    const codes: string[] = [];
+    for (const page of [alice, bob]) {
+      await page.getByRole("button", { name: "Security" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.getByText(/forward secret since/).waitFor();
+      assertEquals(await dialog.getByRole("img", { name: "The safety code as a QR code" }).count(), 1);
+      codes.push(await dialog.locator("#safety-code").innerText());
+    }
+    assertEquals(codes[0], codes[1]);
+    assert(/^\d{5}( \d{5}){11}$/.test(codes[0]!), codes[0]);
+    await alice.getByLabel("It is the same on both sides").check();
+    await alice.getByRole("button", { name: "Close" }).click();
+    await alice.locator("#chat-state").getByText("verified").waitFor();
+
+    const long = "many words ".repeat(10_000).trim();
+    await bob.getByRole("button", { name: "Close" }).click();
+    await say(bob, long);
+    await hear(alice, long);
+
+    // All of it is stored.
+    await alice.reload();
+    await alice.getByRole("button", { name: /^Bob/ }).click();
+    await delivery.getByText("✓✓ delivered").waitFor();
+    await alice.locator("#chat-state").getByText("verified").waitFor();
+    await alice.getByRole("button", { name: "Security" }).click();
+    await alice.getByLabel("It is the same on both sides").uncheck();
+    await alice.getByRole("button", { name: "Close" }).click();
+    await alice.locator("#chat-state").getByText(/encrypted$/).waitFor();
+    assertEquals(problems, []);
+  }));
+
+test("with --no-sessions conversations are as in 0.3", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start([...freePorts, "--no-sessions"]);
+    const { page: alice } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    await connectPages(alice, bob);
+    await say(alice, "hello Bob");
+    await hear(bob, "hello Bob");
+    await alice.locator("#log .delivery").getByText("✓ sent", { exact: false }).waitFor();
+    await alice.getByRole("button", { name: "Security" }).click();
+    await alice.getByText("without forward secrecy").waitFor();
+    assert(!await alice.locator("#safety").isVisible());
+  }));
+
+test("what was seen is not counted again after a reload, and what was not seen still is", () =>
+  withBrowser(async (browser) => {
+    // What a session tells of itself is stored too, at any time.
+    await using chat = await WebChat.start([...freePorts, "--no-sessions"]);
     const { page: alice, problems } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);
@@ -389,7 +445,7 @@ test("messages go on in order after the server was killed", () =>
     await hear(bob, texts.at(-1)!);
     assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
     assertEquals(await bob.locator("#log .warning").count(), 0);
-    await bob.locator("#log .mine .delivery").getByText("sent").waitFor();
+    await bob.locator("#log .mine .delivery").getByText(/sent|delivered/).waitFor();
     for (const page of [alice, bob]) await page.getByText("connected to the server").waitFor();
 
     // All of them are in the store, and shown a hundred at a time.

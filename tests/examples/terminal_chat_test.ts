@@ -10,7 +10,7 @@ import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { TmuxTerminal } from "../support/tmux.ts";
-import { next, soon } from "../support/wait.ts";
+import { next, soon, until } from "../support/wait.ts";
 
 const script = "examples/terminal-chat/main.ts";
 const testInTerminal = requiring(lackOf("tmux", "-V"));
@@ -41,11 +41,28 @@ testInTerminal(
     await Promise.all([alice.line(/^bob is connected/), bob.line(/^alice is connected/)]);
     await alice.type("@bob hello, Bob");
     await bob.line(/^alice: hello, Bob/);
-    await alice.line(/^\[1\] the server of bob has it/);
+    await alice.line(/^\[1\] ✓ the server of bob has it/);
+    await alice.line(/^\[1\] ✓✓ bob has it/);
     await bob.type("@alice hello, Alice");
     await alice.line(/^bob: hello, Alice/);
     await alice.type("/connections");
-    await alice.line(/^bob: connected/);
+    await alice.line(/^bob: connected, secret since/);
+    await alice.type("/code bob");
+    await bob.type("/code alice");
+    const codes: string[][] = [];
+    for (const person of [alice, bob]) {
+      let lines: string[] = [];
+      await until(async () => {
+        lines = (await person.screen()).match(/^\d{5} \d{5} \d{5} \d{5}(?= *$)/gm) ?? [];
+        return lines.length === 3;
+      });
+      codes.push(lines);
+    }
+    assertEquals(codes[0], codes[1]);
+    await alice.type("/verify bob");
+    await alice.line(/^bob is verified/);
+    await alice.type("/connections");
+    await alice.line(/^bob: connected, secret since .*, verified, from/);
     const colour = "\x1b[36m";
     assert((await bob.screen({ colours: true })).includes(colour));
     assert(!(await alice.screen({ colours: true })).includes(colour));
@@ -128,8 +145,24 @@ Deno.test("what is typed is understood, or told what is wrong", { permissions: "
   assertEquals(parseInput("@bob  hi there "), { type: "send", name: "bob", text: "hi there" });
   assertEquals(parseInput("/c bob"), { type: "create", name: "bob" });
   assertEquals(parseInput("/a bob smp::x"), { type: "accept", name: "bob", invitation: "smp::x" });
+  assertEquals(parseInput("/code bob"), { type: "code", name: "bob" });
+  assertEquals(parseInput("/verify bob"), { type: "verify", name: "bob", isVerified: true });
+  assertEquals(parseInput("/verify bob not"), { type: "verify", name: "bob", isVerified: false });
   assertEquals(parseInput("  "), { type: "nothing" });
-  for (const text of ["@bob", "hello", "/c", "/c a b", "/a bob", "/quit now", "/dance", "/history"]) {
+  for (
+    const text of [
+      "@bob",
+      "hello",
+      "/c",
+      "/c a b",
+      "/a bob",
+      "/quit now",
+      "/dance",
+      "/history",
+      "/code",
+      "/verify",
+    ]
+  ) {
     assertEquals(parseInput(text).type, "wrong", text);
   }
 });
@@ -159,6 +192,7 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
       [["--server", server.address, "--bogus"], "unknown option --bogus"],
       [["--server", server.address, "bogus"], "unknown argument bogus"],
       [["--server", server.address, "--db="], "--db needs a value"],
+      [["--server", server.address, "--routes", "5"], "--routes 5 is not a number from 1 to 4"],
     ] as const
   ) {
     const { code, stderr } = await run(wrong, { script });

@@ -11,6 +11,7 @@ import {
   messageOf,
   phaseText,
 } from "../../examples/web-chat/page/conversation.ts";
+import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
 import { serverAfter } from "../../examples/web-chat/page/server_state.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
@@ -28,6 +29,7 @@ const bob: Conversation = {
   unread: 0,
   newest: 0,
   notice: null,
+  verified: false,
 };
 const info = {
   id: "a",
@@ -48,6 +50,23 @@ Deno.test("a conversation is what the agent says of its connection", pure, () =>
   const connected = conversationOf({ ...info, connected: true, canSend: true, unreadable: 1 }, false);
   assertEquals([connected.phase, connected.canSend], ["connected", true]);
   assertStringIncludes(connected.notice!, "could not be read");
+  const servers = { receiving: [{ host: "a.example", port: 443 }], sending: [{ host: "b.example" }] };
+  const session = { active: true, closed: false, since: 1, verified: true, servers };
+  const verified = conversationOf({ ...info, connected: true, canSend: true, session }, false);
+  assertStringIncludes(phaseText(verified), "verified");
+  const facts = new Map(factsOf({ ...info, session }));
+  assertEquals(facts.get("Messages come through"), "a.example:443");
+  assertEquals(facts.get("Messages go through"), "b.example");
+  assertStringIncludes(facts.get("Secrecy")!, "forward secret since");
+  assertStringIncludes(new Map(factsOf(info)).get("Secrecy")!, "without forward secrecy");
+  const closed = conversationOf({
+    ...info,
+    connected: true,
+    canSend: true,
+    session: { ...session, closed: true },
+  }, false);
+  assertEquals(closed.canSend, false);
+  assertStringIncludes(closed.notice!, "has deleted this conversation");
   const failed = conversationOf({ ...info, failed: true }, false);
   assertEquals([failed.phase, failed.canSend], ["failed", false]);
   assertStringIncludes(failed.notice!, "was used before");
@@ -86,6 +105,19 @@ Deno.test("events change a conversation, and count what nobody has seen", pure, 
   const unreachable = { ...failure, error: new AgentError("BROKER NETWORK", "x") };
   assertEquals(afterEvent(bob, unreachable, true), bob);
   assertEquals(afterEvent(connected, failure, true).notice, errorText(failed));
+  assertEquals(
+    afterEvent(connected, { type: "session", connection: "Bob", change: "active" }, true),
+    connected,
+  );
+  const moved = { type: "route", connection: "Bob", direction: "sending", change: "moved" } as const;
+  const servers = { from: "a.example#x", to: "b.example#y" };
+  assertEquals(
+    afterEvent(bob, { ...moved, ...servers }, true).notice,
+    "What you send goes through b.example now.",
+  );
+  assertEquals(afterEvent(bob, { ...moved, ...servers, to: servers.from }, true), bob);
+  const closed = afterEvent(connected, { type: "session", connection: "Bob", change: "closed" }, true);
+  assertStringIncludes(closed.notice!, "has deleted this conversation");
   const second = { type: "security", connection: "Bob", reason: "second confirmation" } as const;
   assertStringIncludes(afterEvent(bob, second, true).notice!, "was refused");
   assertStringIncludes(afterEvent(bob, { type: "end", connection: "Bob" }, true).notice!, "Another program");
@@ -124,6 +156,10 @@ Deno.test("a stored message is queued, sent, or never will be", pure, () => {
   const shown = { id: 7, at: 5, text: "hi", from: "me" } as const;
   assertEquals(messageOf(record, new Set([7])), { ...shown, delivery: { type: "queued" } });
   assertEquals(messageOf({ ...record, done: true }, new Set()), { ...shown, delivery: { type: "sent" } });
+  const delivered = messageOf({ ...record, done: true, delivered: true }, new Set());
+  assertEquals(delivered, { ...shown, delivery: { type: "delivered" } });
+  const texts = ([{ type: "sent" }, { type: "delivered" }] as const).map(deliveryText);
+  assertEquals(texts, ["✓ sent", "✓✓ delivered"]);
   const lost = messageOf(record, new Set());
   assertStringIncludes(lost.from === "me" ? deliveryText(lost.delivery) : "", "not sent: ");
   // Bytes of another program need not be a text.
@@ -168,10 +204,12 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
     smpPort: 0,
     webSocketUrl: null,
     directory: "data/web-chat",
+    sessions: true,
   };
   assertEquals(parseOptions([]), { type: "serve", options });
-  const args = "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d"
-    .split(" ");
+  const args =
+    "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d --no-sessions"
+      .split(" ");
   assertEquals(parseOptions(args), {
     type: "serve",
     options: {
@@ -181,6 +219,7 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
       smpPort: 2,
       webSocketUrl: "wss://a.example/smp",
       directory: "d",
+      sessions: false,
     },
   });
   assertEquals(parseOptions(["--help"]), { type: "help" });

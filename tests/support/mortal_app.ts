@@ -107,6 +107,10 @@ export class MortalApp {
         if (i === 0) steps = life.steps;
         if (isDone) break;
       }
+      // A queue that was being made when its connection was deleted may be discarded as late as at the end of a life.
+      while ((await this.store.discarded()).length > 0) {
+        await soon(this.#live(new Life(new Map(), this.#world.restart)));
+      }
       await soon(this.#check());
       return steps;
     } catch (cause) {

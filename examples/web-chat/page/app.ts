@@ -6,6 +6,7 @@ import { bindChat, type ChatView } from "./chat_view.ts";
 import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
 import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
+import { showInformation } from "./information_view.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
@@ -44,6 +45,7 @@ export class App {
       send: (text) => this.#send(text),
       earlier: () => this.#loadEarlier(),
       delete: () => this.#delete(),
+      information: () => this.#showInformation(),
       back: () => this.#close(),
     });
     this.#bindDialogs();
@@ -102,6 +104,8 @@ export class App {
       log?.announce(`${name}: ${text}`);
     } else if (event.type === "sent") {
       log?.delivered(event.id, { type: "sent" });
+    } else if (event.type === "delivered") {
+      log?.delivered(event.id, { type: "delivered" });
     } else if (event.type === "error" && event.id !== undefined) {
       log?.delivered(event.id, { type: "failed", reason: errorText(event.error) });
     }
@@ -171,6 +175,22 @@ export class App {
     } catch (error) {
       return describe(error);
     }
+  }
+
+  #showInformation(): void {
+    const name = this.#open?.name;
+    if (name === undefined) return;
+    const { agent } = this.#session;
+    showInformation({
+      info: agent.connection(name),
+      code: agent.safetyCode(name),
+      verify: async (isVerified) => {
+        await agent.verify(name, isVerified);
+        const conversation = this.#conversations.get(name);
+        if (conversation !== undefined) this.#conversations.set(name, this.#known(conversation));
+        this.#show();
+      },
+    });
   }
 
   async #delete(): Promise<void> {
@@ -263,8 +283,8 @@ export class App {
 
   /** A conversation with what the agent knows now of its state. */
   #known(conversation: Conversation): Conversation {
-    const { phase, canSend } = this.#stored(conversation.name) ?? conversation;
-    return { ...conversation, phase, canSend };
+    const { phase, canSend, verified } = this.#stored(conversation.name) ?? conversation;
+    return { ...conversation, phase, canSend, verified };
   }
 
   #show(): void {

@@ -9,6 +9,8 @@ export interface ChatActions {
   /** Shows what came before. */
   earlier(): Promise<void>;
   delete(): Promise<void>;
+  /** Shows what is known of the connection. */
+  information(): void;
   back(): void;
 }
 
@@ -66,6 +68,7 @@ export function bindChat(actions: ChatActions): ChatView {
     composer.requestSubmit();
   };
   earlier.onclick = () => void actions.earlier();
+  element("information", HTMLButtonElement).onclick = () => actions.information();
   element("delete", HTMLButtonElement).onclick = () => void actions.delete();
   element("back", HTMLButtonElement).onclick = () => actions.back();
   linkField.onfocus = () => linkField.select();

@@ -21,12 +21,16 @@ export interface Conversation {
   readonly newest: number;
   /** What the person should know of it; `null` when all is well. */
   readonly notice: string | null;
+  /** Whether the safety code was compared. */
+  readonly verified: boolean;
 }
 
 /** What became of a message that was sent. */
 export type DeliveryState =
   | { readonly type: "queued" }
   | { readonly type: "sent" }
+  /** The other side's agent has told that the person's page has it. */
+  | { readonly type: "delivered" }
   | { readonly type: "failed"; readonly reason: string };
 
 /** A message as it is shown. */
@@ -39,10 +43,25 @@ export type ChatMessage =
 
 /** A conversation as the agent has it. */
 export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conversation {
-  const { id, connection: name, connected, canSend, failed, unreadable } = info;
+  const { id, connection: name, connected, canSend, failed, unreadable, session } = info;
   const phase = failed ? "failed" : connected ? "connected" : isInvited ? "invited" : "connecting";
-  const notice = failed ? unusableText : unreadable === 0 ? null : unreadableText(unreadable);
-  return { id, name, phase, canSend, unread: 0, newest: 0, notice };
+  const notice = session?.closed
+    ? closedText
+    : failed
+    ? unusableText
+    : unreadable === 0
+    ? null
+    : unreadableText(unreadable);
+  return {
+    id,
+    name,
+    phase,
+    canSend: canSend && !session?.closed,
+    unread: 0,
+    newest: 0,
+    notice,
+    verified: session?.verified ?? false,
+  };
 }
 
 /** What an event makes of its conversation. */
@@ -71,8 +90,13 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       return { ...conversation, notice: noticeText(conversation, event.error) };
     case "sent":
     case "delivered":
+      return conversation;
     case "route":
+      return { ...conversation, notice: routeText(event) ?? conversation.notice };
     case "session":
+      return event.change === "closed"
+        ? { ...conversation, canSend: false, notice: closedText }
+        : conversation;
     case "down":
     case "up":
       return conversation;
@@ -83,10 +107,12 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
 
 /** A stored message as it is shown; `queued` has the numbers of those that wait to be sent. */
 export function messageOf(record: MessageRecord, queued: ReadonlySet<number>): ChatMessage {
-  const { id, at, body, done, received } = record;
+  const { id, at, body, done, delivered, received } = record;
   const text = new TextDecoder().decode(body);
   if (received !== null) return { id, at, text, from: "them", integrity: received.integrity };
-  const delivery: DeliveryState = done
+  const delivery: DeliveryState = delivered
+    ? { type: "delivered" }
+    : done
     ? { type: "sent" }
     : queued.has(id)
     ? { type: "queued" }
@@ -95,14 +121,14 @@ export function messageOf(record: MessageRecord, queued: ReadonlySet<number>): C
 }
 
 /** What the list and the head of a conversation say of it. */
-export function phaseText({ phase }: Conversation): string {
+export function phaseText({ phase, verified }: Conversation): string {
   switch (phase) {
     case "invited":
       return "waiting for somebody to join";
     case "connecting":
       return "connecting…";
     case "connected":
-      return "connected, end-to-end encrypted";
+      return `connected, end-to-end encrypted${verified ? ", verified" : ""}`;
     case "failed":
       return "not connected";
     default:
@@ -116,7 +142,9 @@ export function deliveryText(delivery: DeliveryState): string {
     case "queued":
       return "queued";
     case "sent":
-      return "sent";
+      return "✓ sent";
+    case "delivered":
+      return "✓✓ delivered";
     case "failed":
       return `not sent: ${delivery.reason}`;
     default:
@@ -146,6 +174,8 @@ export function integrityText(integrity: MessageIntegrity): string | null {
   }
 }
 
+const closedText = "The other side has deleted this conversation: nothing can be sent any more.";
+
 const unusableText =
   "The invitation was used before, or is gone: ask for a new one, and delete this conversation.";
 
@@ -161,14 +191,30 @@ export function errorText({ code, message }: AgentError): string {
   return message;
 }
 
+/** What is said when a conversation has moved to another server; `null` when it has not. */
+function routeText(
+  { direction, change, from, to }: Extract<AgentEvent, { readonly type: "route" }>,
+): string | null {
+  if (change !== "moved" || from === to || to === null) return null;
+  const what = direction === "sending" ? "What you send" : "What you receive";
+  return `${what} goes through ${to.replace(/#.*/, "")} now.`;
+}
+
 function unreadableText(count: number): string {
   return count === 1
     ? "A message came that could not be read; it was dropped."
     : `${count} messages came that could not be read; they were dropped.`;
 }
 
-function securityText(reason: "second confirmation" | "confirmation not approved"): string {
-  return reason === "second confirmation"
-    ? "Somebody else has tried to use the same invitation and was refused. Ask whom you talk to whether that was them."
-    : "Somebody who was not approved has tried to join.";
+function securityText(reason: Extract<AgentEvent, { readonly type: "security" }>["reason"]): string {
+  switch (reason) {
+    case "second confirmation":
+      return "Somebody else has tried to use the same invitation and was refused. Ask whom you talk to whether that was them.";
+    case "confirmation not approved":
+      return "Somebody who was not approved has tried to join.";
+    case "session out of step":
+      return "What comes cannot be decrypted: one of you may have restored a backup. Make a new conversation.";
+    default:
+      return reason satisfies never;
+  }
 }

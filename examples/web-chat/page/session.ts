@@ -31,6 +31,7 @@ export class ChatSession {
       // Making keys keeps a phone busy.
       keyPool: 4,
       retry,
+      extensions: config.sessions ? ["session1"] : [],
     });
     return new ChatSession(agent, store);
   }
@@ -39,9 +40,16 @@ export class ChatSession {
   async queued(id: string): Promise<Set<number>> {
     const routes = await this.#store.waitingRoutes();
     const entries = await Promise.all(routes.map((route) => this.#store.deliveries(route, mostQueued)));
-    return new Set(
-      entries.flat().filter(({ connection }) => connection === id).map((entry) => entry.messageId),
-    );
+    const queued = entries.flat().filter(({ connection }) => connection === id);
+    return new Set([...queued, ...await this.#frames(id)].map(({ messageId }) => messageId));
+  }
+
+  /** What no server has yet of a conversation's session. */
+  async #frames(id: string): Promise<readonly { readonly messageId: number }[]> {
+    const connection = (await this.#store.connections()).find(({ record }) => record.id === id);
+    if (connection === undefined || connection.session === null) return [];
+    const sent = Math.max(0, ...connection.outbound.map(({ cursor }) => cursor));
+    return await this.#store.frames(id, sent, mostQueued);
   }
 
   /** Subscribes to all conversations; whether the server has answered for one. What fails is told by events. */

@@ -11,7 +11,8 @@ Deno.test("two programs of a shell connect and talk through pipes", async () => 
   await using server = await startServer();
   const { code, stdout, stderr } = await folder.shell(
     `set -e
-     agent invite bob --wait --db "$D/a.db" --server "$S" | agent join alice - --db "$D/b.db" --server "$S"
+     agent invite bob --wait --no-sessions --db "$D/a.db" --server "$S" |
+       agent join alice - --db "$D/b.db" --server "$S"
      echo 'hello bob' | agent send bob --db "$D/a.db"
      agent receive alice --db "$D/b.db"
      agent send alice 'hello alice' --db "$D/b.db"
@@ -35,7 +36,7 @@ Deno.test("with --json every line of every command is an object", async () => {
     string[],
     string[],
   ];
-  const made = ["--server", server.address];
+  const made = ["--server", server.address, "--no-sessions"];
   await using inviting = await folder.start(["invite", "bob", "--wait", ...a, ...made]);
   const { type, invitation } = JSON.parse(await inviting.line());
   assertEquals(type, "invitation");

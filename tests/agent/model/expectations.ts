@@ -111,7 +111,9 @@ export class Application {
     if (side === undefined) return;
     if (side.id !== null && side.id !== now.id) return;
     if (event.type === "connected") side.isConnected = true;
-    if (event.type === "message") this.#message(side, event.message, life);
+    // The server of a session's message knows nothing of the application.
+    const isAwaited = now.session === null;
+    if (event.type === "message") this.#message(side, event.message, { life, isAwaited });
     if (event.type === "sent") side.settled.set(event.id, "sent");
     if (event.type === "error" && event.id !== undefined) side.settled.set(event.id, "error");
     return side;
@@ -133,17 +135,17 @@ export class Application {
   #message(
     side: Side,
     { id, body, integrity, server }: Extract<AgentEvent, { readonly type: "message" }>["message"],
-    life: number,
+    { life, isAwaited }: { readonly life: number; readonly isAwaited: boolean },
   ): void {
     const text = asciiText(body);
     const before = side.received.get(id);
     if ((side.taken.get(id) ?? life) < life) throw new Error(`message ${id} was told after it was taken`);
     if (before !== undefined && before !== text) throw new Error(`message ${id} was told with another body`);
     if (before !== undefined) return;
-    if (this.#acknowledged.has(server.id)) {
+    if (isAwaited && this.#acknowledged.has(server.id)) {
       throw new Error(`message ${id} was acknowledged before it was told`);
     }
-    this.#told.add(server.id);
+    if (isAwaited) this.#told.add(server.id);
     for (const earlier of side.received.keys()) {
       if (earlier > id) throw new Error(`message ${id} was told after message ${earlier}`);
     }

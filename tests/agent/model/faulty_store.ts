@@ -27,7 +27,9 @@ export class Disk {
   committed(changes: readonly StoreChange[]): void {
     for (const change of changes) {
       if (change.type === "put event") this.events.set(change.event.id, change.event.connection);
-      if (change.type === "put receiving") this.queues.add(change.route.keys.recipientId);
+      if (change.type === "put receiving" || change.type === "put inbound") {
+        this.queues.add(change.route.keys.recipientId);
+      }
     }
   }
 }

@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly mode: Mode;
   readonly buffer: number;
   readonly commandTimeout: number;
+  /** What an agent announces in its next life. */
+  extensions(): readonly string[];
   /** What goes wrong now; `null`: nothing. */
   faults(): Faults | null;
   /** Something was seen that must not be. */
@@ -108,7 +110,7 @@ export class Life implements Peer {
   }
 
   async start(): Promise<void> {
-    const { servers, mode, buffer, commandTimeout } = this.#model.surroundings;
+    const { servers, mode, buffer, commandTimeout, extensions } = this.#model.surroundings;
     this.agent = await Agent.start({
       servers: servers.map(({ address }) => address),
       store: this.#store,
@@ -117,6 +119,7 @@ export class Life implements Peer {
       retry: { first: 1, most: 20 },
       acknowledge: mode === "manual" ? "manual" : "automatic",
       buffer,
+      extensions: extensions(),
       approve: () => this.#approve(),
     });
     this.reading = this.#read(mode);

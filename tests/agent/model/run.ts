@@ -1,5 +1,5 @@
 import { encodeAgentMessage } from "../../../agent/kinds/mod.ts";
-import { AgentError } from "../../../agent/mod.ts";
+import { AgentError, type Connection } from "../../../agent/mod.ts";
 import {
   type ClientTransmission,
   encodeSigned,
@@ -46,7 +46,7 @@ export async function run(seed: number, options: RunOptions = {}): Promise<RunRe
 
 class World {
   readonly #random: Random;
-  readonly #servers = [new FaultyServer("one"), new FaultyServer("two")];
+  readonly #servers: readonly FaultyServer[];
   readonly #agents: readonly ModelAgent[];
   readonly #pairs: Pair[] = [];
   readonly #steps: number;
@@ -66,7 +66,12 @@ class World {
     const isTimedOut = random.chance(0.2);
     // Answers that are late because the machine is busy must not keep everything from coming to rest.
     this.#isRestartedAtRest = isTimedOut || random.chance(0.2);
+    const sessions = new Random(seed, "sessions");
+    const windows = sessions.pick([[], ["window1"]] as const)!;
+    this.#servers = [new FaultyServer("one", windows), new FaultyServer("two", windows)];
+    const announcing = sessions.pick([0, 0.8, 1])!;
     const surroundings = {
+      extensions: () => sessions.chance(announcing) ? ["session1"] : [],
       servers: this.#servers,
       mode: random.pick(["automatic", "manual", "take"] satisfies Mode[])!,
       buffer: random.pick([1, 2, 256])!,
@@ -275,7 +280,9 @@ class World {
   #suspend(life: Life, side: Side): void {
     const { pair: { isDuplex, joiner, initiator } } = side;
     const isConnected = joiner?.isConnected === true && (initiator.isConnected || !isDuplex);
-    if (!side.canReceive || !isConnected) return;
+    // An upgrade goes through the queues that would be suspended.
+    const isUpgrading = life.agent.connection(side.alias).session?.active === false;
+    if (!side.canReceive || !isConnected || isUpgrading) return;
     side.isSuspended = true;
     this.#ignore(life.agent.suspend(side.alias));
   }
@@ -363,7 +370,8 @@ class World {
       if ((await store.discarded()).length > 0) return "a queue was not discarded";
       const [event] = await store.events(0, 1);
       if (event !== undefined) return `a ${event.event.type} event was not taken`;
-      for (const { record, receiving } of await store.connections()) {
+      for (const { record, receiving, inbound } of await store.connections()) {
+        for (const { keys } of inbound) queues.add(keys.recipientId);
         const messages = await store.messages(record.id, { limit: 1000 });
         if (messages.some(({ done, received }) => received !== null && !done)) return "a message is not done";
         for (const { keys, unacknowledged } of receiving) {
@@ -422,9 +430,20 @@ class World {
         : `${await server.messages.count(id)} left at ${server.address.host}`;
     };
     for (const { application: { sides }, disk: { store } } of this.#agents) {
-      for (const { record: { id, alias, connected }, receiving, sending } of await store.connections()) {
+      for (const connection of await store.connections()) {
+        const { record: { id, alias, connected }, receiving, sending, session, inbound } = connection;
         const side = sides.find((side) => side.id === id);
         lines.push(`${alias}: pair ${side?.pair.number}, ${side?.role}, connected ${connected}`);
+        if (session !== null) lines.push(`  session: ${describeSession(connection)}`);
+        for (const { status, keys: { recipientId } } of inbound) {
+          lines.push(`  inbound: ${status}, ${await left(recipientId)}`);
+        }
+        if (session !== null) lines.push(`  received [${[...side?.received.values() ?? []]}]`);
+        if (session !== null) {
+          lines.push(
+            `  sent [${side?.sent.map(({ id, body, outcome }) => `${id}: ${body} ${outcome}`).join(", ")}]`,
+          );
+        }
         for (const { status, keys: { recipientId }, unacknowledged } of receiving) {
           const ids = unacknowledged.map(({ id }) => id);
           lines.push(`  receives: ${status}, unacknowledged [${ids}], ${await left(recipientId)}`);
@@ -455,6 +474,15 @@ class World {
     }).finally(() => this.#working.delete(done));
     this.#working.add(done);
   }
+}
+
+function describeSession({ session, outbound, inbound }: Connection): string {
+  const { status, lastNumber, lastEncrypted, lastTaken, receipted, stored, receiptDue, waiting } = session!;
+  return JSON.stringify({
+    ...{ status, lastNumber, lastEncrypted, lastTaken, receipted, stored, receiptDue, waiting },
+    outbound: outbound.map(({ cursor, isProven, replaces }) => ({ cursor, isProven, replaces })),
+    inbound: inbound.map(({ status, leaving, replaces }) => ({ status, leaving, replaces })),
+  });
 }
 
 function unsigned(queueId: string, body: Uint8Array): ClientTransmission {

@@ -127,7 +127,7 @@ Deno.test("every wrong command gets its error, and the session goes on", async (
     assertEquals(await a.ask("c", "nobody", line), ["c", "nobody", `ERR ${error}`], line);
   }
   assertEquals(await a.ask("1", "x", "SEND 3\nabcd"), ["1", "x", "ERR CMD SIZE"]);
-  assertEquals(await a.ask("2", "x", `SEND 70000\n${"a".repeat(70_000)}`), ["2", "x", "ERR CMD LARGE"]);
+  assertEquals(await a.ask("2", "x", `SEND 1048577\n${"a".repeat(1_048_577)}`), ["2", "x", "ERR CMD LARGE"]);
   command(await a.ask("3", "x", "NEW"), "3", "x");
   assertEquals(await a.ask("4", "x", "NEW"), ["4", "x", "ERR CONN DUPLICATE"]);
   assertEquals(await a.ask("5", "x", "SEND :x"), ["5", "x", "ERR CONN SIMPLEX"]);

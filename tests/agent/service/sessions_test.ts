@@ -100,8 +100,6 @@ Deno.test("a receipt that nobody was there for is told to the next client that h
   assertEquals(await a.ask("5", "", "EXT receipts"), ["5", "", "OK"]);
   assertEquals(await a.ask("6", "bob", "SUB"), ["6", "bob", "OK"]);
   assertEquals(await a.said(), ["", "bob", "RCVD 1"]);
-  assertEquals(await a.ask("7", "bob", "SUB"), ["7", "bob", "OK"]);
-  assertEquals(await a.ask("8", "", "EXT receipts"), ["8", "", "OK"]);
 });
 
 Deno.test("both sides are told the same safety code, and remember that it was compared", async () => {
@@ -125,7 +123,14 @@ Deno.test("both sides are told the same safety code, and remember that it was co
   assertEquals(await a.ask("6", "bob", "VERIFY NOT"), ["6", "bob", "OK"]);
   assertEquals(await flags(), before);
   for (
-    const line of ["CODE 1", "VERIFY 1", "VERIFY NOT ", "EXT", "EXT receipts receipts receipts", "EXT more"]
+    const line of [
+      "CODE 1",
+      "VERIFY 1",
+      "VERIFY NOT ",
+      "EXT",
+      "EXT receipts receipts receipts receipts",
+      "EXT more",
+    ]
   ) {
     assertEquals(await a.ask("7", "bob", line), ["7", "bob", "ERR CMD SYNTAX"], line);
   }
@@ -185,7 +190,13 @@ Deno.test("the same commands in JSON, and what LIST tells of a session", async (
   const { session } = await ask({ command: "LIST", connection: undefined });
   await said();
   const servers = { receiving: [server.address], sending: [server.address] };
-  assertEquals({ ...session, since: null }, { active: true, since: null, verified: true, servers });
+  assertEquals({ ...session, since: null }, {
+    active: true,
+    closed: false,
+    since: null,
+    verified: true,
+    servers,
+  });
   assert(Math.abs(Date.parse(session.since) - Date.now()) < 600_000);
   assertEquals(await ask({ command: "VERIFY", verified: false }), ok);
   assertEquals((await ask({ command: "LIST", connection: undefined })).session.verified, false);
@@ -266,4 +277,25 @@ Deno.test("a connection moves to other servers by ROTATE, ROUTES and LEAVE, and 
   }
   assertEquals(await b.ask("5", "alice", "ROUTES 1"), ["5", "alice", "OK"]);
   assertEquals(await b.ask("6", "", `LEAVE ${server.address}`), ["6", "", "ERR CMD PROHIBITED"]);
+});
+
+Deno.test("SESSION tells a client that has asked for it when there is one, and when it is closed", async () => {
+  await using server = await startServer();
+  await using one = await startService(server, {}, announcing);
+  await using two = await startService(server, {}, announcing);
+  await using a = await Telnet.connect(one.port);
+  await using b = await Telnet.connect(two.port);
+  assertEquals(await a.ask("0", "", "EXT sessions routes"), ["0", "", "OK"]);
+  await connectClients(a, b);
+  assertEquals(await a.said(), ["", "bob", "SESSION active"]);
+  // The first queues are replaced.
+  const moved = new Set<string>();
+  while (moved.size < 2) {
+    const { 1: direction } = /^ROUTE (\w+) moved \S+ \S+$/.exec(command(await a.said(), "", "bob"))!;
+    moved.add(direction!);
+  }
+  assertEquals(await b.ask("2", "alice", "DEL"), ["2", "alice", "OK"]);
+  for (let said; (said = (await a.said())!)[2] !== "SESSION closed";) {
+    assertMatch(said[2], /^(ROUTE (receiving|sending) \w+ \S+ \S+|ERR SMP AUTH)$/);
+  }
 });

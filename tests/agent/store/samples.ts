@@ -117,6 +117,7 @@ export function fullSession(): Session {
     acknowledged: { upTo: 1, ranges: [] },
     receiptDue: false,
     waiting: 2,
+    undecrypted: 1,
     routes: 3,
   };
 }
@@ -146,6 +147,7 @@ export function newSession(): Session {
     acknowledged: none,
     receiptDue: false,
     waiting: 0,
+    undecrypted: 0,
     routes: null,
   };
 }

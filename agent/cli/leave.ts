@@ -1,0 +1,42 @@
+import type { OptionKinds } from "../../cli/options.ts";
+import { counted } from "../../cli/counted.ts";
+import { checkAddress, readArguments, serverHelp, serverOptions } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { oneLine } from "./print.ts";
+import { Session } from "./session.ts";
+
+const kinds = { ...serverOptions, "json": "flag" } as const satisfies OptionKinds;
+
+/** `agent leave`: moves everything away from a server. */
+export const leave: Command = {
+  summary: "move all that comes through a server to the others",
+  usage: "SERVER [options]",
+  help: `\
+  --timeout SECONDS       give up waiting; what runs next on the database goes on
+  --json                  print JSON objects: leaving, at each change
+${serverHelp}
+
+SERVER is its address, as --server has it. It ends when no queue of a session is left there; for that the other
+sides must run too. Queues of connections without a session stay.`,
+  async run(args, surroundings) {
+    const { options, positional } = readArguments(args, kinds, { names: ["SERVER"] });
+    const server = positional[0]!;
+    checkAddress(server, true);
+    const { print, tell } = surroundings;
+    let isBegun = false;
+    await Session.use(options, surroundings, {
+      needs: { mayMake: false, needsServer: () => true },
+      left: () => isBegun ? "what runs next goes on" : "nothing was done",
+      async use(session) {
+        await session.agent.subscribeAll();
+        for await (const { left, staying } of session.agent.leave(server)) {
+          isBegun = true;
+          if (options.json) await print(oneLine({ type: "leaving", server, left, staying }));
+          else {tell(
+              `${counted(left, "queue")} left${staying === 0 ? "" : `, ${staying} without a session stay`}`,
+            );}
+        }
+      },
+    });
+  },
+};

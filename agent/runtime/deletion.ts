@@ -1,0 +1,57 @@
+import { unknownConnection } from "../protocol/error.ts";
+import type { Connection, StoreChange } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import type { Discards } from "./discards.ts";
+import type { EventLog } from "./event_log.ts";
+import type { Events } from "./events.ts";
+import { farewellOf, type Farewells } from "./farewells.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Workers } from "./workers.ts";
+
+/** Who has to do with a connection that is deleted. */
+export interface DeletionParts {
+  readonly log: EventLog;
+  readonly events: Events;
+  readonly workers: Workers;
+  readonly sessions: Sessions;
+  readonly discards: Discards;
+  readonly farewells: Farewells;
+}
+
+/** Deletes a connection with all that is stored of it, then its queues. See `Agent.delete`. */
+export async function deleteConnection(
+  { connections, servers, store, now }: AgentContext,
+  parts: DeletionParts,
+  alias: string,
+): Promise<void> {
+  const { record: { id } } = connections.get(alias);
+  const { log, events, workers, sessions, discards, farewells } = parts;
+  const deleted = await connections.serially(id, async () => {
+    const connection = connections.find(id);
+    if (connection === undefined) throw unknownConnection(alias);
+    const queues = [...connection.receiving, ...connection.inbound].map((route) => discards.discarded(route));
+    const farewell = await farewellOf(connection, now());
+    await store.commit([
+      { type: "delete connection", connection: id },
+      ...queues.map((queue): StoreChange => ({ type: "put discarded", queue })),
+    ]);
+    connections.remove(connection);
+    return { connection, queues, farewell };
+  });
+  log.forget(id);
+  events.forget(id, alias);
+  for (const route of routesOf(deleted.connection)) servers.forget(route);
+  workers.stop(routesOf(deleted.connection));
+  sessions.stop(id);
+  await Promise.all([
+    farewells.say(deleted.connection.outbound, deleted.farewell),
+    ...deleted.queues.map(async (queue) => {
+      const deleting = discards.discard(queue);
+      if (servers.isConnected(queue.server)) await deleting;
+    }),
+  ]);
+}
+
+function routesOf({ receiving, sending, inbound, outbound }: Connection): string[] {
+  return [...receiving, ...sending, ...inbound, ...outbound].map(({ id }) => id);
+}

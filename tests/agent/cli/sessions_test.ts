@@ -1,0 +1,127 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { formatQueueInfo } from "../../../mod.ts";
+import { TestAgent } from "../../support/agent.ts";
+import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
+import { startServer } from "../../support/server.ts";
+
+const announcing = { extensions: ["session1"] };
+const secret = /^connected {2}0 unread {2}0 unsent {2}secret since \d{4}-\d\d-\d\d {2}b\n$/;
+
+Deno.test("two programs of a shell get a session, and compare its code", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const { code, stdout, stderr } = await folder.shell(
+    `set -e
+     agent invite bob --wait --db "$D/a.db" --server "$S" | agent join alice - --db "$D/b.db" --server "$S"
+     echo 'hello bob' | agent send bob --db "$D/a.db"
+     agent receive alice --db "$D/b.db"
+     agent send alice 'hello alice' --db "$D/b.db"
+     agent receive --all --db "$D/a.db"
+     test "$(agent code bob --db "$D/a.db")" = "$(agent code alice --db "$D/b.db")"
+     agent verify bob --db "$D/a.db"
+     agent list --db "$D/a.db"
+     agent verify bob --not --db "$D/a.db"
+     agent list --db "$D/a.db"
+     head -c 1048576 /dev/urandom > "$D/bytes"
+     agent receive bob --raw --db "$D/a.db" > "$D/received" & receiving=$!
+     agent send alice --file "$D/bytes" --db "$D/b.db"
+     wait $receiving
+     cmp "$D/received" "$D/bytes"`,
+    { S: server.address, D: folder.path },
+  );
+  assertEquals(code, 0, stderr);
+  const lines = stdout.trimEnd().split("\n");
+  assertEquals(lines.slice(0, 2), ["hello bob", "bob: hello alice"]);
+  assertMatch(lines[2]!, /^connected {2}0 unread {2}0 unsent {2}secret since \S+, verified {2}bob$/);
+  assertMatch(lines[3]!, /^connected {2}0 unread {2}0 unsent {2}secret since \S+ {2}bob$/);
+});
+
+Deno.test("a connection moves to other servers by rotate and leave, and goes on", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using other = await startServer();
+  await using peer = await TestAgent.start(server.address, announcing);
+  const db = ["--db", folder.file("b.db")];
+  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
+  const servers = ["--server", server.address, "--server", other.address];
+  const moved = await folder.run(["rotate", "b", "--json", "--timeout", "60", ...servers, ...db]);
+  assertEquals([moved.code, JSON.parse(moved.stdout).type], [0, "moved"], moved.stderr);
+  const left = await folder.run(["leave", server.address, "--json", "--timeout", "60", ...servers, ...db]);
+  assertEquals(left.code, 0, left.stderr);
+  assertEquals(JSON.parse(left.stdout.trimEnd().split("\n").at(-1)!), {
+    type: "leaving",
+    server: server.address,
+    left: 0,
+    staying: 0,
+  });
+  const listed = JSON.parse((await folder.run(["list", "--json", ...db])).stdout);
+  assertEquals(listed.servers, [other.address]);
+  await peer.send("a", "still there?");
+  assertEquals((await folder.run(["receive", "b", ...db])).stdout, "still there?\n");
+});
+
+Deno.test("the safety code and what is known of a session are printed with --json", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address, announcing);
+  const db = ["--db", folder.file("b.db")];
+  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
+  assertMatch((await folder.run(["list", ...db])).stdout, secret);
+  const shown = JSON.parse((await folder.run(["code", "b", "--json", ...db])).stdout);
+  const safetyCode = peer.agent.safetyCode("a");
+  assertEquals(shown, { type: "code", connection: "b", code: safetyCode, verified: false });
+  const verified = await folder.run(["verify", "b", "--json", ...db]);
+  assertEquals(JSON.parse(verified.stdout), { type: "verified", connection: "b", verified: true });
+  assertEquals(JSON.parse((await folder.run(["code", "b", "--json", ...db])).stdout).verified, true);
+  const listed = JSON.parse((await folder.run(["list", "--json", ...db])).stdout);
+  assertEquals([listed.verified, listed.servers], [true, [server.address]]);
+  assert(Math.abs(Date.parse(listed.secretSince) - Date.now()) < 600_000);
+  for (const command of ["code", "verify", "rotate"]) {
+    const { code, stderr } = await folder.run([command, "nobody", ...db]);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, 'There is no connection "nobody"');
+  }
+});
+
+Deno.test("the other side hears that a message was received before the command ends", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address, announcing);
+  const db = folder.file("b.db");
+  await connectCommand(folder, peer, { db, server: server.address });
+  const id = await peer.send("a", "are you there?");
+  assertEquals((await folder.run(["receive", "b", "--db", db])).stdout, "are you there?\n");
+  await peer.next("delivered", (event) => event.id === id);
+});
+
+Deno.test("with --no-sessions, or another side without them, all is as in 0.3", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using old = await TestAgent.start(server.address);
+  await using peer = await TestAgent.start(server.address, announcing);
+  const db = ["--db", folder.file("b.db")];
+  await connectCommand(folder, old, { db: db[1]!, server: server.address });
+  const { invitation } = await peer.agent.create("a");
+  const made = ["--server", server.address];
+  const joined = await folder.run([
+    "join",
+    "c",
+    formatQueueInfo(invitation),
+    "--no-sessions",
+    ...db,
+    ...made,
+  ]);
+  assertEquals([joined.code, joined.stderr], [0, "waiting for the other side\nconnected\n"]);
+  await peer.next("connected");
+  for (const [name, agent] of [["b", old], ["c", peer]] as const) {
+    for (const command of ["code", "verify"]) {
+      const { code, stderr } = await folder.run([command, name, ...db]);
+      assertEquals(code, 1);
+      assertStringIncludes(stderr, "has no session");
+    }
+    assertEquals((await folder.run(["send", name, "as in 0.3", ...db])).code, 0);
+    assertEquals(await agent.text(), "as in 0.3");
+  }
+  const { stdout } = await folder.run(["list", ...db]);
+  assertEquals(stdout, "connected  0 unread  0 unsent  b\nconnected  0 unread  0 unsent  c\n");
+});
