@@ -1,7 +1,9 @@
 /**
  * Agents: duplex connections over two SMP queues, end-to-end encrypted, with messages whole and in order.
  *
- * Works with agents of the reference implementation (0.3) through either side's server.
+ * Works with agents of the reference implementation (0.3) through either side's server. With the option
+ * `extensions: ["session1"]` connections to agents that announce the same are upgraded to sessions (docs/protocol.md):
+ * forward secrecy, `delivered` events, messages of 1 MiB, and queues that move from server to server.
  *
  * @example Make a connection, wait for the other side and answer its messages
  * ```ts
@@ -15,6 +17,19 @@
  *   if (event.type !== "message") continue;
  *   // What cannot be answered, because the connection has one direction for instance, must not end the loop.
  *   await agent.send(event.connection, event.message.body).catch(console.error);
+ * }
+ * ```
+ *
+ * @example Upgrade connections, and compare the safety code of each
+ * ```ts
+ * import { Agent } from "@simplexmq/smp/agent";
+ *
+ * const servers = ["smp1.example.com#x8…", "smp2.example.com#k2…"];
+ * await using agent = await Agent.start({ servers, extensions: ["session1"], routes: 2 });
+ * for await (const event of agent.events()) {
+ *   if (event.type !== "session" || event.change !== "active") continue;
+ *   // Both users compare it over another channel; then: agent.verify(event.connection)
+ *   console.log(event.connection, agent.safetyCode(event.connection));
  * }
  * ```
  *

@@ -40,7 +40,10 @@ export interface AgentOptions {
   readonly routeLifetime?: number;
   /** Time after which a server that cannot be reached, while another can, is lost to sessions. @default 3600000 (1 hour) */
   readonly lostTimeout?: number;
-  /** Extensions that are announced to other agents (extensions.md); this agent itself makes no use of any. @default none */
+  /**
+   * Extensions that are announced to other agents, in connections that are made from now on. `session1`: connections to
+   * agents that announce it too are upgraded to sessions (docs/protocol.md); others are of no use here. @default none
+   */
   readonly extensions?: readonly string[];
   /** Closes the agent when it aborts. */
   readonly signal?: AbortSignal;

@@ -37,6 +37,19 @@ Deno.test("examples/two_agents.ts: two agents talk", async () => {
   assertEquals((await soon(example.status)).code, 0);
 });
 
+Deno.test("examples/sessions.ts: a connection is upgraded, verified, and leaves a server", async () => {
+  await using example = start("examples/sessions.ts");
+  const lines = [];
+  for (let i = 0; i < 4; i++) lines.push(await example.line());
+  assertEquals(lines, [
+    "the session with bob is active",
+    "verified: true",
+    "bob received: hello",
+    "delivered: true",
+  ]);
+  assertEquals((await soon(example.status)).code, 0);
+});
+
 Deno.test("examples/sensor_feed.ts: what a sensor measures is read", async () => {
   await using server = await startServer();
   await using reader = start("examples/sensor_feed.ts", "read", server.address);
