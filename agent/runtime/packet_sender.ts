@@ -45,6 +45,8 @@ export class PacketSender {
   #later: ReturnType<typeof setTimeout> | undefined;
   /** The message of which not all packets could be sent last, and how many of them the server has. */
   #begun: { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number } | null = null;
+  /** Whether the last try that failed brought the server something new. */
+  #hasAdvanced = false;
   readonly #pause = new Pause();
   #isClosed = false;
 
@@ -105,12 +107,15 @@ export class PacketSender {
     const { connections, retry } = this.#context;
     for (let failures = 0; this.#isWoken && !this.#isClosed;) {
       this.#isWoken = false;
+      this.#hasAdvanced = false;
       try {
         while (!this.#isClosed && await this.#sendNext()) failures = 0;
       } catch (error) {
         const at = connections.outbound(this.#id);
         if (at === undefined || this.#isClosed) break;
         this.#isWoken = true;
+        // A full queue that is being read is not waited for longer each time.
+        if (this.#hasAdvanced && isPassing(error)) failures = 0;
         if (!isPassing(error) && failures === 0) {
           this.#context.failed(at.connection.record.id, reasonOf(error, at));
         }
@@ -148,7 +153,11 @@ export class PacketSender {
       return false;
     }
     const { failure } = await this.#send(at, frames.map(({ message }) => message));
-    if (failure !== null) throw failure.error;
+    if (failure !== null) {
+      // The next try begins with the same frames.
+      this.#hasAdvanced = false;
+      throw failure.error;
+    }
     this.#repeatAfter = frames.at(-1)!.number;
     if (this.#repeatAfter >= at.route.cursor) this.#repeatAfter = null;
     return true;
@@ -213,7 +222,10 @@ export class PacketSender {
       return { count: messages.length, failure: null };
     }
     const { index, at, error } = failed as NonNullable<typeof failed>;
-    this.#begun = { message: messages[index]!, sent: at };
+    const message = messages[index]!;
+    const before = begun !== null && equalBytes(begun.message, message) ? begun.sent : 0;
+    this.#hasAdvanced = index > 0 || at > before;
+    this.#begun = { message, sent: at };
     return { count: index, failure: { error } };
   }
 }
