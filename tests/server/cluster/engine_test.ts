@@ -107,6 +107,28 @@ Deno.test("connecting ends at once when it is aborted", async () => {
   });
 });
 
+/** What a server says that then says no more. */
+const silent = `INFO {"version":"2.10.27","jetstream":true}\r\n`;
+
+Deno.test("connecting to a server that stays silent after its first line ends with the reason of the signal", async () => {
+  await withPeer(silent, async (address) => {
+    const reason = new Error("stopped");
+    const controller = new AbortController();
+    const connecting = assertRejects(() =>
+      Engine.connect({ ...ofTests, address, signal: controller.signal })
+    );
+    setTimeout(() => controller.abort(reason), 100);
+    assertEquals(await soon(connecting), reason);
+  });
+});
+
+Deno.test("a server that stays silent after its first line is said not to answer", async () => {
+  await withPeer(silent, async (address) => {
+    const message = await refusal({ address }, "UNREACHABLE");
+    assert(message.includes("it does not answer"), message);
+  });
+});
+
 Deno.test("other machines are connected to without encryption only when that is allowed", async () => {
   const address = "nats://127.0.0.1:1,192.0.2.1:4222";
   const { message } = await assertRejects(() => Engine.connect({ ...ofTests, address }), RangeError);
@@ -307,6 +329,17 @@ test("a server that acknowledges what is not on disk is refused, where it can be
   assert(
     lines.some((line) => line.includes("could not check that NATS servers run with `sync_interval: always`")),
   );
+});
+
+test("that a user is not let in is said when other servers are silent or gone", async () => {
+  await using started = await start(`authorization { user: smp, password: right }\n${jetStream}`);
+  const wrong = { user: "smp", password: "wrong" };
+  let gone = "";
+  await withPeer(silent, async (address) => {
+    gone = address;
+    await refusal({ address: `${started.address},${address}`, ...wrong }, "UNAUTHORIZED");
+  });
+  await refusal({ address: `${started.address},${gone}`, ...wrong }, "UNAUTHORIZED");
 });
 
 test("a server that answers too late is tried again", async () => {
