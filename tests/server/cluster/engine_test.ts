@@ -1,5 +1,6 @@
 import { nkeys } from "@nats-io/nats-core";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openBucket } from "../../../server/cluster/bucket.ts";
 import { Engine, type EngineEvent, type EngineOptions } from "../../../server/cluster/engine.ts";
 import { EngineError, type EngineErrorCode } from "../../../server/cluster/error.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
@@ -340,6 +341,22 @@ test("that a user is not let in is said when other servers are silent or gone", 
     await refusal({ address: `${started.address},${address}`, ...wrong }, "UNAUTHORIZED");
   });
   await refusal({ address: `${started.address},${gone}`, ...wrong }, "UNAUTHORIZED");
+});
+
+test("what a user has no permission for is said at once", async () => {
+  for (const denied of [`publish: { deny: "$JS.API.>" }`, `subscribe: { deny: "_INBOX.>" }`]) {
+    const users = `authorization { users: [{ user: smp, password: smp, permissions: { ${denied} } }] }`;
+    await using started = await start(`${users}\n${jetStream}`);
+    const options = { ...ofTests, address: started.address, user: "smp", password: "smp" };
+    await using engine = await soon(Engine.connect(options));
+    lines.length = 0;
+    const { signal } = new AbortController();
+    const opening = openBucket(engine.connection, { name: "smp", log: ofTests.log, signal });
+    const { code, message } = await soon(assertRejects(() => opening, EngineError));
+    assertEquals(code, "BUCKET");
+    assert(message.includes("Permissions Violation for "), message);
+    assertEquals(lines.filter((line) => line.includes("trying again")), []);
+  }
 });
 
 test("a server that answers too late is tried again", async () => {
