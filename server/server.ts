@@ -32,6 +32,8 @@ import { WaitingShares } from "./guard/waiting_shares.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
 const watchInterval = 1_000;
+/** Far below the shortest time that a stall may take. */
+const stallInterval = 250;
 const sweepInterval = 60_000;
 
 /** The part of one process in a server of several. */
@@ -358,8 +360,8 @@ export class SmpServer implements AsyncDisposable {
 
   #watch(): void {
     this.#timers.push(
+      setInterval(() => this.#connections.closeStale(), stallInterval),
       setInterval(() => {
-        this.#connections.closeStale();
         this.#checkMemory();
         this.#connections.closeSlow();
         this.#connections.closeIdle();

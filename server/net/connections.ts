@@ -70,7 +70,8 @@ export class Connections {
     const { limits, metrics, log } = this.#parts;
     const now = performance.now(), stall = now - this.#ran, { stallTimeout } = limits();
     this.#ran = now;
-    if (stallTimeout === 0 || stall <= stallTimeout) return;
+    // Who stops looks no more: only peers that send something call this.
+    if (stallTimeout === 0 || stall <= stallTimeout || this.#isStopping) return;
     log(`The server did not run for ${Math.round(stall / 1000)} s: its connections are closed`);
     for (const session of this.#sessions) {
       metrics.refuse("stalled");
