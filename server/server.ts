@@ -20,6 +20,7 @@ import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
+import { StallWatch } from "./guard/stall_watch.ts";
 import { ServerUsage } from "./guard/server_usage.ts";
 import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
@@ -48,6 +49,7 @@ export interface ServerPlace {
       readonly turns: Turns;
       readonly limits: LimitSource;
       readonly metrics: Metrics;
+      readonly stall: StallWatch;
     },
   ): PartitionOwner;
 }
@@ -131,6 +133,7 @@ export class SmpServer implements AsyncDisposable {
   #limits: Limits;
   readonly #limitSource: LimitSource = () => this.#limits;
   readonly #log: (message: string, error?: unknown) => void;
+  readonly #stall: StallWatch;
   readonly #connections: Connections;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #memory: MemoryGuard;
@@ -199,6 +202,7 @@ export class SmpServer implements AsyncDisposable {
       shares: new WaitingShares(() => this.#memory.free / usage.processes),
       log: this.#log,
     }, place?.partitions);
+    this.#stall = new StallWatch({ limits: this.#limitSource, log: this.#log });
     this.#connections = new Connections({
       identity,
       blockSize,
@@ -213,6 +217,7 @@ export class SmpServer implements AsyncDisposable {
           turns: this.#turns,
           limits: this.#limitSource,
           metrics: this.#metrics,
+          stall: this.#stall,
         }) ??
         new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
@@ -221,7 +226,7 @@ export class SmpServer implements AsyncDisposable {
       memory: this.#memory,
       turns: this.#turns,
       extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
-      log: this.#log,
+      stall: this.#stall,
     });
   }
 
@@ -360,7 +365,7 @@ export class SmpServer implements AsyncDisposable {
 
   #watch(): void {
     this.#timers.push(
-      setInterval(() => this.#connections.closeStale(), stallInterval),
+      setInterval(() => this.#stall.look(), stallInterval),
       setInterval(() => {
         this.#checkMemory();
         this.#connections.closeSlow();
@@ -391,6 +396,7 @@ export class SmpServer implements AsyncDisposable {
   async #stop(deadline: number): Promise<void> {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
+    this.#stall.end();
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);
