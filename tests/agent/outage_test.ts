@@ -13,7 +13,7 @@ import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { turn } from "../support/fake_server.ts";
 import { steadyPort } from "../support/ports.ts";
-import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { giveKey, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 import { base64, rsaVector } from "../support/vectors.ts";
 import { soon, until } from "../support/wait.ts";
@@ -24,6 +24,7 @@ const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_
 /** A server process that can be killed and started again on its port. */
 async function restartable(folder: string) {
   await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+  await giveKey(folder);
   const port = steadyPort();
   const place = ["--config-dir", folder, "--log-dir", folder, "--host", "127.0.0.1", "--port", `${port}`];
   const start = () => ServerProcess.startBare({ folder, args: ["start", ...place, "-y"] });
