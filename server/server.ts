@@ -20,6 +20,7 @@ import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
+import { StallWatch } from "./guard/stall_watch.ts";
 import { ServerUsage } from "./guard/server_usage.ts";
 import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
@@ -32,6 +33,8 @@ import { WaitingShares } from "./guard/waiting_shares.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
 
 const watchInterval = 1_000;
+/** Far below the shortest time that a stall may take. */
+const stallInterval = 250;
 const sweepInterval = 60_000;
 
 /** The part of one process in a server of several. */
@@ -46,6 +49,7 @@ export interface ServerPlace {
       readonly turns: Turns;
       readonly limits: LimitSource;
       readonly metrics: Metrics;
+      readonly stall: StallWatch;
     },
   ): PartitionOwner;
 }
@@ -129,6 +133,7 @@ export class SmpServer implements AsyncDisposable {
   #limits: Limits;
   readonly #limitSource: LimitSource = () => this.#limits;
   readonly #log: (message: string, error?: unknown) => void;
+  readonly #stall: StallWatch;
   readonly #connections: Connections;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #memory: MemoryGuard;
@@ -197,6 +202,7 @@ export class SmpServer implements AsyncDisposable {
       shares: new WaitingShares(() => this.#memory.free / usage.processes),
       log: this.#log,
     }, place?.partitions);
+    this.#stall = new StallWatch({ limits: this.#limitSource, log: this.#log });
     this.#connections = new Connections({
       identity,
       blockSize,
@@ -211,6 +217,7 @@ export class SmpServer implements AsyncDisposable {
           turns: this.#turns,
           limits: this.#limitSource,
           metrics: this.#metrics,
+          stall: this.#stall,
         }) ??
         new Router({ owners: this.#brokers.all, aliases }),
       limits: this.#limitSource,
@@ -219,7 +226,7 @@ export class SmpServer implements AsyncDisposable {
       memory: this.#memory,
       turns: this.#turns,
       extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
-      log: this.#log,
+      stall: this.#stall,
     });
   }
 
@@ -358,8 +365,8 @@ export class SmpServer implements AsyncDisposable {
 
   #watch(): void {
     this.#timers.push(
+      setInterval(() => this.#stall.look(), stallInterval),
       setInterval(() => {
-        this.#connections.closeStale();
         this.#checkMemory();
         this.#connections.closeSlow();
         this.#connections.closeIdle();
@@ -389,6 +396,7 @@ export class SmpServer implements AsyncDisposable {
   async #stop(deadline: number): Promise<void> {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
+    this.#stall.end();
     const listening = [this.#tcp?.close(), this.#webSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);

@@ -19,6 +19,7 @@ import {
   withSkipped,
 } from "./skipped.ts";
 import {
+  longestChain,
   mostKnownChains,
   type OtherTurn,
   type RatchetState,
@@ -41,7 +42,7 @@ export const largestGap: number = mostSkipped;
  * | `VERSION` | its header is of a version to come |
  * | `SESSION` | it is of another session |
  * | `OWN_KEY` | its chain is this side's own |
- * | `FAR` | it is more than 2 000 beyond the next message of its chain |
+ * | `FAR` | it is more than 2 000 beyond the next message of its chain, or beyond the last that a chain can have |
  * | `UNEXPECTED_CHAIN` | it begins a chain, and this side has sent nothing that the other could answer with one |
  * | `USED` | its key is gone: it was decrypted before, or is too old |
  * | `DAMAGED` | it is not authentic, or a key in its header is not valid |
@@ -118,7 +119,7 @@ async function decryptOnChain(
   now: number,
 ): Promise<Decrypted> {
   const gap = sealed.header.number - receiving.number;
-  if (gap > largestGap) return refuse("FAR");
+  if (gap > largestGap || sealed.header.number >= longestChain) return refuse("FAR");
   const opened = await openOn(receiving, gap, sealed, now);
   if (opened === null) return refuse("DAMAGED");
   const skipped = withSkipped(withoutExpired(state.skipped, now), opened.skipped);

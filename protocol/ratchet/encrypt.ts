@@ -5,13 +5,10 @@ import { concat } from "./_bytes.ts";
 import { encodeHeader, headerLength, largestMessage } from "./header.ts";
 import { messageKeyOf, messageSecrets, nextChainKey, stepToSend } from "./kdf.ts";
 import type { RandomSource } from "./pair.ts";
-import { type OtherTurn, type RatchetState, type SendingChain, sessionOf } from "./state.ts";
+import { longestChain, type OtherTurn, type RatchetState, type SendingChain, sessionOf } from "./state.ts";
 
 /** Bytes of the longest plaintext. */
 export const largestPlaintext: number = largestMessage - headerLength - tagLength;
-
-/** One beyond the last number of a chain, so that the next one always has 32 bits. */
-const largestNumber = 0xffff_ffff;
 
 /**
  * Why a plaintext is not encrypted. `NOT_READY`: the initiator has not decrypted a message of the joiner yet. `LARGE`: it
@@ -43,7 +40,7 @@ export async function ratchetEncrypt(
   if (state.turn.side === "other") {
     const { sending } = state.turn;
     if (sending === null) return { ok: false, code: "NOT_READY" };
-    if (sending.number >= largestNumber) return { ok: false, code: "EXHAUSTED" };
+    if (sending.number >= longestChain) return { ok: false, code: "EXHAUSTED" };
     return await encryptOn(state, { ...state.turn, sending }, plaintext, random);
   }
   const step = await stepToSend(state.rootKey, state.turn.remote, random);

@@ -4,6 +4,9 @@ import type { SkippedKey } from "./skipped.ts";
 /** The DH keys of the other side's chains that are remembered, so that none of them is stepped to again. */
 export const mostKnownChains = 32;
 
+/** The most messages of a chain: the number of its next one has 32 bits even after the last. */
+export const longestChain = 0xffff_ffff;
+
 /**
  * One side's ratchet: a value that nothing changes. Every message gives the next one, to be stored with its effects;
  * what it has in it is secret, and a state that was left behind opens what came after it.

@@ -60,24 +60,29 @@ export async function encodeRatchetState(state: RatchetState): Promise<Uint8Arra
 /** Reads a state from the store; `null` when it is damaged or of a version to come. */
 export async function decodeRatchetState(bytes: Uint8Array<ArrayBuffer>): Promise<RatchetState | null> {
   if (bytes.length < checkLength || bytes.length > largestState) return null;
-  // What is read is its own memory: it must not change when the store uses the array again.
+  // The store may use the array again meanwhile.
   const content = bytes.slice(0, -checkLength);
   if (!equalBytes(await checkOf(content), bytes.subarray(-checkLength))) return null;
   const reader = new ByteReader(content);
   if (reader.u8() !== version) return null;
   const fixed = {
-    transcript: reader.bytes(32),
-    rootKey: reader.bytes(32),
-    ownKey: reader.bytes(32),
+    transcript: ownBytes(reader, 32),
+    rootKey: ownBytes(reader, 32),
+    ownKey: ownBytes(reader, 32),
     previous: reader.u32(),
   };
   const turn = readTurn(reader);
   const receiving = readReceiving(reader);
   const count = reader.u8();
   if (turn === null || receiving === undefined || count > mostKnownChains) return null;
-  const known = Array.from({ length: count }, () => reader.bytes(32));
+  const known = Array.from({ length: count }, () => ownBytes(reader, 32));
   const skipped = readSkipped(reader);
   return skipped !== null && reader.complete ? { ...fixed, turn, receiving, known, skipped } : null;
+}
+
+/** Memory of its own: one field that is kept for long must not keep the keys beside it, which are gone by then. */
+function ownBytes(reader: ByteReader, length: number): Bytes {
+  return reader.bytes(length).slice();
 }
 
 async function checkOf(bytes: Bytes): Promise<Bytes> {
@@ -106,7 +111,9 @@ function readTurn(reader: ByteReader): OwnTurn | OtherTurn | null {
   const pair = decodeRatchetPair(reader.bytes(ratchetPairLength));
   if (pair === null || kind > 2) return null;
   if (kind === 1) return { side: "other", pair, sending: null };
-  const chainKey = reader.bytes(32), number = reader.u32(), ciphertext = reader.bytes(ciphertextLength);
+  const chainKey = ownBytes(reader, 32),
+    number = reader.u32(),
+    ciphertext = ownBytes(reader, ciphertextLength);
   return { side: "other", pair, sending: { chainKey, number, ciphertext } };
 }
 
@@ -125,7 +132,9 @@ function receivingParts(receiving: ReceivingChain | null): Bytes[] {
 function readReceiving(reader: ByteReader): ReceivingChain | null | undefined {
   const kind = reader.u8();
   if (kind === 0) return null;
-  return kind === 1 ? { dh: reader.bytes(32), chainKey: reader.bytes(32), number: reader.u32() } : undefined;
+  return kind === 1
+    ? { dh: ownBytes(reader, 32), chainKey: ownBytes(reader, 32), number: reader.u32() }
+    : undefined;
 }
 
 function skippedParts(skipped: readonly SkippedKey[]): Bytes[] {
@@ -158,10 +167,10 @@ function runBytes(run: readonly SkippedKey[]): Bytes {
 function readSkipped(reader: ByteReader): readonly SkippedKey[] | null {
   const skipped: SkippedKey[] = [];
   while (reader.left > 0) {
-    const dh = reader.bytes(32), count = reader.u16();
+    const dh = ownBytes(reader, 32), count = reader.u16();
     if (count === 0 || skipped.length + count > mostSkipped) return null;
     for (let i = 0; i < count; i++) {
-      const number = reader.u32(), at = reader.u48(), key = reader.bytes(32);
+      const number = reader.u32(), at = reader.u48(), key = ownBytes(reader, 32);
       skipped.push({ dh, number, at, key });
     }
   }

@@ -1,6 +1,6 @@
 import { jetstream, JetStreamApiError, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/nats-core";
+import { errors, type NatsConnection } from "@nats-io/nats-core";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import { EngineError } from "./error.ts";
 
@@ -46,7 +46,7 @@ const noStream = 10059;
 
 /**
  * Opens a bucket of NATS, made when there is none. As the engine may still be electing its leaders, that is tried again
- * for a minute. Throws `EngineError` (`BUCKET`), or the reason of the signal.
+ * for a minute, unless this user may not do it. Throws `EngineError` (`BUCKET`), or the reason of the signal.
  */
 export async function openBucket(connection: NatsConnection, options: BucketOptions): Promise<Bucket> {
   const { name, signal, log, clock = steadyClock } = options;
@@ -57,7 +57,7 @@ export async function openBucket(connection: NatsConnection, options: BucketOpti
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof EngineError) throw cause;
-      if (clock.now() > end) {
+      if (isForbidden(cause) || clock.now() > end) {
         const why = cause instanceof Error ? cause.message : String(cause);
         throw new EngineError("BUCKET", `Cannot open the bucket ${name} of NATS: ${why}`, { cause });
       }
@@ -79,6 +79,12 @@ export async function findBucket(connection: NatsConnection, name: string): Prom
     if (!(cause instanceof JetStreamApiError) || cause.code !== noStream) throw cause;
     throw new EngineError("BUCKET", `There is no cluster ${name} at these NATS servers`, { cause });
   }
+}
+
+/** Whether this user has no permission for it, which waiting does not give. */
+function isForbidden(error: unknown): boolean {
+  return error instanceof errors.PermissionViolationError ||
+    error instanceof errors.RequestError && isForbidden(error.cause);
 }
 
 async function tryOpen(connection: NatsConnection, options: BucketOptions): Promise<Bucket> {

@@ -246,7 +246,8 @@ async function connectTo(
     NatsConnectionImpl.connect({
       ...login,
       name,
-      servers: [server, ...servers.filter((other) => other !== server)].map(formatServer),
+      // Alone at first: of several, only the last one's reason would be told.
+      servers: [place],
       noRandomize: true,
       resolve: false,
       // Called before each attempt, the only place to say how this connection is made.
@@ -265,18 +266,21 @@ async function connectTo(
   try {
     connection = await patiently(connect, signal);
   } catch (cause) {
+    signal.throwIfAborted();
+    const isLate = cause instanceof errors.TimeoutError;
     const code = cause instanceof errors.AuthorizationError
       ? "UNAUTHORIZED"
-      : isEncrypted
+      : isEncrypted && !isLate
       ? "TLS"
       : "UNREACHABLE";
-    throw new EngineError(code, `${place}: ${reasonOf(cause)}`, { cause });
+    throw new EngineError(code, `${place}: ${isLate ? "it does not answer" : reasonOf(cause)}`, { cause });
   }
-  // It may be another one of the list.
+  connection.setServers([place, ...servers.filter((other) => other !== server).map(formatServer)]);
+  // It may have been started anew since it was asked.
   const later = refusalOf(connection.info ?? {});
   if (later === null) return connection;
   await connection.close();
-  throw new EngineError(later.code, `${connection.getServer()}: ${later.message}`);
+  throw new EngineError(later.code, `${place}: ${later.message}`);
 }
 
 /** A server that has answered a moment ago may be slow, not gone; the time of an attempt is that of reconnecting, too. */

@@ -28,6 +28,8 @@ export interface ServedLinkParts {
   readonly mostWaiting?: number;
   /** Whether the owner knows which repeated commands were executed. */
   readonly knowsRepeated: boolean;
+  /** Is told that the process runs, and may end the link. */
+  readonly runs?: () => void;
 }
 
 interface Session {
@@ -191,6 +193,8 @@ export class ServedLink implements AsyncDisposable {
   }
 
   #receive(message: SessionMessage): void {
+    this.#parts.runs?.();
+    if (!this.#link.isOpen) return;
     if (message.type === "HELLO") return this.#greet(message.incarnation);
     if (this.#session === null) throw frameError(`${message.type} comes before HELLO`);
     switch (message.type) {

@@ -1,4 +1,5 @@
 import { encodeBase64 } from "../../protocol/mod.ts";
+import type { StallWatch } from "../guard/stall_watch.ts";
 import type { Turns } from "../guard/turns.ts";
 import { AnsweredCommands } from "./answered.ts";
 import type { ByteStream } from "./byte_stream.ts";
@@ -18,6 +19,8 @@ export interface ServedLinksOptions {
   readonly mostWaiting?: number;
   /** Whether the owner knows which repeated commands were executed, so that others may be refused. @default false */
   readonly knowsRepeated?: boolean;
+  /** Tells that this process did not run for a time. @default nobody does */
+  readonly stall?: Pick<StallWatch, "look" | "listen">;
   /** Milliseconds. @default `performance.now` */
   readonly now?: () => number;
 }
@@ -51,6 +54,7 @@ export class ServedLinks implements AsyncDisposable {
     this.#owner = owner;
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    options.stall?.listen(() => this.#endStalled());
   }
 
   get counts(): ServedCounts {
@@ -66,12 +70,13 @@ export class ServedLinks implements AsyncDisposable {
 
   /** Serves a session's process; resolves to why its link has ended, when all its connections are gone. */
   async serve(stream: ByteStream): Promise<LinkError> {
-    const { turns, mostWaiting, knowsRepeated = false } = this.#options;
+    const { turns, mostWaiting, knowsRepeated = false, stall } = this.#options;
     await using link = new ServedLink(stream, {
       owner: this.#owner,
       greet: (link, incarnation) => this.#greet(link, encodeBase64(incarnation)),
       knowsRepeated,
       ...(turns && { turns }),
+      ...(stall && { runs: () => stall.look() }),
       ...(mostWaiting === undefined ? {} : { mostWaiting }),
     });
     this.#links.add(link);
@@ -86,6 +91,12 @@ export class ServedLinks implements AsyncDisposable {
   /** Ends all links. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#links].map((link) => link[Symbol.asyncDispose]()));
+  }
+
+  /** A SUB that waits may be of a connection that is gone: its process gives again what is still wanted. */
+  #endStalled(): void {
+    const error = new LinkError("CLOSED", "Cannot use the link: this process did not run for a time");
+    for (const link of this.#links) link.end(error);
   }
 
   #greet(link: ServedLink, incarnation: string): AnsweredCommands<RemoteConnection> {

@@ -2,13 +2,14 @@ import { type Channel, serverHandshake, type SessionKeys } from "../../protocol/
 import type { ServerIdentity } from "../config/identity.ts";
 import type { Admitted } from "../guard/admission.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
+import type { StallWatch } from "../guard/stall_watch.ts";
 import { Session, type SessionParts } from "./session.ts";
 
 export interface ConnectionParts extends SessionParts {
   readonly identity: ServerIdentity;
   readonly blockSize: number;
   readonly replayGuard: Pick<ReplayGuard, "isNew">;
-  readonly log: (text: string) => void;
+  readonly stall: Pick<StallWatch, "look" | "listen">;
 }
 
 export class Connections {
@@ -17,11 +18,10 @@ export class Connections {
   readonly #handshaking = new Set<Channel>();
   readonly #sessions = new Set<Session>();
   #isStopping = false;
-  /** When this process was seen to run. */
-  #ran = performance.now();
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
+    parts.stall.listen(() => this.#closeStalled());
   }
 
   get size(): number {
@@ -62,18 +62,10 @@ export class Connections {
     }
   }
 
-  /**
-   * Closes all when this process did not run for a time: clients have given up what waits in the sockets. A SUB among
-   * that, of a connection that is gone, would take the queue from the client's next one.
-   */
-  closeStale(): void {
-    const { limits, metrics, log } = this.#parts;
-    const now = performance.now(), stall = now - this.#ran, { stallTimeout } = limits();
-    this.#ran = now;
-    if (stallTimeout === 0 || stall <= stallTimeout) return;
-    log(`The server did not run for ${Math.round(stall / 1000)} s: its connections are closed`);
+  /** A SUB that waits, of a connection that is gone, would take the queue from the client's next one. */
+  #closeStalled(): void {
     for (const session of this.#sessions) {
-      metrics.refuse("stalled");
+      this.#parts.metrics.refuse("stalled");
       session.close();
     }
   }
@@ -92,7 +84,7 @@ export class Connections {
   }
 
   async #serve(channel: Channel, admitted: Admitted): Promise<void> {
-    const { identity, blockSize, extensions, limits, metrics } = this.#parts;
+    const { identity, blockSize, extensions, limits, metrics, stall } = this.#parts;
     const timer = setTimeout(() => channel.close(), limits().handshakeTimeout);
     this.#handshaking.add(channel);
     let blocks;
@@ -114,7 +106,7 @@ export class Connections {
     }
     metrics.handshakesDone++;
     admitted.established();
-    const session = new Session(blocks, { ...this.#parts, runs: () => this.closeStale() }, admitted.client);
+    const session = new Session(blocks, { ...this.#parts, runs: () => stall.look() }, admitted.client);
     this.#sessions.add(session);
     if (this.#isStopping) session.stop();
     await session.run();

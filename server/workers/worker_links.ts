@@ -39,7 +39,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
 
   route(
     broker: Broker,
-    { stores: { queues }, turns, limits, metrics }: Parameters<ServerPlace["route"]>[1],
+    { stores: { queues }, turns, limits, metrics, stall }: Parameters<ServerPlace["route"]>[1],
   ): PartitionOwner {
     const { spread, worker, sockets, aliases } = this.#options;
     const others = [...this.#others.values()].map(({ owner }) => owner);
@@ -51,7 +51,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
       others,
       ownerOf: (id) => ofWorker(workerOf(id, spread)),
     });
-    this.#served = new ServedLinks(own, { turns });
+    this.#served = new ServedLinks(own, { turns, stall });
     this.#listener = listen(socketPath(sockets, worker));
     this.#serving = serve(this.#listener, this.#served);
     const owners = Array.from({ length: spread.partitions }, (_, partition) => {

@@ -2,13 +2,20 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AgentError, type KeySource } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
-import { exportPrivateKey, formatAddress, generateKeyPair, networkError } from "../../protocol/mod.ts";
+import {
+  decodePublicKey,
+  exportPrivateKey,
+  formatAddress,
+  generateKeyPair,
+  networkError,
+} from "../../protocol/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { turn } from "../support/fake_server.ts";
 import { steadyPort } from "../support/ports.ts";
-import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { giveKey, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
+import { base64, rsaVector } from "../support/vectors.ts";
 import { soon, until } from "../support/wait.ts";
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_queue: 100000\n" +
@@ -17,6 +24,7 @@ const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\nmessages_per_
 /** A server process that can be killed and started again on its port. */
 async function restartable(folder: string) {
   await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+  await giveKey(folder);
   const port = steadyPort();
   const place = ["--config-dir", folder, "--log-dir", folder, "--host", "127.0.0.1", "--port", `${port}`];
   const start = () => ServerProcess.startBare({ folder, args: ["start", ...place, "-y"] });
@@ -181,8 +189,8 @@ Deno.test("while no server can be reached no keys are made for queues there", as
 
 Deno.test("an agent that is closed when its server cannot be reached leaves nothing to be done", async () => {
   // Signing takes longer than it takes to fail and to close.
-  const { publicKey, privateKey } = await generateKeyPair("sign", 4096);
-  const pair = { publicKey: publicKey.der, privateKey: await exportPrivateKey(privateKey) };
+  const { spki, pkcs8 } = rsaVector("rsa4096");
+  const pair = { publicKey: base64(spki), privateKey: base64(pkcs8) };
   const keyPool = { take: () => Promise.resolve(pair), [Symbol.asyncDispose]: () => Promise.resolve() };
   const server = { host: "127.0.0.1", port: 1, keyHash: btoa("\0".repeat(32)) };
   const tried = Promise.withResolvers<void>();
@@ -191,6 +199,6 @@ Deno.test("an agent that is closed when its server cannot be reached leaves noth
     return Promise.reject(networkError("connect", new Error("refused")));
   };
   await using a = await TestAgent.start(formatAddress(server), { client: { transport }, keyPool });
-  await a.agent.join({ server, senderId: "c2VuZGVy", encryptionKey: publicKey });
+  await a.agent.join({ server, senderId: "c2VuZGVy", encryptionKey: decodePublicKey(pair.publicKey) });
   await soon(tried.promise);
 });

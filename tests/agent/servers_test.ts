@@ -1,13 +1,14 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { type ServerEvents, Servers, type SubscribedQueue } from "../../agent/servers.ts";
 import type { SmpClient, SmpClientOptions } from "../../client/mod.ts";
-import { generateKeyPair, SmpError, TransportError } from "../../mod.ts";
+import { SmpError, TransportError } from "../../mod.ts";
 import { networkError } from "../../protocol/mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FakePeer, FakeServer, queueIds, rejection, turn } from "../support/fake_server.ts";
+import { keyOf } from "../support/test_keys.ts";
 import { soon, until } from "../support/wait.ts";
 
-const keyPair = await generateKeyPair("sign");
+const keyPair = await keyOf("client", "sign");
 const [idA, idB, idC] = queueIds;
 
 /** Connections to a fake server, and in a row what is told of them. */

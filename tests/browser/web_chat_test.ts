@@ -37,8 +37,8 @@ async function secured(send: () => Promise<void>): Promise<void> {
 test("two people talk in two browsers, over reloads", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
-    const alice = await openChat(browser, chat);
-    const bob = await openChat(browser, chat);
+    const alice = await openChat(browser, chat, { makesKeys: true });
+    const bob = await openChat(browser, chat, { makesKeys: true });
     await connectPages(alice.page, bob.page);
     await say(alice.page, "hello Bob");
     await hear(bob.page, "hello Bob");

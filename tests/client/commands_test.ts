@@ -13,6 +13,7 @@ import {
 import { MemoryMessageStore } from "../../server/mod.ts";
 import { FakeServer, queueIds, rejection } from "../support/fake_server.ts";
 import { connect, startServer, transportNames } from "../support/server.ts";
+import { keyOf } from "../support/test_keys.ts";
 import { uncheckedKey } from "../support/unchecked_key.ts";
 import { next, soon } from "../support/wait.ts";
 
@@ -205,7 +206,7 @@ Deno.test("every function rejects with UNEXPECTED when the answer is of another 
 });
 
 Deno.test("commands go out in the order of the calls, also when the first takes longer to sign", async () => {
-  const slow = await generateKeyPair("sign", 2048);
+  const slow = await keyOf("client", "sign");
   await using server = await FakeServer.start();
   const { client, peer } = await server.serve();
   const outcomes = [client.subscribe({ ...fakeQueue, recipientKey: slow.privateKey }).catch(() => {})];

@@ -4,7 +4,7 @@ import type { Random } from "../agent/model/random.ts";
 import { CutProxy } from "../support/cut_proxy.ts";
 import { Nats } from "../support/nats.ts";
 import { steadyPort } from "../support/ports.ts";
-import { commandOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { commandOf, giveKey, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { until } from "../support/wait.ts";
 import type { Injected, Target } from "./target.ts";
 
@@ -84,10 +84,7 @@ export class ClusterTarget implements Target {
       const path = `${folder.path}/${name}`;
       await Deno.mkdir(path);
       await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
-      if (i > 0) {
-        const key = await Deno.readTextFile(`${folder.path}/node-1/server_key`);
-        await Deno.writeTextFile(`${path}/server_key`, key, { mode: 0o600 });
-      }
+      await giveKey(path);
       const port = `${steadyPort()}`;
       const natsPorts = nats.urls.map((url) => Number(new URL(url).port));
       const proxies = isProxied ? natsPorts.map((port) => resources.use(new CutProxy(port))) : [];

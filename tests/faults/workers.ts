@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { workerOf, workerPartitions } from "../../server/workers/partition.ts";
 import type { Random } from "../agent/model/random.ts";
 import { steadyPort } from "../support/ports.ts";
-import { commandOf, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { commandOf, giveKey, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { until } from "../support/wait.ts";
 import { childrenOf, isAlive } from "../support/worker_processes.ts";
 import type { Injected, Target } from "./target.ts";
@@ -65,6 +65,7 @@ export class WorkersTarget implements Target {
     const folder = await temporaryFolder();
     const { path } = folder;
     await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
+    await giveKey(path);
     const place = [
       "--config-dir",
       path,

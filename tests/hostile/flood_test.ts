@@ -59,7 +59,7 @@ async function servedUntil(server: SmpServer, condition: () => boolean): Promise
 
 for (const socket of socketNames) {
   Deno.test(`over ${socket}, a peer that sends and does not read is held up, then closed, and holds up nobody`, async () => {
-    await using server = await startServer({ limits: { writeTimeout: 1_000 } });
+    await using server = await startServer({ limits: { writeTimeout: 300 } });
     await using client = await RawClient.connect(server, socket);
     const flood = new Flood(client);
     await servedUntil(server, () => server.metrics.slowPeersClosed > 0);
@@ -70,7 +70,7 @@ for (const socket of socketNames) {
   });
 
   Deno.test(`over ${socket}, many peers that do not read hold up nobody, and are all closed`, async () => {
-    await using server = await startServer({ limits: { writeTimeout: 1_000 } });
+    await using server = await startServer({ limits: { writeTimeout: 300 } });
     const floods: Flood[] = [];
     for (let i = 0; i < 8; i++) floods.push(new Flood(await RawClient.connect(server, socket)));
     await servedUntil(server, () => server.metrics.slowPeersClosed === floods.length);
@@ -94,7 +94,7 @@ for (const socket of socketNames) {
   });
 
   Deno.test(`over ${socket}, a subscriber that never reads does not hold up those who send to it`, async () => {
-    await using server = await startServer({ limits: { writeTimeout: 1_000, messagesPerQueue: 100_000 } });
+    await using server = await startServer({ limits: { writeTimeout: 300, messagesPerQueue: 100_000 } });
     await using honest = await connect(server);
     const queues: RecipientQueue[] = [];
     for (let i = 0; i < 20; i++) queues.push(await honest.createQueue({ keyPair }));

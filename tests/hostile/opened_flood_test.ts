@@ -1,16 +1,11 @@
 import { assert } from "@std/assert";
-import {
-  encodeBase64,
-  encodePublicKeyText,
-  generateKeyPair,
-  signPss,
-  textBytes,
-} from "../../protocol/mod.ts";
+import { encodeBase64, encodePublicKeyText, signPss, textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { startServer } from "../support/server.ts";
+import { keyOf } from "../support/test_keys.ts";
 
-const { publicKey, privateKey } = await generateKeyPair("sign");
+const { publicKey, privateKey } = await keyOf("client", "sign");
 
 async function ask(client: RawClient, queueId: string, command: string): Promise<string> {
   const signed = `a ${queueId} ${command}`;

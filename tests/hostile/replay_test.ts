@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { encodeClientTransmission, encodeSigned, generateKeyPair, signPss } from "../../mod.ts";
+import { encodeClientTransmission, encodeSigned, signPss } from "../../mod.ts";
 import {
   type Channel,
   decodePublicKey,
@@ -21,11 +21,12 @@ import {
   socketNames,
 } from "../support/raw_client.ts";
 import { connect, startServer } from "../support/server.ts";
+import { keyOf } from "../support/test_keys.ts";
 import { soon, until } from "../support/wait.ts";
 
 type Units = Uint8Array<ArrayBuffer>[];
 
-const keyPair = await generateKeyPair("sign");
+const keyPair = await keyOf("client", "sign");
 
 /** A session that creates a queue, as somebody on the way would see it: everything that the client has written. */
 async function recordSession(server: SmpServer, socket: SocketName): Promise<Units> {

@@ -73,8 +73,16 @@ export const ratchetMutations: readonly Mutation[] = [
     name: "ratchet-far",
     what: "a message makes its receiver derive four thousand million keys",
     file: `${folder}/decrypt.ts`,
-    from: "if (gap > largestGap) return",
-    to: "if (gap > 4 * largestGap) return",
+    from: "if (gap > largestGap ||",
+    to: "if (gap > 4 * largestGap ||",
+    tests: test("limits"),
+  },
+  {
+    name: "ratchet-chain-without-end",
+    what: "a message of a peer gives a state that cannot be stored",
+    file: `${folder}/decrypt.ts`,
+    from: " || sealed.header.number >= longestChain",
+    to: "",
     tests: test("limits"),
   },
   {

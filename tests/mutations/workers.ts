@@ -50,6 +50,14 @@ export const workerMutations: readonly Mutation[] = [
     tests: hops,
   },
   {
+    name: "stalled-links-read",
+    what: "what waited at a worker that stood still is executed",
+    file: servedLink,
+    from: "    this.#parts.runs?.();\n",
+    to: "",
+    tests: ["tests/server/link/stall_test.ts"],
+  },
+  {
     name: "refused-after-done",
     what: "a DEL that was executed before its worker died is answered AUTH",
     file: servedLink,

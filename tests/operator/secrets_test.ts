@@ -1,15 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  encodeBase64,
-  encodePublicKeyText,
-  generateKeyPair,
-  SmpClient,
-  SmpError,
-  tcpChannel,
-} from "../../mod.ts";
+import { encodeBase64, encodePublicKeyText, SmpClient, SmpError, tcpChannel } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
 import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { keysOf } from "../support/test_keys.ts";
 import { Telnet } from "../support/telnet.ts";
 import { next, soon } from "../support/wait.ts";
 
@@ -38,8 +32,8 @@ const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[METRICS]\nport: 0\n[LO
 /** Everything that can go well or wrong with queues; gives what must not be seen of it. */
 async function useQueues(address: string): Promise<string[]> {
   await using client = await SmpClient.connect(address);
-  const keyPair = await generateKeyPair("sign");
-  const other = await generateKeyPair("sign");
+  const [keyPair, other] = await keysOf("client", "sign");
+  assert(keyPair !== undefined && other !== undefined);
   const queue = await client.createQueue({ keyPair });
   const wrong = { ...queue, recipientKey: other.privateKey };
   const refused = async (work: Promise<unknown>) =>

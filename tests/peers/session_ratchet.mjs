@@ -94,7 +94,9 @@ export function decrypt(kit, state, message, now) {
     const { receiving } = state;
     if (receiving !== null && header.dh.equals(receiving.dh)) {
       if (header.number < receiving.number) throw new Refused("used");
-      if (header.number - receiving.number > SKIP_LIMIT) throw new Refused("far");
+      if (header.number - receiving.number > SKIP_LIMIT || header.number === 0xffffffff) {
+        throw new Refused("far");
+      }
       const chain = advance(receiving, header.number);
       const plaintext = opened(messageKey(chain.chainKey));
       keep(skipped, chain.passed, now);

@@ -259,6 +259,40 @@ for (const socket of socketNames) {
   });
 }
 
+Deno.test("a server that takes long to stop still answers what is in work", async () => {
+  const messages = new SlowStore();
+  await using server = await startServer({ messages });
+  await using client = await connect(server);
+  await using other = await RawClient.connect(server);
+  const queue = await client.createQueue({ keyPair });
+  const sending = codeOf(client.send(queue, textBytes("x")));
+  await until(() => messages.waiting === 1);
+  const stopping = server.stop({ deadline: 60_000 });
+  const { bytesReceived } = server.metrics;
+  const now = performance.now.bind(performance);
+  performance.now = () => now() + 11_000;
+  try {
+    await other.send(" 1  PING ");
+    const isStalled = () => server.metrics.refusals("stalled") > 0;
+    await until(() => server.metrics.bytesReceived > bytesReceived || isStalled());
+    messages.released.resolve();
+    assertEquals([await sending, isStalled()], ["OK", false]);
+    await other.channel.close();
+    await soon(stopping);
+  } finally {
+    performance.now = now;
+  }
+});
+
+Deno.test("a server that runs closes nobody, however short the time is that it may stand still", async () => {
+  await using server = await startServer({ limits: { stallTimeout: 1_000 } });
+  await using client = await connect(server);
+  const began = performance.now();
+  await until(() => performance.now() - began > 2_500);
+  await client.ping();
+  assertEquals(server.metrics.refusals("stalled"), 0);
+});
+
 Deno.test("a store that never ends holds up a graceful stop no longer than its deadline", async () => {
   const messages = new SlowStore();
   const server = await startServer({ messages });

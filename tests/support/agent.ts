@@ -5,16 +5,16 @@ import {
   type KeySource,
   type StoredKeyPair,
 } from "../../agent/mod.ts";
-import { exportPrivateKey, formatQueueInfo, generateKeyPair } from "../../mod.ts";
+import { exportPrivateKey, formatQueueInfo } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
+import { keysOf } from "./test_keys.ts";
 import { soon } from "./wait.ts";
 
-/** Key pairs for all agents of a test file: making one takes longer than most tests. */
+/** Key pairs for all agents of tests. */
 export const storedKeys: readonly StoredKeyPair[] = await Promise.all(
-  Array.from({ length: 5 }, async () => {
-    const { publicKey, privateKey } = await generateKeyPair("sign");
-    return { publicKey: publicKey.der, privateKey: await exportPrivateKey(privateKey) };
-  }),
+  (await keysOf("agents", "sign")).map(async ({ publicKey, privateKey }) => (
+    { publicKey: publicKey.der, privateKey: await exportPrivateKey(privateKey) }
+  )),
 );
 
 /** Gives the same key pairs again and again. */

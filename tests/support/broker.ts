@@ -8,6 +8,7 @@ import {
   encodeBase64,
   encodeSigned,
   importPrivateKey,
+  type KeyPair,
   makePublicKey,
   modulusLength,
   type PublicKey,
@@ -26,6 +27,7 @@ import { MemoryMessageStore, MemoryQueueStore } from "../../server/store/memory.
 import type { PartitionStores } from "../../server/store/store.ts";
 import type { BrokerConnection } from "../../server/broker/subscriptions.ts";
 import { cutStores, partitions } from "./partitions.ts";
+import { keyOf } from "./test_keys.ts";
 import { patience } from "./wait.ts";
 
 /** A key that can sign. */
@@ -38,8 +40,11 @@ export interface Signer {
 export async function rsaSigner(bits = 1024): Promise<Signer> {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: bits });
   const pkcs8 = new Uint8Array(privateKey.export({ type: "pkcs8", format: "der" }));
-  const pair = await importPrivateKey(pkcs8, "sign");
-  return { publicKey: pair.publicKey, sign: (data) => signPss(pair.privateKey, data) };
+  return signerOf(await importPrivateKey(pkcs8, "sign"));
+}
+
+function signerOf({ publicKey, privateKey }: KeyPair<"sign">): Signer {
+  return { publicKey, sign: (data) => signPss(privateKey, data) };
 }
 
 const markLength = 8;
@@ -65,9 +70,9 @@ function markOf(key: PublicKey): Uint8Array<ArrayBuffer> {
 
 /** Real keys for the recipient and the sender of queues, and one that belongs to nobody. */
 export const keys = {
-  recipient: await rsaSigner(),
-  sender: await rsaSigner(),
-  other: await rsaSigner(),
+  recipient: signerOf(await keyOf("recipient", "sign")),
+  sender: signerOf(await keyOf("sender", "sign")),
+  other: signerOf(await keyOf("other", "sign")),
 };
 
 /** A queue that a test has made. */

@@ -1,4 +1,5 @@
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
+import testKeys from "../vectors/test_keys.json" with { type: "json" };
 import { openPage, type TestPage } from "./browser.ts";
 import type { WebChat } from "./web_chat.ts";
 
@@ -6,18 +7,46 @@ import type { WebChat } from "./web_chat.ts";
 export async function openChat(
   browser: Browser,
   chat: WebChat,
-  { passphrase = "", url = chat.url, ...options }: BrowserContextOptions & {
+  { passphrase = "", url = chat.url, makesKeys = false, ...options }: BrowserContextOptions & {
     readonly passphrase?: string;
     /** Where the page is behind a proxy. */
     readonly url?: string;
+    /** Makes its RSA keys itself, which takes most of the time of a page; otherwise it gets {@linkcode giveKeys}. */
+    readonly makesKeys?: boolean;
   } = {},
 ): Promise<TestPage> {
   const opened = await openPage(browser, options);
+  if (!makesKeys) await opened.page.context().addInitScript(giveKeys, testKeys.agents);
   await opened.page.goto(url);
   await passphraseField(opened.page).fill(passphrase);
   await opened.page.getByRole("button", { name: "Start" }).click();
   await opened.page.getByRole("button", { name: "Invite" }).waitFor();
   return opened;
+}
+
+/** Runs in each page of a context, before all else: makes RSA keys of 2048 bits from the given PKCS#8, in turn. */
+function giveKeys(keys: readonly string[]): void {
+  const { subtle } = crypto;
+  let next = 0;
+  const generate = async (
+    { name }: RsaHashedKeyGenParams,
+    _isExtractable: boolean,
+    usages: readonly KeyUsage[],
+  ): Promise<CryptoKeyPair> => {
+    const bytes = Uint8Array.from(atob(keys[next++ % keys.length]!), (char) => char.charCodeAt(0));
+    const algorithm = { name, hash: "SHA-256" };
+    const ofPrivate = usages.filter((usage) => usage === "sign" || usage === "decrypt");
+    const privateKey = await subtle.importKey("pkcs8", bytes, algorithm, true, ofPrivate);
+    const { kty, n, e } = await subtle.exportKey("jwk", privateKey);
+    const ofPublic = usages.filter((usage) => usage === "verify" || usage === "encrypt");
+    const publicKey = await subtle.importKey("jwk", { kty: kty!, n: n!, e: e! }, algorithm, true, ofPublic);
+    return { publicKey, privateKey };
+  };
+  const original = subtle.generateKey.bind(subtle) as (...args: unknown[]) => Promise<unknown>;
+  const isRsa = (algorithm: { readonly modulusLength?: number }) => algorithm.modulusLength === 2048;
+  const replacement = (...args: Parameters<typeof generate>) =>
+    isRsa(args[0]) ? generate(...args) : original(...args);
+  Object.assign(subtle, { generateKey: replacement });
 }
 
 /** The field of the page's first form. */

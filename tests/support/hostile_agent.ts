@@ -1,21 +1,11 @@
 import { SmpClient } from "../../client/mod.ts";
 import { type AgentMessage, encodeAgentMessage } from "../../agent/kinds/mod.ts";
-import {
-  encryptBody,
-  generateKeyPair,
-  type KeyPair,
-  paddedBodyLength,
-  type PrivateKey,
-  type QueueInfo,
-} from "../../mod.ts";
+import { encryptBody, type KeyPair, paddedBodyLength, type PrivateKey, type QueueInfo } from "../../mod.ts";
 import { sha256 } from "../../protocol/mod.ts";
+import { keysOf } from "./test_keys.ts";
 
-/** The keys of all hostile agents of a test file. */
-export const hostileKeys: readonly KeyPair<"sign">[] = await Promise.all([
-  generateKeyPair("sign"),
-  generateKeyPair("sign"),
-  generateKeyPair("sign"),
-]);
+/** The keys of all hostile agents. */
+export const hostileKeys: readonly KeyPair<"sign">[] = await keysOf("hostileAgents", "sign");
 
 const none = new Uint8Array(0);
 

@@ -1,4 +1,4 @@
-import { generateIdentity, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
+import { type ServerIdentity, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
 import {
   SmpClient,
   type SmpClientOptions,
@@ -6,12 +6,15 @@ import {
   type Transport,
   webSocketTransport,
 } from "../../client/mod.ts";
-import { memoryChannelPair, parseAddress } from "../../protocol/mod.ts";
+import { memoryChannelPair, parseAddress, publicKeyHash } from "../../protocol/mod.ts";
 import { startLinkedServer } from "./linked_server.ts";
 import { cutStores, partitions, workers } from "./partitions.ts";
+import { keyOf } from "./test_keys.ts";
 
-/** One key for all servers of a test file: making one takes longer than most tests. */
-export const identity = await generateIdentity();
+const keyPair = await keyOf("server", "decrypt");
+
+/** One key for all servers of tests. */
+export const identity: ServerIdentity = { keyPair, keyHash: await publicKeyHash(keyPair.publicKey) };
 
 /** Starts a server on free loopback ports, with WebSockets. */
 export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {

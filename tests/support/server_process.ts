@@ -1,6 +1,8 @@
-import { openSslPaths } from "../../protocol/mod.ts";
+import { openSslPaths, publicKeyHash } from "../../protocol/mod.ts";
+import { formatIdentity } from "../../server/config/identity.ts";
 import type { Status } from "../../server/observe/monitor.ts";
 import { workers } from "./partitions.ts";
+import { keyOf } from "./test_keys.ts";
 import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -90,7 +92,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 export interface ProcessOptions extends RunOptions {
   /** Holds all its files. */
   readonly folder: string;
-  /** Text of `smp-server.ini`, which replaces the one that is there. */
+  /** Text of `smp-server.ini`, which replaces the one that is there; with it comes a key, which is made otherwise. */
   readonly ini?: string;
   /** More arguments. @default `["-y"]` */
   readonly args?: readonly string[];
@@ -115,7 +117,10 @@ export class ServerProcess implements AsyncDisposable {
   /** Starts a server; resolves when it has printed that it listens. */
   static async start(options: ProcessOptions): Promise<ServerProcess> {
     const { folder, ini, args = ["-y"], webSockets = false } = options;
-    if (ini !== undefined) await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+    if (ini !== undefined) {
+      await Deno.writeTextFile(`${folder}/smp-server.ini`, ini, { mode: 0o600 });
+      await giveKey(folder);
+    }
     const place = ["--host", "127.0.0.1", "--port", "0", ...(webSockets ? ["--ws-port", "0"] : [])];
     const directories = ["--config-dir", folder, "--log-dir", folder];
     const isSpread = workers > 1 && ini?.includes("messages: journal") && !args.includes("--workers");
@@ -229,6 +234,15 @@ export class ServerProcess implements AsyncDisposable {
   #printed(pattern: RegExp): string | undefined {
     return pattern.exec(this.printed.join("\n"))?.[1];
   }
+}
+
+/** Puts the key of all servers of tests into a folder that has none. */
+export async function giveKey(folder: string): Promise<void> {
+  const keyPair = await keyOf("server", "decrypt");
+  const pem = await formatIdentity({ keyPair, keyHash: await publicKeyHash(keyPair.publicKey) });
+  await Deno.writeTextFile(`${folder}/server_key`, pem, { mode: 0o600, createNew: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  });
 }
 
 /** A temporary folder that is gone after the test. */

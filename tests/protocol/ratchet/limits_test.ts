@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
+import { joinParts } from "../../../protocol/bytes.ts";
 import { keyedCrypto } from "../../../protocol/crypto/runtime.ts";
 import {
+  decodeHeader,
   encodeHeader,
   encodeRatchetState,
   headerLength,
@@ -11,9 +13,11 @@ import {
   mostSkipped,
   ratchetDecrypt,
   ratchetEncrypt,
+  type RatchetHeader,
   type RatchetState,
   skippedLifetime,
 } from "../../../protocol/mod.ts";
+import { messageKeyOf, messageSecrets } from "../../../protocol/ratchet/kdf.ts";
 import { newSides, type Side } from "../../support/ratchet.ts";
 
 const permissions = "none";
@@ -221,6 +225,37 @@ Deno.test("A chain whose numbers are used up sends nothing more", { permissions 
   assert(turn.side === "other" && turn.sending !== null);
   const state = { ...joiner.state, turn: { ...turn, sending: { ...turn.sending, number: 0xffff_ffff } } };
   assertEquals(await ratchetEncrypt(state, new Uint8Array(1)), { ok: false, code: "EXHAUSTED" });
+});
+
+Deno.test("A message beyond the last number of a chain is refused, whoever has made it", {
+  permissions,
+}, async () => {
+  const { joiner, initiator } = await newSides();
+  await initiator.receive(await joiner.send("begin"));
+  const { turn } = joiner.state;
+  const { receiving } = initiator.state;
+  assert(turn.side === "other" && turn.sending !== null && receiving !== null);
+  const last = 0xffff_fffe;
+  const sending = { ...joiner.state, turn: { ...turn, sending: { ...turn.sending, number: last } } };
+  const encrypted = await ratchetEncrypt(sending, new Uint8Array(1));
+  assert(encrypted.ok);
+  const state = { ...initiator.state, receiving: { ...receiving, number: last } };
+  const decrypted = await ratchetDecrypt(state, encrypted.message, 0);
+  assert(decrypted.ok);
+  await encodeRatchetState(decrypted.state);
+
+  const { header } = decodeHeader(encrypted.message) as { header: RatchetHeader };
+  const beyond = encodeHeader({ ...header, number: last + 1 });
+  const { chainKey } = decrypted.state.receiving!;
+  const secrets = await messageSecrets(await messageKeyOf(chainKey), header.salt);
+  const additional = joinParts([state.transcript, beyond]);
+  const message = joinParts([
+    beyond,
+    await keyedCrypto().seal(new Uint8Array(1), { ...secrets, additional }),
+  ]);
+  for (const before of [state, decrypted.state]) {
+    assertEquals(await ratchetDecrypt(before, message, 0), { ok: false, code: "FAR" });
+  }
 });
 
 Deno.test("A header is not encoded with parts of other lengths", { permissions }, () => {

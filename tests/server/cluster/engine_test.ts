@@ -1,5 +1,6 @@
 import { nkeys } from "@nats-io/nats-core";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openBucket } from "../../../server/cluster/bucket.ts";
 import { Engine, type EngineEvent, type EngineOptions } from "../../../server/cluster/engine.ts";
 import { EngineError, type EngineErrorCode } from "../../../server/cluster/error.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
@@ -104,6 +105,28 @@ Deno.test("connecting ends at once when it is aborted", async () => {
     );
     controller.abort(reason);
     assertEquals(await soon(connecting), reason);
+  });
+});
+
+/** What a server says that then says no more. */
+const silent = `INFO {"version":"2.10.27","jetstream":true}\r\n`;
+
+Deno.test("connecting to a server that stays silent after its first line ends with the reason of the signal", async () => {
+  await withPeer(silent, async (address) => {
+    const reason = new Error("stopped");
+    const controller = new AbortController();
+    const connecting = assertRejects(() =>
+      Engine.connect({ ...ofTests, address, signal: controller.signal })
+    );
+    setTimeout(() => controller.abort(reason), 100);
+    assertEquals(await soon(connecting), reason);
+  });
+});
+
+Deno.test("a server that stays silent after its first line is said not to answer", async () => {
+  await withPeer(silent, async (address) => {
+    const message = await refusal({ address }, "UNREACHABLE");
+    assert(message.includes("it does not answer"), message);
   });
 });
 
@@ -307,6 +330,33 @@ test("a server that acknowledges what is not on disk is refused, where it can be
   assert(
     lines.some((line) => line.includes("could not check that NATS servers run with `sync_interval: always`")),
   );
+});
+
+test("that a user is not let in is said when other servers are silent or gone", async () => {
+  await using started = await start(`authorization { user: smp, password: right }\n${jetStream}`);
+  const wrong = { user: "smp", password: "wrong" };
+  let gone = "";
+  await withPeer(silent, async (address) => {
+    gone = address;
+    await refusal({ address: `${started.address},${address}`, ...wrong }, "UNAUTHORIZED");
+  });
+  await refusal({ address: `${started.address},${gone}`, ...wrong }, "UNAUTHORIZED");
+});
+
+test("what a user has no permission for is said at once", async () => {
+  for (const denied of [`publish: { deny: "$JS.API.>" }`, `subscribe: { deny: "_INBOX.>" }`]) {
+    const users = `authorization { users: [{ user: smp, password: smp, permissions: { ${denied} } }] }`;
+    await using started = await start(`${users}\n${jetStream}`);
+    const options = { ...ofTests, address: started.address, user: "smp", password: "smp" };
+    await using engine = await soon(Engine.connect(options));
+    lines.length = 0;
+    const { signal } = new AbortController();
+    const opening = openBucket(engine.connection, { name: "smp", log: ofTests.log, signal });
+    const { code, message } = await soon(assertRejects(() => opening, EngineError));
+    assertEquals(code, "BUCKET");
+    assert(message.includes("Permissions Violation for "), message);
+    assertEquals(lines.filter((line) => line.includes("trying again")), []);
+  }
 });
 
 test("a server that answers too late is tried again", async () => {

@@ -98,6 +98,8 @@ Deno.test("what an owner could not learn before its link was lost closes the con
   await until(() => far.closed.length === 1);
   assertEquals(far.closed, [bob]);
   assertEquals(bob.take(), []);
+  // It may have been executed: it is not given to the owner behind as if it was not.
+  assertEquals(hops.session.remote.forwarded, 1);
 });
 
 Deno.test("that a connection was given up is told again when the link was lost meanwhile", async () => {

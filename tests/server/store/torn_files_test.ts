@@ -82,40 +82,56 @@ const records = [
 /** What is behind the place where a file was cut. */
 const tails = { "nothing": "", "NULs": "\0".repeat(50) };
 
-for (const [tail, after] of Object.entries(tails)) {
-  for (const lineEnd of ["\n", "\r\n"]) {
-    const name = lineEnd === "\n" ? "LF" : "CRLF";
-    Deno.test(
-      `a store log with ${name}, cut anywhere and followed by ${tail}, loses what was cut and nothing later`,
-      {
-        permissions,
-      },
-      async () => {
-        await using folder = await temporaryFolder();
-        const { storeLog } = storePaths(folder.path);
-        const whole = records.map((line) => line + lineEnd).join("");
-        for (let at = 0; at <= whole.length; at++) {
-          await Deno.writeTextFile(storeLog, whole.slice(0, at) + after);
-          const lines = whole.slice(0, at).split(lineEnd);
-          const last = lines.pop()!.replace("\r", "");
-          // A record that lacks nothing but the end of its line counts. Where only the sender key was cut off, the queue
-          // is what it was before it was secured.
-          const isWhole = after === "" && (records.includes(last) || last.endsWith(" sk="));
-          const expected = replay(isWhole ? [...lines, last] : lines);
+/** How files are cut: each end of lines and each tail at every place, both others where something begins or ends. */
+const cuts = [
+  { name: "LF, cut anywhere and followed by nothing", lineEnd: "\n", after: tails.nothing, isAnywhere: true },
+  { name: "CRLF, cut anywhere and followed by NULs", lineEnd: "\r\n", after: tails.NULs, isAnywhere: true },
+  { name: "LF, cut at any word and followed by NULs", lineEnd: "\n", after: tails.NULs, isAnywhere: false },
+  {
+    name: "CRLF, cut at any word and followed by nothing",
+    lineEnd: "\r\n",
+    after: tails.nothing,
+    isAnywhere: false,
+  },
+] as const;
 
-          const first = await open(folder.path);
-          assertEquals(await queuesOf(first), expected, `cut at ${at}`);
-          for (const number of [5, 6]) assert(await first.queues.create(newRecord(number)));
-          await first.queues.secure(idOf(6), key);
-          await first.close();
-          const again = await open(folder.path);
-          assertEquals(await queuesOf(again), new Map([...expected, [idOf(5), false], [idOf(6), true]]));
-          assertEquals(again.notices, [`read ${counted(again.queues.size, "queue")} and 0 messages`]);
-          await again.close();
-        }
-      },
-    );
-  }
+/** Where to cut a text: at every place, or within two characters of a space, `=`, `:` or end of a line. */
+function placesIn(text: string, isAnywhere: boolean): number[] {
+  const isNear = (at: number) => at < 2 || at > text.length - 2 || /[\s=:]/.test(text.slice(at - 2, at + 2));
+  return Array.from({ length: text.length + 1 }, (_, at) => at).filter((at) => isAnywhere || isNear(at));
+}
+
+for (const { name, lineEnd, after, isAnywhere } of cuts) {
+  Deno.test(
+    `a store log with ${name}, loses what was cut and nothing later`,
+    {
+      permissions,
+    },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { storeLog } = storePaths(folder.path);
+      const whole = records.map((line) => line + lineEnd).join("");
+      for (const at of placesIn(whole, isAnywhere)) {
+        await Deno.writeTextFile(storeLog, whole.slice(0, at) + after);
+        const lines = whole.slice(0, at).split(lineEnd);
+        const last = lines.pop()!.replace("\r", "");
+        // A record that lacks nothing but the end of its line counts. Where only the sender key was cut off, the queue
+        // is what it was before it was secured.
+        const isWhole = after === "" && (records.includes(last) || last.endsWith(" sk="));
+        const expected = replay(isWhole ? [...lines, last] : lines);
+
+        const first = await open(folder.path);
+        assertEquals(await queuesOf(first), expected, `cut at ${at}`);
+        for (const number of [5, 6]) assert(await first.queues.create(newRecord(number)));
+        await first.queues.secure(idOf(6), key);
+        await first.close();
+        const again = await open(folder.path);
+        assertEquals(await queuesOf(again), new Map([...expected, [idOf(5), false], [idOf(6), true]]));
+        assertEquals(again.notices, [`read ${counted(again.queues.size, "queue")} and 0 messages`]);
+        await again.close();
+      }
+    },
+  );
 }
 
 const time = "2026-01-02T03:04:05.678Z";
@@ -130,47 +146,44 @@ async function textsIn(path: string): Promise<string[]> {
   return [...memory.messages()].map(([, { body }]) => new TextDecoder().decode(body));
 }
 
-for (const [tail, after] of Object.entries(tails)) {
-  for (const lineEnd of ["\n", "\r\n"]) {
-    const name = lineEnd === "\n" ? "LF" : "CRLF";
-    Deno.test(
-      `a message journal with ${name}, cut anywhere and followed by ${tail}, loses what was cut and nothing later`,
-      {
-        permissions,
-      },
-      async () => {
-        await using folder = await temporaryFolder();
-        const { storeLog, messagesFile } = storePaths(folder.path);
-        await Deno.writeTextFile(storeLog, createText(1) + "\n");
-        const lines = [
-          "smp-messages 1",
-          messageText(10, "first"),
-          messageText(11, "second"),
-          `ACK ${idOf(1)} ${idOf(10)}`,
-          messageText(12, "third"),
-          `CLEAR ${idOf(1)}`,
-          messageText(13, "a body of more than one group"),
-        ];
-        const texts = [[], [], ["first"], ["first", "second"], ["second"], ["second", "third"], [], [
-          "a body of more than one group",
-        ]];
-        const whole = lines.map((line) => line + lineEnd).join("");
-        for (let at = 0; at <= whole.length; at++) {
-          await Deno.writeTextFile(messagesFile, whole.slice(0, at) + after);
-          // A CR says that the line was whole.
-          const count = whole.slice(0, at).split(after === "" ? lineEnd[0]! : lineEnd).length - 1;
-          const expected = texts[count]!;
-          const first = await open(folder.path);
-          assertEquals(await textsIn(messagesFile), expected, `cut at ${at}`);
-          const body = new TextEncoder().encode("later");
-          await first.messages.append(idOf(1), { id: idOf(20), timestamp: new Date(time), body });
-          await first.close();
-          await (await open(folder.path)).close();
-          assertEquals(await textsIn(messagesFile), [...expected, "later"]);
-        }
-      },
-    );
-  }
+for (const { name, lineEnd, after, isAnywhere } of cuts) {
+  Deno.test(
+    `a message journal with ${name}, loses what was cut and nothing later`,
+    {
+      permissions,
+    },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { storeLog, messagesFile } = storePaths(folder.path);
+      await Deno.writeTextFile(storeLog, createText(1) + "\n");
+      const lines = [
+        "smp-messages 1",
+        messageText(10, "first"),
+        messageText(11, "second"),
+        `ACK ${idOf(1)} ${idOf(10)}`,
+        messageText(12, "third"),
+        `CLEAR ${idOf(1)}`,
+        messageText(13, "a body of more than one group"),
+      ];
+      const texts = [[], [], ["first"], ["first", "second"], ["second"], ["second", "third"], [], [
+        "a body of more than one group",
+      ]];
+      const whole = lines.map((line) => line + lineEnd).join("");
+      for (const at of placesIn(whole, isAnywhere)) {
+        await Deno.writeTextFile(messagesFile, whole.slice(0, at) + after);
+        // A CR says that the line was whole.
+        const count = whole.slice(0, at).split(after === "" ? lineEnd[0]! : lineEnd).length - 1;
+        const expected = texts[count]!;
+        const first = await open(folder.path);
+        assertEquals(await textsIn(messagesFile), expected, `cut at ${at}`);
+        const body = new TextEncoder().encode("later");
+        await first.messages.append(idOf(1), { id: idOf(20), timestamp: new Date(time), body });
+        await first.close();
+        await (await open(folder.path)).close();
+        assertEquals(await textsIn(messagesFile), [...expected, "later"]);
+      }
+    },
+  );
 }
 
 Deno.test("a handshakes file that is cut anywhere remembers what was not cut", { permissions }, async () => {
