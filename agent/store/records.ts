@@ -225,6 +225,7 @@ export type StoredEvent =
 
 /** What becomes of a way between two agents. */
 export interface RouteChange {
+  /** What tells the events apart. */
   readonly type: "route";
   /** `receiving`: of this side's; `sending`: of the other side's. */
   readonly direction: "receiving" | "sending";

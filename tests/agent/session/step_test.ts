@@ -102,7 +102,6 @@ function frames(...all: readonly Frame[]): OpenedPackets {
     undecrypted: 0,
     isRepeated: false,
     unreadable: 0,
-    undecrypted: 0,
     lastServerId: "aWQ=",
   };
 }
