@@ -77,5 +77,6 @@ export class EventLog {
 }
 
 function isBounded(event: StoredEvent): boolean {
-  return event.type === "security" || event.type === "error" && event.id === undefined;
+  return event.type === "security" || event.type === "route" ||
+    event.type === "error" && event.id === undefined;
 }

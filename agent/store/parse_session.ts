@@ -5,6 +5,7 @@ import {
   largestBody,
   largestMessage,
   mostKnownChains,
+  mostRanges,
   mostSkipped,
   type NumberSet,
   type OtherTurn,
@@ -97,19 +98,20 @@ const ratchet = object<RatchetState>({
   skipped: list(mostSkipped, object<SkippedKey>({ dh: secret, number: u32, key: secret, at: count })),
 });
 
-/** More than the messages that may wait for the application. */
-const mostStoredRanges = 1_024;
+/** More than any set has of numbers that are not told as they are. */
+const mostScattered = 4_096;
 
-const ordered = object<NumberSet>({ upTo: count, ranges: list(mostStoredRanges, pairOf(count)) });
-
-const numberSet: Parse<NumberSet> = (value, place) => {
-  const found = ordered(value, place);
-  let end = found.upTo;
-  for (const [from, to] of found.ranges) {
-    if (from <= end + 1 || to < from) throw new TypeError(`${place}.ranges are not in order`);
-    end = to;
-  }
-  return found;
+const numberSet = (most: number): Parse<NumberSet> => {
+  const ordered = object<NumberSet>({ upTo: count, ranges: list(most, pairOf(count)) });
+  return (value, place) => {
+    const found = ordered(value, place);
+    let end = found.upTo;
+    for (const [from, to] of found.ranges) {
+      if (from <= end + 1 || to < from) throw new TypeError(`${place}.ranges are not in order`);
+      end = to;
+    }
+    return found;
+  };
 };
 
 const upgrade = optional(bytes(1, 65_535));
@@ -145,10 +147,10 @@ export const session: Parse<Session> = object<Session>({
   lastNumber: count,
   lastEncrypted: count,
   lastTaken: count,
-  receipted: numberSet,
-  delivered: numberSet,
-  stored: numberSet,
-  acknowledged: numberSet,
+  receipted: numberSet(mostScattered),
+  delivered: numberSet(mostScattered),
+  stored: numberSet(mostRanges),
+  acknowledged: numberSet(mostScattered),
   receiptDue: flag,
   waiting: count,
   undecrypted: count,

@@ -6,6 +6,13 @@ import { fullConnection, put } from "../store/samples.ts";
 
 const failure: StoredEvent = { type: "error", code: "AGENT A_MESSAGE", message: "it cannot be parsed" };
 const security: StoredEvent = { type: "security", reason: "second confirmation" };
+const moved: StoredEvent = {
+  type: "route",
+  direction: "sending",
+  change: "added",
+  from: null,
+  to: "one.example",
+};
 
 async function storeWith(records: readonly EventRecord[]): Promise<MemoryStore> {
   const store = new MemoryStore();
@@ -35,7 +42,7 @@ Deno.test("numbers go on after a restart where they were, however much is stored
 
 Deno.test("of what a peer alone can cause 100 events of a connection are stored, over restarts too", async () => {
   const log = new EventLog();
-  const first = log.number("a", [...events(60, failure), ...events(60, security)]);
+  const first = log.number("a", [...events(60, failure), ...events(60, security), ...events(60, moved)]);
   assertEquals([first.length, first.at(-1)!.id], [100, 100]);
   // Another connection, and what the application is waiting for, has room.
   assertEquals(log.number("b", events(1, failure)).length, 1);
@@ -47,7 +54,7 @@ Deno.test("of what a peer alone can cause 100 events of a connection are stored,
   ];
   assertEquals(log.number("a", own).length, own.length);
   const again = await EventLog.load(await storeWith(first), 0);
-  assertEquals(again.number("a", events(1, security)), []);
+  assertEquals(again.number("a", [security, moved]), []);
   for (const record of first.slice(0, 2)) again.remove(record);
   assertEquals(again.number("a", events(5, failure)).length, 2);
   for (const record of [...first, ...first]) again.remove(record);
