@@ -380,7 +380,7 @@ test("an authentic file with what no agent stores is refused", async () => {
     [connection, withInbound({ routeKey: bytes(31) })],
     [connection, withInbound({ routeId: bytes(9) })],
     [connection, withInbound({ blockSize: 65_537 })],
-    [connection, { ...withInbound({}), route: { ...inbound, status: "new" } }],
+    [connection, { ...withInbound({}), route: { ...inbound, status: "none" } }],
     [connection, withOutbound({ routeKey: bytes(0) })],
     [connection, withOutbound({ senderKey: bytes(20_000) })],
     [connection, { ...withOutbound({}), route: { ...outbound, cursor: -1 } }],
