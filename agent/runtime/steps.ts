@@ -1,3 +1,4 @@
+import { deferred } from "../../protocol/mod.ts";
 import { changesBetween } from "../core/changes.ts";
 import { step } from "../core/step.ts";
 import type { ConnectionEvent, Step } from "../core/types.ts";
@@ -59,7 +60,7 @@ export class Steps {
    * throws.
    */
   make(id: string, happening: Happening, isTogether: boolean): Promise<Step | null> {
-    const waiting: Waiting = { happening, isTogether, settled: Promise.withResolvers() };
+    const waiting: Waiting = { happening, isTogether, settled: deferred<Step | null>() };
     const queue = this.#waiting.get(id) ?? [];
     queue.push(waiting);
     this.#waiting.set(id, queue);
