@@ -41,7 +41,7 @@ export const sessionMutations: readonly Mutation[] = [
     name: "msg-beside-session",
     what: "messages of 0.3 are taken though both sides have announced sessions",
     file: "agent/kinds/msg.ts",
-    from: 'if (route.status !== "active" || session !== null) return null;',
+    from: 'if (route.status !== "active" || !isFormer) return null;',
     to: 'if (route.status !== "active") return null;',
     tests: [stepTests],
   },
