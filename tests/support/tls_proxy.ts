@@ -65,6 +65,8 @@ function close(connection: Deno.Conn): void {
 
 /** An nginx in a process of its own, until it is disposed. */
 export async function startNginx(folder: string, server: string): Promise<AsyncDisposable> {
+  // Its workers, which are nobody's when it is root's, keep there what does not fit their memory.
+  await Deno.chmod(folder, 0o755);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
     `${name}_temp_path ${folder}/${name};`
   );
