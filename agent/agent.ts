@@ -316,17 +316,28 @@ export class Agent implements AsyncDisposable {
     });
   }
 
-  /** Lets nobody send to the connection's queue any more (OFF); what waits there can still be received. */
+  /**
+   * Lets nobody send to the connection any more (OFF); what waits in its queues can still be received. In a session the
+   * other agent's receipts do not come either: after 500 frames nothing more is sent.
+   */
   suspend(alias: string): Promise<void> {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
-      const connection = connections.get(alias);
-      const routes = [...connection.receiving, ...connection.inbound];
-      if (routes.length === 0) throw simplex(connection);
-      for (const { id, keys } of routes) {
-        const client = await servers.client(keys.server);
-        await client.suspendQueue(await recipientQueue(this.#context, keys));
-        await this.#interpreter.do(connection.record.id, { type: "suspended", route: id });
+      const { record: { id } } = connections.get(alias);
+      const routes = () => {
+        const connection = connections.find(id);
+        return connection === undefined ? [] : [...connection.receiving, ...connection.inbound];
+      };
+      if (routes().length === 0) throw simplex(connections.get(alias));
+      const done = new Set<string>();
+      for (
+        let route;
+        (route = routes().find((route) => !done.has(route.id))) !== undefined;
+        done.add(route.id)
+      ) {
+        const client = await servers.client(route.keys.server);
+        await client.suspendQueue(await recipientQueue(this.#context, route.keys));
+        await this.#interpreter.do(id, { type: "suspended", route: route.id });
       }
     });
   }

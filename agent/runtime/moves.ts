@@ -1,6 +1,7 @@
 import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
 import { type LeaveProgress, mostRoutes } from "../options.ts";
 import { AgentError } from "../protocol/error.ts";
+import { isSuspended } from "../session/routes.ts";
 import type { InboundRoute, LeavingReason } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
@@ -24,6 +25,12 @@ export class Moves {
     if (session?.status !== "active") {
       throw new AgentError("CMD PROHIBITED", `Cannot move "${alias}": it has no session`);
     }
+    if (isSuspended({ inbound })) {
+      throw new AgentError(
+        "CMD PROHIBITED",
+        `Cannot move "${alias}": it is suspended, a new queue would undo that`,
+      );
+    }
     await this.#leave(record.id, inbound, "wish");
   }
 
@@ -39,8 +46,11 @@ export class Moves {
     for (let last = -1;;) {
       const ended = new Promise<void>((resolve) => this.#waiting.add(resolve));
       const all = connections.all();
-      const left = all.flatMap(({ inbound }) => inbound.filter(isThere)).length;
-      const staying = all.flatMap(({ receiving }) => receiving.filter(isThere)).length;
+      const count = (routes: readonly { readonly keys: { readonly server: ServerAddress } }[]) =>
+        routes.filter(isThere).length;
+      const left = count(all.flatMap(({ inbound }) => isSuspended({ inbound }) ? [] : inbound));
+      const staying = count(all.flatMap(({ receiving }) => receiving)) +
+        count(all.flatMap(({ inbound }) => isSuspended({ inbound }) ? inbound : []));
       if (left !== last) yield { left, staying };
       if (left === 0) return;
       last = left;

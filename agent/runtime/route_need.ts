@@ -1,5 +1,5 @@
 import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
-import { canChangeRoutes } from "../session/routes.ts";
+import { canChangeRoutes, isSuspended } from "../session/routes.ts";
 import type { Connection, InboundRoute } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 
@@ -20,7 +20,7 @@ export function routeNeed(
   >,
 ): RouteNeed | null {
   const { refusedAt } = connection;
-  if (!canChangeRoutes(connection)) return null;
+  if (!canChangeRoutes(connection) || isSuspended(connection)) return null;
   if (refusedAt !== undefined && now() - refusedAt < refusalPause) return null;
   const usable = ownServers().filter((server) => !servers.isLost(server, lostTimeout));
   const inbound = connection.inbound.filter(({ status }) => status !== "ending");

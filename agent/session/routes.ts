@@ -18,6 +18,11 @@ export function canChangeRoutes({ session }: Connection): boolean {
   return session?.status === "active" && (session.keys.kinds?.includes(frameKinds["route add"]) ?? false);
 }
 
+/** Whether nobody is to send to this agent any more: a new route would undo it. */
+export function isSuspended({ inbound }: Pick<Connection, "inbound">): boolean {
+  return inbound.some(({ suspended }) => suspended);
+}
+
 /** Inbound routes are to be replaced: what a server has lost or this agent leaves counts more than other reasons. */
 export function leaveRoutes(connection: Connection, { routes, reason }: Event<"leave routes">): Step {
   let changed = connection;
@@ -36,7 +41,7 @@ export function inboundMade(
   { inbound, record }: Event<"inbound made">,
   { now }: StepContext,
 ): Step {
-  if (connection.session?.status !== "active") return stepTo(connection);
+  if (connection.session?.status !== "active" || isSuspended(connection)) return stepTo(connection);
   const replaced = connection.inbound.find(({ id }) => id === inbound.replaces);
   if (inbound.replaces !== null && replaced === undefined) return stepTo(connection);
   const content = {

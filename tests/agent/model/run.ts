@@ -350,12 +350,13 @@ class World {
 
   /** What is still to happen to pairs of which both sides are there. */
   #unfinished(): string | null {
-    for (const { application } of this.#agents) {
+    for (const { application, life } of this.#agents) {
       for (const side of application.sides) {
         const { other } = side;
         if (other === null || !side.isLive || !other.isLive) continue;
         if (side.canSend && !side.isConnected) return `"${side.alias}" (${side.role}) is not connected`;
-        const left = missing(side);
+        const isInSession = life?.agent.connection(side.alias).session?.active === true;
+        const left = missing(side, isInSession);
         if (left !== null) return left;
       }
     }

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { step } from "../../../agent/core/step.ts";
 import { routeNeed } from "../../../agent/runtime/route_need.ts";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
@@ -6,7 +6,7 @@ import type { Interpreter } from "../../../agent/runtime/interpreter.ts";
 import { Sessions } from "../../../agent/runtime/sessions.ts";
 import { newSession, withSession, withSessionKeys } from "../../../agent/session/session.ts";
 import type { Connection, InboundRoute, OutboundRoute, StoreChange } from "../../../agent/store/store.ts";
-import { type Frame, SmpError } from "../../../protocol/mod.ts";
+import { formatAddress, type Frame, SmpError } from "../../../protocol/mod.ts";
 import { newSessions } from "../../support/ratchet.ts";
 import { connectionIn, context, messages, receivedAs } from "../core/scenes.ts";
 
@@ -63,6 +63,28 @@ function arrived(connection: Connection, frame: Frame, changes: readonly StoreCh
   };
   return step(connection, { type: "packets", route: connection.inbound[0]!.id, opened }, context);
 }
+
+Deno.test("a suspended connection gets no other queue, also when one was just made", () => {
+  const old = inbound("first", { suspended: true, leaving: "age" });
+  const servers = { isLost: () => false } as unknown as Parameters<typeof routeNeed>[1]["servers"];
+  const agent = { routes: 2, ownServers: () => [here, there], servers, lostTimeout: 1, now: () => 1 };
+  assertEquals(routeNeed(active({ inbound: [old] }), agent), null);
+  assert(routeNeed(active({ inbound: [{ ...old, suspended: false }] }), agent) !== null);
+  const { server, ...keys } = outbound("second", false).keys;
+  const record = {
+    ...keys,
+    server: formatAddress(server),
+    senderId: Uint8Array.of(1),
+    p: Uint8Array.of(3),
+    q: Uint8Array.of(5),
+  };
+  const made = step(
+    active({ inbound: [old] }),
+    { type: "inbound made", inbound: inbound("second"), record },
+    context,
+  );
+  assertEquals([made.connection.inbound, made.frames], [[old], []]);
+});
 
 Deno.test("who refuses each route is not asked again and again", () => {
   const connection = active({ inbound: [inbound("first"), inbound("second", { status: "new" })] });

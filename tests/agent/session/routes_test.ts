@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AgentError } from "../../../agent/mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
@@ -62,6 +63,23 @@ Deno.test("a server is left while messages come", async () => {
   assertEquals(lefts, [1, 0]);
   for (const left of lefts) assertEquals(await alice.text(), `${left}`);
   await until(() => one.gauges().queues === 0);
+});
+
+Deno.test("a suspended connection cannot move, and what is sent to it waits", async () => {
+  await using one = await startServer();
+  await using two = await startServer();
+  const servers = [one.address, two.address];
+  await using alice = await TestAgent.start(servers, session);
+  await using bob = await TestAgent.start(servers, session);
+  await connectAgents(alice, bob, ["bob", "alice"]);
+  await settled(alice, bob);
+  await bob.agent.suspend("alice");
+  await assertRejects(() => bob.agent.rotate("alice"), AgentError, "suspended");
+  await alice.send("bob", "too late");
+  assertEquals((await alice.next("error")).error.code, "SMP AUTH");
+  const [server] = bob.agent.connection("alice").session!.servers.receiving;
+  for await (const { left, staying } of bob.agent.leave(server!)) assertEquals([left, staying], [0, 1]);
+  assertEquals(one.gauges().queues + two.gauges().queues, 2);
 });
 
 Deno.test("with two routes each, nobody notices that a server dies", async () => {
