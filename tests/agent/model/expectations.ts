@@ -166,8 +166,8 @@ export function missing(from: Side, isInSession: boolean): string | null {
   const stored = from.sent.filter(({ outcome }) => outcome === "stored");
   for (const { id, body } of stored) {
     const settled = from.settled.get(id!);
-    // In a session it waits for another queue, which a side that was suspended does not make.
-    if (settled === undefined && isInSession && to.isSuspended) continue;
+    // In a session it waits for another queue, which a side that was suspended does not make, and those after it for it.
+    if (settled === undefined && isInSession && to.isSuspended) return null;
     if (settled === undefined) return `${body} was not told to be sent`;
     if (settled === "sent" && !to.inOrder.includes(body)) return `${body} was not received`;
   }
