@@ -13,8 +13,12 @@ import { receiptOf } from "../session/receipt.ts";
 import { canEncrypt, mostUnreceipted, readyNumber, withSession } from "../session/session.ts";
 import type { AgentStore, Connection, FrameRecord, Session } from "../store/store.ts";
 
-/** Frames that are encrypted at a time. */
-const batchSize = 16;
+/** Frames that are read, encrypted or sent at a time, unless they have more bytes than that before. */
+const batchFrames = 64;
+const batchBytes = 1024 * 1024;
+
+/** Frames that are read from the store at a time: each can have more than a MiB. */
+const readFrames = 16;
 
 /** A connection with frames given numbers and, where that may be, encrypted. */
 export interface SealedFrames {
@@ -46,6 +50,24 @@ export async function sealFrames(
   return { connection: changed, frames };
 }
 
+/** The next frames after a number, as many as are handled at a time. */
+export async function nextFrames(
+  store: AgentStore,
+  connection: string,
+  { after, most = batchFrames }: { readonly after: number; readonly most?: number },
+): Promise<FrameRecord[]> {
+  const frames: FrameRecord[] = [];
+  const count = Math.min(most, batchFrames);
+  for (let bytes = 0; frames.length < count && bytes < batchBytes;) {
+    const limit = Math.min(readFrames, count - frames.length);
+    const read = await store.frames(connection, frames.at(-1)?.number ?? after, limit);
+    frames.push(...read);
+    if (read.length < limit) break;
+    bytes += read.reduce((sum, { frame, message }) => sum + frame.length + message.length, 0);
+  }
+  return frames;
+}
+
 /** Encrypts the next frames that wait, as many as may be at a time. */
 export async function encryptWaiting(
   store: AgentStore,
@@ -53,7 +75,7 @@ export async function encryptWaiting(
 ): Promise<{ readonly ratchet: RatchetState; readonly frames: readonly FrameRecord[] } | null> {
   if (session === null || !canEncrypt(session)) return null;
   const room = session.receipted.upTo + mostUnreceipted - session.lastEncrypted;
-  const waiting = await store.frames(id, session.lastEncrypted, Math.min(room, batchSize));
+  const waiting = await nextFrames(store, id, { after: session.lastEncrypted, most: room });
   let ratchet = session.ratchet!;
   const frames: FrameRecord[] = [];
   for (const record of waiting) {

@@ -25,7 +25,7 @@ import { recipientQueue, takePair, verifiable } from "./routes.ts";
 const blockSize = 4096;
 
 /** Messages of an inbound route that a server delivers at a time. */
-const window = 32;
+const window = 64;
 
 /** A route whose queue was just made and secured, what the other side needs to send to it, and the subscribed connection. */
 export interface MadeInbound {

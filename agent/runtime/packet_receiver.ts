@@ -8,7 +8,7 @@ import type { Incoming } from "./receiver.ts";
 import { recipientQueue } from "./routes.ts";
 
 /** Packets that are handled together, in one transaction. */
-const batchSize = 32;
+const batchSize = 64;
 
 /** Packets that wait at most; more than any window: others come again. */
 const mostQueued = 256;

@@ -12,11 +12,8 @@ import { AgentError } from "../protocol/error.ts";
 import { hasNumber } from "../session/number_set.ts";
 import type { FrameRecord } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
-import type { EncryptedReceipt } from "./frames.ts";
+import { type EncryptedReceipt, nextFrames } from "./frames.ts";
 import type { Interpreter } from "./interpreter.ts";
-
-/** Frames that are read from the store and sent together. */
-const batchSize = 32;
 
 /** Packets of a batch that are on their way at a time; after one that failed the first goes alone. */
 const inFlight = 16;
@@ -184,7 +181,7 @@ export class PacketSender {
     const { receipted, lastEncrypted } = session;
     const from = Math.max(after, receipted.upTo);
     if (from >= lastEncrypted) return [];
-    const frames = await this.#context.store.frames(record.id, from, batchSize);
+    const frames = await nextFrames(this.#context.store, record.id, { after: from });
     return frames.filter(({ number, message }) => message.length > 0 && !hasNumber(receipted, number));
   }
 

@@ -3,7 +3,7 @@ import { type NumberSet, SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { Step } from "../core/types.ts";
 import { canChangeRoutes } from "../session/routes.ts";
-import { canEncrypt, readyNumber } from "../session/session.ts";
+import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { type EncryptedReceipt, encryptReceipt, encryptWaiting } from "./frames.ts";
@@ -17,8 +17,11 @@ import type { Workers } from "./workers.ts";
 /** Milliseconds between two receipts that go by themselves. */
 const receiptInterval = 1_000;
 
-/** Milliseconds that a receipt waits for others, and for a message that takes it along. */
+/** Milliseconds that a receipt waits for others. */
 const receiptDelay = 20;
+
+/** Frames that have come since the last receipt after which the next one waits no longer: the other side stops without. */
+const receiptEvery = mostUnreceipted / 4;
 
 /** Frames that are given up in one transaction. */
 const givenUpTogether = 100;
@@ -35,7 +38,11 @@ interface Worker {
   /** Apart: a server that makes no queue holds up neither frames nor receipts. */
   readonly routes: Task;
   receipt: ReturnType<typeof setTimeout> | undefined;
+  /** When the next receipt is to go, and when the last one went. */
+  receiptDue: number;
   receiptAt: number;
+  /** Up to which frame the last receipt has told. */
+  told: number;
   /** Whether it is time for the receipt. */
   isReceiptTimed: boolean;
 }
@@ -164,7 +171,9 @@ export class Sessions implements AsyncDisposable {
         frames: newTask(),
         routes: newTask(),
         receipt: undefined,
+        receiptDue: Infinity,
         receiptAt: -Infinity,
+        told: 0,
         isReceiptTimed: false,
       };
       this.#workers.set(id, worker);
@@ -256,6 +265,7 @@ export class Sessions implements AsyncDisposable {
       if (made === null) return false;
     } else if (worker.isReceiptTimed) {
       worker.isReceiptTimed = false;
+      worker.told = session.stored.upTo;
       await this.#sendReceipt(id);
       return false;
     } else {
@@ -321,15 +331,19 @@ export class Sessions implements AsyncDisposable {
 
   #scheduleReceipt({ record: { id }, session }: Connection, worker: Worker): void {
     if (session === null || !session.receiptDue || session.status !== "active") return;
-    if (worker.receipt !== undefined || this.#isClosed || this.#workers.get(id) !== worker) return;
+    if (this.#isClosed || this.#workers.get(id) !== worker) return;
     const now = performance.now();
-    const delay = Math.max(receiptDelay, worker.receiptAt + receiptInterval - now);
+    const isEarly = session.stored.upTo - worker.told >= receiptEvery;
+    const due = Math.max(now + receiptDelay, isEarly ? 0 : worker.receiptAt + receiptInterval);
+    if (due >= worker.receiptDue) return;
+    worker.receiptDue = due;
+    clearTimeout(worker.receipt);
     worker.receipt = setTimeout(() => {
-      worker.receipt = undefined;
+      worker.receiptDue = Infinity;
       worker.receiptAt = performance.now();
       worker.isReceiptTimed = true;
       this.look(id);
-    }, delay);
+    }, due - now);
   }
 }
 

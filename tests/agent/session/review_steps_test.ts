@@ -166,3 +166,39 @@ Deno.test("a queue that its server has forgotten is not subscribed to again and 
   await new Promise((resolve) => setTimeout(resolve, 0));
   assertEquals([subscribed, left], [1, 1]);
 });
+
+Deno.test("a receipt waits for the next second, unless the other side would stop sending without it", async () => {
+  const idle = active({ inbound: [inbound("in")], outbound: [outbound("out", true)] });
+  const at = (upTo: number) =>
+    withSession(idle, { stored: { upTo, ranges: [] }, lastEncrypted: 1, receiptDue: true });
+  let connection = at(1);
+  const context = {
+    connections: { find: () => connection, all: () => [connection] },
+    ownServers: () => [here],
+    routes: 1,
+    now: () => 0,
+    servers: { isWanted: () => true, isLost: () => false },
+  } as unknown as AgentContext;
+  const told: number[] = [];
+  let sent = Promise.withResolvers<string>();
+  const interpreter = {
+    do: () => {
+      told.push(connection.session!.stored.upTo);
+      sent.resolve("sent");
+      return Promise.resolve(null);
+    },
+  } as unknown as Interpreter;
+  await using sessions = new Sessions(context, interpreter, { sendReceipt: () => {}, repeat: () => {} });
+  /** Whether the next receipt goes before half a second is over. */
+  const next = async (upTo: number) => {
+    connection = at(upTo);
+    sent = Promise.withResolvers();
+    sessions.look(connection.record.id);
+    let timer;
+    const later = new Promise<string>((resolve) => timer = setTimeout(resolve, 500, "later"));
+    const first = await Promise.race([sent.promise, later]);
+    clearTimeout(timer);
+    return first;
+  };
+  assertEquals([await next(1), await next(125), await next(126), told], ["sent", "later", "sent", [1, 126]]);
+});
