@@ -6,12 +6,18 @@
  * @module
  */
 // deno-lint-ignore-file no-console
+import { readdir } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 import { openSslPaths } from "../protocol/mod.ts";
 import { parseReport, type TestReport } from "./support/test_report.ts";
 
+/** Tests that share a process. Each file would load and compile all that it imports anew: they run as few modules. */
 interface Group {
   readonly name: string;
   readonly args: readonly string[];
+  /** Files, and folders in which to look for them. */
+  readonly paths: readonly string[];
+  readonly ignored?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -33,18 +39,20 @@ const lanes: readonly (readonly Group[])[] = [
   [
     {
       name: "the tests of client, agent and project",
-      args: [...usual, `--ignore=${[...server, ...cluster, "tests/browser"].join()}`, "tests"],
+      args: usual,
+      paths: ["tests"],
+      ignored: [...server, ...cluster, "tests/browser"],
     },
   ],
   [
-    { name: "the tests of the server", args: [...usual, `--ignore=${cluster.join()}`, ...server] },
+    { name: "the tests of the server", args: usual, paths: server, ignored: cluster },
   ],
   [
-    { name: "the tests of clusters", args: [...usual, ...cluster] },
+    { name: "the tests of clusters", args: usual, paths: cluster },
     {
       name: "the tests with 2 workers",
-      args: [
-        ...usual,
+      args: usual,
+      paths: [
         "tests/client/commands_test.ts",
         "tests/client/window_test.ts",
         "tests/hostile/blocks_test.ts",
@@ -57,26 +65,46 @@ const lanes: readonly (readonly Group[])[] = [
     },
     {
       name: "the tests with 16 partitions",
-      args: [
-        ...usual,
-        "tests/server/broker",
-        "tests/client/commands_test.ts",
-        "tests/hostile/blocks_test.ts",
-      ],
+      args: usual,
+      paths: ["tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],
       env: { SMP_TEST_PARTITIONS: "16" },
     },
-    { name: "the tests in a browser", args: ["--allow-all", "tests/browser"] },
+    { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"] },
   ],
 ];
 
+/** Writes modules that import the files of a group, as many as run at a time; gives their paths. */
+async function writeModules({ name, args, paths, ignored = [] }: Group): Promise<string[]> {
+  const found = await Promise.all(paths.map(async (path) => (
+    path.endsWith(".ts")
+      ? [path]
+      : (await readdir(path, { recursive: true })).map((file) => `${path}/${file}`)
+  )));
+  const files = found.flat().sort().filter((file) =>
+    file.endsWith("_test.ts") && !ignored.some((folder) => file.startsWith(`${folder}/`))
+  );
+  const count = args.includes("--parallel") ? navigator.hardwareConcurrency : 1;
+  return await Promise.all(Array.from({ length: count }, async (_, i) => {
+    const imports = files.filter((_, at) => at % count === i).map((file) =>
+      `import ${JSON.stringify(pathToFileURL(file).href)};`
+    );
+    const path = `${folder}/${name} ${i + 1}.ts`;
+    await Deno.writeTextFile(path, imports.join("\n"));
+    return path;
+  }));
+}
+
 /** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
-async function run(
-  { name, args, env = {} }: Group,
-  { reportPath, print }: { readonly reportPath: string; readonly print: "at once" | "at the end" },
-): Promise<TestReport> {
+async function run(group: Group, print: "at once" | "at the end"): Promise<TestReport> {
+  const { name, args, env = {} } = group;
+  const reportPath = `${folder}/${name}.xml`;
+  const modules = await writeModules(group);
   const command = new Deno.Command(Deno.execPath(), {
     // Types are what `deno task check` looks at.
-    args: ["test", "--quiet", "--no-check", `--junit-path=${reportPath}`, ...args, ...Deno.args],
+    args: [
+      ...["test", "--quiet", "--no-check", "--config=deno.json", `--junit-path=${reportPath}`],
+      ...[...args, ...Deno.args, ...modules],
+    ],
     env,
     stdin: "null",
     signal: stopping.signal,
@@ -97,7 +125,7 @@ async function runAll(groups: readonly Group[], print: "at once" | "at the end")
   const reports: TestReport[] = [];
   for (const group of groups) {
     if (stopping.signal.aborted) break;
-    reports.push(await run(group, { reportPath: `${folder}/${group.name}.xml`, print }));
+    reports.push(await run(group, print));
   }
   return reports;
 }

@@ -121,7 +121,7 @@ Deno.test("no documented task has more permissions than it says it needs", { per
   );
   assertEquals(all.map(([name]) => name), ["screenshots"]);
   assertEquals([...runner.matchAll(/"--allow-all".*/g)].map(([rest]) => rest), [
-    '"--allow-all", "tests/browser"] },',
+    '"--allow-all"], paths: ["tests/browser"] },',
   ]);
 });
 
