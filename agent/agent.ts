@@ -9,7 +9,7 @@ import { inBatches } from "./batches.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
 import { newConnection, newId, withReceiving } from "./core/connection.ts";
-import { Connections } from "./core/connections.ts";
+import { Connections, isSameServer } from "./core/connections.ts";
 import { deadlinesFrom } from "./deadlines.ts";
 import type { AgentEvent } from "./events.ts";
 import { KeyPool, LoadedKeys } from "./key_pool.ts";
@@ -82,6 +82,8 @@ export class Agent implements AsyncDisposable {
     const servers = new Servers({
       client: options.client ?? {},
       reconnect: retry,
+      isNeeded: (server) =>
+        connections.isOn(server) || this.#servers.some((own) => isSameServer(own, server)),
       events: serverNotices(() => ({
         connections,
         events: this.#events,
@@ -129,6 +131,7 @@ export class Agent implements AsyncDisposable {
         for (const route of routes) servers.forget(route);
         this.#workers.stop(routes);
         for (const queue of discarded) void this.#discards.discard(queue);
+        servers.tidy();
         this.#moves.ended();
       },
     });

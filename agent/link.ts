@@ -15,6 +15,9 @@ const settleTime = 10_000;
 /** Milliseconds after which a connection is closed that no queue is wanted on and nobody has asked for. */
 const idleTime = 300_000;
 
+/** The same for a server that nobody needs any more: what is under way there may end. */
+const graceTime = 10_000;
+
 /** The connection to one server: made when it is needed, and made again as long as queues there are wanted. */
 export class Link implements AsyncDisposable {
   readonly #server: ServerAddress;
@@ -30,6 +33,8 @@ export class Link implements AsyncDisposable {
   #downSince: number | null = null;
   /** When a client was asked for last. */
   #lastAsked = 0;
+  /** Whether it is closed soon if nobody asks for it. */
+  #isLeaving = false;
   readonly #work = new Set<Promise<unknown>>();
 
   /** Connects to nothing yet. */
@@ -37,6 +42,21 @@ export class Link implements AsyncDisposable {
     this.#server = server;
     this.#options = options;
     this.#subscriptions = new Subscriptions(server, options);
+  }
+
+  /** The server. */
+  get server(): ServerAddress {
+    return this.#server;
+  }
+
+  /** Whether queues are wanted there. */
+  get isWanted(): boolean {
+    return this.#subscriptions.size > 0;
+  }
+
+  /** Whether nothing is there and nothing is being made. */
+  get isAtRest(): boolean {
+    return this.#client === null && this.#connecting === null && this.#work.size === 0;
   }
 
   /** Whether there is a connection. */
@@ -83,6 +103,13 @@ export class Link implements AsyncDisposable {
   /** See `Servers.resubscribe`. */
   resubscribe(id: string): void {
     this.#subscriptions.resubscribe(id);
+  }
+
+  /** Closes the connection soon, unless somebody asks for it or wants a queue there. */
+  leave(): void {
+    if (this.#client === null || this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#do(this.#closeUnlessAsked(this.#client).finally(() => this.#isLeaving = false));
   }
 
   /** Resolves when nothing is under way any more; the signal of the options must have aborted. */
@@ -152,6 +179,15 @@ export class Link implements AsyncDisposable {
       const isIdle = this.#subscriptions.size === 0 && clock.now() - this.#lastAsked >= idleTime;
       if (this.#client === client && isIdle) await client.close();
     }
+  }
+
+  async #closeUnlessAsked(client: SmpClient): Promise<void> {
+    const asked = this.#lastAsked;
+    const closed = new AbortController();
+    void client.closed.then(() => closed.abort());
+    await this.#options.clock.wait(graceTime, closed.signal);
+    const isUnused = this.#subscriptions.size === 0 && this.#lastAsked === asked;
+    if (this.#client === client && isUnused) await client.close();
   }
 
   #lost(error: unknown, began: number): void {

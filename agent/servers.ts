@@ -14,6 +14,8 @@ export interface ServersOptions {
   /** Between tries to reach a server with wanted queues, and to subscribe to a queue. */
   readonly reconnect: Backoff;
   readonly events: ServerEvents;
+  /** Whether something may have to be sent to a server or received from it. @default of every server */
+  readonly isNeeded?: (server: ServerAddress) => boolean;
   /** @default the system's */
   readonly clock?: Clock;
 }
@@ -30,9 +32,13 @@ export class Servers implements AsyncDisposable {
   /** The links of the wanted queues, by the queues' IDs. */
   readonly #byQueue = new Map<string, Link>();
   readonly #abort = new AbortController();
+  readonly #isNeeded: (server: ServerAddress) => boolean;
 
   /** Connects to nothing yet. */
-  constructor({ client, reconnect, events, clock = systemClock }: ServersOptions) {
+  constructor(
+    { client, reconnect, events, isNeeded = () => true, clock = systemClock }: ServersOptions,
+  ) {
+    this.#isNeeded = isNeeded;
     this.#options = {
       client,
       signal: this.#abort.signal,
@@ -100,6 +106,15 @@ export class Servers implements AsyncDisposable {
     const link = this.#byQueue.get(id);
     this.#byQueue.delete(id);
     link?.forget(id);
+  }
+
+  /** Closes the connections soon that nobody needs any more, and forgets their servers. */
+  tidy(): void {
+    for (const [name, link] of this.#links) {
+      if (link.isWanted || this.#isNeeded(link.server)) continue;
+      if (link.isAtRest) this.#links.delete(name);
+      else link.leave();
+    }
   }
 
   /** Closes all connections; resolves when nothing is under way any more. */

@@ -1,3 +1,4 @@
+import type { ServerAddress } from "../../protocol/mod.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
 import type {
   AgentStore,
@@ -101,6 +102,16 @@ export class Connections {
     return found && { connection: connection!, route: found };
   }
 
+  /** Whether a route is on a server. */
+  isOn(server: ServerAddress): boolean {
+    for (const connection of this.#byId.values()) {
+      for (const table of tables) {
+        for (const { keys } of connection[table]) if (isSameServer(keys.server, server)) return true;
+      }
+    }
+    return false;
+  }
+
   /** Keeps an alias for a connection while that is made. Throws `AgentError` (`CONN DUPLICATE`) when it is taken. */
   async reserving<T>(alias: string, make: () => Promise<T>): Promise<T> {
     if (this.#ids.has(alias)) {
@@ -148,4 +159,9 @@ export class Connections {
   #forgetRoutes(connection: Connection): void {
     for (const table of tables) for (const { id } of connection[table]) this.#routes[table].delete(id);
   }
+}
+
+/** Whether two addresses are the same. */
+export function isSameServer(a: ServerAddress, b: ServerAddress): boolean {
+  return a.host === b.host && a.port === b.port && a.keyHash === b.keyHash;
 }

@@ -50,6 +50,7 @@ export async function deleteConnection(
       if (servers.isConnected(queue.server)) await deleting;
     }),
   ]);
+  servers.tidy();
 }
 
 function routesOf({ receiving, sending, inbound, outbound }: Connection): string[] {

@@ -6,6 +6,7 @@ import {
   type DroppedMessage,
   encodeBase64,
   encodeFrame,
+  equalBytes,
   type Frame,
   messageHash,
   type MessagePiece,
@@ -14,6 +15,7 @@ import {
   ratchetDecrypt,
   type RatchetState,
   type Reassembly,
+  type RouteRecord,
   type UnfinishedMessage,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
@@ -21,6 +23,7 @@ import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
 import { mostScattered } from "../session/receipt.ts";
+import { takeRoute } from "../session/route_budget.ts";
 import { mostUnreceipted } from "../session/session.ts";
 import type {
   AgentStore,
@@ -28,6 +31,7 @@ import type {
   FrameRecord,
   HeldFrame,
   PieceRecord,
+  RouteBudget,
   StoreChange,
 } from "../store/store.ts";
 
@@ -85,6 +89,7 @@ class Opening {
   readonly #held = new Map<number, HeldFrame>();
   /** Routes with the tags of the messages that came by them last, when there are several. */
   readonly #heard: string[];
+  #routeBudget: RouteBudget | undefined;
   #isRepeated = false;
   #unreadable = 0;
   #undecrypted: number;
@@ -106,6 +111,7 @@ class Opening {
     this.#delivered = delivered;
     this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
+    this.#routeBudget = connection.routeBudget;
     this.#heard = [...connection.heard ?? []];
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
@@ -261,9 +267,18 @@ class Opening {
   ): Promise<void> {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
     const delivered = frame.kind === "receipt" ? await this.#deliveredBy(frame.acknowledged) : null;
-    const outbound = frame.kind === "route add" ? await outboundOf(this.#context, frame.route) : null;
+    const outbound = frame.kind === "route add" ? await this.#outboundOf(frame.route) : null;
     const taken = frame.kind === "receipt" ? await this.#takenBy(frame.stored) : [];
     this.#frames.push({ frame, serverId, serverAt, hash, delivered, taken, outbound });
+  }
+
+  /** The route that the other side adds; no work is done for more of them than there may be. */
+  async #outboundOf(record: RouteRecord): Promise<ArrivedFrame["outbound"]> {
+    if (this.#connection.outbound.some(({ keys }) => equalBytes(keys.routeId, record.routeId))) return null;
+    const left = takeRoute(this.#routeBudget, this.#now);
+    if (left === null) return "too many";
+    this.#routeBudget = left;
+    return await outboundOf(this.#context, record);
   }
 
   /** The frames that a receipt tells of before what has sent them does. */

@@ -31,8 +31,8 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly delivered: Delivered | null;
   /** Of a receipt: frames that the other side has and of which no route was known to have taken them. */
   readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
-  /** Of `route add`: the route, or why it cannot be used; `null` for others. */
-  readonly outbound: OutboundRoute | AgentError | null;
+  /** Of `route add`: the route, or why it cannot be used; `null` for others, and for a route that is known. */
+  readonly outbound: OutboundRoute | AgentError | "too many" | null;
 }
 
 /** Messages that the other side's application has acknowledged. */

@@ -7,6 +7,8 @@ import type { Connection, InboundRoute, RouteChange, StoreChange } from "../stor
 import type { FrameHandler } from "./arrival.ts";
 import { discardedOf } from "./former.ts";
 import { hasNumber } from "./number_set.ts";
+import { takeRoute } from "./route_budget.ts";
+import { mostFrames } from "./session.ts";
 
 type Event<Type extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: Type }>;
 
@@ -80,18 +82,23 @@ export const receiveRouteAdd: FrameHandler<"route add"> = (
 ) => {
   const routes = connection.outbound;
   if (outbound === null || routes.some(({ keys }) => equalBytes(keys.routeId, routeId))) return null;
-  const isRefused = outbound instanceof AgentError;
-  if (isRefused || routes.length >= mostOutbound) {
-    const reason = isRefused
+  const { lastNumber, receipted } = connection.session!;
+  const routeBudget = outbound === "too many" ? null : takeRoute(connection.routeBudget, now);
+  const counted = routeBudget === null ? connection : { ...connection, routeBudget };
+  const isRefused = outbound === "too many" || outbound instanceof AgentError;
+  if (isRefused || routeBudget === null || routes.length >= mostOutbound) {
+    // Who takes no answers gets none.
+    if (lastNumber - receipted.upTo >= mostFrames) return { connection: counted };
+    const reason = outbound instanceof AgentError
       ? outbound.code === "AGENT A_MESSAGE" ? routeRefusals.invalid : routeRefusals.serverNotAllowed
       : routeRefusals.tooMany;
     const content = { kind: "route refused", routeId: routeId.slice(), reason } as const;
-    return { frames: [{ content, time: now, messageId: 0 }] };
+    return { connection: counted, frames: [{ content, time: now, messageId: 0 }] };
   }
   const former = replaces && routes.find(({ keys }) => equalBytes(keys.routeId, replaces));
   const route = { ...outbound, replaces: former?.id ?? null, cursor: connection.session!.receipted.upTo };
   return {
-    connection: withOutbound(connection, route),
+    connection: withOutbound(counted, route),
     // Receipts go by all routes, and prove this one.
     commands: [{ type: "send packets", route: route.id }, { type: "tell receipt" }],
   };

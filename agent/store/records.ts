@@ -128,6 +128,16 @@ export interface Connection {
   readonly heard?: readonly string[];
   /** When the other side has refused a route, milliseconds since 1970; not stored. */
   readonly refusedAt?: number;
+  /** How many routes the other side may add; not stored, and not there before it has added one. */
+  readonly routeBudget?: RouteBudget;
+}
+
+/** How many outbound routes the other side may add: for each this agent connects to a server of its choice. */
+export interface RouteBudget {
+  /** How many at once. */
+  readonly left: number;
+  /** Since when, milliseconds since 1970. */
+  readonly at: number;
 }
 
 /** Something that is to be sent to the other agent, on one route or several. */

@@ -12,7 +12,13 @@ const keyPair = await keyOf("client", "sign");
 const [idA, idB, idC] = queueIds;
 
 /** Connections to a fake server, and in a row what is told of them. */
-async function start(options: { readonly clock?: FakeClock; readonly client?: SmpClientOptions } = {}) {
+async function start(
+  options: {
+    readonly clock?: FakeClock;
+    readonly client?: SmpClientOptions;
+    readonly isNeeded?: () => boolean;
+  } = {},
+) {
   const server = await FakeServer.start();
   const told: string[] = [];
   const name = ({ id }: SubscribedQueue) => id.slice("route ".length);
@@ -33,12 +39,13 @@ async function start(options: { readonly clock?: FakeClock; readonly client?: Sm
       ? server.transport(address, signal)
       : Promise.reject(networkError("connect", new Error("refused")));
   };
-  const { clock } = options;
+  const { clock, isNeeded } = options;
   const servers = new Servers({
     client: { transport, ...options.client },
     reconnect: clock ? { first: 100, most: 1000, factor: 2 } : { first: 1, most: 5 },
     events,
     ...(clock && { clock }),
+    ...(isNeeded && { isNeeded }),
   });
   return {
     server,
@@ -589,4 +596,29 @@ Deno.test("a connection that nothing needs any more is closed", async () => {
   await until(() => !servers.isConnected(server.address));
   await turn();
   assertEquals([clock.looks.size, all.attempts()], [0, 1]);
+});
+
+Deno.test("a connection that nobody needs any more is closed soon, and its server forgotten", async () => {
+  const clock = new FakeClock();
+  let isNeeded = true;
+  await using all = await start({ clock, isNeeded: () => isNeeded });
+  const { servers, server } = all;
+  const { client } = await all.connect();
+  servers.tidy();
+  assertEquals(clock.pauses.size, 0);
+  isNeeded = false;
+  servers.tidy();
+  servers.tidy();
+  // Somebody asks for it in time.
+  await servers.client(server.address);
+  assertEquals(clock.pauses.size, 1);
+  clock.advance(1);
+  await servers.client(server.address);
+  await clock.endPause();
+  await turn();
+  assert(servers.isConnected(server.address));
+  servers.tidy();
+  await clock.endPause();
+  await soon(client.closed);
+  await until(() => !servers.isConnected(server.address));
 });
