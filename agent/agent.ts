@@ -241,7 +241,8 @@ export class Agent implements AsyncDisposable {
 
   /**
    * Receives a connection's messages here from now on (SUB), also after connections to its server were lost. When the
-   * server cannot be reached now it rejects, but goes on trying: an `up` event tells when it has succeeded.
+   * server cannot be reached now it rejects, but goes on trying: an `up` event tells when it has succeeded. Of several
+   * servers one that can be reached is enough.
    * In the mode `manual` events of the connection that were read and not taken are told again.
    */
   subscribe(alias: string): Promise<void> {
@@ -253,12 +254,18 @@ export class Agent implements AsyncDisposable {
       // The queue of a joiner is subscribed to when it is made.
       if (queues.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
       this.#events.subscribing(id);
-      await Promise.all(queues.map((queue) =>
+      const tried = await Promise.allSettled(queues.map((queue) =>
         servers.subscribe(queue).catch((error) => {
           const isGone = error instanceof SmpError && error.code === "AUTH";
           if (!isGone || !this.#sessions.forgotten(queue.id)) throw error;
         })
       ));
+      const failed = tried.flatMap((one) => one.status === "rejected" ? [one.reason] : []);
+      if (failed.length > 0 && failed.length === tried.length) throw failed[0];
+      // The others are tried on, which `up` tells of, unless their servers have refused.
+      for (const error of failed) {
+        if (error instanceof SmpError && error.code !== "INTERNAL") this.#events.failed(id, error);
+      }
     });
   }
 
