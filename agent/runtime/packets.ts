@@ -69,7 +69,19 @@ export async function openPackets(
 ): Promise<OpenedPackets> {
   const opening = new Opening(context, connection, { route, now });
   for (const packet of incoming) await opening.take(packet);
-  return opening.result();
+  return await opening.result();
+}
+
+type From = Pick<IncomingPacket, "serverId" | "serverAt">;
+type ReceiptFrame = Extract<Frame, { readonly kind: "receipt" }>;
+
+/** What receipts say together; `null`: nothing that can be believed. */
+interface UnitedReceipt {
+  /** The last one. */
+  readonly frame: ReceiptFrame;
+  readonly from: From;
+  readonly stored: NumberSet | null;
+  readonly acknowledged: NumberSet | null;
 }
 
 /** How far the packets are that are being opened: nothing of it is valid before all of it is stored. */
@@ -81,7 +93,7 @@ class Opening {
   readonly #now: number;
   #ratchet: RatchetState | null;
   #stored: NumberSet;
-  #delivered: NumberSet;
+  #receipt: UnitedReceipt | null = null;
   #reassembly: Reassembly | undefined;
   readonly #frames: ArrivedFrame[] = [];
   readonly #changes: StoreChange[] = [];
@@ -105,10 +117,9 @@ class Opening {
     this.#connection = connection;
     this.#route = route;
     this.#now = now;
-    const { ratchet, stored, delivered } = connection.session!;
+    const { ratchet, stored } = connection.session!;
     this.#ratchet = ratchet;
     this.#stored = stored;
-    this.#delivered = delivered;
     this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
     this.#routeBudget = connection.routeBudget;
@@ -116,7 +127,8 @@ class Opening {
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
-  result(): OpenedPackets {
+  async result(): Promise<OpenedPackets> {
+    if (this.#receipt !== null) await this.#arriveReceipt(this.#receipt);
     for (const held of this.#held.values()) this.#changes.push({ type: "put held", held });
     return {
       ratchet: this.#ratchet,
@@ -236,7 +248,8 @@ class Opening {
 
   async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
     const { number } = frame;
-    // A receipt, and the end, whatever is missing before it.
+    if (frame.kind === "receipt") return this.#unite(frame, { serverId, serverAt });
+    // The end, and what has no number, whatever is missing before it.
     if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
     if (hasNumber(this.#stored, number)) {
       this.#isRepeated = true;
@@ -261,15 +274,30 @@ class Opening {
     }
   }
 
-  async #arrive(
-    frame: Frame,
-    { serverId, serverAt }: Pick<IncomingPacket, "serverId" | "serverAt">,
-  ): Promise<void> {
+  async #arrive(frame: Frame, { serverId, serverAt }: From): Promise<void> {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
-    const delivered = frame.kind === "receipt" ? await this.#deliveredBy(frame.acknowledged) : null;
     const outbound = frame.kind === "route add" ? await this.#outboundOf(frame.route) : null;
-    const taken = frame.kind === "receipt" ? await this.#takenBy(frame.stored) : [];
-    this.#frames.push({ frame, serverId, serverAt, hash, delivered, taken, outbound });
+    this.#frames.push({ frame, serverId, serverAt, hash, delivered: null, taken: [], outbound });
+  }
+
+  /** Unites what receipts say: there can be a thousand in a message. Of numbers that were not sent nothing is believed. */
+  #unite(frame: ReceiptFrame, from: From): void {
+    const { record: { lastSent }, session } = this.#connection;
+    const { receipted, lastEncrypted, delivered } = session!;
+    let { stored, acknowledged } = this.#receipt ?? { stored: null, acknowledged: null };
+    if (greatest(frame.stored) <= lastEncrypted) stored = union(stored ?? receipted, frame.stored);
+    if (greatest(frame.acknowledged) <= lastSent.id) {
+      const united = union(acknowledged ?? delivered, frame.acknowledged);
+      if (united.ranges.length <= mostScattered) acknowledged = united;
+    }
+    this.#receipt = { frame, from, stored, acknowledged };
+  }
+
+  async #arriveReceipt({ frame, from, stored, acknowledged }: UnitedReceipt): Promise<void> {
+    const delivered = acknowledged && await this.#deliveredBy(acknowledged);
+    const taken = stored === null ? [] : await this.#takenBy(stored);
+    const united = stored === null ? frame : { ...frame, stored };
+    this.#frames.push({ frame: united, ...from, hash: noBytes, delivered, taken, outbound: null });
   }
 
   /** The route that the other side adds; no work is done for more of them than there may be. */
@@ -284,8 +312,7 @@ class Opening {
   /** The frames that a receipt tells of before what has sent them does. */
   async #takenBy(stored: NumberSet): Promise<Pick<FrameRecord, "number" | "messageId">[]> {
     const { record: { id }, session } = this.#connection;
-    const { receipted, lastTaken, lastEncrypted } = session!;
-    if (greatest(stored) > lastEncrypted) return [];
+    const { receipted, lastTaken } = session!;
     const taken = [];
     for (const [from, to] of difference(stored, union(receipted, { upTo: lastTaken, ranges: [] }))) {
       for (let number = from; number <= to; number++) {
@@ -296,12 +323,11 @@ class Opening {
     return taken;
   }
 
-  /** What a receipt tells that was not known: of numbers that were not sent nothing is believed. */
-  async #deliveredBy(acknowledged: NumberSet): Promise<Delivered | null> {
-    const { id, lastSent } = this.#connection.record;
-    if (greatest(acknowledged) > lastSent.id) return null;
+  /** What a receipt tells that was not known. */
+  async #deliveredBy(acknowledged: NumberSet): Promise<Delivered> {
+    const { record: { id }, session } = this.#connection;
     let left = mostDelivered;
-    let numbers = this.#delivered;
+    let numbers = session!.delivered;
     const messages = [];
     for (const [from, to] of difference(acknowledged, numbers)) {
       const found = await this.#store.undelivered(id, from, to, left);
@@ -313,8 +339,6 @@ class Opening {
       }
       numbers = union(numbers, { upTo: 0, ranges: [[from, to]] });
     }
-    if (numbers.ranges.length > mostScattered) return null;
-    this.#delivered = numbers;
     return { messages, numbers };
   }
 }
