@@ -33,7 +33,7 @@ import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
 import { Farewells } from "./runtime/farewells.ts";
 import { subscribedInbound } from "./runtime/inbound.ts";
-import { acknowledging, Interpreter } from "./runtime/interpreter.ts";
+import { Interpreter } from "./runtime/interpreter.ts";
 import { Moves } from "./runtime/moves.ts";
 import { outgoing } from "./runtime/outgoing.ts";
 import { Retention } from "./runtime/retention.ts";
@@ -320,9 +320,7 @@ export class Agent implements AsyncDisposable {
           `Cannot acknowledge: "${alias}" has received no message ${id}`,
         );
       }
-      if (!message.done) {
-        await this.#interpreter.do(record.id, acknowledging(store, id), { isTogether: true });
-      }
+      if (!message.done) await this.#interpreter.acknowledged(record.id, id);
     });
   }
 

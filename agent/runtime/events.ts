@@ -6,7 +6,7 @@ import type { EventRecord } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { EventQueue } from "./event_queue.ts";
-import { acknowledging, type Interpreter } from "./interpreter.ts";
+import type { Interpreter } from "./interpreter.ts";
 
 /** How events are read. */
 export interface EventOptions {
@@ -115,9 +115,7 @@ export class Events implements AsyncDisposable {
   async #take(record: EventRecord): Promise<void> {
     const { connection, event } = record;
     if (event.type !== "message") return await this.#interpreter.take([record]);
-    await this.#interpreter.do(connection, acknowledging(this.#context.store, event.id), {
-      isTogether: true,
-    });
+    await this.#interpreter.acknowledged(connection, event.id);
   }
 
   /** An event that was not read from the store yet. */

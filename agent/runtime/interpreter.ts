@@ -41,6 +41,8 @@ export class Interpreter {
   readonly #log: EventLog;
   readonly #steps: Steps;
   readonly #ports: InterpreterPorts;
+  /** What the application has just acknowledged, by connection and number: steps that are stored together read the same. */
+  readonly #acknowledging = new Map<string, Promise<void>>();
 
   /** Does nothing by itself. */
   constructor(context: AgentContext, log: EventLog, ports: InterpreterPorts) {
@@ -77,6 +79,19 @@ export class Interpreter {
     await store.commit([...changesBetween(null, connection), ...changes]);
     connections.set(connection);
     for (const command of commands) await this.#run(connection.record.id, command);
+  }
+
+  /** The application has done with a message; that it says so again before it is stored changes nothing. */
+  acknowledged(id: string, message: number): Promise<void> {
+    const name = `${id} ${message}`;
+    const before = this.#acknowledging.get(name);
+    if (before !== undefined) return before;
+    const happening = acknowledging(this.#context.store, message);
+    const done = this.do(id, happening, { isTogether: true }).then(() => {}).finally(() =>
+      this.#acknowledging.delete(name)
+    );
+    this.#acknowledging.set(name, done);
+    return done;
   }
 
   /** Events that are not of messages were taken. */
@@ -197,7 +212,7 @@ export class Interpreter {
 }
 
 /** The application has done with a message. */
-export function acknowledging(store: AgentStore, id: number): Happening {
+function acknowledging(store: AgentStore, id: number): Happening {
   return async ({ record, session }) => {
     const message = session && await store.message(record.id, id);
     const number = message === null || message.done ? 0 : message.received?.senderId ?? 0;

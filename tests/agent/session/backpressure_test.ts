@@ -55,3 +55,20 @@ Deno.test("a message of 1 MiB comes through a queue that is full again and again
   await sender.next("delivered", ({ id }) => id === 2);
   await sender[Symbol.asyncDispose]();
 });
+
+Deno.test("messages that are acknowledged twice at the same time make no more room than once", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  await using sender = await TestAgent.start(server.address, sessions);
+  await using receiver = await TestAgent.start(server.address, { ...sessions, acknowledge: "manual", store });
+  await connectAgents(sender, receiver);
+  const ids = [];
+  for (let i = 0; i < 4; i++) {
+    await sender.send("b", `${i}`);
+    ids.push((await receiver.next("message")).message.id);
+  }
+  await Promise.all([ids[0]!, ids[1]!, ids[0]!, ids[1]!].map((id) => receiver.agent.acknowledge("a", id)));
+  assertEquals((await store.connections())[0]?.session?.waiting, 2);
+  await receiver.agent.acknowledge("a", ids[0]!);
+  assertEquals((await store.connections())[0]?.session?.waiting, 2);
+});
