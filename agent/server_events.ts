@@ -14,7 +14,8 @@ export interface SubscribedQueue {
   readonly loadKey: () => Promise<PrivateKey<"sign">>;
   /**
    * Messages that may be delivered at a time, 1 to 128, where the server can. All that come are told then, also those
-   * that come again, and whoever acknowledges them names them. @default 1
+   * that come again, from the first one that is not acknowledged on after each SUB, and whoever acknowledges them names
+   * them. @default 1
    */
   readonly window?: number;
 }

@@ -41,9 +41,12 @@ interface Wanted {
    * after an ACK of which nothing is known.
    */
   isDoubtful: boolean;
-  /** The last message that came meanwhile. */
-  held: MessageEvent | null;
+  /** What came meanwhile: of a queue with a window as much as may be, else the last message. */
+  held: readonly MessageEvent[];
 }
+
+/** Messages of a queue that wait for the answer to SUB at most; more than any window. */
+const mostHeld = 256;
 
 /** Queues that are told of together when the last of them has been tried; `back`: those that are subscribed to. */
 interface Group {
@@ -173,9 +176,17 @@ export class Subscriptions implements AsyncDisposable {
   }
 
   #message(wanted: Wanted, event: MessageEvent, client: SmpClient): void {
-    if (wanted.queue.window !== undefined) this.#options.events.message(wanted.queue, event, client);
-    else if (wanted.isDoubtful) wanted.held = event;
+    if (wanted.isDoubtful) this.#hold(wanted, event);
     else if (isDelivered(wanted, event)) this.#options.events.message(wanted.queue, event, client);
+  }
+
+  #hold(wanted: Wanted, event: MessageEvent): void {
+    if (wanted.queue.window === undefined) wanted.held = [event];
+    else if (wanted.held.length < mostHeld) wanted.held = [...wanted.held, event];
+    else {
+      wanted.held = [];
+      wanted.isAskedAgain = wanted.progress === "sent";
+    }
   }
 
   /** Wants nothing any more; resolves when nothing is under way. */
@@ -200,7 +211,7 @@ export class Subscriptions implements AsyncDisposable {
       failures: 0,
       pause: null,
       isDoubtful: false,
-      held: null,
+      held: [],
     };
     this.#wanted.set(queue.id, wanted);
     this.#byRecipientId.set(queue.recipientId, wanted);
@@ -286,7 +297,7 @@ export class Subscriptions implements AsyncDisposable {
     } else {
       const { held } = wanted;
       endDoubt(wanted);
-      if (held !== null) this.#message(wanted, held, client);
+      for (const event of held) this.#message(wanted, event, client);
     }
   }
 
@@ -369,7 +380,7 @@ function isDelivered({ isDoubtful, since }: Wanted, { sequence }: MessageEvent):
 
 function endDoubt(wanted: Wanted): void {
   wanted.isDoubtful = false;
-  wanted.held = null;
+  wanted.held = [];
 }
 
 function endPause(wanted: Wanted): void {

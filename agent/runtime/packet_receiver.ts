@@ -1,3 +1,4 @@
+import type { SmpClient } from "../../client/mod.ts";
 import { openPacket, SmpError } from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import { mostWaiting } from "../session/session.ts";
@@ -24,10 +25,11 @@ export class PacketReceiver {
   #work: Promise<void> | null = null;
   /** In the order in which they came. */
   #queue: Incoming[] = [];
-  /** Whether packets were left at their server because too much waits here. */
-  #hasLeft = false;
-  /** The first of them, until it comes again: to acknowledge one behind it would acknowledge it too. */
-  #left: Incoming | null = null;
+  /**
+   * The connection on which packets were left at their server because too much waits here, until they are asked for: to
+   * acknowledge one behind them would acknowledge them too.
+   */
+  #left: SmpClient | null = null;
   readonly #pause = new Pause();
   #isClosed = false;
 
@@ -42,14 +44,15 @@ export class PacketReceiver {
   take(incoming: Incoming): void {
     if (this.#isClosed || this.#isBehindLeft(incoming)) return;
     if (this.#queue.length < mostQueued) this.#queue.push(incoming);
-    else this.#leave(incoming);
+    else this.#left = incoming.client;
     this.#work ??= this.#handleAll();
   }
 
   /** Takes what was left at the server, if something was. */
   resume(): void {
-    if (!this.#hasLeft || this.#isClosed || this.#isFull()) return;
-    this.#hasLeft = false;
+    if (this.#left === null || this.#isClosed || this.#isFull()) return;
+    this.#left = null;
+    // What comes before its answer is not passed on.
     this.#context.servers.resubscribe(this.#id);
   }
 
@@ -70,7 +73,7 @@ export class PacketReceiver {
       if (at === undefined) break;
       const batch = this.#queue.slice(0, batchSize);
       if (this.#isFull()) {
-        this.#leave(batch[0]!);
+        this.#left = batch.at(-1)!.client;
         this.#queue = [];
         break;
       }
@@ -89,18 +92,10 @@ export class PacketReceiver {
     this.resume();
   }
 
-  #leave(incoming: Incoming): void {
-    this.#hasLeft = true;
-    this.#left = incoming;
-  }
-
-  #isBehindLeft({ message, client }: Incoming): boolean {
-    const left = this.#left;
-    if (left === null) return false;
+  #isBehindLeft({ client }: Incoming): boolean {
     // A new connection begins with the first one that is not acknowledged.
-    const isBehind = client === left.client && message.messageId !== left.message.messageId;
-    if (!isBehind) this.#left = null;
-    return isBehind;
+    if (client !== this.#left) this.#left = null;
+    return this.#left !== null;
   }
 
   /** Whether the application has too much to acknowledge. */

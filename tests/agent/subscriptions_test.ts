@@ -20,7 +20,8 @@ function start() {
     for (const queue of queues) told.push(`${kind} ${name(queue)}`);
   };
   const events: ServerEvents = {
-    message: (queue) => void told.push(`message ${name(queue)}`),
+    message: (queue, { messageId }) =>
+      void told.push(`message ${name(queue)}${queue.window === undefined ? "" : ` ${messageId}`}`),
     ended: (queue) => void told.push(`ended ${name(queue)}`),
     refused: (queue) => void told.push(`refused ${name(queue)}`),
     connected: () => {},
@@ -354,5 +355,57 @@ Deno.test(
     answer.resolve(1);
     await soon(subscribed);
     assertEquals(subscriptions.size, 1);
+  },
+);
+
+const message = (recipientId: string, messageId: string, sequence: number) => (
+  { type: "MSG", recipientId, messageId, timestamp: new Date(0), body: new Uint8Array(0), sequence } as const
+);
+
+Deno.test(
+  "of a queue with a window, what comes before it is subscribed to again is left to come again",
+  { permissions },
+  async () => {
+    await using all = start();
+    const { subscriptions, told, newClient } = all;
+    const client = newClient();
+    subscriptions.connected(client);
+    const subscribing = subscriptions.subscribe({ ...all.queue("a"), window: 32 });
+    (await all.answer("a")).resolve(1);
+    await soon(subscribing);
+    subscriptions.received(message("a", "1", 1), client);
+    assertEquals(told, ["message a 1"]);
+    subscriptions.resubscribe("a");
+    subscriptions.received(message("a", "2", 1), client);
+    const answer = await all.answer("a");
+    subscriptions.received(message("a", "3", 1), client);
+    // The first one has expired at the server: what is left is delivered again.
+    subscriptions.received(message("a", "2", 2), client);
+    subscriptions.received(message("a", "3", 2), client);
+    assertEquals(told, ["message a 1"]);
+    answer.resolve(2);
+    await until(() => told.length === 3);
+    subscriptions.received(message("a", "4", 2), client);
+    assertEquals(told, ["message a 1", "message a 2", "message a 3", "message a 4"]);
+  },
+);
+
+Deno.test(
+  "more than can be kept before the answer to SUB comes after another one",
+  { permissions },
+  async () => {
+    await using all = start();
+    const { subscriptions, told, newClient } = all;
+    const client = newClient();
+    subscriptions.connected(client);
+    void subscriptions.subscribe({ ...all.queue("a"), window: 128 });
+    const answer = await all.answer("a");
+    for (let i = 0; i < 300; i++) subscriptions.received(message("a", `${i}`, 1), client);
+    answer.resolve(1);
+    await until(() => all.sent.get("a") !== undefined && all.sent.get("a") !== answer);
+    subscriptions.received(message("a", "0", 2), client);
+    (await all.answer("a")).resolve(2);
+    await until(() => told.length > 0);
+    assertEquals(told, ["message a 0"]);
   },
 );
