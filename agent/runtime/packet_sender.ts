@@ -34,8 +34,8 @@ export class PacketSender {
   readonly #interpreter: Interpreter;
   #work: Promise<void> | null = null;
   #isWoken = false;
-  /** The last one that was not sent. */
-  #receipt: EncryptedReceipt | null = null;
+  /** The last one that was not sent, and who is told when it is. */
+  #receipt: { readonly receipt: EncryptedReceipt; readonly taken: () => void } | null = null;
   /** What is sent again lies after this number; `null`: nothing is. */
   #repeatAfter: number | null = null;
   #repeatedAt = -Infinity;
@@ -61,9 +61,9 @@ export class PacketSender {
     this.#work ??= this.#sendAll();
   }
 
-  /** Sends a receipt, instead of one that could not be sent. */
-  sendReceipt(receipt: EncryptedReceipt): void {
-    this.#receipt = receipt;
+  /** Sends a receipt, instead of one that could not be sent; `taken` is called when the server has taken it. */
+  sendReceipt(receipt: EncryptedReceipt, taken: () => void): void {
+    this.#receipt = { receipt, taken };
     this.wake();
   }
 
@@ -131,13 +131,15 @@ export class PacketSender {
   }
 
   async #sendReceipt(at: AtOutbound): Promise<boolean> {
-    const receipt = this.#receipt;
-    if (receipt === null) return false;
+    const waiting = this.#receipt;
+    if (waiting === null) return false;
+    const { receipt, taken } = waiting;
     const { failure } = await this.#send(at, [receipt.message]);
     if (failure !== null) throw failure.error;
-    if (this.#receipt === receipt) this.#receipt = null;
+    if (this.#receipt?.receipt === receipt) this.#receipt = null;
     const event = { type: "receipt sent", route: this.#id, told: receipt.told } as const;
     await this.#interpreter.do(at.connection.record.id, event, { isTogether: true });
+    taken();
     return true;
   }
 

@@ -6,9 +6,10 @@ import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
-import { type EncryptedReceipt, encryptReceipt, encryptWaiting } from "./frames.ts";
+import { encryptWaiting } from "./frames.ts";
 import { makeInbound, subscribedInbound } from "./inbound.ts";
 import type { Interpreter } from "./interpreter.ts";
+import { Receipts } from "./receipts.ts";
 import { subscribedQueue } from "./routes.ts";
 import { routeNeed } from "./route_need.ts";
 import { formerFrames, makeOffer } from "./upgrades.ts";
@@ -57,7 +58,8 @@ const silence = 86_400_000;
 export class Sessions implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
-  readonly #workersOfRoutes: Pick<Workers, "sendReceipt" | "repeat">;
+  readonly #workersOfRoutes: Pick<Workers, "repeat">;
+  readonly #receipts: Receipts;
   readonly #workers = new Map<string, Worker>();
   readonly #leavings = new Set<Promise<void>>();
   readonly #hearings = new Set<Promise<void>>();
@@ -79,6 +81,7 @@ export class Sessions implements AsyncDisposable {
     this.#context = context;
     this.#interpreter = interpreter;
     this.#workersOfRoutes = workers;
+    this.#receipts = new Receipts({ context, interpreter, workers, look: (id) => this.look(id) });
   }
 
   /** Looks at all sessions now and then. */
@@ -192,6 +195,7 @@ export class Sessions implements AsyncDisposable {
   stop(id: string): void {
     const worker = this.#workers.get(id);
     this.#silences.delete(id);
+    this.#receipts.forget(id);
     clearTimeout(worker?.receipt);
     this.#workers.delete(id);
     for (const task of worker === undefined ? [] : [worker.frames, worker.routes]) {
@@ -265,8 +269,7 @@ export class Sessions implements AsyncDisposable {
       if (made === null) return false;
     } else if (worker.isReceiptTimed) {
       worker.isReceiptTimed = false;
-      worker.told = session.stored.upTo;
-      await this.#sendReceipt(id);
+      worker.told = await this.#receipts.send(id) ?? session.stored.upTo;
       return false;
     } else {
       this.#scheduleReceipt(connection, worker);
@@ -299,22 +302,6 @@ export class Sessions implements AsyncDisposable {
     }
     if (isIn(step, made.route)) servers.created(subscribedInbound(this.#context, made.route), made.client);
     return true;
-  }
-
-  /** Encrypts a receipt, and has it sent by all routes: one has to take it. */
-  async #sendReceipt(id: string): Promise<void> {
-    const made: EncryptedReceipt[] = [];
-    const step = await this.#interpreter.do(id, async (connection) => {
-      const receipt = await encryptReceipt(connection, this.#context.now());
-      if (receipt === null) return null;
-      made.push(receipt);
-      return { type: "receipt encrypted", ratchet: receipt.ratchet };
-    });
-    for (const receipt of made) {
-      for (const route of step?.connection.outbound ?? []) {
-        this.#workersOfRoutes.sendReceipt(route.id, receipt);
-      }
-    }
   }
 
   async #offer(id: string): Promise<void> {

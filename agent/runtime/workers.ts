@@ -67,9 +67,9 @@ export class Workers implements AsyncDisposable {
     this.#packetSender(route)?.wake();
   }
 
-  /** Sends a receipt on an outbound route. */
-  sendReceipt(route: string, receipt: EncryptedReceipt): void {
-    this.#packetSender(route)?.sendReceipt(receipt);
+  /** Sends a receipt on an outbound route; `taken` is called when its server has taken it. */
+  sendReceipt(route: string, receipt: EncryptedReceipt, taken: () => void): void {
+    this.#packetSender(route)?.sendReceipt(receipt, taken);
   }
 
   /** Sends again on an outbound route what may be lost. */
