@@ -8,6 +8,7 @@ import { packets } from "../session/arrival.ts";
 import { gaveUpFrames } from "../session/close.ts";
 import { sendFrame } from "../session/message.ts";
 import { acknowledgedInSession } from "../session/receipt.ts";
+import { dropPieces } from "../session/pieces.ts";
 import { encrypted, framesSent, receiptSent } from "../session/sending.ts";
 import { endRoute, inboundMade, leaveRoutes } from "../session/routes.ts";
 import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
@@ -77,6 +78,8 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       return encrypted(connection, event);
     case "packets":
       return packets(connection, event, context);
+    case "drop pieces":
+      return dropPieces(connection, event);
     case "frames sent":
       return framesSent(connection, event, context);
     case "receipt encrypted":

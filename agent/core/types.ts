@@ -132,6 +132,8 @@ export type SessionEvent =
     readonly ratchet: RatchetState;
     readonly frames: readonly FrameRecord[];
   }
+  /** All connections together hold too much of unfinished messages: this one gives up one of its own. */
+  | { readonly type: "drop pieces"; readonly route: string; readonly tag: Uint8Array<ArrayBuffer> }
   /** Servers have delivered packets on an inbound route. */
   | { readonly type: "packets"; readonly route: string; readonly opened: OpenedPackets }
   /** All frames up to `cursor` went by an outbound route; `frames`: those that did so now. */

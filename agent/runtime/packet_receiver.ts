@@ -5,6 +5,7 @@ import { mostWaiting } from "../session/session.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { type IncomingPacket, openPackets } from "./packets.ts";
+import type { PieceBudget } from "./piece_budget.ts";
 import type { Incoming } from "./receiver.ts";
 import { recipientQueue } from "./routes.ts";
 
@@ -22,6 +23,7 @@ export class PacketReceiver {
   readonly #id: string;
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
+  readonly #pieces: Pick<PieceBudget, "settle">;
   #work: Promise<void> | null = null;
   /** In the order in which they came. */
   #queue: Incoming[] = [];
@@ -33,11 +35,19 @@ export class PacketReceiver {
   readonly #pause = new Pause();
   #isClosed = false;
 
-  /** Handles what it is given for the inbound route with this ID. */
-  constructor(id: string, context: AgentContext, interpreter: Interpreter) {
+  /** Handles what it is given for the inbound route with this ID; `pieces`: what the agent's connections hold. */
+  constructor(
+    id: string,
+    { context, interpreter, pieces }: {
+      readonly context: AgentContext;
+      readonly interpreter: Interpreter;
+      readonly pieces: Pick<PieceBudget, "settle">;
+    },
+  ) {
     this.#id = id;
     this.#context = context;
     this.#interpreter = interpreter;
+    this.#pieces = pieces;
   }
 
   /** Handles a packet after those that came before it. */
@@ -118,6 +128,7 @@ export class PacketReceiver {
       const opened = await openPackets(this.#context, connection, { route: this.#id, incoming, now: now() });
       return { type: "packets", route: this.#id, opened };
     });
+    await this.#pieces.settle(record.id);
     await this.#acknowledge(batch.at(-1)!);
   }
 

@@ -4,6 +4,7 @@ import type { EncryptedReceipt } from "./frames.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { PacketReceiver } from "./packet_receiver.ts";
 import { PacketSender } from "./packet_sender.ts";
+import { PieceBudget } from "./piece_budget.ts";
 import { type Incoming, Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 
@@ -11,6 +12,7 @@ import { Sender } from "./sender.ts";
 export class Workers implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
+  readonly #pieces: PieceBudget;
   readonly #receivers = new Map<string, Receiver | PacketReceiver>();
   readonly #senders = new Map<string, Sender>();
   readonly #packetSenders = new Map<string, PacketSender>();
@@ -22,6 +24,7 @@ export class Workers implements AsyncDisposable {
   constructor(context: AgentContext, interpreter: Interpreter) {
     this.#context = context;
     this.#interpreter = interpreter;
+    this.#pieces = new PieceBudget(context, interpreter);
   }
 
   /** A server has delivered a message on a receiving or an inbound route. */
@@ -33,7 +36,11 @@ export class Workers implements AsyncDisposable {
       if (connections.receiving(route) !== undefined) {
         receiver = new Receiver(route, this.#context, this.#interpreter);
       } else if (connections.inbound(route) !== undefined) {
-        receiver = new PacketReceiver(route, this.#context, this.#interpreter);
+        receiver = new PacketReceiver(route, {
+          context: this.#context,
+          interpreter: this.#interpreter,
+          pieces: this.#pieces,
+        });
       } else return;
       this.#receivers.set(route, receiver);
     }

@@ -34,7 +34,11 @@ function start() {
         return Promise.resolve();
       },
     }) as unknown as SmpClient;
-  const receiver = new PacketReceiver("r", context, interpreter);
+  const receiver = new PacketReceiver("r", {
+    context,
+    interpreter,
+    pieces: { settle: () => Promise.resolve() },
+  });
   const take = (client: SmpClient, ...ids: readonly string[]) => {
     for (const messageId of ids) {
       const message = { messageId, timestamp: new Date(0), body: new Uint8Array(0) } as MessageEvent;
