@@ -326,12 +326,18 @@ export class Agent implements AsyncDisposable {
 
   /**
    * Lets nobody send to the connection any more (OFF); what waits in its queues can still be received. In a session the
-   * other agent's receipts do not come either: after 500 frames nothing more is sent.
+   * other agent's receipts do not come either: after 500 frames nothing more is sent. Rejects with `CMD PROHIBITED` while
+   * the connection is being upgraded, which goes through its queues.
    */
   suspend(alias: string): Promise<void> {
     return this.#command(async () => {
       const { connections, servers } = this.#context;
-      const { record: { id } } = connections.get(alias);
+      const { record: { id }, session } = connections.get(alias);
+      const status = session?.status;
+      if (status === "agreed" || status === "offered" || status === "answered") {
+        const reason = "it is being upgraded: try again when it has its session";
+        throw new AgentError("CMD PROHIBITED", `Cannot suspend "${alias}": ${reason}`);
+      }
       const routes = () => {
         const connection = connections.find(id);
         return connection === undefined ? [] : [...connection.receiving, ...connection.inbound];
@@ -347,6 +353,7 @@ export class Agent implements AsyncDisposable {
         await client.suspendQueue(await recipientQueue(this.#context, route.keys));
         await this.#interpreter.do(id, { type: "suspended", route: route.id });
       }
+      this.#moves.ended();
     });
   }
 

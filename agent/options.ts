@@ -105,7 +105,7 @@ export const mostRoutes = 4;
 export interface LeaveProgress {
   /** Queues of sessions there. */
   readonly left: number;
-  /** Queues there of connections without a session, which cannot move. */
+  /** Queues there that cannot move: of connections without a session, and suspended ones. */
   readonly staying: number;
 }
 

@@ -43,13 +43,12 @@ export async function deleteConnection(
   for (const route of routesOf(deleted.connection)) servers.forget(route);
   workers.stop(routesOf(deleted.connection));
   sessions.stop(id);
-  await Promise.all([
-    farewells.say(deleted.connection.outbound, deleted.farewell),
-    ...deleted.queues.map(async (queue) => {
-      const deleting = discards.discard(queue);
-      if (servers.isConnected(queue.server)) await deleting;
-    }),
-  ]);
+  // Who still sends is to find the end before it finds no queue.
+  await farewells.say(deleted.connection.outbound, deleted.farewell);
+  await Promise.all(deleted.queues.map(async (queue) => {
+    const deleting = discards.discard(queue);
+    if (servers.isConnected(queue.server)) await deleting;
+  }));
   servers.tidy();
 }
 

@@ -10,7 +10,9 @@ export async function farewellOf(
   { session }: Connection,
   now: number,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  if (session?.status !== "active" || !session.keys.kinds?.includes(frameKinds.close)) return null;
+  if (session?.status !== "active") return null;
+  // Before its `ready` it is not known which kinds the other side knows; it takes no notice of others.
+  if (!(session.keys.kinds?.includes(frameKinds.close) ?? true)) return null;
   const frame = encodeFrame({ kind: "close", number: session.lastNumber + 1, time: now });
   const made = await ratchetEncrypt(session.ratchet!, frame);
   return made.ok ? made.message : null;

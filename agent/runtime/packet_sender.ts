@@ -113,7 +113,8 @@ export class PacketSender {
         this.#isWoken = true;
         // A full queue that is being read is not waited for longer each time.
         if (this.#hasAdvanced && isPassing(error)) failures = 0;
-        if (!isPassing(error) && failures === 0) {
+        // Of a queue that is gone, the end of the connection may be on its way.
+        if (!isPassing(error) && failures === (isGone(error) ? 1 : 0)) {
           this.#context.failed(at.connection.record.id, reasonOf(error, at));
         }
         await this.#pause.wait(backoffDelay(retry, ++failures));
@@ -231,11 +232,15 @@ export class PacketSender {
 
 /** Why nothing can be sent by a route; it can be by another one that the other agent tells of. */
 function reasonOf(error: unknown, { route: { keys } }: AtOutbound): unknown {
-  if (!(error instanceof SmpError) || error.code !== "AUTH") return error;
+  if (!isGone(error)) return error;
   const text = `The other agent's queue at ${
     formatAddress(keys.server)
   } is gone: what is sent waits for another one`;
   return new AgentError("SMP AUTH", text, { cause: error });
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof SmpError && error.code === "AUTH";
 }
 
 /** Whether a failure is a matter of time, and told elsewhere. */

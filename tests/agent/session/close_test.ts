@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AgentError, MemoryStore } from "../../../agent/mod.ts";
+import { formatQueueInfo } from "../../../mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
@@ -59,4 +60,38 @@ Deno.test("who only sends is heard, and hears what was delivered", async () => {
   const id = await bob.send("alice", "hello");
   assertEquals(await alice.text(), "hello");
   await bob.next("delivered", (event) => event.id === id);
+});
+
+Deno.test("who deletes a connection as soon as it has a session tells the other side, too", async () => {
+  await using server = await startServer();
+  await using alice = await TestAgent.start(server.address, session);
+  await using bob = await TestAgent.start(server.address, session);
+  const { invitation } = await alice.agent.create("bob");
+  await bob.agent.join(formatQueueInfo(invitation), { alias: "alice" });
+  await bob.next("session", ({ change }) => change === "active");
+  await bob.agent.delete("alice");
+  await alice.next("session", ({ change }) => change === "closed");
+});
+
+Deno.test("who sends while the other side deletes the connection is told that it did, not that a queue is gone", async () => {
+  await using server = await startServer();
+  await using alice = await TestAgent.start(server.address, session);
+  await using bob = await TestAgent.start(server.address, session);
+  await connectAgents(alice, bob, ["bob", "alice"]);
+  await settled(alice, bob);
+  let isClosed = false;
+  const sending = (async () => {
+    while (!isClosed) {
+      await bob.send("alice", "hello").catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  })();
+  await alice.next("message");
+  await alice.agent.delete("bob");
+  await bob.next("session", ({ change }) => change === "closed");
+  isClosed = true;
+  await sending;
+  // Of each message that no server has is told.
+  const others = bob.events.filter((event) => event.type === "error" && event.id === undefined);
+  assertEquals(others, []);
 });
