@@ -34,6 +34,7 @@ import { type EventOptions, Events } from "./runtime/events.ts";
 import { Farewells } from "./runtime/farewells.ts";
 import { subscribedInbound } from "./runtime/inbound.ts";
 import { Interpreter } from "./runtime/interpreter.ts";
+import { Making } from "./runtime/making.ts";
 import { Moves } from "./runtime/moves.ts";
 import { outgoing } from "./runtime/outgoing.ts";
 import { Retention } from "./runtime/retention.ts";
@@ -98,6 +99,7 @@ export class Agent implements AsyncDisposable {
       servers,
       keys: new LoadedKeys(),
       slowLane: new SlowLane(),
+      making: new Making(),
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
       spare: [],
       now: Date.now,
@@ -478,8 +480,9 @@ export class Agent implements AsyncDisposable {
     this.#retention?.[Symbol.dispose]();
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     this.#moves.ended();
-    const { servers, pool, store, slowLane } = this.#context;
+    const { servers, pool, store, slowLane, making } = this.#context;
     slowLane[Symbol.dispose]();
+    await making.close();
     try {
       await Promise.all([
         this.#events[Symbol.asyncDispose](),

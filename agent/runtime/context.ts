@@ -5,6 +5,7 @@ import type { Deadlines } from "../deadlines.ts";
 import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
 import type { AgentStore, InboundRoute, ReceivingRoute } from "../store/store.ts";
+import type { Making } from "./making.ts";
 import type { SlowLane } from "./slow_lane.ts";
 
 /** Who asks to be let into a connection. */
@@ -24,6 +25,8 @@ export interface AgentContext {
   /** Key pairs that were taken for something that a server has refused. */
   readonly spare: StoredKeyPair[];
   readonly keys: LoadedKeys;
+  /** The queues that servers are being asked for. */
+  readonly making: Making;
   /** Where signatures by keys are verified that are costly to use. */
   readonly slowLane: SlowLane;
   readonly now: () => number;

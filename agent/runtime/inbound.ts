@@ -41,14 +41,14 @@ export async function makeInbound(
     readonly server: ServerAddress;
   },
 ): Promise<MadeInbound> {
-  const { servers, keys, spare } = context;
+  const { servers, keys, spare, making } = context;
   const client = await servers.client(server);
   const [recipient, sender] = await Promise.all([takePair(context), takePair(context)]);
   const keyPair = {
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
-  const { recipientId, senderId } = await client.createQueue({ keyPair }).catch((error) => {
+  const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
     // With another error the server may have a queue with this key.
     if (error instanceof SmpError) spare.push(recipient, sender);
     throw error;

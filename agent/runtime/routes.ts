@@ -15,7 +15,7 @@ export interface MadeRoute {
 
 /** Makes a queue on one of the agent's servers and subscribes to it. Throws `TransportError`, `SmpError`. */
 export async function makeReceivingRoute(context: AgentContext): Promise<MadeRoute> {
-  const { servers, keys, spare } = context;
+  const { servers, keys, spare, making } = context;
   const server = context.server();
   // First: what is taken from the pool and not used is lost, and costly to make.
   const client = await servers.client(server);
@@ -24,7 +24,7 @@ export async function makeReceivingRoute(context: AgentContext): Promise<MadeRou
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
-  const { recipientId, senderId } = await client.createQueue({ keyPair }).catch((error) => {
+  const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
     // With another error the server may have a queue with this key.
     if (error instanceof SmpError) spare.push(recipient, decryption);
     throw error;

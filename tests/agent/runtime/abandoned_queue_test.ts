@@ -52,6 +52,24 @@ Deno.test("a queue that could not be stored is deleted when its server, which ha
   await until(async () => (await store.discarded()).length === 0);
 });
 
+Deno.test("a queue that is being made when the agent is closed belongs to somebody afterwards", async () => {
+  const server = new FaultyServer("server");
+  const store = new MemoryStore();
+  let closing: Promise<void> | undefined;
+  const peer = peerThat(async (type) => {
+    if (type !== "NEW") return;
+    closing = a.agent.close();
+    for (let i = 0; i < 20; i++) await turn();
+  });
+  await using a = await start([server], { peer, store });
+  const creating = a.agent.create("b").then(() => {}, () => {});
+  await until(() => closing !== undefined);
+  await closing;
+  await creating;
+  assertEquals(server.recipientIds().length, 1);
+  assertEquals((await store.connections()).length + (await store.discarded()).length, 1);
+});
+
 Deno.test("a queue for the reply that could not be stored is deleted when its server is back", async () => {
   const [server, own] = [new FaultyServer("server"), new FaultyServer("own")];
   const store = new FailingStore();
