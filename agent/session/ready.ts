@@ -24,7 +24,8 @@ export function readyFrame(now: number): FrameDraft {
 /** The other side can send in the session: the queues of 0.3 are not needed any more. */
 export const receiveReady: FrameHandler<"ready"> = (connection, { frame: { kinds } }, context) => {
   const { status } = connection.session!;
-  const dropped = dropFormer(withSessionKeys(connection, { kinds }), context, {
+  // The ratchet has the hash of what was said before; the keys of the first routes are in it.
+  const dropped = dropFormer(withSessionKeys(connection, { kinds, transcript: {} }), context, {
     receiving: true,
     sending: true,
   });

@@ -48,7 +48,7 @@ export interface Session {
 
 /** What of a session is written seldom. */
 export interface SessionKeys {
-  /** What was said before it, as far as that is known: needed until it begins. */
+  /** What was said before it, as far as that is known; empty when the other side's `ready` has come. */
   readonly transcript: Partial<SessionTranscript>;
   /** This side's first pair, until the session begins; the joiner's is made with its UPG. */
   readonly pair: RatchetPair | null;
