@@ -43,8 +43,14 @@ export { type SnapshotSource, StoreError };
 /** How a store is opened. */
 export type SqliteStoreOptions = PassphraseOptions;
 
-/** Milliseconds without commits after which what was written goes from the log to the file. */
+/**
+ * Milliseconds without commits after which what was written goes from the log to the file, and the log is emptied: it has
+ * former states of ratchets, which are to open nothing that was sent before.
+ */
 const quietTime = 1000;
+
+/** The same however many commits there are. */
+const busyTime = 60_000;
 
 /**
  * Keeps connections and messages in one SQLite file of mode 0600. One agent at a time can use it; other programs can read
@@ -68,8 +74,8 @@ export class SqliteStore implements AgentStore {
   });
   #vault: Vault;
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether the log holds what must not be left there. */
-  #mustTruncate = false;
+  /** When the first commit came of those whose log is still there. */
+  #loggedSince: number | null = null;
   #isClosed = false;
 
   private constructor({ database, lock, vault }: Opened, { iterations }: SqliteStoreOptions) {
@@ -230,7 +236,7 @@ export class SqliteStore implements AgentStore {
     } else {
       await this.#reseal(next);
     }
-    this.#mustTruncate = !truncateLog(this.#database);
+    truncateLog(this.#database);
     this.#checkpointSoon();
   }
 
@@ -251,14 +257,16 @@ export class SqliteStore implements AgentStore {
   #checkpointSoon(): void {
     clearTimeout(this.#checkpointTimer);
     if (this.#isClosed) return;
-    this.#checkpointTimer = setTimeout(() => this.#checkpoint(), quietTime);
+    const now = performance.now();
+    const latest = (this.#loggedSince ??= now) + busyTime;
+    this.#checkpointTimer = setTimeout(() => this.#checkpoint(), Math.min(quietTime, latest - now));
   }
 
   #checkpoint(): void {
     try {
-      if (!this.#mustTruncate) return this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-      this.#mustTruncate = !truncateLog(this.#database);
-      if (this.#mustTruncate) this.#checkpointSoon();
+      this.#loggedSince = null;
+      // Somebody reads it.
+      if (!truncateLog(this.#database)) this.#checkpointSoon();
     } catch {
       // The log stays longer; the next commit tells when the disk is full.
     }
