@@ -132,6 +132,8 @@ export type SessionEvent =
     readonly ratchet: RatchetState;
     readonly frames: readonly FrameRecord[];
   }
+  /** Receipts have told nothing new for long. */
+  | { readonly type: "repeat all" }
   /** All connections together hold too much of unfinished messages: this one gives up one of its own. */
   | { readonly type: "drop pieces"; readonly route: string; readonly tag: Uint8Array<ArrayBuffer> }
   /** Servers have delivered packets on an inbound route. */

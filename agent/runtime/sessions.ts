@@ -1,7 +1,7 @@
 import { backoffDelay, Pause } from "../backoff.ts";
-import { type NumberSet, SmpError } from "../../protocol/mod.ts";
+import { SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
-import type { Step } from "../core/types.ts";
+import type { SessionEvent, Step } from "../core/types.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
@@ -51,24 +51,21 @@ interface Worker {
 /** Milliseconds between two looks at the ages of routes, and at what is lost, at most. */
 const longestInspection = 60_000;
 
-/** Milliseconds without a receipt after which what has none is sent again. */
+/** Milliseconds without a receipt that tells anything new after which what has none is sent again. */
 const silence = 86_400_000;
 
 /** Does what sessions need beside the handling of packets, each for itself: tried until it succeeds. */
 export class Sessions implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Interpreter;
-  readonly #workersOfRoutes: Pick<Workers, "repeat">;
   readonly #receipts: Receipts;
   readonly #workers = new Map<string, Worker>();
-  readonly #leavings = new Set<Promise<void>>();
+  readonly #happenings = new Set<Promise<void>>();
   readonly #hearings = new Set<Promise<void>>();
   /** The queues that another program has subscribed to, and those that their servers have forgotten. */
   readonly #ended = new Set<string>();
   /** The work for deleted connections that has not stopped yet. */
   readonly #stopping = new Set<Promise<void>>();
-  /** Since when the receipts of a connection say the same. */
-  readonly #silences = new Map<string, { readonly receipted: NumberSet; readonly since: number }>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -76,11 +73,10 @@ export class Sessions implements AsyncDisposable {
   constructor(
     context: AgentContext,
     interpreter: Interpreter,
-    workers: Pick<Workers, "sendReceipt" | "repeat">,
+    workers: Pick<Workers, "sendReceipt">,
   ) {
     this.#context = context;
     this.#interpreter = interpreter;
-    this.#workersOfRoutes = workers;
     this.#receipts = new Receipts({ context, interpreter, workers, look: (id) => this.look(id) });
   }
 
@@ -111,25 +107,21 @@ export class Sessions implements AsyncDisposable {
 
   #leave(id: string, routes: readonly InboundRoute[], reason: LeavingReason): void {
     if (routes.length === 0) return;
-    const leaving = this.#interpreter.do(id, {
-      type: "leave routes",
-      routes: routes.map((route) => route.id),
-      reason,
-    });
-    // The store has failed: the next inspection tries again.
-    const done = leaving.then(() => {}, () => {}).finally(() => this.#leavings.delete(done));
-    this.#leavings.add(done);
+    this.#happen(id, { type: "leave routes", routes: routes.map((route) => route.id), reason });
   }
 
-  #repeatAfterSilence({ record: { id }, outbound }: Connection, { receipted, lastTaken }: Session): void {
-    const now = performance.now();
-    const before = this.#silences.get(id);
-    if (before?.receipted !== receipted || receipted.upTo >= lastTaken) {
-      this.#silences.set(id, { receipted, since: now });
-    } else if (now - before.since > silence) {
-      this.#silences.set(id, { receipted, since: now });
-      for (const route of outbound) this.#workersOfRoutes.repeat(route.id);
-    }
+  /** Has something happen; when the store fails, the next inspection tries again. */
+  #happen(id: string, event: SessionEvent): void {
+    const happening = this.#interpreter.do(id, event);
+    const done = happening.then(() => {}, () => {}).finally(() => this.#happenings.delete(done));
+    this.#happenings.add(done);
+  }
+
+  #repeatAfterSilence({ record: { id } }: Connection, session: Session): void {
+    const { receipted, lastTaken, quietSince = 0 } = session;
+    // A clock that was wrong is of no weight for longer than that.
+    const isLong = Math.abs(this.#context.now() - quietSince) > silence;
+    if (receipted.upTo < lastTaken && isLong) this.#happen(id, { type: "repeat all" });
   }
 
   /** A server has forgotten the queue of an inbound route, if it is one: another one takes its place. */
@@ -194,7 +186,6 @@ export class Sessions implements AsyncDisposable {
   /** Stops working for a connection that was deleted. */
   stop(id: string): void {
     const worker = this.#workers.get(id);
-    this.#silences.delete(id);
     this.#receipts.forget(id);
     clearTimeout(worker?.receipt);
     this.#workers.delete(id);
@@ -216,7 +207,7 @@ export class Sessions implements AsyncDisposable {
     await Promise.all([
       ...tasks.map(({ work }) => work),
       ...this.#stopping,
-      ...this.#leavings,
+      ...this.#happenings,
       ...this.#hearings,
     ]);
   }

@@ -25,7 +25,8 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   const changes: StoreChange[] = [], events: StoredEvent[] = [], commands: Command[] = [];
   let changed = connection;
   if (greatest(stored) <= lastEncrypted) {
-    for (const [from, to] of difference(stored, receipted)) {
+    const news = difference(stored, receipted);
+    for (const [from, to] of news) {
       for (let number = from; number <= to; number++) {
         changes.push({ type: "delete frame", connection: id, number });
       }
@@ -36,7 +37,10 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
       events.push({ type: "sent", id: messageId });
     }
     const united = union(receipted, stored);
-    changed = withSession(changed, { receipted: united });
+    changed = withSession(changed, {
+      receipted: united,
+      ...news.length > 0 && { quietSince: context.now },
+    });
     if (canEncrypt(changed.session!)) commands.push({ type: "encrypt" });
     // What lies before something that came on the same route is lost.
     for (const { id: route, cursor } of united.ranges.length > 0 ? outbound : []) {

@@ -38,9 +38,20 @@ export function framesSent(
     events.push({ type: "sent", id: messageId });
   }
   const moved = cursor > route.cursor ? withOutbound(connection, { ...route, cursor }) : connection;
-  const taken = withSession(moved, { lastTaken: Math.max(session.lastTaken, cursor) });
+  const isFirst = session.receipted.upTo >= session.lastTaken && cursor > session.lastTaken;
+  const taken = withSession(moved, {
+    lastTaken: Math.max(session.lastTaken, cursor),
+    ...isFirst && { quietSince: context.now },
+  });
   const proven = proveRoute(taken, id, context);
   return { ...proven, changes: [...changes, ...proven.changes], events: [...events, ...proven.events] };
+}
+
+/** Receipts have told nothing new for long: what has none is sent again by all routes. */
+export function repeatAll(connection: Connection, { now }: StepContext): Step {
+  return stepTo(withSession(connection, { quietSince: now }), {
+    commands: connection.outbound.map(({ id }) => ({ type: "repeat", route: id })),
+  });
 }
 
 /** The other side was told; unless something has changed since, or a receipt has yet to prove a route, that is all. */

@@ -155,6 +155,7 @@ export const session: Parse<Session> = object<Session>({
   waiting: count,
   undecrypted: count,
   routes: nullable(integer(1, 4)),
+  quietSince: optional(count),
 });
 
 /** A route of a session to receive from. */

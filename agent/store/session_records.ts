@@ -44,6 +44,8 @@ export interface Session {
   readonly undecrypted: number;
   /** How many inbound routes there are to be; `null`: as many as the agent's others have. */
   readonly routes: number | null;
+  /** Since when receipts tell nothing new of frames that were sent, or since these were sent again, milliseconds since 1970. */
+  readonly quietSince?: number;
 }
 
 /** What of a session is written seldom. */

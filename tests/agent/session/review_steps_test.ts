@@ -160,7 +160,6 @@ Deno.test("a queue that its server has forgotten is not subscribed to again and 
   } as unknown as Interpreter;
   await using sessions: Sessions = new Sessions(context, interpreter, {
     sendReceipt: () => {},
-    repeat: () => {},
   });
   sessions.look(connection.record.id);
   await new Promise((resolve) => setTimeout(resolve, 0));
@@ -188,7 +187,7 @@ Deno.test("a receipt waits for the next second, unless the other side would stop
       return Promise.resolve(null);
     },
   } as unknown as Interpreter;
-  await using sessions = new Sessions(context, interpreter, { sendReceipt: () => {}, repeat: () => {} });
+  await using sessions = new Sessions(context, interpreter, { sendReceipt: () => {} });
   /** Whether the next receipt goes before half a second is over. */
   const next = async (upTo: number) => {
     connection = at(upTo);
