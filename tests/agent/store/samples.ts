@@ -119,6 +119,7 @@ export function fullSession(): Session {
     waiting: 2,
     undecrypted: 1,
     routes: 3,
+    quietSince: 7000,
   };
 }
 
