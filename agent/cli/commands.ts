@@ -11,6 +11,7 @@ import { list } from "./list.ts";
 import { passphrase } from "./passphrase.ts";
 import { receive } from "./receive.ts";
 import { rotate } from "./rotate.ts";
+import { routes } from "./routes.ts";
 import { send } from "./send.ts";
 import { start } from "./start.ts";
 import { verify } from "./verify.ts";
@@ -26,6 +27,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["code", code],
   ["verify", verify],
   ["rotate", rotate],
+  ["routes", routes],
   ["leave", leave],
   ["delete", remove],
   ["export", exportCommand],

@@ -208,6 +208,16 @@ export class Session {
     return (connection?.inbound ?? []).map(({ id, keys }) => ({ id, server: formatAddress(keys.server) }));
   }
 
+  /** Waits until a connection has so many routes to receive by, and the other side uses all. */
+  async untilRoutes(name: string, count: number): Promise<void> {
+    for (;;) {
+      const connection = (await this.store.connections()).find(({ record: { alias } }) => alias === name);
+      const inbound = connection?.inbound ?? [];
+      if (inbound.length === count && inbound.every(({ status }) => status === "active")) return;
+      await this.#wait();
+    }
+  }
+
   /** Waits until these routes are gone. Nothing tells of it. */
   async untilGone(routes: readonly { readonly id: string }[]): Promise<void> {
     const isOld = ({ id }: { readonly id: string }) => routes.some((route) => route.id === id);

@@ -60,6 +60,30 @@ Deno.test("a connection moves to other servers by rotate and leave, and goes on"
   assertEquals((await folder.run(["receive", "b", ...db])).stdout, "still there?\n");
 });
 
+Deno.test("a connection receives through as many servers as routes says", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  await using other = await startServer();
+  await using peer = await TestAgent.start(server.address, announcing);
+  const db = ["--db", folder.file("b.db")];
+  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
+  const rest = ["--json", "--timeout", "60", "--server", server.address, "--server", other.address, ...db];
+  const routes = async (count: string) => {
+    const { code, stdout, stderr } = await folder.run(["routes", "b", count, ...rest]);
+    assertEquals(code, 0, stderr);
+    const { type, connection, servers } = JSON.parse(stdout);
+    assertEquals([type, connection], ["routes", "b"]);
+    return servers.toSorted();
+  };
+  assertEquals(await routes("2"), [server.address, other.address].toSorted());
+  assertEquals((await routes("default")).length, 1);
+  // There are two servers.
+  assertEquals((await routes("4")).length, 2);
+  for (const [count, code] of [["5", 2], ["none", 2]] as const) {
+    assertEquals((await folder.run(["routes", "b", count, ...rest])).code, code);
+  }
+});
+
 Deno.test("the safety code and what is known of a session are printed with --json", async () => {
   await using folder = await AgentFolder.make();
   await using server = await startServer();
