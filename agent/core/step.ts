@@ -10,7 +10,7 @@ import { sendFrame } from "../session/message.ts";
 import { acknowledgedInSession } from "../session/receipt.ts";
 import { dropPieces } from "../session/pieces.ts";
 import { encrypted, framesSent, receiptSent, repeatAll } from "../session/sending.ts";
-import { endRoute, inboundMade, leaveRoutes } from "../session/routes.ts";
+import { endRoute, inboundMade, leaveRoutes, refuseRoute } from "../session/routes.ts";
 import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
 import { withSession, withSessionKeys } from "../session/session.ts";
 import type { Connection, ReceivingRoute, StoreChange, StoredEvent } from "../store/store.ts";
@@ -78,6 +78,8 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       return encrypted(connection, event);
     case "packets":
       return packets(connection, event, context);
+    case "refuse route":
+      return refuseRoute(connection, event, context);
     case "repeat all":
       return repeatAll(connection, context);
     case "drop pieces":

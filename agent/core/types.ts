@@ -132,6 +132,8 @@ export type SessionEvent =
     readonly ratchet: RatchetState;
     readonly frames: readonly FrameRecord[];
   }
+  /** The server of an outbound route that was added cannot be reached, while another one can. */
+  | { readonly type: "refuse route"; readonly route: string }
   /** Receipts have told nothing new for long. */
   | { readonly type: "repeat all" }
   /** All connections together hold too much of unfinished messages: this one gives up one of its own. */

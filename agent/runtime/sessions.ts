@@ -4,7 +4,7 @@ import type { SubscribedQueue } from "../servers.ts";
 import type { SessionEvent, Step } from "../core/types.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
-import type { Connection, InboundRoute, LeavingReason, Session } from "../store/store.ts";
+import type { Connection, InboundRoute, LeavingReason, OutboundRoute, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { encryptWaiting } from "./frames.ts";
 import { makeInbound, subscribedInbound } from "./inbound.ts";
@@ -99,6 +99,7 @@ export class Sessions implements AsyncDisposable {
         status !== "ending" && leaving !== "lost" && servers.isLost(keys.server, lostTimeout)
       );
       this.#leave(id, lost, "lost");
+      this.#refuseUnreachable(connection);
       this.#repeatAfterSilence(connection, session);
       // What was refused may be taken by now.
       if (connection.refusedAt !== undefined) this.look(id);
@@ -115,6 +116,16 @@ export class Sessions implements AsyncDisposable {
     const happening = this.#interpreter.do(id, event);
     const done = happening.then(() => {}, () => {}).finally(() => this.#happenings.delete(done));
     this.#happenings.add(done);
+  }
+
+  /** Who cannot use a route that was added says so, unless those before it cannot be used either. */
+  #refuseUnreachable({ record: { id }, outbound }: Connection): void {
+    const { servers, lostTimeout } = this.#context;
+    const isLost = ({ keys }: OutboundRoute) => servers.isLost(keys.server, lostTimeout);
+    if (!outbound.some((route) => route.isProven && !isLost(route))) return;
+    for (const route of outbound) {
+      if (!route.isProven && isLost(route)) this.#happen(id, { type: "refuse route", route: route.id });
+    }
   }
 
   #repeatAfterSilence({ record: { id } }: Connection, session: Session): void {

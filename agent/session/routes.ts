@@ -104,6 +104,31 @@ export const receiveRouteAdd: FrameHandler<"route add"> = (
   };
 };
 
+/**
+ * The server of an outbound route cannot be reached while the route before it works: that one stays, and the other side
+ * is told.
+ */
+export function refuseRoute(
+  connection: Connection,
+  { route: id }: Event<"refuse route">,
+  { now }: StepContext,
+): Step {
+  const route = connection.outbound.find((route) => route.id === id);
+  const left = connection.outbound.filter((other) => other !== route);
+  if (route === undefined || route.isProven || !left.some(({ isProven }) => isProven)) {
+    return stepTo(connection);
+  }
+  const content = {
+    kind: "route refused",
+    routeId: route.keys.routeId,
+    reason: routeRefusals.unreachable,
+  } as const;
+  return stepTo({ ...connection, outbound: left }, {
+    frames: [{ content, time: now, messageId: 0 }],
+    commands: [{ type: "drop", routes: [id], discarded: [] }],
+  });
+}
+
 /** Something has gone by an outbound route: the one that it replaces ends, and the other side is told. */
 export function proveRoute(connection: Connection, id: string, { now }: StepContext): Step {
   const route = connection.outbound.find((route) => route.id === id);
@@ -142,13 +167,17 @@ export const receiveRouteOk: FrameHandler<"route ok" | "route end"> = (
 /** The other side cannot use a route: the one that it was to replace stays. */
 export const receiveRouteRefused: FrameHandler<"route refused"> = (
   connection,
-  { frame: { routeId } },
+  { frame: { routeId, reason } },
   context,
 ) => {
   const route = connection.inbound.find(({ keys }) => equalBytes(keys.routeId, routeId));
   if (route?.status !== "new") return null;
   const former = connection.inbound.find(({ id }) => id === route.replaces);
-  const stays = former === undefined ? connection : withInbound(connection, { ...former, leaving: null });
+  // On another server, or at another time, it may be reached.
+  const isFinal = reason !== routeRefusals.unreachable;
+  const stays = former !== undefined && isFinal
+    ? withInbound(connection, { ...former, leaving: null })
+    : connection;
   const dropped = dropInbound({ ...stays, refusedAt: context.now }, [route], context);
   return { ...dropped, events: [routeEvent("receiving", "refused", { to: route.keys })] };
 };
