@@ -159,6 +159,7 @@ class Opening {
       route === this.#route && encodeBase64(tag) === encodeBase64(piece.tag)
     );
     for (const dropped of added.dropped) this.#deletePieces(dropped);
+    this.#unreadable += added.dropped.length;
     if (added.type === "whole") {
       // When its frames cannot be stored now, all of it is to come again.
       if (known) this.#deletePieces({ route: this.#route, tag: piece.tag });

@@ -3,6 +3,8 @@ import { Connections } from "../../../agent/core/connections.ts";
 import { step } from "../../../agent/core/step.ts";
 import type { ConnectionEvent } from "../../../agent/core/types.ts";
 import type { Interpreter } from "../../../agent/runtime/interpreter.ts";
+import { openPackets } from "../../../agent/runtime/packets.ts";
+import { MemoryStore } from "../../../agent/mod.ts";
 import { PieceBudget } from "../../../agent/runtime/piece_budget.ts";
 import type { Connection, StoreChange } from "../../../agent/store/store.ts";
 import { encodeBase64, type UnfinishedMessage } from "../../../protocol/mod.ts";
@@ -66,4 +68,19 @@ Deno.test("messages that take no more than all may stay", { permissions }, async
   const { settleAll, held, changes } = start([[40], [60]]);
   await settleAll();
   assertEquals([held(), changes], [[[40], [60]], []]);
+});
+
+Deno.test("what a connection drops because it has too many unfinished messages is counted, too", async () => {
+  const connection = activeSession({ inbound: [inboundRoute("in")] });
+  const incoming = Array.from({ length: 18 }, (_, i) => {
+    const tag = new Uint8Array(16).fill(i);
+    const piece = { type: "piece", tag, index: 0, count: 2, total: 20, piece: new Uint8Array(10) } as const;
+    return { serverId: "AAAA", serverAt: 0, packet: piece };
+  });
+  const opened = await openPackets({ store: new MemoryStore(), allowUnverified: true }, connection, {
+    route: "in",
+    incoming,
+    now: 0,
+  });
+  assertEquals([opened.reassembly?.unfinished.length, opened.unreadable], [16, 2]);
 });
