@@ -23,5 +23,6 @@ export { deferred } from "./deferred.ts";
 export * from "./error.ts";
 export * from "./extensions.ts";
 export * from "./ratchet/mod.ts";
+export * from "./stream/mod.ts";
 export * from "./transmission.ts";
 export * from "./transport/mod.ts";

@@ -132,6 +132,12 @@ function receive(connection: Connection, arrived: ArrivedFrame, context: StepCon
     // Of kinds that are not announced, and of kinds to come.
     case "skip":
     case "last":
+    case "stream offer":
+    case "stream accept":
+    case "stream refuse":
+    case "stream run":
+    case "stream close":
+    case "stream resume":
     case "unknown":
       return null;
     default:

@@ -1,5 +1,6 @@
 /** What frames say (sessions.md Content frames). */
 import type { Receipt } from "./receipt.ts";
+import type { StreamContent } from "../stream/content.ts";
 import type { RouteRecord } from "./route_record.ts";
 
 /** Bytes of the longest body of a message: 1 MiB. */
@@ -16,6 +17,12 @@ export const frameKinds = {
   "ready": 8,
   "last": 9,
   "close": 10,
+  "stream offer": 11,
+  "stream accept": 12,
+  "stream refuse": 13,
+  "stream run": 14,
+  "stream close": 15,
+  "stream resume": 16,
 } as const;
 
 /** Why an agent does not take a route, as `route refused` says it; other numbers may come from later versions. */
@@ -44,6 +51,7 @@ export type FrameContent =
   /** The number of the sender's last user message before the session, 0 for none. */
   | { readonly kind: "last"; readonly userNumber: number }
   | { readonly kind: "close" }
+  | StreamContent
   | UnknownContent;
 
 /** A message of the application. */

@@ -1,4 +1,5 @@
 /** The content of each kind of frame. */
+import { encodeStreamContent, isValidStreamContent, readStreamContent } from "../stream/content_codec.ts";
 import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
 import { type FrameContent, frameKinds, largestBody } from "./content.ts";
 import { encodeReceipt, isReceipt, readReceipt } from "./receipt.ts";
@@ -46,6 +47,13 @@ export function encodeContent(content: FrameContent): Bytes {
       return numberBytes(content.userNumber, 6, "user number");
     case "close":
       return noBytes;
+    case "stream offer":
+    case "stream accept":
+    case "stream refuse":
+    case "stream run":
+    case "stream close":
+    case "stream resume":
+      return encodeStreamContent(content);
     case "unknown":
       return content.content;
     default:
@@ -91,6 +99,18 @@ function contentOf(kindNumber: number, reader: ByteReader, bytes: Bytes): FrameC
       return { kind: "last", userNumber: reader.u48() };
     case frameKinds.close:
       return { kind: "close" };
+    case frameKinds["stream offer"]:
+      return readStreamContent("stream offer", reader);
+    case frameKinds["stream accept"]:
+      return readStreamContent("stream accept", reader);
+    case frameKinds["stream refuse"]:
+      return readStreamContent("stream refuse", reader);
+    case frameKinds["stream run"]:
+      return readStreamContent("stream run", reader);
+    case frameKinds["stream close"]:
+      return readStreamContent("stream close", reader);
+    case frameKinds["stream resume"]:
+      return readStreamContent("stream resume", reader);
     default:
       return { kind: "unknown", kindNumber, content: bytes };
   }
@@ -109,6 +129,13 @@ export function isValidContent(content: FrameContent): boolean {
       return content.reason > 0;
     case "unknown":
       return !Object.values<number>(frameKinds).includes(content.kindNumber);
+    case "stream offer":
+    case "stream accept":
+    case "stream refuse":
+    case "stream run":
+    case "stream close":
+    case "stream resume":
+      return isValidStreamContent(content);
     case "route add":
     case "route ok":
     case "route end":

@@ -12,19 +12,25 @@ import {
   encodeJoinerUpgrade,
   encodeRatchetState,
   type Frame,
+  isCredit,
   joinParts,
   messageTag,
   mostPieceBytes,
   mostUnfinished,
+  openChunk,
   openPacket,
   packetLength,
   ratchetDecrypt,
+  readStreamHead,
+  sealChunk,
+  sealCredit,
   sealPacket,
   sha256,
   splitMessage,
 } from "../../protocol/mod.ts";
 import { newSessions, newSides, seededRandom } from "../support/ratchet.ts";
 import { routeRecord } from "../support/route_record.ts";
+import { streamContents } from "../support/stream_content.ts";
 import type { Target } from "./target.ts";
 
 const { joiner, initiator } = await newSides(1);
@@ -62,12 +68,22 @@ const frames: readonly Frame[] = [
   { kind: "ready", kinds: [1, 2, 3], ...head },
   { kind: "last", userNumber: 7, ...head },
   { kind: "close", ...head },
+  ...streamContents.map((content) => ({ ...content, ...head })),
   { kind: "unknown", kindNumber: 77, content: random(5), ...head },
 ];
+
+const streamRun = { run: random(16), key: random(32), chunkSize: 20 };
+const chunk = await sealChunk(random(12), streamRun, { number: 1, isLast: true, blockSize: tinyBlock });
+const credit = await sealCredit(streamRun, { number: 1, blockSize: tinyBlock });
 
 const { joiner: ofJoiner, initiator: ofInitiator } = await newSessions(1);
 assert(ofJoiner.state.turn.side === "own" && ofInitiator.state.turn.side === "other");
 const upgrade = { pair: ofJoiner.state.turn.remote, route: routeRecord(1) };
+
+/** Without the zeros at the end: how many there are is a matter of the route. */
+function trimmed(packet: Uint8Array): string {
+  return packet.toHex().replace(/(00)+$/, "");
+}
 
 /** The same content with a check that is right. */
 async function checked(state: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
@@ -128,6 +144,18 @@ export const sessionTargets: readonly Target[] = [
     run(input) {
       const decoded = decodeFrames(input);
       if (decoded.ok) assertEquals(joinParts(decoded.frames.map(encodeFrame)), input);
+    },
+  },
+  {
+    name: "packets of a stream",
+    seeds: [chunk.slice(1), credit.slice(1)],
+    words: ["\0", "\x01", "\x02"],
+    async run(input) {
+      const head = readStreamHead(input);
+      if (head === null) return;
+      const isKnown = [chunk, credit].some((packet) => trimmed(packet.slice(1)) === trimmed(input));
+      if (head.type === "credit") assertEquals(await isCredit(input, streamRun), isKnown);
+      else assertEquals(await openChunk(input, streamRun) !== null, isKnown);
     },
   },
   {

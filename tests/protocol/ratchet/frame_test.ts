@@ -13,6 +13,7 @@ import {
   type NumberSet,
 } from "../../../protocol/mod.ts";
 import { routeRecord } from "../../support/route_record.ts";
+import { streamContent } from "../../support/stream_content.ts";
 
 const permissions = "none";
 
@@ -52,9 +53,10 @@ const content: fc.Arbitrary<FrameContent> = fc.oneof(
   fc.record({ kind: fc.constant("ready" as const), kinds: fc.array(fc.nat(255), { maxLength: 255 }) }),
   fc.record({ kind: fc.constant("last" as const), userNumber: u48 }),
   fc.constant({ kind: "close" as const }),
+  streamContent,
   fc.record({
     kind: fc.constant("unknown" as const),
-    kindNumber: fc.constantFrom(0, 11, 12, 200, 255),
+    kindNumber: fc.constantFrom(0, 17, 18, 200, 255),
     content: fc.uint8Array({ maxLength: 100 }),
   }),
 );
