@@ -45,6 +45,23 @@ import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
+import type { AgentStreams } from "./stream/agent_streams.ts";
+import { Incoming } from "./stream/incoming.ts";
+import { StreamLinks } from "./stream/links.ts";
+import { receiveFile } from "./stream/receive_file.ts";
+import { checkOffered, defaultType, offeredFile, tellProgress } from "./stream/send_file.ts";
+import { WrittenSource } from "./stream/source.ts";
+import { Streams } from "./stream/streams.ts";
+import type {
+  OutgoingStream,
+  ReceivedFile,
+  ReceiveFileOptions,
+  SendFileOptions,
+  StreamDescription,
+  StreamOffer,
+  WritableFile,
+  WritableOutgoingStream,
+} from "./stream/types.ts";
 import { MemoryStore } from "./store/memory.ts";
 import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
 
@@ -53,7 +70,7 @@ import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./stor
  *
  * Commands reject with {@linkcode AgentError}. What was stored goes on after a restart on the same store.
  */
-export class Agent implements AsyncDisposable {
+export class Agent implements AsyncDisposable, AgentStreams {
   readonly #context: AgentContext;
   readonly #events: Events;
   readonly #log: EventLog;
@@ -63,6 +80,7 @@ export class Agent implements AsyncDisposable {
   readonly #discards: Discards;
   readonly #farewells: Farewells;
   readonly #moves: Moves;
+  readonly #streams: Streams;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
   readonly #retention: Retention | null;
@@ -117,11 +135,17 @@ export class Agent implements AsyncDisposable {
       routeLifetime: options.routeLifetime ?? 30 * 86_400_000,
       lostTimeout: options.lostTimeout ?? 3_600_000,
       abandon: (route) => this.#discards.abandon(route),
+      streamPacket: (connection, content) => this.#streams.packet(connection, content),
       failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
     };
     this.#log = log;
     this.#interpreter = new Interpreter(context, log, {
-      tell: (record) => this.#events.add(record),
+      tell: (record) => {
+        this.#events.add(record);
+        const { connection, event } = record;
+        if (event.type === "session" && event.change === "closed") this.#streams.stop(connection);
+      },
+      stream: (connection, content) => this.#streams.frame(connection, content),
       taken: (id) => this.#events.taken(id),
       acknowledge: (route, serverId) => this.#workers.acknowledge(route, serverId),
       deliver: (route) => this.#workers.deliver(route),
@@ -147,9 +171,18 @@ export class Agent implements AsyncDisposable {
       room: buffer,
       log,
     });
+    this.#streams = new Streams(context, this.#interpreter, {
+      links: new StreamLinks(options.client ?? {}),
+      lifetime: options.streamOfferLifetime ?? 7 * 86_400_000,
+      told: {
+        offered: (event) => this.#events.pass(event),
+        withdrawn: (connection, id) => this.#events.withdraw(connection, id),
+      },
+    });
     this.#retention = retention;
     retention?.begin();
     this.#sessions.begin();
+    this.#streams.begin();
   }
 
   /**
@@ -372,6 +405,7 @@ export class Agent implements AsyncDisposable {
         sessions: this.#sessions,
         discards: this.#discards,
         farewells: this.#farewells,
+        streams: this.#streams,
       }, alias)
     );
   }
@@ -421,6 +455,44 @@ export class Agent implements AsyncDisposable {
    */
   setRoutes(alias: string, routes: number | null): Promise<void> {
     return this.#command(() => this.#moves.setRoutes(alias, routes));
+  }
+
+  /** See {@linkcode AgentStreams.offerStream}. */
+  offerStream(alias: string, description: StreamDescription = {}): Promise<WritableOutgoingStream> {
+    return this.#command(async () => {
+      const { name = "", type: mediaType = defaultType, size = null, sha256 = null } = description;
+      const what = { name, mediaType, size, sha256: sha256 === null ? null : new Uint8Array(sha256) };
+      checkOffered(what);
+      return await this.#streams.offer(alias, { ...what, file: null, source: new WrittenSource() });
+    });
+  }
+
+  /** See {@linkcode AgentStreams.sendFile}. */
+  sendFile(alias: string, source: string | Blob, options: SendFileOptions = {}): Promise<OutgoingStream> {
+    return this.#command(async () => {
+      this.#context.connections.get(alias);
+      const offered = await offeredFile(source, options);
+      checkOffered(offered);
+      const stream = await this.#streams.offer(alias, offered);
+      tellProgress(stream, options.onProgress);
+      return stream;
+    });
+  }
+
+  /** See {@linkcode AgentStreams.receiveFile}. */
+  receiveFile(
+    offer: StreamOffer,
+    target: string | WritableFile,
+    options: ReceiveFileOptions = {},
+  ): Promise<ReceivedFile> {
+    if (!(offer instanceof Incoming)) return Promise.reject(new TypeError("Cannot receive: it is no offer"));
+    return receiveFile(offer, target, options);
+  }
+
+  /** See {@linkcode AgentStreams.streams}. */
+  streams(alias?: string): (OutgoingStream | StreamOffer)[] {
+    const { connections } = this.#context;
+    return this.#streams.list(alias === undefined ? undefined : connections.get(alias).record.id);
   }
 
   /** All connections, oldest first. */
@@ -484,6 +556,8 @@ export class Agent implements AsyncDisposable {
     slowLane[Symbol.dispose]();
     await making.close();
     try {
+      // First: what it leaves undone is noted in the store.
+      await this.#streams[Symbol.asyncDispose]();
       await Promise.all([
         this.#events[Symbol.asyncDispose](),
         servers[Symbol.asyncDispose](),

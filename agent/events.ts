@@ -1,6 +1,7 @@
 import type { ServerAddress } from "../protocol/mod.ts";
 import type { AgentError } from "./protocol/error.ts";
 import type { MessageIntegrity } from "./protocol/integrity.ts";
+import type { StreamOffer } from "./stream/types.ts";
 import type { MessageRecord, RouteChange, SecurityReason } from "./store/store.ts";
 
 /** A message that another agent's client sent. */
@@ -47,6 +48,8 @@ export type AgentEvent =
   | OfConnection & { readonly type: "session"; readonly change: "active" | "closed" }
   /** A way between the two agents is another one now (sessions.md Rotation). */
   | OfConnection & RouteChange
+  /** The other side offers a stream (streams.md): told until it is accepted or has ended, after each start once. */
+  | OfConnection & { readonly type: "stream offered"; readonly offer: StreamOffer }
   /** Another program has subscribed to the connection's queue: nothing more comes from it here. */
   | OfConnection & { readonly type: "end" }
   /** The server of these connections cannot be reached; they are subscribed again when it can. */

@@ -45,5 +45,19 @@ export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./pr
 export type { LastMessage, MessageIntegrity } from "./protocol/integrity.ts";
 export type { Confirmation } from "./runtime/context.ts";
 export type { EventOptions } from "./runtime/events.ts";
+export type { AgentStreams } from "./stream/agent_streams.ts";
+export { StreamError, type StreamErrorCode } from "./stream/error.ts";
+export type {
+  OutgoingStream,
+  ReceivedFile,
+  ReceiveFileOptions,
+  SendFileOptions,
+  StreamDescription,
+  StreamInfo,
+  StreamOffer,
+  StreamProgress,
+  WritableFile,
+  WritableOutgoingStream,
+} from "./stream/types.ts";
 export { MemoryStore } from "./store/memory.ts";
 export * from "./store/store.ts";

@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly routeLifetime?: number;
   /** Time after which a server that cannot be reached, while another can, is lost to sessions. @default 3600000 (1 hour) */
   readonly lostTimeout?: number;
+  /** Time after which a stream that was offered, and that nobody has accepted, ends (streams.md). @default 604800000 (7 days) */
+  readonly streamOfferLifetime?: number;
   /**
    * Extensions that are announced to other agents, in connections that are made from now on. `session1`: connections to
    * agents that announce it too are upgraded to sessions (docs/protocol.md); others are of no use here. @default none
@@ -163,6 +165,7 @@ export function checkOptions(
     routes = 1,
     routeLifetime = 1,
     lostTimeout = 1,
+    streamOfferLifetime = 1,
     retry,
     extensions = [],
   }: AgentOptions,
@@ -178,6 +181,7 @@ export function checkOptions(
     routes,
     routeLifetime,
     lostTimeout,
+    streamOfferLifetime,
     "retry.first": first,
     "retry.most": most,
   };

@@ -37,6 +37,7 @@ export class Troubles {
       case "sent":
       case "delivered":
       case "route":
+      case "stream offered":
         return;
       case "session":
         if (event.change === "active") return;

@@ -13,6 +13,7 @@ import { encrypted, framesSent, receiptSent, repeatAll } from "../session/sendin
 import { endRoute, inboundMade, leaveRoutes, refuseRoute } from "../session/routes.ts";
 import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
 import { withSession, withSessionKeys } from "../session/session.ts";
+import { changeStreams } from "../stream/step.ts";
 import type { Connection, ReceivingRoute, StoreChange, StoredEvent } from "../store/store.ts";
 import { withInbound, withReceiving, withRecord, withSending } from "./connection.ts";
 import {
@@ -102,6 +103,8 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       });
     case "gave up frames":
       return gaveUpFrames(connection, event);
+    case "streams":
+      return changeStreams(connection, event, context);
     case "verified":
       return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
     default:

@@ -1,4 +1,10 @@
-import type { FrameContent, RatchetPair, RatchetState, RouteRecord } from "../../protocol/mod.ts";
+import type {
+  FrameContent,
+  RatchetPair,
+  RatchetState,
+  RouteRecord,
+  StreamContent,
+} from "../../protocol/mod.ts";
 import type { KeyMessage } from "../kinds/key.ts";
 import type { AgentMessage } from "../kinds/mod.ts";
 import type { ReplyMessage } from "../kinds/reply.ts";
@@ -19,6 +25,7 @@ import type {
   Session,
   StoreChange,
   StoredEvent,
+  StreamRecord,
 } from "../store/store.ts";
 
 /** A message of the other agent, decrypted and, where it can be, verified. */
@@ -169,6 +176,12 @@ export type SessionEvent =
   | { readonly type: "routes wanted"; readonly routes: number | null }
   /** The other side has deleted the connection: these frames do not go any more. */
   | { readonly type: "gave up frames"; readonly frames: readonly FrameRecord[] }
+  /** What is known of streams changes, and the other side is told. */
+  | {
+    readonly type: "streams";
+    readonly streams: readonly StreamRecord[];
+    readonly contents: readonly StreamContent[];
+  }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
 
@@ -235,6 +248,8 @@ export type Command =
   | { readonly type: "repeat"; readonly route: string }
   /** Tell the other side what is stored and acknowledged. */
   | { readonly type: "tell receipt" }
+  /** Do what a frame of a stream says. */
+  | { readonly type: "stream"; readonly content: StreamContent }
   /** Take what was left at a server because too much waited. */
   | { readonly type: "resume"; readonly route: string }
   /** Stop working on routes that are not there any more, and have queues deleted that are stored as discarded. */

@@ -56,6 +56,8 @@ export interface AgentContext {
   readonly lostTimeout: number;
   /** Has the queue of a route deleted that was made and belongs to no connection. */
   abandon(route: ReceivingRoute | InboundRoute): Promise<void>;
+  /** Takes a packet of streams that has come on an inbound route of a connection; `false`: it is of none. */
+  streamPacket(connection: string, content: Uint8Array<ArrayBuffer>): Promise<boolean>;
   /** Tells of a failure that passes, once until it was read. */
   failed(connection: string, error: unknown): void;
 }

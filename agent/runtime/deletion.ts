@@ -6,6 +6,7 @@ import type { EventLog } from "./event_log.ts";
 import type { Events } from "./events.ts";
 import { farewellOf, type Farewells } from "./farewells.ts";
 import type { Sessions } from "./sessions.ts";
+import type { Streams } from "../stream/streams.ts";
 import type { Workers } from "./workers.ts";
 
 /** Who has to do with a connection that is deleted. */
@@ -16,6 +17,7 @@ export interface DeletionParts {
   readonly sessions: Sessions;
   readonly discards: Discards;
   readonly farewells: Farewells;
+  readonly streams: Streams;
 }
 
 /** Deletes a connection with all that is stored of it, then its queues. See `Agent.delete`. */
@@ -25,7 +27,7 @@ export async function deleteConnection(
   alias: string,
 ): Promise<void> {
   const { record: { id } } = connections.get(alias);
-  const { log, events, workers, sessions, discards, farewells } = parts;
+  const { log, events, workers, sessions, discards, farewells, streams } = parts;
   const deleted = await connections.serially(id, async () => {
     const connection = connections.find(id);
     if (connection === undefined) throw unknownConnection(alias);
@@ -43,6 +45,7 @@ export async function deleteConnection(
   for (const route of routesOf(deleted.connection)) servers.forget(route);
   workers.stop(routesOf(deleted.connection));
   sessions.stop(id);
+  streams.stop(id);
   // Who still sends is to find the end before it finds no queue.
   await farewells.say(deleted.connection.outbound, deleted.farewell);
   await Promise.all(deleted.queues.map(async (queue) => {

@@ -69,8 +69,21 @@ export class Events implements AsyncDisposable {
   pass(event: Exclude<AgentEvent, { readonly type: "message" | "sent" }>): void {
     if ("server" in event) return this.#passServer(event);
     const about = event.connection;
-    const code = event.type === "error" ? event.error.code : "";
-    this.#queue.put(`${event.type} ${code}`, about, event);
+    const which = event.type === "error"
+      ? event.error.code
+      : event.type === "stream offered"
+      ? event.offer.id
+      : "";
+    this.#queue.put(`${event.type} ${which}`, about, event);
+  }
+
+  /** An offer is not to be told any more. */
+  withdraw(connection: string, id: string): void {
+    this.#queue.change((event) => (
+      event.type === "stream offered" && event.connection === connection && event.offer.id === id
+        ? null
+        : event
+    ));
   }
 
   /** Tells of a failure that concerns a connection. */

@@ -22,7 +22,7 @@ import type { AgentContext } from "./context.ts";
 import { recipientQueue, takePair, verifiable } from "./routes.ts";
 
 /** Bytes of the blocks in which routes are read. */
-const blockSize = 4096;
+const ownBlockSize = 4096;
 
 /** Messages of an inbound route that a server delivers at a time. */
 const window = 64;
@@ -34,15 +34,20 @@ export interface MadeInbound {
   readonly client: SmpClient;
 }
 
-/** Makes a queue on a server and secures it with a key of its own. Throws `TransportError`, `SmpError`. */
+/**
+ * Makes a queue on a server and secures it with a key of its own, by a connection that is given or the agent's. Throws
+ * `TransportError`, `SmpError`.
+ */
 export async function makeInbound(
   context: AgentContext,
-  { server, ...what }: Pick<InboundRoute, "status" | "replaces" | "leaving"> & {
+  { server, via, ...what }: Pick<InboundRoute, "status" | "replaces" | "leaving"> & {
     readonly server: ServerAddress;
+    readonly via?: SmpClient;
   },
 ): Promise<MadeInbound> {
   const { servers, keys, spare, making } = context;
-  const client = await servers.client(server);
+  const client = via ?? await servers.client(server);
+  const blockSize = via?.blockSize ?? ownBlockSize;
   const [recipient, sender] = await Promise.all([takePair(context), takePair(context)]);
   const keyPair = {
     publicKey: decodePublicKey(recipient.publicKey),

@@ -1,4 +1,4 @@
-import { decodePublicKey, SmpError } from "../../protocol/mod.ts";
+import { decodePublicKey, SmpError, type StreamContent } from "../../protocol/mod.ts";
 import { changesBetween } from "../core/changes.ts";
 import type { Command, Step } from "../core/types.ts";
 import { AgentError, agentError } from "../protocol/error.ts";
@@ -26,6 +26,8 @@ export interface InterpreterPorts {
   repeat(route: string): void;
   /** Takes what was left at the server of an inbound route. */
   resume(route: string): void;
+  /** Does what a frame of a stream says. */
+  stream(connection: string, content: StreamContent): void;
   /** Does what the session of a connection needs beside that. */
   look(connection: string): void;
   /** Stops working on routes that are not there any more, and has queues deleted. */
@@ -130,6 +132,8 @@ export class Interpreter {
         return this.#ports.repeat(command.route);
       case "resume":
         return this.#ports.resume(command.route);
+      case "stream":
+        return this.#ports.stream(id, command.content);
       case "drop":
         return this.#ports.drop(command.routes, command.discarded);
       case "offer":

@@ -124,12 +124,34 @@ export class PacketReceiver {
       const { messageId: serverId, timestamp } = message;
       return { serverId, serverAt: timestamp.getTime(), packet: opened.ok ? opened.packet : null };
     }));
-    await this.#interpreter.do(record.id, async (connection) => {
-      const opened = await openPackets(this.#context, connection, { route: this.#id, incoming, now: now() });
-      return { type: "packets", route: this.#id, opened };
-    });
-    await this.#pieces.settle(record.id);
+    const left = await this.#withoutStreams(record.id, incoming);
+    if (left.length > 0) {
+      await this.#interpreter.do(record.id, async (connection) => {
+        const opened = await openPackets(this.#context, connection, {
+          route: this.#id,
+          incoming: left,
+          now: now(),
+        });
+        return { type: "packets", route: this.#id, opened };
+      });
+      await this.#pieces.settle(record.id);
+    }
     await this.#acknowledge(batch.at(-1)!);
+  }
+
+  /** The packets that are not of streams, which change nothing that is stored. */
+  async #withoutStreams(
+    connection: string,
+    incoming: readonly IncomingPacket[],
+  ): Promise<readonly IncomingPacket[]> {
+    const left: IncomingPacket[] = [];
+    for (const one of incoming) {
+      const { packet } = one;
+      const isOfStream = packet?.type === "stream chunk" &&
+        await this.#context.streamPacket(connection, packet.content);
+      if (!isOfStream) left.push(one);
+    }
+    return left;
   }
 
   async #acknowledge({ message: { messageId }, client }: Incoming): Promise<void> {

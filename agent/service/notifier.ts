@@ -196,6 +196,8 @@ export class Notifier implements AsyncDisposable {
         case "up":
           for (const alias of event.connections) this.#pass(alias, { type: "UP" });
           break;
+        case "stream offered":
+          break;
         case "end":
           this.#pass(event.connection, { type: "END" });
           break;

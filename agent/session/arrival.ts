@@ -17,6 +17,7 @@ import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
 import { mostUndecrypted, withSession } from "./session.ts";
+import { receiveStreamFrame } from "../stream/step.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
 export interface ArrivedFrame<Content extends Frame = Frame> {
@@ -129,15 +130,16 @@ function receive(connection: Connection, arrived: ArrivedFrame, context: StepCon
       return receiveRouteEnd(connection, { ...arrived, frame }, context);
     case "close":
       return receiveClose(connection, { ...arrived, frame }, context);
-    // Of kinds that are not announced, and of kinds to come.
-    case "skip":
-    case "last":
     case "stream offer":
     case "stream accept":
     case "stream refuse":
     case "stream run":
     case "stream close":
     case "stream resume":
+      return receiveStreamFrame(connection, { ...arrived, frame }, context);
+    // Of kinds that are not announced, and of kinds to come.
+    case "skip":
+    case "last":
     case "unknown":
       return null;
     default:

@@ -14,6 +14,12 @@ const knownKinds = [
   frameKinds["route end"],
   frameKinds.ready,
   frameKinds.close,
+  frameKinds["stream offer"],
+  frameKinds["stream accept"],
+  frameKinds["stream refuse"],
+  frameKinds["stream run"],
+  frameKinds["stream close"],
+  frameKinds["stream resume"],
 ];
 
 /** What a side says first. */

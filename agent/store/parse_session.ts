@@ -4,6 +4,8 @@ import {
   headerLength,
   largestBody,
   largestMessage,
+  longestStreamName,
+  longestStreamType,
   mostKnownChains,
   mostRanges,
   mostSkipped,
@@ -20,6 +22,7 @@ import {
   type SendingChain,
   type SessionTranscript,
   type SkippedKey,
+  streamIdLength,
 } from "../../protocol/mod.ts";
 import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
 import type {
@@ -32,6 +35,8 @@ import type {
   PieceRecord,
   Session,
   SessionKeys,
+  StreamFile,
+  StreamRecord,
 } from "./session_records.ts";
 import {
   bytes,
@@ -116,6 +121,29 @@ const numberSet = (most: number): Parse<NumberSet> => {
 
 const upgrade = optional(bytes(1, 65_535));
 
+/** More than a connection has in both directions. */
+const mostStreams = 256;
+
+const stream = object<StreamRecord>({
+  id: text(2 * streamIdLength, new RegExp(`^[0-9a-f]{${2 * streamIdLength}}$`)),
+  direction: oneOf("sending", "receiving"),
+  status: oneOf("offered", "accepted"),
+  key: secret,
+  name: text(longestStreamName, /^/),
+  mediaType: text(longestStreamType, /^[ -~]*$/),
+  size: nullable(count),
+  sha256: nullable(secret),
+  at: count,
+  file: nullable(object<StreamFile>({
+    path: text(65_536, /^/),
+    size: count,
+    modifiedAt: (value, place) => {
+      if (typeof value === "number" && Number.isFinite(value)) return value;
+      throw new TypeError(`${place} is not a number`);
+    },
+  })),
+});
+
 const keys = object<SessionKeys>({
   transcript: object<Partial<SessionTranscript>>({
     invitation: optional(said),
@@ -137,6 +165,7 @@ const keys = object<SessionKeys>({
   verified: flag,
   since: nullable(count),
   kinds: nullable(list(256, integer(0, 255))),
+  streams: optional(list(mostStreams, stream)),
 });
 
 /** A session. */

@@ -66,6 +66,42 @@ export interface SessionKeys {
   readonly since: number | null;
   /** The kinds of frames that the other side knows, by their numbers; `null` before its `ready`. */
   readonly kinds: readonly number[] | null;
+  /** The streams that have not ended, oldest first; left out where there was none yet. */
+  readonly streams?: readonly StreamRecord[];
+}
+
+/** A stream that has not ended (streams.md). */
+export interface StreamRecord {
+  /** 32 hexadecimal digits, the same on both sides. */
+  readonly id: string;
+  /** Whether this side sends or receives it. */
+  readonly direction: "sending" | "receiving";
+  /** Whether the receiver has accepted it. */
+  readonly status: "offered" | "accepted";
+  /** What keys of its runs are made of, 32 bytes. */
+  readonly key: Uint8Array<ArrayBuffer>;
+  /** As its sender names it. */
+  readonly name: string;
+  /** As its sender gives it. */
+  readonly mediaType: string;
+  /** Bytes of it; `null`: not known. */
+  readonly size: number | null;
+  /** Of all of it, 32 bytes; `null`: not known. */
+  readonly sha256: Uint8Array<ArrayBuffer> | null;
+  /** When this side has offered it, or got the offer, milliseconds since 1970. */
+  readonly at: number;
+  /** The file that this side sends; `null`: it sends something else, or receives. */
+  readonly file: StreamFile | null;
+}
+
+/** A file as it was when it was offered. */
+export interface StreamFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Bytes of it. */
+  readonly size: number;
+  /** Milliseconds since 1970, with fractions. */
+  readonly modifiedAt: number;
 }
 
 /**

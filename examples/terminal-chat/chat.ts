@@ -133,6 +133,8 @@ export function showEvent(event: AgentEvent, show: Show): void {
       return event.change === "active"
         ? show(`${event.connection}: forward secret from now on`, "notice")
         : show(`${event.connection} has deleted the connection`, "warning");
+    case "stream offered":
+      return;
     case "security":
       return event.reason === "session out of step"
         ? show(`${event.connection}: nothing can be decrypted: one side may be a restored backup`, "warning")

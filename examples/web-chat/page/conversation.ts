@@ -99,6 +99,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
         : conversation;
     case "down":
     case "up":
+    case "stream offered":
       return conversation;
     default:
       return event satisfies never;

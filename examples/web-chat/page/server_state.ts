@@ -20,6 +20,7 @@ export function serverAfter(state: ServerState, event: AgentEvent): ServerState 
     case "sent":
     case "delivered":
     case "route":
+    case "stream offered":
     case "session":
     case "end":
     case "security":

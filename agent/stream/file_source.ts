@@ -1,0 +1,84 @@
+import type { FileHandle } from "node:fs/promises";
+import type { StreamFile } from "../store/store.ts";
+import { fileModules } from "./builtin.ts";
+import { StreamError } from "./error.ts";
+import type { SourcePart, StreamSource } from "./source.ts";
+
+/** A file, as it was when it was offered: in size and time. */
+export class FileSource implements StreamSource {
+  readonly #file: StreamFile;
+  #handle: FileHandle | null = null;
+  #opening: Promise<FileHandle> | null = null;
+  #isClosed = false;
+
+  /** Opens nothing yet. */
+  constructor(file: StreamFile) {
+    this.#file = file;
+  }
+
+  /** Opens it. Throws `LOST` when it is not there, `CHANGED` when it is another one. */
+  async begin(): Promise<void> {
+    await this.#check(await this.#open());
+  }
+
+  /** All of it. */
+  available(): number {
+    return Infinity;
+  }
+
+  /** A part of it. Throws `CHANGED`. */
+  async read(offset: number, most: number): Promise<SourcePart> {
+    const handle = await this.#open();
+    const length = Math.min(most, this.#file.size - offset);
+    const data = new Uint8Array(length);
+    try {
+      for (let filled = 0; filled < length;) {
+        const { bytesRead } = await handle.read(data, filled, length - filled, offset + filled);
+        if (bytesRead === 0) throw changed();
+        filled += bytesRead;
+      }
+    } catch (cause) {
+      if (cause instanceof StreamError) throw cause;
+      throw new StreamError("FAILED", "The file cannot be read", { cause });
+    }
+    const isEnd = offset + length >= this.#file.size;
+    if (isEnd) await this.#check(handle);
+    return { data, isEnd };
+  }
+
+  /** Nothing. */
+  release(): void {}
+
+  /** Closes it. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#opening?.catch(() => {});
+    await this.#handle?.close().catch(() => {});
+    this.#handle = null;
+  }
+
+  #open(): Promise<FileHandle> {
+    return this.#opening ??= this.#openNow().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
+  }
+
+  async #openNow(): Promise<FileHandle> {
+    if (this.#isClosed) throw new StreamError("CLOSED", "The stream has ended");
+    try {
+      return this.#handle = await fileModules().files.open(this.#file.path, "r");
+    } catch (cause) {
+      throw new StreamError("LOST", "The file cannot be opened any more", { cause });
+    }
+  }
+
+  async #check(handle: FileHandle): Promise<void> {
+    const { size, mtimeMs } = await handle.stat();
+    if (size !== this.#file.size || mtimeMs !== this.#file.modifiedAt) throw changed();
+  }
+}
+
+function changed(): StreamError {
+  return new StreamError("CHANGED", "The file has changed since it was offered");
+}

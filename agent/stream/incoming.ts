@@ -1,0 +1,301 @@
+import {
+  formatAddress,
+  type ServerAddress,
+  type StreamCloseContent,
+  type StreamRunContent,
+} from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import type { StreamRecord } from "../store/store.ts";
+import { type Chunk, Chunks } from "./chunks.ts";
+import { Credits } from "./credits.ts";
+import { StreamError, toldError } from "./error.ts";
+import { bytesOfHex } from "./hex.ts";
+import type { StreamPorts } from "./ports.ts";
+import { LiveStream } from "./stream.ts";
+import type { StreamOffer, StreamProgress } from "./types.ts";
+import { Way } from "./way.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Chunks that may come and not be taken by the application. */
+const window = 32;
+
+/** Chunks that are taken before the sender is told. */
+const creditInterval = window / 4;
+
+/** Milliseconds without a chunk after which credit is told again, at first and at most: what told it may be lost. */
+const firstSilence = 5_000, longestSilence = 60_000;
+
+/** Silences after which another way is made when something is missing before what has come. */
+const mostSilences = 3;
+
+/** Milliseconds between two ways that the sender has asked for. */
+const askInterval = 1_000;
+
+/** What reads a stream that is accepted. */
+export interface StreamReader {
+  /** The next bytes, not empty; `null` at the end. For one caller at a time. Throws {@linkcode StreamError}. */
+  read(): Promise<Bytes | null>;
+  /** All of it is taken: the stream has ended. */
+  finish(): Promise<void>;
+  /** Ends it. */
+  fail(error: StreamError): Promise<void>;
+  /** Stops reading; it can be accepted again. */
+  pause(): Promise<void>;
+}
+
+/** A stream that this side receives. */
+export class Incoming extends LiveStream implements StreamOffer {
+  /** What tells streams apart. */
+  readonly direction = "receiving";
+  #reading: Reading | null = null;
+  #received = 0;
+
+  /** What has come in order. */
+  get total(): number {
+    return this.#reading?.received ?? this.#received;
+  }
+
+  /** What the application has taken. */
+  get progress(): StreamProgress {
+    return { bytes: this.#reading?.taken ?? this.#received, size: this.size };
+  }
+
+  /** See {@linkcode StreamOffer.accept}. */
+  accept({ from = 0 }: { readonly from?: number } = {}): ReadableStream<Bytes> {
+    const reader = this.open(from);
+    return new ReadableStream<Bytes>({
+      async pull(controller) {
+        const bytes = await reader.read();
+        if (bytes !== null) return controller.enqueue(bytes);
+        await reader.finish();
+        controller.close();
+      },
+      cancel: (reason) => this.cancel(typeof reason === "string" ? reason : ""),
+    }, { highWaterMark: 0 });
+  }
+
+  /** See {@linkcode StreamOffer.refuse}. */
+  async refuse(text = ""): Promise<void> {
+    if (!this.hasEnded) await this.ports.end(new StreamError("REFUSED", text || "The stream was refused"));
+  }
+
+  /** Accepts it, from a byte on. Throws `TypeError` when it is accepted already, `RangeError` for a byte beyond its end. */
+  open(from: number): StreamReader {
+    if (!Number.isSafeInteger(from) || from < 0 || this.size !== null && from > this.size) {
+      throw new RangeError(`Cannot accept stream: there is no byte ${from} of it`);
+    }
+    if (this.#reading !== null) throw new TypeError("Cannot accept stream: it is accepted already");
+    if (this.hasEnded) throw new TypeError("Cannot accept stream: it has ended");
+    const reading = this.#reading = new Reading(this.first, this.ports, from);
+    return {
+      read: () => reading.read(),
+      finish: async () => {
+        await this.ports.end(null);
+      },
+      fail: (error) => this.ports.end(error),
+      pause: async () => {
+        if (this.#reading !== reading) return;
+        this.#received = reading.taken;
+        await reading.stop(new StreamError("CLOSED", "The stream is not read any more"));
+        this.#reading = null;
+      },
+    };
+  }
+
+  /** The sender announces a run. */
+  announced(content: StreamRunContent): void {
+    this.#reading?.announced(content);
+  }
+
+  /** The sender asks from where on the stream is wanted. */
+  asked(): void {
+    this.#reading?.asked();
+  }
+
+  /** The sender has ended it, of which nothing is stored any more. */
+  async closed({ reason, text }: Pick<StreamCloseContent, "reason" | "text">): Promise<void> {
+    await this.settle(toldError(reason, text));
+  }
+
+  /** Stops receiving. */
+  protected async stop(error: StreamError | null): Promise<void> {
+    await this.#reading?.stop(error);
+  }
+}
+
+/** Receives a stream from a byte on, over as many ways as it takes. */
+class Reading {
+  readonly #record: StreamRecord;
+  readonly #ports: StreamPorts;
+  readonly #credits: Credits;
+  #chunks: Chunks;
+  /** What has come and was not taken, each with those of its way. */
+  readonly #queue: (Chunk & { readonly of: Chunks })[] = [];
+  /** Bytes that have come in order, and that were taken. */
+  #received: number;
+  #taken: number;
+  #credited = 0;
+  #isComplete = false;
+  #end: { readonly error: StreamError | null } | null = null;
+  #wake: (() => void) | null = null;
+  readonly #stopped = new AbortController();
+  /** Aborts when another way is to be made. */
+  #attempt = new AbortController();
+  #madeAt = -Infinity;
+  #asked: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  #silences = 0;
+  readonly #work: Promise<void>;
+
+  constructor(record: StreamRecord, ports: StreamPorts, from: number) {
+    this.#record = record;
+    this.#ports = ports;
+    this.#received = this.#taken = from;
+    this.#credits = new Credits(ports);
+    this.#chunks = this.#expect(0);
+    this.#work = this.#receiveAll();
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** See {@linkcode StreamReader.read}. */
+  async read(): Promise<Bytes | null> {
+    for (;;) {
+      if (this.#end?.error) throw this.#end.error;
+      const chunk = this.#queue.shift();
+      if (chunk !== undefined) {
+        this.#took(chunk);
+        if (chunk.data.length > 0) return chunk.data;
+      } else if (this.#isComplete || this.#end !== null) return null;
+      else await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  announced(content: StreamRunContent): void {
+    this.#chunks.announce(content).catch((error) => this.#fail(error));
+  }
+
+  asked(): void {
+    const early = this.#madeAt + askInterval - performance.now();
+    clearTimeout(this.#asked);
+    if (early > 0) this.#asked = setTimeout(() => this.asked(), early);
+    else if (!this.#isComplete) this.#attempt.abort();
+  }
+
+  async stop(error: StreamError | null): Promise<void> {
+    this.#end ??= { error };
+    this.#queue.length = 0;
+    clearTimeout(this.#asked);
+    clearTimeout(this.#silence);
+    this.#stopped.abort();
+    this.#attempt.abort();
+    this.#wake?.();
+    await Promise.all([this.#work, this.#credits.close()]);
+  }
+
+  #took({ number, data, of }: Chunk & { readonly of: Chunks }): void {
+    this.#taken += data.length;
+    of.taken(number);
+    if (of !== this.#chunks || of.run === null) return;
+    if (number - this.#credited < creditInterval) return;
+    this.#credited = number;
+    this.#credits.tell(of.run, number);
+  }
+
+  async #receiveAll(): Promise<void> {
+    const { context } = this.#ports;
+    const { signal } = this.#stopped;
+    const pause = new Pause();
+    signal.addEventListener("abort", () => pause.end(), { once: true });
+    let server: ServerAddress | null = null;
+    // Else this could fail before its owner knows it.
+    await null;
+    for (let failures = 0; !signal.aborted && !this.#isComplete;) {
+      this.#attempt = new AbortController();
+      let way: Way | null = null;
+      try {
+        server = otherServer(context.ownServers(), server);
+        way = await Way.make(this.#ports, server, window);
+        await this.#receive(way);
+        failures = 0;
+      } catch (error) {
+        if (error instanceof StreamError) {
+          void this.#fail(error);
+          return;
+        }
+        if (!signal.aborted) await pause.wait(backoffDelay(context.retry, ++failures));
+      } finally {
+        await way?.delete();
+      }
+    }
+  }
+
+  /** Receives by one way, until it ends or another one is to be made. */
+  async #receive(way: Way): Promise<void> {
+    const { signal } = this.#attempt;
+    if (signal.aborted) return;
+    const chunks = this.#chunks = this.#expect(way.record.blockSize);
+    this.#credited = this.#silences = 0;
+    this.#madeAt = performance.now();
+    const streamId = bytesOfHex(this.#record.id);
+    const content = { streamId, offset: this.#received, window, routes: [way.record] };
+    if (this.#ports.record()?.status === "offered") {
+      await this.#ports.accept({ kind: "stream accept", ...content });
+    } else await this.#ports.tell({ kind: "stream resume", ...content });
+    this.#listen();
+    for await (const packet of way.packets(signal)) {
+      for (const chunk of await chunks.take(packet, signal)) {
+        this.#received += chunk.data.length;
+        this.#queue.push({ ...chunk, of: chunks });
+        this.#isComplete = chunk.isLast;
+      }
+      this.#wake?.();
+      this.#silences = 0;
+      if (this.#isComplete) break;
+      this.#listen();
+    }
+    clearTimeout(this.#silence);
+  }
+
+  /** Waits for the next chunk, but not for ever. */
+  #listen(): void {
+    clearTimeout(this.#silence);
+    if (this.#stopped.signal.aborted) return;
+    const delay = Math.min(longestSilence, firstSilence * 2 ** this.#silences);
+    this.#silence = setTimeout(() => {
+      this.#silences++;
+      const { run, hasGap } = this.#chunks;
+      if (hasGap && this.#silences >= mostSilences) return this.#attempt.abort();
+      if (run !== null && this.#credited > 0) this.#credits.tell(run, this.#credited);
+      this.#listen();
+    }, delay);
+  }
+
+  #expect(blockSize: number): Chunks {
+    const { key: streamKey, size } = this.#record;
+    return new Chunks({ streamKey, offset: this.#received, window, size, blockSize });
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    const failed = error instanceof StreamError
+      ? error
+      : new StreamError("FAILED", "The stream cannot go on", { cause: error });
+    await this.#ports.end(failed).catch(() => this.stop(failed));
+  }
+}
+
+/** A server by chance, another one than before where there is one. */
+function otherServer(servers: readonly ServerAddress[], before: ServerAddress | null): ServerAddress {
+  const others = servers.filter((server) =>
+    before === null || formatAddress(server) !== formatAddress(before)
+  );
+  const from = others.length > 0 ? others : servers;
+  return from[Math.floor(Math.random() * from.length)]!;
+}

@@ -1,0 +1,146 @@
+import { formatAddress, sealPacket, SmpError } from "../../protocol/mod.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
+import type { AgentContext } from "../runtime/context.ts";
+import type { OutboundRoute } from "../store/store.ts";
+import type { StreamLink, StreamLinks } from "./links.ts";
+
+/** Milliseconds without success after which the receiver is asked for another route, and between two times that it is. */
+const patience = 10_000, askInterval = 30_000;
+
+/** What a lane tells. */
+export interface LanePorts {
+  /** A server has taken a packet. */
+  taken(): void;
+  /** The route cannot be used, for good or for some time. */
+  lost(): void;
+}
+
+interface Waiting {
+  readonly number: number;
+  readonly packet: Uint8Array<ArrayBuffer>;
+}
+
+/** Sends the packets of one run by one route of the receiver, each until its server has taken it. */
+export class Lane {
+  readonly #context: AgentContext;
+  readonly #links: StreamLinks;
+  readonly #keys: OutboundRoute["keys"];
+  /** Who is told. */
+  ports: LanePorts = { taken() {}, lost() {} };
+  /** What no server is known to have, by number. */
+  #waiting: Waiting[] = [];
+  #onWay = 0;
+  #failure: { readonly error: unknown } | null = null;
+  #link: StreamLink | null = null;
+  #isGone = false;
+  #isClosed = false;
+  readonly #pause = new Pause();
+  #wake: (() => void) | null = null;
+  readonly #work: Promise<void>;
+
+  /** Sends nothing yet. */
+  constructor(context: AgentContext, links: StreamLinks, keys: OutboundRoute["keys"]) {
+    this.#context = context;
+    this.#links = links;
+    this.#keys = keys;
+    this.#work = this.#sendAll();
+  }
+
+  /** Bytes of the blocks that the receiver reads it with. */
+  get blockSize(): number {
+    return this.#keys.blockSize;
+  }
+
+  /** Packets that no server has taken. */
+  get unanswered(): number {
+    return this.#waiting.length + this.#onWay;
+  }
+
+  /** Sends a packet after those before it. */
+  send(number: number, packet: Uint8Array<ArrayBuffer>): void {
+    this.#waiting.push({ number, packet });
+    this.#wake?.();
+  }
+
+  /** Stops; resolves when nothing is on its way. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#pause.end();
+    this.#wake?.();
+    await this.#work;
+  }
+
+  async #sendAll(): Promise<void> {
+    let failures = 0, since = 0, askedAt = -Infinity;
+    while (!this.#isClosed) {
+      const failure = this.#failure;
+      if (failure === null && this.#waiting.length > 0 && !this.#isGone) {
+        if (await this.#sendNext()) continue;
+      } else if (failure !== null && this.#onWay === 0) {
+        this.#failure = null;
+        this.#release();
+        // What was behind the one that failed may have come before it.
+        this.#waiting.sort((a, b) => a.number - b.number);
+        if (failure.error instanceof SmpError && failure.error.code === "AUTH") {
+          this.#isGone = true;
+          this.ports.lost();
+          continue;
+        }
+        const now = performance.now();
+        if (failures++ === 0) since = now;
+        if (now - since > patience && now - askedAt > askInterval) {
+          askedAt = now;
+          this.ports.lost();
+        }
+        await this.#pause.wait(backoffDelay(this.#context.retry, failures));
+      } else {
+        const before = this.unanswered;
+        await new Promise<void>((resolve) => this.#wake = resolve);
+        this.#wake = null;
+        if (this.unanswered < before && this.#failure === null) failures = 0;
+      }
+    }
+    this.#release();
+  }
+
+  /** Whether the next packet is on its way. */
+  async #sendNext(): Promise<boolean> {
+    try {
+      const { senderId, senderKey, server, blockSize } = this.#keys;
+      this.#link ??= await this.#links.use(server);
+      const { client } = this.#link;
+      if (client.blockSize < blockSize) {
+        throw new Error(`Blocks of ${formatAddress(server)} are smaller here than the receiver's`);
+      }
+      const key = await this.#context.keys.signing(senderKey);
+      const next = this.#waiting[0];
+      if (next === undefined || this.#isClosed) return false;
+      const body = await sealPacket(next.packet, this.#keys);
+      this.#waiting.shift();
+      this.#onWay++;
+      void this.#settle(next, client.send({ senderId, senderKey: key }, body));
+      return true;
+    } catch (error) {
+      this.#failure ??= { error };
+      return false;
+    }
+  }
+
+  async #settle(sent: Waiting, answer: Promise<void>): Promise<void> {
+    try {
+      await answer;
+      this.#onWay--;
+      this.ports.taken();
+    } catch (error) {
+      this.#onWay--;
+      this.#waiting.push(sent);
+      this.#failure ??= { error };
+    }
+    this.#wake?.();
+  }
+
+  #release(): void {
+    this.#link?.release();
+    this.#link = null;
+  }
+}

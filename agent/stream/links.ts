@@ -1,0 +1,89 @@
+import { SmpClient, type SmpClientOptions } from "../../client/mod.ts";
+import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
+
+/** Milliseconds after which a connection that no stream uses is closed. */
+const idleTime = 5_000;
+
+/** A connection that a stream uses. */
+export interface StreamLink {
+  /** It may be gone by now. */
+  readonly client: SmpClient;
+  /** It is not used any more. */
+  release(): void;
+}
+
+interface Link {
+  readonly client: Promise<SmpClient>;
+  users: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/**
+ * Connections for streams alone, one to each server, with the largest blocks that it takes: what streams carry waits for
+ * no message, and no message for it.
+ */
+export class StreamLinks implements AsyncDisposable {
+  readonly #options: SmpClientOptions;
+  readonly #links = new Map<string, Link>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #abort = new AbortController();
+
+  /** Connects to nothing yet. */
+  constructor(options: Omit<SmpClientOptions, "signal" | "blockSize">) {
+    const knownServers = options.knownServers ?? new Map<string, readonly string[]>();
+    this.#options = { ...options, knownServers, blockSize: "large", signal: this.#abort.signal };
+  }
+
+  /** A connection to a server. Throws what `SmpClient.connect` throws. */
+  async use(server: ServerAddress): Promise<StreamLink> {
+    this.#abort.signal.throwIfAborted();
+    const name = formatAddress(server);
+    const link = this.#links.get(name) ?? this.#connect(name, server);
+    link.users++;
+    clearTimeout(link.timer);
+    let isUsed = true;
+    const release = () => {
+      if (!isUsed) return;
+      isUsed = false;
+      if (--link.users === 0 && this.#links.get(name) === link) this.#closeLater(name, link);
+    };
+    try {
+      return { client: await link.client, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Closes all connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
+    for (const [name, link] of this.#links) this.#close(name, link);
+    await Promise.all(this.#closing);
+  }
+
+  #connect(name: string, server: ServerAddress): Link {
+    const client = SmpClient.connect(server, this.#options);
+    const link: Link = { client, users: 0, timer: undefined };
+    this.#links.set(name, link);
+    const forget = () => {
+      clearTimeout(link.timer);
+      if (this.#links.get(name) === link) this.#links.delete(name);
+    };
+    client.then(({ closed }) => closed.then(forget), forget);
+    return link;
+  }
+
+  #closeLater(name: string, link: Link): void {
+    clearTimeout(link.timer);
+    if (!this.#abort.signal.aborted) link.timer = setTimeout(() => this.#close(name, link), idleTime);
+  }
+
+  #close(name: string, link: Link): void {
+    clearTimeout(link.timer);
+    if (this.#links.get(name) === link) this.#links.delete(name);
+    const closing = link.client.then((client) => client.close(), () => {})
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+}

@@ -1,0 +1,222 @@
+import type { FileHandle } from "node:fs/promises";
+import { equalBytes } from "../../protocol/mod.ts";
+import { builtin, fileModules } from "./builtin.ts";
+import { StreamError } from "./error.ts";
+import { type Hash, newHash } from "./hash.ts";
+import type { Incoming, StreamReader } from "./incoming.ts";
+import { tellProgress } from "./send_file.ts";
+import type { ReceivedFile, ReceiveFileOptions, WritableFile } from "./types.ts";
+
+/** Bytes that are read at a time of what is there already. */
+const readLength = 1024 * 1024;
+
+/** Where a file is written to. */
+interface Target {
+  /** Bytes that are there. */
+  readonly start: number;
+  /** Of them; what is written is added. */
+  readonly hash: Hash;
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** All of it is written and right: it gets its name. */
+  finish(): Promise<void>;
+  /** It is not wanted any more. */
+  remove(): Promise<void>;
+  /** Nothing more is written now. */
+  close(): Promise<void>;
+}
+
+/** Receives a file. See `AgentStreams.receiveFile`. */
+export async function receiveFile(
+  offer: Incoming,
+  target: string | WritableFile,
+  { onProgress, signal }: ReceiveFileOptions,
+): Promise<ReceivedFile> {
+  signal?.throwIfAborted();
+  const file = typeof target === "string" ? await openPart(offer, target) : openWritable(target);
+  let reader: StreamReader;
+  try {
+    reader = offer.open(file.start);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  tellProgress(offer, onProgress);
+  const pause = () => void reader.pause();
+  signal?.addEventListener("abort", pause, { once: true });
+  if (signal?.aborted) pause();
+  try {
+    return await receive(offer, reader, file);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", pause);
+  }
+}
+
+async function receive(offer: Incoming, reader: StreamReader, file: Target): Promise<ReceivedFile> {
+  let size = file.start;
+  try {
+    for (let bytes; (bytes = await reader.read()) !== null;) {
+      file.hash.update(bytes);
+      await writing(file.write(bytes));
+      size += bytes.length;
+    }
+    const sha256 = file.hash.digest();
+    if (offer.sha256 !== null && !equalBytes(sha256, offer.sha256)) {
+      throw new StreamError("HASH", "What was received has another SHA-256 than was offered");
+    }
+    await writing(file.finish());
+    await reader.finish();
+    return { size, sha256 };
+  } catch (error) {
+    const failed = error instanceof StreamError
+      ? error
+      : new StreamError("FAILED", "The stream cannot go on", { cause: error });
+    // What has stopped can go on.
+    if (failed.code === "CLOSED") await file.close();
+    else {
+      await file.remove();
+      if (!offer.hasEnded) await reader.fail(failed).catch(() => {});
+    }
+    throw failed;
+  }
+}
+
+async function writing<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    throw new StreamError("FAILED", "The file cannot be written", { cause });
+  }
+}
+
+/** A file in a browser, always from its beginning; it appears when its writer is closed. */
+function openWritable(target: WritableFile): Target {
+  const writer = target.getWriter();
+  const hash = newHash();
+  const drop = () => writer.abort().catch(() => {});
+  return {
+    start: 0,
+    hash,
+    write: (bytes) => writer.write(bytes),
+    finish: () => writer.close(),
+    remove: drop,
+    close: drop,
+  };
+}
+
+/** A temporary file beside the one that it will be. */
+async function openPart(offer: Incoming, given: string): Promise<Target> {
+  const { files, path } = fileModules();
+  const { constants } = files;
+  const target = path.resolve(given), folder = path.dirname(target);
+  const part = path.join(folder, `.${offer.id}.part`);
+  if (await exists(target)) {
+    throw new StreamError("FAILED", "Cannot receive the file: there is one with that name");
+  }
+  // Never through a link that somebody else has put there.
+  const noFollow = constants.O_NOFOLLOW ?? 0;
+  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | noFollow, 0o600);
+  try {
+    const hash = newHash();
+    const start = await hashPart(handle, { size: offer.size, hash });
+    return partTarget(handle, { start, hash, target, part, folder });
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function partTarget(
+  handle: FileHandle,
+  { start, hash, target, part, folder }: {
+    readonly start: number;
+    readonly hash: Hash;
+    readonly target: string;
+    readonly part: string;
+    readonly folder: string;
+  },
+): Target {
+  const { files } = fileModules();
+  let at = start;
+  return {
+    start,
+    hash,
+    async write(bytes) {
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at);
+        done += bytesWritten;
+        at += bytesWritten;
+      }
+    },
+    async finish() {
+      await handle.sync();
+      await handle.close();
+      await giveName(part, target);
+      await syncFolder(folder);
+    },
+    async remove() {
+      await handle.close().catch(() => {});
+      await files.unlink(part).catch(() => {});
+    },
+    close: () => handle.close().catch(() => {}),
+  };
+}
+
+/** The bytes of a part that can be gone on from; its hash has them. One that is too long begins anew. */
+async function hashPart(
+  handle: FileHandle,
+  { size, hash }: { readonly size: number | null; readonly hash: Hash },
+): Promise<number> {
+  const stat = await handle.stat();
+  if (!stat.isFile()) throw new StreamError("FAILED", "Cannot receive the file: its temporary file is none");
+  if (size !== null && stat.size > size) {
+    await handle.truncate(0);
+    return 0;
+  }
+  const buffer = new Uint8Array(readLength);
+  let at = 0;
+  while (at < stat.size) {
+    const { bytesRead } = await handle.read(buffer, 0, Math.min(readLength, stat.size - at), at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  return at;
+}
+
+/** Gives a file its name, never in place of another one. */
+async function giveName(part: string, target: string): Promise<void> {
+  const { files } = fileModules();
+  try {
+    await files.link(part, target);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") throw error;
+    // File systems without hard links.
+    if (await exists(target)) throw error;
+    return await files.rename(part, target);
+  }
+  await files.unlink(part);
+}
+
+/** Makes a new name last; not all systems can. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await fileModules().files.open(folder, "r").catch(() => null);
+  await handle?.sync().catch(() => {});
+  await handle?.close().catch(() => {});
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await builtin("node:fs/promises")!.lstat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}

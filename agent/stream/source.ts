@@ -1,0 +1,197 @@
+/** Where the bytes of a stream come from that this side sends. */
+import { deferred } from "../../protocol/mod.ts";
+import { StreamError } from "./error.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Bytes of a stream from an offset on. */
+export interface SourcePart {
+  /** Not empty unless it is the end. */
+  readonly data: Bytes;
+  /** Whether nothing follows. */
+  readonly isEnd: boolean;
+}
+
+/** What a stream is read from, at any offset that is not released. */
+export interface StreamSource {
+  /**
+   * Reading begins at an offset, and what was begun before is over. `changed` is called when more is available. Throws
+   * {@linkcode StreamError}: `LOST`, `CHANGED`.
+   */
+  begin(offset: number, changed: () => void): Promise<void>;
+  /** Bytes that can be read from an offset on without waiting. */
+  available(offset: number): number;
+  /** At most `most` bytes from an offset on; none, and not the end, when another one has begun. Throws {@linkcode StreamError}. */
+  read(offset: number, most: number): Promise<SourcePart>;
+  /** What is before an offset is not read again. */
+  release(offset: number): void;
+  /** Nothing is read any more: what waits for it fails with `error`, or is done. */
+  close(error: StreamError | null): Promise<void>;
+}
+
+/** A `Blob`, which can be read anywhere as long as the program runs. */
+export class BlobSource implements StreamSource {
+  readonly #blob: Blob;
+
+  /** Reads nothing yet. */
+  constructor(blob: Blob) {
+    this.#blob = blob;
+  }
+
+  /** It can begin anywhere. */
+  begin(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** All of it. */
+  available(): number {
+    return Infinity;
+  }
+
+  /** A part of it. */
+  async read(offset: number, most: number): Promise<SourcePart> {
+    try {
+      const data = new Uint8Array(await this.#blob.slice(offset, offset + most).arrayBuffer());
+      return { data, isEnd: offset + data.length >= this.#blob.size };
+    } catch (cause) {
+      throw new StreamError("CHANGED", "The file cannot be read any more", { cause });
+    }
+  }
+
+  /** Nothing. */
+  release(): void {}
+
+  /** Nothing. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Bytes that are written and not read; more than that make the writer wait. */
+const mostUnread = 65_536;
+
+/** What a program writes: kept from what the receiver has on, so that it can be read again from there. */
+export class WrittenSource implements StreamSource {
+  /** Written and not released, in order. */
+  readonly #kept: Bytes[] = [];
+  /** The offset of the first byte that is kept, and of the one after the last. */
+  #start = 0;
+  #end = 0;
+  /** The greatest offset up to which it was read. */
+  #readUpTo = 0;
+  #isEnded = false;
+  /** How often reading has begun. */
+  #begun = 0;
+  #changed: () => void = () => {};
+  #error: StreamError | null = null;
+  /** Who waits for bytes, or for room. */
+  #reader: (() => void) | null = null;
+  #writer: (() => void) | null = null;
+  readonly #closed = deferred<void>();
+
+  /** Nothing is written yet. */
+  constructor() {
+    this.#closed.promise.catch(() => {});
+  }
+
+  /** Writes bytes, which are copied; resolves when more may be written. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#error !== null) throw this.#error;
+      const room = mostUnread - (this.#end - this.#readUpTo);
+      if (room <= 0) {
+        await new Promise<void>((resolve) => this.#writer = resolve);
+        continue;
+      }
+      const part = bytes.slice(at, at += Math.min(room, bytes.length - at));
+      this.#kept.push(part);
+      this.#end += part.length;
+      this.#wakeReader();
+    }
+    if (this.#error !== null) throw this.#error;
+  }
+
+  /** Nothing more is written; resolves when the receiver has all. */
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    this.#wakeReader();
+    await this.#closed.promise;
+  }
+
+  /** How many bytes were written. */
+  get length(): number {
+    return this.#end;
+  }
+
+  /** Throws `LOST` for an offset that was released. */
+  begin(offset: number, changed: () => void): Promise<void> {
+    this.#begun++;
+    this.#changed = changed;
+    const wake = this.#reader;
+    this.#reader = null;
+    wake?.();
+    return offset >= this.#start && offset <= this.#end ? Promise.resolve() : Promise.reject(lost());
+  }
+
+  /** Waits until bytes are there. */
+  async read(offset: number, most: number): Promise<SourcePart> {
+    const begun = this.#begun;
+    while (offset === this.#end && !this.#isEnded && this.#error === null && begun === this.#begun) {
+      await new Promise<void>((resolve) => this.#reader = resolve);
+    }
+    if (this.#error !== null) throw this.#error;
+    if (begun !== this.#begun) return { data: new Uint8Array(0), isEnd: false };
+    if (offset < this.#start || offset > this.#end) throw lost();
+    const data = new Uint8Array(Math.min(most, this.#end - offset));
+    let start = this.#start, filled = 0;
+    for (const part of this.#kept) {
+      const from = Math.max(0, offset + filled - start);
+      if (from < part.length && filled < data.length) {
+        const piece = part.subarray(from, from + data.length - filled);
+        data.set(piece, filled);
+        filled += piece.length;
+      }
+      start += part.length;
+      if (filled === data.length) break;
+    }
+    this.#readUpTo = Math.max(this.#readUpTo, offset + data.length);
+    this.#writer?.();
+    return { data, isEnd: this.#isEnded && offset + data.length === this.#end };
+  }
+
+  /** Bytes that can be read from an offset on without waiting; everything when all is written. */
+  available(offset: number): number {
+    return this.#isEnded ? Infinity : this.#end - offset;
+  }
+
+  /** Forgets what is before an offset. */
+  release(offset: number): void {
+    for (let first; (first = this.#kept[0]) !== undefined && this.#start + first.length <= offset;) {
+      this.#kept.shift();
+      this.#start += first.length;
+    }
+  }
+
+  /** Ends the writer. */
+  close(error: StreamError | null): Promise<void> {
+    this.#error ??= error;
+    this.#kept.length = 0;
+    this.#start = this.#end;
+    if (error === null) this.#closed.resolve();
+    else this.#closed.reject(error);
+    this.#writer?.();
+    this.#wakeReader();
+    return Promise.resolve();
+  }
+
+  #wakeReader(): void {
+    const wake = this.#reader;
+    this.#reader = null;
+    wake?.();
+    this.#changed();
+  }
+}
+
+function lost(): StreamError {
+  return new StreamError("LOST", "The stream cannot be sent again from where it is to go on");
+}

@@ -1,0 +1,325 @@
+import {
+  randomBytes,
+  readStreamHead,
+  type StreamContent,
+  streamIdLength,
+  streamKeyLength,
+  streamReasons,
+} from "../../protocol/mod.ts";
+import type { AgentEvent } from "../events.ts";
+import { unknownConnection } from "../protocol/error.ts";
+import type { AgentContext } from "../runtime/context.ts";
+import type { Interpreter } from "../runtime/interpreter.ts";
+import type { Connection, StreamFile, StreamRecord } from "../store/store.ts";
+import { reasonOf, StreamError } from "./error.ts";
+import { bytesOfHex, hexOf } from "./hex.ts";
+import { Incoming } from "./incoming.ts";
+import type { StreamLinks } from "./links.ts";
+import { Outgoing } from "./outgoing.ts";
+import type { StreamPorts } from "./ports.ts";
+import { FileSource } from "./file_source.ts";
+import type { StreamSource } from "./source.ts";
+import { hasRoom, knowsStreams, streamOf, streamsOf, withoutStream, withStream } from "./step.ts";
+
+/** Milliseconds between two looks for offers that have expired, at most. */
+const longestInspection = 60_000;
+
+/** What is offered. */
+export interface Offered extends Pick<StreamRecord, "name" | "mediaType" | "size" | "sha256"> {
+  readonly file: StreamFile | null;
+  readonly source: StreamSource;
+}
+
+/** Who is told of offers. */
+export interface StreamsPorts {
+  /** There is an offer that nobody has accepted. */
+  offered(event: Extract<AgentEvent, { readonly type: "stream offered" }>): void;
+  /** It has ended. */
+  withdrawn(connection: string, id: string): void;
+}
+
+/** The streams of all connections that have not ended. */
+export class Streams implements AsyncDisposable {
+  readonly #context: AgentContext;
+  readonly #interpreter: Interpreter;
+  readonly #links: StreamLinks;
+  readonly #told: StreamsPorts;
+  readonly #lifetime: number;
+  /** By connection, direction and ID. */
+  readonly #live = new Map<string, Outgoing | Incoming>();
+  readonly #stopping = new Set<Promise<void>>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #isClosed = false;
+
+  /** Does nothing yet; `lifetime`: milliseconds after which an offer that nobody has accepted ends. */
+  constructor(
+    context: AgentContext,
+    interpreter: Interpreter,
+    { links, told, lifetime }: {
+      readonly links: StreamLinks;
+      readonly told: StreamsPorts;
+      readonly lifetime: number;
+    },
+  ) {
+    this.#context = context;
+    this.#interpreter = interpreter;
+    this.#links = links;
+    this.#told = told;
+    this.#lifetime = lifetime;
+  }
+
+  /** Goes on with what is stored. */
+  begin(): void {
+    for (const connection of this.#context.connections.all()) {
+      for (const record of streamsOf(connection)) {
+        if (record.direction === "receiving") this.#receive(connection, record);
+        else if (record.file !== null) {
+          const stream = this.#send(connection, record, new FileSource(record.file));
+          if (record.status === "accepted") stream.ask();
+        } else {
+          const lost = new StreamError("LOST", "What was sent is not there any more after a restart");
+          this.#track(this.#end(connection.record.id, record, { error: lost, total: 0 }).catch(() => {}));
+        }
+      }
+    }
+    const interval = Math.min(longestInspection, Math.ceil(this.#lifetime / 4));
+    this.#timer = setInterval(() => this.#inspect(), interval);
+  }
+
+  /** Offers a stream. Throws {@linkcode StreamError}, `AgentError` for a connection that is not there, and what the store throws. */
+  async offer(alias: string, { source, ...what }: Offered): Promise<Outgoing> {
+    const { record: { id } } = this.#context.connections.get(alias);
+    const streamId = randomBytes(streamIdLength);
+    const record: StreamRecord = {
+      id: hexOf(streamId),
+      direction: "sending",
+      status: "offered",
+      key: randomBytes(streamKeyLength),
+      ...what,
+      at: this.#context.now(),
+    };
+    const { key, name, mediaType, size, sha256 } = record;
+    const made: Outgoing[] = [];
+    await this.#interpreter.do(id, (connection) => {
+      if (!knowsStreams(connection)) {
+        throw new StreamError(
+          "UNSUPPORTED",
+          `The other side of "${alias}" knows no streams, or there is no session`,
+        );
+      }
+      if (!hasRoom(connection, "sending")) {
+        throw new StreamError("TOO_MANY", `Too many streams of "${alias}" are offered or open`);
+      }
+      // Before the answer can come.
+      made[0] ??= this.#send(connection, record, source);
+      return {
+        type: "streams",
+        streams: streamsOf(withStream(connection, record)),
+        contents: [{ kind: "stream offer", streamId, key, name, mediaType, size, sha256 }],
+      };
+    }).catch((error) => {
+      for (const stream of made) this.#forget(id, stream);
+      throw error;
+    });
+    const [stream] = made;
+    if (stream === undefined) throw unknownConnection(alias);
+    return stream;
+  }
+
+  /** A frame of a stream has come, and what it changes is stored. */
+  frame(connection: string, content: StreamContent): void {
+    if (this.#isClosed) return;
+    const id = hexOf(content.streamId);
+    switch (content.kind) {
+      case "stream offer": {
+        const at = this.#context.connections.find(connection);
+        const record = at && streamOf(at, "receiving", id);
+        if (at !== undefined && record !== undefined) this.#receive(at, record);
+        return;
+      }
+      case "stream accept":
+        return this.#outgoing(connection, id)?.start(content);
+      case "stream resume":
+        if (content.routes.length > 0) return this.#outgoing(connection, id)?.start(content);
+        return this.#incoming(connection, id)?.asked();
+      case "stream run":
+        return this.#incoming(connection, id)?.announced(content);
+      case "stream refuse":
+        return this.#closed(connection, this.#outgoing(connection, id), { ...content, total: 0 });
+      case "stream close": {
+        const isOwn = content.from === "receiver";
+        const stream = isOwn ? this.#outgoing(connection, id) : this.#incoming(connection, id);
+        return this.#closed(connection, stream, content);
+      }
+      default:
+        return content satisfies never;
+    }
+  }
+
+  /** A packet of streams has come on a connection's own route: credit. `false`: it is of no stream. */
+  async packet(connection: string, content: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    const head = readStreamHead(content);
+    if (head?.type !== "credit" || this.#isClosed) return false;
+    const run = hexOf(head.run);
+    for (const stream of this.#of(connection)) {
+      if (stream instanceof Outgoing && stream.runId === run) {
+        return await stream.credit(content, head.number);
+      }
+    }
+    return false;
+  }
+
+  /** All that have not ended, of one connection or all, oldest first. */
+  list(connection?: string): (Outgoing | Incoming)[] {
+    const all = connection === undefined ? [...this.#live.values()] : this.#of(connection);
+    return all.toSorted((a, b) => a.offeredAt.getTime() - b.offeredAt.getTime());
+  }
+
+  /** A connection is deleted, or its session has ended. */
+  stop(connection: string): void {
+    for (const stream of this.#of(connection)) {
+      this.#forget(connection, stream);
+      this.#track(stream.settle(new StreamError("CLOSED", "The connection has ended")));
+    }
+  }
+
+  /** Stops; what is stored goes on after the next start. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    const closed = new StreamError("CLOSED", "The agent was closed");
+    await Promise.all([
+      ...[...this.#live.values()].map((stream) => stream.settle(closed)),
+      ...this.#stopping,
+    ]);
+    await this.#links[Symbol.asyncDispose]();
+  }
+
+  #send(connection: Connection, record: StreamRecord, source: StreamSource): Outgoing {
+    const { id, alias } = connection.record;
+    const stream = new Outgoing(alias, record, this.#portsOf(id, record), source);
+    this.#live.set(nameOf(id, record), stream);
+    return stream;
+  }
+
+  #receive(connection: Connection, record: StreamRecord): void {
+    const { id, alias } = connection.record;
+    const stream = new Incoming(alias, record, this.#portsOf(id, record));
+    this.#live.set(nameOf(id, record), stream);
+    if (record.status === "offered") {
+      this.#told.offered({ type: "stream offered", connection: alias, offer: stream });
+    }
+  }
+
+  #portsOf(id: string, record: StreamRecord): StreamPorts {
+    const { connections } = this.#context;
+    const stored = () => {
+      const connection = connections.find(id);
+      return connection && streamOf(connection, record.direction, record.id);
+    };
+    const tell = async (content: StreamContent, change: Partial<StreamRecord>) => {
+      await this.#interpreter.do(id, (connection) => {
+        const found = streamOf(connection, record.direction, record.id);
+        if (found === undefined) return null;
+        const changed = withStream(connection, { ...found, ...change });
+        return { type: "streams", streams: streamsOf(changed), contents: [content] };
+      });
+    };
+    return {
+      context: this.#context,
+      links: this.#links,
+      connection: () => connections.find(id),
+      record: stored,
+      tell: (content) => tell(content, {}),
+      accept: (content) => tell(content, { status: "accepted" }),
+      end: async (error) => {
+        const stream = this.#live.get(nameOf(id, record));
+        await this.#end(id, record, { error, total: stream?.total ?? 0 });
+        if (stream === undefined) return;
+        this.#forget(id, stream);
+        this.#track(stream.settle(error));
+      },
+    };
+  }
+
+  /** Ends a stream here, and tells the other side. */
+  async #end(
+    id: string,
+    record: StreamRecord,
+    { error, total }: { readonly error: StreamError | null; readonly total: number },
+  ): Promise<void> {
+    const reason = error === null ? streamReasons.end : reasonOf(error);
+    const text = error?.code === "CANCELLED" || error?.code === "REFUSED" ? short(error.message) : "";
+    const streamId = bytesOfHex(record.id);
+    const { direction } = record;
+    const from = direction === "sending" ? "sender" : "receiver";
+    await this.#interpreter.do(id, (connection) => {
+      const found = streamOf(connection, direction, record.id);
+      if (found === undefined) return null;
+      const isRefused = direction === "receiving" && found.status === "offered";
+      return {
+        type: "streams",
+        streams: streamsOf(withoutStream(connection, found)),
+        contents: [
+          isRefused
+            ? { kind: "stream refuse", streamId, reason, text }
+            : { kind: "stream close", streamId, from, reason, total, text },
+        ],
+      };
+    });
+  }
+
+  #closed(
+    connection: string,
+    stream: Outgoing | Incoming | undefined,
+    content: { readonly reason: number; readonly total: number; readonly text: string },
+  ): void {
+    if (stream === undefined) return;
+    this.#forget(connection, stream);
+    this.#track(stream.closed(content));
+  }
+
+  #forget(connection: string, stream: Outgoing | Incoming): void {
+    const name = nameOf(connection, stream);
+    if (this.#live.get(name) !== stream) return;
+    this.#live.delete(name);
+    this.#told.withdrawn(stream.connection, stream.id);
+  }
+
+  #inspect(): void {
+    const now = this.#context.now();
+    for (const stream of this.#live.values()) {
+      if (stream.status !== "offered" || now - stream.offeredAt.getTime() <= this.#lifetime) continue;
+      this.#track(stream.expire().catch(() => {}));
+    }
+  }
+
+  #of(connection: string): (Outgoing | Incoming)[] {
+    const start = `${connection} `;
+    return [...this.#live].filter(([name]) => name.startsWith(start)).map(([, stream]) => stream);
+  }
+
+  #outgoing(connection: string, id: string): Outgoing | undefined {
+    const stream = this.#live.get(nameOf(connection, { direction: "sending", id }));
+    return stream instanceof Outgoing ? stream : undefined;
+  }
+
+  #incoming(connection: string, id: string): Incoming | undefined {
+    const stream = this.#live.get(nameOf(connection, { direction: "receiving", id }));
+    return stream instanceof Incoming ? stream : undefined;
+  }
+
+  #track(work: Promise<void>): void {
+    const done = work.finally(() => this.#stopping.delete(done));
+    this.#stopping.add(done);
+  }
+}
+
+function nameOf(connection: string, { direction, id }: Pick<StreamRecord, "direction" | "id">): string {
+  return `${connection} ${direction} ${id}`;
+}
+
+/** The start of a text that can be told. */
+function short(text: string): string {
+  return [...text].slice(0, 60).join("");
+}
