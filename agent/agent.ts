@@ -47,6 +47,7 @@ import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
 import type { AgentStreams } from "./stream/agent_streams.ts";
 import { Incoming } from "./stream/incoming.ts";
+import { StreamError } from "./stream/error.ts";
 import { StreamLinks } from "./stream/links.ts";
 import { receiveFile } from "./stream/receive_file.ts";
 import { checkOffered, defaultType, offeredFile, tellProgress } from "./stream/send_file.ts";
@@ -458,21 +459,25 @@ export class Agent implements AsyncDisposable, AgentStreams {
   }
 
   /** See {@linkcode AgentStreams.offerStream}. */
-  offerStream(alias: string, description: StreamDescription = {}): Promise<WritableOutgoingStream> {
-    return this.#command(async () => {
-      const { name = "", type: mediaType = defaultType, size = null, sha256 = null } = description;
-      const what = { name, mediaType, size, sha256: sha256 === null ? null : new Uint8Array(sha256) };
-      checkOffered(what);
-      return await this.#streams.offer(alias, { ...what, file: null, source: new WrittenSource() });
-    });
+  async offerStream(alias: string, description: StreamDescription = {}): Promise<WritableOutgoingStream> {
+    const { name = "", type: mediaType = defaultType, size = null, sha256 = null } = description;
+    const what = { name, mediaType, size, sha256: sha256 === null ? null : new Uint8Array(sha256) };
+    checkOffered(what);
+    return await this.#command(() => (
+      this.#streams.offer(alias, { ...what, file: null, source: new WrittenSource() })
+    ));
   }
 
   /** See {@linkcode AgentStreams.sendFile}. */
-  sendFile(alias: string, source: string | Blob, options: SendFileOptions = {}): Promise<OutgoingStream> {
-    return this.#command(async () => {
-      this.#context.connections.get(alias);
-      const offered = await offeredFile(source, options);
-      checkOffered(offered);
+  async sendFile(
+    alias: string,
+    source: string | Blob,
+    options: SendFileOptions = {},
+  ): Promise<OutgoingStream> {
+    this.#streams.check(alias);
+    const offered = await offeredFile(source, options);
+    checkOffered(offered);
+    return await this.#command(async () => {
       const stream = await this.#streams.offer(alias, offered);
       tellProgress(stream, options.onProgress);
       return stream;
@@ -590,7 +595,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       if (this.#closing !== null) throw new AgentError("INTERNAL", "The agent is closed");
       return await execute();
     } catch (error) {
-      throw agentError(error);
+      throw error instanceof StreamError ? error : agentError(error);
     }
   }
 }

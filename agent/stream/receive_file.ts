@@ -41,7 +41,8 @@ export async function receiveFile(
     throw error;
   }
   tellProgress(offer, onProgress);
-  const pause = () => void reader.pause();
+  let paused = Promise.resolve();
+  const pause = () => void (paused = reader.pause());
   signal?.addEventListener("abort", pause, { once: true });
   if (signal?.aborted) pause();
   try {
@@ -51,6 +52,7 @@ export async function receiveFile(
     throw error;
   } finally {
     signal?.removeEventListener("abort", pause);
+    await paused;
   }
 }
 

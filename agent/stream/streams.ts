@@ -86,6 +86,11 @@ export class Streams implements AsyncDisposable {
     this.#timer = setInterval(() => this.#inspect(), interval);
   }
 
+  /** Throws what {@linkcode Streams.offer} would throw for a connection as it is now. */
+  check(alias: string): void {
+    check(this.#context.connections.get(alias));
+  }
+
   /** Offers a stream. Throws {@linkcode StreamError}, `AgentError` for a connection that is not there, and what the store throws. */
   async offer(alias: string, { source, ...what }: Offered): Promise<Outgoing> {
     const { record: { id } } = this.#context.connections.get(alias);
@@ -101,15 +106,7 @@ export class Streams implements AsyncDisposable {
     const { key, name, mediaType, size, sha256 } = record;
     const made: Outgoing[] = [];
     await this.#interpreter.do(id, (connection) => {
-      if (!knowsStreams(connection)) {
-        throw new StreamError(
-          "UNSUPPORTED",
-          `The other side of "${alias}" knows no streams, or there is no session`,
-        );
-      }
-      if (!hasRoom(connection, "sending")) {
-        throw new StreamError("TOO_MANY", `Too many streams of "${alias}" are offered or open`);
-      }
+      check(connection);
       // Before the answer can come.
       made[0] ??= this.#send(connection, record, source);
       return {
@@ -312,6 +309,19 @@ export class Streams implements AsyncDisposable {
   #track(work: Promise<void>): void {
     const done = work.finally(() => this.#stopping.delete(done));
     this.#stopping.add(done);
+  }
+}
+
+function check(connection: Connection): void {
+  const { alias } = connection.record;
+  if (!knowsStreams(connection)) {
+    throw new StreamError(
+      "UNSUPPORTED",
+      `The other side of "${alias}" knows no streams, or there is no session`,
+    );
+  }
+  if (!hasRoom(connection, "sending")) {
+    throw new StreamError("TOO_MANY", `Too many streams of "${alias}" are offered or open`);
   }
 }
 
