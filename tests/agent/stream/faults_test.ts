@@ -1,0 +1,107 @@
+import { assert, assertEquals } from "@std/assert";
+import { LoadedKeys } from "../../../agent/key_pool.ts";
+import { MemoryStore } from "../../../agent/mod.ts";
+import { SmpClient, tcpTransport, type Transport } from "../../../client/mod.ts";
+import { type Channel, equalBytes } from "../../../protocol/mod.ts";
+import { TestAgent } from "../../support/agent.ts";
+import { startServer } from "../../support/server.ts";
+import { temporaryFolder } from "../../support/server_process.ts";
+import { connectForStreams, nextOffer, sessions, someBytes, streamPair } from "../../support/streams.ts";
+import { soon, until } from "../../support/wait.ts";
+
+/** Connections that can all be cut. */
+function cuttable() {
+  const open = new Set<Channel>();
+  const transport: Transport = async (server, signal) => {
+    const channel = await tcpTransport(server, signal);
+    open.add(channel);
+    return channel;
+  };
+  const cut = async () => {
+    const channels = [...open];
+    open.clear();
+    await Promise.all(channels.map((channel) => channel.close()));
+  };
+  return { transport, cut };
+}
+
+for (const who of ["sender", "receiver", "both"] as const) {
+  Deno.test(`a file arrives whole while all connections of ${who} are cut again and again`, async () => {
+    await using folder = await temporaryFolder();
+    await using server = await startServer();
+    const { transport, cut } = cuttable();
+    const client = { client: { transport } };
+    await using pair = await streamPair(server, {
+      ...who !== "receiver" && { a: client },
+      ...who !== "sender" && { b: client },
+    });
+    const from = `${folder.path}/from`, to = `${folder.path}/to`;
+    const bytes = someBytes(12_000_000);
+    await Deno.writeFile(from, bytes);
+    const outgoing = await pair.alice.agent.sendFile("b", from);
+    const offer = await nextOffer(pair.bob);
+    const receiving = pair.bob.agent.receiveFile(offer, to);
+    for (let i = 1; i <= 8; i++) {
+      await until(() => offer.progress.bytes >= i * 1_200_000);
+      await cut();
+    }
+    await soon(receiving);
+    await soon(outgoing.ended);
+    assert(equalBytes(await Deno.readFile(to), bytes));
+    await until(() => server.gauges().queues === 2);
+  });
+}
+
+Deno.test("a written stream goes on by another queue when its queue is gone, with nothing lost or twice", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  await using alice = await TestAgent.start(server.address, sessions);
+  await using bob = await TestAgent.start(server.address, { ...sessions, store });
+  await connectForStreams(server, alice, bob);
+  const outgoing = await alice.agent.offerStream("b");
+  const offer = await nextOffer(bob);
+  const reader = offer.accept().getReader();
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  const read = async (length: number) => {
+    let found: number[] = [];
+    while (found.length < length) found = [...found, ...(await soon(reader.read())).value!];
+    return Uint8Array.from(found);
+  };
+  const sent = someBytes(3000);
+  await writer.write(sent.subarray(0, 1000));
+  assertEquals(await read(1000), sent.slice(0, 1000));
+  await using client = await SmpClient.connect(server.address);
+  for (let i = 1; i <= 2; i++) {
+    const [{ recipientId, senderId, recipientKey }] = await store.discarded() as [
+      Awaited<ReturnType<MemoryStore["discarded"]>>[number],
+    ];
+    const key = await new LoadedKeys().signing(recipientKey);
+    await client.deleteQueue({ recipientId, senderId, recipientKey: key });
+    await writer.write(sent.subarray(i * 1000, (i + 1) * 1000));
+    assertEquals(await read(1000), sent.slice(i * 1000, (i + 1) * 1000));
+  }
+  const closing = writer.close();
+  assertEquals((await soon(reader.read())).done, true);
+  await soon(closing);
+  await until(() => server.gauges().queues === 2);
+  assertEquals(await store.discarded(), []);
+});
+
+Deno.test("a stream moves to another server when that of its queue is gone", async () => {
+  await using messages = await startServer();
+  const streams = await startServer();
+  await using pair = await streamPair(messages);
+  const { alice, bob } = pair;
+  bob.agent.setServers([streams.address]);
+  const outgoing = await alice.agent.offerStream("b");
+  const reader = (await nextOffer(bob)).accept().getReader();
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  await writer.write(Uint8Array.of(1));
+  assertEquals((await soon(reader.read())).value, Uint8Array.of(1));
+  assertEquals(streams.gauges().queues, 1);
+  bob.agent.setServers([streams.address, messages.address]);
+  await streams.stop();
+  await writer.write(Uint8Array.of(2));
+  assertEquals((await soon(reader.read())).value, Uint8Array.of(2));
+  await Promise.all([writer.close(), soon(reader.read())]);
+});
