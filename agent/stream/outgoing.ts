@@ -33,11 +33,13 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   #starts = 0;
   #takenUpTo = 0;
   #isAsking = false;
+  readonly #wasAccepted: boolean;
 
   /** Waits until it is accepted, or the receiver says where to go on. */
   constructor(connection: string, record: StreamRecord, ports: StreamPorts, source: StreamSource) {
     super(connection, record, ports);
     this.#source = source;
+    this.#wasAccepted = record.status === "accepted";
     this.#accepted.promise.catch(() => {});
   }
 
@@ -88,10 +90,11 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
     { reason, total, text }: Pick<StreamCloseContent, "reason" | "total" | "text">,
   ): Promise<void> {
     if (reason !== 0) return await this.settle(toldError(reason, text));
-    const isAll = total === this.#run?.end || this.#run === null && total === this.size;
-    if (isAll) this.#takenUpTo = total;
+    // After a restart only the size is known of what was sent.
+    const isSent = this.#run === null ? this.#wasAccepted && total === this.size : total === this.#run.end;
+    if (isSent) this.#takenUpTo = total;
     const message = "The receiver says that it has what was not sent";
-    await this.settle(isAll ? null : new StreamError("PROTOCOL", message));
+    await this.settle(isSent ? null : new StreamError("PROTOCOL", message));
   }
 
   /** Bytes that were sent and taken. */
