@@ -1,5 +1,5 @@
 /** Where the bytes of a stream come from that this side sends. */
-import { deferred } from "../../protocol/mod.ts";
+import { deferred, largestChunk } from "../../protocol/mod.ts";
 import { StreamError } from "./error.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -67,8 +67,8 @@ export class BlobSource implements StreamSource {
   }
 }
 
-/** Bytes that are written and not read; more than that make the writer wait. */
-const mostUnread = 65_536;
+/** Bytes that are written and not read; more than that make the writer wait. A chunk of the largest blocks has as many. */
+const mostUnread = largestChunk(65_536);
 
 /** What a program writes: kept from what the receiver has on, so that it can be read again from there. */
 export class WrittenSource implements StreamSource {
@@ -98,7 +98,8 @@ export class WrittenSource implements StreamSource {
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       if (this.#error !== null) throw this.#error;
-      const room = mostUnread - (this.#end - this.#readUpTo);
+      // Parts end where chunks do, most of which are then not copied again.
+      const room = Math.min(mostUnread - (this.#end - this.#readUpTo), mostUnread - this.#end % mostUnread);
       if (room <= 0) {
         await new Promise<void>((resolve) => this.#writer = resolve);
         continue;
@@ -142,18 +143,8 @@ export class WrittenSource implements StreamSource {
     if (this.#error !== null) throw this.#error;
     if (begun !== this.#begun) return { data: new Uint8Array(0), isEnd: false };
     if (offset < this.#start || offset > this.#end) throw lost();
-    const data = new Uint8Array(Math.min(most, this.#end - offset));
-    let start = this.#start, filled = 0;
-    for (const part of this.#kept) {
-      const from = Math.max(0, offset + filled - start);
-      if (from < part.length && filled < data.length) {
-        const piece = part.subarray(from, from + data.length - filled);
-        data.set(piece, filled);
-        filled += piece.length;
-      }
-      start += part.length;
-      if (filled === data.length) break;
-    }
+    const length = Math.min(most, this.#end - offset);
+    const data = length === 0 ? new Uint8Array(0) : this.#range(offset, length);
     this.#readUpTo = Math.max(this.#readUpTo, offset + data.length);
     this.#writer?.();
     return { data, isEnd: this.#isEnded && offset + data.length === this.#end };
@@ -182,6 +173,24 @@ export class WrittenSource implements StreamSource {
     this.#writer?.();
     this.#wakeReader();
     return Promise.resolve();
+  }
+
+  /** Bytes that are kept; the same memory where one part has them. */
+  #range(offset: number, length: number): Bytes {
+    let at = 0, start = this.#start;
+    for (; start + this.#kept[at]!.length <= offset && at < this.#kept.length - 1; at++) {
+      start += this.#kept[at]!.length;
+    }
+    const first = this.#kept[at]!.subarray(offset - start);
+    if (first.length >= length) return first.subarray(0, length);
+    const bytes = new Uint8Array(length);
+    bytes.set(first);
+    for (let filled = first.length; filled < length;) {
+      const part = this.#kept[++at]!.subarray(0, length - filled);
+      bytes.set(part, filled);
+      filled += part.length;
+    }
+    return bytes;
   }
 
   #wakeReader(): void {

@@ -15,7 +15,7 @@ export type { AesKey } from "./engine/engine.ts";
 const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unknown } };
 const node = runtime.process?.getBuiltinModule?.("node:crypto") as typeof NodeCrypto | undefined;
 let engine: CryptoEngine = node ? nodeEngine(node) : webEngine;
-const keyed: KeyedEngine = node ? nodeKeyedEngine(node) : webKeyedEngine;
+let keyed: KeyedEngine = node ? nodeKeyedEngine(node) : webKeyedEngine;
 
 /**
  * Lets all crypto of this program from now on run in the system's OpenSSL, where `--allow-ffi` permits one of the paths
@@ -23,6 +23,7 @@ const keyed: KeyedEngine = node ? nodeKeyedEngine(node) : webKeyedEngine;
  */
 export function preferOpenSsl(path?: string): string {
   engine = openOpenSsl(path === undefined ? undefined : [path]) ?? engine;
+  keyed = { ...keyed, ...engine.aead };
   return engine.name;
 }
 

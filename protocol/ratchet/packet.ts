@@ -2,7 +2,7 @@
 import { randomBytes, textBytes } from "../bytes.ts";
 import { tagLength } from "../crypto/engine/engine.ts";
 import { keyedCrypto, sha256 } from "../crypto/runtime.ts";
-import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
+import { ByteReader, exactly, numberBytes } from "./_bytes.ts";
 import { largestMessage } from "./header.ts";
 import type { RandomSource } from "./pair.ts";
 
@@ -73,8 +73,12 @@ export async function sealPacket(
 ): Promise<Uint8Array<ArrayBuffer>> {
   exactly(packet, packetLength(blockSize), "packet");
   const nonce = random(nonceLength);
+  const body = new Uint8Array(nonceLength + packet.length + tagLength);
+  body.set(nonce);
+  body.set(packet, nonceLength);
   const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
-  return concat(nonce, await keyedCrypto().seal(packet, parameters));
+  await keyedCrypto().sealInPlace(body.subarray(nonceLength), parameters);
+  return body;
 }
 
 /** Decrypts the body of a SEND and reads the packet in it. */

@@ -68,12 +68,12 @@ export async function sealChunk(
   if (data.length > chunkSize || chunkSize > largestChunk(blockSize)) {
     throw new RangeError(`Cannot encode chunk: ${data.length} bytes are more than there is room for`);
   }
-  const plaintext = new Uint8Array(sizeLength + chunkSize);
-  plaintext.set(numberBytes(data.length, sizeLength, "length"));
-  plaintext.set(data, sizeLength);
   const packet = new Uint8Array(packetLength(blockSize));
   putHead(packet, { run, number, type: isLast ? "last" : "chunk" });
-  packet.set(await keyedCrypto().seal(plaintext, { key, ...bound(packet.subarray(1)) }), headLength);
+  packet.set(numberBytes(data.length, sizeLength, "length"), headLength);
+  packet.set(data, headLength + sizeLength);
+  const sealed = packet.subarray(headLength, headLength + sizeLength + chunkSize + tagLength);
+  await keyedCrypto().sealInPlace(sealed, { key, ...bound(packet.subarray(1)) });
   return packet;
 }
 

@@ -1,13 +1,19 @@
 import { assertEquals } from "@std/assert";
 import * as nodeCrypto from "node:crypto";
 import { nodeKeyedEngine, webKeyedEngine } from "../../protocol/crypto/engine/keyed.ts";
+import { openSsl } from "../support/openssl.ts";
 import { keyedCrypto } from "../../protocol/crypto/runtime.ts";
 import { randomBytes, textBytes } from "../../protocol/mod.ts";
 import vectors from "../vectors/hkdf.json" with { type: "json" };
 
 const permissions = "none";
 const node = nodeKeyedEngine(nodeCrypto);
-const engines = { node, web: webKeyedEngine };
+const aead = openSsl?.aead;
+const engines = {
+  node,
+  web: webKeyedEngine,
+  ...aead && { openSsl: { ...node, ...aead } },
+};
 
 Deno.test("HMAC gives what RFC 4231 has", { permissions }, async () => {
   const key = new Uint8Array(20).fill(0x0b);
@@ -54,18 +60,22 @@ Deno.test("AES-256-GCM gives what its specification has", { permissions }, async
 Deno.test("What one engine seals the other opens, of any length; what was changed opens none", {
   permissions,
 }, async () => {
-  for (const length of [0, 1, 16, 1000]) {
+  for (const length of [0, 1, 16, 1000, 20_000]) {
     const plaintext = randomBytes(length);
     const parameters = { key: randomBytes(32), nonce: randomBytes(12), additional: randomBytes(97) };
     const sealed = await node.seal(plaintext, parameters);
     assertEquals(await webKeyedEngine.seal(plaintext, parameters), sealed);
     assertEquals(sealed.length, length + 16);
     for (const engine of Object.values(engines)) {
+      const inPlace = new Uint8Array(length + 16);
+      inPlace.set(plaintext);
+      await engine.sealInPlace(inPlace, parameters);
+      assertEquals(inPlace, sealed);
       assertEquals(await engine.open(sealed, parameters), plaintext);
       for (const at of [0, length, length + 15]) {
         assertEquals(await engine.open(sealed.with(at, sealed[at]! ^ 1), parameters), null);
       }
-      for (let cut = 1; cut <= sealed.length; cut += 7) {
+      for (let cut = 1; cut <= sealed.length; cut += length > 1000 ? 3001 : 7) {
         assertEquals(await engine.open(sealed.slice(0, -cut), parameters), null);
       }
       assertEquals(await engine.open(new Uint8Array(0), parameters), null);

@@ -1,3 +1,4 @@
+import type { Aead } from "./keyed.ts";
 import type { PublicKey } from "../public_key.ts";
 
 /** What comes at once, or later where the implementation waits for it. */
@@ -29,6 +30,8 @@ export interface CryptoEngine {
   mgf1(seed: Uint8Array, length: number): MaybePromise<Uint8Array>;
   /** Makes a key for AES-256-GCM from a copy of 32 raw bytes. */
   importAesKey(raw: Uint8Array<ArrayBuffer>): MaybePromise<AesKey>;
+  /** AES-256-GCM under keys that are used once, where this is faster at it than the runtime. */
+  readonly aead?: Aead;
   /**
    * `number ** exponent % modulus` for a number as long as the modulus (bytes, big-endian), in as many bytes: what
    * verifying and encrypting with RSA are made of. All of it is public, so that its time may depend on all of it.

@@ -1,4 +1,5 @@
 import { type PublicKey, publicNumbers } from "../public_key.ts";
+import type { Aead, AeadParameters } from "./keyed.ts";
 import { type AesKey, type CryptoEngine, type CryptoHelper, tagLength, textOf } from "./engine.ts";
 
 /** Where systems keep OpenSSL 3. */
@@ -99,6 +100,7 @@ function openSslEngine(library: Library): CryptoEngine {
       return mask;
     },
     importAesKey: (raw) => new OpenSslAesKey(contexts, raw),
+    aead: openSslAead(library),
     publicOperation: (key, number) => operation.run(key, number),
     startHelper: () => startHelper(library),
   };
@@ -122,6 +124,64 @@ class AesContexts {
     check(library.EVP_CIPHER_CTX_ctrl(this.encryption, setIvLength, nonceLength, null));
     check(library.EVP_CIPHER_CTX_ctrl(this.decryption, setIvLength, nonceLength, null));
   }
+}
+
+/** AES-256-GCM under keys that are used once, with nonces of 12 bytes; see {@linkcode openSslEngine}. */
+function openSslAead(library: Library): Aead {
+  const gcm = library.EVP_aes_256_gcm();
+  const encryption = made(library.EVP_CIPHER_CTX_new()), decryption = made(library.EVP_CIPHER_CTX_new());
+  check(library.EVP_EncryptInit_ex(encryption, gcm, null, null, null));
+  check(library.EVP_DecryptInit_ex(decryption, gcm, null, null, null));
+  const written = new Uint8Array(4);
+  /** Both may be the same bytes; `sealed` has room for the tag. */
+  const seal = (
+    plaintext: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+    parameters: AeadParameters,
+  ) => {
+    const { key, nonce, additional } = checked(parameters);
+    check(library.EVP_EncryptInit_ex(encryption, null, null, key, nonce));
+    if (additional.length > 0) {
+      check(library.EVP_EncryptUpdate(encryption, null, written, additional, additional.length));
+    }
+    if (plaintext.length > 0) {
+      check(library.EVP_EncryptUpdate(encryption, sealed, written, plaintext, plaintext.length));
+    }
+    const tag = sealed.subarray(plaintext.length);
+    check(library.EVP_EncryptFinal_ex(encryption, tag, written));
+    check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, tag));
+  };
+  return {
+    sealInPlace(bytes, parameters) {
+      if (bytes.length < tagLength) throw new RangeError("Cannot use AES: there is no room for a tag");
+      seal(bytes.subarray(0, bytes.length - tagLength), bytes, parameters);
+    },
+    seal(plaintext, parameters) {
+      const sealed = new Uint8Array(plaintext.length + tagLength);
+      seal(plaintext, sealed, parameters);
+      return sealed;
+    },
+    open(sealed, parameters) {
+      const { key, nonce, additional } = checked(parameters);
+      const length = sealed.length - tagLength;
+      if (length < 0) return null;
+      const plaintext = new Uint8Array(length);
+      check(library.EVP_DecryptInit_ex(decryption, null, null, key, nonce));
+      if (additional.length > 0) {
+        check(library.EVP_DecryptUpdate(decryption, null, written, additional, additional.length));
+      }
+      if (length > 0) check(library.EVP_DecryptUpdate(decryption, plaintext, written, sealed, length));
+      check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed.subarray(length)));
+      return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
+    },
+  };
+}
+
+/** Parameters that C may have. */
+function checked(parameters: AeadParameters): AeadParameters {
+  const { key, nonce } = parameters;
+  if (key.length === 32 && nonce.length === 12) return parameters;
+  throw new RangeError(`Cannot use AES: a key of ${key.length} bytes, a nonce of ${nonce.length}`);
 }
 
 class OpenSslAesKey implements AesKey {
