@@ -15,6 +15,7 @@ import { benchFlood } from "./flood.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchRestart } from "./restart.ts";
+import { benchStreams } from "./streams.ts";
 import { writeResults } from "./table.ts";
 
 interface Bench {
@@ -43,6 +44,7 @@ const benches: Readonly<Record<string, Bench>> = {
     about: "how cost grows with connections and queues; draws docs/performance/*.svg",
   },
   agent: { run: benchAgent, about: "two agents: connecting, messages, starting" },
+  streams: { run: benchStreams, about: "a stream from agent to agent: speed, memory, messages beside it" },
   // Last, as it changes what crypto runs on in this process.
   crypto: { run: benchCrypto, about: "what the crypto of a block and of a command takes" },
 };
