@@ -47,7 +47,7 @@ export interface KeyedEngine extends Aead {
 }
 
 /** Bytes from which on WebCrypto, which takes longer to begin, is faster at AES than `node:crypto` in Deno. */
-const manyBytes = 16_384;
+export const manyBytes = 16_384;
 
 /** WebCrypto: 30 µs a call in Deno. */
 export const webKeyedEngine: KeyedEngine = {
