@@ -58,6 +58,9 @@ export interface CommandOptions {
 }
 
 const batchSize = 16;
+
+/** Bytes of the blocks that are written together at most, unless one has more: large arrays are slow to be made and freed. */
+const batchBytes = 262_144;
 /** Milliseconds without anything from the server after which a connection that takes no more is closed. */
 const lastAnswersTime = 1_000;
 
@@ -249,7 +252,8 @@ export class Connection {
 
   async #writeLoop(): Promise<void> {
     while (this.#error === null) {
-      const room = Math.min(batchSize, this.#limits.inFlight - this.#pending.size);
+      const most = Math.max(1, Math.min(batchSize, Math.floor(batchBytes / this.blockSize)));
+      const room = Math.min(most, this.#limits.inFlight - this.#pending.size);
       const batch = first(this.#outgoing, room);
       if (batch.length === 0) await new Promise<void>((resolve) => this.#wakeWriter = resolve);
       else await this.#write(batch);

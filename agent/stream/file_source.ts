@@ -10,6 +10,7 @@ export class FileSource implements StreamSource {
   #handle: FileHandle | null = null;
   #opening: Promise<FileHandle> | null = null;
   #isClosed = false;
+  #buffer = new Uint8Array(0);
 
   /** Opens nothing yet. */
   constructor(file: StreamFile) {
@@ -30,7 +31,8 @@ export class FileSource implements StreamSource {
   async read(offset: number, most: number): Promise<SourcePart> {
     const handle = await this.#open();
     const length = Math.min(most, this.#file.size - offset);
-    const data = new Uint8Array(length);
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    const data = this.#buffer.subarray(0, length);
     try {
       for (let filled = 0; filled < length;) {
         const { bytesRead } = await handle.read(data, filled, length - filled, offset + filled);

@@ -1,7 +1,8 @@
-import { formatAddress, sealPacket, SmpError } from "../../protocol/mod.ts";
+import { bodyLength, formatAddress, packetLength, sealPacketInto, SmpError } from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { AgentContext } from "../runtime/context.ts";
 import type { OutboundRoute } from "../store/store.ts";
+import { Buffers } from "./buffers.ts";
 import type { StreamLink, StreamLinks } from "./links.ts";
 
 /** Milliseconds without success after which the receiver is asked for another route, and between two times that it is. */
@@ -15,6 +16,9 @@ export interface LanePorts {
   lost(): void;
 }
 
+/** Arrays that are kept to be used again. */
+const mostFree = 16;
+
 interface Waiting {
   readonly number: number;
   readonly packet: Uint8Array<ArrayBuffer>;
@@ -25,6 +29,8 @@ export class Lane {
   readonly #context: AgentContext;
   readonly #links: StreamLinks;
   readonly #keys: OutboundRoute["keys"];
+  readonly #packets: Buffers;
+  readonly #bodies: Buffers;
   /** Who is told. */
   ports: LanePorts = { taken() {}, lost() {} };
   /** What no server is known to have, by number. */
@@ -43,6 +49,9 @@ export class Lane {
     this.#context = context;
     this.#links = links;
     this.#keys = keys;
+    const length = packetLength(keys.blockSize);
+    this.#packets = new Buffers(length, mostFree);
+    this.#bodies = new Buffers(bodyLength(keys.blockSize), mostFree);
     this.#work = this.#sendAll();
   }
 
@@ -54,6 +63,11 @@ export class Lane {
   /** Packets that no server has taken. */
   get unanswered(): number {
     return this.#waiting.length + this.#onWay;
+  }
+
+  /** An array to write a packet to, that is then to be sent. */
+  packet(): Uint8Array<ArrayBuffer> {
+    return this.#packets.take();
   }
 
   /** Sends a packet after those before it. */
@@ -115,10 +129,11 @@ export class Lane {
       const key = await this.#context.keys.signing(senderKey);
       const next = this.#waiting[0];
       if (next === undefined || this.#isClosed) return false;
-      const body = await sealPacket(next.packet, this.#keys);
+      const body = this.#bodies.take();
+      await sealPacketInto(body, next.packet, this.#keys);
       this.#waiting.shift();
       this.#onWay++;
-      void this.#settle(next, client.send({ senderId, senderKey: key }, body));
+      void this.#settle(next, body, client.send({ senderId, senderKey: key }, body));
       return true;
     } catch (error) {
       this.#failure ??= { error };
@@ -126,9 +141,12 @@ export class Lane {
     }
   }
 
-  async #settle(sent: Waiting, answer: Promise<void>): Promise<void> {
+  async #settle(sent: Waiting, body: Uint8Array<ArrayBuffer>, answer: Promise<void>): Promise<void> {
     try {
       await answer;
+      // After a failure it may still be on its way.
+      this.#bodies.give(body);
+      this.#packets.give(sent.packet);
       this.#onWay--;
       this.ports.taken();
     } catch (error) {

@@ -99,7 +99,8 @@ export class SendingRun {
       const isLast = isEnd || offset === size;
       if (isLast) this.#end = offset;
       const lane = lanes[number % lanes.length]!;
-      lane.send(number, await sealChunk(data, keys, { number, isLast, blockSize: lane.blockSize }));
+      const { blockSize } = lane;
+      lane.send(number, await sealChunk(data, keys, { number, isLast, blockSize, packet: lane.packet() }));
       if (isLast) return;
     }
   }

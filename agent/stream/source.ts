@@ -1,12 +1,13 @@
 /** Where the bytes of a stream come from that this side sends. */
 import { deferred, largestChunk } from "../../protocol/mod.ts";
+import { Buffers } from "./buffers.ts";
 import { StreamError } from "./error.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Bytes of a stream from an offset on. */
 export interface SourcePart {
-  /** Not empty unless it is the end. */
+  /** Not empty unless it is the end; until the next call of a method, as its memory is used again. */
   readonly data: Bytes;
   /** Whether nothing follows. */
   readonly isEnd: boolean;
@@ -67,14 +68,18 @@ export class BlobSource implements StreamSource {
   }
 }
 
-/** Bytes that are written and not read; more than that make the writer wait. A chunk of the largest blocks has as many. */
-const mostUnread = largestChunk(65_536);
+/** Bytes of an array that keeps what is written: as many as chunks of the largest blocks, which are then not copied again. */
+const partLength = largestChunk(65_536);
+
+/** Bytes that are written and not read; more than that make the writer wait. */
+const mostUnread = partLength;
 
 /** What a program writes: kept from what the receiver has on, so that it can be read again from there. */
 export class WrittenSource implements StreamSource {
-  /** Written and not released, in order. */
+  /** Written and not released, in order: arrays of one length, of which the last one may not be full. */
   readonly #kept: Bytes[] = [];
-  /** The offset of the first byte that is kept, and of the one after the last. */
+  readonly #buffers = new Buffers(partLength, 8);
+  /** The offset of the first byte that is kept, at which an array begins, and of the one after the last. */
   #start = 0;
   #end = 0;
   /** The greatest offset up to which it was read. */
@@ -98,15 +103,17 @@ export class WrittenSource implements StreamSource {
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       if (this.#error !== null) throw this.#error;
-      // Parts end where chunks do, most of which are then not copied again.
-      const room = Math.min(mostUnread - (this.#end - this.#readUpTo), mostUnread - this.#end % mostUnread);
+      const room = mostUnread - (this.#end - this.#readUpTo);
       if (room <= 0) {
         await new Promise<void>((resolve) => this.#writer = resolve);
         continue;
       }
-      const part = bytes.slice(at, at += Math.min(room, bytes.length - at));
-      this.#kept.push(part);
+      const filled = this.#end % partLength;
+      if (filled === 0) this.#kept.push(this.#buffers.take());
+      const part = bytes.subarray(at, at + Math.min(room, partLength - filled));
+      this.#kept.at(-1)!.set(part, filled);
       this.#end += part.length;
+      at += part.length;
       this.#wakeReader();
     }
     if (this.#error !== null) throw this.#error;
@@ -157,9 +164,9 @@ export class WrittenSource implements StreamSource {
 
   /** Forgets what is before an offset. */
   release(offset: number): void {
-    for (let first; (first = this.#kept[0]) !== undefined && this.#start + first.length <= offset;) {
-      this.#kept.shift();
-      this.#start += first.length;
+    while (this.#kept.length > 0 && this.#start + partLength <= offset) {
+      this.#buffers.give(this.#kept.shift()!);
+      this.#start += partLength;
     }
   }
 
@@ -167,7 +174,7 @@ export class WrittenSource implements StreamSource {
   close(error: StreamError | null): Promise<void> {
     this.#error ??= error;
     this.#kept.length = 0;
-    this.#start = this.#end;
+    this.#start = this.#end = 0;
     if (error === null) this.#closed.resolve();
     else this.#closed.reject(error);
     this.#writer?.();
@@ -175,14 +182,12 @@ export class WrittenSource implements StreamSource {
     return Promise.resolve();
   }
 
-  /** Bytes that are kept; the same memory where one part has them. */
+  /** Bytes that are kept; the same memory where one array has them. */
   #range(offset: number, length: number): Bytes {
-    let at = 0, start = this.#start;
-    for (; start + this.#kept[at]!.length <= offset && at < this.#kept.length - 1; at++) {
-      start += this.#kept[at]!.length;
-    }
-    const first = this.#kept[at]!.subarray(offset - start);
-    if (first.length >= length) return first.subarray(0, length);
+    let at = Math.floor((offset - this.#start) / partLength);
+    const from = (offset - this.#start) % partLength;
+    const first = this.#kept[at]!.subarray(from, from + length);
+    if (first.length === length) return first;
     const bytes = new Uint8Array(length);
     bytes.set(first);
     for (let filled = first.length; filled < length;) {

@@ -91,7 +91,9 @@ export class Way {
   }
 
   async #contentOf({ body }: MessageEvent): Promise<Uint8Array<ArrayBuffer> | null> {
-    const opened = await openPacket(body as Uint8Array<ArrayBuffer>, this.#made.route.keys);
+    const opened = await openPacket(body as Uint8Array<ArrayBuffer>, this.#made.route.keys, {
+      isLent: true,
+    });
     return opened.ok && opened.packet.type === "stream chunk" ? opened.packet.content : null;
   }
 

@@ -60,9 +60,14 @@ const wholeKind = 0, pieceKind = 1, repairKind = 2, streamKind = 3;
 const wholeStart = 3;
 const pieceStart = 1 + pieceTagLength + 2 + 2 + 4;
 
+/** Bytes of the body of each SEND on a route with that block size. */
+export function bodyLength(blockSize: number): number {
+  return blockSize - outsideBody;
+}
+
 /** Bytes of each packet of a route with that block size. */
 export function packetLength(blockSize: number): number {
-  return blockSize - outsideBody - nonceLength - tagLength;
+  return bodyLength(blockSize) - nonceLength - tagLength;
 }
 
 /** Encrypts a packet as the body of one SEND, `block size - 448` bytes. Asks `random` for 12 (nonce). */
@@ -71,25 +76,39 @@ export async function sealPacket(
   { routeKey, senderId, blockSize }: RouteSecrets,
   random: RandomSource = randomBytes,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const body = new Uint8Array(bodyLength(blockSize));
+  await sealPacketInto(body, packet, { routeKey, senderId, blockSize }, random);
+  return body;
+}
+
+/** The same; `body` is what it is written to, `block size - 448` bytes. */
+export async function sealPacketInto(
+  body: Uint8Array<ArrayBuffer>,
+  packet: Uint8Array<ArrayBuffer>,
+  { routeKey, senderId, blockSize }: RouteSecrets,
+  random: RandomSource = randomBytes,
+): Promise<void> {
   exactly(packet, packetLength(blockSize), "packet");
+  exactly(body, bodyLength(blockSize), "body");
   const nonce = random(nonceLength);
-  const body = new Uint8Array(nonceLength + packet.length + tagLength);
   body.set(nonce);
   body.set(packet, nonceLength);
   const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
   await keyedCrypto().sealInPlace(body.subarray(nonceLength), parameters);
-  return body;
 }
 
-/** Decrypts the body of a SEND and reads the packet in it. */
+/** Decrypts the body of a SEND and reads the packet in it; `isLent`: the body may be overwritten by that. */
 export async function openPacket(
   body: Uint8Array<ArrayBuffer>,
   { routeKey, senderId, blockSize }: RouteSecrets,
+  { isLent = false }: { readonly isLent?: boolean } = {},
 ): Promise<DecodedPacket> {
-  if (body.length !== blockSize - outsideBody) return refuse("LENGTH");
+  if (body.length !== bodyLength(blockSize)) return refuse("LENGTH");
   const nonce = body.slice(0, nonceLength);
   const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };
-  const packet = await keyedCrypto().open(body.subarray(nonceLength), parameters);
+  const sealed = body.subarray(nonceLength);
+  const crypto = keyedCrypto();
+  const packet = await (isLent ? crypto.openInPlace(sealed, parameters) : crypto.open(sealed, parameters));
   return packet === null ? refuse("DAMAGED") : decodePacket(packet);
 }
 

@@ -53,25 +53,28 @@ export async function runKeyOf(streamKey: Bytes, run: Bytes): Promise<Bytes> {
 }
 
 /**
- * The packet of a chunk, for a route with that block size. No other bytes may ever have that number in the run.
+ * The packet of a chunk, for a route with that block size; the data is read at once. No other bytes may ever have that number in the run.
  * `RangeError` for more bytes than the chunks of the run or a packet of the route have room for.
  */
 export async function sealChunk(
   data: Uint8Array,
   { run, key, chunkSize }: StreamRun,
-  { number, isLast, blockSize }: {
+  { number, isLast, blockSize, packet = new Uint8Array(packetLength(blockSize)) }: {
     readonly number: number;
     readonly isLast: boolean;
     readonly blockSize: number;
+    /** What it is written to. */
+    readonly packet?: Bytes;
   },
 ): Promise<Bytes> {
+  exactly(packet, packetLength(blockSize), "packet");
   if (data.length > chunkSize || chunkSize > largestChunk(blockSize)) {
     throw new RangeError(`Cannot encode chunk: ${data.length} bytes are more than there is room for`);
   }
-  const packet = new Uint8Array(packetLength(blockSize));
   putHead(packet, { run, number, type: isLast ? "last" : "chunk" });
   packet.set(numberBytes(data.length, sizeLength, "length"), headLength);
   packet.set(data, headLength + sizeLength);
+  packet.fill(0, headLength + sizeLength + data.length);
   const sealed = packet.subarray(headLength, headLength + sizeLength + chunkSize + tagLength);
   await keyedCrypto().sealInPlace(sealed, { key, ...bound(packet.subarray(1)) });
   return packet;

@@ -26,6 +26,11 @@ export interface AeadParameters {
 export interface Aead {
   /** Encrypts bytes in place but for the last 16, which become the tag: nothing is copied where that can be. */
   sealInPlace(bytes: Uint8Array<ArrayBuffer>, parameters: AeadParameters): MaybePromise<void>;
+  /** As {@linkcode open}; the plaintext may take the place of what was sealed, which is lost in any case. */
+  openInPlace(
+    sealed: Uint8Array<ArrayBuffer>,
+    parameters: AeadParameters,
+  ): MaybePromise<Uint8Array<ArrayBuffer> | null>;
   /** Ciphertext, and behind it the tag of 16 bytes. */
   seal(plaintext: Uint8Array<ArrayBuffer>, parameters: AeadParameters): MaybePromise<Uint8Array<ArrayBuffer>>;
   /** What {@linkcode seal} has sealed; `null` when it is not authentic. */
@@ -60,6 +65,7 @@ export const webKeyedEngine: KeyedEngine = {
   async sealInPlace(bytes, parameters) {
     bytes.set(await webKeyedEngine.seal(bytes.subarray(0, -tagLength), parameters));
   },
+  openInPlace: (sealed, parameters) => webKeyedEngine.open(sealed, parameters),
   async seal(plaintext, { key, nonce: iv, additional: additionalData }) {
     const imported = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);
     return new Uint8Array(
@@ -81,7 +87,8 @@ export const webKeyedEngine: KeyedEngine = {
 
 /** The synchronous functions of `node:crypto`: 4 to 11 µs a call in Deno; AES of many bytes is WebCrypto's. */
 export function nodeKeyedEngine(node: typeof NodeCrypto): KeyedEngine {
-  return {
+  const engine: KeyedEngine = {
+    openInPlace: (sealed, parameters) => engine.open(sealed, parameters),
     hmac: (key, data) => plain(node.createHmac("sha256", key).update(data).digest()),
     hkdf: (secret, { salt, info, length }) =>
       new Uint8Array(node.hkdfSync("sha256", secret, salt, info, length)),
@@ -123,6 +130,7 @@ export function nodeKeyedEngine(node: typeof NodeCrypto): KeyedEngine {
       return plain(plaintext);
     },
   };
+  return engine;
 }
 
 /** A Node `Buffer` as a plain array. */

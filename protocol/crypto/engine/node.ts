@@ -35,7 +35,7 @@ class NodeAesKey implements AesKey {
   }
 
   seal(nonce: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>): MaybePromise<void> {
-    if (sealed.length >= manyBytes) return this.#byWeb((key) => key.seal(nonce, sealed));
+    if (sealed.length >= manyBytes) return this.#byWeb(nonce, (key, own) => key.seal(own, sealed));
     const text = textOf(sealed);
     const cipher = this.#node.createCipheriv("aes-256-gcm", this.#key, nonce);
     text.set(cipher.update(text));
@@ -48,7 +48,7 @@ class NodeAesKey implements AesKey {
     sealed: Uint8Array<ArrayBuffer>,
   ): MaybePromise<Uint8Array<ArrayBuffer> | null> {
     if (sealed.length < tagLength) return null;
-    if (sealed.length >= manyBytes) return this.#byWeb((key) => key.open(nonce, sealed));
+    if (sealed.length >= manyBytes) return this.#byWeb(nonce, (key, own) => key.open(own, sealed));
     const decipher = this.#node.createDecipheriv("aes-256-gcm", this.#key, nonce);
     decipher.setAuthTag(sealed.subarray(0, tagLength));
     const plaintext = decipher.update(sealed.subarray(tagLength));
@@ -65,7 +65,12 @@ class NodeAesKey implements AesKey {
     this.#web = null;
   }
 
-  async #byWeb<T>(use: (key: AesKey) => MaybePromise<T>): Promise<T> {
-    return await use(await (this.#web ??= webEngine.importAesKey(this.#key)));
+  async #byWeb<T>(
+    nonce: Uint8Array<ArrayBuffer>,
+    use: (key: AesKey, nonce: Uint8Array<ArrayBuffer>) => MaybePromise<T>,
+  ): Promise<T> {
+    // The caller's is another one by the time that the key is there.
+    const own = nonce.slice();
+    return await use(await (this.#web ??= webEngine.importAesKey(this.#key)), own);
   }
 }

@@ -151,6 +151,23 @@ function openSslAead(library: Library): Aead {
     check(library.EVP_EncryptFinal_ex(encryption, tag, written));
     check(library.EVP_CIPHER_CTX_ctrl(encryption, getTag, tagLength, tag));
   };
+  /** The same; `plaintext` has room for it. */
+  const open = (
+    sealed: Uint8Array<ArrayBuffer>,
+    plaintext: Uint8Array<ArrayBuffer>,
+    parameters: AeadParameters,
+  ) => {
+    const { key, nonce, additional } = checked(parameters);
+    const length = sealed.length - tagLength;
+    if (length < 0) return null;
+    check(library.EVP_DecryptInit_ex(decryption, null, null, key, nonce));
+    if (additional.length > 0) {
+      check(library.EVP_DecryptUpdate(decryption, null, written, additional, additional.length));
+    }
+    if (length > 0) check(library.EVP_DecryptUpdate(decryption, plaintext, written, sealed, length));
+    check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed.subarray(length)));
+    return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
+  };
   return {
     sealInPlace(bytes, parameters) {
       if (bytes.length < tagLength) throw new RangeError("Cannot use AES: there is no room for a tag");
@@ -161,19 +178,10 @@ function openSslAead(library: Library): Aead {
       seal(plaintext, sealed, parameters);
       return sealed;
     },
-    open(sealed, parameters) {
-      const { key, nonce, additional } = checked(parameters);
-      const length = sealed.length - tagLength;
-      if (length < 0) return null;
-      const plaintext = new Uint8Array(length);
-      check(library.EVP_DecryptInit_ex(decryption, null, null, key, nonce));
-      if (additional.length > 0) {
-        check(library.EVP_DecryptUpdate(decryption, null, written, additional, additional.length));
-      }
-      if (length > 0) check(library.EVP_DecryptUpdate(decryption, plaintext, written, sealed, length));
-      check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed.subarray(length)));
-      return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
-    },
+    open: (sealed, parameters) =>
+      open(sealed, new Uint8Array(Math.max(0, sealed.length - tagLength)), parameters),
+    openInPlace: (sealed, parameters) =>
+      open(sealed, sealed.subarray(0, Math.max(0, sealed.length - tagLength)), parameters),
   };
 }
 
