@@ -42,8 +42,8 @@ export interface StreamInfo {
   readonly progress: StreamProgress;
   /**
    * Resolves when the receiver's application has taken all of it. Rejects with `StreamError` when it ends
-   * otherwise, also when it is refused or expires; it stays pending when the agent is closed and the stream can go on after
-   * the next start, and is rejected with `CLOSED` when it cannot. Nobody need wait for it.
+   * otherwise, also when it is refused or expires, and with `CLOSED` when the agent is closed, though it may go on after the
+   * next start. Nobody need wait for it.
    */
   readonly ended: Promise<void>;
   /** Ends it on both sides; `text`, at most 255 bytes, is told to the other one. Nothing when it has ended. */
@@ -82,9 +82,9 @@ export interface StreamOffer extends StreamInfo {
 
 /** How a file is sent. */
 export interface SendFileOptions {
-  /** @default the file's name without its folders; none for a `Blob` that has none */
+  /** For people. @default the file's name without its folders; none for a `Blob` that has none */
   readonly name?: string;
-  /** @default that of a `Blob`, else application/octet-stream */
+  /** A media type. @default that of a `Blob`, else application/octet-stream */
   readonly type?: string;
   /** Told at most ten times a second, and at the end. */
   readonly onProgress?: (progress: StreamProgress) => void;

@@ -6,22 +6,20 @@ import { ByteReader, exactly, numberBytes } from "../ratchet/_bytes.ts";
 import { packetLength } from "../ratchet/packet.ts";
 import { streamIdLength, streamKeyLength } from "./content.ts";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /** What is encrypted with the key of a run. */
 export interface StreamRun {
   /** What the sender has announced, 16 bytes. */
-  readonly run: Bytes;
+  readonly run: Uint8Array<ArrayBuffer>;
   /** {@linkcode runKeyOf}, 32 bytes. */
-  readonly key: Bytes;
-  /** Bytes that a chunk has room for. */
+  readonly key: Uint8Array<ArrayBuffer>;
+  /** Uint8Array<ArrayBuffer> that a chunk has room for. */
   readonly chunkSize: number;
 }
 
 /** What a packet of a stream says before it is decrypted. */
 export interface StreamPacketHead {
   /** 16 bytes. */
-  readonly run: Bytes;
+  readonly run: Uint8Array<ArrayBuffer>;
   /** Of a chunk: its number in the run, from 1. Of credit: that of the last chunk that was taken. */
   readonly number: number;
   /** `last`: a chunk, the last one of the stream. */
@@ -32,18 +30,21 @@ const packetKind = 3;
 const numberLength = 6;
 /** Kind, run, number and type. */
 const headLength = 1 + streamIdLength + numberLength + 1;
-/** Bytes of a chunk's length, inside the encryption. */
+/** Uint8Array<ArrayBuffer> of a chunk's length, inside the encryption. */
 const sizeLength = 4;
 const types = ["chunk", "last", "credit"] as const;
 const runInfo = textBytes("smp-stream");
 
-/** Bytes that a chunk has room for on routes with that block size. */
+/** Uint8Array<ArrayBuffer> that a chunk has room for on routes with that block size. */
 export function largestChunk(blockSize: number): number {
   return packetLength(blockSize) - headLength - sizeLength - tagLength;
 }
 
 /** The key of a run, 32 bytes. */
-export async function runKeyOf(streamKey: Bytes, run: Bytes): Promise<Bytes> {
+export async function runKeyOf(
+  streamKey: Uint8Array<ArrayBuffer>,
+  run: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
   exactly(streamKey, streamKeyLength, "stream key");
   return await keyedCrypto().hkdf(streamKey, {
     salt: exactly(run, streamIdLength, "run"),
@@ -64,9 +65,9 @@ export async function sealChunk(
     readonly isLast: boolean;
     readonly blockSize: number;
     /** What it is written to. */
-    readonly packet?: Bytes;
+    readonly packet?: Uint8Array<ArrayBuffer>;
   },
-): Promise<Bytes> {
+): Promise<Uint8Array<ArrayBuffer>> {
   exactly(packet, packetLength(blockSize), "packet");
   if (data.length > chunkSize || chunkSize > largestChunk(blockSize)) {
     throw new RangeError(`Cannot encode chunk: ${data.length} bytes are more than there is room for`);
@@ -84,7 +85,7 @@ export async function sealChunk(
 export async function sealCredit(
   { run, key }: Pick<StreamRun, "run" | "key">,
   { number, blockSize }: { readonly number: number; readonly blockSize: number },
-): Promise<Bytes> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const packet = new Uint8Array(packetLength(blockSize));
   putHead(packet, { run, number, type: "credit" });
   packet.set(
@@ -95,14 +96,17 @@ export async function sealCredit(
 }
 
 /** Reads what a packet of the kind `stream chunk` says in clear, of its bytes behind the kind; `null` when it cannot be. */
-export function readStreamHead(content: Bytes): StreamPacketHead | null {
+export function readStreamHead(content: Uint8Array<ArrayBuffer>): StreamPacketHead | null {
   const reader = new ByteReader(content);
   const run = reader.bytes(streamIdLength), number = reader.u48(), type = types[reader.u8()];
   return reader.ok && type !== undefined && (number > 0 || type === "credit") ? { run, number, type } : null;
 }
 
 /** Decrypts a chunk whose head has that run; `null` when it is not authentic, or has more behind it than zeros. */
-export async function openChunk(content: Bytes, { key, chunkSize }: StreamRun): Promise<Bytes | null> {
+export async function openChunk(
+  content: Uint8Array<ArrayBuffer>,
+  { key, chunkSize }: StreamRun,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   const plaintext = await open(content, key, sizeLength + chunkSize);
   if (plaintext === null) return null;
   const reader = new ByteReader(plaintext);
@@ -111,17 +115,24 @@ export async function openChunk(content: Bytes, { key, chunkSize }: StreamRun): 
 }
 
 /** Whether credit whose head has that run is authentic, and has nothing behind it but zeros. */
-export async function isCredit(content: Bytes, { key }: Pick<StreamRun, "key">): Promise<boolean> {
+export async function isCredit(
+  content: Uint8Array<ArrayBuffer>,
+  { key }: Pick<StreamRun, "key">,
+): Promise<boolean> {
   return await open(content, key, 0) !== null;
 }
 
-async function open(content: Bytes, key: Bytes, length: number): Promise<Bytes | null> {
+async function open(
+  content: Uint8Array<ArrayBuffer>,
+  key: Uint8Array<ArrayBuffer>,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   const start = headLength - 1, end = start + length + tagLength;
   if (end > content.length || !isZero(content, end)) return null;
   return await keyedCrypto().open(content.subarray(start, end), { key, ...bound(content) });
 }
 
-function putHead(packet: Bytes, { run, number, type }: StreamPacketHead): void {
+function putHead(packet: Uint8Array<ArrayBuffer>, { run, number, type }: StreamPacketHead): void {
   packet[0] = packetKind;
   packet.set(exactly(run, streamIdLength, "run"), 1);
   packet.set(numberBytes(number, numberLength, "number"), 1 + streamIdLength);
@@ -129,7 +140,9 @@ function putHead(packet: Bytes, { run, number, type }: StreamPacketHead): void {
 }
 
 /** Nonce and additional data: number and type, and all of the head. */
-function bound(content: Bytes): { readonly nonce: Bytes; readonly additional: Bytes } {
+function bound(
+  content: Uint8Array<ArrayBuffer>,
+): { readonly nonce: Uint8Array<ArrayBuffer>; readonly additional: Uint8Array<ArrayBuffer> } {
   const nonce = new Uint8Array(12);
   nonce.set(content.subarray(streamIdLength, headLength - 1), 12 - numberLength - 1);
   return { nonce, additional: content.slice(0, headLength - 1) };

@@ -1,8 +1,6 @@
 /** What frames say of streams (streams.md). */
 import type { RouteRecord } from "../ratchet/route_record.ts";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /** Bytes of a stream's ID, and of the ID of a run. */
 export const streamIdLength = 16;
 /** Bytes of a stream's key. */
@@ -58,9 +56,9 @@ export interface StreamOfferContent {
   /** What tells the contents apart. */
   readonly kind: "stream offer";
   /** Random, 16 bytes. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** What keys of runs are made of, 32 random bytes. */
-  readonly key: Bytes;
+  readonly key: Uint8Array<ArrayBuffer>;
   /** At most 255 bytes in UTF-8; not to be trusted. */
   readonly name: string;
   /** A media type of at most 127 characters, printable ASCII; not to be trusted. */
@@ -68,7 +66,7 @@ export interface StreamOfferContent {
   /** Bytes of it; `null`: not known. */
   readonly size: number | null;
   /** Of all of it, 32 bytes; `null`: not known. */
-  readonly sha256: Bytes | null;
+  readonly sha256: Uint8Array<ArrayBuffer> | null;
 }
 
 /** The receiver of a stream takes it. */
@@ -76,7 +74,7 @@ export interface StreamAcceptContent {
   /** What tells the contents apart. */
   readonly kind: "stream accept";
   /** See {@linkcode StreamOfferContent.streamId}. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** The first byte that is wanted. */
   readonly offset: number;
   /** Chunks that may be sent and not taken, 1 to 128. */
@@ -90,7 +88,7 @@ export interface StreamResumeContent {
   /** What tells the contents apart. */
   readonly kind: "stream resume";
   /** See {@linkcode StreamOfferContent.streamId}. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** The first byte that is missing; of the sender's: 0. */
   readonly offset: number;
   /** Chunks that may be sent and not taken, 1 to 128; of the sender's: 0. */
@@ -104,7 +102,7 @@ export interface StreamRefuseContent {
   /** What tells the contents apart. */
   readonly kind: "stream refuse";
   /** See {@linkcode StreamOfferContent.streamId}. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** One of {@linkcode streamReasons} but 0, or one to come. */
   readonly reason: number;
   /** For people, at most 255 bytes in UTF-8; not to be trusted. */
@@ -116,9 +114,9 @@ export interface StreamRunContent {
   /** What tells the contents apart. */
   readonly kind: "stream run";
   /** See {@linkcode StreamOfferContent.streamId}. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** Random, 16 bytes. */
-  readonly run: Bytes;
+  readonly run: Uint8Array<ArrayBuffer>;
   /** The byte of the stream with which it begins. */
   readonly offset: number;
   /** Bytes that a chunk has room for, 1 to 65 016. */
@@ -130,7 +128,7 @@ export interface StreamCloseContent {
   /** What tells the contents apart. */
   readonly kind: "stream close";
   /** See {@linkcode StreamOfferContent.streamId}. */
-  readonly streamId: Bytes;
+  readonly streamId: Uint8Array<ArrayBuffer>;
   /** Whether it is a stream that the sender of this frame sends, or one that it receives. */
   readonly from: "sender" | "receiver";
   /** One of {@linkcode streamReasons}, or one to come. */
