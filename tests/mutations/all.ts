@@ -6,6 +6,7 @@ import { protocolMutations } from "./protocol.ts";
 import { ratchetMutations } from "./ratchet.ts";
 import { serverMutations } from "./server.ts";
 import { sessionMutations } from "./session.ts";
+import { streamMutations } from "./stream.ts";
 import { workerMutations } from "./workers.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -20,6 +21,7 @@ export const all: readonly Mutation[] = [
   ...clusterMutations,
   ...workerMutations,
   ...sessionMutations,
+  ...streamMutations,
 ];
 
 /** Where the list does not fit the code. */

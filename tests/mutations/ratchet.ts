@@ -209,9 +209,10 @@ export const ratchetMutations: readonly Mutation[] = [
     name: "packet-queue-unbound",
     what: "a server can move a packet to another queue",
     file: `${folder}/packet.ts`,
-    from: "const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };\n  return concat(",
+    from:
+      "const parameters = { key: routeKey, nonce, additional: textBytes(senderId) };\n  await keyedCrypto",
     to:
-      "const parameters = { key: routeKey, nonce, additional: textBytes(senderId.slice(1)) };\n  return concat(",
+      "const parameters = { key: routeKey, nonce, additional: textBytes(senderId.slice(1)) };\n  await keyedCrypto",
     tests: test("packet"),
   },
   {
