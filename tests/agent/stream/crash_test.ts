@@ -1,11 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import { equalBytes } from "../../../protocol/mod.ts";
-import { TestAgent } from "../../support/agent.ts";
+import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { startServer } from "../../support/server.ts";
-import { temporaryFolder } from "../../support/server_process.ts";
-import { connectForStreams, sessions, someBytes } from "../../support/streams.ts";
-import { until } from "../../support/wait.ts";
+import { giveKey, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
+import { connectForStreams, nextOffer, sessions, settled, someBytes } from "../../support/streams.ts";
+import { soon, until } from "../../support/wait.ts";
 
 /** A child that says how far it is. */
 class Child {
@@ -77,4 +78,35 @@ Deno.test("a file arrives whole though both agents are killed again and again, a
   assert(equalBytes(await Deno.readFile(at("to")), bytes));
   const names = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
   assertEquals(names.filter((name) => name.endsWith(".part")), []);
+});
+
+const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[LIMITS]\n" +
+  "new_queues_per_hour_per_ip: 0\nhandshakes_per_second_per_ip: 0\n";
+
+Deno.test("a file arrives whole though its server is killed again and again", async () => {
+  await using folder = await temporaryFolder();
+  await using serverFolder = await temporaryFolder();
+  await Deno.writeTextFile(`${serverFolder.path}/smp-server.ini`, ini, { mode: 0o600 });
+  await giveKey(serverFolder.path);
+  const place = ["--config-dir", serverFolder.path, "--log-dir", serverFolder.path];
+  const args = ["start", ...place, "--host", "127.0.0.1", "--port", `${steadyPort()}`, "-y"];
+  let server = await ServerProcess.startBare({ folder: serverFolder.path, args });
+  await using alice = await TestAgent.start(server.address, sessions);
+  await using bob = await TestAgent.start(server.address, sessions);
+  await connectAgents(alice, bob);
+  await settled(alice, bob);
+  const bytes = someBytes(16_000_000), from = `${folder.path}/from`, to = `${folder.path}/to`;
+  await Deno.writeFile(from, bytes);
+  const outgoing = await alice.agent.sendFile("b", from);
+  const offer = await nextOffer(bob);
+  const receiving = bob.agent.receiveFile(offer, to);
+  for (let i = 1; i <= 3; i++) {
+    await until(() => offer.progress.bytes >= i * 4_000_000);
+    await server.kill("SIGKILL");
+    server = await ServerProcess.startBare({ folder: serverFolder.path, args });
+  }
+  await soon(receiving);
+  await soon(outgoing.ended);
+  assert(equalBytes(await Deno.readFile(to), bytes));
+  await server.kill("SIGKILL");
 });
