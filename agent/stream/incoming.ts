@@ -103,6 +103,12 @@ export class Incoming extends LiveStream implements StreamOffer {
     };
   }
 
+  /** All of it is there, from before a restart: the stream has ended. */
+  async finish(size: number): Promise<void> {
+    this.#received = size;
+    await this.ports.end(null);
+  }
+
   /** The sender announces a run. */
   announced(content: StreamRunContent): void {
     this.#reading?.announced(content);

@@ -31,6 +31,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** One start after the other. */
   #work: Promise<void> = Promise.resolve();
   #starts = 0;
+  readonly #stopping = new Set<Promise<void>>();
   #takenUpTo = 0;
   #isAsking = false;
   readonly #wasAccepted: boolean;
@@ -57,7 +58,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   start(content: StreamAcceptContent | StreamResumeContent): void {
     this.#isAsking = false;
     const start = ++this.#starts;
-    void this.#run?.stop();
+    this.#stopRun();
     this.#work = this.#work.then(() => this.#start(content, start)).catch((error) => void this.#fail(error));
   }
 
@@ -109,12 +110,18 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
     this.#accepted.reject(failed);
     await this.#source.close(error);
     await this.#run?.stop();
-    await this.#work;
+    await Promise.all([this.#work, ...this.#stopping]);
+  }
+
+  /** Sends nothing more of the run before; not waited for, as its server may not answer. */
+  #stopRun(): void {
+    const stopping = this.#run?.stop().finally(() => this.#stopping.delete(stopping!));
+    if (stopping !== undefined) this.#stopping.add(stopping);
+    this.#run = null;
   }
 
   async #start(content: StreamAcceptContent | StreamResumeContent, start: number): Promise<void> {
-    await this.#run?.stop();
-    this.#run = null;
+    this.#stopRun();
     const { offset, window, routes } = content;
     if (this.size !== null && offset > this.size) {
       throw new StreamError("PROTOCOL", "The receiver wants bytes that there are not");

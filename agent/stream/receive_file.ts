@@ -32,6 +32,8 @@ export async function receiveFile(
   { onProgress, signal }: ReceiveFileOptions,
 ): Promise<ReceivedFile> {
   signal?.throwIfAborted();
+  const former = typeof target === "string" ? await receivedBefore(offer, target) : null;
+  if (former !== null) return former;
   const file = typeof target === "string" ? await openPart(offer, target) : openWritable(target);
   let reader: StreamReader;
   try {
@@ -53,6 +55,22 @@ export async function receiveFile(
   } finally {
     signal?.removeEventListener("abort", pause);
     await paused;
+  }
+}
+
+/** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
+async function receivedBefore(offer: Incoming, target: string): Promise<ReceivedFile | null> {
+  const { sha256 } = offer;
+  if (offer.status !== "accepted" || offer.hasEnded || sha256 === null || !await exists(target)) return null;
+  const handle = await fileModules().files.open(target, "r");
+  try {
+    const hash = newHash();
+    const size = await hashPart(handle, { size: null, hash });
+    if (!equalBytes(hash.digest(), sha256)) return null;
+    await offer.finish(size);
+    return { size, sha256 };
+  } finally {
+    await handle.close();
   }
 }
 

@@ -6,6 +6,7 @@ import {
   streamKeyLength,
   streamReasons,
 } from "../../protocol/mod.ts";
+import { Pause } from "../backoff.ts";
 import type { AgentEvent } from "../events.ts";
 import { unknownConnection } from "../protocol/error.ts";
 import type { AgentContext } from "../runtime/context.ts";
@@ -23,6 +24,9 @@ import { hasRoom, knowsStreams, streamOf, streamsOf, withoutStream, withStream }
 
 /** Milliseconds between two looks for offers that have expired, at most. */
 const longestInspection = 60_000;
+
+/** Milliseconds for which queues are deleted when the agent is closed; what is left is done after the next start. */
+const closingTime = 2_000;
 
 /** What is offered. */
 export interface Offered extends Pick<StreamRecord, "name" | "mediaType" | "size" | "sha256"> {

@@ -241,3 +241,43 @@ Deno.test("a file that is stopped by a signal goes on when it is received again"
   await soon(outgoing.ended);
   assert(equalBytes(await Deno.readFile(to), bytes));
 });
+
+Deno.test("a file that got its name before a crash is told to be received", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const store = new MemoryStore();
+  await using alice = await TestAgent.start(server.address, sessions);
+  let bob = await TestAgent.start(server.address, { ...sessions, store });
+  await connectForStreams(server, alice, bob);
+  const from = `${folder.path}/from`, to = `${folder.path}/to`;
+  const bytes = someBytes(100_000);
+  await Deno.writeFile(from, bytes);
+  const outgoing = await alice.agent.sendFile("b", from);
+  const offer = await nextOffer(bob);
+  const abort = new AbortController();
+  const receiving = bob.agent.receiveFile(offer, to, { signal: abort.signal }).catch((error) => error.name);
+  await until(() => offer.status === "accepted");
+  abort.abort();
+  if (await soon(receiving) === "AbortError") {
+    await bob[Symbol.asyncDispose]();
+    await Deno.writeFile(to, bytes);
+    bob = await TestAgent.start(server.address, { ...sessions, store });
+    await bob.agent.subscribeAll();
+    const again = streamAt(bob, "receiving");
+    assertEquals((await soon(bob.agent.receiveFile(again, to))).size, bytes.length);
+  }
+  await soon(outgoing.ended);
+  await bob[Symbol.asyncDispose]();
+});
+
+Deno.test("a disk that is full ends the file on both sides", async () => {
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([someBytes(100_000)]));
+  const full = new WritableStream<Uint8Array>({
+    write: () => Promise.reject(new Error("No space left on device")),
+  });
+  const failed = codeOf(pair.bob.agent.receiveFile(await nextOffer(pair.bob), full));
+  assertEquals([await soon(failed), await codeOf(soon(outgoing.ended))], ["FAILED", "FAILED"]);
+  await until(() => server.gauges().queues === 2);
+});
