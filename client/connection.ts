@@ -1,6 +1,7 @@
 import {
   asciiText,
   type BlockChannel,
+  type BlockContent,
   decodeServerTransmission,
   deferred,
   encodeBase64,
@@ -265,7 +266,7 @@ export class Connection {
       const content = await request.content.catch(() => null);
       return content && { request, content };
     }));
-    const contents: Uint8Array[] = [];
+    const contents: BlockContent[] = [];
     const now = performance.now();
     for (const entry of signed) {
       // Its timer is about to run; another one that did has made the room for it.

@@ -1,9 +1,11 @@
 import {
+  type BlockContent,
   type ClientCommand,
+  clientTransmissionParts,
   contentLimit,
   encodeBase64,
-  encodeClientTransmission,
   encodeSigned,
+  partsLength,
   type PrivateKey,
   randomBytes,
   type ServerResponse,
@@ -33,7 +35,7 @@ export interface Request extends CommandToSend {
   corrId: string;
   /** Left out although there is a key (extensions.md open1). */
   isUnsigned: boolean;
-  content: Promise<Uint8Array>;
+  content: Promise<BlockContent>;
   /** Was written once, without a signature, and not executed. */
   isGivenAgain: boolean;
   readonly settled: PromiseWithResolvers<ServerResponse>;
@@ -56,13 +58,13 @@ export async function encodeCommand(
     "corrId" | "queueId" | "command" | "key" | "isUnsigned"
   >,
   blockSize: number,
-): Promise<Uint8Array> {
+): Promise<BlockContent> {
   const signed = encodeSigned(textBytes(corrId), queueId, command);
   const signature = key && !isUnsigned ? await signPss(key, signed) : new Uint8Array(0);
-  const content = encodeClientTransmission(signature, signed);
+  const content = clientTransmissionParts(signature, signed);
   // Whether a body can be sent must not depend on what was sent before.
   const leftOut = key && isUnsigned ? Math.ceil(key.modulusLength / 3) * 4 : 0;
-  const excess = content.length + leftOut - contentLimit(blockSize);
+  const excess = partsLength(content) + leftOut - contentLimit(blockSize);
   if (excess > 0) {
     throw new RangeError(
       `Cannot send the command: it is ${excess} ${

@@ -16,7 +16,16 @@
  */
 export * from "./address.ts";
 export { decodeBase64, encodeBase64, lendBase64 } from "./base64.ts";
-export { asciiText, equalBytes, joinParts, latin1Bytes, type Part, randomBytes, textBytes } from "./bytes.ts";
+export {
+  asciiText,
+  equalBytes,
+  joinParts,
+  latin1Bytes,
+  type Part,
+  partsLength,
+  randomBytes,
+  textBytes,
+} from "./bytes.ts";
 export { type ClientCommand, largestWindow, type Rekey, type ServerResponse } from "./command.ts";
 export * from "./crypto/mod.ts";
 export { deferred } from "./deferred.ts";

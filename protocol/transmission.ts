@@ -68,7 +68,12 @@ export function encodeSigned(
 
 /** Encodes a client transmission from its signature (empty for none) and what {@linkcode encodeSigned} gave. */
 export function encodeClientTransmission(signature: Uint8Array, signed: Uint8Array): Uint8Array<ArrayBuffer> {
-  return joinParts([encodeBase64(signature), " ", signed, " "]);
+  return joinParts(clientTransmissionParts(signature, signed));
+}
+
+/** What {@linkcode encodeClientTransmission} joins. */
+export function clientTransmissionParts(signature: Uint8Array, signed: Uint8Array): Part[] {
+  return [encodeBase64(signature), " ", signed, " "];
 }
 
 /** Encodes a server transmission. */
