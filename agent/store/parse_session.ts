@@ -124,25 +124,34 @@ const upgrade = optional(bytes(1, 65_535));
 /** More than a connection has in both directions. */
 const mostStreams = 256;
 
-const stream = object<StreamRecord>({
-  id: text(2 * streamIdLength, new RegExp(`^[0-9a-f]{${2 * streamIdLength}}$`)),
-  direction: oneOf("sending", "receiving"),
-  status: oneOf("offered", "accepted"),
-  key: secret,
-  name: text(longestStreamName, /^/),
-  mediaType: text(longestStreamType, /^[ -~]*$/),
-  size: nullable(count),
-  sha256: nullable(secret),
-  at: count,
-  file: nullable(object<StreamFile>({
-    path: text(65_536, /^/),
-    size: count,
-    modifiedAt: (value, place) => {
-      if (typeof value === "number" && Number.isFinite(value)) return value;
-      throw new TypeError(`${place} is not a number`);
-    },
-  })),
-});
+const streams = list(
+  mostStreams,
+  object<StreamRecord>({
+    id: text(2 * streamIdLength, new RegExp(`^[0-9a-f]{${2 * streamIdLength}}$`)),
+    direction: oneOf("sending", "receiving"),
+    status: oneOf("offered", "accepted"),
+    key: secret,
+    name: text(longestStreamName, /^/),
+    mediaType: text(longestStreamType, /^[ -~]*$/),
+    size: nullable(count),
+    sha256: nullable(secret),
+    at: count,
+    file: nullable(object<StreamFile>({
+      path: text(65_536, /^/),
+      size: count,
+      modifiedAt: (value, place) => {
+        if (typeof value === "number" && Number.isFinite(value)) return value;
+        throw new TypeError(`${place} is not a number`);
+      },
+    })),
+  }),
+);
+
+/** Streams do not go on from a backup, which may be old, or of somebody who wants to have a file sent. */
+const noStreams: Parse<undefined> = (value, place) => {
+  if (value !== undefined) streams(value, place);
+  return undefined;
+};
 
 const keys = object<SessionKeys>({
   transcript: object<Partial<SessionTranscript>>({
@@ -165,7 +174,7 @@ const keys = object<SessionKeys>({
   verified: flag,
   since: nullable(count),
   kinds: nullable(list(256, integer(0, 255))),
-  streams: optional(list(mostStreams, stream)),
+  streams: noStreams,
 });
 
 /** A session. */

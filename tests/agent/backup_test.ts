@@ -359,6 +359,7 @@ test("an authentic file with what no agent stores is refused", async () => {
     withKeys({ repairKey: bytes(33) }),
     withKeys({ pair: { ...session.keys.pair, kemPrivate: bytes(2399) } }),
     withKeys({ kinds: [256] }),
+    withKeys({ streams: [{ id: "a" }] }),
     withKeys({ transcript: { invitation: 1 } }),
     withKeys({ transcript: { invitation: "é" } }),
     withKeys({ transcript: { joinerUpgrade: bytes(65_536) } }),

@@ -224,3 +224,29 @@ Deno.test("an agent that is closed in the middle of a stream leaves its queue to
   assertEquals((await soon(received)).length, 100_000);
   await bob[Symbol.asyncDispose]();
 });
+
+Deno.test("chunks and credit cost no transaction: a stream has as many as it has frames", async () => {
+  /** Counts what it stores. */
+  class CountingStore extends MemoryStore {
+    commits = 0;
+    override commit(changes: Parameters<MemoryStore["commit"]>[0]): Promise<void> {
+      this.commits++;
+      return super.commit(changes);
+    }
+  }
+  await using server = await startServer();
+  const stores = { a: new CountingStore(), b: new CountingStore() };
+  await using pair = await streamPair(server, { a: { store: stores.a }, b: { store: stores.b } });
+  const commitsOf = async (length: number) => {
+    const before = stores.a.commits + stores.b.commits;
+    const outgoing = await pair.alice.agent.sendFile("b", new Blob([new Uint8Array(length)]));
+    const offer = await nextOffer(pair.bob);
+    await soon(new Response(offer.accept()).bytes());
+    await soon(outgoing.ended);
+    return stores.a.commits + stores.b.commits - before;
+  };
+  await commitsOf(1);
+  const [few, many] = [await commitsOf(1), await commitsOf(200 * 65_016)];
+  // Receipts come when they come.
+  assert(many <= few + 8, `${few} for one chunk, ${many} for 200`);
+});
