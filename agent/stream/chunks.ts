@@ -20,8 +20,10 @@ export interface Expected {
   readonly window: number;
   /** Bytes of all of the stream; `null`: not known. */
   readonly size: number | null;
-  /** Of the routes that were told. */
+  /** The smallest of the routes that were told. */
   readonly blockSize: number;
+  /** Is given each chunk when it is its turn. */
+  readonly deliver?: (chunk: Chunk) => void;
 }
 
 /** A chunk whose turn it is. */
@@ -31,7 +33,7 @@ export interface Chunk {
   readonly isLast: boolean;
 }
 
-/** The chunks of one run, put in order and held to what was agreed; for one way that was told to the sender. */
+/** The chunks of one run, put in order and held to what was agreed; for the ways that were told to the sender together. */
 export class Chunks {
   readonly #expected: Expected;
   #run: StreamRun & { readonly offset: number } | null = null;
@@ -114,6 +116,7 @@ export class Chunks {
       }
       this.#hasLast = chunk.isLast;
       chunks.push(chunk);
+      this.#expected.deliver?.(chunk);
       if (chunk.isLast && this.#early.size > 0) throw wrong("goes on after the end");
     }
     return chunks;

@@ -220,17 +220,20 @@ class Reading {
     const { signal } = this.#stopped;
     const pause = new Pause();
     signal.addEventListener("abort", () => pause.end(), { once: true });
-    let server: ServerAddress | null = null;
+    let servers: readonly ServerAddress[] = [];
     // Else this could fail before its owner knows it.
     await null;
     for (let failures = 0; !signal.aborted && !this.#isComplete;) {
       this.#attempt = new AbortController();
-      let way: Way | null = null;
+      servers = serversFor(context.ownServers(), servers, context.routes);
+      const made = await Promise.allSettled(servers.map((server) => Way.make(this.#ports, server, window)));
+      const ways = made.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
       try {
-        server = otherServer(context.ownServers(), server);
-        way = await Way.make(this.#ports, server, window);
-        await this.#receive(way);
-        failures = 0;
+        if (ways.length === 0) await pause.wait(backoffDelay(context.retry, ++failures));
+        else {
+          await this.#receive(ways);
+          failures = 0;
+        }
       } catch (error) {
         if (error instanceof StreamError) {
           void this.#fail(error);
@@ -238,36 +241,50 @@ class Reading {
         }
         if (!signal.aborted) await pause.wait(backoffDelay(context.retry, ++failures));
       } finally {
-        await way?.delete();
+        await Promise.all(ways.map((way) => way.delete()));
       }
     }
   }
 
-  /** Receives by one way, until it ends or another one is to be made. */
-  async #receive(way: Way): Promise<void> {
-    const { signal } = this.#attempt;
-    if (signal.aborted) return;
-    const chunks = this.#chunks = this.#expect(way.record.blockSize);
+  /** Receives by some ways, until it ends or others are to be made. */
+  async #receive(ways: readonly Way[]): Promise<void> {
+    const attempt = this.#attempt;
+    if (attempt.signal.aborted) return;
+    const chunks = this.#chunks = this.#expect(Math.min(...ways.map(({ record }) => record.blockSize)));
     this.#credited = this.#silences = 0;
     this.#madeAt = performance.now();
     const streamId = bytesOfHex(this.#record.id);
-    const content = { streamId, offset: this.#received, window, routes: [way.record] };
+    const routes = ways.map(({ record }) => record);
+    const content = { streamId, offset: this.#received, window, routes };
     if (this.#ports.record()?.status === "offered") {
       await this.#ports.accept({ kind: "stream accept", ...content });
     } else await this.#ports.tell({ kind: "stream resume", ...content });
     this.#listen();
+    // When one way has ended, all others are made anew with it.
+    const receiving = ways.map((way) => this.#receiveBy(way, chunks).finally(() => attempt.abort()));
+    try {
+      await Promise.all(receiving);
+    } finally {
+      await Promise.allSettled(receiving);
+      clearTimeout(this.#silence);
+    }
+  }
+
+  async #receiveBy(way: Way, chunks: Chunks): Promise<void> {
+    const { signal } = this.#attempt;
     for await (const packet of way.packets(signal)) {
-      for (const chunk of await chunks.take(packet, signal)) {
-        this.#received += chunk.data.length;
-        this.#queue.push({ ...chunk, of: chunks });
-        this.#isComplete = chunk.isLast;
-      }
-      this.#wake?.();
+      await chunks.take(packet, signal);
       this.#silences = 0;
-      if (this.#isComplete) break;
+      if (this.#isComplete) return;
       this.#listen();
     }
-    clearTimeout(this.#silence);
+  }
+
+  #deliver(chunk: Chunk, of: Chunks): void {
+    this.#received += chunk.data.length;
+    this.#queue.push({ ...chunk, of });
+    this.#isComplete = chunk.isLast;
+    this.#wake?.();
   }
 
   /** Waits for the next chunk, but not for ever. */
@@ -286,7 +303,9 @@ class Reading {
 
   #expect(blockSize: number): Chunks {
     const { key: streamKey, size } = this.#record;
-    return new Chunks({ streamKey, offset: this.#received, window, size, blockSize });
+    const expected = { streamKey, offset: this.#received, window, size, blockSize };
+    const chunks: Chunks = new Chunks({ ...expected, deliver: (chunk) => this.#deliver(chunk, chunks) });
+    return chunks;
   }
 
   async #fail(error: unknown): Promise<void> {
@@ -297,11 +316,15 @@ class Reading {
   }
 }
 
-/** A server by chance, another one than before where there is one. */
-function otherServer(servers: readonly ServerAddress[], before: ServerAddress | null): ServerAddress {
-  const others = servers.filter((server) =>
-    before === null || formatAddress(server) !== formatAddress(before)
-  );
-  const from = others.length > 0 ? others : servers;
-  return from[Math.floor(Math.random() * from.length)]!;
+/** Some servers by chance, others than before where there are some. */
+function serversFor(
+  all: readonly ServerAddress[],
+  before: readonly ServerAddress[],
+  count: number,
+): readonly ServerAddress[] {
+  const names = before.map(formatAddress);
+  const isNew = (server: ServerAddress) => !names.includes(formatAddress(server));
+  const shuffled = all.map((server) => ({ server, place: Math.random() + (isNew(server) ? 0 : 1) }))
+    .sort((a, b) => a.place - b.place).map(({ server }) => server);
+  return shuffled.slice(0, count);
 }

@@ -3,10 +3,17 @@ import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
 import { SmpClient, tcpTransport, type Transport } from "../../../client/mod.ts";
 import { type Channel, equalBytes } from "../../../protocol/mod.ts";
-import { TestAgent } from "../../support/agent.ts";
+import { connectAgents, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
-import { connectForStreams, nextOffer, sessions, someBytes, streamPair } from "../../support/streams.ts";
+import {
+  connectForStreams,
+  nextOffer,
+  sessions,
+  settled,
+  someBytes,
+  streamPair,
+} from "../../support/streams.ts";
 import { soon, until } from "../../support/wait.ts";
 
 /** Connections that can all be cut. */
@@ -104,4 +111,30 @@ Deno.test("a stream moves to another server when that of its queue is gone", asy
   await writer.write(Uint8Array.of(2));
   assertEquals((await soon(reader.read())).value, Uint8Array.of(2));
   await Promise.all([writer.close(), soon(reader.read())]);
+});
+
+Deno.test("a stream goes through several servers at once, and through those that are left when one is gone", async () => {
+  await using one = await startServer();
+  const two = await startServer();
+  await using pair = await streamPair(one);
+  const { alice } = pair;
+  await using bob = await TestAgent.start([one.address, two.address], { ...sessions, routes: 2 });
+  await connectAgents(alice, bob, ["c", "a"]);
+  await until(() => alice.agent.connection("c").session?.servers.sending.length === 2);
+  await until(() => bob.agent.connection("a").session?.servers.sending.length === 1);
+  await settled(alice, bob);
+  const queues = () => [one.gauges().queues, two.gauges().queues];
+  await until(() => `${queues()}` === "4,1");
+  const outgoing = await alice.agent.offerStream("c");
+  const offer = await nextOffer(bob);
+  const reading = new Response(offer.accept()).bytes();
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  assertEquals(queues(), [5, 2]);
+  const sent = someBytes(3_000_000);
+  await writer.write(sent.subarray(0, 1_500_000));
+  await until(() => offer.progress.bytes === 1_500_000);
+  await two.stop();
+  await writer.write(sent.subarray(1_500_000));
+  await soon(writer.close());
+  assert(equalBytes(await soon(reading), sent));
 });
