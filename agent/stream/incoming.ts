@@ -29,8 +29,8 @@ const firstSilence = 5_000, longestSilence = 60_000;
 /** Silences after which another way is made when something is missing before what has come. */
 const mostSilences = 3;
 
-/** Milliseconds between two ways that the sender has asked for. */
-const askInterval = 1_000;
+/** Milliseconds between two ways that the sender asks for, doubled each time at most so often that it has sent little by one. */
+const askInterval = 1_000, mostDoublings = 6;
 
 /** What reads a stream that is accepted. */
 export interface StreamReader {
@@ -149,6 +149,9 @@ class Reading {
   /** Aborts when another way is to be made. */
   #attempt = new AbortController();
   #madeAt = -Infinity;
+  #asks = 0;
+  /** Chunks that have come by the present ways. */
+  #delivered = 0;
   #asked: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
   #silences = 0;
@@ -189,10 +192,15 @@ class Reading {
   }
 
   asked(): void {
-    const early = this.#madeAt + askInterval - performance.now();
+    const early = this.#madeAt + askInterval * 2 ** this.#asks - performance.now();
     clearTimeout(this.#asked);
-    if (early > 0) this.#asked = setTimeout(() => this.asked(), early);
-    else if (!this.#isComplete) this.#attempt.abort();
+    if (this.#isComplete || this.#end !== null) return;
+    if (early > 0) {
+      this.#asked = setTimeout(() => this.asked(), early);
+      return;
+    }
+    this.#asks = this.#delivered >= window ? 0 : Math.min(mostDoublings, this.#asks + 1);
+    this.#attempt.abort();
   }
 
   async stop(error: StreamError | null): Promise<void> {
@@ -251,7 +259,7 @@ class Reading {
     const attempt = this.#attempt;
     if (attempt.signal.aborted) return;
     const chunks = this.#chunks = this.#expect(Math.min(...ways.map(({ record }) => record.blockSize)));
-    this.#credited = this.#silences = 0;
+    this.#credited = this.#silences = this.#delivered = 0;
     this.#madeAt = performance.now();
     const streamId = bytesOfHex(this.#record.id);
     const routes = ways.map(({ record }) => record);
@@ -282,6 +290,7 @@ class Reading {
 
   #deliver(chunk: Chunk, of: Chunks): void {
     this.#received += chunk.data.length;
+    this.#delivered++;
     this.#queue.push({ ...chunk, of });
     this.#isComplete = chunk.isLast;
     this.#wake?.();

@@ -122,6 +122,8 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
 
   async #start(content: StreamAcceptContent | StreamResumeContent, start: number): Promise<void> {
     this.#stopRun();
+    // Another one waits that says more.
+    if (start !== this.#starts) return;
     const { offset, window, routes } = content;
     if (this.size !== null && offset > this.size) {
       throw new StreamError("PROTOCOL", "The receiver wants bytes that there are not");
