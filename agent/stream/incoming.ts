@@ -18,10 +18,10 @@ import { Way } from "./way.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Chunks that may come and not be taken by the application. */
-const window = 32;
+const largestWindow = 32;
 
 /** Chunks that are taken before the sender is told. */
-const creditInterval = window / 4;
+const creditInterval = largestWindow / 4;
 
 /** Milliseconds without a chunk after which credit is told again, at first and at most: what told it may be lost. */
 const firstSilence = 5_000, longestSilence = 60_000;
@@ -145,6 +145,8 @@ class Reading {
   #isComplete = false;
   #end: { readonly error: StreamError | null } | null = null;
   #wake: (() => void) | null = null;
+  /** Called when a chunk was taken. */
+  #roomed: (() => void) | null = null;
   readonly #stopped = new AbortController();
   /** Aborts when another way is to be made. */
   #attempt = new AbortController();
@@ -162,7 +164,7 @@ class Reading {
     this.#ports = ports;
     this.#received = this.#taken = from;
     this.#credits = new Credits(ports);
-    this.#chunks = this.#expect(0);
+    this.#chunks = this.#expect(0, 0);
     this.#work = this.#receiveAll();
   }
 
@@ -199,7 +201,7 @@ class Reading {
       this.#asked = setTimeout(() => this.asked(), early);
       return;
     }
-    this.#asks = this.#delivered >= window ? 0 : Math.min(mostDoublings, this.#asks + 1);
+    this.#asks = this.#delivered >= largestWindow ? 0 : Math.min(mostDoublings, this.#asks + 1);
     this.#attempt.abort();
   }
 
@@ -211,11 +213,13 @@ class Reading {
     this.#stopped.abort();
     this.#attempt.abort();
     this.#wake?.();
+    this.#roomed?.();
     await Promise.all([this.#work, this.#credits.close()]);
   }
 
   #took({ number, data, of }: Chunk & { readonly of: Chunks }): void {
     this.#taken += data.length;
+    this.#roomed?.();
     of.taken(number);
     if (of !== this.#chunks || of.run === null) return;
     if (number - this.#credited < creditInterval) return;
@@ -232,9 +236,12 @@ class Reading {
     // Else this could fail before its owner knows it.
     await null;
     for (let failures = 0; !signal.aborted && !this.#isComplete;) {
+      await this.#room();
       this.#attempt = new AbortController();
       servers = serversFor(context.ownServers(), servers, context.routes);
-      const made = await Promise.allSettled(servers.map((server) => Way.make(this.#ports, server, window)));
+      const made = await Promise.allSettled(
+        servers.map((server) => Way.make(this.#ports, server, largestWindow)),
+      );
       const ways = made.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
       try {
         if (ways.length === 0) await pause.wait(backoffDelay(context.retry, ++failures));
@@ -258,7 +265,10 @@ class Reading {
   async #receive(ways: readonly Way[]): Promise<void> {
     const attempt = this.#attempt;
     if (attempt.signal.aborted) return;
-    const chunks = this.#chunks = this.#expect(Math.min(...ways.map(({ record }) => record.blockSize)));
+    // What has come and was not taken counts, however often a sender begins anew.
+    const window = largestWindow - this.#queue.length;
+    const blockSize = Math.min(...ways.map(({ record }) => record.blockSize));
+    const chunks = this.#chunks = this.#expect(blockSize, window);
     this.#credited = this.#silences = this.#delivered = 0;
     this.#madeAt = performance.now();
     const streamId = bytesOfHex(this.#record.id);
@@ -310,7 +320,14 @@ class Reading {
     }, delay);
   }
 
-  #expect(blockSize: number): Chunks {
+  /** Waits until the application has taken so much that another run may begin. */
+  async #room(): Promise<void> {
+    while (this.#queue.length > largestWindow / 2 && !this.#stopped.signal.aborted) {
+      await new Promise<void>((resolve) => this.#roomed = resolve);
+    }
+  }
+
+  #expect(blockSize: number, window: number): Chunks {
     const { key: streamKey, size } = this.#record;
     const expected = { streamKey, offset: this.#received, window, size, blockSize };
     const chunks: Chunks = new Chunks({ ...expected, deliver: (chunk) => this.#deliver(chunk, chunks) });

@@ -238,3 +238,46 @@ Deno.test("a sender that breaks the rules on the route ends its stream alone, an
   assertEquals(at.victim.agent.streams(), []);
   await at.isWell();
 });
+
+Deno.test("a sender that begins anew again and again has no more in memory than one window", async () => {
+  await using at = await scene();
+  const offer = offerOf();
+  await at.say(offer);
+  const told = await nextOffer(at.victim);
+  const reader = told.accept().getReader();
+  let sent = 0;
+  /** Sends as much as the last way that was told takes, and asks for another one. */
+  const fill = async (times: number) => {
+    await until(async () => (await at.said("stream accept")).length === 1);
+    await until(async () => (await at.said("stream resume")).length === times);
+    const way = times === 0 ? (await at.said("stream accept"))[0]! : (await at.said("stream resume")).at(-1)!;
+    const [record] = way.routes;
+    const pair = await senderKeyOf({ p: record!.p.slice(), q: record!.q.slice() });
+    const senderKey = await new LoadedKeys().signing(await exportPrivateKey(pair!.privateKey));
+    const { blockSize } = record!, run = randomBytes(16);
+    const senderId = encodeBase64(record!.senderId), routeKey = record!.routeKey.slice();
+    await using client = await SmpClient.connect(at.server.address, { blockSize });
+    const keys = { run, key: await runKeyOf(offer.key, run), chunkSize: 10 };
+    const { offset, window } = way;
+    await at.say({ kind: "stream run", streamId: offer.streamId, run, offset, chunkSize: 10 });
+    for (let number = 1; number <= window; number++) {
+      const chunk = await sealChunk(new Uint8Array(10), keys, { number, isLast: false, blockSize });
+      const body = await sealPacket(chunk, { senderId, routeKey, blockSize });
+      await client.send({ senderId, senderKey }, body);
+    }
+    sent += window;
+    // All are in memory there.
+    await until(() => at.server.gauges().delivered === 0);
+    return window;
+  };
+  const ask = { kind: "stream resume", streamId: offer.streamId, offset: 0, window: 0, routes: [] } as const;
+  assertEquals(await fill(0), 32);
+  await at.say(ask);
+  await at.isWell();
+  // One chunk is with the reader: the queue of the window is what it was.
+  for (let i = 0; i < 20; i++) assertEquals((await soon(reader.read())).value?.length, 10);
+  const second = await fill(1);
+  assert(second >= 16 && second <= 32 - 12 + 1, `${second}`);
+  for (let i = 20; i < sent; i++) assertEquals((await soon(reader.read())).value?.length, 10);
+  await reader.cancel();
+});
