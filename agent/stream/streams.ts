@@ -189,11 +189,16 @@ export class Streams implements AsyncDisposable {
     this.#isClosed = true;
     clearInterval(this.#timer);
     const closed = new StreamError("CLOSED", "The agent was closed");
-    await Promise.all([
+    const settled = Promise.all([
       ...[...this.#live.values()].map((stream) => stream.settle(closed)),
       ...this.#stopping,
     ]);
+    // Who waits for a server that does not answer is not waited for.
+    const pause = new Pause();
+    await Promise.race([settled, pause.wait(closingTime)]);
+    pause.end();
     await this.#links[Symbol.asyncDispose]();
+    await settled;
   }
 
   #send(connection: Connection, record: StreamRecord, source: StreamSource): Outgoing {
