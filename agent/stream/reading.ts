@@ -71,7 +71,7 @@ export class Reading {
     return this.#taken;
   }
 
-  /** See {@linkcode StreamReader.read}. */
+  /** See `StreamReader.read`. */
   async read(): Promise<Bytes | null> {
     for (;;) {
       if (this.#end?.error) throw this.#end.error;
