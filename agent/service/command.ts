@@ -1,5 +1,6 @@
 import {
   formatQueueInfo,
+  largestBody,
   latin1Bytes,
   parseAddress,
   ParseError,
@@ -14,12 +15,20 @@ import { type ConnectionInfo, mostRoutes } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
 import type { RouteChange, SecurityReason } from "../store/store.ts";
+import { quoted } from "./quoted.ts";
+import {
+  formatStreamResponse,
+  parseStreamCommand,
+  type StreamCommand,
+  type StreamRefusalCode,
+  type StreamResponse,
+} from "./stream_command.ts";
 
 /** How a session is served: who acknowledges messages, and how commands and answers are written. */
 export type Mode = "manual" | "auto" | "json" | "text";
 
-/** What a session can ask to be told besides: RCVD, ROUTE and SESSION. */
-export type Extension = "receipts" | "routes" | "sessions";
+/** What a session can ask to be told besides: RCVD, ROUTE, SESSION, and all about streams. */
+export type Extension = "receipts" | "routes" | "sessions" | "streams";
 
 /** A command of a client (agent.md Plaintext agent protocol); `ACK` and those after it are additions. */
 export type ServiceCommand =
@@ -39,14 +48,28 @@ export type ServiceCommand =
   /** `null`: as many as the agent's other connections have. */
   | { readonly type: "ROUTES"; readonly routes: number | null }
   | { readonly type: "LEAVE"; readonly server: ServerAddress }
-  | { readonly type: "LIST" | "HELP" | "QUIT" };
+  | { readonly type: "LIST" | "HELP" | "QUIT" }
+  | StreamCommand;
+
+/** The errors that are said. */
+export type ServiceErrorCode = AgentErrorCode | StreamRefusalCode;
 
 /** What follows a command's line. */
 export type CommandLine =
   | { readonly ok: true; readonly command: ServiceCommand }
-  /** A body of `size` bytes and the end of a line follow. */
-  | { readonly ok: true; readonly size: number }
-  | { readonly ok: false; readonly error: AgentErrorCode };
+  | BodyLine
+  | { readonly ok: false; readonly error: ServiceErrorCode };
+
+/** A body of `size` bytes and the end of a line follow. */
+export interface BodyLine {
+  readonly ok: true;
+  readonly size: number;
+  /** Bytes that it may have, and what is said of a longer one. */
+  readonly most: number;
+  readonly tooLarge: ServiceErrorCode;
+  /** The command with its body. */
+  readonly with: (body: Uint8Array<ArrayBuffer>) => ServiceCommand;
+}
 
 /** What a session says. Only those up to `ERR` are said to clients that use no addition. */
 export type ServiceResponse =
@@ -54,7 +77,7 @@ export type ServiceResponse =
   | { readonly type: "OK" | "CON" | "END" }
   | { readonly type: "SENT"; readonly id: number }
   | { readonly type: "MSG"; readonly message: ReceivedMessage }
-  | { readonly type: "ERR"; readonly error: AgentErrorCode; readonly message: string; readonly id?: number }
+  | { readonly type: "ERR"; readonly error: ServiceErrorCode; readonly message: string; readonly id?: number }
   /** Answers LIST, once for each connection. `isOwn`: the session hears of it. */
   | { readonly type: "CONNECTION"; readonly info: ConnectionInfo; readonly isOwn: boolean }
   /** Ends the answers to a command that has many. */
@@ -70,6 +93,8 @@ export type ServiceResponse =
   | { readonly type: "ROUTE" } & Omit<RouteChange, "type">
   /** After EXT with `sessions` alone: it has begun, or the other side has deleted the connection. */
   | { readonly type: "SESSION"; readonly change: "active" | "closed" }
+  /** After EXT with `streams` alone. */
+  | StreamResponse
   /** In JSON alone. */
   | { readonly type: "UP" }
   /** In JSON alone. */
@@ -84,7 +109,7 @@ export const withoutConnection: ReadonlySet<ServiceCommand["type"]> = new Set(
 export const modes: readonly Mode[] = ["manual", "auto", "json", "text"];
 
 /** The extensions that can be asked for. */
-export const extensions: readonly Extension[] = ["receipts", "routes", "sessions"];
+export const extensions: readonly Extension[] = ["receipts", "routes", "sessions", "streams"];
 
 /** The names of what agents say, which clients may not. */
 const responses = ["INV", "OK", "CON", "END", "SENT", "MSG", "ERR"];
@@ -118,9 +143,15 @@ export function parseCommandLine(line: string): CommandLine {
       return areModes(asked) ? { ok: true, command: { type: word, modes: asked } } : syntax;
     }
     case "EXT": {
-      const asked = rest.split(" ");
+      const asked = rest.split(/[ ,]/);
       return areExtensions(asked) ? { ok: true, command: { type: word, extensions: asked } } : syntax;
     }
+    case "SNEW":
+    case "SJOIN":
+    case "SRESUME":
+    case "SPUT":
+    case "SCLOSE":
+      return parseStreamCommand(word, rest);
     case "ROUTES":
       return isRouteCount(Number(rest)) && rest.length === 1
         ? { ok: true, command: { type: word, routes: Number(rest) } }
@@ -186,7 +217,14 @@ function parseSend(text: string): CommandLine {
   if (text.startsWith(":")) {
     return { ok: true, command: { type: "SEND", body: latin1Bytes(text.slice(1)) } };
   }
-  return /^\d{1,15}$/.test(text) ? { ok: true, size: Number(text) } : syntax;
+  if (!/^\d{1,15}$/.test(text)) return syntax;
+  return {
+    ok: true,
+    size: Number(text),
+    most: largestBody,
+    tooLarge: "CMD LARGE",
+    with: (body) => ({ type: "SEND", body }),
+  };
 }
 
 /** The third line of what an agent says, without its CRLF; after a size there is a bare LF. `null` for what is not said in text. */
@@ -233,6 +271,11 @@ export function formatResponse(response: ServiceResponse): Part[] | null {
     }
     case "SESSION":
       return [`SESSION ${response.change}`];
+    case "STREAM":
+    case "SREADY":
+    case "SDATA":
+    case "SCLOSED":
+      return formatStreamResponse(response);
     case "UP":
     case "SECURITY":
       return null;
@@ -258,15 +301,6 @@ export function flagsOf(
   return Object.entries(flags).flatMap(([name, isSo]) => isSo ? [name] : []);
 }
 
-/** A text in quotes on one line, ASCII alone. */
-function quoted(text: string): string {
-  const escaped = JSON.stringify(text).replace(
-    /[^\x20-\x7e]/gu,
-    (char) => `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`,
-  );
-  return escaped;
-}
-
 /** What HELP answers. */
 export const helpText = `A command has three lines: a number of your choice, the connection's name, and one of
 NEW                    makes a connection; INV brings the invitation to it
@@ -288,6 +322,12 @@ MODE <words>           manual: messages come again until ACK; auto: the contrary
 EXT <words>            receipts: RCVD <id> from now on, when the other side has done with a message
                        routes: ROUTE ... when a connection has moved to another server
                        sessions: SESSION active when it has a session, closed when it was deleted there
+                       streams: STREAM <id> <size> when the other side offers one, and these commands:
+SNEW <size>            offers a stream, - for a size that is not known; SREADY comes when it is accepted
+SPUT <id> <n> <size>   sends so many bytes of it, which follow; n is 1, 2 and so on; no answer
+SJOIN <id>             accepts one; SDATA <id> <n> <time> OK <size> and its bytes come
+SRESUME <id> <n>       accepts one from SDATA n on
+SCLOSE <id>            all is sent, or it is not wanted; with :<text> cancels it; SCLOSED comes at its end
 LEAVE <server>         moves all that comes through a server to the others
 TOKEN <token>          must be first where the agent has a token
 HELP, QUIT

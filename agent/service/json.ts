@@ -20,6 +20,8 @@ import {
   type ServiceCommand,
   type ServiceResponse,
 } from "./command.ts";
+import { isDescription, isStreamId } from "./stream_command.ts";
+import { defaultType } from "../stream/send_file.ts";
 
 /** What an answer repeats of its request. */
 export type RequestId = string | number;
@@ -63,6 +65,11 @@ const fieldsOf: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["MODE", ["modes"]],
   ["EXT", ["extensions"]],
   ["TOKEN", ["token"]],
+  ["SNEW", ["connection", "size", "name", "mediaType"]],
+  ["SJOIN", ["connection", "stream"]],
+  ["SRESUME", ["connection", "stream", "number"]],
+  ["SPUT", ["connection", "stream", "number", "data"]],
+  ["SCLOSE", ["connection", "stream", "text"]],
 ]);
 
 /** A request cannot be used. */
@@ -136,7 +143,7 @@ function readCommand(fields: Fields): ServiceCommand {
     case "EXT": {
       const { extensions } = fields;
       if (Array.isArray(extensions) && areExtensions(extensions)) return { type, extensions };
-      throw new RequestError("extensions is not a list of receipts, routes or sessions");
+      throw new RequestError("extensions is not a list of receipts, routes, sessions or streams");
     }
     case "ROUTES": {
       const { routes = null } = fields;
@@ -148,6 +155,31 @@ function readCommand(fields: Fields): ServiceCommand {
       const address = typeof server === "string" ? parsedAddress(server) : null;
       if (address !== null) return { type, server: address };
       throw new RequestError("server is not the address of a server");
+    }
+    case "SNEW": {
+      const { size = null, name = "", mediaType = defaultType } = fields;
+      const command = { type, size, name, mediaType };
+      if (isDescription(command)) return command;
+      throw new RequestError(
+        "size is not a number of bytes, name not a text of 255 bytes, or mediaType not 127 printable ASCII characters",
+      );
+    }
+    case "SJOIN":
+      return { type, stream: readStream(fields) };
+    case "SRESUME":
+      return { type, stream: readStream(fields), number: readNumber(fields) };
+    case "SPUT": {
+      const { data } = fields;
+      const body = typeof data === "string" ? decodeBase64(data) : null;
+      if (body === null) throw new RequestError("data is not base64");
+      return { type, stream: readStream(fields), number: readNumber(fields), body };
+    }
+    case "SCLOSE": {
+      const { text = null } = fields;
+      if (text !== null && (typeof text !== "string" || !text.isWellFormed())) {
+        throw new RequestError("text is not a text");
+      }
+      return { type, stream: readStream(fields), text };
     }
     case "VERIFY": {
       const { verified = true } = fields;
@@ -162,6 +194,16 @@ function readCommand(fields: Fields): ServiceCommand {
     default:
       return { type };
   }
+}
+
+function readStream({ stream }: Fields): string {
+  if (isStreamId(stream)) return stream;
+  throw new RequestError("stream is not what STREAM has brought");
+}
+
+function readNumber({ number }: Fields): number {
+  if (Number.isSafeInteger(number) && (number as number) >= 1) return number as number;
+  throw new RequestError("number is not a whole number from 1 on");
 }
 
 function readInvitation(value: unknown) {
@@ -247,6 +289,20 @@ function contentOf(response: ServiceResponse): Fields {
       return { count: response.count };
     case "HELP":
       return { text: response.text };
+    case "STREAM": {
+      const { stream, size, name, mediaType } = response;
+      return { stream, size, name, mediaType };
+    }
+    case "SREADY":
+      return { stream: response.stream, most: response.most };
+    case "SDATA": {
+      const { stream, number, at, body } = response;
+      return { stream, number, received: at, status: "OK", data: encodeBase64(body) };
+    }
+    case "SCLOSED": {
+      const { stream, error, text } = response;
+      return { stream, ...(error !== null && { error }), ...(text !== "" && { text }) };
+    }
     case "SECURITY":
       return { reason: response.reason };
     default:

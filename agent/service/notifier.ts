@@ -2,6 +2,7 @@ import type { QueueInfo } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
+import type { StreamOffer } from "../stream/types.ts";
 import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
 import { Taker } from "./taker.ts";
@@ -42,6 +43,8 @@ export class Notifier implements AsyncDisposable {
   readonly #work = new Set<Promise<void>>();
   readonly #abort = new AbortController();
   readonly #taker: Taker;
+  /** Streams of the other sides that sessions have accepted. */
+  readonly joined = new WeakSet<StreamOffer>();
 
   /** Tells nothing yet. */
   constructor(agent: Agent, clock: Clock) {
@@ -123,7 +126,15 @@ export class Notifier implements AsyncDisposable {
     this.claim(subscriber, alias);
     const said = subscriber.say(request, alias, { type: "OK" });
     this.agent.repeat(alias);
+    this.#tellOffersOf(subscriber, alias);
     await said;
+  }
+
+  /** Tells a session of the streams that are offered to its connections, or wait to be gone on with. */
+  tellOffers(subscriber: Subscriber): void {
+    for (const id of this.#clients.get(subscriber)?.owned ?? []) {
+      this.#tellOffersOf(subscriber, this.#watches.get(id)!.alias);
+    }
   }
 
   /** Sends a message; SENT or ERR comes later. Rejects with `AgentError`. */
@@ -197,6 +208,7 @@ export class Notifier implements AsyncDisposable {
           for (const alias of event.connections) this.#pass(alias, { type: "UP" });
           break;
         case "stream offered":
+          this.#watchOf(event.connection)?.owner?.offered(event.offer, this.#idOf(event.connection)!);
           break;
         case "end":
           this.#pass(event.connection, { type: "END" });
@@ -351,6 +363,14 @@ export class Notifier implements AsyncDisposable {
       await this.#clock.wait(0, this.#abort.signal);
     }
     client.isCatchingUp = false;
+  }
+
+  #tellOffersOf(subscriber: Subscriber, alias: string): void {
+    const id = this.#idOf(alias);
+    if (id === undefined) return;
+    for (const stream of this.agent.streams(alias)) {
+      if (stream.direction === "receiving") subscriber.offered(stream, id);
+    }
   }
 
   #claimAgain(subscriber: Subscriber, alias: string): void {

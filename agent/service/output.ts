@@ -21,9 +21,18 @@ export interface OutputOptions {
   readonly clock: Clock;
 }
 
+/** What is to be known of bytes. */
+export interface About {
+  /** The connection that they tell of. @default none */
+  readonly about?: string;
+  /** Whether the client may leave them unread for as long as it wants, where nothing else waits. @default false */
+  readonly canWait?: boolean;
+}
+
 interface Entry {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly about: string;
+  readonly canWait: boolean;
   readonly written: () => void;
   readonly failed: (reason: Error) => void;
 }
@@ -47,11 +56,11 @@ export class Output {
     return this.#size > mostWaiting;
   }
 
-  /** Writes bytes after all earlier ones; `about`: the connection that they tell of. Rejects when that is not done. */
-  put(bytes: Uint8Array<ArrayBuffer>, about = ""): Promise<void> {
+  /** Writes bytes after all earlier ones. Rejects when that is not done. */
+  put(bytes: Uint8Array<ArrayBuffer>, { about = "", canWait = false }: About = {}): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const done = new Promise<void>((written, failed) => {
-      this.#waiting.push({ bytes, about, written, failed });
+      this.#waiting.push({ bytes, about, canWait, written, failed });
     });
     this.#size += bytes.length + overhead;
     if (this.#size > limit) this.#stall();
@@ -96,7 +105,7 @@ export class Output {
     while (this.#waiting.length > 0) {
       const entries = this.#next();
       try {
-        await this.#write(joinParts(entries.map(({ bytes }) => bytes)));
+        await this.#write(entries);
       } catch (error) {
         const reason = this.#failure ?? (error instanceof Error ? error : new Error(String(error)));
         for (const { failed } of entries) failed(reason);
@@ -122,19 +131,30 @@ export class Output {
     return this.#waiting.splice(0, count);
   }
 
-  async #write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { write, clock, deadline } = this.#options;
+  async #write(entries: readonly Entry[]): Promise<void> {
+    const { write } = this.#options;
+    const bytes = joinParts(entries.map(({ bytes }) => bytes));
     for (let at = 0; at < bytes.length;) {
       if (this.#failure !== null) throw this.#failure;
       const taken = new AbortController();
-      void clock.wait(deadline, taken.signal).then(() => {
-        if (!taken.signal.aborted) this.#stall();
-      });
+      void this.#expect(entries, taken.signal);
       try {
         at += await write(bytes.subarray(at));
       } finally {
         taken.abort();
       }
+    }
+  }
+
+  /** Gives the client up when it takes nothing of what cannot wait until the signal aborts. */
+  async #expect(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+    const { clock, deadline } = this.#options;
+    const isAwaited = () => [...entries, ...this.#waiting].some(({ canWait }) => !canWait);
+    for (;;) {
+      const began = isAwaited();
+      await clock.wait(deadline, signal);
+      if (signal.aborted) return;
+      if (began) return this.#stall();
     }
   }
 

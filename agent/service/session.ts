@@ -8,15 +8,18 @@ import {
 } from "../../protocol/mod.ts";
 import { inBatches } from "../batches.ts";
 import type { Clock } from "../clock.ts";
-import { AgentError, agentError, type AgentErrorCode } from "../protocol/error.ts";
+import { AgentError, agentError } from "../protocol/error.ts";
+import type { StreamOffer } from "../stream/types.ts";
 import { subscriptionBatch } from "../servers.ts";
 import {
+  type BodyLine,
   type Extension,
   formatResponse,
   helpText,
   type Mode,
   parseCommandLine,
   type ServiceCommand,
+  type ServiceErrorCode,
   type ServiceResponse,
   withoutConnection,
 } from "./command.ts";
@@ -24,6 +27,8 @@ import { formatJson, parseJsonRequest, type RequestId } from "./json.ts";
 import { LineError, LineReader } from "./line_reader.ts";
 import type { Notifier } from "./notifier.ts";
 import { Output } from "./output.ts";
+import { SessionStreams } from "./session_streams.ts";
+import { StreamRefusal, utf8 } from "./stream_command.ts";
 import type { Subscriber } from "./watch.ts";
 
 /** A socket of a client. */
@@ -74,6 +79,9 @@ export class Session implements Subscriber {
   readonly #extensions = new Set<Extension>();
   /** Servers of which it is told how far they are left. */
   #leaving = 0;
+  readonly #streams: SessionStreams;
+  /** Whether the agent stops, and not the client. */
+  #isStopping = false;
   #isJson = false;
 
   /** Does nothing yet. */
@@ -86,6 +94,12 @@ export class Session implements Subscriber {
       stalled: () => this.abort(),
       deadline: options.writeTimeout,
       clock: options.clock,
+    });
+    const { notifier } = options;
+    this.#streams = new SessionStreams(notifier.agent, {
+      say: (id, alias, response, about) => this.say(id, alias, response, about),
+      isJoined: (offer) => notifier.joined.has(offer),
+      joined: (offer) => void notifier.joined.add(offer),
     });
     this.#isAdmitted = options.token === null;
   }
@@ -130,15 +144,24 @@ export class Session implements Subscriber {
     }
     this.abort();
     notifier.release(this);
+    this.#streams.end({ isStopping: this.#isStopping });
   }
 
   /** See {@linkcode Subscriber}. */
   say(id: RequestId | null, alias: string, response: ServiceResponse, about = ""): Promise<void> {
-    if (this.#isJson) return this.#output.put(textBytes(`${formatJson(id, alias, response)}\n`), about);
+    // A client that stops reading for long may do so where there is nothing but data.
+    const how = { about, canWait: response.type === "SDATA" };
+    if (this.#isJson) return this.#output.put(textBytes(`${formatJson(id, alias, response)}\n`), how);
     const text = formatResponse(response);
     if (text === null) return Promise.resolve();
     const head = [latin1Bytes(`${id ?? ""}\r\n`), textBytes(`${alias}\r\n`)];
-    return this.#output.put(joinParts([...head, ...text, "\r\n"]), about);
+    return this.#output.put(joinParts([...head, ...text, "\r\n"]), how);
+  }
+
+  /** See {@linkcode Subscriber}. */
+  offered(offer: StreamOffer, about: string): void {
+    if (!this.#extensions.has("streams")) return;
+    this.#streams.offered(offer, { about, isOwn: () => this.#options.notifier.owns(this, about) });
   }
 
   /** See {@linkcode Subscriber}. */
@@ -153,6 +176,7 @@ export class Session implements Subscriber {
 
   /** Closes the socket when everything is written, or the client takes too long to read it. */
   async close(): Promise<void> {
+    this.#isStopping = true;
     const { clock } = this.#options;
     await Promise.race([this.#output.finish(), clock.wait(farewell.wait, this.#closed.signal)]);
     this.abort();
@@ -202,7 +226,7 @@ export class Session implements Subscriber {
     const reader = this.#reader;
     let corrId = "";
     let alias: string | null = "";
-    let tooLong: AgentErrorCode = "CMD SYNTAX";
+    let tooLong: ServiceErrorCode = "CMD SYNTAX";
     try {
       const first = await reader.line();
       if (first === null) return false;
@@ -228,7 +252,7 @@ export class Session implements Subscriber {
         await this.#refuse(corrId, alias, "CMD LARGE");
         return false;
       }
-      const command = await this.#readBody(parsed.size);
+      const command = await this.#readBody(parsed);
       if (command === null) return false;
       if (typeof command === "string") return await this.#refuse(corrId, alias, command);
       return await this.#admit(corrId, alias, command);
@@ -239,17 +263,17 @@ export class Session implements Subscriber {
     }
   }
 
-  /** A SEND with its body, or what is wrong with it; `null` at the end. */
-  async #readBody(size: number): Promise<ServiceCommand | AgentErrorCode | null> {
+  /** A command with its body, or what is wrong with it; `null` at the end. */
+  async #readBody(line: BodyLine): Promise<ServiceCommand | ServiceErrorCode | null> {
     const reader = this.#reader;
+    const { size, most, tooLarge } = line;
     let body = null;
-    // A longer one fits no message.
-    if (size > (this.#isAdmitted ? largestBody : longestBody)) await reader.skip(size);
+    if (size > (this.#isAdmitted ? most : Math.min(most, longestBody))) await reader.skip(size);
     else if ((body = await reader.body(size)) === null) return null;
     const rest = await reader.line();
     if (rest === null) return null;
     if (rest !== "") return "CMD SIZE";
-    return body === null ? "CMD LARGE" : { type: "SEND", body };
+    return body === null ? tooLarge : line.with(body);
   }
 
   /** Executes a command if the token is given, or the command gives it. */
@@ -270,7 +294,7 @@ export class Session implements Subscriber {
     return false;
   }
 
-  async #refuse(corrId: string, alias: string, error: AgentErrorCode): Promise<boolean> {
+  async #refuse(corrId: string, alias: string, error: ServiceErrorCode): Promise<boolean> {
     await this.say(corrId, alias, { type: "ERR", error, message: "" });
     return this.#isAdmitted;
   }
@@ -292,7 +316,7 @@ export class Session implements Subscriber {
   }
 
   async #fail(id: RequestId, alias: string, error: unknown): Promise<void> {
-    const { code, message } = agentError(error);
+    const { code, message } = error instanceof StreamRefusal ? error : agentError(error);
     await this.say(id, alias, { type: "ERR", error: code, message });
   }
 
@@ -343,8 +367,14 @@ export class Session implements Subscriber {
       case "LEAVE":
         return this.#leave(id, alias, command.server);
       case "EXT":
-        for (const extension of command.extensions) this.#extensions.add(extension);
-        break;
+        return await this.#extend(id, alias, command.extensions);
+      case "SNEW":
+      case "SJOIN":
+      case "SRESUME":
+      case "SPUT":
+      case "SCLOSE":
+        if (this.#extensions.has("streams")) return await this.#streams.execute(id, alias, command);
+        throw new AgentError("CMD PROHIBITED", "Commands about streams come after EXT streams");
       case "LIST":
         return await this.#list(id);
       case "HELP":
@@ -361,6 +391,14 @@ export class Session implements Subscriber {
         return command satisfies never;
     }
     await this.say(id, alias, { type: "OK" });
+  }
+
+  async #extend(id: RequestId, alias: string, extensions: readonly Extension[]): Promise<void> {
+    const had = this.#extensions.has("streams");
+    for (const extension of extensions) this.#extensions.add(extension);
+    const said = this.say(id, alias, { type: "OK" });
+    if (!had) this.#options.notifier.tellOffers(this);
+    await said;
   }
 
   /** Goes on beside other commands: the other sides may be away for long. */
@@ -428,15 +466,6 @@ async function commandLine(reader: LineReader): Promise<string | null | typeof t
   } catch (error) {
     if (error instanceof LineError && error.start.startsWith("SEND :")) return tooLongText;
     throw error;
-  }
-}
-
-/** Text whose bytes are given as Latin-1 characters; `null` when they are not UTF-8. */
-function utf8(bytes: string): string | null {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(latin1Bytes(bytes));
-  } catch {
-    return null;
   }
 }
 

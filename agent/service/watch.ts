@@ -1,4 +1,5 @@
 import type { AgentEvent, OfConnection } from "../events.ts";
+import type { StreamOffer } from "../stream/types.ts";
 import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
 
@@ -12,6 +13,8 @@ export interface Subscriber {
   readonly extensions: ReadonlySet<Extension>;
   /** Says something; `about`: the ID of the connection, for notifications. Rejects when it was not written. */
   say(id: RequestId | null, alias: string, response: ServiceResponse, about?: string): Promise<void>;
+  /** Tells of a stream that the other side of its connection offers; `about`: the connection's ID. */
+  offered(offer: StreamOffer, about: string): void;
   /** Takes back the notifications of a connection that are not being written. */
   drop(about: string): void;
   /** Resolves when it is not full, or gone. */

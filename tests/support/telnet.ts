@@ -1,7 +1,7 @@
 import { LineReader } from "../../agent/service/line_reader.ts";
 import { soon } from "./wait.ts";
 
-/** A transmission of an agent: corrId, alias and command, with the body of a MSG. */
+/** A transmission of an agent: corrId, alias and command, with the body of a MSG or SDATA. */
 export type Said = readonly [corrId: string, alias: string, command: string];
 
 /** A client of the plaintext protocol that sends what it is told to. */
@@ -48,7 +48,7 @@ export class Telnet implements AsyncDisposable {
       lines.push(line);
     }
     const [corrId, alias, command] = lines as [string, string, string];
-    const size = /^(?:MSG .*|HELP) (\d+)$/.exec(command)?.[1];
+    const size = /^(?:MSG .*|SDATA .*|HELP) (\d+)$/.exec(command)?.[1];
     if (size === undefined) return [corrId, alias, command];
     const body = await soon(this.#reader.body(Number(size)));
     const rest = await soon(this.#reader.line());

@@ -22,6 +22,8 @@ class FakeSession implements Subscriber {
     return Promise.resolve();
   }
 
+  offered(): void {}
+
   drop(): void {}
 
   async room(): Promise<void> {

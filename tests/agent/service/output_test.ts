@@ -36,9 +36,9 @@ Deno.test("what tells of a connection can be taken back until it is being writte
     return bytes.length;
   };
   const output = new Output({ ...unused, write });
-  const first = output.put(textBytes("a1 "), "a");
-  const second = output.put(textBytes("a2 "), "a");
-  const other = output.put(textBytes("b "), "b");
+  const first = output.put(textBytes("a1 "), { about: "a" });
+  const second = output.put(textBytes("a2 "), { about: "a" });
+  const other = output.put(textBytes("b "), { about: "b" });
   output.drop("a");
   await assertRejects(() => second, Error, "another session");
   taken();
@@ -81,4 +81,27 @@ Deno.test("a client that takes nothing is given up before it fills the memory", 
     output.put(bytes).catch(() => {});
   }
   assertEquals(output.isFull, true);
+});
+
+Deno.test("what can wait may stay unread, until something comes behind it that cannot", async () => {
+  const clock = new FakeClock();
+  let stalled = 0;
+  const output = new Output({
+    write: () => new Promise<number>(() => {}),
+    stalled: () => void stalled++,
+    deadline: 7,
+    clock,
+  });
+  output.put(textBytes("data"), { canWait: true }).catch(() => {});
+  for (let waits = 1; waits <= 3; waits++) {
+    await clock.endPause();
+    await until(() => clock.begun.length === waits + 1);
+    assertEquals(stalled, 0);
+  }
+  output.put(textBytes("message")).catch(() => {});
+  await clock.endPause();
+  await until(() => clock.begun.length === 5);
+  assertEquals(stalled, 0);
+  await clock.endPause();
+  await until(() => stalled === 1);
 });

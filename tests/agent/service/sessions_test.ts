@@ -128,7 +128,7 @@ Deno.test("both sides are told the same safety code, and remember that it was co
       "VERIFY 1",
       "VERIFY NOT ",
       "EXT",
-      "EXT receipts receipts receipts receipts",
+      "EXT receipts receipts receipts receipts receipts",
       "EXT more",
     ]
   ) {
