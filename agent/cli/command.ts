@@ -8,8 +8,13 @@ export interface Surroundings {
   readonly print: Print;
   /** Prints a line that is not data, on the standard error. */
   readonly tell: (line: string) => void;
-  /** Whether the standard output is a terminal. */
+  /** Whether the standard output is a terminal, and whether the standard input is one. */
   readonly isTerminal: boolean;
+  readonly isInputTerminal: boolean;
+  /** The terminal of the standard error; `null` where it is none. */
+  readonly terminal: Terminal | null;
+  /** Reads what there is of the standard input; `null` at its end. */
+  readonly readSome: (into: Uint8Array) => Promise<number | null>;
   /** Reads the standard input to its end, or `isLine` to the end of a line; at most `most` bytes. */
   readonly readInput: (most: number, isLine?: boolean) => Promise<Uint8Array<ArrayBuffer>>;
   /** Asks a question; `null` when nobody is there to answer. */
@@ -18,6 +23,14 @@ export interface Surroundings {
   readonly askSecret: (question: string) => Promise<string | null>;
   /** Aborts at SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+}
+
+/** A terminal, on which lines are written again and again. */
+export interface Terminal {
+  /** Writes text as it is. */
+  readonly show: (text: string) => void;
+  /** How wide it is now, in characters. */
+  readonly columns: () => number;
 }
 
 /** One command of `agent/main.ts`. */

@@ -10,10 +10,13 @@ import { leave } from "./leave.ts";
 import { list } from "./list.ts";
 import { passphrase } from "./passphrase.ts";
 import { receive } from "./receive.ts";
+import { receiveFile } from "./receive_file.ts";
 import { rotate } from "./rotate.ts";
 import { routes } from "./routes.ts";
 import { send } from "./send.ts";
+import { sendFile } from "./send_file.ts";
 import { start } from "./start.ts";
+import { stream } from "./stream.ts";
 import { verify } from "./verify.ts";
 
 /** The commands by their names, in the order in which they are listed. */
@@ -23,6 +26,9 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["join", join],
   ["send", send],
   ["receive", receive],
+  ["send-file", sendFile],
+  ["receive-file", receiveFile],
+  ["stream", stream],
   ["list", list],
   ["code", code],
   ["verify", verify],
@@ -37,7 +43,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
 
 /** What `--help` prints. */
 function overview(): string {
-  const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`);
+  const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   return `SMP agent: end-to-end encrypted connections between two sides
 
 Usage: agent COMMAND [arguments]

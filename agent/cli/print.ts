@@ -18,6 +18,18 @@ export function printable(text: string): string {
   });
 }
 
+/** The start of the same that has room in so many columns. */
+export function stripped(text: string, columns: number): string {
+  let shown = "", left = columns;
+  for (const char of printable(text).replaceAll("\t", " ")) {
+    // Characters of other scripts may be as wide as two.
+    left -= char < "\u0300" ? 1 : 2;
+    if (left < 0) return shown;
+    shown += char;
+  }
+  return shown;
+}
+
 /** A message as one line; of bytes that are no text those that are not ASCII stand as `\xff`. */
 export function printableBody(body: Uint8Array): string {
   const text = textOf(body) ??

@@ -78,9 +78,11 @@ export class Session {
   static async use<T>(
     options: SessionOptions,
     surroundings: Surroundings,
-    { needs, left, use }: {
+    { needs, left, cancel, use }: {
       readonly needs: SessionNeeds;
       readonly left?: () => string;
+      /** What is done before it stops when the user ends it. */
+      readonly cancel?: (session: Session) => Promise<void>;
       readonly use: (session: Session) => Promise<T>;
     },
   ): Promise<T> {
@@ -91,10 +93,15 @@ export class Session {
     const stop = AbortSignal.any([surroundings.signal, late.signal]);
     const path = options.db ?? defaultDatabase;
     let session: Session | undefined;
+    let stopping: Promise<void> | undefined;
     const timer = milliseconds === undefined ? undefined : setTimeout(() => late.abort(), milliseconds);
     try {
       session = await Session.#open(options, surroundings, needs);
-      const closing = () => void session!.#stop();
+      const opened = session;
+      const closing = () => {
+        const cancelling = surroundings.signal.aborted ? cancel?.(opened).catch(() => {}) : undefined;
+        stopping = Promise.resolve(cancelling).then(() => opened.#stop());
+      };
       stop.addEventListener("abort", closing, { once: true });
       stop.throwIfAborted();
       return await use(session);
@@ -107,6 +114,7 @@ export class Session {
       throw new Late(`not done in ${counted(Number(options.timeout), "second")}${cause}${rest}`);
     } finally {
       clearTimeout(timer);
+      await stopping;
       await session?.agent.close();
     }
   }
@@ -233,6 +241,32 @@ export class Session {
   /** Waits until the other side was told what was received, if it can be. */
   async untilReceipted(name: string): Promise<void> {
     await this.#untilSettled(name, receiptPatience);
+  }
+
+  /** Waits until all that the other side is to know has left, for a time. */
+  async untilTold(name: string, limit: number): Promise<void> {
+    await this.#untilSettled(name, limit);
+  }
+
+  /** Waits until a connection has a session. Throws when that can never be. */
+  async untilSession(name: string, tell: (line: string) => void): Promise<void> {
+    await this.subscribe(name);
+    if (!this.connection(name).connected) {
+      tell(`waiting for "${name}": the other side must join, and run now`);
+      await this.untilConnected(name);
+    }
+    let isTold = false;
+    for (const end = performance.now() + patience;;) {
+      const { session } = this.connection(name);
+      if (session === null) throw new Error(`"${name}" has no session, which streams and files need`);
+      if (session.closed) throw new Error(`the other side of "${name}" has deleted the connection`);
+      if (session.active) return;
+      if (!isTold && performance.now() > end) {
+        tell(`waiting for "${name}": the other side must run now`);
+        isTold = true;
+      }
+      await this.#wait();
+    }
   }
 
   /** Whether the session of a connection, if there is to be one, has begun, and nothing is left to be told. Nothing tells of it. */

@@ -8,6 +8,9 @@ export function processSurroundings(signal: AbortSignal): Surroundings {
     print: (line) => write(new TextEncoder().encode(`${line}\n`)),
     tell,
     isTerminal: Deno.stdout.isTerminal(),
+    isInputTerminal: Deno.stdin.isTerminal(),
+    terminal: Deno.stderr.isTerminal() ? { show, columns } : null,
+    readSome: (into) => unlessAborted(Deno.stdin.read(into), signal),
     readInput: (most, isLine = false) =>
       unlessAborted(readAtMost(Deno.stdin, { most, name: "the standard input", isLine }), signal),
     ask: (question) => ask(question, signal),
@@ -75,6 +78,14 @@ async function askSecret(question: string, signal: AbortSignal): Promise<string 
 
 function show(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(text));
+}
+
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
 }
 
 /** The next line of the terminal; `null` when there is none. */

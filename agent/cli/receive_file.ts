@@ -1,0 +1,115 @@
+import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
+import { encodeBase64 } from "../../protocol/mod.ts";
+import { StreamError } from "../stream/error.ts";
+import type { StreamOffer } from "../stream/types.ts";
+import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
+import { type Command, Interrupted, Late, type Surroundings } from "./command.ts";
+import { numbered, safeName } from "./file_name.ts";
+import { printable } from "./print.ts";
+import { formatBytes } from "./progress.ts";
+import { explained, Transfer } from "./transfer.ts";
+
+const kinds = {
+  ...serverOptions,
+  "to": "value",
+  "count": "value",
+  "follow": "flag",
+  "json": "flag",
+} as const satisfies OptionKinds;
+
+/** Files of one name in a folder. */
+const mostOfName = 10_000;
+
+/** `agent receive-file`: takes files. */
+export const receiveFile: Command = {
+  summary: "wait for a file, and store it under a name of its own",
+  usage: "NAME [--to DIR] [--count N | --follow] [options]",
+  help: `\
+  --to DIR                the folder that it is put into (default: this one)
+  --count N               end after N files (default 1)
+  --follow                go on until Ctrl-C or --timeout
+  --timeout SECONDS       end after so long, and fail if no file has come
+  --json                  print JSON objects: receiving, progress and received
+${serverHelp}
+
+It takes what the other side has sent with agent send-file, and prints the path that it has. The file is called as
+its sender calls it, without folders and what terminals or file systems may obey, and with a number where there is
+one of that name; nothing is ever overwritten. Until all has come and has the right SHA-256 it is .ID.part in the
+same folder. What was ended by kill -9 or --timeout goes on from there when the command is given again, with the
+same --to; Ctrl-C cancels the file and tells the other side.`,
+  async run(args, surroundings) {
+    const { options, positional } = readArguments(args, kinds, { names: ["NAME"] });
+    const name = positional[0]!;
+    const { to: folder = ".", follow, count } = options;
+    if (follow && count !== undefined) throw new UsageError("--count and --follow exclude each other");
+    const most = follow ? Infinity : readWhole("count", count ?? "1", { least: 1, most: 1_000_000_000 });
+    const { isDirectory } = await Deno.stat(folder);
+    if (!isDirectory) throw new Error(`${folder} is not a folder`);
+    let received = 0;
+    try {
+      await Transfer.use(options, surroundings, {
+        name,
+        left: () =>
+          received === 0 ? "no file has come; what has begun goes on with the next call" : "files came",
+        async use(transfer) {
+          while (received < most) {
+            const offer = await transfer.offer(({ size }) => size !== null);
+            try {
+              await receive(transfer, offer, { folder, surroundings, isJson: options.json });
+              received++;
+            } catch (error) {
+              // One that ends otherwise is not the end of those that come.
+              if (!follow || !(error instanceof StreamError) || error.code === "CLOSED") throw error;
+              transfer.tell(`"${offer.name}" did not come: ${explained(error)}`);
+            }
+          }
+        },
+      });
+    } catch (error) {
+      const isEnd = error instanceof Interrupted ? follow : error instanceof Late && received > 0;
+      if (!isEnd) throw error;
+    }
+  },
+};
+
+async function receive(
+  transfer: Transfer,
+  offer: StreamOffer,
+  { folder, surroundings: { print }, isJson }: {
+    readonly folder: string;
+    readonly surroundings: Surroundings;
+    readonly isJson: boolean;
+  },
+): Promise<void> {
+  const { connection, id, name, size } = offer;
+  const isBegun = offer.status === "accepted" && await exists(`${folder}/.${id}.part`);
+  const path = await freePath(folder, safeName(name));
+  const what = { connection, id, name, size, file: path };
+  await transfer.say(
+    `${isBegun ? "going on with" : "receiving"} "${name}" (${formatBytes(size ?? 0)}) as ${path}`,
+    { type: "receiving", ...what },
+  );
+  const work = transfer.session.agent.receiveFile(offer, path);
+  const { sha256 } = await transfer.follow(offer, { shown: name, work });
+  if (isJson) await transfer.say("", { type: "received", ...what, sha256: encodeBase64(sha256) });
+  else await print(printable(path));
+}
+
+/** A path in a folder that nothing has. */
+async function freePath(folder: string, name: string): Promise<string> {
+  for (let number = 1; number <= mostOfName; number++) {
+    const path = `${folder}/${numbered(name, number)}`;
+    if (!await exists(path)) return path;
+  }
+  throw new Error(`${folder} has too many files that are called ${name}`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
