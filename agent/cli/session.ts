@@ -260,13 +260,19 @@ export class Session {
       const { session } = this.connection(name);
       if (session === null) throw new Error(`"${name}" has no session, which streams and files need`);
       if (session.closed) throw new Error(`the other side of "${name}" has deleted the connection`);
-      if (session.active) return;
+      if (session.active && await this.#knowsOther(name)) return;
       if (!isTold && performance.now() > end) {
         tell(`waiting for "${name}": the other side must run now`);
         isTold = true;
       }
       await this.#wait();
     }
+  }
+
+  /** Whether the other side has said what it knows, which it does first. Nothing tells of it. */
+  async #knowsOther(name: string): Promise<boolean> {
+    const connection = (await this.store.connections()).find(({ record: { alias } }) => alias === name);
+    return (connection?.session?.keys.kinds ?? null) !== null;
   }
 
   /** Whether the session of a connection, if there is to be one, has begun, and nothing is left to be told. Nothing tells of it. */

@@ -22,6 +22,15 @@ async function untilSession(client: Telnet, alias: string): Promise<void> {
   }
 }
 
+/** Waits until both sides have said what they know, which comes before any message. */
+async function untilReady(a: Telnet, b: Telnet): Promise<void> {
+  await Promise.all([untilSession(a, "bob"), untilSession(b, "alice")]);
+  for (const [from, to, alias] of [[a, b, "bob"], [b, a, "alice"]] as const) {
+    assertMatch(command(await from.ask("r", alias, "SEND :ready"), "r", alias), /^SENT/);
+    assertMatch((await to.said())![2], /^MSG .*\nready$/);
+  }
+}
+
 /** Two clients of two services, "bob" and "alice", that have said `EXT streams`. */
 async function pair(
   server: SmpServer,
@@ -34,7 +43,7 @@ async function pair(
   const two = await startService(server, {}, { ...sessions, ...optionsB });
   const [a, b] = [await Telnet.connect(one.port), await Telnet.connect(two.port)];
   await connectClients(a, b);
-  await Promise.all([untilSession(a, "bob"), untilSession(b, "alice")]);
+  await untilReady(a, b);
   for (const client of [a, b]) assertEquals(await client.ask("0", "", "EXT streams"), ["0", "", "OK"]);
   return {
     one,
@@ -324,7 +333,7 @@ Deno.test("after a restart of the receiving agent a stream of a known size goes 
     await using two = await startService(server, {}, { ...sessions, store: await store() });
     await using b = await Telnet.connect(two.port);
     await connectClients(a, b);
-    await Promise.all([untilSession(a, "bob"), untilSession(b, "alice")]);
+    await untilReady(a, b);
     assertEquals(await b.ask("0", "", "EXT streams"), ["0", "", "OK"]);
     assertEquals(await a.ask("0", "", "EXT streams"), ["0", "", "OK"]);
     stream = new RegExp(`^STREAM ${id}`).exec(
@@ -351,7 +360,7 @@ Deno.test("after a restart of the receiving agent a stream of a known size goes 
   assertEquals(await b.said(), ["", "alice", `SCLOSED ${stream}`]);
 });
 
-Deno.test("a session has at most 64 streams at a time, and an agent's own bound is told as well", async () => {
+Deno.test("more offers than an agent has room for are refused", async () => {
   await using server = await startServer();
   await using clients = await pair(server);
   const { a } = clients;
