@@ -1,7 +1,8 @@
 import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
 import { StreamError } from "../stream/error.ts";
-import type { StreamOffer } from "../stream/types.ts";
+import type { Agent } from "../agent.ts";
+import type { ReceivedFile, StreamOffer } from "../stream/types.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
 import { type Command, Interrupted, Late, type Surroundings } from "./command.ts";
 import { numbered, safeName } from "./file_name.ts";
@@ -82,17 +83,45 @@ async function receive(
   },
 ): Promise<void> {
   const { connection, id, name, size } = offer;
+  const { agent } = transfer.session;
+  const called = safeName(name);
   const isBegun = offer.status === "accepted" && await exists(`${folder}/.${id}.part`);
-  const path = await freePath(folder, safeName(name));
+  const done = offer.status === "accepted" && !isBegun
+    ? await hasCome(agent, offer, { folder, called })
+    : null;
+  const path = done?.path ?? await freePath(folder, called);
   const what = { connection, id, name, size, file: path };
-  await transfer.say(
-    `${isBegun ? "going on with" : "receiving"} "${name}" (${formatBytes(size ?? 0)}) as ${path}`,
-    { type: "receiving", ...what },
-  );
-  const work = transfer.session.agent.receiveFile(offer, path);
+  if (done === null) {
+    await transfer.say(
+      `${isBegun ? "going on with" : "receiving"} "${name}" (${formatBytes(size ?? 0)}) as ${path}`,
+      { type: "receiving", ...what },
+    );
+  }
+  const work = done === null ? agent.receiveFile(offer, path) : Promise.resolve(done);
   const { sha256 } = await transfer.follow(offer, { shown: name, work });
   if (isJson) await transfer.say("", { type: "received", ...what, sha256: encodeBase64(sha256) });
   else await print(printable(path));
+}
+
+/** A file that got its name before a crash that kept the other side from being told; `null`: there is none. */
+async function hasCome(
+  agent: Agent,
+  offer: StreamOffer,
+  { folder, called }: { readonly folder: string; readonly called: string },
+): Promise<ReceivedFile & { readonly path: string } | null> {
+  for (let number = 1; number <= mostOfName; number++) {
+    const path = `${folder}/${numbered(called, number)}`;
+    if (!await exists(path)) return null;
+    const { size, isFile } = await Deno.lstat(path);
+    if (!isFile || size !== offer.size) continue;
+    try {
+      return { path, ...await agent.receiveFile(offer, path) };
+    } catch (error) {
+      // Another file, which stays as it is.
+      if (!(error instanceof StreamError) || error.code !== "FAILED") throw error;
+    }
+  }
+  return null;
 }
 
 /** A path in a folder that nothing has. */

@@ -41,11 +41,7 @@ Deno.test(
     at(10_000, 2_500_000, 10_000_000);
     assertEquals(
       at(11_000, 3_500_000, 10_000_000),
-      "\rcat.png  [#######-------------]  35 %  3.5 MB of 10.0 MB  1.0 MB/s  0:07\x1b[K".replace(
-        "1.0 MB/s",
-        "100.0 kB/s",
-      )
-        .replace("0:07", "1:05"),
+      "\rcat.png  [#######-------------]  35 %  3.5 MB of 10.0 MB  100.0 kB/s  1:05\x1b[K",
     );
     assertEquals(clear(), "\r\x1b[K");
     assertEquals(clear(), "");
@@ -61,9 +57,8 @@ Deno.test("of what has no known size it says how much came", { permissions }, ()
 Deno.test("a name is cut so that the line fits, and no terminal obeys it", { permissions }, () => {
   for (const columns of [0, 1, 20, 60, 70, 75]) {
     const text = line(columns).at(0, 5, 10, "\x1b[2J\r\n\t\u202e猫猫猫猫猫猫猫猫猫猫猫");
-    const shown = text.replace(/^\r/, "").replace(/\x1b\[K$/, "");
-    // deno-lint-ignore no-control-regex
-    assert(!/[\x00-\x1f\u202e]/.test(shown), JSON.stringify(shown));
+    const shown = text.slice("\r".length, -"\x1b[K".length);
+    assert(!/[\p{Cc}\u202e]/u.test(shown), JSON.stringify(shown));
     const width = [...shown].reduce((sum, char) => sum + (char < "\u0300" ? 1 : 2), 0);
     assert(width < Math.max(columns, 1), `${width} of ${columns}`);
   }
