@@ -22,7 +22,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
-  [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts has pipes"],
+  [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts and streams_test.ts have pipes"],
 ];
 
 interface Command {
@@ -149,8 +149,11 @@ Deno.test("the commands of the agent in the pages, one after the other", async (
     await using folder = await temporaryFolder();
     await checkout(folder.path);
     await Deno.writeTextFile(`${folder.path}/backup-passphrase`, "correct horse\n");
+    await Deno.writeTextFile(`${folder.path}/holiday.jpg`, "not really");
+    await Deno.mkdir(`${folder.path}/downloads`);
     const variables: Record<string, string> = { ADDRESS: server.address };
     const waiting: ServerProcess[] = [];
+    let sending: Promise<Deno.CommandOutput> | null = null;
     await using cleanup = new AsyncDisposableStack();
     for (const { line } of commands) {
       const words = wordsOf(line, variables);
@@ -167,13 +170,27 @@ Deno.test("the commands of the agent in the pages, one after the other", async (
         continue;
       }
       const [file, ...args] = words;
-      const { code, stdout, stderr } = await soon(
-        new Deno.Command(file!, { args, cwd: folder.path, env, stdin: "null" }).output(),
-      );
+      const command = new Deno.Command(file!, {
+        args,
+        cwd: folder.path,
+        env,
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      });
+      if (line.includes(" send-file ")) {
+        // It ends when the next one has the file.
+        sending = command.output();
+        continue;
+      }
+      const { code, stdout, stderr } = await soon(command.output());
       assertEquals(code, 0, `${page}: ${line}: ${new TextDecoder().decode(stderr)}`);
       // It has ended by itself, as both sides are there.
       if (line.includes(" join ")) { for (const one of waiting) assertEquals((await one.end()).code, 0); }
-      if (line.includes("receive")) assertEquals(new TextDecoder().decode(stdout), "hello\n");
+      const text = new TextDecoder().decode(stdout);
+      if (line.includes(" receive ")) assertEquals(text, "hello\n");
+      if (line.includes(" receive-file ")) assertEquals(text, "downloads/holiday.jpg\n");
     }
+    if (sending !== null) assertEquals((await soon(sending)).code, 0);
   }
 });
