@@ -43,7 +43,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
 
 /** What `--help` prints. */
 function overview(): string {
-  const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
+  const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`);
   return `SMP agent: end-to-end encrypted connections between two sides
 
 Usage: agent COMMAND [arguments]

@@ -89,7 +89,7 @@ Deno.test("every command line of the programs has options that the programs know
   for (const script of scripts) helps.set(script, (await run(["--help"], { script })).stdout);
   const agentHelp = helps.get("agent/main.ts")!;
   // Each of its commands has options of its own.
-  for (const [, name] of agentHelp.matchAll(/^ {2}([a-z]+) {2,}\w/gm)) {
+  for (const [, name] of agentHelp.matchAll(/^ {2}([a-z-]+) {2,}\w/gm)) {
     const { stdout } = await run([name!, "--help"], { script: "agent/main.ts" });
     helps.set("agent/main.ts", `${helps.get("agent/main.ts")}\n${stdout}`);
   }
