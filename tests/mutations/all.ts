@@ -7,6 +7,7 @@ import { ratchetMutations } from "./ratchet.ts";
 import { serverMutations } from "./server.ts";
 import { sessionMutations } from "./session.ts";
 import { streamMutations } from "./stream.ts";
+import { streamClientMutations } from "./stream_clients.ts";
 import { workerMutations } from "./workers.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -22,6 +23,7 @@ export const all: readonly Mutation[] = [
   ...workerMutations,
   ...sessionMutations,
   ...streamMutations,
+  ...streamClientMutations,
 ];
 
 /** Where the list does not fit the code. */

@@ -23,9 +23,10 @@ async function untilSession(client: Telnet, alias: string): Promise<void> {
 }
 
 /** Waits until both sides have said what they know, which comes before any message. */
-async function untilReady(a: Telnet, b: Telnet): Promise<void> {
-  await Promise.all([untilSession(a, "bob"), untilSession(b, "alice")]);
-  for (const [from, to, alias] of [[a, b, "bob"], [b, a, "alice"]] as const) {
+async function untilReady(a: Telnet, b: Telnet, number = ""): Promise<void> {
+  const [bob, alice] = [`bob${number}`, `alice${number}`];
+  await Promise.all([untilSession(a, bob), untilSession(b, alice)]);
+  for (const [from, to, alias] of [[a, b, bob], [b, a, alice]] as const) {
     assertMatch(command(await from.ask("r", alias, "SEND :ready"), "r", alias), /^SENT/);
     assertMatch((await to.said())![2], /^MSG .*\nready$/);
   }
@@ -306,9 +307,13 @@ Deno.test("a client that reads nothing holds up its own stream alone, and the se
     }
   })();
   await until(() => server.gauges().messages >= 8);
-  // Others are not held up.
-  assertMatch(command(await a.ask("m", "bob", "SEND :hi"), "m", "bob"), /^SENT/);
-  assertMatch(command(await b.said(), "", "alice"), /^MSG .*\nhi$/);
+  // Others are not held up, for as long as it takes until nothing more of the stream is read.
+  for (let same = 0, before = -1; same < 10;) {
+    assertMatch(command(await a.ask("m", "bob", "SEND :hi"), "m", "bob"), /^SENT/);
+    assertMatch(command(await b.said(), "", "alice"), /^MSG .*\nhi$/);
+    same = sent === before ? same + 1 : 0;
+    before = sent;
+  }
   const other = await open(a, b);
   await put(a, other, 1, "through");
   assertEquals(await data(b, other, 1), "through");
@@ -360,12 +365,30 @@ Deno.test("after a restart of the receiving agent a stream of a known size goes 
   assertEquals(await b.said(), ["", "alice", `SCLOSED ${stream}`]);
 });
 
-Deno.test("more offers than an agent has room for are refused", async () => {
+Deno.test("a connection has 16 offers at a time and a client 64 streams: more are refused", async () => {
   await using server = await startServer();
   await using clients = await pair(server);
-  const { a } = clients;
-  for (let i = 0; i < 16; i++) assertMatch(command(await a.ask("1", "bob", "SNEW 1"), "1", "bob"), /^STREAM/);
+  const { a, b, one } = clients;
+  const offer = async (client: Telnet, alias: string) =>
+    command(await client.ask("1", alias, "SNEW 1"), "1", alias);
+  const offerAll = async (alias: string) => {
+    for (let i = 0; i < 16; i++) {
+      assertMatch(await offer(a, alias), /^STREAM /);
+      assertMatch(command(await b.said(), "", alias.replace("bob", "alice")), /^STREAM/);
+    }
+  };
+  await offerAll("bob");
   assertEquals(await a.ask("1", "bob", "SNEW 1"), ["1", "bob", "ERR STREAM REFUSED"]);
+  for (const number of ["2", "3", "4", "5"]) {
+    await connectClients(a, b, [`bob${number}`, `alice${number}`]);
+    await untilReady(a, b, number);
+    if (number !== "5") await offerAll(`bob${number}`);
+  }
+  assertEquals(await a.ask("1", "bob5", "SNEW 1"), ["1", "bob5", "ERR STREAM REFUSED"]);
+  // It was the client's bound, and not the agent's.
+  await using other = await Telnet.connect(one.port);
+  assertEquals(await other.ask("0", "", "EXT streams"), ["0", "", "OK"]);
+  assertMatch(await offer(other, "bob5"), /^STREAM /);
 });
 
 Deno.test("in the mode json streams have the same commands", async () => {
