@@ -4,7 +4,7 @@ const sessionStreams = "agent/service/session_streams.ts";
 const port = ["tests/agent/service/streams_test.ts"];
 const fileName = "agent/cli/file_name.ts";
 const names = ["tests/agent/cli/file_name_test.ts"];
-const commands = ["tests/agent/cli/streams_test.ts"];
+const commands = ["tests/agent/cli/send_file_test.ts"];
 
 /** Mutations of what programs and people see of streams: the agent's port and command line. */
 export const streamClientMutations: readonly Mutation[] = [

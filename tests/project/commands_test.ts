@@ -22,7 +22,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
-  [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts and streams_test.ts have pipes"],
+  [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts and stream_test.ts have pipes"],
 ];
 
 interface Command {

@@ -1,0 +1,54 @@
+import type { OutgoingStream, StreamOffer } from "../../agent/mod.ts";
+import { TestAgent } from "./agent.ts";
+import { AgentFolder, connectCommand } from "./agent_command.ts";
+import { startServer } from "./server.ts";
+import { sessions } from "./streams.ts";
+import { soon, until } from "./wait.ts";
+
+/** An agent "a" of this process, and a database whose commands call it "b". */
+export async function pair(given?: string) {
+  const resources = new AsyncDisposableStack();
+  const folder = resources.use(await AgentFolder.make());
+  const server = given ?? resources.use(await startServer()).address;
+  const peer = resources.use(await TestAgent.start(server, sessions));
+  const db = folder.file("b.db");
+  await connectCommand(folder, peer, { db, server });
+  await until(() => peer.agent.connection("a").session?.active === true);
+  return { folder, peer, db, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** The names of files in a folder, sorted. */
+export function namesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+/** How many bytes of a file are in a folder that has not come whole. */
+export function partIn(folder: string): number {
+  const part = namesIn(folder).find((name) => name.endsWith(".part"));
+  return part === undefined ? 0 : Deno.statSync(`${folder}/${part}`).size;
+}
+
+/** What was told about the end of a stream: its code, and the words of the other side. */
+export async function endOf(stream: OutgoingStream | StreamOffer): Promise<unknown[]> {
+  const error = await soon(stream.ended).then(() => null, (error) => error);
+  return [error?.code, error?.told];
+}
+
+/** Reads some of a stream, or the rest. */
+export async function read(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  least = Infinity,
+): Promise<Uint8Array[]> {
+  const parts: Uint8Array[] = [];
+  for (let length = 0; length < least;) {
+    const { done, value } = await soon(reader.read());
+    if (done) break;
+    parts.push(value);
+    length += value.length;
+  }
+  return parts;
+}
+
+export async function joined(parts: Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
+  return await new Blob(parts as BlobPart[]).bytes();
+}
