@@ -37,6 +37,7 @@ import { Interpreter } from "./runtime/interpreter.ts";
 import { Making } from "./runtime/making.ts";
 import { Moves } from "./runtime/moves.ts";
 import { outgoing } from "./runtime/outgoing.ts";
+import { Repetitions } from "./runtime/repetitions.ts";
 import { Retention } from "./runtime/retention.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
 import { serverNotices } from "./runtime/server_notices.ts";
@@ -78,6 +79,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
   readonly #interpreter: Interpreter;
   readonly #workers: Workers;
   readonly #sessions: Sessions;
+  readonly #repetitions: Repetitions;
   readonly #discards: Discards;
   readonly #farewells: Farewells;
   readonly #moves: Moves;
@@ -135,6 +137,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       routes: options.routes ?? 1,
       routeLifetime: options.routeLifetime ?? 30 * 86_400_000,
       lostTimeout: options.lostTimeout ?? 3_600_000,
+      upgradeTimeout: options.upgradeTimeout ?? 10_000,
       abandon: (route) => this.#discards.abandon(route),
       streamPacket: (connection, content) => this.#streams.packet(connection, content),
       failed: (connection: string, error: unknown) => this.#events.failed(connection, error),
@@ -154,6 +157,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       repeat: (route) => this.#workers.repeat(route),
       resume: (route) => this.#workers.resume(route),
       look: (connection) => this.#sessions.look(connection),
+      stepped: (connection) => this.#repetitions.look(connection),
       drop: (routes, discarded) => {
         for (const route of routes) servers.forget(route);
         this.#workers.stop(routes);
@@ -164,6 +168,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     });
     this.#workers = new Workers(context, this.#interpreter);
     this.#sessions = new Sessions(context, this.#interpreter, this.#workers);
+    this.#repetitions = new Repetitions(context, this.#interpreter);
     this.#discards = new Discards(context);
     this.#farewells = new Farewells(context);
     this.#moves = new Moves(context, this.#interpreter);
@@ -204,8 +209,10 @@ export class Agent implements AsyncDisposable, AgentStreams {
     const agent = new Agent(options, { connections, store, log, retention });
     for (const route of waiting) agent.#workers.deliver(route);
     for (const queue of discarded) void agent.#discards.discard(queue);
-    for (const { record, session, outbound } of connections.all()) {
+    for (const connection of connections.all()) {
+      const { record, session, outbound } = connection;
       if (session === null) continue;
+      agent.#repetitions.look(connection);
       agent.#sessions.look(record.id);
       for (const { id, cursor } of outbound) {
         if (cursor < session.lastEncrypted) agent.#workers.sendPackets(id);
@@ -404,6 +411,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
         events: this.#events,
         workers: this.#workers,
         sessions: this.#sessions,
+        repetitions: this.#repetitions,
         discards: this.#discards,
         farewells: this.#farewells,
         streams: this.#streams,
@@ -568,6 +576,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
         servers[Symbol.asyncDispose](),
         this.#workers[Symbol.asyncDispose](),
         this.#sessions[Symbol.asyncDispose](),
+        this.#repetitions[Symbol.asyncDispose](),
         this.#farewells[Symbol.asyncDispose](),
         this.#discards[Symbol.asyncDispose](),
         pool[Symbol.asyncDispose](),

@@ -2,7 +2,7 @@ import type { ServerAddress } from "../protocol/mod.ts";
 import type { AgentError } from "./protocol/error.ts";
 import type { MessageIntegrity } from "./protocol/integrity.ts";
 import type { StreamOffer } from "./stream/types.ts";
-import type { MessageRecord, RouteChange, SecurityReason } from "./store/store.ts";
+import type { MessageRecord, RouteChange, SecurityReason, SessionChange } from "./store/store.ts";
 
 /** A message that another agent's client sent. */
 export interface ReceivedMessage {
@@ -44,8 +44,11 @@ export type AgentEvent =
   | OfConnection & { readonly type: "sent"; readonly id: number }
   /** The other side's application has acknowledged the message with this number (sessions.md). */
   | OfConnection & { readonly type: "delivered"; readonly id: number }
-  /** `active`: messages go through the session from now on. `closed`: the other side has deleted the connection. */
-  | OfConnection & { readonly type: "session"; readonly change: "active" | "closed" }
+  /**
+   * `active`: messages go through the session from now on. `closed`: the other side has deleted the connection. `slow`: the
+   * other side does not answer the upgrade, for which messages wait.
+   */
+  | OfConnection & { readonly type: "session"; readonly change: SessionChange }
   /** A way between the two agents is another one now (sessions.md Rotation). */
   | OfConnection & RouteChange
   /** The other side offers a stream (streams.md): told until it is accepted or has ended, after each start once. */

@@ -42,6 +42,8 @@ export interface AgentOptions {
   readonly lostTimeout?: number;
   /** Time after which a stream that was offered, and that nobody has accepted, ends (streams.md). @default 604800000 (7 days) */
   readonly streamOfferLifetime?: number;
+  /** Time after which `session` tells that the upgrade of a connection is slow, and UPG is said again. @default 10000 */
+  readonly upgradeTimeout?: number;
   /**
    * Extensions that are announced to other agents, in connections that are made from now on. `session1`: connections to
    * agents that announce it too are upgraded to sessions (docs/protocol.md); others are of no use here. @default none
@@ -166,6 +168,7 @@ export function checkOptions(
     routeLifetime = 1,
     lostTimeout = 1,
     streamOfferLifetime = 1,
+    upgradeTimeout = 1,
     retry,
     extensions = [],
   }: AgentOptions,
@@ -182,6 +185,7 @@ export function checkOptions(
     routeLifetime,
     lostTimeout,
     streamOfferLifetime,
+    upgradeTimeout,
     "retry.first": first,
     "retry.most": most,
   };
@@ -189,7 +193,7 @@ export function checkOptions(
     const least = name === "keyPool" ? 0 : 1;
     const largest = name === "routes"
       ? mostRoutes
-      : name.startsWith("retry")
+      : name.startsWith("retry") || name === "upgradeTimeout"
       ? longestTimer
       : Number.MAX_SAFE_INTEGER;
     if (Number.isInteger(value) && value >= least && value <= largest) continue;

@@ -41,7 +41,7 @@ export class Troubles {
         return;
       case "session":
         if (event.change === "active") return;
-        return this.say(event.connection, `${event.connection}: the other side has deleted the connection`);
+        return this.say(event.connection, `${event.connection}: ${changes[event.change]}`);
       default:
         return event satisfies never;
     }
@@ -62,6 +62,11 @@ export class Troubles {
     this.#tell(`warning: ${clean}`);
   }
 }
+
+const changes = {
+  closed: "the other side has deleted the connection",
+  slow: "the other side does not answer: messages wait for the session to begin",
+} as const;
 
 const reasons = {
   "second confirmation": "somebody else has tried to join it too, and was refused",

@@ -11,7 +11,7 @@ import { acknowledgedInSession } from "../session/receipt.ts";
 import { dropPieces } from "../session/pieces.ts";
 import { encrypted, framesSent, receiptSent, repeatAll } from "../session/sending.ts";
 import { endRoute, inboundMade, leaveRoutes, refuseRoute } from "../session/routes.ts";
-import { answered, begun, fellBack, offered } from "../session/upgrade.ts";
+import { answered, begun, fellBack, offered, unanswered } from "../session/upgrade.ts";
 import { withSession, withSessionKeys } from "../session/session.ts";
 import { changeStreams } from "../stream/step.ts";
 import type { Connection, ReceivingRoute, StoreChange, StoredEvent } from "../store/store.ts";
@@ -73,6 +73,8 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       return on(connection, event.route, (route) => answered(connection, route, event, context));
     case "begun":
       return on(connection, event.route, (route) => begun(connection, route, event, context));
+    case "unanswered":
+      return unanswered(connection, event, context);
     case "send frame":
       return sendFrame(connection, event, context);
     case "encrypted":
@@ -126,8 +128,10 @@ function received(
   const { message, serverId, hash } = received;
   const again = deliveredAgain(connection, route, serverId);
   if (again !== null) return again;
-  // The sender repeats what it cannot know to have arrived.
-  if (equalBytes(hash, route.lastHash)) return settle({ connection, route }, serverId);
+  // The sender repeats what it cannot know to have arrived; of UPG it wants the answer again.
+  if (equalBytes(hash, route.lastHash) && message.type !== "UPG") {
+    return settle({ connection, route }, serverId);
+  }
   return kindOf(message.type).receive({ connection, route, received, now }) ??
     prohibited(connection, route, received);
 }

@@ -126,6 +126,8 @@ export type SessionEvent =
     readonly received: Received<UpgradeMessage>;
     readonly begun: BegunSession | AgentError;
   }
+  /** The other side has not answered UPG, or asks for it again; `isOnWay`: this side's has not come to its server yet. */
+  | { readonly type: "unanswered"; readonly isLate: boolean; readonly isOnWay: boolean }
   /** The application sends a body; `hash`: of the message with the next number that has it and `time`. */
   | {
     readonly type: "send frame";
@@ -234,6 +236,8 @@ export type Command =
   | { readonly type: "answer"; readonly route: string; readonly received: Received<UpgradeMessage> }
   /** Make a session of the initiator's UPG; then `begun` happens. */
   | { readonly type: "begin"; readonly route: string; readonly received: Received<UpgradeMessage> }
+  /** Say UPG again; then `unanswered` happens. */
+  | { readonly type: "say again" }
   /** Make 0.3 messages of the frames that wait; then `fell back` happens. */
   | { readonly type: "fall back" }
   /** Encrypt frames that wait, as many as may be; then `encrypted` happens. */

@@ -1,15 +1,22 @@
 import { asciiText, equalBytes } from "../../protocol/mod.ts";
 import { withRecord } from "../core/connection.ts";
-import { stepTo } from "../core/types.ts";
+import { type Command, stepTo } from "../core/types.ts";
 import type { Head, Kind } from "./kind.ts";
+import type { Connection } from "../store/store.ts";
 import { settle } from "./settle.ts";
 
 const newline = 0x0a;
 
+/** The answer to a UPG that comes again, which may be lost: the initiator's UPG, or what the joiner sends in the session. */
+function answerAgain({ session, outbound, record }: Connection): Command[] {
+  if (record.role === "initiator") return session?.status === "answered" ? [{ type: "say again" }] : [];
+  return session?.status === "active" ? outbound.map(({ id: route }) => ({ type: "repeat", route })) : [];
+}
+
 /** What a side begins its session with. */
 export interface UpgradeMessage extends Head {
   readonly type: "UPG";
-  /** As protocol/ratchet/upgrade.ts writes it. */
+  /** As protocol/ratchet/upgrade.ts writes it; empty: the initiator asks for the joiner's. */
   readonly upgrade: Uint8Array;
 }
 
@@ -32,6 +39,10 @@ export const upg: Kind<UpgradeMessage> = {
     if (session === null || route.status !== "active") return null;
     const isInitiator = record.role === "initiator";
     const { status, keys: { transcript } } = session;
+    if (received.message.upgrade.length === 0 && !isInitiator) {
+      const commands: Command[] = status === "offered" ? [{ type: "say again" }] : answerAgain(connection);
+      return settle({ connection, route }, received.serverId, { hash: received.hash, commands });
+    }
     if (status === (isInitiator ? "agreed" : "offered")) {
       const type = isInitiator ? "answer" : "begin";
       return stepTo(connection, { commands: [{ type, route: route.id, received }] });
@@ -42,6 +53,7 @@ export const upg: Kind<UpgradeMessage> = {
     return settle({ connection, route }, received.serverId, {
       connection: withRecord(connection, { unreadable }),
       hash: received.hash,
+      commands: isRepeated ? answerAgain(connection) : [],
     });
   },
   sent: (connection) => connection,

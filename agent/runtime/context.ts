@@ -54,6 +54,8 @@ export interface AgentContext {
   readonly routeLifetime: number;
   /** Milliseconds after which a server that cannot be reached, while others can, is lost. */
   readonly lostTimeout: number;
+  /** Milliseconds without an answer after which an upgrade is slow, and UPG is said again. */
+  readonly upgradeTimeout: number;
   /** Has the queue of a route deleted that was made and belongs to no connection. */
   abandon(route: ReceivingRoute | InboundRoute): Promise<void>;
   /** Takes a packet of streams that has come on an inbound route of a connection; `false`: it is of none. */

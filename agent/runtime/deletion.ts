@@ -5,6 +5,7 @@ import type { Discards } from "./discards.ts";
 import type { EventLog } from "./event_log.ts";
 import type { Events } from "./events.ts";
 import { farewellOf, type Farewells } from "./farewells.ts";
+import type { Repetitions } from "./repetitions.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Streams } from "../stream/streams.ts";
 import type { Workers } from "./workers.ts";
@@ -15,6 +16,7 @@ export interface DeletionParts {
   readonly events: Events;
   readonly workers: Workers;
   readonly sessions: Sessions;
+  readonly repetitions: Repetitions;
   readonly discards: Discards;
   readonly farewells: Farewells;
   readonly streams: Streams;
@@ -27,7 +29,7 @@ export async function deleteConnection(
   alias: string,
 ): Promise<void> {
   const { record: { id } } = connections.get(alias);
-  const { log, events, workers, sessions, discards, farewells, streams } = parts;
+  const { log, events, workers, sessions, repetitions, discards, farewells, streams } = parts;
   const deleted = await connections.serially(id, async () => {
     const connection = connections.find(id);
     if (connection === undefined) throw unknownConnection(alias);
@@ -46,6 +48,7 @@ export async function deleteConnection(
   workers.stop(routesOf(deleted.connection));
   sessions.stop(id);
   streams.stop(id);
+  repetitions.stop(id);
   // Who still sends is to find the end before it finds no queue.
   await farewells.say(deleted.connection.outbound, deleted.farewell);
   await Promise.all(deleted.queues.map(async (queue) => {

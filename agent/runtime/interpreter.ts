@@ -30,6 +30,8 @@ export interface InterpreterPorts {
   stream(connection: string, content: StreamContent): void;
   /** Does what the session of a connection needs beside that. */
   look(connection: string): void;
+  /** A step was made of a connection that has a session, or may have one. */
+  stepped(connection: Connection): void;
   /** Stops working on routes that are not there any more, and has queues deleted. */
   drop(routes: readonly string[], discarded: readonly DiscardedQueue[]): void;
 }
@@ -67,6 +69,7 @@ export class Interpreter {
     { isTogether = false }: { readonly isTogether?: boolean } = {},
   ): Promise<Step | null> {
     const made = await this.#steps.make(id, happening, isTogether);
+    if (made?.connection.session != null) this.#ports.stepped(made.connection);
     for (const command of made?.commands ?? []) await this.#run(id, command);
     return made;
   }
@@ -143,6 +146,8 @@ export class Interpreter {
       case "look at routes":
       case "tell receipt":
         return this.#ports.look(id);
+      case "say again":
+        return await this.sayAgain(id, false);
       case "answer":
         return await this.#answer(id, command);
       case "begin": {
@@ -156,6 +161,14 @@ export class Interpreter {
       default:
         return command satisfies never;
     }
+  }
+
+  /** Says this side's UPG again where it is not on its way; `isLate`: the other side has not answered it for a time. */
+  async sayAgain(id: string, isLate: boolean): Promise<void> {
+    await this.do(id, async ({ sending }) => {
+      const waiting = await Promise.all(sending.map((route) => this.#context.store.deliveries(route.id, 1)));
+      return { type: "unanswered", isLate, isOnWay: waiting.some((deliveries) => deliveries.length > 0) };
+    });
   }
 
   async #answer(

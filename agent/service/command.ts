@@ -14,7 +14,7 @@ import type { ReceivedMessage } from "../events.ts";
 import { type ConnectionInfo, mostRoutes } from "../options.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import { formatIntegrity } from "../protocol/integrity.ts";
-import type { RouteChange, SecurityReason } from "../store/store.ts";
+import type { RouteChange, SecurityReason, SessionChange } from "../store/store.ts";
 import { quoted } from "./quoted.ts";
 import {
   formatStreamResponse,
@@ -91,8 +91,8 @@ export type ServiceResponse =
   | { readonly type: "LEAVING"; readonly left: number; readonly staying: number }
   /** After EXT with `routes` alone: a way between the two agents is another one now. */
   | { readonly type: "ROUTE" } & Omit<RouteChange, "type">
-  /** After EXT with `sessions` alone: it has begun, or the other side has deleted the connection. */
-  | { readonly type: "SESSION"; readonly change: "active" | "closed" }
+  /** After EXT with `sessions` alone: it has begun, is slow to begin, or the other side has deleted the connection. */
+  | { readonly type: "SESSION"; readonly change: SessionChange }
   /** After EXT with `streams` alone. */
   | StreamResponse
   /** In JSON alone. */
@@ -321,7 +321,8 @@ MODE <words>           manual: messages come again until ACK; auto: the contrary
                        json: a JSON object a line from now on; text: the contrary
 EXT <words>            receipts: RCVD <id> from now on, when the other side has done with a message
                        routes: ROUTE ... when a connection has moved to another server
-                       sessions: SESSION active when it has a session, closed when it was deleted there
+                       sessions: SESSION active when it has a session, slow when the other side does not
+                       answer its upgrade, closed when it was deleted there
                        streams: STREAM <id> <size> when the other side offers one, and these commands:
 SNEW <size>            offers a stream, - for a size that is not known; SREADY comes when it is accepted
 SPUT <id> <n> <size>   sends so many bytes of it, which follow; n is 1, 2 and so on; no answer

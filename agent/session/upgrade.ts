@@ -5,10 +5,12 @@ import { encodeFrame } from "../kinds/frame.ts";
 import { settle } from "../kinds/settle.ts";
 import { upg } from "../kinds/upg.ts";
 import { AgentError } from "../protocol/error.ts";
-import type { Connection, ReceivingRoute, StoreChange } from "../store/store.ts";
+import type { Connection, ReceivingRoute, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import { dropFormer } from "./former.ts";
 import { readyFrame } from "./ready.ts";
 import { withSession, withSessionKeys, withTranscript } from "./session.ts";
+
+const noBytes = new Uint8Array(0);
 
 type Event<Type extends SessionEvent["type"]> = Extract<SessionEvent, { readonly type: Type }>;
 
@@ -50,7 +52,8 @@ export function offered(
     return stepTo(connection);
   }
   const own = withSession(withTranscript(connection, { joinerUpgrade: upgrade }), { status: "offered" });
-  return told(withInbound(withSessionKeys(own, { pair }), inbound), upgrade, context);
+  const { now: upgradedAt } = context;
+  return told(withInbound(withSessionKeys(own, { pair, upgradedAt }), inbound), { upgrade, upgradedAt });
 }
 
 /** The initiator has a session, and its UPG is on its way; it sends nothing in the session before `ready` has come. */
@@ -67,8 +70,10 @@ export function answered(
   if (begun instanceof AgentError) return refused(connection, route, { received, error: begun });
   const { inbound, upgrade } = begun;
   const said = { joinerUpgrade: received.message.upgrade.slice(), initiatorUpgrade: upgrade };
-  const own = withSession(withTranscript(begin(connection, begun), said), { status: "answered" });
-  const { connection: changed, changes, commands } = told(withInbound(own, inbound), upgrade, context);
+  const { now: upgradedAt } = context;
+  const begins = withSessionKeys(withTranscript(begin(connection, begun), said), { upgradedAt });
+  const own = withSession(begins, { status: "answered" });
+  const { connection: changed, changes, commands } = told(withInbound(own, inbound), { upgrade, upgradedAt });
   return settle({ connection, route }, serverId, { connection: changed, changes, commands, hash });
 }
 
@@ -122,8 +127,42 @@ function refused(
   });
 }
 
+/**
+ * The other side does not answer: this side's UPG is said again as it was, unless it is on its way; an initiator that has
+ * none yet asks for the joiner's by an empty one, and so finds out whether its queue is still there. When `isLate`, the
+ * application is told, once.
+ */
+export function unanswered(
+  connection: Connection,
+  { isLate, isOnWay }: Event<"unanswered">,
+  { now }: StepContext,
+): Step {
+  const { session, record: { role } } = connection;
+  if (session === null || !isUpgrading(session)) return stepTo(connection);
+  const { transcript: { joinerUpgrade, initiatorUpgrade }, upgradedAt = 0, isSlow = false } = session.keys;
+  const made = role === "joiner" ? joinerUpgrade : initiatorUpgrade;
+  const isAsking = role === "initiator" && session.status === "agreed";
+  const upgrade = isAsking ? noBytes : made?.slice();
+  const isToldNow = isLate && !isSlow;
+  const changed = isToldNow ? withSessionKeys(connection, { isSlow: true }) : connection;
+  const events: StoredEvent[] = isToldNow ? [{ type: "session", change: "slow" }] : [];
+  if (upgrade === undefined || isOnWay) return stepTo(changed, { events });
+  return { ...told(changed, { upgrade, upgradedAt: isAsking ? now : upgradedAt }), events };
+}
+
+/** Whether both sides have announced sessions, and this one waits for the other. */
+export function isUpgrading({ status }: Session): boolean {
+  return status === "agreed" || status === "offered" || status === "answered";
+}
+
 /** This side's UPG is to be delivered on the 0.3 routes. */
-function told(connection: Connection, upgrade: Uint8Array<ArrayBuffer>, { now }: StepContext): Step {
+function told(
+  connection: Connection,
+  { upgrade, upgradedAt: now }: {
+    readonly upgrade: Uint8Array<ArrayBuffer>;
+    readonly upgradedAt: number;
+  },
+): Step {
   const { record: { id, lastPosition }, sending } = connection;
   const position = lastPosition + 1;
   const head = { id: 0, timestamp: new Date(now), previousHash: new Uint8Array(0) };

@@ -152,7 +152,7 @@ const storedEvent = union<StoredEvent>({
     type: oneOf("security"),
     reason: oneOf("second confirmation", "confirmation not approved", "session out of step"),
   }),
-  session: object<Event<"session">>({ type: oneOf("session"), change: oneOf("active", "closed") }),
+  session: object<Event<"session">>({ type: oneOf("session"), change: oneOf("active", "closed", "slow") }),
   route: object<Event<"route">>({
     type: oneOf("route"),
     direction: oneOf("receiving", "sending"),

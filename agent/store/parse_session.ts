@@ -175,6 +175,8 @@ const keys = object<SessionKeys>({
   since: nullable(count),
   kinds: nullable(list(256, integer(0, 255))),
   streams: noStreams,
+  upgradedAt: optional(count),
+  isSlow: optional(flag),
 });
 
 /** A session. */

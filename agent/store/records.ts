@@ -229,9 +229,15 @@ export type StoredEvent =
   /** `id`: of the message that is not sent. */
   | { readonly type: "error"; readonly code: AgentErrorCode; readonly message: string; readonly id?: number }
   | { readonly type: "security"; readonly reason: SecurityReason }
-  /** Messages go through the session from now on, or the other side has deleted the connection. */
-  | { readonly type: "session"; readonly change: "active" | "closed" }
+  /** See `SessionChange`. */
+  | { readonly type: "session"; readonly change: SessionChange }
   | RouteChange;
+
+/**
+ * What becomes of a session. `active`: messages go through it from now on. `closed`: the other side has deleted the
+ * connection. `slow`: the other side does not answer the upgrade; messages wait for it.
+ */
+export type SessionChange = "active" | "closed" | "slow";
 
 /** What becomes of a way between two agents. */
 export interface RouteChange {

@@ -66,6 +66,10 @@ export interface SessionKeys {
   readonly since: number | null;
   /** The kinds of frames that the other side knows, by their numbers; `null` before its `ready`. */
   readonly kinds: readonly number[] | null;
+  /** The time in this side's UPG, so that it can be said again as it was; milliseconds since 1970. */
+  readonly upgradedAt?: number;
+  /** The application was told that the upgrade is slow. */
+  readonly isSlow?: boolean;
   /** The streams that have not ended, oldest first; left out where there was none yet. */
   readonly streams?: readonly StreamRecord[];
 }

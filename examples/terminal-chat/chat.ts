@@ -130,9 +130,7 @@ export function showEvent(event: AgentEvent, show: Show): void {
       if (event.from === event.to) return;
       return show(`${event.connection}: ${routeText(event)}`, "notice");
     case "session":
-      return event.change === "active"
-        ? show(`${event.connection}: forward secret from now on`, "notice")
-        : show(`${event.connection} has deleted the connection`, "warning");
+      return show(...sessionText(event));
     case "stream offered":
       return;
     case "security":
@@ -141,6 +139,21 @@ export function showEvent(event: AgentEvent, show: Show): void {
         : show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
     default:
       return event satisfies never;
+  }
+}
+
+function sessionText(
+  { connection, change }: Extract<AgentEvent, { readonly type: "session" }>,
+): [text: string, kind: "notice" | "warning"] {
+  switch (change) {
+    case "active":
+      return [`${connection}: forward secret from now on`, "notice"];
+    case "closed":
+      return [`${connection} has deleted the connection`, "warning"];
+    case "slow":
+      return [`${connection} does not answer yet: messages wait`, "notice"];
+    default:
+      return change satisfies never;
   }
 }
 

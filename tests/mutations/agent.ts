@@ -38,8 +38,8 @@ export const agentMutations: readonly Mutation[] = [
     name: "no-dedup-by-hash",
     what: "what the sender repeats is told again",
     file: step,
-    from: "if (equalBytes(hash, route.lastHash)) return",
-    to: "if (equalBytes(hash, route.lastHash) && false) return",
+    from: "if (equalBytes(hash, route.lastHash) && message.type",
+    to: "if (equalBytes(hash, route.lastHash) && false && message.type",
     tests: ["model"],
   },
   {

@@ -94,9 +94,10 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "route":
       return { ...conversation, notice: routeText(event) ?? conversation.notice };
     case "session":
+      if (event.change === "slow") return { ...conversation, notice: slowText };
       return event.change === "closed"
         ? { ...conversation, canSend: false, notice: closedText }
-        : conversation;
+        : { ...conversation, notice: conversation.notice === slowText ? null : conversation.notice };
     case "down":
     case "up":
     case "stream offered":
@@ -176,6 +177,7 @@ export function integrityText(integrity: MessageIntegrity): string | null {
 }
 
 const closedText = "The other side has deleted this conversation: nothing can be sent any more.";
+const slowText = "The other side does not answer yet. What you write waits until it does.";
 
 const unusableText =
   "The invitation was used before, or is gone: ask for a new one, and delete this conversation.";

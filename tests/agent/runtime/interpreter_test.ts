@@ -43,6 +43,7 @@ Deno.test("an agent that is closed does not ask the application whom it lets in"
     repeat() {},
     resume() {},
     look() {},
+    stepped() {},
     drop() {},
     stream() {},
   };

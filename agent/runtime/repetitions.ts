@@ -1,0 +1,75 @@
+import { isUpgrading } from "../session/upgrade.ts";
+import type { Connection } from "../store/store.ts";
+import type { AgentContext } from "./context.ts";
+import type { Interpreter } from "./interpreter.ts";
+
+/** Milliseconds between two repetitions at most. */
+const longestDelay = 86_400_000;
+
+interface Waiting {
+  /** What is waited for. */
+  readonly what: string;
+  delay: number;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * Says again what the other side does not answer, though a server has taken it: after a time that doubles, for as long as
+ * the same is waited for, over restarts.
+ */
+export class Repetitions implements AsyncDisposable {
+  readonly #context: AgentContext;
+  readonly #interpreter: Pick<Interpreter, "sayAgain">;
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #work = new Set<Promise<void>>();
+  #isClosed = false;
+
+  /** Repeats nothing yet. */
+  constructor(context: AgentContext, interpreter: Pick<Interpreter, "sayAgain">) {
+    this.#context = context;
+    this.#interpreter = interpreter;
+  }
+
+  /** Looks at what a connection waits for. */
+  look(connection: Connection): void {
+    const { record: { id } } = connection;
+    const what = awaited(connection);
+    if (this.#waiting.get(id)?.what === what) return;
+    this.stop(id);
+    if (what === undefined || this.#isClosed) return;
+    const delay = this.#context.upgradeTimeout;
+    this.#waiting.set(id, { what, delay, timer: setTimeout(() => this.#repeat(id), delay) });
+  }
+
+  /** Nothing is waited for any more. */
+  stop(id: string): void {
+    clearTimeout(this.#waiting.get(id)?.timer);
+    this.#waiting.delete(id);
+  }
+
+  /** Stops; it goes on after the next start. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    for (const id of [...this.#waiting.keys()]) this.stop(id);
+    await Promise.all(this.#work);
+  }
+
+  #repeat(id: string): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    waiting.delay = Math.min(longestDelay, waiting.delay * 2);
+    waiting.timer = setTimeout(() => this.#repeat(id), waiting.delay);
+    // What cannot be stored now is said the next time.
+    const work = this.#interpreter.sayAgain(id, true).catch((error) => this.#context.failed(id, error))
+      .finally(() => this.#work.delete(work));
+    this.#work.add(work);
+  }
+}
+
+/** What the other side of a connection has to answer; `undefined`: nothing. */
+function awaited({ session, sending }: Connection): string | undefined {
+  if (session === null || !isUpgrading(session)) return undefined;
+  // Nothing can be sent any more.
+  if (sending.every(({ status }) => status === "failed")) return undefined;
+  return `upgrade ${session.status}`;
+}
