@@ -57,6 +57,7 @@ export {
 export * from "./packet.ts";
 export * from "./pair.ts";
 export * from "./reassembly.ts";
+export * from "./repair.ts";
 export { mostRanges, type NumberSet, type Receipt } from "./receipt.ts";
 export {
   decodeRouteRecord,
@@ -75,6 +76,7 @@ export {
   type RatchetState,
   type ReceivingChain,
   type SendingChain,
+  sessionOf,
 } from "./state.ts";
 export { decodeRatchetState, encodeRatchetState } from "./state_codec.ts";
 export * from "./upgrade.ts";

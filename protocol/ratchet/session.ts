@@ -94,12 +94,19 @@ export async function offerSession(
   return encapsulated && { pair, ...encapsulated };
 }
 
-/** The initiator's session, of what {@linkcode offerSession} gave; `null` when the joiner's first pair is not valid. */
+/**
+ * The initiator's session, of what {@linkcode offerSession} gave; `null` when the joiner's first pair is not valid.
+ * `repairKey`: that of the session that it is to repair, which stays.
+ */
 export async function initiatorSession(
   { pair, secret }: Pick<InitiatorOffer, "pair" | "secret">,
-  { joiner, transcript }: { readonly joiner: PublicPair; readonly transcript: Uint8Array<ArrayBuffer> },
+  { joiner, transcript, repairKey }: {
+    readonly joiner: PublicPair;
+    readonly transcript: Uint8Array<ArrayBuffer>;
+    readonly repairKey?: Uint8Array<ArrayBuffer>;
+  },
 ): Promise<NewSession | null> {
-  const agreed = await agree(pair, { remote: joiner, secret, transcript });
+  const agreed = await agree(pair, { remote: joiner, secret, transcript, ...repairKey && { repairKey } });
   if (agreed === null) return null;
   return newSession(agreed, {
     transcript,
@@ -109,18 +116,23 @@ export async function initiatorSession(
   });
 }
 
-/** The joiner's session, of its first pair and the initiator's UPG; `null` when that is not valid. */
+/**
+ * The joiner's session, of its first pair and what the initiator has answered; `null` when that is not valid.
+ * `repairKey`: that of the session that it is to repair, which stays.
+ */
 export async function joinerSession(
   pair: RatchetPair,
-  { initiator, ciphertext, transcript }: {
+  { initiator, ciphertext, transcript, repairKey }: {
     readonly initiator: PublicPair;
     readonly ciphertext: Uint8Array<ArrayBuffer>;
     readonly transcript: Uint8Array<ArrayBuffer>;
+    readonly repairKey?: Uint8Array<ArrayBuffer>;
   },
 ): Promise<NewSession | null> {
   if (!isEncapsulationKey(initiator.kem)) return null;
   const secret = await decapsulate(ciphertext, pair.kemPrivate);
-  const agreed = secret && await agree(pair, { remote: initiator, secret, transcript });
+  const repaired = repairKey && { repairKey };
+  const agreed = secret && await agree(pair, { remote: initiator, secret, transcript, ...repaired });
   secret?.fill(0);
   if (agreed === null) return null;
   return newSession(agreed, {
@@ -137,15 +149,16 @@ interface Agreed extends Omit<NewSession, "state"> {
 
 async function agree(
   pair: RatchetPair,
-  { remote, secret, transcript }: {
+  { remote, secret, transcript, repairKey = noBytes }: {
     readonly remote: PublicPair;
     readonly secret: Bytes;
     readonly transcript: Bytes;
+    readonly repairKey?: Bytes;
   },
 ): Promise<Agreed | null> {
   const shared = await x25519(await importX25519PrivateKey(pair.dhPrivate), remote.dh);
   if (shared === null) return null;
-  const both = concat(secret, shared);
+  const both = concat(secret, shared, repairKey);
   const rootKey = await keyedCrypto().hkdf(both, {
     salt: transcript,
     info: textBytes("smp-session"),
@@ -157,7 +170,7 @@ async function agree(
   return {
     rootKey,
     safetyCode: digitsOf(await derive("smp-session-safety", 60)),
-    repairKey: await derive("smp-session-repair", 32),
+    repairKey: repairKey.length > 0 ? repairKey.slice() : await derive("smp-session-repair", 32),
   };
 }
 

@@ -71,7 +71,7 @@ export interface ReceivingChain {
 /** Bytes of the transcript that headers have. */
 export const sessionLength = 8;
 
-/** How messages name the session of a state. */
+/** How messages name the session of a state: 8 bytes. */
 export function sessionOf({ transcript }: RatchetState): Uint8Array<ArrayBuffer> {
   return transcript.subarray(0, sessionLength);
 }

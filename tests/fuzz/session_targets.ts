@@ -12,6 +12,7 @@ import {
   encodeJoinerUpgrade,
   encodeRatchetState,
   type Frame,
+  isAuthenticRepair,
   isCredit,
   joinParts,
   messageTag,
@@ -21,16 +22,19 @@ import {
   openPacket,
   packetLength,
   ratchetDecrypt,
+  readRepair,
   readStreamHead,
   sealChunk,
   sealCredit,
   sealPacket,
+  sealRepair,
   sha256,
   splitMessage,
 } from "../../protocol/mod.ts";
 import { newSessions, newSides, seededRandom } from "../support/ratchet.ts";
 import { routeRecord } from "../support/route_record.ts";
 import { streamContents } from "../support/stream_content.ts";
+import vectors from "../vectors/ratchet.json" with { type: "json" };
 import type { Target } from "./target.ts";
 
 const { joiner, initiator } = await newSides(1);
@@ -51,6 +55,8 @@ const states = [...storedStates, await encodeRatchetState((await newSessions(3))
 const route = { routeKey: random(32), senderId: "c2VuZGVy", blockSize: 4096 };
 const [packet] = await splitMessage(secondAnswer, route.blockSize);
 const body = await sealPacket(packet!, route, random);
+
+const repairKey = Uint8Array.fromBase64(vectors.repair.repairKey);
 
 /** Block size of routes whose packets have 64 bytes, so that an input has several. */
 const tinyBlock = 476 + 64;
@@ -134,6 +140,22 @@ export const sessionTargets: readonly Target[] = [
         if (outcome.type === "whole") assertEquals(await messageTag(outcome.message), decoded.packet.tag);
         const bytes = reassembly.unfinished.reduce((sum, message) => sum + message.bytes, 0);
         assert(bytes <= mostPieceBytes && reassembly.unfinished.length <= mostUnfinished);
+      }
+    },
+  },
+  {
+    name: "what repairs a session",
+    seeds: Object.values(vectors.repair.packets).map((packet) => Uint8Array.fromBase64(packet)),
+    words: ["\0", "\x01", "\x02", "\x03", "\0".repeat(64), "\xff".repeat(6)],
+    async run(input) {
+      const heard = readRepair(input);
+      if (heard === null) return;
+      const { bytes } = await sealRepair(heard.packet, { repairKey });
+      assertEquals(bytes.subarray(0, -32), input.subarray(0, bytes.length - 32));
+      assert(input.subarray(bytes.length).every((byte) => byte === 0));
+      // That of a question, which follows nothing, is no one else's.
+      if (heard.packet.step === "ask" && await isAuthenticRepair(heard, { repairKey })) {
+        assertEquals(bytes, input.slice(0, bytes.length));
       }
     },
   },

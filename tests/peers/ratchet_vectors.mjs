@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { makeConversation, makeGaps } from "./ratchet_vectors_conversation.mjs";
 import { makeFrames } from "./ratchet_vectors_frames.mjs";
 import { makePackets } from "./ratchet_vectors_packets.mjs";
+import { makeRepair } from "./ratchet_vectors_repair.mjs";
 import { makeUpgrade } from "./ratchet_vectors_upgrade.mjs";
 
 const about = [
@@ -20,6 +21,9 @@ const about = [
   "packets: over the joiner's route; `packet` and all others are without the zeros at their end. hostileBodies: changes",
   "of the first body: bytes to remove at its end, or the byte of which the lowest bit is flipped, or the sender ID to open it with.",
   "frames: `repeated` is a plaintext of one frame as often as may be, which is refused with one more.",
+  "repair (docs/protocol.md, Repair), of the session of the upgrade: `said` is what each of `packets` says, whose bytes are",
+  "those behind the kind, without padding; `others` are the numbers of a window beyond `upTo`. `malformed` are refused without",
+  "any HMAC, `forged` (after the packets of the steps before) by their MAC.",
 ].join(" ");
 
 /** Compact JSON with a line for each part. */
@@ -36,6 +40,7 @@ export function ratchetVectors(mlKem) {
     gaps: makeGaps({ mlKem, upgrade }),
     packets: makePackets({ mlKem, route: joinerRoute, message }),
     frames: makeFrames(joinerRoute),
+    repair: makeRepair({ mlKem, upgrade }),
   };
   const lines = Object.entries(vectors).map(([name, part]) => `"${name}":${JSON.stringify(part)}`);
   return `{\n${lines.join(",\n")}\n}\n`;

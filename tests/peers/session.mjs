@@ -33,6 +33,7 @@ export {
   SKIP_LIMIT,
   startRatchet,
 } from "./session_ratchet.mjs";
+export { repairedRoot, repairPacket, repairTranscript } from "./session_repair.mjs";
 export { decodeRoute, encodeRoute } from "./session_routes.mjs";
 export {
   decapsulateFirst,

@@ -1,0 +1,125 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  decodeBase64,
+  decodePublicPair,
+  encodeBase64,
+  encodePublicPair,
+  generateRatchetPair,
+  initiatorSession,
+  isAuthenticRepair,
+  joinerSession,
+  type NumberSet,
+  offerSession,
+  type RandomSource,
+  readRepair,
+  type RepairAccount,
+  type RepairPacket,
+  type RepairRest,
+  repairTranscript,
+  sealRepair,
+} from "../../../protocol/mod.ts";
+import vectors from "../../vectors/ratchet.json" with { type: "json" };
+
+const permissions = "none";
+const { repair } = vectors;
+const bytesOf = (text: string) => decodeBase64(text)!;
+const repairKey = bytesOf(repair.repairKey);
+const [call, ask, offer, answer] = [
+  bytesOf(repair.packets.call),
+  bytesOf(repair.packets.ask),
+  bytesOf(repair.packets.offer),
+  bytesOf(repair.packets.answer),
+];
+
+/** The packets before each. */
+const before = { call: [], ask: [], offer: [ask], answer: [ask, offer] };
+
+function given(random: readonly string[]): RandomSource {
+  const rest = random.map(bytesOf);
+  return (length) => {
+    const bytes = rest.shift();
+    assert(bytes?.length === length);
+    return bytes;
+  };
+}
+
+function setOf({ upTo, others }: { readonly upTo: number; readonly others: readonly number[] }): NumberSet {
+  const ranges: [number, number][] = [];
+  for (const number of others) {
+    const last = ranges.at(-1);
+    if (last?.[1] === number - 1) last[1] = number;
+    else ranges.push([number, number]);
+  }
+  return { upTo, ranges };
+}
+
+function accountOf({ stored, greatest, user, hash }: typeof repair.said.ask.account): RepairAccount {
+  return { stored: setOf(stored), greatest, last: { id: user, hash: bytesOf(hash) } };
+}
+
+function restOf({ receipted, kept, next }: typeof repair.said.offer.rest): RepairRest {
+  return { receipted: setOf(receipted), kept, next };
+}
+
+function packets(): RepairPacket[] {
+  const { said } = repair;
+  const id = bytesOf(said.ask.id);
+  const account = accountOf({ ...said.offer.account, stored: { upTo: 0, others: [] } });
+  const kept = restOf({ ...said.answer.rest, receipted: { upTo: 5, others: [] } });
+  const ciphertext = bytesOf(said.answer.ciphertext);
+  const [joiner, initiator] = [bytesOf(said.offer.publicPair), bytesOf(said.answer.publicPair)];
+  return [
+    { step: "call", time: said.call.time, id: bytesOf(said.call.id), asked: said.call.asked },
+    { step: "ask", time: said.ask.time, id, account: accountOf(said.ask.account) },
+    { step: "offer", id, pair: joiner, account, rest: restOf(said.offer.rest) },
+    { step: "answer", id, pair: initiator, ciphertext, rest: kept },
+  ];
+}
+
+Deno.test(
+  "The packets of the vectors that repair a session are made and read as they are",
+  { permissions },
+  async () => {
+    for (const packet of packets()) {
+      const bytes = bytesOf(repair.packets[packet.step]);
+      const context = { repairKey, before: before[packet.step] };
+      assertEquals(encodeBase64((await sealRepair(packet, context)).bytes), repair.packets[packet.step]);
+      const heard = readRepair(bytes);
+      assertEquals(heard?.packet, packet);
+      assert(await isAuthenticRepair(heard!, context));
+    }
+    assertEquals(readRepair(call)?.packet.step, "call");
+  },
+);
+
+Deno.test("The repair of the vectors makes their session on both sides", { permissions }, async () => {
+  const transcript = await repairTranscript({ ask, offer, answer });
+  assertEquals(encodeBase64(transcript), repair.transcript);
+  const joiner = await generateRatchetPair(given(repair.joiner.random));
+  assertEquals(encodeBase64(encodePublicPair(joiner)), repair.said.offer.publicPair);
+  const made = (await offerSession(joiner, given(repair.initiator.random)))!;
+  assertEquals(encodeBase64(made.ciphertext), repair.said.answer.ciphertext);
+  const initiator = decodePublicPair(bytesOf(repair.said.answer.publicPair))!;
+  const { ciphertext } = made;
+  const sessions = [
+    await joinerSession(joiner, { initiator, ciphertext, transcript, repairKey }),
+    await initiatorSession(made, { joiner, transcript, repairKey }),
+  ];
+  for (const session of sessions) {
+    assertEquals(encodeBase64(session!.state.rootKey), repair.root);
+    assertEquals(session!.safetyCode, repair.safetyCode);
+    assertEquals(session!.repairKey, repairKey);
+  }
+});
+
+Deno.test("What the vectors say to be malformed is refused, and what is forged is not authentic", {
+  permissions,
+}, async () => {
+  for (const { name, bytes } of repair.malformed) assertEquals(readRepair(bytesOf(bytes)), null, name);
+  for (const { name, step, bytes } of repair.forged) {
+    const heard = readRepair(bytesOf(bytes));
+    assertEquals(heard?.packet.step, step, name);
+    const context = { repairKey, before: before[step as keyof typeof before] };
+    assert(!await isAuthenticRepair(heard!, context), name);
+  }
+});
