@@ -37,6 +37,7 @@ import { Interpreter } from "./runtime/interpreter.ts";
 import { Making } from "./runtime/making.ts";
 import { Moves } from "./runtime/moves.ts";
 import { outgoing } from "./runtime/outgoing.ts";
+import { RepairSpeaker } from "./runtime/repair_speaker.ts";
 import { Repetitions } from "./runtime/repetitions.ts";
 import { Retention } from "./runtime/retention.ts";
 import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
@@ -45,6 +46,7 @@ import { Sessions } from "./runtime/sessions.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
+import { started } from "./session/repair_state.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
 import type { AgentStreams } from "./stream/agent_streams.ts";
 import { Incoming } from "./stream/incoming.ts";
@@ -79,6 +81,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
   readonly #interpreter: Interpreter;
   readonly #workers: Workers;
   readonly #sessions: Sessions;
+  readonly #speaker: RepairSpeaker;
   readonly #repetitions: Repetitions;
   readonly #discards: Discards;
   readonly #farewells: Farewells;
@@ -157,6 +160,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       repeat: (route) => this.#workers.repeat(route),
       resume: (route) => this.#workers.resume(route),
       look: (connection) => this.#sessions.look(connection),
+      sayRepair: (connection) => this.#speaker.say(connection),
       stepped: (connection) => this.#repetitions.look(connection),
       drop: (routes, discarded) => {
         for (const route of routes) servers.forget(route);
@@ -168,7 +172,8 @@ export class Agent implements AsyncDisposable, AgentStreams {
     });
     this.#workers = new Workers(context, this.#interpreter);
     this.#sessions = new Sessions(context, this.#interpreter, this.#workers);
-    this.#repetitions = new Repetitions(context, this.#interpreter);
+    this.#speaker = new RepairSpeaker(context);
+    this.#repetitions = new Repetitions(context, this.#interpreter, this.#speaker);
     this.#discards = new Discards(context);
     this.#farewells = new Farewells(context);
     this.#moves = new Moves(context, this.#interpreter);
@@ -205,6 +210,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     const log = await EventLog.load(store, Date.now());
     const connections = await Connections.load(store);
     const [waiting, discarded] = [await store.waitingRoutes(), await store.discarded()];
+    for (const connection of connections.all()) connections.set(started(connection));
     // Nothing is under way before the store was read: whoever gets no agent cannot close it.
     const agent = new Agent(options, { connections, store, log, retention });
     for (const route of waiting) agent.#workers.deliver(route);
@@ -213,6 +219,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       const { record, session, outbound } = connection;
       if (session === null) continue;
       agent.#repetitions.look(connection);
+      agent.#sessions.repairAgain(connection);
       agent.#sessions.look(record.id);
       for (const { id, cursor } of outbound) {
         if (cursor < session.lastEncrypted) agent.#workers.sendPackets(id);
@@ -577,6 +584,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
         this.#workers[Symbol.asyncDispose](),
         this.#sessions[Symbol.asyncDispose](),
         this.#repetitions[Symbol.asyncDispose](),
+        this.#speaker[Symbol.asyncDispose](),
         this.#farewells[Symbol.asyncDispose](),
         this.#discards[Symbol.asyncDispose](),
         pool[Symbol.asyncDispose](),

@@ -70,8 +70,9 @@ const changes = {
 
 const reasons = {
   "second confirmation": "somebody else has tried to join it too, and was refused",
-  "session out of step":
-    "what comes cannot be decrypted: one side may be a restored backup; make a new connection",
+  "session out of step": "what comes cannot be decrypted: one side may be a restored backup",
+  "session repaired":
+    "its session was made anew, as one side was a restored backup: compare the safety code again",
   "confirmation not approved": "who wanted to join it was not let in",
 } as const;
 

@@ -8,6 +8,7 @@ import { packets } from "../session/arrival.ts";
 import { gaveUpFrames } from "../session/close.ts";
 import { sendFrame } from "../session/message.ts";
 import { acknowledgedInSession } from "../session/receipt.ts";
+import { repaired, repairRefused, repairSaid } from "../session/repair.ts";
 import { dropPieces } from "../session/pieces.ts";
 import { encrypted, framesSent, receiptSent, repeatAll } from "../session/sending.ts";
 import { endRoute, inboundMade, leaveRoutes, refuseRoute } from "../session/routes.ts";
@@ -107,6 +108,14 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
       return gaveUpFrames(connection, event);
     case "streams":
       return changeStreams(connection, event, context);
+    case "repair said":
+      return repairSaid(connection, event);
+    case "receipt wanted":
+      return stepTo(withSession(connection, { receiptDue: true }), { commands: [{ type: "tell receipt" }] });
+    case "repair refused":
+      return repairRefused(connection);
+    case "repaired":
+      return repaired(connection, event, context);
     case "verified":
       return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
     default:

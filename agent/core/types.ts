@@ -10,6 +10,7 @@ import type { AgentMessage } from "../kinds/mod.ts";
 import type { ReplyMessage } from "../kinds/reply.ts";
 import type { UpgradeMessage } from "../kinds/upg.ts";
 import type { AgentError } from "../protocol/error.ts";
+import type { LastMessage } from "../protocol/integrity.ts";
 import type { OpenedPackets } from "../session/arrival.ts";
 import type {
   Connection,
@@ -18,9 +19,12 @@ import type {
   FrameRecord,
   InboundRoute,
   LeavingReason,
+  MessageRecord,
   OutboundRoute,
   QueuedDelivery,
   ReceivingRoute,
+  Repair,
+  RepairStage,
   SendingRoute,
   Session,
   StoreChange,
@@ -155,6 +159,8 @@ export type SessionEvent =
     readonly route: string;
     readonly cursor: number;
     readonly frames: readonly Pick<FrameRecord, "number" | "messageId">[];
+    /** The safety code of the session that they were encrypted in. */
+    readonly session?: string | null;
   }
   /** A receipt was encrypted by itself. */
   | { readonly type: "receipt encrypted"; readonly ratchet: RatchetState }
@@ -184,6 +190,26 @@ export type SessionEvent =
     readonly streams: readonly StreamRecord[];
     readonly contents: readonly StreamContent[];
   }
+  /** This side has something to say to repair its session. */
+  | { readonly type: "repair said"; readonly repair: Pick<Repair, "stage" | "asked" | "called"> }
+  /** The other side has not seen what shows that this one has the new session. */
+  | { readonly type: "receipt wanted" }
+  /** A packet that is to repair a session is not authentic, or nobody can have said it. */
+  | { readonly type: "repair refused" }
+  /** A new session takes the place of the old one. */
+  | {
+    readonly type: "repaired";
+    readonly begun: Pick<BegunSession, "ratchet" | "safetyCode">;
+    readonly numbers: RepairedNumbers;
+    /** Frames that the other side has. */
+    readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
+    readonly renumbered: readonly RenumberedFrame[];
+    /** Frames that were held and whose turn it is. */
+    readonly opened: Pick<OpenedPackets, "frames" | "changes">;
+    readonly stage: RepairStage | null;
+    /** Whether the other side gives what it sends from now on other numbers. */
+    readonly copies: boolean;
+  }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
 
@@ -193,6 +219,19 @@ export interface BegunSession {
   readonly safetyCode: string;
   readonly repairKey: Uint8Array<ArrayBuffer>;
   readonly outbound: OutboundRoute;
+}
+
+/** What numbers there are after a repair. */
+export interface RepairedNumbers extends Pick<Session, "receipted" | "stored" | "lastNumber"> {
+  readonly lastSent: LastMessage;
+}
+
+/** A frame that is given another number: `from` is the one that it had. */
+export interface RenumberedFrame {
+  readonly from: number;
+  readonly frame: FrameRecord;
+  /** The user message of it, with the other user number; `null` for others. */
+  readonly message: MessageRecord | null;
 }
 
 /** A frame that waited for a session, as a message of 0.3. */
@@ -236,6 +275,12 @@ export type Command =
   | { readonly type: "answer"; readonly route: string; readonly received: Received<UpgradeMessage> }
   /** Make a session of the initiator's UPG; then `begun` happens. */
   | { readonly type: "begin"; readonly route: string; readonly received: Received<UpgradeMessage> }
+  /** Begin to repair the session, if that may be; then `repair said` happens. */
+  | { readonly type: "repair" }
+  /** Hear what the other side says to repair it. */
+  | { readonly type: "hear repair"; readonly content: Uint8Array<ArrayBuffer> }
+  /** Say what this side has to say to repair it, by all routes. */
+  | { readonly type: "say repair" }
   /** Say UPG again; then `unanswered` happens. */
   | { readonly type: "say again" }
   /** Make 0.3 messages of the frames that wait; then `fell back` happens. */

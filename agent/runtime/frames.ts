@@ -10,7 +10,8 @@ import type { FrameDraft } from "../core/types.ts";
 import { AgentError } from "../protocol/error.ts";
 import { previousHashOf } from "../session/message.ts";
 import { receiptOf } from "../session/receipt.ts";
-import { canEncrypt, mostUnreceipted, readyNumber, withSession } from "../session/session.ts";
+import { isBeingRepaired } from "../session/repair_state.ts";
+import { canEncrypt, isSending, mostUnreceipted, readyNumber, withSession } from "../session/session.ts";
 import type { AgentStore, Connection, FrameRecord, Session } from "../store/store.ts";
 
 /** Frames that are read, encrypted or sent at a time, unless they have more bytes than that before. */
@@ -98,6 +99,7 @@ export interface EncryptedReceipt {
 /** Encrypts a receipt by itself; `null` when none is due, or there can be none yet. */
 export async function encryptReceipt({ session }: Connection, now: number): Promise<EncryptedReceipt | null> {
   if (session === null || session.status !== "active" || !session.receiptDue) return null;
+  if (!isSending(session.ratchet) || isBeingRepaired(session, now)) return null;
   const frame: Frame = { kind: "receipt", ...receiptOf(session), number: 0, time: now };
   return { ...await encrypt(session.ratchet!, encodeFrame(frame)), told: session };
 }

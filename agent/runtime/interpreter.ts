@@ -7,6 +7,7 @@ import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { subscribedInbound } from "./inbound.ts";
 import { type Happening, Steps } from "./steps.ts";
+import { beginRepair, hearRepair } from "./repairs.ts";
 import { makeSendingRoute, recipientQueue } from "./routes.ts";
 import { makeAnswer, makeBeginning } from "./upgrades.ts";
 
@@ -30,6 +31,8 @@ export interface InterpreterPorts {
   stream(connection: string, content: StreamContent): void;
   /** Does what the session of a connection needs beside that. */
   look(connection: string): void;
+  /** Says by all routes what this side has to say to repair a session. */
+  sayRepair(connection: string): void;
   /** A step was made of a connection that has a session, or may have one. */
   stepped(connection: Connection): void;
   /** Stops working on routes that are not there any more, and has queues deleted. */
@@ -146,6 +149,14 @@ export class Interpreter {
       case "look at routes":
       case "tell receipt":
         return this.#ports.look(id);
+      case "repair":
+        await this.repair(id);
+        return;
+      case "hear repair":
+        await this.do(id, (connection) => hearRepair(this.#context, connection, command.content));
+        return;
+      case "say repair":
+        return this.#ports.sayRepair(id);
       case "say again":
         return await this.sayAgain(id, false);
       case "answer":
@@ -161,6 +172,11 @@ export class Interpreter {
       default:
         return command satisfies never;
     }
+  }
+
+  /** Begins to repair a session, if that may be; `isForced`: anew, where that is under way. */
+  async repair(id: string, isForced = false): Promise<void> {
+    await this.do(id, (connection) => beginRepair(this.#context, connection, isForced));
   }
 
   /** Says this side's UPG again where it is not on its way; `isLate`: the other side has not answered it for a time. */

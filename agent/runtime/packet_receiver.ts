@@ -7,6 +7,7 @@ import type { Interpreter } from "./interpreter.ts";
 import { type IncomingPacket, openPackets } from "./packets.ts";
 import type { PieceBudget } from "./piece_budget.ts";
 import type { Incoming } from "./receiver.ts";
+import { switching } from "./repairs.ts";
 import { recipientQueue } from "./routes.ts";
 
 /** Packets that are handled together, in one transaction. */
@@ -124,18 +125,23 @@ export class PacketReceiver {
       const { messageId: serverId, timestamp } = message;
       return { serverId, serverAt: timestamp.getTime(), packet: opened.ok ? opened.packet : null };
     }));
-    const left = await this.#withoutStreams(record.id, incoming);
-    if (left.length > 0) {
+    for (let rest = await this.#withoutStreams(record.id, incoming); rest.length > 0;) {
+      let count = rest.length, isSwitching = false;
       await this.#interpreter.do(record.id, async (connection) => {
         const opened = await openPackets(this.#context, connection, {
           route: this.#id,
-          incoming: left,
+          incoming: rest,
           now: now(),
         });
+        ({ count, isSwitching } = opened);
         return { type: "packets", route: this.#id, opened };
       });
-      await this.#pieces.settle(record.id);
+      const isSwitched = isSwitching &&
+        await this.#interpreter.do(record.id, (connection) => switching(this.#context, connection)) !== null;
+      // What the new session has not been made for is not read.
+      rest = rest.slice(isSwitching && !isSwitched ? count + 1 : count);
     }
+    await this.#pieces.settle(record.id);
     await this.#acknowledge(batch.at(-1)!);
   }
 

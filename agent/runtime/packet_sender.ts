@@ -164,7 +164,8 @@ export class PacketSender {
   }
 
   async #sendFrames(at: AtOutbound): Promise<boolean> {
-    const { connection: { record }, route: { cursor } } = at;
+    const { connection: { record, session }, route: { cursor } } = at;
+    const code = session?.keys.safetyCode ?? null;
     const frames = await this.#frames(at, cursor);
     if (frames.length === 0) return false;
     const { count, failure } = await this.#send(at, frames.map(({ message }) => message));
@@ -172,7 +173,7 @@ export class PacketSender {
     if (last !== undefined) {
       const sent = frames.slice(0, count);
       const event = { type: "frames sent", route: this.#id, cursor: last.number, frames: sent } as const;
-      await this.#interpreter.do(record.id, event, { isTogether: true });
+      await this.#interpreter.do(record.id, { ...event, session: code }, { isTogether: true });
     }
     if (failure !== null) throw failure.error;
     return true;
@@ -185,7 +186,10 @@ export class PacketSender {
     const from = Math.max(after, receipted.upTo);
     if (from >= lastEncrypted) return [];
     const frames = await nextFrames(this.#context.store, record.id, { after: from });
-    return frames.filter(({ number, message }) => message.length > 0 && !hasNumber(receipted, number));
+    // Those after the last one that is encrypted may have a message of a session before.
+    return frames.filter(({ number, message }) =>
+      number <= lastEncrypted && message.length > 0 && !hasNumber(receipted, number)
+    );
   }
 
   /** Sends messages in order, several packets at a time; none after one that failed, from which the next try goes on. */

@@ -3,6 +3,8 @@ import {
   addPiece,
   decodeBase64,
   decodeFrames,
+  decodeHeader,
+  decodeRatchetState,
   type DroppedMessage,
   encodeBase64,
   encodeFrame,
@@ -19,10 +21,12 @@ import {
   type UnfinishedMessage,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
+import { findCopy } from "./copies.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
 import { mostScattered } from "../session/receipt.ts";
+import { isFormer } from "../session/repair_state.ts";
 import { takeRoute } from "../session/route_budget.ts";
 import { mostUnreceipted } from "../session/session.ts";
 import type {
@@ -46,6 +50,8 @@ const tagLength = 16;
 
 const noBytes = new Uint8Array(0);
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** A packet of a route as its server has delivered it, or why it cannot be read. */
 export interface IncomingPacket {
   /** The server's ID of it, base64. */
@@ -57,6 +63,12 @@ export interface IncomingPacket {
 
 type OpeningContext = Pick<AgentContext, "store" | "allowUnverified">;
 
+/** How many packets were opened; `isSwitching`: the next one is of the session that is to repair this one. */
+export interface OpenedSome extends OpenedPackets {
+  readonly count: number;
+  readonly isSwitching: boolean;
+}
+
 /** Decrypts packets of one route, one after the other, and puts the frames in order. */
 export async function openPackets(
   context: OpeningContext,
@@ -66,9 +78,25 @@ export async function openPackets(
     readonly incoming: readonly IncomingPacket[];
     readonly now: number;
   },
-): Promise<OpenedPackets> {
+): Promise<OpenedSome> {
   const opening = new Opening(context, connection, { route, now });
-  for (const packet of incoming) await opening.take(packet);
+  let count = 0;
+  for (const packet of incoming) {
+    await opening.take(packet);
+    if (opening.isSwitching) break;
+    count++;
+  }
+  return { ...await opening.result(), count, isSwitching: opening.isSwitching };
+}
+
+/** The held frames whose turn it is when numbers count as stored that are not there. */
+export async function releaseHeld(
+  context: OpeningContext,
+  connection: Connection,
+  { stored, now }: { readonly stored: NumberSet; readonly now: number },
+): Promise<Pick<OpenedPackets, "frames" | "changes">> {
+  const opening = new Opening(context, connection, { route: "", now });
+  await opening.release(stored);
   return await opening.result();
 }
 
@@ -106,6 +134,14 @@ class Opening {
   #unreadable = 0;
   #undecrypted: number;
   #lastServerId: string;
+  readonly #decrypted: string[];
+  #isOther: boolean;
+  #isAhead = false;
+  #copies: boolean;
+  #heardAt: number;
+  readonly #repairs: Bytes[] = [];
+  /** Whether a packet was left because it is of the session that is to repair this one. */
+  isSwitching = false;
 
   constructor(
     context: OpeningContext,
@@ -124,6 +160,10 @@ class Opening {
     this.#reassembly = connection.reassembly;
     this.#routeBudget = connection.routeBudget;
     this.#heard = [...connection.heard ?? []];
+    this.#decrypted = [...connection.decrypted ?? []];
+    this.#isOther = connection.parted ?? false;
+    this.#copies = connection.session!.copies ?? false;
+    this.#heardAt = connection.session!.heardAt ?? 0;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
@@ -141,15 +181,22 @@ class Opening {
       unreadable: this.#unreadable,
       undecrypted: this.#undecrypted,
       lastServerId: this.#lastServerId,
+      decrypted: this.#decrypted.slice(-mostHeard),
+      isOther: this.#isOther,
+      isAhead: this.#isAhead,
+      copies: this.#copies,
+      heardAt: this.#heardAt,
+      repairs: this.#repairs,
     };
   }
 
   async take(incoming: IncomingPacket): Promise<void> {
     const { packet } = incoming;
-    this.#lastServerId = incoming.serverId;
     if (packet?.type === "message") await this.#message(packet.message, incoming);
     else if (packet?.type === "piece") await this.#piece(packet, incoming);
+    else if (packet?.type === "repair") this.#repairs.push(packet.content.slice());
     else this.#unreadable++;
+    if (!this.isSwitching) this.#lastServerId = incoming.serverId;
   }
 
   async #piece(piece: MessagePiece, incoming: IncomingPacket): Promise<void> {
@@ -159,6 +206,7 @@ class Opening {
       route === this.#route && encodeBase64(tag) === encodeBase64(piece.tag)
     );
     for (const dropped of added.dropped) this.#deletePieces(dropped);
+    if (added.type === "whole" && await this.#isOfRepair(added.message)) return;
     this.#unreadable += added.dropped.length;
     if (added.type === "whole") {
       // When its frames cannot be stored now, all of it is to come again.
@@ -198,12 +246,17 @@ class Opening {
       this.#unreadable++;
       return;
     }
+    // What a restored side sends with keys that it had not used may have numbers of something else.
+    if (await this.#isOfRepair(message) || this.#isOther) return;
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
+    // One of a session that was repaired comes again in the new one.
+    if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) return;
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
       // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
-      if (isCopy) return;
-      if (decrypted.code === "USED") this.#isRepeated = true;
+      if (isCopy || this.#isLate(incoming)) return;
+      if (decrypted.code === "USED" && this.#isAnother(message)) this.#isOther = true;
+      else if (decrypted.code === "USED") this.#isRepeated = true;
       else {
         this.#unreadable++;
         this.#undecrypted++;
@@ -211,6 +264,8 @@ class Opening {
       return;
     }
     this.#undecrypted = 0;
+    if (this.#connection.inbound.length > 1) this.#heardAt = Math.max(this.#heardAt, incoming.serverAt);
+    this.#decrypted.push(`${placeOf(message)} ${tagOf(message)}`);
     const decoded = decodeFrames(decrypted.plaintext);
     if (!decoded.ok) {
       this.#ratchet = decrypted.state;
@@ -225,10 +280,32 @@ class Opening {
     this.#stored = stored;
   }
 
+  /** Whether a message is of the session that is to repair this one, and shows that the other side has that. */
+  async #isOfRepair(message: Bytes): Promise<boolean> {
+    const stage = this.#connection.session?.keys.repair?.stage;
+    if (stage?.type !== "answered") return false;
+    const next = await decodeRatchetState(stage.ratchet);
+    const decrypted = next && await ratchetDecrypt(next, message, this.#now);
+    this.isSwitching = decrypted?.ok ?? false;
+    return this.isSwitching;
+  }
+
+  /** Whether one of several servers has a message since before the last one that was decrypted: a copy, whose chain may be forgotten. */
+  #isLate({ serverAt }: IncomingPacket): boolean {
+    return this.#connection.inbound.length > 1 && serverAt < this.#heardAt;
+  }
+
+  /** Whether a message has the place of one that was decrypted a short time ago, and is another one. */
+  #isAnother(message: Bytes): boolean {
+    const place = placeOf(message);
+    const before = this.#decrypted.findLast((one) => one.startsWith(`${place} `));
+    return before !== undefined && before !== `${place} ${tagOf(message)}`;
+  }
+
   /** Whether a message has come by other routes alone: the other side sends each by all of them. */
   #hear(message: Uint8Array<ArrayBuffer>): boolean {
     if (this.#connection.inbound.length < 2) return false;
-    const tag = encodeBase64(message.slice(-tagLength));
+    const tag = tagOf(message);
     const name = `${this.#route} ${tag}`;
     if (this.#heard.includes(name)) return false;
     const isCopy = this.#heard.some((other) => other.endsWith(` ${tag}`));
@@ -244,7 +321,10 @@ class Opening {
       if (number === 0 || kind === "close" || stored === null || hasNumber(stored, number)) continue;
       stored = withNumber(stored, number);
     }
-    return stored === null || countBeyond(stored) > mostUnreceipted ? null : stored;
+    if (stored === null) return null;
+    // After a repair there may be more, of numbers that are gone.
+    const most = Math.max(mostUnreceipted, countBeyond(this.#stored));
+    return countBeyond(stored) > most ? null : stored;
   }
 
   async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
@@ -263,9 +343,18 @@ class Opening {
       return;
     }
     await this.#arrive(frame, { serverId, serverAt });
+    await this.release(union(this.#stored, { upTo: number, ranges: [] }), number + 1);
+  }
+
+  /** Numbers count as stored: frames that were held and have nothing before them any more arrive. */
+  async release(stored: NumberSet, from = this.#stored.upTo + 1): Promise<void> {
+    const connection = this.#connection.record.id;
     const before = this.#stored;
-    this.#stored = union(before, { upTo: number, ranges: [] });
-    for (let next = number + 1; next <= this.#stored.upTo; next++) {
+    this.#stored = stored;
+    const numbers = before.ranges.flatMap(([start, end]) =>
+      numbersFrom(Math.max(start, from), Math.min(end, stored.upTo))
+    );
+    for (const next of numbers) {
       const held = this.#held.get(next) ?? await this.#store.held(connection, next);
       if (held === null) throw new Error(`Cannot go on: held frame ${next} is not there`);
       if (!this.#held.delete(next)) this.#changes.push({ type: "delete held", connection, number: next });
@@ -278,7 +367,11 @@ class Opening {
   async #arrive(frame: Frame, { serverId, serverAt }: From): Promise<void> {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
     const outbound = frame.kind === "route add" ? await this.#outboundOf(frame.route) : null;
-    this.#frames.push({ frame, serverId, serverAt, hash, delivered: null, taken: [], outbound });
+    const copy = frame.kind === "message" && this.#copies
+      ? await findCopy(this.#store, this.#connection.record.id, frame)
+      : null;
+    if (frame.kind === "message" && copy === null) this.#copies = false;
+    this.#frames.push({ frame, serverId, serverAt, hash, delivered: null, taken: [], outbound, copy });
   }
 
   /** Unites what receipts say: there can be a thousand in a message. Of numbers that were not sent nothing is believed. */
@@ -286,7 +379,10 @@ class Opening {
     const { record: { lastSent }, session } = this.#connection;
     const { receipted, lastEncrypted, delivered } = session!;
     let { stored, acknowledged } = this.#receipt ?? { stored: null, acknowledged: null };
-    if (greatest(frame.stored) <= lastEncrypted) stored = union(stored ?? receipted, frame.stored);
+    // After a repair what is receipted may be beyond what is encrypted again.
+    const most = Math.max(lastEncrypted, greatest(receipted));
+    if (greatest(frame.stored) <= most) stored = union(stored ?? receipted, frame.stored);
+    else this.#isAhead = true;
     if (greatest(frame.acknowledged) <= lastSent.id) {
       const united = union(acknowledged ?? delivered, frame.acknowledged);
       if (united.ranges.length <= mostScattered) acknowledged = united;
@@ -342,6 +438,20 @@ class Opening {
     }
     return { messages, numbers };
   }
+}
+
+/** Chain and number in the header of a message that was decrypted once. */
+function placeOf(message: Bytes): string {
+  const header = decodeHeader(message);
+  return header.ok ? `${encodeBase64(header.header.dh.slice(0, 9))} ${header.header.number}` : "";
+}
+
+function tagOf(message: Bytes): string {
+  return encodeBase64(message.slice(-tagLength));
+}
+
+function numbersFrom(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
 }
 
 /** The unfinished messages of stored pieces. */

@@ -1,7 +1,9 @@
+import { unansweredRepair } from "../session/repair_state.ts";
 import { isUpgrading } from "../session/upgrade.ts";
 import type { Connection } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import type { Interpreter } from "./interpreter.ts";
+import type { RepairSpeaker } from "./repair_speaker.ts";
 
 /** Milliseconds between two repetitions at most. */
 const longestDelay = 86_400_000;
@@ -20,14 +22,20 @@ interface Waiting {
 export class Repetitions implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #interpreter: Pick<Interpreter, "sayAgain">;
+  readonly #speaker: Pick<RepairSpeaker, "say">;
   readonly #waiting = new Map<string, Waiting>();
   readonly #work = new Set<Promise<void>>();
   #isClosed = false;
 
   /** Repeats nothing yet. */
-  constructor(context: AgentContext, interpreter: Pick<Interpreter, "sayAgain">) {
+  constructor(
+    context: AgentContext,
+    interpreter: Pick<Interpreter, "sayAgain">,
+    speaker: Pick<RepairSpeaker, "say">,
+  ) {
     this.#context = context;
     this.#interpreter = interpreter;
+    this.#speaker = speaker;
   }
 
   /** Looks at what a connection waits for. */
@@ -54,13 +62,20 @@ export class Repetitions implements AsyncDisposable {
     await Promise.all(this.#work);
   }
 
+  async #say(id: string): Promise<void> {
+    const session = this.#context.connections.find(id)?.session;
+    if (session == null) return;
+    if (unansweredRepair(session) === null) await this.#interpreter.sayAgain(id, true);
+    else this.#speaker.say(id);
+  }
+
   #repeat(id: string): void {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     waiting.delay = Math.min(longestDelay, waiting.delay * 2);
     waiting.timer = setTimeout(() => this.#repeat(id), waiting.delay);
     // What cannot be stored now is said the next time.
-    const work = this.#interpreter.sayAgain(id, true).catch((error) => this.#context.failed(id, error))
+    const work = this.#say(id).catch((error) => this.#context.failed(id, error))
       .finally(() => this.#work.delete(work));
     this.#work.add(work);
   }
@@ -68,6 +83,8 @@ export class Repetitions implements AsyncDisposable {
 
 /** What the other side of a connection has to answer; `undefined`: nothing. */
 function awaited({ session, sending }: Connection): string | undefined {
+  const repair = session && unansweredRepair(session);
+  if (repair) return `repair ${repair.type} ${repair.since}`;
   if (session === null || !isUpgrading(session)) return undefined;
   // Nothing can be sent any more.
   if (sending.every(({ status }) => status === "failed")) return undefined;

@@ -2,6 +2,7 @@ import { backoffDelay, Pause } from "../backoff.ts";
 import { SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { SessionEvent, Step } from "../core/types.ts";
+import { isInterrupted, mayBegin, unansweredRepair } from "../session/repair_state.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, OutboundRoute, Session } from "../store/store.ts";
@@ -91,6 +92,9 @@ export class Sessions implements AsyncDisposable {
     const { connections, servers, now, routeLifetime, lostTimeout } = this.#context;
     for (const connection of connections.all()) {
       const { record: { id }, session, inbound } = connection;
+      // It was not told while the session was being repaired.
+      if (session?.receiptDue) this.look(id);
+      if (session !== null && session.undecrypted > 0 && mayBegin(session, now())) this.#repair(id, false);
       if (session === null || !canChangeRoutes(connection)) continue;
       const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
       const old = inbound.filter((route) => isStaying(route) && now() - route.keys.createdAt > routeLifetime);
@@ -111,10 +115,22 @@ export class Sessions implements AsyncDisposable {
     this.#happen(id, { type: "leave routes", routes: routes.map((route) => route.id), reason });
   }
 
+  /** Begins the repair of a session anew that was under way when the agent was closed. */
+  repairAgain({ record: { id }, session }: Connection): void {
+    if (session !== null && isInterrupted(session)) this.#repair(id, true);
+  }
+
+  #repair(id: string, isForced: boolean): void {
+    this.#keep(this.#interpreter.repair(id, isForced));
+  }
+
   /** Has something happen; when the store fails, the next inspection tries again. */
   #happen(id: string, event: SessionEvent): void {
-    const happening = this.#interpreter.do(id, event);
-    const done = happening.then(() => {}, () => {}).finally(() => this.#happenings.delete(done));
+    this.#keep(this.#interpreter.do(id, event));
+  }
+
+  #keep(work: Promise<unknown>): void {
+    const done = work.then(() => {}, () => {}).finally(() => this.#happenings.delete(done));
     this.#happenings.add(done);
   }
 
@@ -261,14 +277,8 @@ export class Sessions implements AsyncDisposable {
     } else if (isGivingUpDue(session)) {
       const frames = await this.#context.store.frames(id, session.receipted.upTo, givenUpTogether);
       await this.#interpreter.do(id, { type: "gave up frames", frames });
-    } else if (canEncrypt(session)) {
-      const made = await this.#interpreter.do(id, async (connection) => {
-        const encrypted = await encryptWaiting(this.#context.store, connection);
-        return encrypted === null || encrypted.frames.length === 0
-          ? null
-          : { type: "encrypted", ...encrypted };
-      });
-      if (made === null) return false;
+    } else if (canEncrypt(session) && await this.#encrypt(id)) {
+      return true;
     } else if (worker.isReceiptTimed) {
       worker.isReceiptTimed = false;
       worker.told = await this.#receipts.send(id) ?? session.stored.upTo;
@@ -278,6 +288,15 @@ export class Sessions implements AsyncDisposable {
       return false;
     }
     return true;
+  }
+
+  /** Encrypts frames that wait; `false` when there are none: after a repair numbers can be left out. */
+  async #encrypt(id: string): Promise<boolean> {
+    const made = await this.#interpreter.do(id, async (connection) => {
+      const encrypted = await encryptWaiting(this.#context.store, connection);
+      return encrypted === null || encrypted.frames.length === 0 ? null : { type: "encrypted", ...encrypted };
+    });
+    return made !== null;
   }
 
   /** Makes one route that is needed, or ends one that is not; `false` when there are as many as there are to be. */
@@ -350,7 +369,7 @@ function heardQueues(connection: Connection, context: AgentContext): SubscribedQ
   const { session, receiving, inbound } = connection;
   if (session === null || session.status === "closed") return [];
   if (session.lastNumber === readyNumber && session.ratchet === null) return [];
-  if (session.receipted.upTo === session.lastNumber) return [];
+  if (session.receipted.upTo === session.lastNumber && unansweredRepair(session) === null) return [];
   return [
     ...receiving.map((route) => subscribedQueue(context, route)),
     ...inbound.map((route) => subscribedInbound(context, route)),

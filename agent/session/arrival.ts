@@ -6,6 +6,7 @@ import type { AgentError } from "../protocol/error.ts";
 import type {
   Connection,
   FrameRecord,
+  MessageRecord,
   OutboundRoute,
   StoreChange,
   StoredEvent,
@@ -16,7 +17,8 @@ import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
-import { mostUndecrypted, withSession } from "./session.ts";
+import { confirmed } from "./repair_state.ts";
+import { isSending, mostUndecrypted, withSession } from "./session.ts";
 import { receiveStreamFrame } from "../stream/step.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
@@ -32,6 +34,8 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly delivered: Delivered | null;
   /** Of a receipt: frames that the other side has and of which no route was known to have taken them. */
   readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
+  /** Of a message: one that has come already with another number, before the other side was restored. */
+  readonly copy?: MessageRecord | null;
   /** Of `route add`: the route, or why it cannot be used; `null` for others, and for a route that is known. */
   readonly outbound: OutboundRoute | AgentError | "too many" | null;
 }
@@ -65,6 +69,18 @@ export interface OpenedPackets {
   readonly undecrypted: number;
   /** The server's ID of the last packet, base64. */
   readonly lastServerId: string;
+  /** See {@linkcode Connection.decrypted}. */
+  readonly decrypted?: readonly string[];
+  /** Whether the other side has made another message of a key that it had used: it was restored. */
+  readonly isOther?: boolean;
+  /** Whether a receipt tells of what this side has not sent, as far as it knows: its database is a restored one. */
+  readonly isAhead?: boolean;
+  /** See {@linkcode Session.heardAt}. */
+  readonly heardAt?: number;
+  /** See {@linkcode Session.copies}. */
+  readonly copies?: boolean;
+  /** Contents of packets that are to repair the session. */
+  readonly repairs?: readonly Uint8Array<ArrayBuffer>[];
 }
 
 /** What one frame makes of a connection; `null`: nothing. */
@@ -87,15 +103,46 @@ export function packets(
   const isReceiptDue = isRepeated || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
   if (heard.length > 0) changed = { ...changed, heard };
+  const { copies = false } = opened;
+  if (copies !== (connection.session.copies ?? false)) changed = withSession(changed, { copies });
+  const { heardAt = 0 } = opened;
+  if (heardAt > (connection.session.heardAt ?? 0)) changed = withSession(changed, { heardAt });
+  if (opened.isOther && !connection.parted) changed = { ...changed, parted: true };
+  if (opened.decrypted !== undefined) changed = { ...changed, decrypted: opened.decrypted };
   if (reassembly !== undefined) changed = { ...changed, reassembly };
   const { undecrypted } = opened;
   const isOutOfStep = undecrypted >= mostUndecrypted && connection.session.undecrypted < mostUndecrypted;
   if (undecrypted !== connection.session.undecrypted) changed = withSession(changed, { undecrypted });
   if (isReceiptDue) changed = withSession(changed, { receiptDue: true });
   if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
-  const frames: FrameDraft[] = [], changes = [...opened.changes];
+  const { session } = connection;
+  const made = applyFrames(changed, arrived, context);
+  changed = confirmed(made.connection);
+  const changes = [...opened.changes, ...made.changes],
+    events = [...made.events],
+    commands = [...made.commands];
+  if (isOutOfStep) events.unshift({ type: "security", reason: "session out of step" });
+  if (isReceiptDue) commands.push({ type: "tell receipt" });
+  if (session.status === "active" && isSending(ratchet) && !isSending(session.ratchet)) {
+    commands.push({ type: "encrypt" });
+  }
+  if (opened.isAhead || opened.isOther || undecrypted > 0) commands.push({ type: "repair" });
+  for (const content of opened.repairs ?? []) commands.push({ type: "hear repair", content });
+  const isDropped = changed.inbound.every((route) => route.id !== id);
+  // No store takes a piece of a route that is not there.
+  const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;
+  return stepTo(changed, { frames: made.frames, changes: left, events, commands });
+}
+
+/** Applies frames in their order. */
+export function applyFrames(
+  connection: Connection,
+  arrived: readonly ArrivedFrame[],
+  context: StepContext,
+): Step {
+  const frames: FrameDraft[] = [], changes: StoreChange[] = [];
   const events: StoredEvent[] = [], commands: Command[] = [];
-  if (isOutOfStep) events.push({ type: "security", reason: "session out of step" });
+  let changed = connection;
   for (const one of arrived) {
     const made = receive(changed, one, context);
     changed = made?.connection ?? changed;
@@ -104,11 +151,7 @@ export function packets(
     events.push(...made?.events ?? []);
     commands.push(...made?.commands ?? []);
   }
-  if (isReceiptDue) commands.push({ type: "tell receipt" });
-  const isDropped = changed.inbound.every((route) => route.id !== id);
-  // No store takes a piece of a route that is not there.
-  const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;
-  return stepTo(changed, { frames, changes: left, events, commands });
+  return stepTo(changed, { frames, changes, events, commands });
 }
 
 function receive(connection: Connection, arrived: ArrivedFrame, context: StepContext): Partial<Step> | null {

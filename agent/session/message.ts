@@ -4,6 +4,7 @@ import { AgentError } from "../protocol/error.ts";
 import { checkIntegrity } from "../protocol/integrity.ts";
 import type { Connection, MessageRecord } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
+import { union } from "./number_set.ts";
 import { mostFrames, withSession } from "./session.ts";
 
 const noHash = new Uint8Array(0);
@@ -40,14 +41,30 @@ export function previousHashOf({ record: { lastSent } }: Connection): Uint8Array
   return lastSent.id === 0 ? new Uint8Array(32) : lastSent.hash.slice();
 }
 
+/** What has come before with another number: the application has it, and may have acknowledged it. */
+function receiveCopy(
+  connection: Connection,
+  { userNumber, hash, isDone }: {
+    readonly userNumber: number;
+    readonly hash: Uint8Array<ArrayBuffer>;
+    readonly isDone: boolean;
+  },
+): Partial<Step> {
+  const { acknowledged } = connection.session!;
+  const known = withRecord(connection, { lastReceived: { id: userNumber, hash } });
+  const told = isDone ? union(acknowledged, { upTo: 0, ranges: [[userNumber, userNumber]] }) : acknowledged;
+  return { connection: withSession(known, { acknowledged: told }) };
+}
+
 /** A message of the other side. */
 export const receiveMessage: FrameHandler<"message"> = (
   connection,
-  { frame: { userNumber, previousHash, body, time }, serverId, serverAt, hash },
+  { frame: { userNumber, previousHash, body, time }, serverId, serverAt, hash, copy },
   { now },
 ) => {
   const { record, session } = connection;
   const { lastReceived } = record;
+  if (copy != null) return receiveCopy(connection, { userNumber, hash, isDone: copy.done });
   const id = record.lastMessageId + 1;
   const before = userNumber === 1 ? noHash : previousHash;
   const message: MessageRecord = {

@@ -5,7 +5,7 @@ import { dropFormer } from "./former.ts";
 import { withSession, withSessionKeys } from "./session.ts";
 
 /** The kinds of frames that this agent knows. */
-const knownKinds = [
+export const knownKinds: readonly number[] = [
   frameKinds.message,
   frameKinds.receipt,
   frameKinds["route add"],

@@ -3,6 +3,7 @@ import type { Command } from "../core/types.ts";
 import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
 import { difference, greatest, hasNumber, toldSet, union } from "./number_set.ts";
+import { unansweredRepair } from "./repair_state.ts";
 import { dropEnded } from "./routes.ts";
 import { canEncrypt, mostWaiting, withSession } from "./session.ts";
 
@@ -24,7 +25,10 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   const { lastEncrypted, receipted } = session!;
   const changes: StoreChange[] = [], events: StoredEvent[] = [], commands: Command[] = [];
   let changed = connection;
-  if (greatest(stored) <= lastEncrypted) {
+  // After a repair what is receipted may be beyond what is encrypted again.
+  // While it is being repaired, it may tell of other frames with these numbers.
+  const isBelieved = unansweredRepair(session!) === null;
+  if (isBelieved && greatest(stored) <= Math.max(lastEncrypted, greatest(receipted))) {
     const news = difference(stored, receipted);
     for (const [from, to] of news) {
       for (let number = from; number <= to; number++) {

@@ -24,12 +24,14 @@ export function encrypted(connection: Connection, { ratchet, frames }: Event<"en
 /** Frames went by a route: a message is sent when the first route has taken it. */
 export function framesSent(
   connection: Connection,
-  { route: id, cursor, frames }: Event<"frames sent">,
+  { route: id, cursor, frames, session: code }: Event<"frames sent">,
   context: StepContext,
 ): Step {
   const { record, session, outbound } = connection;
   const route = outbound.find((route) => route.id === id);
   if (route === undefined || session === null) return stepTo(connection);
+  // They went as messages of a session that was repaired meanwhile, and go again.
+  if (code !== undefined && code !== session.keys.safetyCode) return stepTo(connection);
   const changes: StoreChange[] = [], events: StoredEvent[] = [];
   for (const { number, messageId } of frames) {
     // What is receipted is known to be sent.

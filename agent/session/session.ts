@@ -1,4 +1,4 @@
-import type { SessionTranscript } from "../../protocol/mod.ts";
+import type { RatchetState, SessionTranscript } from "../../protocol/mod.ts";
 import type { Connection, Session, SessionKeys } from "../store/store.ts";
 import { noNumbers } from "./number_set.ts";
 
@@ -111,8 +111,13 @@ export function completeTranscript(said: Partial<SessionTranscript>): SessionTra
   };
 }
 
+/** Whether a ratchet can encrypt: an initiator's cannot before it has decrypted something. */
+export function isSending(ratchet: RatchetState | null): boolean {
+  return ratchet !== null && (ratchet.turn.side === "own" || ratchet.turn.sending !== null);
+}
+
 /** Whether frames can be encrypted now that were not. */
-export function canEncrypt({ status, lastNumber, lastEncrypted, receipted }: Session): boolean {
-  return status === "active" && lastEncrypted < lastNumber &&
+export function canEncrypt({ status, ratchet, lastNumber, lastEncrypted, receipted }: Session): boolean {
+  return status === "active" && isSending(ratchet) && lastEncrypted < lastNumber &&
     lastEncrypted - receipted.upTo < mostUnreceipted;
 }

@@ -150,7 +150,12 @@ const storedEvent = union<StoredEvent>({
   }),
   security: object<Event<"security">>({
     type: oneOf("security"),
-    reason: oneOf("second confirmation", "confirmation not approved", "session out of step"),
+    reason: oneOf(
+      "second confirmation",
+      "confirmation not approved",
+      "session out of step",
+      "session repaired",
+    ),
   }),
   session: object<Event<"session">>({ type: oneOf("session"), change: oneOf("active", "closed", "slow") }),
   route: object<Event<"route">>({

@@ -24,8 +24,10 @@ import {
   type SkippedKey,
   streamIdLength,
 } from "../../protocol/mod.ts";
+import type { LastMessage } from "../protocol/integrity.ts";
 import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
 import type {
+  Fork,
   FrameRecord,
   HeldFrame,
   InboundKeys,
@@ -33,6 +35,9 @@ import type {
   OutboundKeys,
   OutboundRoute,
   PieceRecord,
+  Repair,
+  RepairPlan,
+  RepairStage,
   Session,
   SessionKeys,
   StreamFile,
@@ -49,12 +54,15 @@ import {
   pairOf,
   type Parse,
   text,
+  union,
 } from "./shapes.ts";
 
 /** A frame of ours has little beside a body, and a route record at most. */
 const largestFrame = largestBody + 4096;
 const largestBlock = 65_536;
 const mostPieces = 65_535;
+/** More sessions than are remembered. */
+const mostFormer = 16;
 
 const encapsulationKeyLength = publicPairLength - 32;
 const decapsulationKeyLength = ratchetPairLength - 64;
@@ -152,6 +160,44 @@ const noStreams: Parse<undefined> = (value, place) => {
   if (value !== undefined) streams(value, place);
   return undefined;
 };
+const lastMessage = object<LastMessage>({ id: count, hash: bytes(0, 32) });
+const plan = object<RepairPlan>({ kept: count, next: count, base: nullable(lastMessage) });
+/** A packet has some thousand bytes. */
+const packet = bytes(1, 4096);
+
+type Stage<Type extends RepairStage["type"]> = Extract<RepairStage, { readonly type: Type }>;
+
+const stage = union<RepairStage>({
+  called: object<Stage<"called">>({ type: oneOf("called"), since: count, said: packet }),
+  asked: object<Stage<"asked">>({ type: oneOf("asked"), since: count, said: packet }),
+  offered: object<Stage<"offered">>({
+    type: oneOf("offered"),
+    since: count,
+    said: packet,
+    ask: packet,
+    pair,
+    plan,
+  }),
+  answered: object<Stage<"answered">>({
+    type: oneOf("answered"),
+    since: count,
+    said: packet,
+    ask: packet,
+    offer: packet,
+    ratchet: bytes(1, 8192),
+    safetyCode: text(71, /^\d{5}( \d{5}){11}$/),
+    plan,
+  }),
+  begun: object<Stage<"begun">>({ type: oneOf("begun"), since: count, answer: packet }),
+});
+
+const repair = object<Repair>({
+  doneAt: nullable(count),
+  asked: count,
+  called: count,
+  former: list(mostFormer, bytes(8, 8)),
+  stage: nullable(stage),
+});
 
 const keys = object<SessionKeys>({
   transcript: object<Partial<SessionTranscript>>({
@@ -177,6 +223,7 @@ const keys = object<SessionKeys>({
   streams: noStreams,
   upgradedAt: optional(count),
   isSlow: optional(flag),
+  repair: optional(repair),
 });
 
 /** A session. */
@@ -189,13 +236,16 @@ export const session: Parse<Session> = object<Session>({
   lastTaken: count,
   receipted: numberSet(mostScattered),
   delivered: numberSet(mostScattered),
-  stored: numberSet(mostRanges),
+  stored: numberSet(3 * mostRanges),
   acknowledged: numberSet(mostScattered),
   receiptDue: flag,
   waiting: count,
   undecrypted: count,
   routes: nullable(integer(1, 4)),
   quietSince: optional(count),
+  copies: optional(flag),
+  heardAt: optional(count),
+  fork: optional(nullable(object<Fork>({ number: count, lastSent: lastMessage }))),
 });
 
 /** A route of a session to receive from. */

@@ -126,6 +126,10 @@ export interface Connection {
   readonly reassembly?: Reassembly;
   /** By which of several inbound routes the last messages came, each with its tag; not stored. */
   readonly heard?: readonly string[];
+  /** The last messages of the ratchet that were decrypted: the place of each in its chain, and its tag; not stored. */
+  readonly decrypted?: readonly string[];
+  /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired; not stored. */
+  readonly parted?: boolean;
   /** When the other side has refused a route, milliseconds since 1970; not stored. */
   readonly refusedAt?: number;
   /** How many routes the other side may add; not stored, and not there before it has added one. */
@@ -254,7 +258,11 @@ export interface RouteChange {
 }
 
 /** Why there is a `security` event. */
-export type SecurityReason = "second confirmation" | "confirmation not approved" | "session out of step";
+export type SecurityReason =
+  | "second confirmation"
+  | "confirmation not approved"
+  | "session out of step"
+  | "session repaired";
 
 /** A queue of a connection that was deleted, until its server has deleted it too. */
 export interface DiscardedQueue {

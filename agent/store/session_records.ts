@@ -6,6 +6,7 @@ import type {
   ServerAddress,
   SessionTranscript,
 } from "../../protocol/mod.ts";
+import type { LastMessage } from "../protocol/integrity.ts";
 
 /**
  * How far a session is. `greeting`: this side has announced it, the other one not yet. `agreed`: both have. `offered`: the
@@ -46,6 +47,23 @@ export interface Session {
   readonly routes: number | null;
   /** Since when receipts tell nothing new of frames that were sent, or since these were sent again, milliseconds since 1970. */
   readonly quietSince?: number;
+  /**
+   * What had been sent when the agent was started, until the other side has told of something later: if the database is a
+   * restored one, numbers after it may have been used before. All frames after it are without receipt.
+   */
+  readonly fork?: Fork | null;
+  /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */
+  readonly copies?: boolean;
+  /** When a server took the last message that was decrypted, while there are several routes; milliseconds since 1970. */
+  readonly heardAt?: number;
+}
+
+/** Where what a restored agent sends may part from what it had sent before. */
+export interface Fork {
+  /** The last reliable number. */
+  readonly number: number;
+  /** The last user message. */
+  readonly lastSent: LastMessage;
 }
 
 /** What of a session is written seldom. */
@@ -70,6 +88,8 @@ export interface SessionKeys {
   readonly upgradedAt?: number;
   /** The application was told that the upgrade is slow. */
   readonly isSlow?: boolean;
+  /** Not there before the first repair. */
+  readonly repair?: Repair;
   /** The streams that have not ended, oldest first; left out where there was none yet. */
   readonly streams?: readonly StreamRecord[];
 }
@@ -106,6 +126,60 @@ export interface StreamFile {
   readonly size: number;
   /** Milliseconds since 1970, with fractions. */
   readonly modifiedAt: number;
+}
+
+/** What is kept of repairs of a session (sessions.md Repair); times are milliseconds since 1970. */
+export interface Repair {
+  /** When the last one was done; `null`: none was. */
+  readonly doneAt: number | null;
+  /** The time in the last question that was asked or heard; 0 for none. */
+  readonly asked: number;
+  /** The time in the last call that was made or heard; 0 for none. */
+  readonly called: number;
+  /** How messages name the sessions that were before, the last ones, 8 bytes each. */
+  readonly former: readonly Uint8Array<ArrayBuffer>[];
+  /** How far one is; `null`: none is under way. */
+  readonly stage: RepairStage | null;
+}
+
+/** How far a repair is. `since`: when it came there; `said`: the last packet of this side, as `sealRepair` gave it. */
+export type RepairStage =
+  /** Joiner: it wants to be asked. */
+  | { readonly type: "called"; readonly since: number; readonly said: Uint8Array<ArrayBuffer> }
+  /** Initiator: it waits for the offer. */
+  | { readonly type: "asked"; readonly since: number; readonly said: Uint8Array<ArrayBuffer> }
+  /** Joiner: it waits for the answer. */
+  | {
+    readonly type: "offered";
+    readonly since: number;
+    readonly said: Uint8Array<ArrayBuffer>;
+    readonly ask: Uint8Array<ArrayBuffer>;
+    readonly pair: RatchetPair;
+    readonly plan: RepairPlan;
+  }
+  /** Initiator: it waits for the first message of the new session, and uses the old one. */
+  | {
+    readonly type: "answered";
+    readonly since: number;
+    readonly said: Uint8Array<ArrayBuffer>;
+    readonly ask: Uint8Array<ArrayBuffer>;
+    readonly offer: Uint8Array<ArrayBuffer>;
+    /** The new session, as `encodeRatchetState` gives it. */
+    readonly ratchet: Uint8Array<ArrayBuffer>;
+    readonly safetyCode: string;
+    readonly plan: RepairPlan;
+  }
+  /** Joiner: it has the new session; `answer`: what it has made it of. */
+  | { readonly type: "begun"; readonly since: number; readonly answer: Uint8Array<ArrayBuffer> };
+
+/** What becomes of the numbers of this side's frames. */
+export interface RepairPlan {
+  /** Frames up to this number are as they were. */
+  readonly kept: number;
+  /** What is new begins after this number. */
+  readonly next: number;
+  /** Frames after `kept` are given new numbers, user messages after this one; `null`: they are as they were. */
+  readonly base: LastMessage | null;
 }
 
 /**

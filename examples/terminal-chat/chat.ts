@@ -134,11 +134,23 @@ export function showEvent(event: AgentEvent, show: Show): void {
     case "stream offered":
       return;
     case "security":
-      return event.reason === "session out of step"
-        ? show(`${event.connection}: nothing can be decrypted: one side may be a restored backup`, "warning")
-        : show(`${event.connection}: ${event.reason}: somebody else has the invitation`, "warning");
+      return show(`${event.connection}: ${securityText(event.reason)}`, "warning");
     default:
       return event satisfies never;
+  }
+}
+
+function securityText(reason: Extract<AgentEvent, { readonly type: "security" }>["reason"]): string {
+  switch (reason) {
+    case "session out of step":
+      return "nothing can be decrypted: one side may be a restored backup";
+    case "session repaired":
+      return "one side was a restored backup: the session was made anew, compare the safety code again";
+    case "second confirmation":
+    case "confirmation not approved":
+      return `${reason}: somebody else has the invitation`;
+    default:
+      return reason satisfies never;
   }
 }
 

@@ -17,6 +17,7 @@ import {
   pieceRecord,
   put,
   putMessage,
+  repairStages,
   sessionConnection,
   withoutSessions,
 } from "./store/samples.ts";
@@ -144,6 +145,21 @@ test("a session with as much as it can have comes back from a backup as it was",
   const store = new MemoryStore();
   await readBackup(store, chunks(await backupOf(changes)), { passphrase });
   assertEquals(await all(store), await all(await storeWith(changes)));
+});
+
+test("a repair that is under way comes back from a backup, however far it is", async () => {
+  for (const stage of repairStages()) {
+    const session = fullSession();
+    const former = [new Uint8Array(8).fill(18), new Uint8Array(8).fill(19)];
+    const repair = { doneAt: 6600, asked: 6700, called: 0, former, stage };
+    const keys = { ...session.keys, upgradedAt: 6500, isSlow: true, repair };
+    const fork = { number: 29, lastSent: { id: 4, hash: new Uint8Array(32).fill(20) } };
+    const whole = { ...session, keys, fork, copies: true, heardAt: 7000 };
+    const changes = put({ ...sessionConnection("s"), session: whole });
+    const store = new MemoryStore();
+    await readBackup(store, chunks(await backupOf(changes)), { passphrase });
+    assertEquals(await all(store), await all(await storeWith(changes)));
+  }
 });
 
 test("a backup is read from a stream, and from chunks of any size", async () => {
@@ -350,7 +366,7 @@ test("an authentic file with what no agent stores is refused", async () => {
     withSession({ stored: { upTo: 5, ranges: [[7, 8, 9]] } }),
     withSession({ stored: { upTo: 5, ranges: [[7]] } }),
     withSession({
-      stored: { upTo: 5, ranges: Array.from({ length: 65 }, (_, i) => [2 * i + 7, 2 * i + 7]) },
+      stored: { upTo: 5, ranges: Array.from({ length: 193 }, (_, i) => [2 * i + 7, 2 * i + 7]) },
     }),
     withSession({}).slice(1),
     [...withSession({}), ...withSession({}).slice(1)],

@@ -10,6 +10,9 @@ const hostile = "tests/agent/session/hostile_session_test.ts";
 const fallBack = "tests/agent/session/fall_back_test.ts";
 const upg = "tests/agent/session/upg_test.ts";
 
+const repairs = "agent/runtime/repairs.ts";
+const hostileRepair = "tests/agent/repair/hostile_repair_test.ts";
+
 /** Mutations of sessions in the agent. */
 export const sessionMutations: readonly Mutation[] = [
   {
@@ -49,7 +52,7 @@ export const sessionMutations: readonly Mutation[] = [
     name: "receipt-of-unsent",
     what: "a receipt of what was not sent is believed",
     file: receipt,
-    from: "if (greatest(stored) <= lastEncrypted) {",
+    from: "if (isBelieved && greatest(stored) <= Math.max(lastEncrypted, greatest(receipted))) {",
     to: "if (greatest(stored) >= 0) {",
     tests: [stepTests],
   },
@@ -82,7 +85,7 @@ export const sessionMutations: readonly Mutation[] = [
     name: "held-unbounded",
     what: "frames are held back however many there are",
     file: packets,
-    from: "countBeyond(stored) > mostUnreceipted ? null : stored",
+    from: "countBeyond(stored) > most ? null : stored",
     to: "countBeyond(stored) < 0 ? null : stored",
     tests: [hostile],
   },
@@ -197,5 +200,45 @@ export const sessionMutations: readonly Mutation[] = [
     from: "    if (wanted.isDoubtful) this.#hold(wanted, event);",
     to: "    if (wanted.isDoubtful && wanted.queue.window === undefined) this.#hold(wanted, event);",
     tests: ["tests/agent/subscriptions_test.ts"],
+  },
+  {
+    name: "repair-unauthenticated",
+    what: "whoever has a route key can begin to repair a session",
+    file: repairs,
+    from: "  if (!await isAuthenticRepair(heard, { repairKey: session.keys.repairKey! })) return refused;\n",
+    to: "",
+    tests: [hostileRepair],
+  },
+  {
+    name: "repair-replayed",
+    what: "a call that is played again is answered by another question",
+    file: repairs,
+    from: "if (packet.time <= called) return",
+    to: "if (packet.time < 0) return",
+    tests: [hostileRepair],
+  },
+  {
+    name: "repair-unlimited",
+    what: "a session is repaired as often as somebody wants",
+    file: "agent/session/repair_state.ts",
+    from: "return doneAt === null || doneAt > now || now - doneAt >= repairInterval;",
+    to: "return doneAt === null || doneAt <= now || now - doneAt >= repairInterval;",
+    tests: [hostileRepair],
+  },
+  {
+    name: "repair-old-numbers",
+    what: "what a restored side sends has the numbers that it had",
+    file: "agent/runtime/repair_numbers.ts",
+    from: "if (account.greatest <= kept) return same;",
+    to: "if (account.greatest >= 0) return same;",
+    tests: ["tests/agent/repair/restored_test.ts"],
+  },
+  {
+    name: "repair-copies",
+    what: "what a restored side sends again is told again",
+    file: "agent/runtime/repaired.ts",
+    from: "const copies = rest.next > rest.kept;",
+    to: "const copies = rest.next < rest.kept;",
+    tests: ["tests/agent/repair/copies_test.ts"],
   },
 ];

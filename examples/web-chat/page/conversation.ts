@@ -82,8 +82,10 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
         ...conversation,
         notice: "Another program receives this conversation now; reload to have it here again.",
       };
-    case "security":
-      return { ...conversation, notice: securityText(event.reason) };
+    case "security": {
+      const verified = conversation.verified && event.reason !== "session repaired";
+      return { ...conversation, verified, notice: securityText(event.reason) };
+    }
     case "error":
       // That one message cannot be sent is said at the message, and that a server cannot be reached is not of one.
       if (event.id !== undefined || event.error.code.startsWith("BROKER ")) return conversation;
@@ -216,7 +218,9 @@ function securityText(reason: Extract<AgentEvent, { readonly type: "security" }>
     case "confirmation not approved":
       return "Somebody who was not approved has tried to join.";
     case "session out of step":
-      return "What comes cannot be decrypted: one of you may have restored a backup. Make a new conversation.";
+      return "What comes cannot be decrypted: one of you may have restored a backup.";
+    case "session repaired":
+      return "One of you has restored a backup, and the encryption was set up anew. Compare the safety code again.";
     default:
       return reason satisfies never;
   }

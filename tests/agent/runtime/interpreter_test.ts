@@ -44,6 +44,7 @@ Deno.test("an agent that is closed does not ask the application whom it lets in"
     resume() {},
     look() {},
     stepped() {},
+    sayRepair() {},
     drop() {},
     stream() {},
   };

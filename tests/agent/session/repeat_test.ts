@@ -16,7 +16,7 @@ Deno.test({
       routeKey: randomBytes(32),
       blockSize: 4096,
     };
-    const session = { receipted: { upTo: 0, ranges: [] }, lastEncrypted: 1 };
+    const session = { receipted: { upTo: 0, ranges: [] }, lastEncrypted: 1, keys: { safetyCode: null } };
     let cursor = 0;
     const at = () => ({ connection: { record: { id: "c" }, session }, route: { id: "r", keys, cursor } });
     const sent: number[] = [];

@@ -12,6 +12,7 @@ import type {
   PieceRecord,
   QueuedDelivery,
   ReceivingRoute,
+  RepairStage,
   SendingRoute,
   Session,
   StoreChange,
@@ -78,6 +79,34 @@ export function sessionConnection(id: string, createdAt = 3000): Connection {
 }
 
 const filled = (length: number, value: number) => new Uint8Array(length).fill(value);
+
+/** How far a repair can be. */
+export function repairStages(): RepairStage[] {
+  const said = { since: 6800, said: filled(61, 21) };
+  const plan = { kept: 29, next: 1029, base: { id: 5, hash: filled(32, 22) } };
+  const pair = {
+    dh: filled(32, 1),
+    kem: filled(1184, 2),
+    dhPrivate: filled(32, 3),
+    kemPrivate: filled(2400, 4),
+  };
+  const safetyCode = Array.from({ length: 12 }, (_, i) => String(20_000 + i)).join(" ");
+  return [
+    { type: "called", ...said },
+    { type: "asked", ...said },
+    { type: "offered", ...said, ask: filled(169, 23), pair, plan },
+    {
+      type: "answered",
+      ...said,
+      ask: filled(169, 23),
+      offer: filled(1461, 24),
+      ratchet: filled(2700, 25),
+      safetyCode,
+      plan: { ...plan, base: null },
+    },
+    { type: "begun", since: 6900, answer: filled(2435, 26) },
+  ];
+}
 
 /** A session with something in everything that can be there. */
 export function fullSession(): Session {

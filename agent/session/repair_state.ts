@@ -1,0 +1,90 @@
+/** What is known of the repairs of a session (sessions.md Repair). */
+import { equalBytes, sessionOf } from "../../protocol/mod.ts";
+import type { Connection, Repair, RepairStage, Session } from "../store/store.ts";
+import { greatest } from "./number_set.ts";
+import { withSession, withSessionKeys } from "./session.ts";
+
+/** Milliseconds between two repairs of a session. */
+export const repairInterval = 3_600_000;
+
+/** Milliseconds for which a repair that this side has begun is waited for before it begins another one. */
+const attemptInterval = 60_000;
+
+/** Sessions before that are remembered, so that messages of theirs that come late say nothing. */
+const mostFormer = 4;
+
+/** What is kept of repairs. */
+export function repairOf({ keys: { repair } }: Session): Repair {
+  return repair ?? { doneAt: null, asked: 0, called: 0, former: [], stage: null };
+}
+
+/** A connection of which something is kept of repairs. */
+export function withRepair(connection: Connection, change: Partial<Repair>): Connection {
+  const { session } = connection;
+  return session === null
+    ? connection
+    : withSessionKeys(connection, { repair: { ...repairOf(session), ...change } });
+}
+
+/** Whether a session may be repaired: it was not a short time ago. */
+export function mayRepair(session: Session, now: number): boolean {
+  const { doneAt } = repairOf(session);
+  if (session.status !== "active" || session.keys.repairKey === null) return false;
+  // A clock that was set back must not put it off.
+  return doneAt === null || doneAt > now || now - doneAt >= repairInterval;
+}
+
+/** Whether this side may begin a repair: it may, and has not just begun one. */
+export function mayBegin(session: Session, now: number): boolean {
+  const { stage } = repairOf(session);
+  if (!mayRepair(session, now)) return false;
+  return stage === null || stage.since > now || now - stage.since >= attemptInterval;
+}
+
+/** A repair that was under way when the agent was closed, and is to be begun anew: the database may be a restored one. */
+export function isInterrupted(session: Session): boolean {
+  const { stage } = repairOf(session);
+  return stage !== null && stage.type !== "answered" && stage.type !== "begun";
+}
+
+/** What this side has said to repair a session, and is not answered; `null`: nothing. */
+export function unansweredRepair(session: Session): Extract<RepairStage, { readonly said: unknown }> | null {
+  const { stage } = repairOf(session);
+  return session.status !== "active" || stage === null || stage.type === "begun" ? null : stage;
+}
+
+/**
+ * Whether this side has a short time ago begun to repair: a restored side must not take what is told of other frames for
+ * its own.
+ */
+export function isBeingRepaired(session: Session, now: number): boolean {
+  const stage = unansweredRepair(session);
+  return stage !== null && stage.since <= now && now - stage.since < attemptInterval;
+}
+
+/** The names of the sessions before, with one more. */
+export function formerWith(session: Session): readonly Uint8Array<ArrayBuffer>[] {
+  const { former } = repairOf(session);
+  return session.ratchet === null
+    ? former
+    : [...former, sessionOf(session.ratchet).slice()].slice(-mostFormer);
+}
+
+/** Whether a name of a session is that of one before. */
+export function isFormer(session: Session, name: Uint8Array): boolean {
+  return repairOf(session).former.some((former) => equalBytes(former, name));
+}
+
+/** A connection as it is when the agent starts: from now on it may part from what it had sent before. */
+export function started(connection: Connection): Connection {
+  const { session, record: { lastSent } } = connection;
+  if (session?.status !== "active" || session.fork != null) return connection;
+  return withSession(connection, { fork: { number: session.lastNumber, lastSent } });
+}
+
+/** A connection that is known not to have parted when the other side has told of something that was sent since the start. */
+export function confirmed(connection: Connection): Connection {
+  const { session } = connection;
+  if (session?.fork == null || greatest(session.receipted) <= session.fork.number) return connection;
+  return withSession(connection, { fork: null });
+}
