@@ -13,6 +13,7 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { type Environment, environmentNames, helpText, parseCli } from "./config/cli.ts";
+import { administer } from "./commands/administer.ts";
 import { runClusterTask } from "./commands/cluster.ts";
 import { deleteFiles } from "./commands/delete.ts";
 import { init } from "./commands/init.ts";
@@ -50,6 +51,8 @@ async function main(): Promise<void> {
       return await verify(command.options, terminal);
     case "export":
       return await exportServer(command.options, command.directory, terminal);
+    case "administer":
+      return await administer(command.options, command.task, terminal);
     case "cluster":
       return await runClusterTask(command.options, command.task, terminal);
     case "import":

@@ -1,13 +1,15 @@
 import deno from "../../deno.json" with { type: "json" };
 import { serverExtensions } from "../../protocol/mod.ts";
 import { exists, iniPath } from "../commands/files.ts";
+import { operate } from "../commands/operate.ts";
 import type { Signals } from "../commands/signals.ts";
-import { aborted, announce, type Prepared, reload, startMonitor, stopDeadline } from "../commands/start.ts";
+import { aborted, announce, type Prepared, startMonitor, stopDeadline } from "../commands/start.ts";
 import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { Metrics } from "../observe/metrics.ts";
+import type { MonitorSource } from "../observe/monitor.ts";
 import { SmpServer } from "../server.ts";
 import { EngineError } from "./error.ts";
 import { engineOf } from "./engine_settings.ts";
@@ -27,7 +29,7 @@ export async function startNode(
     readonly engine: string;
   },
 ): Promise<void> {
-  const { settings, identity, logger } = prepared;
+  const { settings, identity, logger, admin } = prepared;
   const { stop } = signals;
   await check(settings, iniPath(options));
   const metrics = new Metrics();
@@ -39,18 +41,19 @@ export async function startNode(
   });
   await using server = await startServer(settings, { identity, metrics, node, log: logger.error });
   node.use(server);
-  await using monitor = startMonitor(settings, {
+  const source: MonitorSource = {
     metrics: server.metrics,
     gauges: () => server.gauges(),
     notReady: () => server.notReady() ?? node.notReady(),
     cluster: () => node.status,
     version: deno.version,
     startedAt: Date.now(),
-  });
+  };
+  await using monitor = startMonitor(settings, source);
   stop.throwIfAborted();
   const cluster = `${settings.clusterName}, as ${settings.clusterNode}`;
   announce(settings, { server, monitor, engine, cluster }, terminal);
-  signals.onReload(() => reload(options, settings, { server, logger }));
+  operate({ options, settings, logger, admin, signals, server, listening: server, source, engine });
   try {
     await Promise.race([aborted(stop), node.failed]);
   } catch (error) {

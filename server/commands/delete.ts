@@ -1,3 +1,4 @@
+import { adminPlace } from "../admin/place.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { defaultConfig, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
@@ -14,7 +15,8 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
     taken: `Cannot delete the server: it is running with ${config.keyFile}; stop it first`,
   });
   const paths: string[] = [];
-  for (const path of [config.storeLogFile, config.messagesFile, config.keyFile, iniPath(options)]) {
+  const admin = adminPlace(options.configDir).path;
+  for (const path of [config.storeLogFile, config.messagesFile, config.keyFile, iniPath(options), admin]) {
     paths.push(...await withLeftovers(path));
   }
   const ends = paths.filter((path) => path.endsWith(".lock")).map((path) => path.slice(0, -".lock".length));
@@ -31,7 +33,7 @@ export async function deleteFiles(options: CliOptions, terminal: Terminal): Prom
   if (!answer) throw new Fatal("Nothing was deleted");
   for (const path of paths) {
     try {
-      await Deno.remove(path, { recursive: path.endsWith(sockets) });
+      await Deno.remove(path, { recursive: path.endsWith(sockets) || path === `${admin}.new` });
     } catch (error) {
       throw new Fatal(`Cannot delete ${path}: ${osReason(error)}`);
     }

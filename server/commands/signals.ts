@@ -15,6 +15,11 @@ export class Signals {
     return this.#stop.signal;
   }
 
+  /** As a signal would. */
+  end(): void {
+    if (!this.stop.aborted) this.#onStop();
+  }
+
   onReload(reload: () => Promise<void>): void {
     this.#reload = reload;
     if (this.#isReloadDue) this.#onReload();

@@ -1,18 +1,20 @@
 import config from "../../deno.json" with { type: "json" };
+import { Administration } from "../admin/administration.ts";
+import { PlaceTaken, reasonOf } from "../admin/listen.ts";
+import { adminPlace } from "../admin/place.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
-import type { Limits } from "../config/limits.ts";
-import { changedKeys } from "../config/settings.ts";
 import type { ServerIdentity } from "../config/identity.ts";
-import { createLogger, type Logger } from "../observe/logger.ts";
+import { type AdjustableLogger, createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { prepareFiles, type WorkerFiles } from "../workers/files.ts";
-import { addressOf, createFiles, exists, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
+import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
+import { operate } from "./operate.ts";
 import { Signals } from "./signals.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 import { survive } from "./uncaught.ts";
@@ -42,8 +44,8 @@ export async function untilStopped(
 async function run(options: CliOptions, terminal: Terminal, signals: Signals): Promise<void> {
   const { stop } = signals;
   const engine = preferOpenSsl();
-  using prepared = await prepare(options, terminal, signals);
-  const { settings, identity, logger } = prepared;
+  await using prepared = await prepare(options, terminal, signals);
+  const { settings, identity, logger, admin } = prepared;
   if (settings.clusterServers !== null || settings.clusterNode !== null) {
     // What is for NATS is loaded only where there is a cluster.
     const { startNode } = await import("../cluster/start.ts");
@@ -56,16 +58,17 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     for (const notice of stores?.notices ?? []) logger.info(notice);
     stop.throwIfAborted();
     await using server = await startServer(settings, { identity, metrics, stores, logger });
-    await using monitor = startMonitor(settings, {
+    const source: MonitorSource = {
       metrics: server.metrics,
       gauges: () => server.gauges(),
       notReady: () => stores?.healthy === false ? "the logs cannot be written" : server.notReady(),
       version: config.version,
       startedAt: Date.now(),
-    });
+    };
+    await using monitor = startMonitor(settings, source);
     stop.throwIfAborted();
     announce(settings, { server, monitor, engine }, terminal);
-    signals.onReload(() => reload(options, settings, { server, logger }));
+    operate({ options, settings, logger, admin, signals, server, listening: server, source, engine });
     await aborted(stop);
     await server.stop({ deadline: stopDeadline });
   } finally {
@@ -74,12 +77,14 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
 }
 
 /** What every way of starting needs first. */
-export interface Prepared extends Disposable {
+export interface Prepared extends AsyncDisposable {
   readonly settings: ServerConfig;
   readonly identity: ServerIdentity;
   /** Its text, as it is in the file. */
   readonly key: string;
-  readonly logger: Logger;
+  readonly logger: AdjustableLogger;
+  /** Where the operator reaches the server; `null`: nowhere, which the log says. */
+  readonly admin: Administration | null;
 }
 
 /** Reads the settings, and the key, which no other server can use until this is disposed. */
@@ -101,10 +106,37 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
     }
     for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
     if (key.warning !== null) logger.warn(key.warning);
-    return { settings, identity, key: key.text, logger, [Symbol.dispose]: () => key[Symbol.dispose]() };
+    const admin = await listenAdmin(options, { logger, signals });
+    return {
+      settings,
+      identity,
+      key: key.text,
+      logger,
+      admin,
+      async [Symbol.asyncDispose]() {
+        key[Symbol.dispose]();
+        // Whoever has asked for the end of the server can start the next one now.
+        await admin?.[Symbol.asyncDispose]();
+      },
+    };
   } catch (error) {
     key[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** A server that cannot be administered still serves. */
+async function listenAdmin(
+  { configDir }: CliOptions,
+  { logger, signals }: { readonly logger: Logger; readonly signals: Signals },
+): Promise<Administration | null> {
+  try {
+    return await Administration.listen(adminPlace(configDir), { stop: () => signals.end() });
+  } catch (error) {
+    if (error instanceof PlaceTaken) throw new Fatal(`Cannot start: ${error.message}`);
+    const isMeant = error instanceof Deno.errors.NotCapable;
+    logger[isMeant ? "info" : "warn"](`status, reload, stop and log-level do not work: ${reasonOf(error)}`);
+    return null;
   }
 }
 
@@ -277,27 +309,4 @@ export function announce(
 
 function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
-}
-
-/** An ini with mistakes changes nothing. */
-export async function reload(
-  options: CliOptions,
-  running: ServerConfig,
-  { server, logger }: {
-    readonly server: { setLimits(limits: Limits): void | Promise<void> };
-    readonly logger: Logger;
-  },
-): Promise<void> {
-  try {
-    const path = iniPath(options);
-    if (!await exists(path)) throw new Fatal(`there is no ${path}`);
-    const { config, warnings } = await readConfig(options);
-    for (const warning of warnings) logger.warn(warning);
-    await server.setLimits(config.limits);
-    logger.info("read the limits again");
-    const changed = changedKeys(options, { from: running, to: config });
-    if (changed.length > 0) logger.warn(`not taken until the next start: ${changed.join(", ")}`);
-  } catch (error) {
-    logger.error("Cannot read the limits again, the old ones stay", error);
-  }
 }

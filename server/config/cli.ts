@@ -6,6 +6,7 @@ import {
   UsageError,
   type UsageProblem,
 } from "../../cli/options.ts";
+import { type LogLevel, logLevels } from "../observe/logger.ts";
 import type { GivenSettings } from "./config.ts";
 import { readPort, readSwitch } from "./values.ts";
 
@@ -20,6 +21,7 @@ export type CliCommand =
     readonly settings: GivenSettings;
   }
   | { readonly type: "cluster"; readonly options: CliOptions; readonly task: ClusterTask }
+  | { readonly type: "administer"; readonly options: CliOptions; readonly task: AdminTask }
   | { readonly type: "export" | "import"; readonly options: CliOptions; readonly directory: string }
   /** What `start --workers` starts; not for people. */
   | { readonly type: "worker" }
@@ -29,6 +31,14 @@ export type CliCommand =
 export type ClusterTask =
   | { readonly type: "status"; readonly isJson: boolean }
   | { readonly type: "drain" | "undrain"; readonly node: string };
+
+/** What a running server is asked for. */
+export type AdminTask =
+  | { readonly type: "status"; readonly isJson: boolean }
+  | { readonly type: "reload" }
+  | { readonly type: "stop" }
+  | { readonly type: "top" }
+  | { readonly type: "log-level"; readonly level: LogLevel };
 
 export interface CliOptions extends GivenSettings {
   readonly yes: boolean;
@@ -52,6 +62,11 @@ Usage: server/main.ts [command] [options]
   verify            check key, ini and logs; changes nothing
   export DIR        copy key, ini and the live content of the logs to DIR
   import DIR        make the server of an exported DIR
+  status            show what the server is and has done; --json: for programs
+  top               the same, live, in the terminal
+  reload            make the server read smp-server.ini again, and say what takes a restart
+  log-level LEVEL   error, warn, info or debug, until the next reload or start
+  stop              stop the server, and wait until it has stopped
   cluster status    show nodes and partitions of a cluster; --json: for programs
   cluster drain NODE     move the partitions of a node to the others, and give it none until it is started again
   cluster undrain NODE   give it some again
@@ -66,7 +81,7 @@ Usage: server/main.ts [command] [options]
   --workers N       serve with N processes, 0: one per core; implies -l and messages: journal; Linux alone
   --cluster SERVERS run as a node of a cluster over NATS, nats://host:port[,…]; needs --node
   --node NAME       the name of this node, which no other one has
-  --json            with cluster status: print JSON
+  --json            with status and cluster status: print JSON
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
   --version         print the version
@@ -124,8 +139,22 @@ const taken: Readonly<Record<Command, readonly (typeof special)[number][]>> = {
   import: [],
   cluster: ["cluster", "json"],
   worker: [],
+  status: ["json"],
+  top: [],
+  reload: [],
+  stop: [],
+  "log-level": [],
 };
-type Command = "cluster" | "start" | "init" | "delete" | "verify" | "export" | "import" | "worker";
+type Command =
+  | "cluster"
+  | "start"
+  | "init"
+  | "delete"
+  | "verify"
+  | "export"
+  | "import"
+  | "worker"
+  | AdminTask["type"];
 type Given = Options<typeof kinds>;
 
 export function parseCli(args: readonly string[], environment: Environment = {}): CliCommand {
@@ -148,6 +177,7 @@ function readCommand(args: readonly string[], environment: Environment): CliComm
   }
   const options = readOptions(given, environment);
   if (type === "cluster") return { type, options, task: readTask(rest, given) };
+  if (isAdminTask(type)) return { type: "administer", options, task: readAdminTask(type, rest, given) };
   const takesDirectory = type === "export" || type === "import";
   if (rest.length > (takesDirectory ? 1 : 0)) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
   if (type === "worker") return { type };
@@ -176,6 +206,20 @@ function readTask([word, ...rest]: readonly string[], { json }: Given): ClusterT
     default:
       throw new UsageError(`cluster does not take ${word}`);
   }
+}
+
+function isAdminTask(type: Command): type is AdminTask["type"] {
+  return ["status", "top", "reload", "stop", "log-level"].includes(type);
+}
+
+function readAdminTask(type: AdminTask["type"], rest: readonly string[], { json }: Given): AdminTask {
+  const most = type === "log-level" ? 1 : 0;
+  if (rest.length > most) throw new UsageError(`${type} does not take ${rest.at(-1)}`);
+  if (type === "status") return { type, isJson: json };
+  if (type !== "log-level") return { type };
+  const level = logLevels.find((level) => level === rest[0]);
+  if (level === undefined) throw new UsageError(`log-level needs one of ${logLevels.join(", ")}`);
+  return { type, level };
 }
 
 function readOptions(given: Given, environment: Environment): CliOptions {

@@ -91,7 +91,7 @@ export function defaultIni(directories: Directories, given: GivenSettings = {}):
   const lines = [
     "## SMP server. Every key is shown with its default or, where the comment gives the default, with an example;",
     "## to change one, remove its # and write another value.",
-    "## SIGHUP makes a running server read [LIMITS] again; the rest takes a restart.",
+    "## reload or SIGHUP makes a running server read [LIMITS] and [LOG] level again; the rest takes a restart.",
   ];
   let section = "";
   for (const setting of settings(directories)) {

@@ -179,12 +179,18 @@ export function nameOf({ section, key }: { readonly section: string; readonly ke
   return `[${section.toUpperCase()}] ${key.toLowerCase()}`;
 }
 
+/** A running server takes it when it reads the ini again. */
+function isReloaded(setting: Setting): boolean {
+  return setting.section === "LIMITS" || nameOf(setting) === "[LOG] level";
+}
+
+/** Those that differ and take a restart. */
 export function changedKeys(
   directories: Directories,
   { from, to }: { readonly from: ServerConfig; readonly to: ServerConfig },
 ): readonly string[] {
   return settings(directories)
-    .filter(({ section, of }) => section !== "LIMITS" && writeValue(of(from)) !== writeValue(of(to)))
+    .filter((setting) => !isReloaded(setting) && writeValue(setting.of(from)) !== writeValue(setting.of(to)))
     .map(nameOf);
 }
 

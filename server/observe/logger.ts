@@ -6,6 +6,9 @@ export type LogFormat = "text" | "json";
 
 export type Logger = Readonly<Record<LogLevel, (message: string, error?: unknown) => void>>;
 
+/** Its level can be changed at any time. */
+export type AdjustableLogger = Logger & { level: LogLevel };
+
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
@@ -22,10 +25,12 @@ interface Repeated {
 }
 
 /** Messages never hold IDs, keys, addresses of clients or content: whoever logs sees to it. */
-export function createLogger({ level, format, write, now = () => new Date() }: LoggerOptions): Logger {
+export function createLogger(
+  { level, format, write, now = () => new Date() }: LoggerOptions,
+): AdjustableLogger {
   const repeated = new Map<string, Repeated>();
   const log = (recordLevel: LogLevel) => (message: string, error?: unknown) => {
-    if (logLevels.indexOf(recordLevel) > logLevels.indexOf(level)) return;
+    if (logLevels.indexOf(recordLevel) > logLevels.indexOf(logger.level)) return;
     const time = now();
     const last = repeated.get(message);
     // A clock that was set back must not silence anything for long
@@ -37,11 +42,18 @@ export function createLogger({ level, format, write, now = () => new Date() }: L
       time,
       level: recordLevel,
       message,
-      reason: error === undefined ? undefined : reasonOf(error, level),
+      reason: error === undefined ? undefined : reasonOf(error, logger.level),
       more: last?.count ?? 0,
     }));
   };
-  return { error: log("error"), warn: log("warn"), info: log("info"), debug: log("debug") };
+  const logger: AdjustableLogger = {
+    level,
+    error: log("error"),
+    warn: log("warn"),
+    info: log("info"),
+    debug: log("debug"),
+  };
+  return logger;
 }
 
 interface LogRecord {

@@ -1,7 +1,8 @@
 import type { NodeStatus } from "../cluster/node_status.ts";
-import { type Gauges, type Metrics, refusals } from "./metrics.ts";
-import { History, quantile, sampleInterval, type SeriesName, total } from "./history.ts";
+import type { Gauges, Metrics } from "./metrics.ts";
+import { History, sampleInterval, type SeriesName } from "./history.ts";
 import { type HttpRequest, HttpServer, type Reply } from "./http_server.ts";
+import { type Numbers, numbersOf } from "./numbers.ts";
 import { formatPrometheus, type ProgramInfo, type WorkerCounts } from "./prometheus.ts";
 import { pageScript } from "./status_script.ts";
 import { pageHtml, pageStyle } from "./status_page.ts";
@@ -25,24 +26,12 @@ export interface MonitorOptions {
 }
 
 /** What `/status.json` holds. */
-export interface Status {
+export interface Status extends Numbers {
   readonly version: string;
   readonly uptime: number;
   readonly notReady: string | null;
   readonly workers?: WorkerCounts;
   readonly cluster?: NodeStatus;
-  readonly gauges: Gauges;
-  readonly totals: {
-    readonly accepted: number;
-    readonly delivered: number;
-    readonly commands: number;
-    readonly handshakesFailed: number;
-    readonly internalErrors: number;
-    readonly logFailures: number;
-    readonly p50: number | null;
-    readonly p99: number | null;
-  };
-  readonly refused: Readonly<Record<string, number>>;
   readonly interval: number;
   readonly history: Readonly<Record<SeriesName, readonly (number | null)[]>>;
 }
@@ -152,18 +141,7 @@ export class Monitor implements AsyncDisposable {
       notReady: this.#source.notReady(),
       ...(workers !== undefined && { workers }),
       ...(this.#source.cluster !== undefined && { cluster: this.#source.cluster() }),
-      gauges: this.#source.gauges(),
-      totals: {
-        accepted: metrics.messagesAccepted,
-        delivered: metrics.messagesDelivered,
-        commands: total(metrics.commands),
-        handshakesFailed: metrics.handshakesFailed,
-        internalErrors: metrics.internalErrors,
-        logFailures: metrics.logFailures,
-        p50: quantile(metrics.delivery.counts, 0.5),
-        p99: quantile(metrics.delivery.counts, 0.99),
-      },
-      refused: Object.fromEntries(refusals.map((reason) => [reason, metrics.refusals(reason)])),
+      ...numbersOf(metrics, this.#source.gauges()),
       interval: sampleInterval / 1000,
       history: this.#history.values(),
     };

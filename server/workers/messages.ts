@@ -56,6 +56,7 @@ export type ToWorker =
   /** Another worker serves, or does no more. */
   | { readonly type: "peer"; readonly worker: number; readonly incarnation: number; readonly isUp: boolean }
   | { readonly type: "limits"; readonly limits: Limits }
+  | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "sample"; readonly id: number }
   | { readonly type: "others"; readonly usage: UsageReport }
   | AskMessage
@@ -163,6 +164,8 @@ export function readToWorker(value: unknown): ToWorker {
       };
     case "limits":
       return { type, limits: limitsOf(given["limits"]) };
+    case "log-level":
+      return { type, level: oneOf(given["level"], "level", logLevels) };
     case "sample":
       return { type, id: idOf(given["id"]) };
     case "others":

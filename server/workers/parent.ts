@@ -4,11 +4,11 @@ import {
   announce,
   prepare,
   prepareLogs,
-  reload,
   startMonitor,
   stopDeadline,
   untilStopped,
 } from "../commands/start.ts";
+import { operate } from "../commands/operate.ts";
 import type { Signals } from "../commands/signals.ts";
 import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
@@ -34,8 +34,8 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     throw new Fatal("Cannot start workers: only on Linux can processes share a port");
   }
   checkCanSpawn();
-  using prepared = await prepare(options, terminal, signals);
-  const { settings, key, logger } = prepared;
+  await using prepared = await prepare(options, terminal, signals);
+  const { settings, key, logger, admin } = prepared;
   if (settings.clusterServers !== null) {
     throw new Fatal(
       `Cannot start workers: [CLUSTER] servers of ${
@@ -69,7 +69,8 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   await using monitor = startMonitor(settings, server.status);
   signals.stop.throwIfAborted();
   announce(settings, { server: server.listening, monitor, engine: server.engine, workers }, terminal);
-  signals.onReload(() => reload(options, settings, { server, logger }));
+  const { listening, engine, status: source } = server;
+  operate({ options, settings, logger, admin, signals, server, listening, source, engine });
   await serve(server, signals.stop);
 }
 

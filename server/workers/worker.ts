@@ -102,6 +102,9 @@ async function serve(
         case "limits":
           server.setLimits(message.limits);
           break;
+        case "log-level":
+          logger.level = message.level;
+          break;
         case "sample":
           sample(message.id);
           break;

@@ -1,4 +1,4 @@
-import { type Logger, type LogLevel, logLevels } from "../observe/logger.ts";
+import { type AdjustableLogger, type LogLevel, logLevels } from "../observe/logger.ts";
 import type { FromWorker } from "./messages.ts";
 
 const mostASecond = 100;
@@ -9,16 +9,23 @@ export function workerLogger(
   level: LogLevel,
   send: (message: FromWorker) => void,
   now: () => number = () => performance.now(),
-): Logger {
+): AdjustableLogger {
   let second = -Infinity, count = 0;
   const log = (recordLevel: LogLevel) => (message: string, error?: unknown) => {
-    if (logLevels.indexOf(recordLevel) > logLevels.indexOf(level)) return;
+    if (logLevels.indexOf(recordLevel) > logLevels.indexOf(logger.level)) return;
     if (now() - second >= 1000) [second, count] = [now(), 0];
     if (++count > mostASecond) return;
-    const reason = error === undefined ? null : reasonOf(error, level).slice(0, longest);
+    const reason = error === undefined ? null : reasonOf(error, logger.level).slice(0, longest);
     send({ type: "log", level: recordLevel, message: message.slice(0, longest), error: reason });
   };
-  return { error: log("error"), warn: log("warn"), info: log("info"), debug: log("debug") };
+  const logger: AdjustableLogger = {
+    level,
+    error: log("error"),
+    warn: log("warn"),
+    info: log("info"),
+    debug: log("debug"),
+  };
+  return logger;
 }
 
 function reasonOf(error: unknown, level: LogLevel): string {

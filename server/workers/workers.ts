@@ -1,7 +1,7 @@
 import config from "../../deno.json" with { type: "json" };
 import type { ServerConfig } from "../config/config.ts";
 import { checkLimits, type Limits } from "../config/limits.ts";
-import type { Logger } from "../observe/logger.ts";
+import type { Logger, LogLevel } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { SmpServer } from "../server.ts";
 import { workerCommand } from "./command.ts";
@@ -41,11 +41,13 @@ export class Workers implements AsyncDisposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #relay: ReturnType<typeof setTimeout> | undefined;
   #limits: Limits;
+  #logLevel: LogLevel;
 
   constructor(options: WorkersOptions) {
     const { files: { workers }, metrics, settings, logger } = options;
     this.#options = options;
     this.#limits = settings.limits;
+    this.#logLevel = settings.logLevel;
     this.#supervisor = new Supervisor({
       workers,
       logger,
@@ -110,6 +112,11 @@ export class Workers implements AsyncDisposable {
     await this.status.refresh(limitsTime);
   }
 
+  setLogLevel(level: LogLevel): void {
+    this.#logLevel = level;
+    this.#supervisor.sendAll({ type: "log-level", level });
+  }
+
   /** Within `deadline` milliseconds commands in work are finished and answered. */
   async stop(deadline: number): Promise<void> {
     this.status.stopping();
@@ -127,6 +134,7 @@ export class Workers implements AsyncDisposable {
     return {
       ...settings,
       limits: this.#limits,
+      logLevel: this.#logLevel,
       ...(first !== null && { port: first.port, webSocketPort: first.webSocketPort }),
     };
   }

@@ -22,6 +22,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
+  [/task admin top/, "tests/server/commands/administer_test.ts has a terminal"],
   [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts and stream_test.ts have pipes"],
 ];
 
@@ -80,7 +81,7 @@ const ready: readonly (readonly [pattern: RegExp, until: string, more: readonly 
 const commands = (await readCommands()).filter(({ line }) => !notRun.some(([pattern]) => pattern.test(line)));
 
 /** Commands that go on where those before have ended. */
-const inTurn = /smp |client\/main|task agent /;
+const inTurn = /smp |client\/main|task agent |task admin /;
 
 for (const { page, line } of commands.filter(({ line }) => !inTurn.test(line))) {
   Deno.test(`${page}: ${line}`, async () => {
@@ -138,6 +139,22 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
   }
   assertEquals(JSON.parse(await next(received!)).text, "hello");
   await received!.return?.();
+});
+
+Deno.test("the commands for a running server in the pages, one after the other", async () => {
+  await using folder = await temporaryFolder();
+  await checkout(folder.path);
+  const lines = commands.filter(({ line }) => line.includes("task admin ")).map(({ line }) => line);
+  assert(lines.length >= 4);
+  const start = [...wordsOf("deno task start", {}), "--host", "127.0.0.1", "--port", "0"];
+  await using _server = await ServerProcess.spawned({ command: start, until: "try it", cwd: folder.path });
+  for (const line of lines) {
+    const [file, ...args] = wordsOf(line, {});
+    const { code, stderr } = await soon(
+      new Deno.Command(file!, { args, cwd: folder.path, stdin: "null", stdout: "piped" }).output(),
+    );
+    assertEquals(code, 0, `${line}: ${new TextDecoder().decode(stderr)}`);
+  }
 });
 
 Deno.test("the commands of the agent in the pages, one after the other", async () => {

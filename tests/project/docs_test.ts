@@ -80,6 +80,7 @@ Deno.test("every command line of the programs has options that the programs know
     "examples/terminal-chat/main.ts",
   ];
   const tasks: Record<string, string> = {
+    "admin": "server/main.ts",
     "agent": "agent/main.ts",
     "smp": "client/main.ts",
     "terminal-chat": "examples/terminal-chat/main.ts",

@@ -426,7 +426,7 @@ Deno.test("a server is set up by the environment alone", async () => {
   assert(server.port("TCP") > 0 && server.port("WebSockets") > 0);
   await using client = await SmpClient.connect(server.address);
   await client.createQueue();
-  assertEquals(namesIn(`${path}/etc`), ["server_key", "smp-server.ini"]);
+  assertEquals(namesIn(`${path}/etc`), ["server_key", "smp-server.ini", "smp-server.sock"]);
   assert(namesIn(`${path}/log`).includes("smp-server-store.log"));
   for (const name of ["etc", "log"]) assertEquals(Deno.statSync(`${path}/${name}`).mode! & 0o777, 0o700);
 });

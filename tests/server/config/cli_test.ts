@@ -54,6 +54,7 @@ Deno.test("help and version come before start", { permissions }, () => {
 
 Deno.test("the help tells of every option, its default and start", { permissions }, () => {
   const told = ["start", "init", "delete", "verify", "export DIR", "import DIR", "-y, --yes", "--config-dir"];
+  told.push("status", "top", "reload", "log-level LEVEL", "stop");
   told.push(
     "--log-dir",
     "--host",
@@ -77,6 +78,25 @@ function errorOf(args: string[]): string {
   return command.message;
 }
 
+Deno.test("what a running server is asked for is read", { permissions }, () => {
+  const options = { ...defaults, configDir: "x" };
+  for (
+    const [line, task] of [
+      ["status --config-dir x", { type: "status", isJson: false }],
+      ["--config-dir x status --json", { type: "status", isJson: true }],
+      ["top --config-dir x", { type: "top" }],
+      ["reload --config-dir x", { type: "reload" }],
+      ["stop --config-dir x", { type: "stop" }],
+      ["log-level debug --config-dir x", { type: "log-level", level: "debug" }],
+    ] as const
+  ) {
+    assertEquals(parseCli(line.split(" ")), { type: "administer", options, task });
+  }
+  assertEquals(errorOf(["log-level"]), "log-level needs one of error, warn, info, debug");
+  assertEquals(errorOf(["log-level", "loud"]), "log-level needs one of error, warn, info, debug");
+  assertEquals(errorOf(["reload", "--json"]), "reload does not take --json");
+});
+
 Deno.test("what is not known is told by its name", { permissions }, async (t) => {
   const options = [
     "--bogus",
@@ -99,11 +119,22 @@ Deno.test("what is not known is told by its name", { permissions }, async (t) =>
       assertEquals(errorOf(["start", option, "--port", "1"]), `unknown option ${option}`);
     });
   }
-  for (const word of ["stop", "help", "1", "-"]) {
+  for (const word of ["stopp", "help", "1", "-"]) {
     await t.step(word, () => assertEquals(errorOf([word]), `unknown command ${word}`));
   }
   for (
-    const words of ["start start", "start stop", "init x", "verify x", "delete x", "export a b", "import a b"]
+    const words of [
+      "status x",
+      "stop x",
+      "log-level info x",
+      "start start",
+      "start stop",
+      "init x",
+      "verify x",
+      "delete x",
+      "export a b",
+      "import a b",
+    ]
   ) {
     const [command, ...rest] = words.split(" ");
     await t.step(

@@ -46,6 +46,7 @@ const toWorker = [
   },
   { type: "peer", worker: 1, incarnation: 2, isUp: true },
   { type: "limits", limits: defaultLimits },
+  { type: "log-level", level: "debug" },
   { type: "sample", id: 1 },
   { type: "others", usage },
   { type: "ask", id: 1, digest: 5 },

@@ -1,0 +1,79 @@
+import { objectOf } from "../workers/json.ts";
+import { readLine, writeLine } from "./lines.ts";
+import type { AdminReply, AdminRequest } from "./messages.ts";
+import { type AdminPlace, readPortFile } from "./place.ts";
+
+/** Bytes; the status of a node of a large cluster is the longest one. */
+const longestReply = 4_194_304;
+/** Milliseconds; `reload` waits for workers. */
+const replyTime = 30_000;
+
+/** What a server has answered. */
+export interface Asked extends Disposable {
+  readonly reply: AdminReply;
+  /** Resolves when the server has closed the connection: after `stop`, when it has stopped. */
+  ended(): Promise<void>;
+}
+
+/** Asks the server at `place`; `null`: there is none. Throws what the system says, and `Error` when it does not answer. */
+export async function ask(
+  place: AdminPlace,
+  request: AdminRequest,
+  { timeout = replyTime }: { readonly timeout?: number } = {},
+): Promise<Asked | null> {
+  const opened = await connect(place);
+  if (opened === null) return null;
+  const { connection, token } = opened;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    connection.close();
+  }, timeout);
+  try {
+    await writeLine(connection, { ...request, ...(token !== null && { token }) });
+    const line = await readLine(connection, longestReply);
+    if (line === null) throw new Error("the server closed the connection without an answer");
+    const reply = objectOf(JSON.parse(line), "the answer") as unknown as AdminReply;
+    return { reply, ended: () => ended(connection), [Symbol.dispose]: () => closeQuietly(connection) };
+  } catch (error) {
+    closeQuietly(connection);
+    throw isLate ? new Error(`the server did not answer within ${timeout / 1000} s`) : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function connect(
+  { kind, path }: AdminPlace,
+): Promise<{ readonly connection: Deno.Conn; readonly token: string | null } | null> {
+  try {
+    if (kind === "socket") {
+      return { connection: await Deno.connect({ transport: "unix", path }), token: null };
+    }
+    const { port, token } = await readPortFile(path);
+    return { connection: await Deno.connect({ hostname: "127.0.0.1", port }), token };
+  } catch (error) {
+    const isNone = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.ConnectionRefused ||
+      // It has closed the socket in this moment.
+      error instanceof Deno.errors.ConnectionReset;
+    if (isNone) return null;
+    throw error;
+  }
+}
+
+async function ended(connection: Deno.Conn): Promise<void> {
+  const rest = new Uint8Array(1_024);
+  try {
+    while (await connection.read(rest) !== null);
+  } catch {
+    // It was reset.
+  }
+}
+
+function closeQuietly(connection: Deno.Conn): void {
+  try {
+    connection.close();
+  } catch {
+    // It is closed.
+  }
+}

@@ -1,0 +1,107 @@
+import type { AdminDuties, Administration } from "../admin/administration.ts";
+import type { ServerStatus } from "../admin/messages.ts";
+import type { CliOptions } from "../config/cli.ts";
+import type { ServerConfig } from "../config/config.ts";
+import type { Limits } from "../config/limits.ts";
+import { changedKeys } from "../config/settings.ts";
+import type { AdjustableLogger, LogLevel } from "../observe/logger.ts";
+import type { MonitorSource } from "../observe/monitor.ts";
+import { numbersOf } from "../observe/numbers.ts";
+import type { SmpServer } from "../server.ts";
+import { addressOf, exists, iniPath, readConfig } from "./files.ts";
+import type { Signals } from "./signals.ts";
+import { Fatal } from "./terminal.ts";
+
+/** What can be changed of a server that runs. */
+export interface Operated {
+  setLimits(limits: Limits): void | Promise<void>;
+  /** Of its workers. */
+  setLogLevel?(level: LogLevel): void;
+}
+
+export interface OperateOptions {
+  readonly options: CliOptions;
+  /** What the server was started with. */
+  readonly settings: ServerConfig;
+  readonly logger: AdjustableLogger;
+  readonly admin: Administration | null;
+  readonly signals: Signals;
+  readonly server: Operated;
+  readonly listening: Pick<SmpServer, "port" | "webSocketPort" | "keyHash">;
+  readonly source: MonitorSource;
+  readonly engine: string;
+}
+
+/** From now on signals and the operator's commands reach the server. */
+export function operate(given: OperateOptions): void {
+  const operator = new Operator(given);
+  // What has failed is in the log.
+  given.signals.onReload(() => operator.reload().then(() => {}, () => {}));
+  given.admin?.serve(operator);
+}
+
+class Operator implements AdminDuties {
+  readonly #given: OperateOptions;
+  #reloading: Promise<unknown> = Promise.resolve();
+
+  constructor(given: OperateOptions) {
+    this.#given = given;
+  }
+
+  async status(): Promise<ServerStatus> {
+    const { source, settings, listening, engine, logger } = this.#given;
+    await source.refresh?.();
+    return {
+      version: source.version,
+      pid: Deno.pid,
+      uptime: Math.max(0, Math.round((Date.now() - source.startedAt) / 1000)),
+      notReady: source.notReady(),
+      address: addressOf(settings, listening.port, listening.keyHash),
+      port: listening.port,
+      webSocketPort: listening.webSocketPort ?? null,
+      storeLog: settings.storeLog && settings.clusterServers === null ? settings.storeLogFile : null,
+      cryptography: engine,
+      logLevel: logger.level,
+      ...(source.workers !== undefined && { workers: source.workers }),
+      ...(source.cluster !== undefined && { cluster: source.cluster() }),
+      ...numbersOf(source.metrics, source.gauges()),
+    };
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#given.logger.level = level;
+    this.#given.server.setLogLevel?.(level);
+  }
+
+  /** One at a time. */
+  reload(): Promise<readonly string[]> {
+    const reloading = this.#reloading.then(() => this.#reload());
+    this.#reloading = reloading.catch(() => {});
+    return reloading;
+  }
+
+  /** An ini with mistakes changes nothing. */
+  async #reload(): Promise<readonly string[]> {
+    const { options, settings, server, logger } = this.#given;
+    try {
+      const path = iniPath(options);
+      if (!await exists(path)) throw new Fatal(`there is no ${path}`);
+      const { config, warnings } = await readConfig(options);
+      for (const warning of warnings) logger.warn(warning);
+      await server.setLimits(config.limits);
+      if (config.logLevel !== logger.level) this.setLogLevel(config.logLevel);
+      logger.info("read the limits again");
+      const changed = changedKeys(options, { from: settings, to: config });
+      const late = `not taken until the next start: ${changed.join(", ")}`;
+      if (changed.length > 0) logger.warn(late);
+      return [
+        ...warnings.map((warning) => `warning: ${warning}`),
+        "taken: [LIMITS], [LOG] level",
+        ...(changed.length > 0 ? [late] : []),
+      ];
+    } catch (error) {
+      logger.error("Cannot read the limits again, the old ones stay", error);
+      throw error;
+    }
+  }
+}
