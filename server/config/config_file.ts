@@ -6,7 +6,7 @@ import {
   type ServerConfig,
 } from "./config.ts";
 import { parseIni } from "./ini.ts";
-import { nearest } from "./nearest.ts";
+import { isSlipOf, nearest } from "./nearest.ts";
 import { nameOf, type Setting, settings, writeValue } from "./settings.ts";
 
 export class ConfigError extends Error {
@@ -36,7 +36,12 @@ export function parseConfig(text: string, file: string, directories: Given): Par
       const where = section === "" ? "outside of any section" : `in [${section}]`;
       const meant = meantBy({ section, key }, [...table.values()]);
       const hint = meant === null ? "" : `; did you mean ${meant}?`;
-      const warning = `${file}: line ${line}: there is no key ${key} ${where}, it is ignored${hint}`;
+      const what = `there is no key ${key} ${where}`;
+      if (isSlip({ section, key }, table.values())) {
+        errors.push({ line, what: what + hint });
+        continue;
+      }
+      const warning = `${file}: line ${line}: ${what}, it is ignored${hint}`;
       warnings.push(warning);
       const isStoreLog = meant === "[STORE_LOG] enable" ||
         (meant === "enable" && section.toUpperCase() === "STORE_LOG");
@@ -70,6 +75,12 @@ export function parseConfig(text: string, file: string, directories: Given): Par
     throw new ConfigError(lines.join("\n"));
   }
   return { config, warnings, missedStoreLog };
+}
+
+/** Whoever wrote it meant a key that there is, and would not get what they have set. */
+function isSlip({ section, key }: Pick<Setting, "section" | "key">, table: Iterable<Setting>): boolean {
+  for (const known of table) if (isSlipOf(known.section, section) && isSlipOf(known.key, key)) return true;
+  return false;
 }
 
 /** A key of the same section, else the same key of a section like it, or of any. */

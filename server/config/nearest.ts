@@ -11,6 +11,13 @@ export function nearest(given: string, words: Iterable<string>): string | null {
   return best;
 }
 
+/** Whether it is written like `word` but for a slip: two letters, or one in words of up to five. */
+export function isSlipOf(word: string, given: string): boolean {
+  if (given.length > longest) return false;
+  const most = Math.min(2, Math.floor(plain(word).length / 3));
+  return distanceOf(plain(given), plain(word)) <= most;
+}
+
 function plain(word: string): string {
   return word.toLowerCase().replaceAll(/[\s_-]/g, "");
 }

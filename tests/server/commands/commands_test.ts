@@ -534,12 +534,27 @@ Deno.test("a server that would keep nothing because of a slip in its ini does no
   }
 });
 
+Deno.test("a key that is all but one of those there are ends the start, and a reload changes nothing", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  const slip = "[LIMITS]\nnew_qeues: off\n";
+  await Deno.writeTextFile(`${path}/smp-server.ini`, slip);
+  const said =
+    `${path}/smp-server.ini: line 2: there is no key new_qeues in [LIMITS]; did you mean new_queues?`;
+  assertFailed(await onFolder(path, "start", "-y", "--port", "0"), said);
+  assertEquals((await onFolder(path, "verify")).code, 1);
+  await using server = await ServerProcess.start({ folder: path, ini: "" });
+  await Deno.writeTextFile(`${path}/smp-server.ini`, slip);
+  assertFailed(await run(["reload", "--config-dir", path], { folder: path }), "did you mean new_queues?");
+  await fillQueue(server.address, ["x"]);
+});
+
 Deno.test("a slip in an ini that takes nothing from the store log is a warning", async () => {
   const [on, off] = [["-l"], []] as const;
   const cases = [
-    ["[STORELOG]\nenable: on\n", on],
-    ["[STORELOG]\nenable: on\n[STORE_LOG]\nenable: on\n", off],
-    ["[STORELOG]\nenable: off\n", off],
+    ["[BOGUS]\nenable: on\n", on],
+    ["[BOGUS]\nenable: on\n[STORE_LOG]\nenable: on\n", off],
+    ["[BOGUS]\nenable: off\n", off],
     ["[STORE_LOG]\nsomething: on\n", off],
   ] as const;
   for (const [ini, args] of cases) {

@@ -181,13 +181,7 @@ Deno.test("a key that is like one, or in a section like one, is told with what w
   permissions,
 }, () => {
   const cases = [
-    ["[STORE_LOG]\nenabel: on", "enable"],
-    ["[STORE_LOG]\nenabled: on", "enable"],
-    ["[STORELOG]\nenable: on", "[STORE_LOG] enable"],
-    ["[store-log]\nenabel: on", "[STORE_LOG] enable"],
-    ["[LOGS]\nlevle: debug", "[LOG] level"],
-    ["[TRANSPORT]\nwebsocket: 80", "websockets"],
-    ["[LIMITS]\nconnectionsPerIp: 1", "connections_per_ip"],
+    ["[LIMITS]\nwrite_time_seconds: 1", "write_timeout_seconds"],
     ["[TRANSPORT]\nenable: on", "[STORE_LOG] enable"],
     ["[STORE_LOG]\nport: 1", "[TRANSPORT] port or [METRICS] port"],
     ["port: 1", "[TRANSPORT] port or [METRICS] port"],
@@ -200,6 +194,27 @@ Deno.test("a key that is like one, or in a section like one, is told with what w
     assertEquals([config, more], [defaultConfig(directories), []]);
     assert(/line [12]: there is no key \S+ .*, it is ignored/.test(warning), warning);
     assertEquals(/; did you mean (.*)\?$/.exec(warning)?.[1] ?? null, meant, text);
+  }
+});
+
+Deno.test("a key that differs from one by a slip is an error, and names that one", { permissions }, () => {
+  const cases = [
+    ["[STORE_LOG]\nenabel: on", "enabel in [STORE_LOG]; did you mean enable?"],
+    ["[STORE_LOG]\nenabled: on", "enabled in [STORE_LOG]; did you mean enable?"],
+    ["[STORELOG]\nenable: on", "enable in [STORELOG]; did you mean [STORE_LOG] enable?"],
+    ["[store-log]\nenabel: on", "enabel in [store-log]; did you mean [STORE_LOG] enable?"],
+    ["[LOGS]\nlevle: debug", "levle in [LOGS]; did you mean [LOG] level?"],
+    ["[TRANSPORT]\nwebsocket: 80", "websocket in [TRANSPORT]; did you mean websockets?"],
+    ["[TRANSPORT]\nprot: 80", "prot in [TRANSPORT]; did you mean port?"],
+    ["[LIMITS]\nconnectionsPerIp: 1", "connectionsPerIp in [LIMITS]; did you mean connections_per_ip?"],
+  ] as const;
+  for (const [text, what] of cases) {
+    const { message } = assertThrows(() => parse(`${text}\n`), ConfigError);
+    assertEquals(message, `${file}: line 2: there is no key ${what}`);
+  }
+  // Two letters of a short word are another word.
+  for (const text of ["[TRANSPORT]\ncoat: 1", "[LOG]\nfoo: 1", "[TRANSPORT]\npo: 1"]) {
+    assertEquals(parse(`${text}\n`).warnings.length, 1);
   }
 });
 
