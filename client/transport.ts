@@ -26,6 +26,14 @@ export function webSocketTransport(
   return connectWebSocket(`ws://${host}:${port}/`, signal);
 }
 
+/** WebSocket over TLS, port 443 unless the address names one; works in browsers too. */
+export function secureWebSocketTransport(
+  { host, port = 443 }: ServerAddress,
+  signal: AbortSignal,
+): Promise<Channel> {
+  return connectWebSocket(`wss://${host}:${port}/`, signal);
+}
+
 /** Milliseconds that a transport has to end after its signal has aborted. */
 const abortPatience = 1000;
 

@@ -29,6 +29,7 @@ export interface Component {
 
 /** What programs that import or run this project need; everything else is for tests and examples. */
 const required = [
+  "uqr",
   "ws",
   "idb",
   "mlkem",

@@ -44,4 +44,5 @@ export type {
   QueueStore,
   StoredMessage,
 } from "./store/store.ts";
-export { SmpServer, type SmpServerOptions } from "./server.ts";
+export type { Certificate } from "./net/certificate.ts";
+export { SmpServer, type SmpServerOptions, type TlsOptions } from "./server.ts";

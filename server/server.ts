@@ -26,11 +26,13 @@ import { Connections } from "./net/connections.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "./store/memory.ts";
 import type { MessageStore, PartitionStores, QueueStore } from "./store/store.ts";
 import type { Listener } from "./net/accept_loop.ts";
+import { type Certificate, CertificateHolder } from "./net/certificate.ts";
 import { listenTcp } from "./net/tcp_listener.ts";
 import { Turns } from "./guard/turns.ts";
 import { Verifier } from "./guard/verifier.ts";
 import { WaitingShares } from "./guard/waiting_shares.ts";
 import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
+import { welcomePage } from "./net/welcome_page.ts";
 
 const watchInterval = 1_000;
 /** Far below the shortest time that a stall may take. */
@@ -63,6 +65,12 @@ export interface ServerCluster {
   ): PartitionOwner;
 }
 
+/** WebSockets over TLS. */
+export interface TlsOptions extends Certificate {
+  /** TCP port; 0 takes a free one. */
+  readonly port: number;
+}
+
 /** How a server is started. */
 export interface SmpServerOptions {
   /** IP address or name to listen on. @default "0.0.0.0" */
@@ -71,6 +79,10 @@ export interface SmpServerOptions {
   readonly port?: number;
   /** WebSocket port; 0 takes a free one. @default none: no WebSockets */
   readonly webSocketPort?: number;
+  /** Port for WebSockets over TLS (`wss`), 0 takes a free one, with the certificate for it. @default none */
+  readonly tls?: TlsOptions;
+  /** Name that clients reach the server by, for the page that browsers see. @default the one they have asked for */
+  readonly publicHost?: string | null;
   /** Transport key. @default a new one */
   readonly identity?: ServerIdentity;
   /** Bytes of the blocks that the server proposes: 4096, 8192, 16384, 32768 or 65536. @default 4096 */
@@ -141,6 +153,8 @@ export class SmpServer implements AsyncDisposable {
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
+  #secureWebSocket: Listener | null = null;
+  #certificate: CertificateHolder | null = null;
   readonly #stopped = new AbortController();
   #stopping: Promise<void> | null = null;
   #suspended: string | null = null;
@@ -271,6 +285,19 @@ export class SmpServer implements AsyncDisposable {
     return this.#webSocket?.port;
   }
 
+  /** The port for WebSockets over TLS, if there is one. */
+  get tlsPort(): number | undefined {
+    return this.#secureWebSocket?.port;
+  }
+
+  /**
+   * Gives new connections another TLS certificate; those that are there go on. Throws `RangeError` when certificate and
+   * key cannot be used, and changes nothing then.
+   */
+  setCertificate(certificate: Certificate): void {
+    this.#certificate?.set(certificate);
+  }
+
   /** How many connections there are, those in the handshake included. */
   get connections(): number {
     return this.#connections.size;
@@ -355,12 +382,15 @@ export class SmpServer implements AsyncDisposable {
       log: this.#log,
     };
     this.#tcp = listenTcp(host, port, events, { reusePort });
-    if (webSocketPort === undefined) return;
-    this.#webSocket = await listenWebSocket(host, webSocketPort, events, {
-      limits: this.#limitSource,
-      trustForwardedFor,
-      reusePort,
-    });
+    const { tls, publicHost = null } = options;
+    const page = welcomePage({ publicHost, port: () => this.port, keyHash: this.keyHash });
+    const webSockets = { limits: this.#limitSource, trustForwardedFor, reusePort, page };
+    if (webSocketPort !== undefined) {
+      this.#webSocket = await listenWebSocket(host, webSocketPort, events, webSockets);
+    }
+    if (tls === undefined) return;
+    const certificate = this.#certificate = new CertificateHolder(tls);
+    this.#secureWebSocket = await listenWebSocket(host, tls.port, events, { ...webSockets, certificate });
   }
 
   #watch(): void {
@@ -397,7 +427,7 @@ export class SmpServer implements AsyncDisposable {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#stall.end();
-    const listening = [this.#tcp?.close(), this.#webSocket?.close()];
+    const listening = [this.#tcp?.close(), this.#webSocket?.close(), this.#secureWebSocket?.close()];
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);
     await Promise.all([this.#verifier[Symbol.asyncDispose](), this.#turns[Symbol.asyncDispose]()]);

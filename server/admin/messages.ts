@@ -25,6 +25,8 @@ export interface ServerStatus extends Numbers {
   readonly address: string;
   readonly port: number;
   readonly webSocketPort: number | null;
+  /** Of WebSockets over TLS. */
+  readonly tlsPort: number | null;
   /** `null`: queues and messages are kept in memory only, or by a cluster. */
   readonly storeLog: string | null;
   readonly cryptography: string;

@@ -17,6 +17,7 @@ export function statusLines(status: ServerStatus): readonly string[] {
     ready: status.notReady === null ? "yes" : `no, ${status.notReady}`,
     address: status.address,
     websockets: status.webSocketPort,
+    "websockets over TLS": status.tlsPort,
     "store log": status.storeLog ?? (cluster === undefined ? "off" : "the cluster's"),
     cryptography: status.cryptography,
     "log level": status.logLevel,

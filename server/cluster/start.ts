@@ -8,6 +8,7 @@ import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import type { Certificate } from "../net/certificate.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { MonitorSource } from "../observe/monitor.ts";
 import { SmpServer } from "../server.ts";
@@ -29,7 +30,7 @@ export async function startNode(
     readonly engine: string;
   },
 ): Promise<void> {
-  const { settings, identity, logger, admin } = prepared;
+  const { settings, identity, logger, admin, certificates } = prepared;
   const { stop } = signals;
   await check(settings, iniPath(options));
   const metrics = new Metrics();
@@ -39,7 +40,14 @@ export async function startNode(
     log: (level, message, error) => logger[level](message, error),
     signal: stop,
   });
-  await using server = await startServer(settings, { identity, metrics, node, log: logger.error });
+  await using server = await startServer(settings, {
+    identity,
+    metrics,
+    node,
+    log: logger.error,
+    certificate: certificates?.current ?? null,
+  });
+  certificates?.follow((certificate) => server.setCertificate(certificate));
   node.use(server);
   const source: MonitorSource = {
     metrics: server.metrics,
@@ -53,7 +61,18 @@ export async function startNode(
   stop.throwIfAborted();
   const cluster = `${settings.clusterName}, as ${settings.clusterNode}`;
   announce(settings, { server, monitor, engine, cluster }, terminal);
-  operate({ options, settings, logger, admin, signals, server, listening: server, source, engine });
+  operate({
+    options,
+    settings,
+    logger,
+    admin,
+    signals,
+    server,
+    listening: server,
+    source,
+    engine,
+    certificates,
+  });
   try {
     await Promise.race([aborted(stop), node.failed]);
   } catch (error) {
@@ -106,8 +125,9 @@ async function join(
 }
 
 async function startServer(
-  { host, port, webSocketPort, limits, trustForwardedFor, extensions }: ServerConfig,
-  { identity, metrics, node, log }: {
+  { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions }: ServerConfig,
+  { identity, metrics, node, log, certificate }: {
+    readonly certificate: Certificate | null;
     readonly identity: Prepared["identity"];
     readonly metrics: Metrics;
     readonly node: ClusterNode;
@@ -126,7 +146,9 @@ async function startServer(
       log,
       cluster: node,
       replayGuard: node.handshakes,
+      publicHost,
       ...(webSocketPort !== null && { webSocketPort }),
+      ...(certificate !== null && { tls: { port: tlsPort, ...certificate } }),
     });
   } catch (error) {
     throw new Fatal(messageOf(error));

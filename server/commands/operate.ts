@@ -8,6 +8,7 @@ import type { AdjustableLogger, LogLevel } from "../observe/logger.ts";
 import type { MonitorSource } from "../observe/monitor.ts";
 import { numbersOf } from "../observe/numbers.ts";
 import type { SmpServer } from "../server.ts";
+import type { CertificateFiles } from "./certificate_files.ts";
 import { addressOf, exists, iniPath, readConfig } from "./files.ts";
 import type { Signals } from "./signals.ts";
 import { Fatal } from "./terminal.ts";
@@ -27,9 +28,10 @@ export interface OperateOptions {
   readonly admin: Administration | null;
   readonly signals: Signals;
   readonly server: Operated;
-  readonly listening: Pick<SmpServer, "port" | "webSocketPort" | "keyHash">;
+  readonly listening: Pick<SmpServer, "port" | "webSocketPort" | "tlsPort" | "keyHash">;
   readonly source: MonitorSource;
   readonly engine: string;
+  readonly certificates: CertificateFiles | null;
 }
 
 /** From now on signals and the operator's commands reach the server. */
@@ -59,6 +61,7 @@ class Operator implements AdminDuties {
       address: addressOf(settings, listening.port, listening.keyHash),
       port: listening.port,
       webSocketPort: listening.webSocketPort ?? null,
+      tlsPort: listening.tlsPort ?? null,
       storeLog: settings.storeLog && settings.clusterServers === null ? settings.storeLogFile : null,
       cryptography: engine,
       logLevel: logger.level,
@@ -82,7 +85,7 @@ class Operator implements AdminDuties {
 
   /** An ini with mistakes changes nothing. */
   async #reload(): Promise<readonly string[]> {
-    const { options, settings, server, logger } = this.#given;
+    const { options, settings, server, logger, certificates } = this.#given;
     try {
       const path = iniPath(options);
       if (!await exists(path)) throw new Fatal(`there is no ${path}`);
@@ -91,12 +94,14 @@ class Operator implements AdminDuties {
       await server.setLimits(config.limits);
       if (config.logLevel !== logger.level) this.setLogLevel(config.logLevel);
       logger.info("read the limits again");
+      const isRenewed = await certificates?.look() ?? false;
       const changed = changedKeys(options, { from: settings, to: config });
       const late = `not taken until the next start: ${changed.join(", ")}`;
       if (changed.length > 0) logger.warn(late);
       return [
         ...warnings.map((warning) => `warning: ${warning}`),
         "taken: [LIMITS], [LOG] level",
+        ...(isRenewed ? ["the TLS certificate is another one now"] : []),
         ...(changed.length > 0 ? [late] : []),
       ];
     } catch (error) {

@@ -12,6 +12,7 @@ import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { prepareFiles, type WorkerFiles } from "../workers/files.ts";
+import { CertificateFiles } from "./certificate_files.ts";
 import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { operate } from "./operate.ts";
@@ -45,7 +46,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   const { stop } = signals;
   const engine = preferOpenSsl();
   await using prepared = await prepare(options, terminal, signals);
-  const { settings, identity, logger, admin } = prepared;
+  const { settings, identity, logger, admin, certificates } = prepared;
   if (settings.clusterServers !== null || settings.clusterNode !== null) {
     // What is for NATS is loaded only where there is a cluster.
     const { startNode } = await import("../cluster/start.ts");
@@ -57,7 +58,8 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   try {
     for (const notice of stores?.notices ?? []) logger.info(notice);
     stop.throwIfAborted();
-    await using server = await startServer(settings, { identity, metrics, stores, logger });
+    await using server = await startServer(settings, { identity, metrics, stores, logger, certificates });
+    certificates?.follow((certificate) => server.setCertificate(certificate));
     const source: MonitorSource = {
       metrics: server.metrics,
       gauges: () => server.gauges(),
@@ -68,7 +70,18 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     await using monitor = startMonitor(settings, source);
     stop.throwIfAborted();
     announce(settings, { server, monitor, engine }, terminal);
-    operate({ options, settings, logger, admin, signals, server, listening: server, source, engine });
+    operate({
+      options,
+      settings,
+      logger,
+      admin,
+      signals,
+      server,
+      listening: server,
+      source,
+      engine,
+      certificates,
+    });
     await aborted(stop);
     await server.stop({ deadline: stopDeadline });
   } finally {
@@ -85,6 +98,8 @@ export interface Prepared extends AsyncDisposable {
   readonly logger: AdjustableLogger;
   /** Where the operator reaches the server; `null`: nowhere, which the log says. */
   readonly admin: Administration | null;
+  /** For WebSockets over TLS; `null`: there are none. */
+  readonly certificates: CertificateFiles | null;
 }
 
 /** Reads the settings, and the key, which no other server can use until this is disposed. */
@@ -106,6 +121,7 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
     }
     for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
     if (key.warning !== null) logger.warn(key.warning);
+    const certificates = await CertificateFiles.open(settings, logger);
     const admin = await listenAdmin(options, { logger, signals });
     return {
       settings,
@@ -113,7 +129,9 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
       key: key.text,
       logger,
       admin,
+      certificates,
       async [Symbol.asyncDispose]() {
+        certificates?.[Symbol.dispose]();
         key[Symbol.dispose]();
         // Whoever has asked for the end of the server can start the next one now.
         await admin?.[Symbol.asyncDispose]();
@@ -227,8 +245,9 @@ async function openStores(
 }
 
 async function startServer(
-  { host, port, webSocketPort, limits, trustForwardedFor, extensions }: ServerConfig,
-  { identity, metrics, stores, logger }: {
+  { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions }: ServerConfig,
+  { identity, metrics, stores, logger, certificates }: {
+    readonly certificates: CertificateFiles | null;
     readonly identity: ServerIdentity;
     readonly metrics: Metrics;
     readonly stores: DurableStores | null;
@@ -245,7 +264,9 @@ async function startServer(
       trustForwardedFor,
       extensions: serverExtensions.filter((name) => extensions[name]),
       log: logger.error,
+      publicHost,
       ...(webSocketPort !== null && { webSocketPort }),
+      ...(certificates !== null && { tls: { port: tlsPort, ...certificates.current } }),
       ...(stores !== null && {
         queues: stores.queues,
         messages: stores.messages,
@@ -273,7 +294,7 @@ export function startMonitor(
 export function announce(
   settings: ServerConfig,
   { server, monitor, engine, workers, cluster }: {
-    readonly server: Pick<SmpServer, "port" | "webSocketPort" | "keyHash">;
+    readonly server: Pick<SmpServer, "port" | "webSocketPort" | "tlsPort" | "keyHash">;
     readonly monitor: Monitor | null;
     readonly engine: string;
     readonly workers?: number;
@@ -295,6 +316,9 @@ export function announce(
   print(`listening on port ${server.port} (TCP) at ${host}`);
   if (server.webSocketPort !== undefined) {
     print(`listening on port ${server.webSocketPort} (WebSockets) at ${host}`);
+  }
+  if (server.tlsPort !== undefined) {
+    print(`listening on port ${server.tlsPort} (WebSockets over TLS) at ${host}`);
   }
   if (workers !== undefined) print(`workers: ${workers}`);
   if (monitor !== null) print(`metrics: http://${urlHost(metricsHost)}:${monitor.port}/`);

@@ -8,6 +8,10 @@ export interface ServerConfig {
   readonly publicHost: string | null;
   readonly port: number;
   readonly webSocketPort: number | null;
+  /** Counts with `tlsCert` and `tlsKey` alone. */
+  readonly tlsPort: number;
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
   readonly trustForwardedFor: boolean;
   readonly keyFile: string;
   readonly storeLog: boolean;
@@ -67,6 +71,9 @@ export function defaultConfig({ configDir, logDir, workers }: Given): ServerConf
     publicHost: null,
     port: 5223,
     webSocketPort: null,
+    tlsPort: 443,
+    tlsCert: null,
+    tlsKey: null,
     trustForwardedFor: false,
     keyFile: `${configDir}/server_key`,
     storeLog: workers !== undefined,

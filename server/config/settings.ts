@@ -89,6 +89,24 @@ export function settings(directories: Directories): readonly Setting[] {
         read: readPort,
         example: "80",
       }),
+      setting("tlsCert", {
+        key: "tls_cert",
+        comment:
+          "certificates for WebSockets over TLS, PEM, the server's own first; read again when they change",
+        read: readText,
+        example: "/etc/opt/simplex/tls/fullchain.pem",
+      }),
+      setting("tlsKey", {
+        key: "tls_key",
+        comment: "the key of the certificate, PEM",
+        read: readText,
+        example: "/etc/opt/simplex/tls/privkey.pem",
+      }),
+      setting("tlsPort", {
+        key: "tls_port",
+        comment: "port for WebSockets over TLS, with tls_cert and tls_key; 0 for a free one",
+        read: readPort,
+      }),
       setting("trustForwardedFor", {
         key: "trust_forwarded_for",
         comment: "on behind a reverse proxy on this machine: limits count by its X-Forwarded-For",

@@ -1,6 +1,8 @@
 import type { Server } from "node:http";
 import { acceptConnections, type Listener, type ListenOptions } from "./accept_loop.ts";
+import type { CertificateHolder } from "./certificate.ts";
 import { ConnectionStream } from "./connection_stream.ts";
+import { TlsTerminator } from "./tls_terminator.ts";
 
 export interface SocketBounds {
   /** Sockets at a time that are not released; a further one ends the oldest of them. */
@@ -8,6 +10,8 @@ export interface SocketBounds {
   readonly timeout: () => number;
   readonly admit?: (socket: ConnectionStream) => boolean;
   readonly failed?: (error: unknown) => void;
+  /** Of connections that begin with TLS. @default they have none */
+  readonly certificate?: CertificateHolder | undefined;
 }
 
 /**
@@ -19,18 +23,25 @@ export class BoundedServer {
   readonly #server: Server;
   readonly #bounds: SocketBounds;
   readonly #listener: Listener;
+  readonly #tls: TlsTerminator | null;
   readonly #deadlines = new Map<ConnectionStream, ReturnType<typeof setTimeout>>();
 
   private constructor(
     server: Server,
-    { host, port, reusePort = false, ...bounds }: SocketBounds & ListenOptions,
+    { host, port, reusePort = false, certificate, ...bounds }: SocketBounds & ListenOptions,
   ) {
     this.#server = server;
     this.#bounds = bounds;
-    this.#listener = acceptConnections({ host, port, reusePort }, {
-      take: (connection) => this.#take(new ConnectionStream(connection)),
-      failed: (error) => bounds.failed?.(error),
-    });
+    const tls = this.#tls = certificate === undefined ? null : new TlsTerminator(certificate);
+    try {
+      this.#listener = acceptConnections({ host, port, reusePort }, {
+        take: (connection) => this.#take(new ConnectionStream(tls?.wrap(connection) ?? connection)),
+        failed: (error) => bounds.failed?.(error),
+      });
+    } catch (error) {
+      void tls?.close();
+      throw error;
+    }
   }
 
   static listen(
@@ -57,6 +68,7 @@ export class BoundedServer {
   async close(): Promise<void> {
     for (const socket of this.#deadlines.keys()) socket.destroy();
     await this.#listener.close();
+    await this.#tls?.close();
   }
 
   #take(socket: ConnectionStream): void {

@@ -1,15 +1,16 @@
 import { Duplex } from "node:stream";
+import type { TlsConnection } from "./tls_connection.ts";
 
 const readSize = 16_384;
 
 export class ConnectionStream extends Duplex {
-  readonly #connection: Deno.TcpConn;
+  readonly #connection: Deno.TcpConn | TlsConnection;
   readonly #buffer = new Uint8Array(readSize);
   readonly remoteAddress: string;
 
-  constructor(connection: Deno.TcpConn) {
+  constructor(connection: Deno.TcpConn | TlsConnection) {
     super();
-    connection.setNoDelay(true);
+    if ("setNoDelay" in connection) connection.setNoDelay(true);
     this.#connection = connection;
     this.remoteAddress = connection.remoteAddr.hostname;
   }
@@ -49,8 +50,9 @@ export class ConnectionStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#connection.close();
-    done(error);
+    const closing = this.#connection.close();
+    if (closing instanceof Promise) closing.then(() => done(error), () => done(error));
+    else done(error);
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

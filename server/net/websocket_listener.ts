@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Channel } from "../../protocol/mod.ts";
 import type { Listener } from "./accept_loop.ts";
 import { BoundedServer } from "./bounded_server.ts";
+import type { CertificateHolder } from "./certificate.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 import type { Admitted } from "../guard/admission.ts";
 import type { LimitSource } from "../config/limits.ts";
@@ -19,6 +20,16 @@ export interface UpgradeOptions {
   /** Whether clients come through a reverse proxy on this machine, which says in `X-Forwarded-For` who they are. */
   readonly trustForwardedFor: boolean;
   readonly reusePort?: boolean;
+  /** Of WebSockets over TLS. @default they have no TLS */
+  readonly certificate?: CertificateHolder | undefined;
+  /** What a browser is shown that asks for the page at `/`; `host` is what it has asked for. @default nothing */
+  readonly page?: (host: string) => Promise<Page>;
+}
+
+/** A page, with its headers. */
+export interface Page {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
 }
 
 /** transport.md Channels. Loads the library `ws` when called: it takes permissions of its own. */
@@ -26,18 +37,14 @@ export async function listenWebSocket(
   host: string,
   port: number,
   events: WebSocketEvents,
-  { limits, trustForwardedFor, reusePort = false }: UpgradeOptions,
+  { limits, trustForwardedFor, reusePort = false, certificate, page }: UpgradeOptions,
 ): Promise<Listener> {
   // @ts-types="@types/ws"
   const { WebSocketServer } = await import("ws");
   const sockets = new WebSocketServer(receiverOptions);
   /** The connections that were let in when they came, which is all but those of a proxy. */
   const admitted = new Map<ConnectionStream, Admitted>();
-  const server = createServer((_request, response) => {
-    response.writeHead(426, { "content-type": "text/plain", "connection": "close" }).end(
-      "This is an SMP server: connect with a WebSocket.\n",
-    );
-  });
+  const server = createServer((request, response) => void answer(request, response, page));
   server.on("upgrade", (request, socket: Duplex, head) => {
     if (!(socket instanceof ConnectionStream)) return;
     if (request.url !== "/") {
@@ -71,6 +78,7 @@ export async function listenWebSocket(
     host,
     port,
     reusePort,
+    certificate,
     most: () => limits().connections,
     timeout: () => limits().handshakeTimeout,
     admit,
@@ -78,6 +86,22 @@ export async function listenWebSocket(
   });
   return { port: http.port, close: () => http.close() };
 }
+
+async function answer(
+  { method = "", url = "", headers: { host = "" } }: IncomingMessage,
+  response: ServerResponse,
+  page: UpgradeOptions["page"],
+): Promise<void> {
+  const isPage = page !== undefined && url === "/" && (method === "GET" || method === "HEAD");
+  const { headers, body } = isPage ? await page(host) : refusal;
+  response.writeHead(isPage ? 200 : 426, { ...headers, "connection": "close" });
+  response.end(method === "HEAD" ? undefined : body);
+}
+
+const refusal: Page = {
+  headers: { "content-type": "text/plain", "upgrade": "websocket" },
+  body: "This is an SMP server: connect with a WebSocket.\n",
+};
 
 /** A proxy adds what it sees at the end. */
 function forwardedFor({ headers }: IncomingMessage): string | undefined {

@@ -60,8 +60,9 @@ function sourceArgs(): readonly string[] {
 }
 
 export function permissionArgs({ settings, sockets }: WorkerPlace): readonly string[] {
-  const { host, port, webSocketPort, storeLog, storeLogFile, messagesFile } = settings;
-  const ports = webSocketPort === null ? [port] : [port, webSocketPort];
+  const { host, port, webSocketPort, tlsCert, tlsPort, storeLog, storeLogFile, messagesFile } = settings;
+  const hasTls = tlsCert !== null;
+  const ports = [port, ...(webSocketPort === null ? [] : [webSocketPort]), ...(hasTls ? [tlsPort] : [])];
   const files = [
     ...(storeLog ? [directoryOf(storeLogFile), directoryOf(messagesFile)] : []),
     sockets.path,
@@ -71,13 +72,15 @@ export function permissionArgs({ settings, sockets }: WorkerPlace): readonly str
   return [
     listArg("net", [
       ...ports.map((port) => hostAndPort(host, port)),
+      // What does TLS is on a free port.
+      ...(hasTls ? ["127.0.0.1"] : []),
       ...sockets.names.map((name) => `unix:${name}`),
     ]),
     listArg("read", files.filter((path) => isGranted({ name: "read", path }))),
     listArg("write", files.filter((path) => isGranted({ name: "write", path }))),
     listArg(
       "env",
-      webSocketPort === null
+      webSocketPort === null && !hasTls
         ? []
         : webSocketVariables.filter((variable) => isGranted({ name: "env", variable })),
     ),

@@ -2,6 +2,7 @@ import { checkLimits, type Limits, limitTable } from "../config/limits.ts";
 import { mostWorkers } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { bucketNames, type UsageReport } from "../guard/server_usage.ts";
+import type { Certificate } from "../net/certificate.ts";
 import { type LogLevel, logLevels } from "../observe/logger.ts";
 import {
   amountOf,
@@ -34,6 +35,8 @@ export interface StartMessage {
   readonly repair: boolean;
   /** The transport key, PEM. */
   readonly key: string;
+  /** For WebSockets over TLS. */
+  readonly certificate: Certificate | null;
   /** Private folder for Unix sockets between the workers. */
   readonly sockets: string;
 }
@@ -56,6 +59,7 @@ export type ToWorker =
   /** Another worker serves, or does no more. */
   | { readonly type: "peer"; readonly worker: number; readonly incarnation: number; readonly isUp: boolean }
   | { readonly type: "limits"; readonly limits: Limits }
+  | { readonly type: "certificate"; readonly certificate: Certificate }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "sample"; readonly id: number }
   | { readonly type: "others"; readonly usage: UsageReport }
@@ -70,6 +74,7 @@ export interface ReadyMessage {
   readonly type: "ready";
   readonly port: number;
   readonly webSocketPort: number | null;
+  readonly tlsPort: number | null;
   readonly keyHash: string;
   readonly engine: string;
 }
@@ -100,6 +105,7 @@ export function readFromWorker(value: unknown): FromWorker {
         type,
         port: portOf(given["port"]),
         webSocketPort: nullOr(given["webSocketPort"], portOf),
+        tlsPort: nullOr(given["tlsPort"], portOf),
         keyHash: textOf(given["keyHash"], "keyHash", 100),
         engine: textOf(given["engine"], "engine", 100),
       };
@@ -153,6 +159,7 @@ export function readToWorker(value: unknown): ToWorker {
         },
         repair: oneOf(given["repair"], "repair", [true, false]),
         key: textOf(given["key"], "key", 2 ** 20),
+        certificate: nullOr(given["certificate"], certificateOf),
         sockets: textOf(given["sockets"], "sockets"),
       };
     case "peer":
@@ -164,6 +171,8 @@ export function readToWorker(value: unknown): ToWorker {
       };
     case "limits":
       return { type, limits: limitsOf(given["limits"]) };
+    case "certificate":
+      return { type, certificate: certificateOf(given["certificate"]) };
     case "log-level":
       return { type, level: oneOf(given["level"], "level", logLevels) };
     case "sample":
@@ -233,6 +242,11 @@ function limitsOf(value: unknown): Limits {
   } catch (error) {
     throw new ControlError((error as Error).message);
   }
+}
+
+function certificateOf(value: unknown): Certificate {
+  const { cert, key } = objectOf(value, "certificate");
+  return { cert: textOf(cert, "cert", 2 ** 20), key: textOf(key, "key", 2 ** 20) };
 }
 
 function filesOf(given: JsonObject): WorkerPaths {

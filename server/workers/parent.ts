@@ -35,7 +35,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   }
   checkCanSpawn();
   await using prepared = await prepare(options, terminal, signals);
-  const { settings, key, logger, admin } = prepared;
+  const { settings, key, logger, admin, certificates } = prepared;
   if (settings.clusterServers !== null) {
     throw new Fatal(
       `Cannot start workers: [CLUSTER] servers of ${
@@ -60,17 +60,19 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     settings,
     repair: options.repair,
     key,
+    certificate: certificates?.current ?? null,
     files,
     sockets,
     metrics,
     logger,
   });
   await server.start(signals.stop);
+  certificates?.follow((certificate) => server.setCertificate(certificate));
   await using monitor = startMonitor(settings, server.status);
   signals.stop.throwIfAborted();
   announce(settings, { server: server.listening, monitor, engine: server.engine, workers }, terminal);
   const { listening, engine, status: source } = server;
-  operate({ options, settings, logger, admin, signals, server, listening, source, engine });
+  operate({ options, settings, logger, admin, signals, server, listening, source, engine, certificates });
   await serve(server, signals.stop);
 }
 
@@ -87,9 +89,12 @@ async function serve(server: Workers, stop: AbortSignal): Promise<void> {
 }
 
 /** Two servers that share a port by mistake would each get half of the other's clients. */
-async function checkPorts({ host, port, webSocketPort }: ServerConfig, stop: AbortSignal): Promise<void> {
+async function checkPorts(
+  { host, port, webSocketPort, tlsCert, tlsPort }: ServerConfig,
+  stop: AbortSignal,
+): Promise<void> {
   const end = performance.now() + portPatience;
-  for (const wanted of [port, webSocketPort ?? 0]) {
+  for (const wanted of [port, webSocketPort ?? 0, tlsCert === null ? 0 : tlsPort]) {
     while (wanted !== 0) {
       try {
         await acceptConnections({ host, port: wanted }, { take: (other) => other.close(), failed: () => {} })

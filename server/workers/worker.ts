@@ -68,6 +68,8 @@ async function serve(
     host: settings.host,
     port: settings.port,
     ...(settings.webSocketPort !== null && { webSocketPort: settings.webSocketPort }),
+    publicHost: settings.publicHost,
+    ...(start.certificate !== null && { tls: { port: settings.tlsPort, ...start.certificate } }),
     limits: settings.limits,
     extensions: serverExtensions.filter((name) => settings.extensions[name]),
     trustForwardedFor: settings.trustForwardedFor,
@@ -94,6 +96,7 @@ async function serve(
       type: "ready",
       port: server.port,
       webSocketPort: server.webSocketPort ?? null,
+      tlsPort: server.tlsPort ?? null,
       keyHash: server.keyHash,
       engine,
     });
@@ -101,6 +104,9 @@ async function serve(
       switch (message.type) {
         case "limits":
           server.setLimits(message.limits);
+          break;
+        case "certificate":
+          server.setCertificate(message.certificate);
           break;
         case "log-level":
           logger.level = message.level;

@@ -3,6 +3,7 @@ import type { ServerConfig } from "../config/config.ts";
 import { checkLimits, type Limits } from "../config/limits.ts";
 import type { Logger, LogLevel } from "../observe/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import type { Certificate } from "../net/certificate.ts";
 import type { SmpServer } from "../server.ts";
 import { workerCommand } from "./command.ts";
 import type { WorkerFiles } from "./files.ts";
@@ -24,6 +25,8 @@ export interface WorkersOptions {
   readonly repair: boolean;
   /** PEM. */
   readonly key: string;
+  /** For WebSockets over TLS; `null`: there are none. */
+  readonly certificate: Certificate | null;
   readonly files: WorkerFiles;
   readonly sockets: SocketFolder;
   /** What this process counts. */
@@ -42,12 +45,14 @@ export class Workers implements AsyncDisposable {
   #relay: ReturnType<typeof setTimeout> | undefined;
   #limits: Limits;
   #logLevel: LogLevel;
+  #certificate: Certificate | null;
 
   constructor(options: WorkersOptions) {
     const { files: { workers }, metrics, settings, logger } = options;
     this.#options = options;
     this.#limits = settings.limits;
     this.#logLevel = settings.logLevel;
+    this.#certificate = options.certificate;
     this.#supervisor = new Supervisor({
       workers,
       logger,
@@ -90,9 +95,9 @@ export class Workers implements AsyncDisposable {
   }
 
   /** Where the server is, when it has started. */
-  get listening(): Pick<SmpServer, "port" | "webSocketPort" | "keyHash"> {
-    const { port, webSocketPort, keyHash } = this.#supervisor.first;
-    return { port, webSocketPort: webSocketPort ?? undefined, keyHash };
+  get listening(): Pick<SmpServer, "port" | "webSocketPort" | "tlsPort" | "keyHash"> {
+    const { port, webSocketPort, tlsPort, keyHash } = this.#supervisor.first;
+    return { port, webSocketPort: webSocketPort ?? undefined, tlsPort: tlsPort ?? undefined, keyHash };
   }
 
   get engine(): string {
@@ -117,6 +122,11 @@ export class Workers implements AsyncDisposable {
     this.#supervisor.sendAll({ type: "log-level", level });
   }
 
+  setCertificate(certificate: Certificate): void {
+    this.#certificate = certificate;
+    this.#supervisor.sendAll({ type: "certificate", certificate });
+  }
+
   /** Within `deadline` milliseconds commands in work are finished and answered. */
   async stop(deadline: number): Promise<void> {
     this.status.stopping();
@@ -135,7 +145,11 @@ export class Workers implements AsyncDisposable {
       ...settings,
       limits: this.#limits,
       logLevel: this.#logLevel,
-      ...(first !== null && { port: first.port, webSocketPort: first.webSocketPort }),
+      ...(first !== null && {
+        port: first.port,
+        webSocketPort: first.webSocketPort,
+        tlsPort: first.tlsPort ?? settings.tlsPort,
+      }),
     };
   }
 
@@ -151,6 +165,7 @@ export class Workers implements AsyncDisposable {
       settings: this.#settings(first),
       repair,
       key,
+      certificate: this.#certificate,
       sockets: sockets.path,
     };
   }

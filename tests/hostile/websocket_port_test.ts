@@ -32,7 +32,8 @@ async function serves(server: SmpServer): Promise<void> {
 
 const upgrade = upgradeRequest("/");
 const requests: readonly (readonly [string, string, RegExp])[] = [
-  ["a plain GET", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", /^HTTP\/1\.1 426 /],
+  ["a plain GET", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", /^HTTP\/1\.1 200 /],
+  ["a GET of another path", "GET /x HTTP/1.1\r\nHost: x\r\n\r\n", /^HTTP\/1\.1 426 /],
   ["a POST", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", /^HTTP\/1\.1 426 /],
   [
     "a POST that never ends",

@@ -130,7 +130,7 @@ withNats(
     );
     const place = ["--config-dir", `${folder.path}/etc`, "--log-dir", `${folder.path}/log`];
     const cluster = ["--cluster", nats.urls.join(), "--node", "a", "--host", "127.0.0.1", "--port", "0"];
-    const DENO_DIR = await cacheOf(["ws", "mlkem", "@nats-io", "tweetnacl"], folder.path);
+    const DENO_DIR = await cacheOf(["ws", "mlkem", "uqr", "@nats-io", "tweetnacl"], folder.path);
     const command = [Deno.execPath(), ...args, ...place, ...cluster];
     await using server = await ServerProcess.spawned({ command, env: { DENO_DIR } });
     await using client = await soon(SmpClient.connect(server.address));

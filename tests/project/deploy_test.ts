@@ -45,11 +45,11 @@ for (
       : []),
   ] as const
 ) {
-  Deno.test(`${what} starts a server with its permissions, and no packages but ws and mlkem`, async () => {
+  Deno.test(`${what} starts a server with its permissions, and no packages but mlkem, uqr and ws`, async () => {
     await using folder = await temporaryFolder();
     const args = forTest(await command(), folder.path);
     assert(args.includes("--cached-only"));
-    const env = { DENO_DIR: await cacheOf(["ws", "mlkem"], folder.path) };
+    const env = { DENO_DIR: await cacheOf(["ws", "mlkem", "uqr"], folder.path) };
     await using server = await ServerProcess.spawned({ command: [Deno.execPath(), ...args], env });
     await using client = await soon(SmpClient.connect(server.address));
     await client.createQueue();

@@ -34,6 +34,7 @@ Deno.test("what is installed with the server is what the bill says is required",
     "idb",
     "mlkem",
     "tweetnacl",
+    "uqr",
     "ws",
   ]);
 });
@@ -44,6 +45,7 @@ Deno.test("executables and the library load the packages that SECURITY.md names,
     "server/main.ts": [
       ...["jetstream", "kv", "nats-core", "transport-node"].map((name) => `@nats-io/${name}`),
       "mlkem",
+      "uqr",
       "ws",
     ],
     "agent/main.ts": ["mlkem"],
@@ -64,7 +66,7 @@ Deno.test("executables and the library load the packages that SECURITY.md names,
   }
 });
 
-Deno.test("what is published depends on ws, idb, mlkem and in clusters @nats-io, and on nothing of the standard library", async () => {
+Deno.test("what is published depends on ws, uqr, idb, mlkem and in clusters @nats-io, and on nothing of the standard library", async () => {
   const args = ["publish", "--dry-run", "--allow-dirty", "--no-check"];
   const { stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root, env: { NO_COLOR: "1" } })
     .output();
@@ -88,16 +90,17 @@ Deno.test("what is published depends on ws, idb, mlkem and in clusters @nats-io,
     ["@types/ws", ["server/net/websocket_listener.ts", "server/net/ws_channel.ts"]],
     ["idb", ["database", "first", "snapshot", "tables"].map((name) => `agent/store/indexeddb_${name}.ts`)],
     ["mlkem", ["protocol/crypto/ml_kem.ts"]],
+    ["uqr", ["server/net/welcome_page.ts"]],
     ["ws", ["server/net/websocket_listener.ts", "server/net/ws_channel.ts"]],
   ]);
 });
 
 Deno.test(
-  "the lock file of deployed servers has ws and mlkem, as the whole one has them",
+  "the lock file of deployed servers has mlkem, uqr and ws, as the whole one has them",
   { permissions },
   () => {
     const ids = Object.keys(serverLock.npm);
-    assertEquals(ids.map((id) => id.slice(0, id.lastIndexOf("@"))), ["mlkem", "ws"]);
+    assertEquals(ids.map((id) => id.slice(0, id.lastIndexOf("@"))), ["mlkem", "uqr", "ws"]);
     for (const id of ids) assertEquals(serverLock.npm[id], lock.npm[id]);
   },
 );

@@ -17,10 +17,11 @@ import {
   textBytes,
 } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
+import { dialTls } from "./tls.ts";
 import { soon } from "./wait.ts";
 
 /** The kinds of socket that a peer of a server can have. */
-export const socketNames = ["tcp", "websocket"] as const;
+export const socketNames = ["tcp", "websocket", "tls"] as const;
 
 /** One of the kinds of socket. */
 export type SocketName = typeof socketNames[number];
@@ -28,7 +29,9 @@ export type SocketName = typeof socketNames[number];
 /** Opens a connection that reads nothing unless it is told to. */
 export async function openChannel(server: SmpServer, socket: SocketName): Promise<Channel> {
   if (socket === "tcp") return await connectTcp("127.0.0.1", server.port);
-  return await RawWebSocket.connect(server.webSocketPort!);
+  return socket === "tls"
+    ? await RawWebSocket.connectTls(server.tlsPort!)
+    : await RawWebSocket.connect(server.webSocketPort!);
 }
 
 function viewOf({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): DataView {
@@ -48,7 +51,23 @@ export class RawWebSocket implements Channel {
 
   /** Connects to a loopback port and upgrades. */
   static async connect(port: number): Promise<RawWebSocket> {
-    const bytes = tcpChannel(await Deno.connect({ hostname: "127.0.0.1", port }));
+    return await RawWebSocket.#upgraded(await Deno.connect({ hostname: "127.0.0.1", port }));
+  }
+
+  /** The same over TLS. */
+  static async connectTls(port: number): Promise<RawWebSocket> {
+    const connection = await dialTls(port);
+    return await RawWebSocket.#upgraded({
+      read: (buffer) => connection.read(buffer),
+      write: (bytes) => connection.write(bytes),
+      closeWrite: () => connection.closeWrite(),
+      close: () => connection.close(),
+      setNoDelay() {},
+    });
+  }
+
+  static async #upgraded(connection: Parameters<typeof tcpChannel>[0]): Promise<RawWebSocket> {
+    const bytes = tcpChannel(connection);
     try {
       await bytes.write([textBytes(upgradeRequest("/"))]);
       let response = "";

@@ -9,16 +9,19 @@ import {
 import { memoryChannelPair, parseAddress, publicKeyHash } from "../../protocol/mod.ts";
 import { startLinkedServer } from "./linked_server.ts";
 import { cutStores, partitions, workers } from "./partitions.ts";
+import { RawWebSocket } from "./raw_client.ts";
 import { keyOf } from "./test_keys.ts";
+import { certificate } from "./tls.ts";
 
 const keyPair = await keyOf("server", "decrypt");
 
 /** One key for all servers of tests. */
 export const identity: ServerIdentity = { keyPair, keyHash: await publicKeyHash(keyPair.publicKey) };
 
-/** Starts a server on free loopback ports, with WebSockets. */
+/** Starts a server on free loopback ports, with WebSockets, over TLS too. */
 export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
-  const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0 };
+  const tls = { ...certificate, port: 0 };
+  const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0, tls };
   if (workers > 1 && options.partitions === undefined) return startLinkedServer({ ...usual, ...options });
   const { queues, messages, ...others } = options;
   if (partitions === 1 || options.partitions !== undefined) return SmpServer.start({ ...usual, ...options });
@@ -35,7 +38,7 @@ export type TransportName = typeof transportNames[number];
 /** Connects a client to a server over one kind of connection. */
 export function connect(
   server: SmpServer,
-  transport: TransportName = "tcp",
+  transport: TransportName | "tls" = "tcp",
   options: SmpClientOptions = {},
 ): Promise<SmpClient> {
   const { host, keyHash } = parseAddress(server.address);
@@ -47,7 +50,9 @@ export function connect(
 }
 
 /** The transport of one kind to a server of this program. */
-export function transportTo(server: SmpServer, transport: TransportName): Transport {
+export function transportTo(server: SmpServer, transport: TransportName | "tls"): Transport {
+  // The platform's WebSocket trusts no certificate of a test.
+  if (transport === "tls") return () => RawWebSocket.connectTls(server.tlsPort!);
   if (transport === "tcp") return tcpTransport;
   if (transport === "websocket") return webSocketTransport;
   return () => {

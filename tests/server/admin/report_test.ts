@@ -34,6 +34,7 @@ function statusAfter(messages: number, pid = 1): ServerStatus {
     address: "smp.example.org:5223#hash",
     port: 5223,
     webSocketPort: null,
+    tlsPort: null,
     storeLog: null,
     cryptography: "OpenSSL 3.5.0",
     logLevel: "info",

@@ -53,6 +53,9 @@ Deno.test("every key is read", { permissions }, () => {
     ["TRANSPORT", "public_host: smp.example.org", { publicHost: "smp.example.org" }],
     ["TRANSPORT", "port: 1", { port: 1 }],
     ["TRANSPORT", "websockets: 80", { webSocketPort: 80 }],
+    ["TRANSPORT", "tls_cert: /c", { tlsCert: "/c" }],
+    ["TRANSPORT", "tls_key: /k", { tlsKey: "/k" }],
+    ["TRANSPORT", "tls_port: 8443", { tlsPort: 8443 }],
     ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
     ["EXTENSIONS", "open1: off", { extensions: { ...extensions, open1: false } }],
     ["EXTENSIONS", "window1: off", { extensions: { ...extensions, window1: false } }],
@@ -146,6 +149,8 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
   assertEquals(Object.fromEntries(examples), {
     "STORE_LOG enable": "off",
     "TRANSPORT public_host": "none",
+    "TRANSPORT tls_cert": "none",
+    "TRANSPORT tls_key": "none",
     "TRANSPORT websockets": "none",
     "METRICS port": "none",
     "CLUSTER servers": "none",

@@ -19,8 +19,8 @@ const usage = {
 };
 
 const fromWorker = [
-  { type: "ready", port: 5223, webSocketPort: null, keyHash: "abc=", engine: "node:crypto" },
-  { type: "ready", port: 5223, webSocketPort: 80, keyHash: "abc=", engine: "node:crypto" },
+  { type: "ready", port: 5223, webSocketPort: null, tlsPort: null, keyHash: "abc=", engine: "node:crypto" },
+  { type: "ready", port: 5223, webSocketPort: 80, tlsPort: 443, keyHash: "abc=", engine: "node:crypto" },
   { type: "sample", id: null, metrics: writeMetrics(filledMetrics()), gauges, notReady: null },
   { type: "sample", id: 7, metrics: writeMetrics(new Metrics()), gauges, notReady: "memory is short" },
   { type: "usage", usage },
@@ -40,6 +40,7 @@ const toWorker = [
     settings: defaultConfig({ configDir: "c", logDir: "l" }),
     repair: false,
     key: "PEM",
+    certificate: { cert: "CERT", key: "KEY" },
     sockets: "/run/x",
     partitions: 4,
     files: { storeLog: "s", messagesFile: "m", aliases: null },
@@ -47,6 +48,7 @@ const toWorker = [
   { type: "peer", worker: 1, incarnation: 2, isUp: true },
   { type: "limits", limits: defaultLimits },
   { type: "log-level", level: "debug" },
+  { type: "certificate", certificate: { cert: "CERT", key: "KEY" } },
   { type: "sample", id: 1 },
   { type: "others", usage },
   { type: "ask", id: 1, digest: 5 },

@@ -4,7 +4,7 @@ const say = async (text: string) => {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
 };
-const ready = { type: "ready", port: 1, webSocketPort: null, keyHash: "", engine: "none" };
+const ready = { type: "ready", port: 1, webSocketPort: null, tlsPort: null, keyHash: "", engine: "none" };
 
 switch (mode) {
   case "dies":

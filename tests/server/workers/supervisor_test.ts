@@ -16,6 +16,7 @@ const startMessage: StartMessage = {
   settings: defaultConfig({ configDir: "", logDir: "" }),
   repair: false,
   key: "",
+  certificate: null,
   sockets: "",
   partitions: 2,
   files: { storeLog: "", messagesFile: "", aliases: null },

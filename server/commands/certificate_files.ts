@@ -1,0 +1,103 @@
+import { type Certificate, checkCertificate } from "../net/certificate.ts";
+import type { ServerConfig } from "../config/config.ts";
+import type { Logger } from "../observe/logger.ts";
+import { osReason } from "../store/os_error.ts";
+import { Fatal, messageOf } from "./terminal.ts";
+
+/** Milliseconds between looks at the files. */
+const lookInterval = 10_000;
+/** Bytes of a file. */
+const longest = 1 << 20;
+
+/** The TLS certificate in its files, which are read again when they change. */
+export class CertificateFiles implements Disposable {
+  readonly #paths: { readonly cert: string; readonly key: string };
+  readonly #logger: Logger;
+  #current: Certificate;
+  /** What was in the files when they could not be used, which is told once. */
+  #refused: Certificate | null = null;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #use: (certificate: Certificate) => void = () => {};
+
+  private constructor(
+    paths: { readonly cert: string; readonly key: string },
+    current: Certificate,
+    logger: Logger,
+  ) {
+    this.#paths = paths;
+    this.#current = current;
+    this.#logger = logger;
+  }
+
+  /** `null`: the settings have none. Throws `Fatal`. */
+  static async open(
+    { tlsCert, tlsKey }: Pick<ServerConfig, "tlsCert" | "tlsKey">,
+    logger: Logger,
+  ): Promise<CertificateFiles | null> {
+    if (tlsCert === null && tlsKey === null) return null;
+    if (tlsCert === null || tlsKey === null) {
+      throw new Fatal("Cannot start TLS: tls_cert and tls_key of [TRANSPORT] are needed together");
+    }
+    const paths = { cert: tlsCert, key: tlsKey };
+    const current = await read(paths);
+    try {
+      checkCertificate(current);
+    } catch (error) {
+      throw new Fatal(`${messageOf(error)} (${tlsCert}, ${tlsKey})`);
+    }
+    return new CertificateFiles(paths, current, logger);
+  }
+
+  get current(): Certificate {
+    return this.#current;
+  }
+
+  /** From now on `use` is given every other certificate that is in the files. */
+  follow(use: (certificate: Certificate) => void): void {
+    this.#use = use;
+    this.#timer = setInterval(() => void this.look(), lookInterval);
+  }
+
+  /** Whether there is another certificate now. One that cannot be used, as its files are being written, changes nothing. */
+  async look(): Promise<boolean> {
+    try {
+      const found = await read(this.#paths);
+      if (isSame(found, this.#current) || isSame(found, this.#refused)) return false;
+      try {
+        checkCertificate(found);
+      } catch (error) {
+        this.#refused = found;
+        throw error;
+      }
+      this.#use(found);
+      this.#current = found;
+      this.#logger.info("read the TLS certificate again");
+      return true;
+    } catch (error) {
+      this.#logger.error("Cannot read the TLS certificate again, the old one stays", error);
+      return false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+function isSame(a: Certificate, b: Certificate | null): boolean {
+  return a.cert === b?.cert && a.key === b.key;
+}
+
+async function read({ cert, key }: { readonly cert: string; readonly key: string }): Promise<Certificate> {
+  return { cert: await readText(cert), key: await readText(key) };
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    const { size } = await Deno.stat(path);
+    if (size > longest) throw new Error("it is too long for a certificate");
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
+  }
+}

@@ -1,0 +1,113 @@
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { connect as connectTls } from "node:tls";
+import { CertificateFiles } from "../../../server/commands/certificate_files.ts";
+import { Fatal } from "../../../server/commands/terminal.ts";
+import { createLogger } from "../../../server/observe/logger.ts";
+import { requiring } from "../../support/requires.ts";
+import { commandOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
+import { authority, certificate, otherCertificate } from "../../support/tls.ts";
+import { soon } from "../../support/wait.ts";
+import { startWorkers, workersIni } from "../../support/worker_processes.ts";
+
+async function write(folder: string, { cert, key } = certificate): Promise<void> {
+  await Deno.writeTextFile(`${folder}/cert.pem`, cert);
+  await Deno.writeTextFile(`${folder}/key.pem`, key);
+}
+
+const iniOf = (folder: string) =>
+  `[TRANSPORT]\ntls_cert: ${folder}/cert.pem\ntls_key: ${folder}/key.pem\ntls_port: 0\n`;
+
+/** The common name of the certificate that a port shows. */
+function shownBy(port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connectTls({ host: "127.0.0.1", port, ca: authority, servername: "localhost" }, () => {
+    const { subject } = socket.getPeerCertificate();
+    socket.destroy();
+    resolve(`${subject.CN}`);
+  });
+  socket.on("error", reject);
+  return soon(promise);
+}
+
+function tlsPort(server: ServerProcess): number {
+  return Number(/^listening on port (\d+) \(WebSockets over TLS\)/m.exec(server.printed.join("\n"))![1]);
+}
+
+Deno.test("a server with a certificate serves WebSockets over TLS, and takes another one by reload", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await write(path);
+  const options = { folder: path, ini: iniOf(path) };
+  // The variables that ws reads, without its port.
+  const env = { WS_NO_BUFFER_UTIL: "1", WS_NO_UTF_8_VALIDATE: "1" };
+  await using server = await ServerProcess.start({ ...options, env });
+  assertEquals(await shownBy(tlsPort(server)), "server1");
+  await write(path, otherCertificate);
+  const { stdout } = await run(["reload", "--config-dir", path], { folder: path });
+  assertStringIncludes(stdout, "the TLS certificate is another one now\n");
+  assertEquals(await shownBy(tlsPort(server)), "server2");
+  assertEquals((await server.kill("SIGTERM")).code, 0);
+});
+
+requiring(Deno.build.os === "linux" ? null : "processes can share a port only on Linux")(
+  "workers have the certificate, and the next one",
+  async () => {
+    await using folder = await temporaryFolder();
+    const { path } = folder;
+    await write(path);
+    await using server = await startWorkers({
+      folder: path,
+      ini: `${iniOf(path)}${workersIni}`,
+      webSockets: true,
+    });
+    for (let i = 0; i < 6; i++) assertEquals(await shownBy(tlsPort(server)), "server1");
+    await write(path, otherCertificate);
+    await run(["reload", "--config-dir", path], { folder: path });
+    // They have read it before they have answered for their numbers.
+    await run(["status", "--config-dir", path], { folder: path });
+    for (let i = 0; i < 6; i++) assertEquals(await shownBy(tlsPort(server)), "server2");
+  },
+);
+
+Deno.test("a certificate that is not whole ends the start with the files and the reason", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await write(path, { ...certificate, key: otherCertificate.key });
+  const refused = async (ini: string) => {
+    await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
+    const [file, ...args] = commandOf(
+      ["start", "-y", "--port", "0", "--config-dir", path, "--log-dir", path],
+      { folder: path },
+    );
+    const { code, stderr } = await soon(new Deno.Command(file!, { args, stdin: "null" }).output());
+    assertEquals(code, 1);
+    return new TextDecoder().decode(stderr);
+  };
+  assertMatch(await refused(iniOf(path)), /the key is not that of the first certificate .*cert\.pem/);
+  assertMatch(await refused(`[TRANSPORT]\ntls_cert: ${path}/cert.pem\n`), /are needed together/);
+  await Deno.remove(`${path}/key.pem`);
+  assertMatch(await refused(iniOf(path)), /Cannot read .*key\.pem: there is no such file/);
+});
+
+Deno.test("files that are being written change nothing until they are whole", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await write(path);
+  const logged: string[] = [];
+  const logger = createLogger({ level: "info", format: "text", write: (line) => void logged.push(line) });
+  const settings = { tlsCert: `${path}/cert.pem`, tlsKey: `${path}/key.pem` };
+  using files = (await CertificateFiles.open(settings, logger))!;
+  const used: string[] = [];
+  files.follow(({ cert }) => void used.push(cert));
+  assertEquals([await files.look(), used.length], [false, 0]);
+  await Deno.writeTextFile(settings.tlsCert, otherCertificate.cert);
+  // It is told once, not at each look.
+  for (let i = 0; i < 3; i++) assertEquals([await files.look(), used.length], [false, 0]);
+  assertEquals(logged.length, 1);
+  await Deno.writeTextFile(settings.tlsKey, otherCertificate.key);
+  assertEquals([await files.look(), used], [true, [otherCertificate.cert]]);
+  await Deno.remove(settings.tlsKey);
+  assertEquals([await files.look(), files.current.key], [false, otherCertificate.key]);
+  await assertRejects(() => CertificateFiles.open(settings, logger), Fatal, "Cannot read");
+  assertEquals(await CertificateFiles.open({ tlsCert: null, tlsKey: null }, logger), null);
+});

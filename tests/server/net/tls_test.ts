@@ -1,0 +1,118 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { X509Certificate } from "node:crypto";
+import { connect as connectTls } from "node:tls";
+import { textBytes } from "../../../protocol/mod.ts";
+import { checkCertificate } from "../../../server/net/certificate.ts";
+import { welcomePage } from "../../../server/net/welcome_page.ts";
+import { RawClient } from "../../support/raw_client.ts";
+import { connect, identity, startServer } from "../../support/server.ts";
+import { SmpServer } from "../../../server/mod.ts";
+import { authority, certificate, otherCertificate } from "../../support/tls.ts";
+import { next, soon } from "../../support/wait.ts";
+
+/** The common name of the certificate that a port shows. */
+function shownBy(port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connectTls({ host: "127.0.0.1", port, ca: authority, servername: "localhost" }, () => {
+    const { subject } = socket.getPeerCertificate();
+    socket.destroy();
+    resolve(`${subject.CN}`);
+  });
+  socket.on("error", reject);
+  return soon(promise);
+}
+
+Deno.test("messages go over WebSockets with TLS as over any other connection", async () => {
+  await using server = await startServer();
+  await using client = await connect(server, "tls");
+  const queue = await client.createQueue();
+  const events = client.events(queue)[Symbol.asyncIterator]();
+  await client.send(queue, textBytes("over TLS"));
+  const event = await next(events);
+  assertEquals(event.type === "MSG" && new TextDecoder().decode(event.body), "over TLS");
+});
+
+Deno.test("a client of the platform that trusts the certificate connects with wss", async () => {
+  await using server = await startServer();
+  const root = new URL("../../../", import.meta.url);
+  const code = `import { secureWebSocketTransport, SmpClient } from "${root}mod.ts";
+const address = { host: "localhost", port: ${server.tlsPort}, keyHash: "${server.keyHash}" };
+await using client = await SmpClient.connect(address, { transport: secureWebSocketTransport });
+await client.createQueue();
+console.log("created");`;
+  const ca = new URL("tests/vectors/tls/ca.pem", root).pathname;
+  const run = async (...args: readonly string[]) => {
+    const { stdout } = await soon(
+      new Deno.Command(Deno.execPath(), { args: ["eval", ...args, code], cwd: root, stderr: "null" })
+        .output(),
+    );
+    return new TextDecoder().decode(stdout);
+  };
+  assertEquals(await run(`--cert=${ca}`), "created\n");
+  assertEquals(await run(), "");
+});
+
+Deno.test("a new certificate is for new connections, and those that are there go on", async () => {
+  await using server = await startServer();
+  assertEquals(await shownBy(server.tlsPort!), "server1");
+  await using old = await RawClient.connect(server, "tls");
+  for (const [given, name] of [[otherCertificate, "server2"], [certificate, "server1"]] as const) {
+    server.setCertificate(given);
+    assertEquals(await shownBy(server.tlsPort!), name);
+    await old.send(" 1  PING ");
+    assertEquals(await old.receive(), " 1  PONG ");
+  }
+});
+
+Deno.test("connections that come while the certificate changes get one or the other", async () => {
+  await using server = await startServer();
+  const names: Promise<string>[] = [];
+  for (let i = 0; i < 30; i++) {
+    names.push(shownBy(server.tlsPort!));
+    if (i % 3 === 0) server.setCertificate(i % 2 === 0 ? otherCertificate : certificate);
+    await new Promise((resolve) => setTimeout(resolve, i % 4));
+  }
+  for (const name of await Promise.all(names)) assertEquals(/^server[12]$/.test(name), true);
+});
+
+Deno.test("a certificate that cannot be used is refused, and changes nothing", async () => {
+  const wrong = [
+    [{ ...certificate, key: otherCertificate.key }, "the key is not that of the first certificate"],
+    [{ ...certificate, cert: "x" }, "it is no PEM of a certificate"],
+    [{ ...certificate, cert: certificate.cert.slice(0, 300) }, "it is no PEM of a certificate"],
+    [{ ...certificate, key: "" }, "it is no PEM of a private key"],
+  ] as const;
+  await using server = await startServer();
+  for (const [given, reason] of wrong) {
+    assertThrows(() => checkCertificate(given), RangeError, reason);
+    assertThrows(() => server.setCertificate(given), RangeError, reason);
+    await assertRejects(() => SmpServer.start({ identity, port: 0, tls: { port: 0, ...given } }), RangeError);
+  }
+  assertEquals(await shownBy(server.tlsPort!), "server1");
+  assertEquals(new X509Certificate(certificate.cert).subject, "CN=server1");
+});
+
+Deno.test("a TLS port that is taken is told, and nothing is left", async () => {
+  using other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const tls = { ...certificate, port: other.addr.port };
+  await assertRejects(() => startServer({ tls }), Error, `Cannot listen on 127.0.0.1:${other.addr.port}`);
+});
+
+Deno.test("the page has the public name, or the one that was asked for when that is a name", async () => {
+  const own = { publicHost: null, port: () => 5223, keyHash: "aGFzaA==" };
+  const addressFor = async (host: string, publicHost: string | null = null) =>
+    /<code>(.*)<\/code>/.exec((await welcomePage({ ...own, publicHost })(host)).body)?.[1];
+  assertEquals(await addressFor("a.example:99"), "a.example:5223#aGFzaA==");
+  assertEquals(await addressFor("a.example", "b.example"), "b.example:5223#aGFzaA==");
+  for (const host of ["", "<script>", "a b", "a#b", "[::1]", "x".repeat(1000), 'a"b']) {
+    assertEquals(await addressFor(host), "localhost:5223#aGFzaA==", host);
+  }
+});
+
+Deno.test("whoever asks for pages under many names gets them without images, and no more are kept", async () => {
+  const page = welcomePage({ publicHost: null, port: () => 5223, keyHash: "aGFzaA==" });
+  let images = 0;
+  for (let i = 0; i < 200; i++) if ((await page(`h${i}.example`)).body.includes("<svg")) images++;
+  // So many in a second, and these may be two.
+  assertEquals(images >= 10 && images <= 40, true, `${images}`);
+});
