@@ -152,8 +152,8 @@ function handshake() {
   return { sndKey: sndKey!, rcvKey: rcvKey!, sndBaseIv: sndBaseIv!, rcvBaseIv: rcvBaseIv! };
 }
 
-/** The names of the files of a folder but the locks. */
+/** The names of the files of a folder but the locks and the socket of a server that runs. */
 export function filesIn(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => !name.endsWith(".lock"))
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => !/\.(lock|sock)$/.test(name))
     .toSorted();
 }

@@ -4,10 +4,12 @@ import { ask } from "../../../server/admin/ask.ts";
 import { PlaceTaken } from "../../../server/admin/listen.ts";
 import { readRequest, type ServerStatus } from "../../../server/admin/messages.ts";
 import { adminPlace } from "../../../server/admin/place.ts";
+import { requiring } from "../../support/requires.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";
 
 const isWindows = Deno.build.os === "windows";
+const socketTest = requiring(isWindows ? "there are no Unix sockets here" : null);
 const status = { version: "1" } as ServerStatus;
 
 async function administered(
@@ -48,12 +50,11 @@ async function answerTo(path: string, bytes: Uint8Array<ArrayBuffer> | string): 
 }
 
 for (const os of ["linux", "windows"] as const) {
-  Deno.test({
-    name: `a server is asked over ${
+  (os === "linux" ? socketTest : Deno.test)(
+    `a server is asked over ${
       os === "linux" ? "a socket" : "a port with a token"
     }, and leaves nothing when it ends`,
-    ignore: isWindows && os === "linux",
-    async fn() {
+    async () => {
       await using folder = await temporaryFolder();
       {
         await using server = await administered(folder.path, { os });
@@ -76,7 +77,7 @@ for (const os of ["linux", "windows"] as const) {
       assertEquals([...Deno.readDirSync(folder.path)], []);
       assertEquals(await ask(adminPlace(folder.path, os), { type: "status" }), null);
     },
-  });
+  );
 }
 
 Deno.test("a duty that fails is told, and the next one is done", async () => {
@@ -125,19 +126,15 @@ Deno.test("a second server on a place is refused; what a killed one left is take
   await using _server = await administered(folder.path, { os: "windows" });
 });
 
-Deno.test({
-  name: "what is no socket is not removed, and a path too long for one is told",
-  ignore: isWindows,
-  async fn() {
-    await using folder = await temporaryFolder();
-    const { path } = adminPlace(folder.path);
-    await Deno.writeTextFile(path, "mine");
-    await assertRejects(() => administered(folder.path), Error, "is no socket");
-    assertEquals(await Deno.readTextFile(path), "mine");
-    const long = `${folder.path}/${"x".repeat(100)}`;
-    await Deno.mkdir(long);
-    await assertRejects(() => administered(long), Error, "is too long for the path of a socket");
-  },
+socketTest("what is no socket is not removed, and a path too long for one is told", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = adminPlace(folder.path);
+  await Deno.writeTextFile(path, "mine");
+  await assertRejects(() => administered(folder.path), Error, "is no socket");
+  assertEquals(await Deno.readTextFile(path), "mine");
+  const long = `${folder.path}/${"x".repeat(100)}`;
+  await Deno.mkdir(long);
+  await assertRejects(() => administered(long), Error, "is too long for the path of a socket");
 });
 
 Deno.test("a request without the token, or with a wrong one, is refused", async () => {
@@ -155,56 +152,48 @@ Deno.test("a request without the token, or with a wrong one, is refused", async 
   assertEquals(server.done, []);
 });
 
-Deno.test({
-  name: "whatever else is sent is refused or cut off, and nothing is done",
-  ignore: isWindows,
-  async fn() {
-    await using folder = await temporaryFolder();
-    await using server = await administered(folder.path);
-    server.administration.serve(server.duties);
-    const { path } = server.place;
-    for (
-      const line of [
-        "",
-        "{",
-        "[]",
-        "null",
-        '{"type":"end"}',
-        '{"type":["stop"]}',
-        '{"__proto__":{"type":"stop"}}',
-      ]
-    ) {
-      assertStringIncludes(
-        await soon(answerTo(path, `${line}\n`)),
-        '{"ok":false,"error":"it cannot read the request',
-      );
-    }
-    assertStringIncludes(await answerTo(path, '{"type":"log-level","level":"loud"}\n'), "level is none of");
-    assertEquals(await soon(answerTo(path, "x".repeat(5000))), "");
-    assertStringIncludes(await soon(answerTo(path, new Uint8Array([0xff, 0xfe, 10]))), "cannot read");
-    assertEquals(server.done, []);
-  },
+socketTest("whatever else is sent is refused or cut off, and nothing is done", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await administered(folder.path);
+  server.administration.serve(server.duties);
+  const { path } = server.place;
+  for (
+    const line of [
+      "",
+      "{",
+      "[]",
+      "null",
+      '{"type":"end"}',
+      '{"type":["stop"]}',
+      '{"__proto__":{"type":"stop"}}',
+    ]
+  ) {
+    assertStringIncludes(
+      await soon(answerTo(path, `${line}\n`)),
+      '{"ok":false,"error":"it cannot read the request',
+    );
+  }
+  assertStringIncludes(await answerTo(path, '{"type":"log-level","level":"loud"}\n'), "level is none of");
+  assertEquals(await soon(answerTo(path, "x".repeat(5000))), "");
+  assertStringIncludes(await soon(answerTo(path, new Uint8Array([0xff, 0xfe, 10]))), "cannot read");
+  assertEquals(server.done, []);
 });
 
-Deno.test({
-  name: "those who say nothing are cut off, and more than a few at a time are not taken",
-  ignore: isWindows,
-  async fn() {
-    await using folder = await temporaryFolder();
-    await using server = await administered(folder.path, { requestTime: 300 });
-    server.administration.serve(server.duties);
-    const silent = await Promise.all(
-      Array.from({ length: 8 }, () => Deno.connect({ transport: "unix", path: server.place.path })),
-    );
-    using further = await Deno.connect({ transport: "unix", path: server.place.path });
-    assertEquals(await soon(further.read(new Uint8Array(1)).catch(() => null)), null);
-    for (const connection of silent) {
-      assertEquals(await soon(connection.read(new Uint8Array(1)).catch(() => null)), null);
-      connection.close();
-    }
-    using asked = (await ask(server.place, { type: "status" }))!;
-    assert(asked.reply.ok);
-  },
+socketTest("those who say nothing are cut off, and more than a few at a time are not taken", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await administered(folder.path, { requestTime: 300 });
+  server.administration.serve(server.duties);
+  const silent = await Promise.all(
+    Array.from({ length: 8 }, () => Deno.connect({ transport: "unix", path: server.place.path })),
+  );
+  using further = await Deno.connect({ transport: "unix", path: server.place.path });
+  assertEquals(await soon(further.read(new Uint8Array(1)).catch(() => null)), null);
+  for (const connection of silent) {
+    assertEquals(await soon(connection.read(new Uint8Array(1)).catch(() => null)), null);
+    connection.close();
+  }
+  using asked = (await ask(server.place, { type: "status" }))!;
+  assert(asked.reply.ok);
 });
 
 Deno.test("whoever asks without end is refused until the next second", async () => {
