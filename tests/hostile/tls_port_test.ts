@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type AddressInfo, connect as connectNet, createServer, type Socket } from "node:net";
 import { textBytes } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
-import { RawClient, upgradeRequest } from "../support/raw_client.ts";
+import { RawClient, RawWebSocket, upgradeRequest } from "../support/raw_client.ts";
 import { startServer } from "../support/server.ts";
 import { dialTls } from "../support/tls.ts";
 import { soon, until } from "../support/wait.ts";
@@ -88,6 +89,64 @@ for (const limit of ["connections", "handshakes", "handshakesPerIp"] as const) {
     });
   }
 }
+
+/** A port whose connections go on to another one until so many bytes have gone there; then they are reset. */
+function resettingProxy(port: number, bytes: number) {
+  const sockets = new Set<Socket>();
+  const proxy = createServer((client) => {
+    const server = connectNet(port, "127.0.0.1");
+    let left = bytes;
+    for (const socket of [client, server]) {
+      sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => {
+        for (const one of [client, server]) one.destroy();
+        sockets.delete(socket);
+      });
+    }
+    client.on("data", (chunk: Uint8Array) => {
+      server.write(chunk.subarray(0, left));
+      left -= chunk.length;
+      if (left > 0) return;
+      // With what the server has sent unread.
+      server.pause();
+      setTimeout(() => {
+        server.resetAndDestroy();
+        client.resetAndDestroy();
+      }, 1);
+    });
+    server.on("data", (chunk: Uint8Array) => void client.write(chunk));
+  });
+  const { promise: listening, resolve } = Promise.withResolvers<void>();
+  proxy.listen(0, "127.0.0.1", resolve);
+  return {
+    listening,
+    get port() {
+      return (proxy.address() as AddressInfo).port;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => proxy.close(resolve));
+    },
+  };
+}
+
+Deno.test("a client over TLS that is reset anywhere in its handshakes leaves nothing", async () => {
+  await using server = await startServer({ limits: { handshakeTimeout: 600_000, handshakesPerIp: 0 } });
+  // The client hello, its end of the handshake, the upgrade and the handshake of SMP, cut in each of them.
+  for (let bytes = 1; bytes < 1_800; bytes += 59) {
+    await using proxy = resettingProxy(server.tlsPort!, bytes);
+    await soon(proxy.listening);
+    const client = RawWebSocket.connectTls(proxy.port);
+    const failed = await soon(client.then(() => false, () => true));
+    if (failed) continue;
+    const channel = await client;
+    await channel.write([new Uint8Array(1_000)]).catch(() => {});
+    await soon(channel.read(1).catch(() => null));
+    await channel.close();
+  }
+  await until(() => server.connections === 0 && server.gauges().handshakes === 0);
+  await serves(server);
+});
 
 Deno.test("an upgrade over TLS of one byte at a time is closed after handshakeTimeout", async () => {
   await using server = await startServer({ limits: { handshakeTimeout: 500 } });
