@@ -185,6 +185,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     this.#streams = new Streams(context, this.#interpreter, {
       links: new StreamLinks(options.client ?? {}),
       lifetime: options.streamOfferLifetime ?? 7 * 86_400_000,
+      blobs: options.blobs ?? new Map(),
       told: {
         offered: (event) => this.#events.pass(event),
         withdrawn: (connection, id) => this.#events.withdraw(connection, id),

@@ -45,6 +45,11 @@ export interface AgentOptions {
   /** Time after which `session` tells that the upgrade of a connection is slow, and UPG is said again. @default 10000 */
   readonly upgradeTimeout?: number;
   /**
+   * What was given to `Agent.sendFile` as `Blob`s before a restart, by the stream's ID: they are sent on; others end with
+   * `LOST`. Each must have the bytes that it had. @default none
+   */
+  readonly blobs?: ReadonlyMap<string, Blob>;
+  /**
    * Extensions that are announced to other agents, in connections that are made from now on. `session1`: connections to
    * agents that announce it too are upgraded to sessions (docs/protocol.md); others are of no use here. @default none
    */

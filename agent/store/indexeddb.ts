@@ -230,6 +230,11 @@ export class IndexedDbStore implements AgentStore {
     yield* changesOf(raw, vault);
   }
 
+  /** Whether it has a passphrase, with which keys and bodies are encrypted. */
+  get isEncrypted(): boolean {
+    return isLocked(this.#vault);
+  }
+
   /**
    * Sets, changes or (`null`) removes the passphrase. A change rewrites one row; setting and removing rewrite all in one
    * transaction, and have all in memory meanwhile. What was there before is gone when the browser next tidies its files.

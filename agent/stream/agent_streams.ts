@@ -18,8 +18,8 @@ export interface AgentStreams {
   offerStream(alias: string, description?: StreamDescription): Promise<WritableOutgoingStream>;
   /**
    * Offers a file, by its path or as a `Blob`: reads all of it once for its SHA-256, then resolves when the offer is stored.
-   * It is sent when it is accepted, and one of a path goes on by itself after a restart. A file that has changed meanwhile,
-   * in size or time, ends it with `CHANGED`.
+   * It is sent when it is accepted, and one of a path goes on by itself after a restart, a `Blob` when
+   * `AgentOptions.blobs` has it. A file that has changed meanwhile, in size or time, ends it with `CHANGED`.
    */
   sendFile(alias: string, source: string | Blob, options?: SendFileOptions): Promise<OutgoingStream>;
   /**

@@ -35,6 +35,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   #takenUpTo = 0;
   #isAsking = false;
   readonly #wasAccepted: boolean;
+  #isPaused = false;
 
   /** Waits until it is accepted, or the receiver says where to go on. */
   constructor(connection: string, record: StreamRecord, ports: StreamPorts, source: StreamSource) {
@@ -52,6 +53,22 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** What the receiver's application has taken. */
   get progress(): StreamProgress {
     return { bytes: this.#takenUpTo, size: this.size };
+  }
+
+  /** See {@linkcode WritableOutgoingStream.isPaused}. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** See {@linkcode WritableOutgoingStream.pause}. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** See {@linkcode WritableOutgoingStream.resume}. */
+  resume(): void {
+    this.#isPaused = false;
+    this.#run?.changed();
   }
 
   /** The receiver says from where on it wants the stream, and where to send it. */
@@ -136,6 +153,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
       offset,
       window: Math.min(window, mostWindow),
       lanes,
+      isPaused: () => this.#isPaused,
     });
     for (const lane of lanes) lane.ports = { taken: () => run.changed(), lost: () => this.ask() };
     if (start !== this.#starts) return await run.stop();

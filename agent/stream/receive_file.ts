@@ -29,12 +29,12 @@ interface Target {
 export async function receiveFile(
   offer: Incoming,
   target: string | WritableFile,
-  { onProgress, signal }: ReceiveFileOptions,
+  { onProgress, signal, kept }: ReceiveFileOptions,
 ): Promise<ReceivedFile> {
   signal?.throwIfAborted();
   const former = typeof target === "string" ? await receivedBefore(offer, target) : null;
   if (former !== null) return former;
-  const file = typeof target === "string" ? await openPart(offer, target) : openWritable(target);
+  const file = typeof target === "string" ? await openPart(offer, target) : await openWritable(target, kept);
   let reader: StreamReader;
   try {
     reader = offer.open(file.start);
@@ -111,13 +111,16 @@ async function writing<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** A file in a browser, always from its beginning; it appears when its writer is closed. */
-function openWritable(target: WritableFile): Target {
+/** A file in a browser, behind what is there of it; it appears when its writer is closed. */
+async function openWritable(target: WritableFile, kept = new Blob()): Promise<Target> {
   const writer = target.getWriter();
   const hash = newHash();
+  for (let at = 0; at < kept.size; at += readLength) {
+    hash.update(new Uint8Array(await kept.slice(at, at + readLength).arrayBuffer()));
+  }
   const drop = () => writer.abort().catch(() => {});
   return {
-    start: 0,
+    start: kept.size,
     hash,
     write: (bytes) => writer.write(bytes),
     finish: () => writer.close(),

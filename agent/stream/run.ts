@@ -24,6 +24,8 @@ export interface RunParts {
   /** Chunks that may be sent and not taken. */
   readonly window: number;
   readonly lanes: readonly Lane[];
+  /** Whether nothing more is to be sent for now. */
+  isPaused(): boolean;
 }
 
 /** Sends a stream from a byte on: at most a window of chunks that the receiver's application has not taken. */
@@ -126,12 +128,12 @@ export class SendingRun {
 
   /** Waits until a chunk may be sent that is worth it. */
   async #room(offset: number): Promise<void> {
-    const { window, lanes, source } = this.#parts;
+    const { window, lanes, source, isPaused } = this.#parts;
     const isFull = () => this.#sent - this.#taken >= window;
     const isSmall = () =>
       lanes.reduce((sum, lane) => sum + lane.unanswered, 0) > mostSmall &&
       source.available(offset) < this.chunkSize;
-    while (!this.#isStopped && (isFull() || isSmall())) {
+    while (!this.#isStopped && (isPaused() || isFull() || isSmall())) {
       await new Promise<void>((resolve) => this.#wake = resolve);
       this.#wake = null;
     }

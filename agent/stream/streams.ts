@@ -19,7 +19,7 @@ import type { StreamLinks } from "./links.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { StreamPorts } from "./ports.ts";
 import { FileSource } from "./file_source.ts";
-import type { StreamSource } from "./source.ts";
+import { BlobSource, type StreamSource } from "./source.ts";
 import { hasRoom, knowsStreams, streamOf, streamsOf, withoutStream, withStream } from "./step.ts";
 
 /** Milliseconds between two looks for offers that have expired, at most. */
@@ -49,20 +49,25 @@ export class Streams implements AsyncDisposable {
   readonly #links: StreamLinks;
   readonly #told: StreamsPorts;
   readonly #lifetime: number;
+  readonly #blobs: ReadonlyMap<string, Blob>;
   /** By connection, direction and ID. */
   readonly #live = new Map<string, Outgoing | Incoming>();
   readonly #stopping = new Set<Promise<void>>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
-  /** Does nothing yet; `lifetime`: milliseconds after which an offer that nobody has accepted ends. */
+  /**
+   * Does nothing yet; `lifetime`: milliseconds after which an offer that nobody has accepted ends; `blobs`: what was sent
+   * before a restart, by the stream's ID.
+   */
   constructor(
     context: AgentContext,
     interpreter: Interpreter,
-    { links, told, lifetime }: {
+    { links, told, lifetime, blobs }: {
       readonly links: StreamLinks;
       readonly told: StreamsPorts;
       readonly lifetime: number;
+      readonly blobs: ReadonlyMap<string, Blob>;
     },
   ) {
     this.#context = context;
@@ -70,15 +75,17 @@ export class Streams implements AsyncDisposable {
     this.#links = links;
     this.#told = told;
     this.#lifetime = lifetime;
+    this.#blobs = blobs;
   }
 
   /** Goes on with what is stored. */
   begin(): void {
     for (const connection of this.#context.connections.all()) {
       for (const record of streamsOf(connection)) {
+        const source = this.#stored(record);
         if (record.direction === "receiving") this.#receive(connection, record);
-        else if (record.file !== null) {
-          const stream = this.#send(connection, record, new FileSource(record.file));
+        else if (source !== null) {
+          const stream = this.#send(connection, record, source);
           if (record.status === "accepted") stream.ask();
         } else {
           const lost = new StreamError("LOST", "What was sent is not there any more after a restart");
@@ -199,6 +206,13 @@ export class Streams implements AsyncDisposable {
     pause.end();
     await this.#links[Symbol.asyncDispose]();
     await settled;
+  }
+
+  /** What a stream is read from after a restart; `null` when that is gone. */
+  #stored({ id, file, size }: StreamRecord): StreamSource | null {
+    if (file !== null) return new FileSource(file);
+    const blob = this.#blobs.get(id);
+    return blob !== undefined && blob.size === size ? new BlobSource(blob) : null;
   }
 
   #send(connection: Connection, record: StreamRecord, source: StreamSource): Outgoing {

@@ -54,6 +54,12 @@ export interface StreamInfo {
 export interface OutgoingStream extends StreamInfo {
   /** What tells streams apart. */
   readonly direction: "sending";
+  /** Whether it was paused. */
+  readonly isPaused: boolean;
+  /** Sends nothing more until `resume` is called, or the agent is started again. */
+  pause(): void;
+  /** Goes on after `pause`. */
+  resume(): void;
 }
 
 /** A stream that this side writes. */
@@ -96,6 +102,8 @@ export interface ReceiveFileOptions {
   readonly onProgress?: (progress: StreamProgress) => void;
   /** Stops it: it can be received again, from where it is, as long as it has not ended. */
   readonly signal?: AbortSignal;
+  /** What a writable file has of it already: it is written what follows. @default nothing */
+  readonly kept?: Blob;
 }
 
 /** A file that was received. */

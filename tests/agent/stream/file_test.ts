@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   MemoryStore,
   type OutgoingStream,
@@ -217,6 +217,65 @@ Deno.test("what cannot be read again ends with a restart of its sender", async (
   assertEquals(await soon(reading), "LOST");
   assertEquals(alice.agent.streams(), []);
   await alice[Symbol.asyncDispose]();
+});
+
+Deno.test("a Blob that was kept is sent on after a restart of its sender, behind what the receiver has kept", async () => {
+  await using server = await startServer();
+  const [storeA, storeB] = [new MemoryStore(), new MemoryStore()];
+  const bytes = someBytes(5_000_000), blob = new Blob([bytes]);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const writable = (more: () => void) =>
+    new WritableStream<Uint8Array>({
+      write(part) {
+        parts.push(part.slice());
+        more();
+      },
+    });
+  let id = "";
+  {
+    await using alice = await TestAgent.start(server.address, { ...sessions, store: storeA });
+    await using bob = await TestAgent.start(server.address, { ...sessions, store: storeB });
+    await connectForStreams(server, alice, bob);
+    ({ id } = await alice.agent.sendFile("b", blob));
+    const stopping = new AbortController();
+    const half = writable(() => parts.length === 20 && stopping.abort());
+    const receiving = bob.agent.receiveFile(await nextOffer(bob), half, { signal: stopping.signal });
+    await assertRejects(() => soon(receiving), DOMException);
+  }
+  const kept = new Blob(parts);
+  assert(kept.size > 0 && kept.size < bytes.length);
+  const blobs = new Map([[id, blob]]);
+  await using alice = await TestAgent.start(server.address, { ...sessions, store: storeA, blobs });
+  await using bob = await TestAgent.start(server.address, { ...sessions, store: storeB });
+  await Promise.all([alice.agent.subscribeAll(), bob.agent.subscribeAll()]);
+  const outgoing = streamAt(alice, "sending");
+  const received = bob.agent.receiveFile(streamAt(bob, "receiving"), writable(() => {}), { kept });
+  assertEquals((await soon(received)).size, bytes.length);
+  await soon(outgoing.ended);
+  assert(equalBytes(await new Blob(parts).bytes(), bytes));
+});
+
+Deno.test("a stream that is paused sends nothing before it is resumed, and another one goes on", async () => {
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const blob = new Blob([someBytes(300_000)]);
+  const counted = () => {
+    let count = 0;
+    const writable = new WritableStream<Uint8Array>({ write: ({ length }) => void (count += length) });
+    return { writable, count: () => count };
+  };
+  const outgoing = await pair.alice.agent.sendFile("b", blob);
+  outgoing.pause();
+  const target = counted();
+  const receiving = pair.bob.agent.receiveFile(await nextOffer(pair.bob), target.writable);
+  await until(() => outgoing.status === "accepted");
+  await pair.alice.agent.sendFile("b", blob);
+  await soon(pair.bob.agent.receiveFile(await nextOffer(pair.bob), counted().writable));
+  assertEquals([outgoing.isPaused, target.count()], [true, 0]);
+  outgoing.resume();
+  await soon(receiving);
+  await soon(outgoing.ended);
+  assertEquals([outgoing.isPaused, target.count()], [false, blob.size]);
 });
 
 Deno.test("a file that is stopped by a signal goes on when it is received again", async () => {
