@@ -30,9 +30,14 @@ export interface StreamSource {
   close(error: StreamError | null): Promise<void>;
 }
 
+/** Bytes of a `Blob` that are read at a time, at least: each read of one takes a browser long. */
+const blockLength = 1024 * 1024;
+
 /** A `Blob`, which can be read anywhere as long as the program runs. */
 export class BlobSource implements StreamSource {
   readonly #blob: Blob;
+  /** What was read last. */
+  #block: { readonly start: number; readonly bytes: Bytes } = { start: 0, bytes: new Uint8Array(0) };
 
   /** Reads nothing yet. */
   constructor(blob: Blob) {
@@ -51,20 +56,30 @@ export class BlobSource implements StreamSource {
 
   /** A part of it. */
   async read(offset: number, most: number): Promise<SourcePart> {
-    try {
-      const data = new Uint8Array(await this.#blob.slice(offset, offset + most).arrayBuffer());
-      return { data, isEnd: offset + data.length >= this.#blob.size };
-    } catch (cause) {
-      throw new StreamError("CHANGED", "The file cannot be read any more", { cause });
-    }
+    const { start, bytes } = this.#block;
+    if (offset < start || offset >= start + bytes.length) await this.#readBlock(offset, most);
+    const at = offset - this.#block.start;
+    const data = this.#block.bytes.subarray(at, at + most);
+    return { data, isEnd: offset + data.length >= this.#blob.size };
   }
 
   /** Nothing. */
   release(): void {}
 
-  /** Nothing. */
+  /** Forgets what was read. */
   close(): Promise<void> {
+    this.#block = { start: 0, bytes: new Uint8Array(0) };
     return Promise.resolve();
+  }
+
+  /** Reads as many parts of `most` bytes as make a block. */
+  async #readBlock(start: number, most: number): Promise<void> {
+    const end = start + Math.ceil(blockLength / most) * most;
+    try {
+      this.#block = { start, bytes: new Uint8Array(await this.#blob.slice(start, end).arrayBuffer()) };
+    } catch (cause) {
+      throw new StreamError("CHANGED", "The file cannot be read any more", { cause });
+    }
   }
 }
 
