@@ -64,7 +64,7 @@ function headersFor({ webSocketUrl }: PageConfig): Record<string, string> {
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
-    "img-src 'self'",
+    "img-src 'self' blob:",
     `connect-src 'self' ${webSocketUrl}`,
     "base-uri 'none'",
     "form-action 'none'",

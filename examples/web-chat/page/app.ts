@@ -1,11 +1,15 @@
-import { AgentError, type AgentEvent } from "@simplexmq/smp/agent";
+import { AgentError, type AgentEvent, StreamError } from "@simplexmq/smp/agent";
 import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
+import { fileNameOf } from "../../files.ts";
+import { bindFiles } from "./attach.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
 import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
 import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
+import { FileStore } from "./file_store.ts";
+import type { FileActions } from "./file_view.ts";
 import { showInformation } from "./information_view.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
@@ -16,6 +20,8 @@ import { ChatSession } from "./session.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
 import { showSection } from "./sections.ts";
 import { forgetEverything } from "./start_view.ts";
+import { endText } from "./transfer_text.ts";
+import { type FileState, Transfers } from "./transfers.ts";
 
 /** Messages that are read from the store at a time. */
 const pageSize = 100;
@@ -31,16 +37,22 @@ export class App {
   readonly #config: PageConfig;
   readonly #session: ChatSession;
   readonly #chat: ChatView;
+  readonly #transfers: Transfers;
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
   #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
-  private constructor(config: PageConfig, session: ChatSession, store: IndexedDbStore) {
+  private constructor(
+    config: PageConfig,
+    session: ChatSession,
+    { store, files }: { readonly store: IndexedDbStore; readonly files: FileStore },
+  ) {
     this.#config = config;
     this.#session = session;
     const { agent } = session;
     for (const info of agent.connections()) this.#reload(info.connection);
+    this.#transfers = new Transfers(agent, files, (file) => this.#changed(file));
     this.#chat = bindChat({
       send: (text) => this.#send(text),
       earlier: () => this.#loadEarlier(),
@@ -50,6 +62,10 @@ export class App {
     });
     this.#bindDialogs();
     this.#bindMenu(store);
+    bindFiles({
+      isOpen: () => this.#conversations.get(this.#open?.name ?? "")?.canSend ?? false,
+      send: (chosen) => void this.#sendFiles(chosen),
+    }, this.#ended.signal);
     element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
     this.#show();
   }
@@ -59,10 +75,11 @@ export class App {
    * the agent throws.
    */
   static async run(config: PageConfig, store: IndexedDbStore): Promise<StoreError | null> {
-    const session = await ChatSession.start(config, store);
+    const files = await FileStore.open(!store.isEncrypted);
+    const session = await ChatSession.start(config, { store, files });
     const { agent } = session;
     const closing = store.closed.then(() => agent.close());
-    const app = new App(config, session, store);
+    const app = new App(config, session, { store, files });
     await app.#count();
     showSection("app");
     session.subscribe().then((isReached) => isReached && app.#showServer(app.#server ?? "reached"));
@@ -83,8 +100,10 @@ export class App {
   /** Nothing of it reacts any more. */
   #end(): void {
     this.#ended.abort();
+    this.#transfers.close();
     document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
     document.title = title;
+    this.#open?.log.close();
     this.#open = null;
     this.#chat.show(null, null);
   }
@@ -108,6 +127,9 @@ export class App {
       log?.delivered(event.id, { type: "delivered" });
     } else if (event.type === "error" && event.id !== undefined) {
       log?.delivered(event.id, { type: "failed", reason: errorText(event.error) });
+    } else if (event.type === "stream offered") {
+      void this.#transfers.offered(event.offer);
+      log?.announce(`${name} offers ${fileNameOf(event.offer.name)}`);
     }
     const isRead = log !== null && document.visibilityState === "visible";
     this.#conversations.set(name, afterEvent(known, event, isRead));
@@ -116,7 +138,8 @@ export class App {
   }
 
   async #select(name: string): Promise<void> {
-    const log = showLog(name);
+    this.#open?.log.close();
+    const log = showLog(name, this.#fileActions());
     this.#open = { name, log };
     this.#read();
     this.#chat.setEarlier(false);
@@ -127,6 +150,7 @@ export class App {
 
   #close(): void {
     const name = this.#open?.name;
+    this.#open?.log.close();
     this.#open = null;
     this.#show();
     element("list", HTMLElement).querySelectorAll("button").forEach((button) => {
@@ -154,8 +178,14 @@ export class App {
       // After the messages: one that is written in between would look as if it was not to be sent any more. One that was
       // sent in between does, until its event comes.
       const waiting = await this.#session.queued(this.#conversations.get(name)?.id ?? "");
-      log.add(records.map((record) => messageOf(record, waiting)));
-      if (this.#open?.log === log) this.#chat.setEarlier(records.length === pageSize);
+      const isFirst = records.length < pageSize;
+      const from = isFirst ? 0 : records[0]!.id;
+      const files = this.#transfers.of(this.#conversations.get(name)?.id ?? "");
+      log.add(
+        records.map((record) => messageOf(record, waiting)),
+        files.filter(({ after }) => after >= from),
+      );
+      if (this.#open?.log === log) this.#chat.setEarlier(!isFirst);
     } catch (error) {
       this.#chat.problem(describe(error));
     }
@@ -177,6 +207,42 @@ export class App {
     }
   }
 
+  async #sendFiles(chosen: readonly File[]): Promise<void> {
+    const name = this.#open?.name;
+    if (name === undefined) return;
+    for (const file of chosen) {
+      this.#chat.preparing(`Reading ${fileNameOf(file.name)}…`);
+      try {
+        await this.#transfers.send(name, file);
+        this.#chat.preparing(null);
+      } catch (error) {
+        this.#chat.preparing(null);
+        this.#chat.failed(`${fileNameOf(file.name)} was not sent: ${describe(error)}`);
+        return;
+      }
+    }
+  }
+
+  #fileActions(): FileActions {
+    const transfers = this.#transfers;
+    return {
+      accept: (key) => transfers.accept(key),
+      acceptAs: (key, place) => transfers.acceptAs(key, place),
+      cancel: (key) => void transfers.cancel(key).catch((error) => this.#chat.failed(describe(error))),
+      pause: (key) => transfers.pause(key),
+      resume: (key) => transfers.resume(key),
+      remove: (key) => {
+        void transfers.remove(key);
+        this.#open?.log.remove(key);
+      },
+    };
+  }
+
+  #changed(file: FileState): void {
+    const name = this.#open?.name ?? "";
+    if (this.#conversations.get(name)?.id === file.conversation) this.#open?.log.changed(file);
+  }
+
   #showInformation(): void {
     const name = this.#open?.name;
     if (name === undefined) return;
@@ -195,13 +261,16 @@ export class App {
 
   async #delete(): Promise<void> {
     const name = this.#open?.name;
-    if (name === undefined || !confirm(`Delete the conversation with ${name} and all its messages?`)) return;
+    const question = `Delete the conversation with ${name} and all its messages and files?`;
+    if (name === undefined || !confirm(question)) return;
     try {
       await this.#session.agent.delete(name);
     } catch (error) {
       return this.#chat.problem(`It was not deleted: ${describe(error)}`);
     }
-    forgetRead(this.#conversations.get(name)?.id ?? "");
+    const id = this.#conversations.get(name)?.id ?? "";
+    forgetRead(id);
+    void this.#transfers.forget(id);
     this.#conversations.delete(name);
     this.#close();
   }
@@ -246,7 +315,9 @@ export class App {
 
   #bindMenu(store: IndexedDbStore): void {
     bindExport(element("export", HTMLElement), store);
-    bindPassphrase(element("change-passphrase", HTMLElement), store);
+    bindPassphrase(element("change-passphrase", HTMLElement), store, async () => {
+      if (store.isEncrypted) await this.#transfers.stopLasting();
+    });
     // The agent does nothing with a store without conversations, and no other is read into.
     bindImport(element("import", HTMLElement), store, {
       before: () => Promise.resolve(),
@@ -318,6 +389,11 @@ export class App {
 }
 
 function describe(error: unknown): string {
+  if (error instanceof StreamError) {
+    if (error.code === "CHANGED") return "it cannot be read.";
+    if (error.code === "TOO_MANY") return "too many files are on their way.";
+    return `${endText(error, { direction: "sending" })}.`;
+  }
   if (!(error instanceof AgentError)) return String(error);
   switch (error.code) {
     case "CONN DUPLICATE":

@@ -51,12 +51,17 @@ export function bindImport(button: HTMLElement, store: IndexedDbStore, actions: 
   bindDialog("import-dialog", button, { submit, done: actions.done });
 }
 
-/** Lets a button set, change or remove the passphrase of the store. */
-export function bindPassphrase(button: HTMLElement, store: IndexedDbStore): void {
+/** Lets a button set, change or remove the passphrase of the store; `changed` is called when that is done. */
+export function bindPassphrase(
+  button: HTMLElement,
+  store: IndexedDbStore,
+  changed: () => Promise<void>,
+): void {
   const next = element("new-passphrase", HTMLInputElement);
   const submit = async () => {
     try {
       await store.changePassphrase(next.value === "" ? null : next.value);
+      await changed();
       return null;
     } catch (error) {
       // There is none to be removed.

@@ -24,6 +24,10 @@ export interface ChatView {
   setEarlier(isThere: boolean): void;
   /** Says that something could not be done. */
   problem(text: string): void;
+  /** Says that something could not be sent. */
+  failed(text: string): void;
+  /** Says what is done before something is sent; `null`: nothing. */
+  preparing(text: string | null): void;
 }
 
 /** Binds the elements of the open conversation. */
@@ -113,6 +117,13 @@ export function bindChat(actions: ChatActions): ChatView {
     },
     setEarlier(isThere) {
       earlier.hidden = !isThere;
+    },
+    failed(message) {
+      problem.textContent = message;
+    },
+    preparing(message) {
+      if (message !== null) problem.textContent = "";
+      element("preparing", HTMLElement).textContent = message ?? "";
     },
     problem(message) {
       notice.hidden = false;

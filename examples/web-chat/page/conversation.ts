@@ -100,9 +100,10 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       return event.change === "closed"
         ? { ...conversation, canSend: false, notice: closedText }
         : { ...conversation, notice: conversation.notice === slowText ? null : conversation.notice };
+    case "stream offered":
+      return { ...conversation, unread: isOpen ? 0 : conversation.unread + 1 };
     case "down":
     case "up":
-    case "stream offered":
       return conversation;
     default:
       return event satisfies never;

@@ -3,6 +3,8 @@ import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
 import type { Transport } from "@simplexmq/smp/client";
 import { connectWebSocket, parseAddress, TransportError } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
+import type { FileStore } from "./file_store.ts";
+import { Transfers } from "./transfers.ts";
 
 /** The database of this page. */
 export const databaseName = "smp-web-chat";
@@ -23,7 +25,10 @@ export class ChatSession {
   }
 
   /** Starts the agent, which closes the store with the page. Throws what the agent throws. */
-  static async start(config: PageConfig, store: IndexedDbStore): Promise<ChatSession> {
+  static async start(
+    config: PageConfig,
+    { store, files }: { readonly store: IndexedDbStore; readonly files: FileStore },
+  ): Promise<ChatSession> {
     const agent = await Agent.start({
       servers: [config.server],
       store,
@@ -31,6 +36,7 @@ export class ChatSession {
       // Making keys keeps a phone busy.
       keyPool: 4,
       retry,
+      blobs: Transfers.blobs(files),
       extensions: config.sessions ? ["session1"] : [],
     });
     return new ChatSession(agent, store);

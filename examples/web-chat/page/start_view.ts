@@ -1,6 +1,7 @@
 import { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { bindImport } from "./backup_view.ts";
 import { element } from "./dom.ts";
+import { FileStore } from "./file_store.ts";
 import { findInvitation } from "./invitation.ts";
 import { forgetAllRead } from "./read_marks.ts";
 import { showSection, useItHere } from "./sections.ts";
@@ -40,6 +41,7 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
   if (!confirm(question)) return;
   await close();
   forgetAllRead();
+  await FileStore.delete();
   try {
     await IndexedDbStore.delete(databaseName);
   } catch (error) {

@@ -1,0 +1,51 @@
+/**
+ * What chats do with files of others: nothing that a peer chooses is trusted.
+ *
+ * @module
+ */
+
+/** Bytes that names of files have at most, on most file systems and in an offer. */
+const mostBytes = 255;
+
+/** Names that mean devices on Windows, with any ending. */
+const devices = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+
+/**
+ * A name for a file on any system: the last part of a path, without characters that cannot be seen, that turn the
+ * direction of writing or that mean something to a system; `file` when nothing is left. It never begins with a dot.
+ */
+export function fileNameOf(name: string): string {
+  const last = name.split(/[/\\]/).at(-1)!;
+  const plain = last
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "")
+    .replaceAll(/[<>:"|?*]/g, "_")
+    .replace(/^[.\s]+/, "")
+    .replace(/[.\s]+$/, "");
+  const usable = plain === "" ? "file" : devices.test(plain) ? `_${plain}` : plain;
+  return shortened(usable);
+}
+
+/** A name of at most 255 bytes, with the ending that it had. */
+function shortened(name: string): string {
+  const length = (text: string) => new TextEncoder().encode(text).length;
+  if (length(name) <= mostBytes) return name;
+  const ending = /\.\w{1,16}$/.exec(name)?.[0] ?? "";
+  const start = [...name.slice(0, name.length - ending.length)];
+  // A character has at most four bytes.
+  let kept = start.slice(0, mostBytes).join("");
+  for (let count = Math.min(start.length, mostBytes); length(kept + ending) > mostBytes;) {
+    kept = start.slice(0, --count).join("");
+  }
+  return kept + ending;
+}
+
+const units = ["kB", "MB", "GB", "TB"] as const;
+
+/** A number of bytes for people; `null`: nobody has said how many. */
+export function sizeText(bytes: number | null): string {
+  if (bytes === null) return "unknown size";
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+  let value = bytes / 1000, unit = 0;
+  for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+  return `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
+}

@@ -1,0 +1,306 @@
+import {
+  type Agent,
+  type OutgoingStream,
+  StreamError,
+  type StreamInfo,
+  type StreamOffer,
+  type WritableFile,
+} from "@simplexmq/smp/agent";
+import { fileNameOf } from "../../files.ts";
+import { type FileEntry, type FileStore, keyOf } from "./file_store.ts";
+import { incomingFile, keptFile } from "./incoming_file.ts";
+import { pictureType } from "./picture.ts";
+import { endText } from "./transfer_text.ts";
+
+/** Milliseconds between two looks at how far files are. */
+const progressInterval = 200;
+
+/** A file as it is now. */
+export interface FileState extends FileEntry {
+  /** How much of it the receiver has. */
+  readonly bytes: number;
+  /** Its content, when the page has all of it. */
+  readonly content: Blob | null;
+}
+
+interface Live {
+  readonly stream: OutgoingStream | StreamOffer;
+  /** Aborts to let what is paused go on. */
+  resuming: AbortController | null;
+  bytes: number;
+}
+
+/** The files of all conversations: what goes on with them, over restarts of the page. */
+export class Transfers {
+  readonly #agent: Agent;
+  readonly #store: FileStore;
+  readonly #changed: (file: FileState) => void;
+  readonly #live = new Map<string, Live>();
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  /** Goes on with what was on its way; `changed` is told of each file that is new or another one. */
+  constructor(agent: Agent, store: FileStore, changed: (file: FileState) => void) {
+    this.#agent = agent;
+    this.#store = store;
+    this.#changed = changed;
+    for (const stream of agent.streams()) void this.#goOn(stream);
+    for (const entry of store.all()) {
+      const isOpen = entry.status === "offered" || entry.status === "going";
+      if (isOpen && !this.#live.has(entry.key)) void this.#missed(entry);
+    }
+    this.#timer = setInterval(() => this.#look(), progressInterval);
+    addEventListener("beforeunload", this.#leaving);
+  }
+
+  /** What agents need to send on after a restart, by the stream's ID. */
+  static blobs(store: FileStore): Map<string, Blob> {
+    const sending = store.all().filter(({ direction, status }) =>
+      direction === "sending" && status !== "done"
+    );
+    return new Map(sending.map(({ key, id }) => [id, store.content(key)]));
+  }
+
+  /** Does nothing any more; what goes on is the agent's. */
+  close(): void {
+    clearInterval(this.#timer);
+    removeEventListener("beforeunload", this.#leaving);
+    this.#store.close();
+  }
+
+  /** The files of a conversation, the oldest first. */
+  of(conversation: string): FileState[] {
+    return this.#store.all().filter((entry) => entry.conversation === conversation)
+      .toSorted((a, b) => a.at - b.at).map((entry) => this.#stateOf(entry));
+  }
+
+  /** Somebody offers a file; a stream that was offered before is known. */
+  async offered(stream: StreamOffer): Promise<void> {
+    await this.#goOn(stream);
+  }
+
+  /** Offers a file. Throws what the agent throws. */
+  async send(name: string, file: File): Promise<void> {
+    const type = /^[ -~]{0,127}$/.test(file.type) ? file.type : "";
+    const stream = await this.#agent.sendFile(name, file, {
+      name: fileNameOf(file.name),
+      type: type || "application/octet-stream",
+    });
+    await this.#add(stream, file);
+  }
+
+  /** Accepts a file, to be kept by the page. */
+  accept(key: string): void {
+    void this.#receive(key, null);
+  }
+
+  /** Accepts a file, to be written where the person has chosen. */
+  acceptAs(key: string, place: FileSystemFileHandle): void {
+    void this.#receive(key, place);
+  }
+
+  /** Stops for a while. */
+  pause(key: string): void {
+    const live = this.#live.get(key);
+    if (live === undefined) return;
+    live.resuming ??= new AbortController();
+    if (live.stream.direction === "sending") live.stream.pause();
+    void this.#change(key, { isPaused: true });
+  }
+
+  /** Goes on. */
+  resume(key: string): void {
+    const live = this.#live.get(key);
+    if (live === undefined) return;
+    live.resuming?.abort();
+    live.resuming = null;
+    if (live.stream.direction === "sending") live.stream.resume();
+    void this.#change(key, { isPaused: false });
+  }
+
+  /** Refuses a file that nobody has accepted, or ends one that is on its way. */
+  async cancel(key: string): Promise<void> {
+    const live = this.#live.get(key);
+    if (live === undefined) return;
+    live.resuming?.abort();
+    const { stream } = live;
+    if (stream.direction === "receiving" && stream.status === "offered") await stream.refuse();
+    else await stream.cancel();
+  }
+
+  /** Removes a file that is not on its way. */
+  async remove(key: string): Promise<void> {
+    if (!this.#live.has(key)) await this.#store.remove(key);
+  }
+
+  /** Removes all files of a conversation. */
+  async forget(conversation: string): Promise<void> {
+    const gone = this.#store.all().filter((entry) => entry.conversation === conversation);
+    for (const { key } of gone) this.#live.delete(key);
+    await Promise.all(gone.map(({ key }) => this.#store.remove(key)));
+  }
+
+  /** There is a passphrase now, which does not encrypt them: nothing of them is stored any more. */
+  async stopLasting(): Promise<void> {
+    await this.#store.stopLasting();
+  }
+
+  /** Browsers ask the person to stay when something is lost. */
+  readonly #leaving = (event: BeforeUnloadEvent): void => {
+    const isLost = [...this.#live].some(([key, { stream }]) =>
+      !this.#store.lasts(key) && (stream.direction === "sending" || stream.status === "accepted")
+    );
+    if (isLost) event.preventDefault();
+  };
+
+  /** A stream of the agent, that is new or from before a restart. */
+  async #goOn(stream: OutgoingStream | StreamOffer): Promise<void> {
+    const known = this.#store.get(this.#keyOf(stream));
+    if (known === undefined) return await this.#add(stream, null);
+    if (this.#live.has(known.key)) return;
+    const live = this.#begin(known.key, stream);
+    if (known.isPaused) {
+      live.resuming = new AbortController();
+      if (stream.direction === "sending") stream.pause();
+    }
+    if (stream.direction === "sending") {
+      await this.#change(known.key, { status: stream.status === "offered" ? "offered" : "going" });
+    } else if (known.isElsewhere) {
+      // What was written is gone with the page.
+      await this.#change(known.key, { status: "offered", isElsewhere: false, isPaused: false });
+      live.resuming = null;
+    } else if (known.status === "going") await this.#receive(known.key, null);
+  }
+
+  async #add(stream: OutgoingStream | StreamOffer, content: Blob | null): Promise<void> {
+    const { id, direction, size, offeredAt } = stream;
+    const { id: conversation } = this.#agent.connection(stream.connection);
+    const key = this.#keyOf(stream);
+    if (this.#live.has(key)) return;
+    // Before anything is waited for: it may end at any time.
+    this.#begin(key, stream);
+    const entry: FileEntry = {
+      key,
+      id,
+      conversation,
+      direction,
+      name: fileNameOf(stream.name),
+      type: stream.type,
+      size,
+      at: offeredAt.getTime(),
+      after: 0,
+      status: "offered",
+      isPaused: false,
+      note: "",
+      isElsewhere: false,
+    };
+    const [last] = await this.#agent.messages(stream.connection, { limit: 1 }).catch(() => []);
+    if (!this.#live.has(key)) return;
+    await this.#put({ ...entry, after: last?.id ?? 0 });
+    if (content !== null) {
+      await this.#store.append(key, content);
+      await this.#change(key, {});
+    }
+  }
+
+  #begin(key: string, stream: OutgoingStream | StreamOffer): Live {
+    const live: Live = { stream, resuming: null, bytes: 0 };
+    this.#live.set(key, live);
+    stream.ended.then(
+      () => this.#end(key, null),
+      (error) => this.#end(key, error instanceof StreamError ? error : null),
+    );
+    return live;
+  }
+
+  async #receive(key: string, place: FileSystemFileHandle | null): Promise<void> {
+    const live = this.#live.get(key), entry = this.#store.get(key);
+    if (live === undefined || entry === undefined || live.stream.direction !== "receiving") return;
+    const { stream } = live;
+    await this.#change(key, {
+      status: "going",
+      isElsewhere: place !== null,
+      ...(place !== null && { note: `saved as ${place.name}` }),
+    });
+    try {
+      const kept = place === null ? this.#store.content(key) : new Blob();
+      const target = incomingFile(await this.#targetOf(entry, place), () => live.resuming?.signal ?? null);
+      await this.#agent.receiveFile(stream, target, { kept });
+    } catch (error) {
+      // The agent says why it has ended; when it was not begun it can still be accepted.
+      if (error instanceof StreamError || !this.#live.has(key)) return;
+      await this.#change(key, { status: "offered", isElsewhere: false, note: String(error) });
+    }
+  }
+
+  async #targetOf({ key, size }: FileEntry, place: FileSystemFileHandle | null): Promise<WritableFile> {
+    if (place !== null) return await place.createWritable();
+    return keptFile(this.#store, { key, size });
+  }
+
+  /** A stream has ended; with `CLOSED` it may go on after a restart. */
+  async #end(key: string, error: StreamError | null): Promise<void> {
+    const live = this.#live.get(key), entry = this.#store.get(key);
+    this.#live.delete(key);
+    if (live === undefined || entry === undefined || error?.code === "CLOSED") return;
+    // What is paused holds a write.
+    live.resuming?.abort();
+    if (entry.direction === "sending" && await pictureType(this.#store.content(key)) === null) {
+      await this.#store.clear(key);
+    }
+    if (error === null) return await this.#change(key, { status: "done", isPaused: false });
+    if (entry.direction === "receiving") await this.#store.clear(key);
+    const note = endText(error, entry);
+    if (entry.direction === "receiving" && entry.status === "offered") {
+      // Else somebody could fill the store with offers that they take back.
+      this.#changed({ ...this.#stateOf(entry), status: "ended", note });
+      return await this.#store.remove(key);
+    }
+    await this.#change(key, { status: "ended", isPaused: false, note });
+  }
+
+  /** What was on its way when the page was left, and is not any more. */
+  async #missed(entry: FileEntry): Promise<void> {
+    const { key, direction, size } = entry;
+    if (direction === "receiving" && size !== null && this.#store.content(key).size === size) {
+      return await this.#change(key, { status: "done", isPaused: false });
+    }
+    if (direction === "receiving") await this.#store.clear(key);
+    const note = "ended while this page was closed";
+    await this.#change(key, { status: "ended", isPaused: false, note });
+  }
+
+  /** Tells how far files are. */
+  #look(): void {
+    for (const [key, live] of this.#live) {
+      const { stream: { progress: { bytes }, status } } = live;
+      const entry = this.#store.get(key);
+      if (entry === undefined) continue;
+      const isAccepted = status === "accepted" && entry.status === "offered" && entry.direction === "sending";
+      if (isAccepted) void this.#change(key, { status: "going" });
+      else if (bytes !== live.bytes) this.#changed(this.#stateOf(entry));
+      live.bytes = bytes;
+    }
+  }
+
+  async #change(key: string, change: Partial<FileEntry>): Promise<void> {
+    const entry = this.#store.get(key);
+    if (entry !== undefined) await this.#put({ ...entry, ...change });
+  }
+
+  async #put(entry: FileEntry): Promise<void> {
+    const stored = this.#store.put(entry);
+    this.#changed(this.#stateOf(entry));
+    await stored;
+  }
+
+  #stateOf(entry: FileEntry): FileState {
+    const { key, status, direction, size } = entry;
+    const bytes = this.#live.get(key)?.stream.progress.bytes ?? (status === "done" ? size ?? 0 : 0);
+    const isWhole = this.#store.hasContent(key) && (direction === "sending" || status === "done");
+    return { ...entry, bytes, content: isWhole ? this.#store.content(key) : null };
+  }
+
+  #keyOf({ connection, id, direction }: StreamInfo & Pick<FileEntry, "direction">): string {
+    return keyOf({ conversation: this.#agent.connection(connection).id, direction, id });
+  }
+}
