@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { StreamError } from "@simplexmq/smp/agent";
 
 /** Bytes that names of files have at most, on most file systems and in an offer. */
 const mostBytes = 255;
@@ -36,7 +37,7 @@ function shortened(name: string): string {
   for (let count = Math.min(start.length, mostBytes); length(kept + ending) > mostBytes;) {
     kept = start.slice(0, --count).join("");
   }
-  return kept + ending;
+  return (kept + ending).replace(/[.\s]+$/, "");
 }
 
 const units = ["kB", "MB", "GB", "TB"] as const;
@@ -48,4 +49,38 @@ export function sizeText(bytes: number | null): string {
   let value = bytes / 1000, unit = 0;
   for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
   return `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
+}
+
+/** Why a file will never be there. */
+export function endText({ code, told }: StreamError, direction: "sending" | "receiving"): string {
+  const isSending = direction === "sending";
+  switch (code) {
+    case "REFUSED":
+      return isSending ? "the other side does not want it" : "refused";
+    case "CANCELLED":
+      return told === null ? "cancelled" : "cancelled by the other side";
+    case "EXPIRED":
+      return "nobody accepted it in time";
+    case "LOST":
+      return isSending
+        ? "the file is not there any more: send it again"
+        : "the other side does not have the file any more: ask for it again";
+    case "CHANGED":
+      return "the file has changed since it was offered: it has to be sent again";
+    case "HASH":
+    case "SIZE":
+      return "what came is not what was offered: it was removed";
+    case "PROTOCOL":
+      return "ended: the other side does not keep to the rules";
+    case "TOO_MANY":
+      return "too many files wait on the other side: try again later";
+    case "UNSUPPORTED":
+      return "files need forward secrecy, which there is not, or not yet";
+    case "FAILED":
+      return told === null ? "it could not be stored here" : "it could not be stored on the other side";
+    case "CLOSED":
+      return "the conversation has ended";
+    default:
+      return code satisfies never;
+  }
 }

@@ -6,6 +6,7 @@ import type {
   MessageRecord,
 } from "@simplexmq/smp/agent";
 import { formatQueueInfo, ParseError, parseQueueInfo, type ServerAddress } from "@simplexmq/smp/protocol";
+import type { Files } from "./files.ts";
 import { helpLines, type Input } from "./input.ts";
 import { harmless, type Kind } from "./screen.ts";
 
@@ -16,7 +17,11 @@ export type Show = (text: string, kind?: Kind) => void;
 const historyLength = 20;
 
 /** Does what was typed; gives `false` when the person wants to leave. Rejects when the agent cannot do it. */
-export async function execute(agent: Agent, input: Input, show: Show): Promise<boolean> {
+export async function execute(
+  agent: Agent,
+  input: Input,
+  { show, files }: { readonly show: Show; readonly files: Files },
+): Promise<boolean> {
   switch (input.type) {
     case "create": {
       const { invitation } = await agent.create(input.name);
@@ -37,6 +42,21 @@ export async function execute(agent: Agent, input: Input, show: Show): Promise<b
       show(`[${id}] to ${input.name}: ${harmless(input.text)}`, "sent");
       break;
     }
+    case "file":
+      files.send(input.name, input.path);
+      break;
+    case "receive":
+      files.accept(input.number, input.path);
+      break;
+    case "refuse":
+      await files.refuse(input.number);
+      break;
+    case "cancel":
+      await files.cancel(input.number);
+      break;
+    case "files":
+      files.list();
+      break;
     case "connections": {
       const connections = agent.connections();
       if (connections.length === 0) show("there is nobody yet; /c NAME makes an invitation", "notice");

@@ -7,6 +7,7 @@
 import { Agent, AgentError } from "@simplexmq/smp/agent";
 import { SqliteStore } from "@simplexmq/smp/agent/sqlite";
 import { execute, showEvent } from "./chat.ts";
+import { Files } from "./files.ts";
 import { parseInput } from "./input.ts";
 import { type ChatOptions, helpText, parseOptions } from "./options.ts";
 import { type Kind, Screen } from "./screen.ts";
@@ -28,24 +29,36 @@ async function chat(options: ChatOptions): Promise<void> {
   });
   using screen = new Screen();
   const show = (text: string, kind?: Kind) => screen.show(text, kind);
-  const events = showAll(agent, show);
+  const files = new Files(agent, {
+    folder: options.files,
+    show,
+    status: (text) => screen.status(text),
+  });
+  const events = showAll(agent, show, files);
   const ending = new AbortController();
   const probed = tellUnreachable(options, show, ending.signal);
   const subscribed = subscribe(agent, show);
   for await (const line of screen.input()) {
     try {
-      if (!await execute(agent, parseInput(line), show)) break;
+      if (!await execute(agent, parseInput(line), { show, files })) break;
     } catch (error) {
       show(error instanceof Error ? error.message : String(error), "warning");
     }
   }
   ending.abort();
   await agent.close();
-  await Promise.all([events, probed, subscribed]);
+  await Promise.all([events, probed, subscribed, files.stopped()]);
 }
 
-async function showAll(agent: Agent, show: (text: string, kind?: Kind) => void): Promise<void> {
-  for await (const event of agent.events()) showEvent(event, show);
+async function showAll(
+  agent: Agent,
+  show: (text: string, kind?: Kind) => void,
+  files: Files,
+): Promise<void> {
+  for await (const event of agent.events()) {
+    if (event.type === "stream offered") files.offered(event.offer);
+    else showEvent(event, show);
+  }
 }
 
 /** Receives from all connections. What is not possible now is told by events, also when it is later. */

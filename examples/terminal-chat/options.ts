@@ -7,6 +7,8 @@ export interface ChatOptions {
   readonly allowUnverified: boolean;
   readonly database: string;
   readonly passphraseFile: string | undefined;
+  /** Folder for files that are received. */
+  readonly files: string;
   /** Whether sessions are announced to other agents. */
   readonly sessions: boolean;
   /** Servers that messages come through at a time. */
@@ -24,6 +26,7 @@ export const helpText = `A chat in the terminal (docs/terminal-chat.md)
 
   --server ADDRESS        SMP server for its queues, host[:port]#keyhash; may be given several times
   --db FILE               where connections and messages are kept (default data/chat.db)
+  --files DIR             folder for files that are received (default: files, beside the database)
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
   --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
   --no-sessions           announce no sessions: new connections stay as in SMP 0.3, without forward secrecy
@@ -43,7 +46,7 @@ export function parseOptions(args: readonly string[]): ChatCommand {
 
 function read(args: readonly string[]): ChatCommand {
   const given = readOptions(args, {
-    values: ["server", "db", "passphrase-file", "routes"],
+    values: ["server", "db", "files", "passphrase-file", "routes"],
     flags: ["allow-unverified", "no-sessions", "help"],
   });
   if (given.has("help")) return { type: "help" };
@@ -52,13 +55,14 @@ function read(args: readonly string[]): ChatCommand {
   if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
   for (const server of servers) checkServer(server, allowUnverified);
   const database = given.one("db") ?? "data/chat.db";
+  const files = given.one("files") ?? database.replace(/[^/]*$/, "files");
   const passphraseFile = given.one("passphrase-file");
   const routes = given.one("routes") ?? "1";
   if (!/^[1-4]$/.test(routes)) throw new UsageError(`--routes ${routes} is not a number from 1 to 4`);
   const sessions = !given.has("no-sessions");
   return {
     type: "chat",
-    options: { servers, allowUnverified, database, passphraseFile, sessions, routes: Number(routes) },
+    options: { servers, allowUnverified, database, files, passphraseFile, sessions, routes: Number(routes) },
   };
 }
 

@@ -20,6 +20,10 @@ export class Screen implements Disposable {
   readonly #row: CursorRow | null;
   readonly #isColoured = process.stdout.isTTY === true && !Deno.noColor;
   #isOpen = true;
+  /** What stands between the lines and the one that is being typed, and whether it stands there. */
+  #status = "";
+  #isStatusShown = false;
+  #shownLength = 0;
 
   constructor() {
     const terminal = process.stdout.isTTY === true;
@@ -31,6 +35,8 @@ export class Screen implements Disposable {
       historySize: 100,
     });
     this.#lines.once("close", () => this.#isOpen = false);
+    // It stands above a line that is not being typed any more.
+    this.#lines.on("line", () => this.#isStatusShown = false);
     this.#row = terminal ? new CursorRow(this.#lines) : null;
   }
 
@@ -45,13 +51,17 @@ export class Screen implements Disposable {
 
   /** Shows text above the line that is being typed; what others wrote must be {@linkcode harmless}. */
   show(text: string, kind: Kind = "plain"): void {
-    if (this.#row !== null && this.#isOpen) {
-      moveCursor(process.stdout, 0, -this.#row.take());
-      cursorTo(process.stdout, 0);
-      clearScreenDown(process.stdout);
-    }
+    this.#erase();
     const colour = this.#isColoured ? colours[kind] : "";
     process.stdout.write(`${colour}${text}${colour === "" ? "" : reset}\n`);
+    this.#prompt();
+  }
+
+  /** Shows how far something is, in place of what this showed before, above the line that is being typed; not in pipes. */
+  status(text: string): void {
+    if (this.#row === null || text === this.#status) return;
+    this.#erase();
+    this.#status = text;
     this.#prompt();
   }
 
@@ -61,11 +71,40 @@ export class Screen implements Disposable {
     this.#lines.close();
   }
 
+  /** Removes the line that is being typed, which `#prompt` writes again, and what stands above it. */
+  #erase(): void {
+    if (this.#row === null || !this.#isOpen) return;
+    const rows = this.#isStatusShown ? Math.ceil(this.#shownLength / process.stdout.columns) : 0;
+    this.#isStatusShown = false;
+    moveCursor(process.stdout, 0, -this.#row.take() - rows);
+    cursorTo(process.stdout, 0);
+    clearScreenDown(process.stdout);
+  }
+
   #prompt(): void {
     if (this.#row === null || !this.#isOpen) return;
+    if (this.#status !== "" && !this.#isStatusShown) {
+      const shown = fitting(this.#status, process.stdout.columns - 1);
+      this.#shownLength = widthOf(shown);
+      this.#isStatusShown = true;
+      const [begin, end] = this.#isColoured ? [colours.notice, reset] : ["", ""];
+      process.stdout.write(`${begin}${shown}${end}\n`);
+    }
     this.#lines.prompt(true);
     this.#row.written();
   }
+}
+
+/** Columns of a text at most: those of a character that is not ASCII may be two. */
+function widthOf(text: string): number {
+  return [...text].reduce((sum, char) => sum + (char < "\x7f" ? 1 : 2), 0);
+}
+
+/** The start of a text that has room in some columns. */
+function fitting(text: string, columns: number): string {
+  const chars = [...text];
+  while (widthOf(chars.join("")) > columns) chars.pop();
+  return chars.join("");
 }
 
 /**

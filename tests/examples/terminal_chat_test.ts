@@ -4,12 +4,14 @@ import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
 import { formatQueueInfo } from "../../mod.ts";
+import { equalBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
-import { TmuxTerminal } from "../support/tmux.ts";
+import { codeOf, sessions, someBytes } from "../support/streams.ts";
+import { type Size, TmuxTerminal } from "../support/tmux.ts";
 import { next, soon, until } from "../support/wait.ts";
 
 const script = "examples/terminal-chat/main.ts";
@@ -148,6 +150,12 @@ Deno.test("what is typed is understood, or told what is wrong", { permissions: "
   assertEquals(parseInput("/code bob"), { type: "code", name: "bob" });
   assertEquals(parseInput("/verify bob"), { type: "verify", name: "bob", isVerified: true });
   assertEquals(parseInput("/verify bob not"), { type: "verify", name: "bob", isVerified: false });
+  assertEquals(parseInput("/f @bob a path.txt "), { type: "file", name: "bob", path: "a path.txt" });
+  assertEquals(parseInput("/accept"), { type: "receive", number: null, path: null });
+  assertEquals(parseInput("/accept #12 a path"), { type: "receive", number: 12, path: "a path" });
+  assertEquals(parseInput("/accept a #2"), { type: "receive", number: null, path: "a #2" });
+  assertEquals(parseInput("/refuse #3"), { type: "refuse", number: 3 });
+  assertEquals(parseInput("/cancel"), { type: "cancel", number: null });
   assertEquals(parseInput("  "), { type: "nothing" });
   for (
     const text of [
@@ -161,6 +169,10 @@ Deno.test("what is typed is understood, or told what is wrong", { permissions: "
       "/history",
       "/code",
       "/verify",
+      "/f @bob",
+      "/refuse it",
+      "/cancel 3",
+      "/files now",
     ]
   ) {
     assertEquals(parseInput(text).type, "wrong", text);
@@ -263,4 +275,106 @@ Deno.test("the terminal chat that is started before its server receives when it 
   await child.stdin.close();
   assertEquals((await soon(child.status)).code, 0);
   await lines.return?.();
+});
+
+/** Starts the terminal chat of somebody who has a connection to `peer`, whom the terminal calls alice. */
+async function terminalWith(
+  { folder, server, peer, size }: {
+    readonly folder: string;
+    readonly server: string;
+    readonly peer: TestAgent;
+    readonly size?: Size;
+  },
+): Promise<TmuxTerminal> {
+  const args = ["--server", server, "--db", `${folder}/bob.db`];
+  const command = ["env", "NO_COLOR=1", ...commandOf(args, { script, folder })];
+  const terminal = await TmuxTerminal.start(folder, command, size);
+  const { invitation } = await peer.agent.create("bob");
+  await terminal.line(/^\/help/);
+  await terminal.type(`/a alice ${formatQueueInfo(invitation)}`);
+  await peer.next("session", ({ change }) => change === "active");
+  await peer.send("bob", "ready");
+  await terminal.line(/^alice: ready/);
+  return terminal;
+}
+
+testInTerminal("files are sent and received in the terminal, in place of no other one", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address, sessions);
+  await using bob = await terminalWith({ folder: path, server: server.address, peer });
+  const { agent } = peer;
+  const bytes = someBytes(3_000_000);
+  for (const [name, number] of [["cat.png", 1], ["cat (2).png", 2]] as const) {
+    const sent = await agent.sendFile("bob", new Blob([bytes]), { name: "../\u202e\x1b[2J\ncat.png" });
+    const commands = `/accept #${number} or /refuse #${number}`;
+    await until(async () => (await bob.screen()).includes(`[2Jcat.png, 3.0 MB; ${commands}`));
+    await bob.type("/accept");
+    await soon(sent.ended);
+    const saved = `${path}/files/[2J${name}`;
+    await until(async () => (await bob.screen()).includes(`is in ${saved}`));
+    assert(equalBytes(await Deno.readFile(saved), bytes));
+  }
+  const named = await agent.sendFile("bob", new Blob(["text"]), { name: "a.txt" });
+  const refused = await agent.sendFile("bob", new Blob(["text"]), { name: "b.txt" });
+  await bob.line(/^\[#4\] alice offers a file: b\.txt, 4 bytes/);
+  await bob.type("/accept");
+  await bob.line(/^say which one: #3, #4/);
+  await bob.type("/files");
+  await bob.line(/^\[#3\] offered: a\.txt from alice, 4 bytes/);
+  await bob.type("/refuse #4");
+  assertEquals(await codeOf(soon(refused.ended)), "REFUSED");
+  await bob.line(/^\[#4\] b\.txt: refused/);
+  // What is there is left alone, and the file can be accepted under another name.
+  await bob.type("/accept #3 [2Jcat.png");
+  await bob.line(/there is one with that name/);
+  await bob.type("/accept #3 the text.txt");
+  await soon(named.ended);
+  assertEquals(await Deno.readTextFile(`${path}/files/the text.txt`), "text");
+
+  await bob.type(`/f @alice ${path}/files/the text.txt`);
+  const { offer } = await peer.next("stream offered", ({ offer }) => offer.name === "the text.txt");
+  await soon(agent.receiveFile(offer, `${path}/back.txt`));
+  await bob.line(/^\[#5\] ✓✓ alice has the text\.txt/);
+  assertEquals(await Deno.readTextFile(`${path}/back.txt`), "text");
+  await bob.type(`/f @alice ${path}/files/the text.txt`);
+  const again = await peer.next("stream offered");
+  await bob.type("/cancel");
+  assertEquals(await codeOf(soon(again.offer.ended)), "CANCELLED");
+  await bob.line(/^\[#6\] the text\.txt: cancelled/);
+  await bob.type(`/f @alice ${path}/missing`);
+  await bob.line(/^ENOENT/);
+  await bob.type("/f @alice /etc/passwd");
+  await bob.line(/^Requires read access to "\/etc\/passwd"/);
+  const names = [...Deno.readDirSync(`${path}/files`)].map(({ name }) => name);
+  assertEquals(names.toSorted(), ["[2Jcat (2).png", "[2Jcat.png", "the text.txt"]);
+});
+
+testInTerminal("how far a file is stands above what is typed, and goes with the file", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address, sessions);
+  const size = { columns: 60, rows: 24 };
+  await using bob = await terminalWith({ folder: folder.path, server: server.address, peer, size });
+  const half = new Uint8Array(1_000_000);
+  const outgoing = await peer.agent.offerStream("bob", { name: "漢字 notes.bin", size: 4 * half.length });
+  await bob.line(/^\[#1\] alice offers a file/);
+  await bob.type("/accept");
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  const typed = "words that are being typed, and go on in the next line ".repeat(2).trim();
+  const packed = typed.replaceAll(" ", "");
+  await writer.write(half);
+  await bob.typePart(typed);
+  for (const percent of [25, 50, 75]) {
+    await bob.resize({ columns: percent === 50 ? 41 : 60, rows: 24 });
+    await peer.send("bob", `at ${percent}`);
+    const screen = await bob.packed(new RegExp(`alice:at${percent}\\[#1\\]\\d+%of4\\.0MB.*>${packed}$`));
+    assertEquals(screen.split(">words").length, 2, screen);
+    assertEquals(screen.split("%of").length, 2, screen);
+    await writer.write(half);
+  }
+  await writer.close();
+  await bob.packed(new RegExp(`\\[#1\\]漢字notes\\.binfromaliceisin.*notes\\.bin>${packed}$`));
+  assert(!(await bob.screen()).includes("% of"));
 });

@@ -271,7 +271,7 @@ Deno.test("the page may load and run nothing but what its server has, and nobody
       "default-src 'none'",
       "script-src 'self'",
       "style-src 'self'",
-      "img-src 'self'",
+      "img-src 'self' blob:",
       `connect-src 'self' ${chat.webSocketUrl}`,
     ]);
     assertStringIncludes(policy, "frame-ancestors 'none'");

@@ -2,7 +2,7 @@ import { AgentError, type AgentEvent, StreamError } from "@simplexmq/smp/agent";
 import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
-import { fileNameOf } from "../../files.ts";
+import { endText, fileNameOf } from "../../files.ts";
 import { bindFiles } from "./attach.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
 import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
@@ -20,7 +20,6 @@ import { ChatSession } from "./session.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
 import { showSection } from "./sections.ts";
 import { forgetEverything } from "./start_view.ts";
-import { endText } from "./transfer_text.ts";
 import { type FileState, Transfers } from "./transfers.ts";
 
 /** Messages that are read from the store at a time. */
@@ -40,6 +39,8 @@ export class App {
   readonly #transfers: Transfers;
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
+  /** Files that are offered. */
+  #sending: Promise<void> = Promise.resolve();
   #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
@@ -64,7 +65,7 @@ export class App {
     this.#bindMenu(store);
     bindFiles({
       isOpen: () => this.#conversations.get(this.#open?.name ?? "")?.canSend ?? false,
-      send: (chosen) => void this.#sendFiles(chosen),
+      send: (chosen) => void this.#sendFiles(this.#open?.name, chosen),
     }, this.#ended.signal);
     element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
     this.#show();
@@ -207,19 +208,24 @@ export class App {
     }
   }
 
-  async #sendFiles(chosen: readonly File[]): Promise<void> {
-    const name = this.#open?.name;
+  /** Offers files behind those before, one after the other. */
+  async #sendFiles(name: string | undefined, chosen: readonly File[]): Promise<void> {
     if (name === undefined) return;
-    for (const file of chosen) {
-      this.#chat.preparing(`Reading ${fileNameOf(file.name)}…`);
-      try {
-        await this.#transfers.send(name, file);
-        this.#chat.preparing(null);
-      } catch (error) {
-        this.#chat.preparing(null);
-        this.#chat.failed(`${fileNameOf(file.name)} was not sent: ${describe(error)}`);
-        return;
-      }
+    this.#sending = this.#sending.then(async () => {
+      for (const file of chosen) await this.#sendFile(name, file);
+    });
+    await this.#sending;
+  }
+
+  async #sendFile(name: string, file: File): Promise<void> {
+    const shown = fileNameOf(file.name);
+    this.#chat.preparing(`Reading ${shown}…`);
+    try {
+      await this.#transfers.send(name, file);
+      this.#chat.preparing(null);
+    } catch (error) {
+      this.#chat.preparing(null);
+      this.#chat.failed(`${shown} was not sent: ${describe(error)}`);
     }
   }
 
@@ -392,7 +398,7 @@ function describe(error: unknown): string {
   if (error instanceof StreamError) {
     if (error.code === "CHANGED") return "it cannot be read.";
     if (error.code === "TOO_MANY") return "too many files are on their way.";
-    return `${endText(error, { direction: "sending" })}.`;
+    return `${endText(error, "sending")}.`;
   }
   if (!(error instanceof AgentError)) return String(error);
   switch (error.code) {

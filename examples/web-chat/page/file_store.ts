@@ -149,11 +149,16 @@ export class FileStore {
     this.#database = null;
   }
 
+  /** Reads what is there; parts of files that have ended are from a page that was left at that moment. */
   async #read(database: IDBPDatabase<Schema>): Promise<void> {
+    const wanted = new Set<string>();
     for (const entry of await database.getAll("files")) {
       this.#entries.set(entry.key, entry);
-      const parts = await database.getAll("parts", partsOf(entry.key));
-      if (parts.length > 0) this.#parts.set(entry.key, parts);
+      if (entry.direction === "sending" || entry.status !== "ended") wanted.add(entry.key);
+    }
+    for (const [key] of await database.getAllKeys("parts")) {
+      if (!wanted.has(key)) await database.delete("parts", partsOf(key));
+      else if (!this.#parts.has(key)) this.#parts.set(key, await database.getAll("parts", partsOf(key)));
     }
   }
 

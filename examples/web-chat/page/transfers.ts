@@ -6,11 +6,10 @@ import {
   type StreamOffer,
   type WritableFile,
 } from "@simplexmq/smp/agent";
-import { fileNameOf } from "../../files.ts";
+import { endText, fileNameOf } from "../../files.ts";
 import { type FileEntry, type FileStore, keyOf } from "./file_store.ts";
 import { incomingFile, keptFile } from "./incoming_file.ts";
 import { pictureType } from "./picture.ts";
-import { endText } from "./transfer_text.ts";
 
 /** Milliseconds between two looks at how far files are. */
 const progressInterval = 200;
@@ -244,18 +243,21 @@ export class Transfers {
     if (live === undefined || entry === undefined || error?.code === "CLOSED") return;
     // What is paused holds a write.
     live.resuming?.abort();
-    if (entry.direction === "sending" && await pictureType(this.#store.content(key)) === null) {
-      await this.#store.clear(key);
-    }
-    if (error === null) return await this.#change(key, { status: "done", isPaused: false });
-    if (entry.direction === "receiving") await this.#store.clear(key);
-    const note = endText(error, entry);
-    if (entry.direction === "receiving" && entry.status === "offered") {
+    if (error === null) await this.#change(key, { status: "done", isPaused: false });
+    else if (entry.direction === "receiving" && entry.status === "offered") {
       // Else somebody could fill the store with offers that they take back.
-      this.#changed({ ...this.#stateOf(entry), status: "ended", note });
-      return await this.#store.remove(key);
-    }
-    await this.#change(key, { status: "ended", isPaused: false, note });
+      this.#changed({ ...this.#stateOf(entry), status: "ended", note: endText(error, entry.direction) });
+      await this.#store.remove(key);
+    } else {await this.#change(key, {
+        status: "ended",
+        isPaused: false,
+        note: endText(error, entry.direction),
+      });}
+    // The sender's page shows a picture, and has no use for other files.
+    const isKept = entry.direction === "receiving"
+      ? error === null
+      : await pictureType(this.#store.content(key)) !== null;
+    if (!isKept) await this.#store.clear(key);
   }
 
   /** What was on its way when the page was left, and is not any more. */
@@ -264,9 +266,9 @@ export class Transfers {
     if (direction === "receiving" && size !== null && this.#store.content(key).size === size) {
       return await this.#change(key, { status: "done", isPaused: false });
     }
-    if (direction === "receiving") await this.#store.clear(key);
     const note = "ended while this page was closed";
     await this.#change(key, { status: "ended", isPaused: false, note });
+    await this.#store.clear(key);
   }
 
   /** Tells how far files are. */
@@ -288,9 +290,10 @@ export class Transfers {
   }
 
   async #put(entry: FileEntry): Promise<void> {
-    const stored = this.#store.put(entry);
-    this.#changed(this.#stateOf(entry));
-    await stored;
+    await this.#store.put(entry);
+    // It may be another one by now, or be gone.
+    const now = this.#store.get(entry.key);
+    if (now !== undefined) this.#changed(this.#stateOf(now));
   }
 
   #stateOf(entry: FileEntry): FileState {

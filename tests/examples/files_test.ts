@@ -1,0 +1,96 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { fileNameOf, sizeText } from "../../examples/files.ts";
+import { pictureOf } from "../../examples/web-chat/page/picture.ts";
+
+const permissions = "none";
+
+Deno.test("names of others become names of files, and never paths", { permissions }, () => {
+  for (
+    const [given, name] of [
+      ["photo of us.jpg", "photo of us.jpg"],
+      ["Ünïcödé 👋.txt", "Ünïcödé 👋.txt"],
+      ["../../etc/passwd", "passwd"],
+      ["C:\\windows\\system32\\x.dll", "x.dll"],
+      ["..", "file"],
+      ["", "file"],
+      ["/", "file"],
+      [".bashrc", "bashrc"],
+      [" . .x. ", "x"],
+      ["a\x00b\x1b[2Jc\nd", "ab[2Jcd"],
+      ["\u202egpj.exe", "gpj.exe"],
+      ["zero\u200bwidth\ufeff", "zerowidth"],
+      ['a<b>c:d"e|f?g*h', "a_b_c_d_e_f_g_h"],
+      ["con", "_con"],
+      ["LPT1.txt", "_LPT1.txt"],
+      ["console.txt", "console.txt"],
+    ] as const
+  ) {
+    assertEquals(fileNameOf(given), name, JSON.stringify(given));
+  }
+  const long = fileNameOf("👋".repeat(200) + ".jpeg");
+  assert(long.startsWith("👋👋") && long.endsWith(".jpeg"));
+  fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 600 }), (given) => {
+    const name = fileNameOf(given);
+    assert(/^[^./\\][^/\\]*$/.test(name) && !/[\p{Cc}\p{Cf}]/u.test(name), JSON.stringify(name));
+    assert(new TextEncoder().encode(name).length <= 255);
+    assertEquals(fileNameOf(name), name);
+  }));
+});
+
+Deno.test("sizes are for people", { permissions }, () => {
+  const sizes = [null, 0, 1, 999, 1000, 9949, 9950, 999_499, 999_500, 12_000_000, 3.2e9, 2 ** 47];
+  assertEquals(sizes.map(sizeText), [
+    "unknown size",
+    "0 bytes",
+    "1 byte",
+    "999 bytes",
+    "1.0 kB",
+    "9.9 kB",
+    "10 kB",
+    "999 kB",
+    "1.0 MB",
+    "12 MB",
+    "3.2 GB",
+    "141 TB",
+  ]);
+});
+
+Deno.test("pictures are known by their bytes, with how large they are", { permissions }, () => {
+  const bytes = (...parts: readonly (string | number[])[]) =>
+    Uint8Array.from(
+      parts.flatMap((part) => typeof part === "string" ? [...part].map((char) => char.charCodeAt(0)) : part),
+    );
+  const png = bytes("\x89PNG\r\n\x1a\n", [0, 0, 0, 13], "IHDR", [0, 0, 2, 128, 0, 0, 1, 104], [
+    8,
+    6,
+    0,
+    0,
+    0,
+  ]);
+  const gif = bytes("GIF89a", [64, 1, 200, 0, 0, 0, 0]);
+  const sof = [0xff, 0xc2, 0, 17, 8, 1, 104, 2, 128, 3];
+  const jpeg = bytes([0xff, 0xd8, 0xff, 0xe0, 0, 6, 1, 2, 3, 4, 0xff], sof);
+  const riff = bytes("RIFF", [0, 0, 0, 0], "WEBP");
+  const lossy = bytes([...riff], "VP8 ", Array<number>(10).fill(0), [128, 2, 104, 1]);
+  const lossless = bytes([...riff], "VP8L", [0, 0, 0, 0, 0x2f, 0x7f, 0xc2, 0x59, 0], [0, 0, 0, 0, 0]);
+  const extended = bytes([...riff], "VP8X", [0, 0, 0, 0, 0, 0, 0, 0], [0x7f, 2, 0, 0x67, 1, 0]);
+  const size = { width: 640, height: 360 };
+  assertEquals(pictureOf(png), { type: "image/png", ...size });
+  assertEquals(pictureOf(gif), { type: "image/gif", width: 320, height: 200 });
+  assertEquals(pictureOf(jpeg), { type: "image/jpeg", ...size });
+  for (const webp of [lossy, lossless, extended]) {
+    assertEquals(pictureOf(webp), { type: "image/webp", ...size });
+  }
+  for (const other of ["<svg xmlns='http://www.w3.org/2000/svg'/>", "<html>", "BM......", ""]) {
+    assertEquals(pictureOf(bytes(other)), null);
+  }
+  // Half of one is none, and anything else does not break it.
+  for (const whole of [png, gif, jpeg, lossy, lossless, extended]) {
+    for (let length = 0; length < 8; length++) assertEquals(pictureOf(whole.slice(0, length)), null);
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (rest) => {
+      pictureOf(bytes([...whole.slice(0, 3), ...rest]));
+      pictureOf(bytes([...whole.slice(0, 16), ...rest]));
+    }));
+  }
+});
