@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import testKeys from "../vectors/test_keys.json" with { type: "json" };
 import { openPage, type TestPage } from "./browser.ts";
@@ -96,4 +97,82 @@ export function textsIn(page: Page): Promise<string[]> {
 /** Waits for a message in the open conversation. */
 export async function hear(page: Page, text: string): Promise<void> {
   await page.locator("#log .theirs .text").getByText(text, { exact: true }).waitFor();
+}
+
+/** Connects two pages and waits until both can send files, for which they need a session. */
+export async function connectForFiles(a: Page, b: Page): Promise<void> {
+  await connectPages(a, b);
+  for (const [from, to] of [[a, b], [b, a]] as const) {
+    await say(from, "hello");
+    await hear(to, "hello");
+    await from.locator("#log .mine .delivery").getByText("✓✓ delivered").waitFor();
+  }
+}
+
+/** A file that is sent. */
+export interface PageFile {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly buffer: Buffer;
+}
+
+/** Sends files in the open conversation, as the button does. */
+export async function sendFiles(page: Page, ...files: readonly PageFile[]): Promise<void> {
+  await page.locator("#files").setInputFiles([...files]);
+}
+
+/** A file in the open conversation. */
+export function fileIn(page: Page, name: string): Locator {
+  return page.locator("#log li[data-file]").filter({ has: page.getByText(name, { exact: true }) });
+}
+
+/** Does something with a file in the open conversation. */
+export async function doWith(page: Page, name: string, what: string): Promise<void> {
+  await fileIn(page, name).getByRole("button", { name: `${what}: ${name}`, exact: true }).click();
+}
+
+/** Saves a file that has come; gives its bytes, and the name that the browser gives it. */
+export async function saved(page: Page, name: string): Promise<{ bytes: Uint8Array; name: string }> {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    fileIn(page, name).getByRole("link", { name: "Save" }).click(),
+  ]);
+  return { bytes: await Deno.readFile(await download.path()), name: download.suggestedFilename() };
+}
+
+/** A picture of hills under the sun, PNG. */
+export async function picture(page: Page, name = "hills.png"): Promise<PageFile> {
+  const url = await page.evaluate(() => {
+    const canvas = document.createElement("canvas");
+    canvas.width = 640;
+    canvas.height = 360;
+    const context = canvas.getContext("2d")!;
+    const sky = context.createLinearGradient(0, 0, 0, 360);
+    sky.addColorStop(0, "#2b6fb3");
+    sky.addColorStop(1, "#f6d9a8");
+    context.fillStyle = sky;
+    context.fillRect(0, 0, 640, 360);
+    context.fillStyle = "#fff3c4";
+    context.beginPath();
+    context.arc(470, 110, 42, 0, 7);
+    context.fill();
+    for (
+      const [colour, height, period] of [["#5d8aa8", 190, 97], ["#3f6f5f", 235, 71], [
+        "#24483e",
+        290,
+        53,
+      ]] as const
+    ) {
+      context.fillStyle = colour;
+      context.beginPath();
+      context.moveTo(0, 360);
+      for (let x = 0; x <= 640; x += 4) {
+        context.lineTo(x, height + 34 * Math.sin(x / period) + 14 * Math.sin(x / 23 + height));
+      }
+      context.lineTo(640, 360);
+      context.fill();
+    }
+    return canvas.toDataURL("image/png");
+  });
+  return { name, mimeType: "image/png", buffer: Buffer.from(url.slice(url.indexOf(",") + 1), "base64") };
 }

@@ -125,6 +125,7 @@ export class FileStore {
   /** Removes the content of a file. */
   async clear(key: string): Promise<void> {
     this.#parts.delete(key);
+    this.#incomplete.delete(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
   }
 
@@ -149,15 +150,13 @@ export class FileStore {
     this.#database = null;
   }
 
-  /** Reads what is there; parts of files that have ended are from a page that was left at that moment. */
+  /** Reads what is there; parts without a file are from a page that was left at that moment. */
   async #read(database: IDBPDatabase<Schema>): Promise<void> {
-    const wanted = new Set<string>();
     for (const entry of await database.getAll("files")) {
       this.#entries.set(entry.key, entry);
-      if (entry.direction === "sending" || entry.status !== "ended") wanted.add(entry.key);
     }
     for (const [key] of await database.getAllKeys("parts")) {
-      if (!wanted.has(key)) await database.delete("parts", partsOf(key));
+      if (!this.#entries.has(key)) await database.delete("parts", partsOf(key));
       else if (!this.#parts.has(key)) this.#parts.set(key, await database.getAll("parts", partsOf(key)));
     }
   }

@@ -46,6 +46,8 @@ export class Transfers {
     for (const entry of store.all()) {
       const isOpen = entry.status === "offered" || entry.status === "going";
       if (isOpen && !this.#live.has(entry.key)) void this.#missed(entry);
+      // The page may have been left before it was done.
+      if (!isOpen) void this.#tidy(entry.key);
     }
     this.#timer = setInterval(() => this.#look(), progressInterval);
     addEventListener("beforeunload", this.#leaving);
@@ -243,21 +245,25 @@ export class Transfers {
     if (live === undefined || entry === undefined || error?.code === "CLOSED") return;
     // What is paused holds a write.
     live.resuming?.abort();
-    if (error === null) await this.#change(key, { status: "done", isPaused: false });
-    else if (entry.direction === "receiving" && entry.status === "offered") {
+    const note = error === null ? entry.note : endText(error, entry.direction);
+    const status = error === null ? "done" : "ended";
+    if (error !== null && entry.direction === "receiving" && entry.status === "offered") {
       // Else somebody could fill the store with offers that they take back.
-      this.#changed({ ...this.#stateOf(entry), status: "ended", note: endText(error, entry.direction) });
-      await this.#store.remove(key);
-    } else {await this.#change(key, {
-        status: "ended",
-        isPaused: false,
-        note: endText(error, entry.direction),
-      });}
-    // The sender's page shows a picture, and has no use for other files.
-    const isKept = entry.direction === "receiving"
-      ? error === null
-      : await pictureType(this.#store.content(key)) !== null;
-    if (!isKept) await this.#store.clear(key);
+      this.#changed({ ...this.#stateOf(entry), status, note });
+      return await this.#store.remove(key);
+    }
+    await this.#change(key, { status, isPaused: false, note });
+    await this.#tidy(key);
+  }
+
+  /** Removes the content that nobody has a use for, of a file that is not on its way. */
+  async #tidy(key: string): Promise<void> {
+    const entry = this.#store.get(key);
+    if (entry === undefined || !this.#store.hasContent(key)) return;
+    // The sender's page shows a picture, and has no other file to save.
+    const isShown = entry.status === "done" &&
+      (entry.direction === "receiving" || await pictureType(this.#store.content(key)) !== null);
+    if (!isShown) await this.#store.clear(key);
   }
 
   /** What was on its way when the page was left, and is not any more. */
@@ -268,7 +274,7 @@ export class Transfers {
     }
     const note = "ended while this page was closed";
     await this.#change(key, { status: "ended", isPaused: false, note });
-    await this.#store.clear(key);
+    await this.#tidy(key);
   }
 
   /** Tells how far files are. */
