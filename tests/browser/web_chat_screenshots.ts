@@ -3,12 +3,23 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { withBrowser } from "../support/browser.ts";
-import { connectPages, hear, invite, openChat, say } from "../support/chat_page.ts";
+import {
+  connectForFiles,
+  doWith,
+  fileIn,
+  hear,
+  invite,
+  openChat,
+  picture,
+  say,
+  sendFiles,
+} from "../support/chat_page.ts";
 import { WebChat } from "../support/web_chat.ts";
 
 const docs = new URL("../../docs/", import.meta.url).pathname;
-const desktop = { viewport: { width: 1000, height: 640 }, colorScheme: "light" } as const;
+const desktop = { viewport: { width: 1000, height: 720 }, colorScheme: "light" } as const;
 const phone = { viewport: { width: 375, height: 667 }, colorScheme: "dark", hasTouch: true } as const;
 
 await withBrowser(async (browser) => {
@@ -17,27 +28,41 @@ await withBrowser(async (browser) => {
   const { page: bob } = await openChat(browser, chat, phone);
   await invite(alice, "Carol");
   await alice.screenshot({ path: `${docs}web-chat-invitation.png` });
-  await connectPages(alice, bob);
+  await connectForFiles(alice, bob);
   const pages = { alice, bob };
   for (
     const [from, to, text] of [
-      ["alice", "bob", "Hello Bob! Nobody between us can read this."],
-      ["bob", "alice", "Hello Alice. Not even the server?"],
+      ["alice", "bob", "Nobody between us can read this."],
+      ["bob", "alice", "Not even the server?"],
       ["alice", "bob", "It sees two queues that have nothing to do with each other, and blocks of one size."],
-      ["bob", "alice", "And when I close the page?"],
-      ["alice", "bob", "Messages wait at the server, encrypted, until you open it again."],
     ] as const
   ) {
     await say(pages[from], text);
     await hear(pages[to], text);
   }
-  const restart = await chat.kill();
-  await alice.getByText("no connection to the server").waitFor();
-  await restart();
-  await alice.getByText("connected to the server").waitFor();
-  await say(alice, "The server was away for a moment. Nothing is lost.");
-  await hear(bob, "The server was away for a moment. Nothing is lost.");
-  await alice.locator("#log .delivery").last().getByText(/sent|delivered/).waitFor();
-  await alice.screenshot({ path: `${docs}web-chat.png` });
+  const hills = await picture(alice);
+  await sendFiles(alice, hills);
+  await doWith(bob, hills.name, "Accept");
+  await fileIn(alice, hills.name).getByText("✓✓ received").waitFor();
+  for (const page of [alice, bob]) await fileIn(page, hills.name).getByRole("img").waitFor();
+  await say(bob, "Where is that?");
+  await hear(alice, "Where is that?");
+  const map = { name: "map of the hills.pdf", mimeType: "application/pdf", buffer: Buffer.alloc(24_000_000) };
+  await sendFiles(alice, map);
+  await fileIn(bob, map.name).waitFor();
   await bob.screenshot({ path: `${docs}web-chat-phone.png` });
+  // So that it is seen on its way.
+  await alice.evaluate(() => {
+    const { arrayBuffer } = Blob.prototype;
+    let count = 10;
+    Blob.prototype.arrayBuffer = function () {
+      return count-- > 0 ? arrayBuffer.call(this) : new Promise(() => {});
+    };
+  });
+  await doWith(bob, map.name, "Accept");
+  await fileIn(alice, map.name).getByText("11 MB of 24 MB").waitFor();
+  await alice.screenshot({ path: `${docs}web-chat.png` });
+  await alice.getByRole("button", { name: "Security" }).click();
+  await alice.getByLabel("It is the same on both sides").check();
+  await alice.screenshot({ path: `${docs}web-chat-security.png` });
 });

@@ -41,7 +41,7 @@ export function fileView(first: FileState, { head, actions, grow }: {
   const bubble = make("div", { class: "file" }, ...head);
   const bar = make("progress", { "aria-label": `Progress of ${name}` });
   const status = make("p", { class: "status" });
-  const choices = make("div", { class: "actions" });
+  const choices = make("div", { class: "choices" });
   bubble.append(
     make(
       "p",
@@ -51,7 +51,7 @@ export function fileView(first: FileState, { head, actions, grow }: {
     ),
     bar,
     status,
-    choices,
+    make("div", { class: "actions" }, choices),
   );
   const item = make("li", { class: direction === "sending" ? "mine" : "theirs", "data-file": key }, bubble);
   const urls: string[] = [];
