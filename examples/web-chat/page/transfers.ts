@@ -2,7 +2,6 @@ import {
   type Agent,
   type OutgoingStream,
   StreamError,
-  type StreamInfo,
   type StreamOffer,
   type WritableFile,
 } from "@simplexmq/smp/agent";
@@ -26,6 +25,9 @@ interface Live {
   readonly stream: OutgoingStream | StreamOffer;
   /** Aborts to let what is paused go on. */
   resuming: AbortController | null;
+  isReceiving: boolean;
+  /** How it has ended before its file was stored; `null`: it has not. */
+  early: { readonly error: StreamError | null } | null;
   bytes: number;
 }
 
@@ -86,7 +88,7 @@ export class Transfers {
       name: fileNameOf(file.name),
       type: type || "application/octet-stream",
     });
-    await this.#add(stream, file);
+    await this.#add(stream, { conversation: this.#agent.connection(name).id, content: file });
   }
 
   /** Accepts a file, to be kept by the page. */
@@ -147,16 +149,21 @@ export class Transfers {
 
   /** Browsers ask the person to stay when something is lost. */
   readonly #leaving = (event: BeforeUnloadEvent): void => {
-    const isLost = [...this.#live].some(([key, { stream }]) =>
-      !this.#store.lasts(key) && (stream.direction === "sending" || stream.status === "accepted")
-    );
+    const isLost = [...this.#live].some(([key, { stream, isReceiving }]) => {
+      const isElsewhere = this.#store.get(key)?.isElsewhere ?? false;
+      return (isReceiving || stream.direction === "sending") && (isElsewhere || !this.#store.lasts(key));
+    });
     if (isLost) event.preventDefault();
   };
 
   /** A stream of the agent, that is new or from before a restart. */
   async #goOn(stream: OutgoingStream | StreamOffer): Promise<void> {
-    const known = this.#store.get(this.#keyOf(stream));
-    if (known === undefined) return await this.#add(stream, null);
+    const { connection, direction, id } = stream;
+    const conversation = this.#agent.connections().find((info) => info.connection === connection)?.id;
+    // It was deleted meanwhile.
+    if (conversation === undefined) return;
+    const known = this.#store.get(keyOf({ conversation, direction, id }));
+    if (known === undefined) return await this.#add(stream, { conversation, content: null });
     if (this.#live.has(known.key)) return;
     const live = this.#begin(known.key, stream);
     if (known.isPaused) {
@@ -167,18 +174,25 @@ export class Transfers {
       await this.#change(known.key, { status: stream.status === "offered" ? "offered" : "going" });
     } else if (known.isElsewhere) {
       // What was written is gone with the page.
-      await this.#change(known.key, { status: "offered", isElsewhere: false, isPaused: false });
+      await this.#change(known.key, {
+        status: "offered",
+        isElsewhere: false,
+        isPaused: false,
+        note: "what was written is gone with the page",
+      });
       live.resuming = null;
     } else if (known.status === "going") await this.#receive(known.key, null);
   }
 
-  async #add(stream: OutgoingStream | StreamOffer, content: Blob | null): Promise<void> {
+  async #add(
+    stream: OutgoingStream | StreamOffer,
+    { conversation, content }: { readonly conversation: string; readonly content: Blob | null },
+  ): Promise<void> {
     const { id, direction, size, offeredAt } = stream;
-    const { id: conversation } = this.#agent.connection(stream.connection);
-    const key = this.#keyOf(stream);
+    const key = keyOf({ conversation, direction, id });
     if (this.#live.has(key)) return;
     // Before anything is waited for: it may end at any time.
-    this.#begin(key, stream);
+    const live = this.#begin(key, stream);
     const entry: FileEntry = {
       key,
       id,
@@ -201,10 +215,13 @@ export class Transfers {
       await this.#store.append(key, content);
       await this.#change(key, {});
     }
+    if (live.early !== null) await this.#end(key, live.early.error);
+    // It has ended while that was stored.
+    else if (!this.#live.has(key)) await this.#tidy(key);
   }
 
   #begin(key: string, stream: OutgoingStream | StreamOffer): Live {
-    const live: Live = { stream, resuming: null, bytes: 0 };
+    const live: Live = { stream, resuming: null, isReceiving: false, early: null, bytes: 0 };
     this.#live.set(key, live);
     stream.ended.then(
       () => this.#end(key, null),
@@ -217,6 +234,8 @@ export class Transfers {
     const live = this.#live.get(key), entry = this.#store.get(key);
     if (live === undefined || entry === undefined || live.stream.direction !== "receiving") return;
     const { stream } = live;
+    if (live.isReceiving) return;
+    live.isReceiving = true;
     await this.#change(key, {
       status: "going",
       isElsewhere: place !== null,
@@ -229,6 +248,7 @@ export class Transfers {
     } catch (error) {
       // The agent says why it has ended; when it was not begun it can still be accepted.
       if (error instanceof StreamError || !this.#live.has(key)) return;
+      live.isReceiving = false;
       await this.#change(key, { status: "offered", isElsewhere: false, note: String(error) });
     }
   }
@@ -241,8 +261,10 @@ export class Transfers {
   /** A stream has ended; with `CLOSED` it may go on after a restart. */
   async #end(key: string, error: StreamError | null): Promise<void> {
     const live = this.#live.get(key), entry = this.#store.get(key);
+    if (live === undefined) return;
+    if (entry === undefined) return void (live.early = { error });
     this.#live.delete(key);
-    if (live === undefined || entry === undefined || error?.code === "CLOSED") return;
+    if (error?.code === "CLOSED") return;
     // What is paused holds a write.
     live.resuming?.abort();
     const note = error === null ? entry.note : endText(error, entry.direction);
@@ -304,12 +326,11 @@ export class Transfers {
 
   #stateOf(entry: FileEntry): FileState {
     const { key, status, direction, size } = entry;
-    const bytes = this.#live.get(key)?.stream.progress.bytes ?? (status === "done" ? size ?? 0 : 0);
+    const taken = this.#live.get(key)?.stream.progress.bytes ?? (status === "done" ? size ?? 0 : 0);
+    // Before it goes on after a restart.
+    const kept = direction === "receiving" ? this.#store.content(key).size : 0;
+    const bytes = Math.max(taken, kept);
     const isWhole = this.#store.hasContent(key) && (direction === "sending" || status === "done");
     return { ...entry, bytes, content: isWhole ? this.#store.content(key) : null };
-  }
-
-  #keyOf({ connection, id, direction }: StreamInfo & Pick<FileEntry, "direction">): string {
-    return keyOf({ conversation: this.#agent.connection(connection).id, direction, id });
   }
 }
