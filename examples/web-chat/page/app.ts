@@ -1,8 +1,8 @@
-import { AgentError, type AgentEvent, StreamError } from "@simplexmq/smp/agent";
+import type { AgentEvent } from "@simplexmq/smp/agent";
 import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
-import { endText, fileNameOf } from "../../files.ts";
+import { fileNameOf } from "../../files.ts";
 import { bindFiles } from "./attach.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
 import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
@@ -14,6 +14,8 @@ import { showInformation } from "./information_view.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
+import { Outbox } from "./outbox.ts";
+import { describe } from "./problem_text.ts";
 import { forgetRead, markRead, withUnread } from "./read_marks.ts";
 import { serverAfter, type ServerState } from "./server_state.ts";
 import { ChatSession } from "./session.ts";
@@ -39,8 +41,7 @@ export class App {
   readonly #transfers: Transfers;
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
-  /** Files that are offered. */
-  #sending: Promise<void> = Promise.resolve();
+  readonly #outbox: Outbox;
   #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
@@ -61,11 +62,12 @@ export class App {
       information: () => this.#showInformation(),
       back: () => this.#close(),
     });
+    this.#outbox = new Outbox(this.#transfers, this.#chat);
     this.#bindDialogs();
     this.#bindMenu(store);
     bindFiles({
       isOpen: () => this.#conversations.get(this.#open?.name ?? "")?.canSend ?? false,
-      send: (chosen) => void this.#sendFiles(this.#open?.name, chosen),
+      send: (chosen) => void this.#outbox.send(this.#open?.name, chosen),
     }, this.#ended.signal);
     element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
     this.#show();
@@ -205,27 +207,6 @@ export class App {
       return null;
     } catch (error) {
       return describe(error);
-    }
-  }
-
-  /** Offers files behind those before, one after the other. */
-  async #sendFiles(name: string | undefined, chosen: readonly File[]): Promise<void> {
-    if (name === undefined) return;
-    this.#sending = this.#sending.then(async () => {
-      for (const file of chosen) await this.#sendFile(name, file);
-    });
-    await this.#sending;
-  }
-
-  async #sendFile(name: string, file: File): Promise<void> {
-    const shown = fileNameOf(file.name);
-    this.#chat.preparing(`Reading ${shown}…`);
-    try {
-      await this.#transfers.send(name, file);
-      this.#chat.preparing(null);
-    } catch (error) {
-      this.#chat.preparing(null);
-      this.#chat.failed(`${shown} was not sent: ${describe(error)}`);
     }
   }
 
@@ -391,23 +372,5 @@ export class App {
     return invitation === null
       ? null
       : linkOf(location.origin + location.pathname, formatQueueInfo(invitation));
-  }
-}
-
-function describe(error: unknown): string {
-  if (error instanceof StreamError) {
-    if (error.code === "CHANGED") return "it cannot be read.";
-    if (error.code === "TOO_MANY") return "too many files are on their way.";
-    return `${endText(error, "sending")}.`;
-  }
-  if (!(error instanceof AgentError)) return String(error);
-  switch (error.code) {
-    case "CONN DUPLICATE":
-      return "There is a conversation with this name: choose another one.";
-    case "CMD SIZE":
-    case "CMD LARGE":
-      return `${error.message.replace(/^Cannot send: t/, "T")}.`;
-    default:
-      return errorText(error);
   }
 }
