@@ -215,6 +215,14 @@ test("files are refused and cancelled on either side, and leave nothing", () =>
     await fileIn(bob, names[3]).getByText("cancelled by the other side").waitFor();
     for (const page of [alice, bob]) await page.reload();
     for (const page of [alice, bob]) await until(async () => (await stored(page))?.parts === 0);
+
+    await alice.getByRole("button", { name: /^Bob/ }).click();
+    const many = Array.from({ length: 17 }, (_, at) => fileOf(`${at + 1}.txt`, 10));
+    await sendFiles(alice, ...many);
+    await alice.getByRole("alert").getByText("17.txt was not sent: too many files are on their way")
+      .waitFor();
+    await fileIn(alice, "16.txt").getByText("waiting to be accepted").waitFor();
+    await bob.getByRole("button", { name: /^Alice.*16 new messages/ }).waitFor();
   }));
 
 test("names, types and contents of a hostile sender do nothing", () =>
