@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { fileNameOf, sizeText } from "../../examples/files.ts";
-import { pictureOf } from "../../examples/web-chat/page/picture.ts";
+import { pictureOf, pictureType } from "../../examples/web-chat/page/picture.ts";
 
 const permissions = "none";
 
@@ -93,4 +93,19 @@ Deno.test("pictures are known by their bytes, with how large they are", { permis
       pictureOf(bytes([...whole.slice(0, 16), ...rest]));
     }));
   }
+});
+
+Deno.test("no picture is shown that is too large, whatever it is called", { permissions }, async () => {
+  const png = (width: number, height: number, length = 0) => {
+    const head = new DataView(new ArrayBuffer(29));
+    [..."\x89PNG\r\n\x1a\n\0\0\0\rIHDR"].forEach((char, at) => head.setUint8(at, char.charCodeAt(0)));
+    head.setUint32(16, width);
+    head.setUint32(20, height);
+    return new Blob([head, new Uint8Array(length)], { type: "text/html" });
+  };
+  assertEquals(await pictureType(png(640, 360)), "image/png");
+  assertEquals(await pictureType(png(10_000, 5_000)), "image/png");
+  assertEquals(await pictureType(png(10_001, 5_000)), null);
+  assertEquals(await pictureType(png(640, 360, 20_000_000)), null);
+  assertEquals(await pictureType(new Blob(["<svg/>"], { type: "image/png" })), null);
 });
