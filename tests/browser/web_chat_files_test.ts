@@ -182,9 +182,20 @@ test("a file goes on after pauses on both sides and reloads of both pages", () =
     await alice.reload();
     await alice.getByRole("button", { name: /^Bob/ }).click();
     await fileIn(alice, file.name).getByText("of 12 MB, paused").waitFor();
+    // The pause of either side alone holds it, and no other file.
+    const passed = async (name: string) => {
+      await sendFiles(alice, fileOf(name, 100_000));
+      await doWith(bob, name, "Accept");
+      await fileIn(alice, name).getByText("✓✓ received").waitFor();
+    };
     await doWith(bob, file.name, "Resume");
-    assertEquals((await stored(bob))?.parts, 4);
+    await passed("first.bin");
+    assertEquals((await stored(bob))?.parts, 5);
+    await doWith(bob, file.name, "Pause");
     await doWith(alice, file.name, "Resume");
+    await passed("second.bin");
+    assertEquals((await stored(bob))?.parts, 6);
+    await doWith(bob, file.name, "Resume");
     await fileIn(alice, file.name).getByText("✓✓ received").waitFor();
     assert(equalBytes((await saved(bob, file.name)).bytes, file.buffer));
     // The sender needs its copy no more.
