@@ -161,7 +161,10 @@ export class Agent implements AsyncDisposable, AgentStreams {
       resume: (route) => this.#workers.resume(route),
       look: (connection) => this.#sessions.look(connection),
       sayRepair: (connection) => this.#speaker.say(connection),
-      stepped: (connection) => this.#repetitions.look(connection),
+      stepped: (connection) => {
+        this.#repetitions.look(connection);
+        this.#streams.stepped(connection);
+      },
       drop: (routes, discarded) => {
         for (const route of routes) servers.forget(route);
         this.#workers.stop(routes);
@@ -490,7 +493,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     source: string | Blob,
     options: SendFileOptions = {},
   ): Promise<OutgoingStream> {
-    this.#streams.check(alias);
+    await this.#command(() => this.#streams.check(alias));
     const offered = await offeredFile(source, options);
     checkOffered(offered);
     return await this.#command(async () => {

@@ -15,6 +15,7 @@ import type { Connection, StreamFile, StreamRecord } from "../store/store.ts";
 import { reasonOf, StreamError } from "./error.ts";
 import { bytesOfHex, hexOf } from "./hex.ts";
 import { Incoming } from "./incoming.ts";
+import { KindsKnown } from "./kinds_known.ts";
 import type { StreamLinks } from "./links.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { StreamPorts } from "./ports.ts";
@@ -53,6 +54,7 @@ export class Streams implements AsyncDisposable {
   /** By connection, direction and ID. */
   readonly #live = new Map<string, Outgoing | Incoming>();
   readonly #stopping = new Set<Promise<void>>();
+  readonly #known = new KindsKnown();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isClosed = false;
 
@@ -97,14 +99,26 @@ export class Streams implements AsyncDisposable {
     this.#timer = setInterval(() => this.#inspect(), interval);
   }
 
-  /** Throws what {@linkcode Streams.offer} would throw for a connection as it is now. */
-  check(alias: string): void {
-    check(this.#context.connections.get(alias));
+  /**
+   * Throws what {@linkcode Streams.offer} would throw for a connection as it is now; waits in the moment in which a session
+   * has begun and the other side has not said what it knows.
+   */
+  async check(alias: string): Promise<void> {
+    const { connections, upgradeTimeout } = this.#context;
+    const { record: { id } } = connections.get(alias);
+    await this.#known.wait(connections.get(alias), upgradeTimeout);
+    check(connections.find(id) ?? connections.get(alias));
+  }
+
+  /** A step was made of a connection that has a session. */
+  stepped(connection: Connection): void {
+    this.#known.changed(connection);
   }
 
   /** Offers a stream. Throws {@linkcode StreamError}, `AgentError` for a connection that is not there, and what the store throws. */
   async offer(alias: string, { source, ...what }: Offered): Promise<Outgoing> {
     const { record: { id } } = this.#context.connections.get(alias);
+    await this.check(alias);
     const streamId = randomBytes(streamIdLength);
     const record: StreamRecord = {
       id: hexOf(streamId),
@@ -185,6 +199,7 @@ export class Streams implements AsyncDisposable {
 
   /** A connection is deleted, or its session has ended. */
   stop(connection: string): void {
+    this.#known.end(new StreamError("CLOSED", "The connection has ended"), connection);
     for (const stream of this.#of(connection)) {
       this.#forget(connection, stream);
       this.#track(stream.settle(new StreamError("CLOSED", "The connection has ended")));
@@ -196,6 +211,7 @@ export class Streams implements AsyncDisposable {
     this.#isClosed = true;
     clearInterval(this.#timer);
     const closed = new StreamError("CLOSED", "The agent was closed");
+    this.#known.end(closed);
     const settled = Promise.all([
       ...[...this.#live.values()].map((stream) => stream.settle(closed)),
       ...this.#stopping,
