@@ -102,6 +102,8 @@ export class Chunks {
     if (number < this.#next || this.#early.has(number)) return [];
     const data = await openChunk(content, run);
     if (data === null) throw wrong("sends what cannot be decrypted");
+    // By another route the same number may have come meanwhile.
+    if (number < this.#next || this.#early.has(number)) return [];
     if (this.#hasLast) throw wrong("goes on after the end");
     this.#early.set(number, { number, data, isLast: type === "last" });
     const chunks: Chunk[] = [];
