@@ -132,6 +132,8 @@ export class Reading {
     await null;
     for (let failures = 0; !signal.aborted && !this.#isComplete;) {
       await this.#room();
+      // Nobody would abort another attempt.
+      if (signal.aborted) return;
       this.#attempt = new AbortController();
       servers = serversFor(context.ownServers(), servers, context.routes);
       const made = await Promise.allSettled(

@@ -49,17 +49,21 @@ Deno.test(
   },
 );
 
-Deno.test("a chunk that comes by two routes at once is one chunk, also the last", { permissions }, async () => {
-  const { packet, take, chunks } = await newSender({ size: 20 });
-  const both = async (number: number, isLast: boolean) => {
-    const content = await packet(number, 10, isLast);
-    return (await Promise.all([take(content), take(content.slice())])).flat();
-  };
-  assertEquals(numbersOf(await both(1, false)), [1]);
-  assertEquals([chunks.hasGap, chunks.received], [false, 10]);
-  assertEquals(numbersOf(await both(2, true)), [2]);
-  assertEquals([chunks.hasGap, chunks.received, chunks.isComplete], [false, 20, true]);
-});
+Deno.test(
+  "a chunk that comes by two routes at once is one chunk, also the last",
+  { permissions },
+  async () => {
+    const { packet, take, chunks } = await newSender({ size: 20 });
+    const both = async (number: number, isLast: boolean) => {
+      const content = await packet(number, 10, isLast);
+      return (await Promise.all([take(content), take(content.slice())])).flat();
+    };
+    assertEquals(numbersOf(await both(1, false)), [1]);
+    assertEquals([chunks.hasGap, chunks.received], [false, 10]);
+    assertEquals(numbersOf(await both(2, true)), [2]);
+    assertEquals([chunks.hasGap, chunks.received, chunks.isComplete], [false, 20, true]);
+  },
+);
 
 Deno.test("no more than the window may come before some is taken", { permissions }, async () => {
   const { send, chunks } = await newSender();

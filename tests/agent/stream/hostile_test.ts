@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
+import { Incoming } from "../../../agent/stream/incoming.ts";
 import { SmpClient } from "../../../client/mod.ts";
 import {
   decodeFrames,
@@ -239,13 +240,8 @@ Deno.test("a sender that breaks the rules on the route ends its stream alone, an
   await at.isWell();
 });
 
-Deno.test("a sender that begins anew again and again has no more in memory than one window", async () => {
-  await using at = await scene();
-  const offer = offerOf();
-  await at.say(offer);
-  const told = await nextOffer(at.victim);
-  const reader = told.accept().getReader();
-  let sent = 0;
+/** A hostile sender that sends as much as each way takes that it is told; `fill` gives how much that was. */
+function hostileSender(at: Awaited<ReturnType<typeof scene>>, offer: ReturnType<typeof offerOf>) {
   /** Sends as much as the last way that was told takes, and asks for another one. */
   const fill = async (times: number) => {
     await until(async () => (await at.said("stream accept")).length === 1);
@@ -265,19 +261,46 @@ Deno.test("a sender that begins anew again and again has no more in memory than 
       const body = await sealPacket(chunk, { senderId, routeKey, blockSize });
       await client.send({ senderId, senderKey }, body);
     }
-    sent += window;
     // All are in memory there.
     await until(() => at.server.gauges().delivered === 0);
     return window;
   };
   const ask = { kind: "stream resume", streamId: offer.streamId, offset: 0, window: 0, routes: [] } as const;
+  return { fill, ask: () => at.say(ask) };
+}
+
+Deno.test("a sender that begins anew again and again has no more in memory than one window", async () => {
+  await using at = await scene();
+  const offer = offerOf();
+  await at.say(offer);
+  const told = await nextOffer(at.victim);
+  const reader = told.accept().getReader();
+  const { fill, ask } = hostileSender(at, offer);
   assertEquals(await fill(0), 32);
-  await at.say(ask);
+  await ask();
   await at.isWell();
   // One chunk is with the reader: the queue of the window is what it was.
   for (let i = 0; i < 20; i++) assertEquals((await soon(reader.read())).value?.length, 10);
   const second = await fill(1);
   assert(second >= 16 && second <= 32 - 12 + 1, `${second}`);
-  for (let i = 20; i < sent; i++) assertEquals((await soon(reader.read())).value?.length, 10);
+  for (let i = 20; i < 32 + second; i++) assertEquals((await soon(reader.read())).value?.length, 10);
   await reader.cancel();
+});
+
+Deno.test("what is stopped while it waits for room ends, and makes no other queue", async () => {
+  await using at = await scene();
+  const { queues } = at.server.gauges();
+  const offer = offerOf();
+  await at.say(offer);
+  const told = await nextOffer(at.victim);
+  assert(told instanceof Incoming);
+  const reader = told.open(0);
+  const { fill, ask } = hostileSender(at, offer);
+  await fill(0);
+  await ask();
+  // The queue is deleted, and no other one made before some of what has come is read.
+  await until(() => at.server.gauges().queues === queues);
+  await soon(reader.pause());
+  assertEquals(at.server.gauges().queues, queues);
+  await at.isWell();
 });
