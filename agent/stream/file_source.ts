@@ -68,16 +68,19 @@ export class FileSource implements StreamSource {
 
   async #openNow(): Promise<FileHandle> {
     if (this.#isClosed) throw new StreamError("CLOSED", "The stream has ended");
+    const { files } = fileModules();
+    // Whatever is there by now: a named pipe would make who opens it wait for a writer.
+    const { O_RDONLY, O_NONBLOCK = 0 } = files.constants;
     try {
-      return this.#handle = await fileModules().files.open(this.#file.path, "r");
+      return this.#handle = await files.open(this.#file.path, O_RDONLY | O_NONBLOCK);
     } catch (cause) {
       throw new StreamError("LOST", "The file cannot be opened any more", { cause });
     }
   }
 
   async #check(handle: FileHandle): Promise<void> {
-    const { size, mtimeMs } = await handle.stat();
-    if (size !== this.#file.size || mtimeMs !== this.#file.modifiedAt) throw changed();
+    const stat = await handle.stat(), { size, mtimeMs } = stat;
+    if (!stat.isFile() || size !== this.#file.size || mtimeMs !== this.#file.modifiedAt) throw changed();
   }
 }
 

@@ -129,6 +129,28 @@ Deno.test("a file that changes after it was offered, or goes, is told and not se
   assertEquals(await codeOf(pair.alice.agent.sendFile("b", from)), "ENOENT");
 });
 
+Deno.test({
+  name: "a file that has become a named pipe or a folder after it was offered is told, and nothing hangs",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await temporaryFolder();
+    await using server = await startServer();
+    await using pair = await streamPair(server);
+    const from = `${folder.path}/from`;
+    for (const what of ["mkfifo", "mkdir"]) {
+      await Deno.writeTextFile(from, "");
+      const outgoing = await pair.alice.agent.sendFile("b", from);
+      const offer = await nextOffer(pair.bob);
+      await Deno.remove(from);
+      await new Deno.Command(what, { args: [from] }).output();
+      const receiving = codeOf(pair.bob.agent.receiveFile(offer, `${folder.path}/to`));
+      assertEquals([await codeOf(soon(outgoing.ended)), await soon(receiving)], ["CHANGED", "CHANGED"]);
+      assertEquals(namesIn(folder.path), ["from"]);
+      await Deno.remove(from);
+    }
+  },
+});
+
 /** A file on its way from alice to bob, with what it takes to start both of them again. */
 async function onTheWay(address: string, { alice, bob, from, to }: {
   readonly alice: TestAgent;
