@@ -6,8 +6,9 @@ import {
   streamReasons,
 } from "../../protocol/mod.ts";
 import { type Command, type SessionEvent, type Step, type StepContext, stepTo } from "../core/types.ts";
+import { AgentError } from "../protocol/error.ts";
 import type { ArrivedFrame, FrameHandler } from "../session/arrival.ts";
-import { withSessionKeys } from "../session/session.ts";
+import { mostFrames, withSessionKeys } from "../session/session.ts";
 import type { Connection, StreamRecord } from "../store/store.ts";
 import { hexOf } from "./hex.ts";
 
@@ -44,13 +45,25 @@ export function knowsStreams({ session }: Connection): boolean {
   return kinds?.includes(frameKinds["stream offer"]) ?? false;
 }
 
-/** What is known of streams changes, and the other side is told. */
+/** Whether the other side receipts what it is told. */
+function takesAnswers({ session }: Connection): boolean {
+  return session !== null && session.lastNumber - session.receipted.upTo < mostFrames;
+}
+
+/**
+ * What is known of streams changes, and the other side is told. Throws `AgentError` (`CONN FULL`) for all but the end of one
+ * when too much waits for the other side: what that asks for again and again is stored no more often.
+ */
 export function changeStreams(
   connection: Connection,
   { streams, contents }: Extract<SessionEvent, { readonly type: "streams" }>,
   { now }: StepContext,
 ): Step {
   if (connection.session?.status !== "active") return stepTo(connection);
+  const isEnd = contents.every(({ kind }) => kind === "stream close" || kind === "stream refuse");
+  if (!isEnd && !takesAnswers(connection)) {
+    throw new AgentError("CONN FULL", `Too much waits for the other side of "${connection.record.alias}"`);
+  }
   return stepTo(withSessionKeys(connection, { streams }), {
     frames: contents.map((content) => ({ content, time: now, messageId: 0 })),
   });
@@ -108,6 +121,8 @@ function receiveOffer(
     return null;
   }
   if (!hasRoom(connection, "receiving")) {
+    // Who takes no answers gets none.
+    if (!takesAnswers(connection)) return null;
     const content = {
       kind: "stream refuse",
       streamId: streamId.slice(),
