@@ -6,6 +6,7 @@ import {
   type StreamCloseContent,
   type StreamResumeContent,
 } from "../../protocol/mod.ts";
+import { Pause } from "../backoff.ts";
 import { AgentError } from "../protocol/error.ts";
 import { outboundOf } from "../runtime/inbound.ts";
 import type { StreamRecord } from "../store/store.ts";
@@ -21,6 +22,9 @@ import type { StreamProgress, WritableOutgoingStream } from "./types.ts";
 /** Chunks of one stream that this side sends at most before the other side's application has taken some. */
 const mostWindow = 64;
 
+/** Runs that may begin at once, and milliseconds after which one more may: each connects to servers of the receiver's choice. */
+const mostStarts = 8, startInterval = 1_000;
+
 /** A stream that this side sends. */
 export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** What tells streams apart. */
@@ -31,6 +35,9 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** One start after the other. */
   #work: Promise<void> = Promise.resolve();
   #starts = 0;
+  /** When as many starts would be made up for. */
+  #startsPaidAt = -Infinity;
+  readonly #pause = new Pause();
   readonly #stopping = new Set<Promise<void>>();
   #takenUpTo = 0;
   #isAsking = false;
@@ -123,6 +130,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** Stops sending. */
   protected async stop(error: StreamError | null): Promise<void> {
     this.#starts++;
+    this.#pause.end();
     const failed = error ?? new StreamError("CANCELLED", "The stream has ended");
     this.#accepted.reject(failed);
     await this.#source.close(error);
@@ -140,7 +148,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   async #start(content: StreamAcceptContent | StreamResumeContent, start: number): Promise<void> {
     this.#stopRun();
     // Another one waits that says more.
-    if (start !== this.#starts) return;
+    if (start !== this.#starts || !await this.#turn(start)) return;
     const { offset, window, routes } = content;
     if (this.size !== null && offset > this.size) {
       throw new StreamError("PROTOCOL", "The receiver wants bytes that there are not");
@@ -175,6 +183,15 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
     this.#accepted.resolve(this.#writable());
     // Not waited for: another start stops it.
     run.send().catch((error) => this.#fail(error));
+  }
+
+  /** Waits until another run may begin; `false`: another start has come meanwhile. */
+  async #turn(start: number): Promise<boolean> {
+    const early = this.#startsPaidAt - (mostStarts - 1) * startInterval - performance.now();
+    if (early > 0) await this.#pause.wait(early);
+    if (start !== this.#starts) return false;
+    this.#startsPaidAt = Math.max(this.#startsPaidAt, performance.now()) + startInterval;
+    return true;
   }
 
   async #lanes(routes: readonly RouteRecord[]): Promise<Lane[]> {

@@ -187,6 +187,23 @@ Deno.test("credit for what was not sent ends the stream, and credit of nobody is
   await client.close();
 });
 
+Deno.test("a receiver that resumes again and again is answered once a second, and by the last one", async () => {
+  await using at = await scene();
+  const { own, writer, client, streamId } = await accepted(at, 4);
+  await writer.write(new Uint8Array(10));
+  const routes = [await usableRecord(at.server.address, encodeBase64(randomBytes(24)))];
+  const began = performance.now();
+  for (let offset = 0; offset < 40; offset++) {
+    await at.say({ kind: "stream resume", streamId, offset: offset === 39 ? 7 : 0, window: 4, routes });
+    await at.isWell();
+  }
+  const runs = (await at.said("stream run")).length;
+  assert(runs >= 8 && runs <= 9 + (performance.now() - began) / 1000, `${runs}`);
+  await until(async () => (await at.said("stream run")).at(-1)!.offset === 7);
+  await own.cancel();
+  await client.close();
+});
+
 Deno.test("who accepts and never reads makes the writer wait, with no more than the window in memory", async () => {
   await using at = await scene();
   const { own, writer, client } = await accepted(at, 128);
