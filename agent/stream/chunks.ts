@@ -22,6 +22,8 @@ export interface Expected {
   readonly size: number | null;
   /** The smallest of the routes that were told. */
   readonly blockSize: number;
+  /** Makes the key of a run. @default {@linkcode runKeyOf} */
+  readonly keyOf?: typeof runKeyOf;
   /** Is given each chunk when it is its turn. */
   readonly deliver?: (chunk: Chunk) => void;
 }
@@ -37,6 +39,7 @@ export interface Chunk {
 export class Chunks {
   readonly #expected: Expected;
   #run: StreamRun & { readonly offset: number } | null = null;
+  #announcements = 0;
   #next = 1;
   /** Those that came early, by number. */
   readonly #early = new Map<number, Chunk>();
@@ -75,7 +78,11 @@ export class Chunks {
   async announce({ run, offset, chunkSize }: StreamRunContent): Promise<void> {
     // The first chunk of it has come: it is the one.
     if (this.#next > 1 || this.hasGap) return;
-    const key = await runKeyOf(this.#expected.streamKey, run);
+    const count = ++this.#announcements;
+    const { streamKey, keyOf = runKeyOf } = this.#expected;
+    const key = await keyOf(streamKey, run);
+    // The key of one that was announced later may have been ready before.
+    if (count !== this.#announcements || this.#next > 1 || this.hasGap) return;
     this.#run = { run: run.slice(), key, chunkSize, offset };
     for (const wake of this.#wake.splice(0)) wake();
   }

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async/deadline";
 import { StreamError } from "../../../agent/mod.ts";
 import { type Chunk, Chunks } from "../../../agent/stream/chunks.ts";
 import { decodePacket, randomBytes, runKeyOf, sealChunk, sealCredit } from "../../../protocol/mod.ts";
@@ -7,10 +8,12 @@ const permissions = "none";
 const blockSize = 4096, window = 4, streamKey = randomBytes(32);
 
 /** A sender that sends whatever it likes, and who receives it; chunks have up to 10 bytes. */
-async function newSender({ size = null as number | null, offset = 0, isAnnounced = true } = {}) {
+async function newSender(
+  { size = null as number | null, offset = 0, isAnnounced = true, keyOf = runKeyOf } = {},
+) {
   const run = randomBytes(16), chunkSize = 10;
   const keys = { run, key: await runKeyOf(streamKey, run), chunkSize };
-  const chunks = new Chunks({ streamKey, offset, window, size, blockSize });
+  const chunks = new Chunks({ streamKey, offset, window, size, blockSize, keyOf });
   const abort = new AbortController();
   const announce = (change = {}) =>
     chunks.announce({ kind: "stream run", streamId: randomBytes(16), run, offset, chunkSize, ...change });
@@ -64,6 +67,23 @@ Deno.test(
     assertEquals([chunks.hasGap, chunks.received, chunks.isComplete], [false, 20, true]);
   },
 );
+
+Deno.test("of two runs that are announced at once the later one counts, whichever key is ready first", {
+  permissions,
+}, async () => {
+  const { promise: slow, resolve: hurry } = Promise.withResolvers<void>();
+  let made = 0;
+  const keyOf: typeof runKeyOf = async (...given) => {
+    if (made++ === 0) await slow;
+    return await runKeyOf(...given);
+  };
+  const { take, packet, announce } = await newSender({ isAnnounced: false, keyOf });
+  const first = announce({ run: randomBytes(16) });
+  await announce();
+  hurry();
+  await first;
+  assertEquals(numbersOf(await deadline(take(await packet(1)), 5_000)), [1]);
+});
 
 Deno.test("no more than the window may come before some is taken", { permissions }, async () => {
   const { send, chunks } = await newSender();
