@@ -131,6 +131,8 @@ export class Streams implements AsyncDisposable {
     const { key, name, mediaType, size, sha256 } = record;
     const made: Outgoing[] = [];
     await this.#interpreter.do(id, (connection) => {
+      // Nothing would end it any more.
+      if (this.#isClosed) throw new StreamError("CLOSED", "The agent was closed");
       check(connection);
       // Before the answer can come.
       made[0] ??= this.#send(connection, record, source);
