@@ -208,7 +208,7 @@ export class Notifier implements AsyncDisposable {
           for (const alias of event.connections) this.#pass(alias, { type: "UP" });
           break;
         case "stream offered":
-          this.#watchOf(event.connection)?.owner?.offered(event.offer, this.#idOf(event.connection)!);
+          this.#tellOffer(event.connection, event.offer);
           break;
         case "end":
           this.#pass(event.connection, { type: "END" });
@@ -357,12 +357,23 @@ export class Notifier implements AsyncDisposable {
         const watch = this.#watches.get(id);
         if (watch?.owner !== owner || !watch.isBehind) continue;
         watch.isBehind = false;
-        if (this.#idOf(watch.alias) === id) this.agent.repeat(watch.alias);
+        if (this.#idOf(watch.alias) !== id) continue;
+        this.agent.repeat(watch.alias);
+        this.#tellOffersOf(owner, watch.alias);
       }
       // What is told again is put into the session by then.
       await this.#clock.wait(0, this.#abort.signal);
     }
     client.isCatchingUp = false;
+  }
+
+  /** Where there is no room, what is still offered is told when there is. */
+  #tellOffer(alias: string, offer: StreamOffer): void {
+    const watch = this.#watchOf(alias), owner = watch?.owner ?? null;
+    if (watch === undefined || owner === null) return;
+    const id = this.#idOf(alias)!;
+    if (watch.isBehind || owner.isFull) this.#fallBehind(id, watch, owner);
+    else owner.offered(offer, id);
   }
 
   #tellOffersOf(subscriber: Subscriber, alias: string): void {

@@ -1,11 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { Agent } from "../../../agent/mod.ts";
+import { Agent, type StreamOffer } from "../../../agent/mod.ts";
 import { systemClock } from "../../../agent/clock.ts";
 import type { Extension, ServiceResponse } from "../../../agent/service/command.ts";
 import { Notifier } from "../../../agent/service/notifier.ts";
 import type { Subscriber } from "../../../agent/service/watch.ts";
 import { connectAgents, keySource, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
+import { sessions, settled } from "../../support/streams.ts";
 import { until } from "../../support/wait.ts";
 
 /** A session that has room when a test says so. */
@@ -22,7 +23,11 @@ class FakeSession implements Subscriber {
     return Promise.resolve();
   }
 
-  offered(): void {}
+  readonly offers: string[] = [];
+
+  offered({ name }: StreamOffer): void {
+    this.offers.push(name);
+  }
 
   drop(): void {}
 
@@ -64,6 +69,39 @@ Deno.test("what a session has no room for waits in the store, and is told in ord
   session.empty();
   await until(() => own.gauges().messages === 0);
   assertEquals(session.said, ["a CON", "a MSG one", "a MSG two"]);
+  notifier.release(session);
+  await notifier[Symbol.asyncDispose]();
+  await agent.close();
+  await run;
+});
+
+Deno.test("of streams that are offered while there is no room those are told that are left when there is", async () => {
+  await using server = await startServer();
+  await using peer = await TestAgent.start(server.address, sessions);
+  const agent = await Agent.start({
+    servers: [server.address],
+    keyPool: keySource(),
+    retry: { first: 5, most: 50 },
+    ...sessions,
+  });
+  const notifier = new Notifier(agent, systemClock);
+  const run = notifier.run();
+  const session = new FakeSession();
+  notifier.attach(session);
+  const { invitation } = await peer.agent.create("b");
+  await notifier.join(session, 1, "a", { invitation, reply: true });
+  await settled(peer);
+  session.isFull = true;
+  for (let name = 1; name <= 3; name++) {
+    const stream = await peer.agent.offerStream("b", { name: `${name}` });
+    await until(() => agent.streams().length === 1);
+    if (name < 3) await stream.cancel();
+    await until(() => agent.streams().length === (name < 3 ? 0 : 1));
+  }
+  assertEquals(session.offers, []);
+  session.empty();
+  await until(() => session.offers.length > 0);
+  assertEquals(session.offers, ["3"]);
   notifier.release(session);
   await notifier[Symbol.asyncDispose]();
   await agent.close();
