@@ -85,15 +85,17 @@ async function receive(
   const { connection, id, name, size } = offer;
   const { agent } = transfer.session;
   const called = safeName(name);
-  const isBegun = offer.status === "accepted" && await exists(`${folder}/.${id}.part`);
-  const done = offer.status === "accepted" && !isBegun
+  const isAccepted = offer.status === "accepted";
+  const begun = isAccepted ? await sizeOf(`${folder}/.${id}.part`) : null;
+  // All of it may have both names, when that was cut off.
+  const done = isAccepted && (begun === null || begun === size)
     ? await hasCome(agent, offer, { folder, called })
     : null;
   const path = done?.path ?? await freePath(folder, called);
   const what = { connection, id, name, size, file: path };
   if (done === null) {
     await transfer.say(
-      `${isBegun ? "going on with" : "receiving"} "${name}" (${formatBytes(size ?? 0)}) as ${path}`,
+      `${begun !== null ? "going on with" : "receiving"} "${name}" (${formatBytes(size ?? 0)}) as ${path}`,
       { type: "receiving", ...what },
     );
   }
@@ -134,11 +136,15 @@ async function freePath(folder: string, name: string): Promise<string> {
 }
 
 async function exists(path: string): Promise<boolean> {
+  return await sizeOf(path) !== null;
+}
+
+/** Bytes of what has a path; `null`: nothing has. */
+async function sizeOf(path: string): Promise<number | null> {
   try {
-    await Deno.lstat(path);
-    return true;
+    return (await Deno.lstat(path)).size;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }

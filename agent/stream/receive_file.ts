@@ -62,11 +62,14 @@ export async function receiveFile(
 async function receivedBefore(offer: Incoming, target: string): Promise<ReceivedFile | null> {
   const { sha256 } = offer;
   if (offer.status !== "accepted" || offer.hasEnded || sha256 === null || !await exists(target)) return null;
-  const handle = await fileModules().files.open(target, "r");
+  const { files, path } = fileModules();
+  const handle = await files.open(target, "r");
   try {
     const hash = newHash();
     const size = await hashPart(handle, { size: null, hash });
     if (!equalBytes(hash.digest(), sha256)) return null;
+    // Both names are there when the crash came between giving one and taking the other.
+    await files.unlink(partOf(offer, path.resolve(target))).catch(() => {});
     await offer.finish(size);
     return { size, sha256 };
   } finally {
@@ -129,12 +132,18 @@ async function openWritable(target: WritableFile, kept = new Blob()): Promise<Ta
   };
 }
 
+/** Where the temporary file of a stream is. */
+function partOf({ id }: Incoming, target: string): string {
+  const { path } = fileModules();
+  return path.join(path.dirname(target), `.${id}.part`);
+}
+
 /** A temporary file beside the one that it will be. */
 async function openPart(offer: Incoming, given: string): Promise<Target> {
   const { files, path } = fileModules();
   const { constants } = files;
   const target = path.resolve(given), folder = path.dirname(target);
-  const part = path.join(folder, `.${offer.id}.part`);
+  const part = partOf(offer, target);
   if (await exists(target)) {
     throw new StreamError("FAILED", "Cannot receive the file: there is one with that name");
   }

@@ -76,24 +76,32 @@ Deno.test("a file goes on where it was when receive-file was killed and is calle
   assert(equalBytes(await Deno.readFile(`${to}/big (2)`), bytes));
 });
 
-Deno.test("a file that had its name when receive-file was killed is not received again", async () => {
-  await using setting = await pair();
-  const { folder, peer, db } = setting;
-  const to = folder.file("in"), bytes = someBytes(1000);
-  await Deno.mkdir(to);
-  const outgoing = await peer.agent.offerStream("a", { size: 1000, name: "x", sha256: await sha256(bytes) });
-  const args = ["receive-file", "b", "--to", to, "--db", db];
-  const killed = await folder.start(args);
-  await soon(outgoing.accepted);
-  killed.signal("SIGKILL");
-  await killed.end();
-  for (const name of namesIn(to)) await Deno.remove(`${to}/${name}`);
-  await Deno.writeFile(`${to}/x`, new Uint8Array(1000));
-  await Deno.writeFile(`${to}/x (2)`, bytes);
-  const { code, stdout, stderr } = await folder.run(args);
-  assertEquals([code, stdout], [0, `${to}/x (2)\n`], stderr);
-  assertEquals(namesIn(to), ["x", "x (2)"]);
-});
+for (const isLinked of [false, true]) {
+  const both = isLinked ? " and the temporary one" : "";
+  Deno.test(`a file that had its name${both} when receive-file was killed is not received again`, async () => {
+    await using setting = await pair();
+    const { folder, peer, db } = setting;
+    const to = folder.file("in"), bytes = someBytes(1000);
+    await Deno.mkdir(to);
+    const outgoing = await peer.agent.offerStream("a", {
+      size: 1000,
+      name: "x",
+      sha256: await sha256(bytes),
+    });
+    const args = ["receive-file", "b", "--to", to, "--db", db];
+    const killed = await folder.start(args);
+    await soon(outgoing.accepted);
+    killed.signal("SIGKILL");
+    await killed.end();
+    for (const name of namesIn(to)) await Deno.remove(`${to}/${name}`);
+    await Deno.writeFile(`${to}/x`, new Uint8Array(1000));
+    await Deno.writeFile(`${to}/x (2)`, bytes);
+    if (isLinked) await Deno.link(`${to}/x (2)`, `${to}/.${outgoing.id}.part`);
+    const { code, stdout, stderr } = await folder.run(args);
+    assertEquals([code, stdout], [0, `${to}/x (2)\n`], stderr);
+    assertEquals(namesIn(to), ["x", "x (2)"]);
+  });
+}
 
 Deno.test("a file goes on when send-file or the server was killed and is started again", async () => {
   const port = steadyPort();

@@ -347,6 +347,7 @@ Deno.test("a file that got its name before a crash is told to be received", asyn
     const again = streamAt(bob, "receiving");
     assertEquals((await soon(bob.agent.receiveFile(again, to))).size, bytes.length);
   }
+  assertEquals(namesIn(folder.path), ["from", "to"]);
   await soon(outgoing.ended);
   await bob[Symbol.asyncDispose]();
 });
