@@ -6,7 +6,7 @@ import {
   type StreamCloseContent,
   type StreamResumeContent,
 } from "../../protocol/mod.ts";
-import { Pause } from "../backoff.ts";
+import { backoffDelay, Pause } from "../backoff.ts";
 import { AgentError } from "../protocol/error.ts";
 import { outboundOf } from "../runtime/inbound.ts";
 import type { StreamRecord } from "../store/store.ts";
@@ -38,6 +38,7 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   /** When as many starts would be made up for. */
   #startsPaidAt = -Infinity;
   readonly #pause = new Pause();
+  readonly #askPause = new Pause();
   readonly #stopping = new Set<Promise<void>>();
   #takenUpTo = 0;
   #isAsking = false;
@@ -82,17 +83,16 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   start(content: StreamAcceptContent | StreamResumeContent): void {
     this.#isAsking = false;
     const start = ++this.#starts;
+    this.#askPause.end();
     this.#stopRun();
     this.#work = this.#work.then(() => this.#start(content, start)).catch((error) => void this.#fail(error));
   }
 
-  /** Asks the receiver to say so. */
+  /** Asks the receiver to say so; again when that could not be stored. */
   ask(): void {
     if (this.hasEnded || this.#isAsking) return;
     this.#isAsking = true;
-    const streamId = bytesOfHex(this.id);
-    this.ports.tell({ kind: "stream resume", streamId, offset: 0, window: 0, routes: [] })
-      .catch(() => {}).finally(() => this.#isAsking = false);
+    void this.#ask(this.#starts);
   }
 
   /** Takes the receiver's credit, of the bytes of a packet behind its kind; `false`: it is not of this stream's run. */
@@ -131,11 +131,25 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
   protected async stop(error: StreamError | null): Promise<void> {
     this.#starts++;
     this.#pause.end();
+    this.#askPause.end();
     const failed = error ?? new StreamError("CANCELLED", "The stream has ended");
     this.#accepted.reject(failed);
     await this.#source.close(error);
     await this.#run?.stop();
     await Promise.all([this.#work, ...this.#stopping]);
+  }
+
+  async #ask(starts: number): Promise<void> {
+    const streamId = bytesOfHex(this.id);
+    for (let failures = 0; !this.hasEnded && starts === this.#starts;) {
+      try {
+        await this.ports.tell({ kind: "stream resume", streamId, offset: 0, window: 0, routes: [] });
+        break;
+      } catch {
+        await this.#askPause.wait(backoffDelay(this.ports.context.retry, ++failures));
+      }
+    }
+    if (starts === this.#starts) this.#isAsking = false;
   }
 
   /** Sends nothing more of the run before; not waited for, as its server may not answer. */
