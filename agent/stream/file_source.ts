@@ -11,6 +11,8 @@ export class FileSource implements StreamSource {
   #opening: Promise<FileHandle> | null = null;
   #isClosed = false;
   #buffer = new Uint8Array(0);
+  /** What is read last, which a run that was stopped may not wait for. */
+  #reading: Promise<unknown> = Promise.resolve();
 
   /** Opens nothing yet. */
   constructor(file: StreamFile) {
@@ -19,6 +21,7 @@ export class FileSource implements StreamSource {
 
   /** Opens it. Throws `LOST` when it is not there, `CHANGED` when it is another one. */
   async begin(): Promise<void> {
+    await this.#reading;
     await this.#check(await this.#open());
   }
 
@@ -28,7 +31,24 @@ export class FileSource implements StreamSource {
   }
 
   /** A part of it. Throws `CHANGED`. */
-  async read(offset: number, most: number): Promise<SourcePart> {
+  read(offset: number, most: number): Promise<SourcePart> {
+    const reading = this.#read(offset, most);
+    this.#reading = reading.catch(() => {});
+    return reading;
+  }
+
+  /** Nothing. */
+  release(): void {}
+
+  /** Closes it. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#opening?.catch(() => {});
+    await this.#handle?.close().catch(() => {});
+    this.#handle = null;
+  }
+
+  async #read(offset: number, most: number): Promise<SourcePart> {
     const handle = await this.#open();
     const length = Math.min(most, this.#file.size - offset);
     if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
@@ -46,17 +66,6 @@ export class FileSource implements StreamSource {
     const isEnd = offset + length >= this.#file.size;
     if (isEnd) await this.#check(handle);
     return { data, isEnd };
-  }
-
-  /** Nothing. */
-  release(): void {}
-
-  /** Closes it. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#opening?.catch(() => {});
-    await this.#handle?.close().catch(() => {});
-    this.#handle = null;
   }
 
   #open(): Promise<FileHandle> {

@@ -39,14 +39,17 @@ export class BlobSource implements StreamSource {
   /** What was read last. */
   #block: { readonly start: number; readonly bytes: Bytes } = { start: 0, bytes: new Uint8Array(0) };
 
+  /** What is read last, which a run that was stopped may not wait for. */
+  #reading: Promise<unknown> = Promise.resolve();
+
   /** Reads nothing yet. */
   constructor(blob: Blob) {
     this.#blob = blob;
   }
 
   /** It can begin anywhere. */
-  begin(): Promise<void> {
-    return Promise.resolve();
+  async begin(): Promise<void> {
+    await this.#reading;
   }
 
   /** All of it. */
@@ -57,7 +60,11 @@ export class BlobSource implements StreamSource {
   /** A part of it. */
   async read(offset: number, most: number): Promise<SourcePart> {
     const { start, bytes } = this.#block;
-    if (offset < start || offset >= start + bytes.length) await this.#readBlock(offset, most);
+    if (offset < start || offset >= start + bytes.length) {
+      const reading = this.#readBlock(offset, most);
+      this.#reading = reading.catch(() => {});
+      await reading;
+    }
     const at = offset - this.#block.start;
     const data = this.#block.bytes.subarray(at, at + most);
     return { data, isEnd: offset + data.length >= this.#blob.size };
