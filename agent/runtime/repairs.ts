@@ -35,9 +35,13 @@ type Said<Step extends RepairPacket["step"]> = SealedRepair & {
 };
 
 const refused: ConnectionEvent = { type: "repair refused" };
-/** The receipt that shows the new session to the other side is told again. */
-const sayAgain = (stage: RepairStage, session: Session): ConnectionEvent => {
-  const { asked, called } = repairOf(session);
+/** What was said is said again, to a call of that time. */
+const sayAgain = (
+  stage: RepairStage,
+  session: Session,
+  called = repairOf(session).called,
+): ConnectionEvent => {
+  const { asked } = repairOf(session);
   return { type: "repair said", repair: { stage, asked, called } };
 };
 
@@ -141,12 +145,22 @@ async function hearCall(
   connection: Connection,
   { session, heard }: Heard<"call">,
 ): Promise<ConnectionEvent | null> {
-  const { asked, called, stage } = repairOf(session);
+  const { asked, called, stage, doneAt } = repairOf(session);
   if (!await isAuthenticRepair(heard, { repairKey: session.keys.repairKey! })) return refused;
   const { packet } = heard;
   // It was heard before, or is older: the question to it may be lost.
   if (packet.time <= called) return stage?.type === "asked" ? sayAgain(stage, session) : null;
-  if (!mayRepair(session, context.now())) return null;
+  const now = context.now();
+  if (!mayRepair(session, now)) return null;
+  if (packet.asked < asked) {
+    // It crosses the question, which goes on: to ask anew each time would never end where both are seldom there.
+    if (stage?.type === "asked") return sayAgain(stage, session, packet.time);
+    // It comes late: what it is for was done since.
+    const since = stage?.type === "answered" ? stage.since : doneAt;
+    if (since !== null && since <= now && packet.time <= since) {
+      return stage?.type === "answered" ? sayAgain(stage, session, packet.time) : null;
+    }
+  }
   return await ask(context, connection, {
     session,
     asked: Math.max(asked, packet.asked),

@@ -59,14 +59,15 @@ class Scene implements AsyncDisposable {
     return this.victim.agent.connection("hostile").unreadable;
   }
 
-  call(time: number): Promise<SealedRepair> {
-    return sealRepair({ step: "call", time, id: randomBytes(16), asked: 0 }, { repairKey: this.repairKey });
+  call(time: number, asked = 0): Promise<SealedRepair> {
+    return sealRepair({ step: "call", time, id: randomBytes(16), asked }, { repairKey: this.repairKey });
   }
 
   /** Calls; gives the question. */
   async asked(time = Date.now()): Promise<Bytes> {
     const before = await this.question();
-    await this.say(await this.call(time));
+    const packet = readRepair(before)?.packet;
+    await this.say(await this.call(time, packet?.step === "ask" ? packet.time : 0));
     await until(async () => `${await this.question()}` !== `${before}`);
     return await this.question();
   }

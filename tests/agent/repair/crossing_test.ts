@@ -1,0 +1,61 @@
+import { assert, assertEquals } from "@std/assert";
+import { type RepairingSide, repairingSides } from "../../support/repairing.ts";
+
+const hour = 3_600_000;
+
+/** Time goes on for both. */
+function pass({ joiner, initiator }: Record<"joiner" | "initiator", RepairingSide>, by: number): void {
+  joiner.now += by;
+  initiator.now += by;
+}
+
+Deno.test("a call that crosses the question makes no other one, and the offer to it is answered", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  const call = (await joiner.begin())!;
+  const ask = (await initiator.begin())!;
+  pass(sides, 100);
+  const offer = (await joiner.hear(ask))!;
+  assertEquals(await initiator.hear(call), ask);
+  const answer = (await initiator.hear(offer))!;
+  assertEquals(initiator.stage, "answered");
+  assertEquals(await joiner.hear(answer), null);
+  assertEquals(joiner.stage, "begun");
+});
+
+Deno.test("a call that comes late leaves the answer to the offer that was made after it", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  const call = (await joiner.begin())!;
+  const answer = (await initiator.hear((await joiner.hear((await initiator.begin())!))!))!;
+  assertEquals(await initiator.hear(call), answer);
+  assertEquals(initiator.stage, "answered");
+  await joiner.hear(answer);
+  assertEquals(joiner.stage, "begun");
+});
+
+Deno.test("a joiner that waits for no answer any more is asked anew", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  const ask = (await initiator.begin())!;
+  await initiator.hear((await joiner.hear(ask))!);
+  const call = (await joiner.begin(true))!;
+  const again = await initiator.hear(call);
+  assert(again !== null && initiator.stage === "asked");
+  assert(await joiner.hear(again) !== null);
+});
+
+Deno.test("a call that is delivered long after the repair that it was for begins no other one", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  const call = (await joiner.begin())!;
+  const ask = (await initiator.begin())!;
+  await initiator.hear((await joiner.hear(ask))!);
+  await initiator.switch();
+  assertEquals(initiator.stage, null);
+  pass(sides, 2 * hour);
+  assertEquals(await initiator.hear(call), null);
+  // One that the joiner makes now is heard.
+  const anew = (await joiner.begin(true))!;
+  assert(await initiator.hear(anew) !== null);
+});
