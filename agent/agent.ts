@@ -222,8 +222,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     for (const connection of connections.all()) {
       const { record, session, outbound } = connection;
       if (session === null) continue;
-      agent.#repetitions.look(connection);
-      agent.#sessions.repairAgain(connection);
+      agent.#repetitions.resume(connection);
       agent.#sessions.look(record.id);
       for (const { id, cursor } of outbound) {
         if (cursor < session.lastEncrypted) agent.#workers.sendPackets(id);

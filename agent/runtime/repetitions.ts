@@ -1,4 +1,4 @@
-import { unansweredRepair } from "../session/repair_state.ts";
+import { isGivenUp, isInterrupted, unansweredRepair } from "../session/repair_state.ts";
 import { isUpgrading } from "../session/upgrade.ts";
 import type { Connection } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
@@ -13,6 +13,8 @@ interface Waiting {
   readonly what: string;
   delay: number;
   timer: ReturnType<typeof setTimeout>;
+  /** Whether it is begun anew the next time: the agent was closed meanwhile. */
+  isInterrupted: boolean;
 }
 
 /**
@@ -21,7 +23,7 @@ interface Waiting {
  */
 export class Repetitions implements AsyncDisposable {
   readonly #context: AgentContext;
-  readonly #interpreter: Pick<Interpreter, "sayAgain">;
+  readonly #interpreter: Pick<Interpreter, "sayAgain" | "repair">;
   readonly #speaker: Pick<RepairSpeaker, "say">;
   readonly #waiting = new Map<string, Waiting>();
   readonly #work = new Set<Promise<void>>();
@@ -30,7 +32,7 @@ export class Repetitions implements AsyncDisposable {
   /** Repeats nothing yet. */
   constructor(
     context: AgentContext,
-    interpreter: Pick<Interpreter, "sayAgain">,
+    interpreter: Pick<Interpreter, "sayAgain" | "repair">,
     speaker: Pick<RepairSpeaker, "say">,
   ) {
     this.#context = context;
@@ -46,7 +48,18 @@ export class Repetitions implements AsyncDisposable {
     this.stop(id);
     if (what === undefined || this.#isClosed) return;
     const delay = this.#context.upgradeTimeout;
-    this.#waiting.set(id, { what, delay, timer: setTimeout(() => this.#repeat(id), delay) });
+    const timer = setTimeout(() => this.#repeat(id), delay);
+    this.#waiting.set(id, { what, delay, timer, isInterrupted: false });
+  }
+
+  /** Looks at what a connection has waited for when the agent was closed. */
+  resume(connection: Connection): void {
+    const { record: { id }, session } = connection;
+    this.look(connection);
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined || session === null || unansweredRepair(session) === null) return;
+    waiting.isInterrupted = isInterrupted(session);
+    this.#speaker.say(id);
   }
 
   /** Nothing is waited for any more. */
@@ -62,10 +75,12 @@ export class Repetitions implements AsyncDisposable {
     await Promise.all(this.#work);
   }
 
-  async #say(id: string): Promise<void> {
-    const session = this.#context.connections.find(id)?.session;
+  async #say(id: string, isAnew: boolean): Promise<void> {
+    const { connections, now } = this.#context;
+    const session = connections.find(id)?.session;
     if (session == null) return;
     if (unansweredRepair(session) === null) await this.#interpreter.sayAgain(id, true);
+    else if (isAnew || isGivenUp(session, now())) await this.#interpreter.repair(id, true);
     else this.#speaker.say(id);
   }
 
@@ -74,8 +89,10 @@ export class Repetitions implements AsyncDisposable {
     if (waiting === undefined) return;
     waiting.delay = Math.min(longestDelay, waiting.delay * 2);
     waiting.timer = setTimeout(() => this.#repeat(id), waiting.delay);
+    const isAnew = waiting.isInterrupted;
+    waiting.isInterrupted = false;
     // What cannot be stored now is said the next time.
-    const work = this.#say(id).catch((error) => this.#context.failed(id, error))
+    const work = this.#say(id, isAnew).catch((error) => this.#context.failed(id, error))
       .finally(() => this.#work.delete(work));
     this.#work.add(work);
   }

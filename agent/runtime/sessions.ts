@@ -2,7 +2,7 @@ import { backoffDelay, Pause } from "../backoff.ts";
 import { SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { SessionEvent, Step } from "../core/types.ts";
-import { isInterrupted, mayBegin, unansweredRepair } from "../session/repair_state.ts";
+import { mayBegin, unansweredRepair } from "../session/repair_state.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, OutboundRoute, Session } from "../store/store.ts";
@@ -94,7 +94,7 @@ export class Sessions implements AsyncDisposable {
       const { record: { id }, session, inbound } = connection;
       // It was not told while the session was being repaired.
       if (session?.receiptDue) this.look(id);
-      if (session !== null && session.undecrypted > 0 && mayBegin(session, now())) this.#repair(id, false);
+      if (session !== null && session.undecrypted > 0 && mayBegin(session, now())) this.#repair(id);
       if (session === null || !canChangeRoutes(connection)) continue;
       const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
       const old = inbound.filter((route) => isStaying(route) && now() - route.keys.createdAt > routeLifetime);
@@ -115,13 +115,8 @@ export class Sessions implements AsyncDisposable {
     this.#happen(id, { type: "leave routes", routes: routes.map((route) => route.id), reason });
   }
 
-  /** Begins the repair of a session anew that was under way when the agent was closed. */
-  repairAgain({ record: { id }, session }: Connection): void {
-    if (session !== null && isInterrupted(session)) this.#repair(id, true);
-  }
-
-  #repair(id: string, isForced: boolean): void {
-    this.#keep(this.#interpreter.repair(id, isForced));
+  #repair(id: string): void {
+    this.#keep(this.#interpreter.repair(id));
   }
 
   /** Has something happen; when the store fails, the next inspection tries again. */

@@ -126,8 +126,9 @@ export function packets(
   if (session.status === "active" && isSending(ratchet) && !isSending(session.ratchet)) {
     commands.push({ type: "encrypt" });
   }
-  if (opened.isAhead || opened.isOther || undecrypted > 0) commands.push({ type: "repair" });
+  // What the other side says to that goes on before anything is begun anew.
   for (const content of opened.repairs ?? []) commands.push({ type: "hear repair", content });
+  if (opened.isAhead || opened.isOther || undecrypted > 0) commands.push({ type: "repair" });
   const isDropped = changed.inbound.every((route) => route.id !== id);
   // No store takes a piece of a route that is not there.
   const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;

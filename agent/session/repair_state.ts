@@ -7,8 +7,11 @@ import { withSession, withSessionKeys } from "./session.ts";
 /** Milliseconds between two repairs of a session. */
 export const repairInterval = 3_600_000;
 
-/** Milliseconds for which a repair that this side has begun is waited for before it begins another one. */
+/** Milliseconds for which a side that has begun a repair believes nothing of what is told of its frames. */
 const attemptInterval = 60_000;
+
+/** Milliseconds after which an offer or an answer that leads to nothing is given up. */
+const patience = 86_400_000;
 
 /** Sessions before that are remembered, so that messages of theirs that come late say nothing. */
 const mostFormer = 4;
@@ -34,17 +37,25 @@ export function mayRepair(session: Session, now: number): boolean {
   return doneAt === null || doneAt > now || now - doneAt >= repairInterval;
 }
 
-/** Whether this side may begin a repair: it may, and has not just begun one. */
+/** Whether this side may begin a repair: it may, and has not begun one already. */
 export function mayBegin(session: Session, now: number): boolean {
-  const { stage } = repairOf(session);
-  if (!mayRepair(session, now)) return false;
-  return stage === null || stage.since > now || now - stage.since >= attemptInterval;
+  return mayRepair(session, now) && unansweredRepair(session) === null;
 }
 
-/** A repair that was under way when the agent was closed, and is to be begun anew: the database may be a restored one. */
+/**
+ * A repair that was under way when the agent was closed, and is to be begun anew when nothing answers it: the database may
+ * be a restored one, and the other side knows better. What was agreed on by then goes on.
+ */
 export function isInterrupted(session: Session): boolean {
   const { stage } = repairOf(session);
-  return stage !== null && stage.type !== "answered" && stage.type !== "begun";
+  return stage?.type === "called" || stage?.type === "asked";
+}
+
+/** Whether what was agreed on is given up: it has led to nothing for long, and the sides are still out of step. */
+export function isGivenUp(session: Session, now: number): boolean {
+  const stage = unansweredRepair(session);
+  if (stage?.type !== "offered" && stage?.type !== "answered") return false;
+  return session.undecrypted > 0 && Math.abs(now - stage.since) >= patience;
 }
 
 /** What this side has said to repair a session, and is not answered; `null`: nothing. */

@@ -28,6 +28,11 @@ export class RepairingSide {
     return this.connection.session!;
   }
 
+  /** How many messages it could not decrypt. */
+  set undecrypted(undecrypted: number) {
+    this.connection = withSession(this.connection, { undecrypted });
+  }
+
   get stage(): RepairStage["type"] | null {
     return repairOf(this.session).stage?.type ?? null;
   }

@@ -23,6 +23,21 @@ Deno.test("a call that crosses the question makes no other one, and the offer to
   assertEquals(joiner.stage, "begun");
 });
 
+Deno.test("sides that are never there at the same time, and begin anew each time, come to an end", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  let on: Uint8Array<ArrayBuffer>[] = [(await joiner.begin())!];
+  for (let turn = 0; turn < 6 && joiner.stage !== "begun"; turn++) {
+    pass(sides, hour);
+    const side = turn % 2 === 0 ? initiator : joiner;
+    // Something came before what the other side has said that cannot be decrypted.
+    const said = [side === joiner ? await joiner.begin() : null];
+    for (const one of on) said.push(await side.hear(one));
+    on = said.filter((one) => one !== null);
+  }
+  assertEquals(joiner.stage, "begun");
+});
+
 Deno.test("a call that comes late leaves the answer to the offer that was made after it", async () => {
   const sides = await repairingSides();
   const { joiner, initiator } = sides;
@@ -58,4 +73,14 @@ Deno.test("a call that is delivered long after the repair that it was for begins
   // One that the joiner makes now is heard.
   const anew = (await joiner.begin(true))!;
   assert(await initiator.hear(anew) !== null);
+});
+
+Deno.test("a side that is not answered begins nothing else, however long the other one is away", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  for (const side of [joiner, initiator]) assert(await side.begin() !== null);
+  for (let i = 0; i < 3; i++) {
+    pass(sides, hour);
+    for (const side of [joiner, initiator]) assertEquals(await side.begin(), null);
+  }
 });

@@ -1,0 +1,43 @@
+import { assertEquals } from "@std/assert";
+import type { AgentContext } from "../../../agent/runtime/context.ts";
+import { Repetitions } from "../../../agent/runtime/repetitions.ts";
+import { type RepairingSide, repairingSides } from "../../support/repairing.ts";
+import { until } from "../../support/wait.ts";
+
+const day = 86_400_000;
+
+/** What is done for a side that was started again, until it has done three things. */
+async function afterStart(side: RepairingSide): Promise<string[]> {
+  const done: string[] = [];
+  const context = {
+    connections: { find: () => side.connection },
+    now: () => side.now,
+    upgradeTimeout: 1,
+    failed: (_: string, error: unknown) => done.push(String(error)),
+  } as unknown as AgentContext;
+  const interpreter = {
+    sayAgain: () => Promise.resolve(),
+    repair: () => Promise.resolve(void done.push("begins anew")),
+  };
+  await using repetitions = new Repetitions(context, interpreter, { say: () => done.push("says it again") });
+  repetitions.resume(side.connection);
+  await until(() => done.length >= 3);
+  return done.slice(0, 3);
+}
+
+Deno.test("a side that is started again begins anew when nothing answers what it had begun, once", async () => {
+  const { initiator, joiner } = await repairingSides();
+  const ask = (await initiator.begin())!;
+  await joiner.begin();
+  const expected = ["says it again", "begins anew", "says it again"];
+  assertEquals(await afterStart(initiator), expected);
+  assertEquals(await afterStart(joiner), expected);
+  // What was agreed on goes on, for a day.
+  await joiner.hear(ask);
+  joiner.undecrypted = 1;
+  assertEquals(await afterStart(joiner), ["says it again", "says it again", "says it again"]);
+  joiner.now += day;
+  assertEquals((await afterStart(joiner))[1], "begins anew");
+  joiner.undecrypted = 0;
+  assertEquals((await afterStart(joiner))[1], "says it again");
+});
