@@ -14,7 +14,9 @@ import {
   readRepair,
   type RepairAccount,
   repairIdLength,
+  repairNumbers,
   type RepairPacket,
+  repairTimes,
   repairTranscript,
   type SealedRepair,
   sealRepair,
@@ -105,13 +107,18 @@ export async function switching(context: Context, connection: Connection): Promi
   });
 }
 
-async function begin(context: Context, connection: Connection, session: Session): Promise<ConnectionEvent> {
+async function begin(
+  context: Context,
+  connection: Connection,
+  session: Session,
+): Promise<ConnectionEvent | null> {
   const since = context.now();
   const { asked, called } = repairOf(session);
   const repairKey = session.keys.repairKey!;
   const id = randomBytes(repairIdLength);
   if (connection.record.role === "joiner") {
     const time = Math.max(since, called + 1);
+    if (time >= repairTimes) return null;
     const { bytes: said } = await sealRepair({ step: "call", time, id, asked }, { repairKey });
     return { type: "repair said", repair: { stage: { type: "called", since, said }, asked, called: time } };
   }
@@ -126,10 +133,11 @@ async function ask(
     readonly asked: number;
     readonly called: number;
   },
-): Promise<ConnectionEvent> {
+): Promise<ConnectionEvent | null> {
   const since = context.now();
   const time = Math.max(since, asked + 1);
   const account = await accountOf(context, connection);
+  if (time >= repairTimes || !isSayable(account)) return null;
   const packet = { step: "ask", time, id: randomBytes(repairIdLength), account } as const;
   const { bytes: said } = await sealRepair(packet, { repairKey: session.keys.repairKey! });
   return { type: "repair said", repair: { stage: { type: "asked", since, said }, asked: time, called } };
@@ -186,6 +194,7 @@ async function hearAsk(
     await planOf(context, connection, packet.account),
     await accountOf(context, connection),
   ];
+  if (!isSayable(account)) return null;
   const question = bytes.slice();
   const offer = {
     step: "offer",
@@ -265,7 +274,7 @@ async function beginNew(
   context: Context,
   connection: Connection,
   { session, heard, stage }: Heard<"answer"> & { readonly stage: Stage<"offered"> },
-): Promise<ConnectionEvent> {
+): Promise<ConnectionEvent | null> {
   const { rest, pair: encoded, ciphertext } = heard.packet;
   const question = readRepair(stage.ask)?.packet, told = readRepair(stage.said)?.packet;
   const isStale = told?.step !== "offer" || question?.step !== "ask" ||
@@ -285,6 +294,11 @@ async function beginNew(
     rest,
     stage: { type: "begun", since: context.now(), answer },
   });
+}
+
+/** Whether the other side would hear it: only one that does not count can have numbers that are too great. */
+function isSayable({ greatest, last: { id } }: RepairAccount): boolean {
+  return greatest < repairNumbers && id < repairNumbers;
 }
 
 function isSame(a: RepairAccount, b: RepairAccount): boolean {

@@ -81,9 +81,11 @@ export const repairIdLength = 16;
 /** Numbers of an account are below it, so that whatever is counted on from them fits 48 bits. */
 export const repairNumbers: number = 2 ** 40;
 
+/** Times are below it, and numbers that are counted on from those of an account. */
+export const repairTimes: number = 2 ** 47;
+
 const repairKind = 2;
-/** Of times, and of numbers that are counted on from those of an account. */
-const most = 2 ** 47;
+const most = repairTimes;
 const macLength = 32;
 const steps = ["call", "ask", "offer", "answer"] as const;
 const windowBytes = repairWindow / 8;

@@ -192,6 +192,25 @@ Deno.test("a repair is done once an hour, the old session goes on until then, an
   assertEquals(scene.unreadable - counted, 1);
 });
 
+Deno.test("who has made numbers or times as great as they can be is asked nothing, and holds up nothing", async () => {
+  await using server = await startServer();
+  for (const isTime of [true, false]) {
+    await using scene = await Scene.start(server.address);
+    const { victim, hostile } = scene;
+    if (!isTime) {
+      await hostile.send(await hostile.message({ text: "far", userNumber: 2 ** 47 }));
+      assertEquals(await victim.text(), "far");
+    }
+    await scene.say(await scene.call(Date.now(), isTime ? 2 ** 47 - 1 : 0));
+    for (const text of ["after", "later"]) {
+      await hostile.send(await hostile.message({ text }));
+      assertEquals(await victim.text(), text);
+    }
+    assertEquals(await scene.repair(), undefined);
+    assertEquals(victim.events.filter(({ type }) => type === "error"), []);
+  }
+});
+
 Deno.test("three messages that cannot be decrypted are told, and the session is asked to be repaired", async () => {
   await using server = await startServer();
   await using scene = await Scene.start(server.address);
