@@ -45,6 +45,9 @@ const mostDelivered = 4 * mostUnreceipted;
 /** Messages of a connection with several routes of which is known by which of them they came. */
 const mostHeard = 128;
 
+/** Milliseconds by which the clock of a server may be ahead; more is not believed. */
+const clockTolerance = 86_400_000;
+
 /** Bytes at the end of a message that tell it from all others: its tag. */
 const tagLength = 16;
 
@@ -254,7 +257,7 @@ class Opening {
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
       // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
-      if (isCopy || this.#isLate(incoming)) return;
+      if (isCopy || this.#isLate(incoming) && (this.#hasSeveral || decrypted.code !== "USED")) return;
       if (decrypted.code === "USED" && this.#isAnother(message)) this.#isOther = true;
       else if (decrypted.code === "USED") this.#isRepeated = true;
       else {
@@ -264,7 +267,7 @@ class Opening {
       return;
     }
     this.#undecrypted = 0;
-    if (this.#connection.inbound.length > 1) this.#heardAt = Math.max(this.#heardAt, incoming.serverAt);
+    this.#heardAt = Math.max(this.#heardAt, Math.min(incoming.serverAt, this.#now + clockTolerance));
     this.#decrypted.push(`${placeOf(message)} ${tagOf(message)}`);
     const decoded = decodeFrames(decrypted.plaintext);
     if (!decoded.ok) {
@@ -280,6 +283,10 @@ class Opening {
     this.#stored = stored;
   }
 
+  get #hasSeveral(): boolean {
+    return this.#connection.inbound.length > 1;
+  }
+
   /** Whether a message is of the session that is to repair this one, and shows that the other side has that. */
   async #isOfRepair(message: Bytes): Promise<boolean> {
     const stage = this.#connection.session?.keys.repair?.stage;
@@ -290,9 +297,12 @@ class Opening {
     return this.isSwitching;
   }
 
-  /** Whether one of several servers has a message since before the last one that was decrypted: a copy, whose chain may be forgotten. */
+  /**
+   * Whether a server has a message since before the last one that was decrypted: a copy by another route, or of a server
+   * that was restored itself, whose chain may be forgotten.
+   */
   #isLate({ serverAt }: IncomingPacket): boolean {
-    return this.#connection.inbound.length > 1 && serverAt < this.#heardAt;
+    return serverAt < Math.min(this.#heardAt, this.#now + clockTolerance);
   }
 
   /** Whether a message has the place of one that was decrypted a short time ago, and is another one. */
@@ -304,7 +314,7 @@ class Opening {
 
   /** Whether a message has come by other routes alone: the other side sends each by all of them. */
   #hear(message: Uint8Array<ArrayBuffer>): boolean {
-    if (this.#connection.inbound.length < 2) return false;
+    if (!this.#hasSeveral) return false;
     const tag = tagOf(message);
     const name = `${this.#route} ${tag}`;
     if (this.#heard.includes(name)) return false;

@@ -54,7 +54,7 @@ export interface Session {
   readonly fork?: Fork | null;
   /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */
   readonly copies?: boolean;
-  /** When a server took the last message that was decrypted, while there are several routes; milliseconds since 1970. */
+  /** When a server took the last message that was decrypted, milliseconds since 1970. */
   readonly heardAt?: number;
 }
 
