@@ -77,10 +77,10 @@ export class Repetitions implements AsyncDisposable {
 
   async #say(id: string, isAnew: boolean): Promise<void> {
     const { connections, now } = this.#context;
-    const session = connections.find(id)?.session;
-    if (session == null) return;
-    if (unansweredRepair(session) === null) await this.#interpreter.sayAgain(id, true);
-    else if (isAnew || isGivenUp(session, now())) await this.#interpreter.repair(id, true);
+    const connection = connections.find(id);
+    if (connection === undefined || connection.session === null) return;
+    if (unansweredRepair(connection.session) === null) await this.#interpreter.sayAgain(id, true);
+    else if (isAnew || isGivenUp(connection, now())) await this.#interpreter.repair(id, true);
     else this.#speaker.say(id);
   }
 

@@ -2,7 +2,7 @@ import { backoffDelay, Pause } from "../backoff.ts";
 import { SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { SessionEvent, Step } from "../core/types.ts";
-import { mayBegin, unansweredRepair } from "../session/repair_state.ts";
+import { isRepairDue, unansweredRepair } from "../session/repair_state.ts";
 import { canChangeRoutes } from "../session/routes.ts";
 import { canEncrypt, mostUnreceipted, readyNumber } from "../session/session.ts";
 import type { Connection, InboundRoute, LeavingReason, OutboundRoute, Session } from "../store/store.ts";
@@ -94,7 +94,7 @@ export class Sessions implements AsyncDisposable {
       const { record: { id }, session, inbound } = connection;
       // It was not told while the session was being repaired.
       if (session?.receiptDue) this.look(id);
-      if (session !== null && session.undecrypted > 0 && mayBegin(session, now())) this.#repair(id);
+      if (isRepairDue(connection, now())) this.#repair(id);
       if (session === null || !canChangeRoutes(connection)) continue;
       const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
       const old = inbound.filter((route) => isStaying(route) && now() - route.keys.createdAt > routeLifetime);

@@ -42,6 +42,12 @@ export function mayBegin(session: Session, now: number): boolean {
   return mayRepair(session, now) && unansweredRepair(session) === null;
 }
 
+/** Whether a repair is to be begun that could not be when it was found to be needed. */
+export function isRepairDue(connection: Connection, now: number): boolean {
+  const { session } = connection;
+  return session !== null && isOutOfStep(connection) && mayBegin(session, now);
+}
+
 /**
  * A repair that was under way when the agent was closed, and is to be begun anew when nothing answers it: the database may
  * be a restored one, and the other side knows better. What was agreed on by then goes on.
@@ -52,10 +58,15 @@ export function isInterrupted(session: Session): boolean {
 }
 
 /** Whether what was agreed on is given up: it has led to nothing for long, and the sides are still out of step. */
-export function isGivenUp(session: Session, now: number): boolean {
-  const stage = unansweredRepair(session);
+export function isGivenUp(connection: Connection, now: number): boolean {
+  const stage = connection.session && unansweredRepair(connection.session);
   if (stage?.type !== "offered" && stage?.type !== "answered") return false;
-  return session.undecrypted > 0 && Math.abs(now - stage.since) >= patience;
+  return isOutOfStep(connection) && Math.abs(now - stage.since) >= patience;
+}
+
+/** Whether what the other side sends is not decrypted. */
+function isOutOfStep({ session, parted = false }: Connection): boolean {
+  return parted || (session?.undecrypted ?? 0) > 0;
 }
 
 /** What this side has said to repair a session, and is not answered; `null`: nothing. */

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
 import { Repetitions } from "../../../agent/runtime/repetitions.ts";
+import { isRepairDue } from "../../../agent/session/repair_state.ts";
 import { type RepairingSide, repairingSides } from "../../support/repairing.ts";
 import { until } from "../../support/wait.ts";
 
@@ -40,4 +41,19 @@ Deno.test("a side that is started again begins anew when nothing answers what it
   assertEquals((await afterStart(joiner))[1], "begins anew");
   joiner.undecrypted = 0;
   assertEquals((await afterStart(joiner))[1], "says it again");
+});
+
+Deno.test("a side of which the other one parted within the hour is repaired after it, also when nothing more comes", async () => {
+  const { initiator, joiner } = await repairingSides();
+  const ask = (await initiator.begin())!;
+  await joiner.hear((await initiator.hear((await joiner.hear(ask))!))!);
+  for (const sign of [{ parted: true }, { undecrypted: 1 }]) {
+    const { parted = false, undecrypted = 0 } = sign;
+    joiner.undecrypted = undecrypted;
+    const connection = { ...joiner.connection, parted };
+    assertEquals(isRepairDue(connection, joiner.now + day / 25), false);
+    assertEquals(isRepairDue(connection, joiner.now + day / 24), true);
+  }
+  joiner.undecrypted = 0;
+  assertEquals(isRepairDue(joiner.connection, joiner.now + day), false);
 });
