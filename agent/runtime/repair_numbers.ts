@@ -4,6 +4,7 @@ import {
   equalBytes,
   type Frame,
   messageHash,
+  mostRanges,
   type NumberSet,
   type RepairAccount,
   type RepairRest,
@@ -49,17 +50,38 @@ export async function planOf(
   connection: Connection,
   account: RepairAccount,
 ): Promise<RepairPlan> {
-  const { lastNumber, fork } = connection.session!;
+  const { lastNumber, fork, receipted } = connection.session!;
   const { number: kept, lastSent } = fork ?? { number: lastNumber, lastSent: connection.record.lastSent };
   const same = { kept: lastNumber, next: lastNumber, base: null };
-  if (account.greatest <= kept) return same;
-  if (account.greatest <= lastNumber && await isOwn(store, connection, { account, kept, lastSent })) {
-    return same;
+  const isSame = account.greatest <= kept ||
+    account.greatest <= lastNumber && await isOwn(store, connection, { account, kept, lastSent });
+  if (isSame) {
+    const told = toldEnd(receipted);
+    const isWhole = told >= greatest(receipted) || account.greatest > told;
+    return isWhole ? same : await shortened(store, connection, told);
   }
   const { last, stored } = account;
   // Beyond all that can be on its way yet: no more than so many are encrypted without receipt.
   const next = Math.max(kept, stored.upTo + 2 * mostUnreceipted, account.greatest + mostUnreceipted);
   return { kept, next, base: last.id > lastSent.id ? last : lastSent };
+}
+
+/**
+ * More was left out in a repair before than can be told: what comes after what can has other numbers, and all else is as
+ * it was.
+ */
+async function shortened(
+  store: AgentStore,
+  { record: { id, lastSent }, session }: Connection,
+  kept: number,
+): Promise<RepairPlan> {
+  const next = Math.max(session!.lastNumber, greatest(session!.receipted));
+  for await (const { frame } of framesAfter(store, id, kept)) {
+    const content = onlyFrame(frame);
+    if (content?.kind !== "message") continue;
+    return { kept, next, base: { id: content.userNumber - 1, hash: content.previousHash.slice() } };
+  }
+  return { kept, next, base: lastSent };
 }
 
 /** Whether the last user message that the other side has is the one that this side has sent since it was started. */
@@ -108,8 +130,14 @@ export function padded(hash: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** A set as far as it is told. */
-function windowOf({ upTo, ranges }: NumberSet): NumberSet {
-  const end = upTo + repairWindow;
-  const told = ranges.filter(([from]) => from <= end).slice(0, 64);
-  return { upTo, ranges: told.map(([from, to]) => [from, Math.min(to, end)] as const) };
+function windowOf(set: NumberSet): NumberSet {
+  const end = set.upTo + repairWindow;
+  const told = set.ranges.filter(([from]) => from <= end).slice(0, mostRanges);
+  return { upTo: set.upTo, ranges: told.map(([from, to]) => [from, Math.min(to, end)] as const) };
+}
+
+/** Up to which number a set is told. */
+function toldEnd(set: NumberSet): number {
+  const told = windowOf(set);
+  return told.ranges.length < mostRanges ? set.upTo + repairWindow : greatest(told);
 }

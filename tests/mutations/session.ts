@@ -229,8 +229,8 @@ export const sessionMutations: readonly Mutation[] = [
     name: "repair-old-numbers",
     what: "what a restored side sends has the numbers that it had",
     file: "agent/runtime/repair_numbers.ts",
-    from: "if (account.greatest <= kept) return same;",
-    to: "if (account.greatest >= 0) return same;",
+    from: "const isSame = account.greatest <= kept ||",
+    to: "const isSame = account.greatest >= 0 ||",
     tests: ["tests/agent/repair/restored_test.ts"],
   },
   {
