@@ -93,6 +93,9 @@ export class BlobSource implements StreamSource {
 /** Bytes of an array that keeps what is written: as many as chunks of the largest blocks, which are then not copied again. */
 const partLength = largestChunk(65_536);
 
+/** Arrays that are kept to be used again: a window of them comes back at a time. */
+const mostFree = 32;
+
 /** Bytes that are written and not read; more than that make the writer wait. */
 const mostUnread = partLength;
 
@@ -100,7 +103,7 @@ const mostUnread = partLength;
 export class WrittenSource implements StreamSource {
   /** Written and not released, in order: arrays of one length, of which the last one may not be full. */
   readonly #kept: Bytes[] = [];
-  readonly #buffers = new Buffers(partLength, 8);
+  readonly #buffers = new Buffers(partLength, mostFree);
   /** The offset of the first byte that is kept, at which an array begins, and of the one after the last. */
   #start = 0;
   #end = 0;
