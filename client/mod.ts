@@ -25,5 +25,5 @@
 export type { CommandOptions, ConnectionLimits } from "./connection.ts";
 export type { EndEvent, MessageEvent, QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 export { checkVerifiable, type ForwardSecrecy, type KnownServers, type SmpClientOptions } from "./options.ts";
-export { SmpClient, type SubscribeOptions } from "./smp_client.ts";
+export { type SendOptions, SmpClient, type SubscribeOptions } from "./smp_client.ts";
 export { secureWebSocketTransport, tcpTransport, type Transport, webSocketTransport } from "./transport.ts";

@@ -5,6 +5,7 @@ import {
   contentLimit,
   encodeBase64,
   encodeSigned,
+  type Part,
   partsLength,
   type PrivateKey,
   randomBytes,
@@ -13,6 +14,7 @@ import {
   textBytes,
   TransportError,
   type TransportErrorCode,
+  unsignedTransmissionParts,
 } from "../protocol/mod.ts";
 
 /** A command to send. */
@@ -22,6 +24,8 @@ export interface CommandToSend {
   readonly command: ClientCommand;
   /** Signs the command, if given. */
   readonly key?: PrivateKey<"sign"> | undefined;
+  /** Whether what it carries stays as it is until it is answered, and may be written from where it is. */
+  readonly isLent?: boolean | undefined;
   /** Is called with the answer before anything that the server sends later is looked at. */
   readonly answered?: (response: ServerResponse) => void;
   /** Is called before it is written: until then it has no effect, whatever becomes of it. */
@@ -53,15 +57,17 @@ export function newCorrId(): string {
 
 /** What a command's block carries. Throws `RangeError` when it would not fit one with its signature. */
 export async function encodeCommand(
-  { corrId, queueId, command, key, isUnsigned }: Pick<
+  { corrId, queueId, command, key, isUnsigned, isLent }: Pick<
     Request,
-    "corrId" | "queueId" | "command" | "key" | "isUnsigned"
+    "corrId" | "queueId" | "command" | "key" | "isUnsigned" | "isLent"
   >,
   blockSize: number,
 ): Promise<BlockContent> {
-  const signed = encodeSigned(textBytes(corrId), queueId, command);
-  const signature = key && !isUnsigned ? await signPss(key, signed) : new Uint8Array(0);
-  const content = clientTransmissionParts(signature, signed);
+  const content = key && !isUnsigned
+    ? await signedContent(key, encodeSigned(textBytes(corrId), queueId, command))
+    : isLent
+    ? unsignedTransmissionParts(corrId, queueId, command)
+    : clientTransmissionParts(new Uint8Array(0), encodeSigned(textBytes(corrId), queueId, command));
   // Whether a body can be sent must not depend on what was sent before.
   const leftOut = key && isUnsigned ? Math.ceil(key.modulusLength / 3) * 4 : 0;
   const excess = partsLength(content) + leftOut - contentLimit(blockSize);
@@ -73,6 +79,13 @@ export async function encodeCommand(
     );
   }
   return content;
+}
+
+async function signedContent(
+  key: PrivateKey<"sign">,
+  signed: Uint8Array<ArrayBuffer>,
+): Promise<Part[]> {
+  return clientTransmissionParts(await signPss(key, signed), signed);
 }
 
 /** The error of a command that was given up. */

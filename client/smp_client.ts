@@ -19,6 +19,15 @@ import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions 
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 import { openSession, type Session } from "./session.ts";
 
+/** How a message is sent. */
+export interface SendOptions extends CommandOptions {
+  /**
+   * The body stays as it is until the server has it, and for good when `send` fails, as it may then be written later: it is
+   * not copied where no signature is made. @default false
+   */
+  readonly isLent?: boolean;
+}
+
 /** How a queue is subscribed to. */
 export interface SubscribeOptions extends CommandOptions {
   /** Messages that may be delivered and unacknowledged at a time, 1 to 128, if the server lists `window1`. @default 1 */
@@ -221,10 +230,10 @@ export class SmpClient implements AsyncDisposable {
   }
 
   /** Sends a message (SEND); resolves when the server has it. Throws `RangeError` when it is too long for a block. */
-  async send(queue: SenderQueue, body: Uint8Array, options?: CommandOptions): Promise<void> {
+  async send(queue: SenderQueue, body: Uint8Array, options?: SendOptions): Promise<void> {
     const command: ClientCommand = { type: "SEND", body };
     const response = await this.#connection.request(
-      { queueId: queue.senderId, command, key: queue.senderKey },
+      { queueId: queue.senderId, command, key: queue.senderKey, isLent: options?.isLent },
       options,
     );
     if (response.type !== "OK") throw unexpected(command, response);

@@ -76,6 +76,11 @@ export function clientTransmissionParts(signature: Uint8Array, signed: Uint8Arra
   return [encodeBase64(signature), " ", signed, " "];
 }
 
+/** What {@linkcode encodeClientTransmission} joins without a signature, of which the body of a SEND is not copied. */
+export function unsignedTransmissionParts(corrId: string, queueId: string, command: ClientCommand): Part[] {
+  return [` ${corrId} ${queueId} `, ...commandParts(command), " "];
+}
+
 /** Encodes a server transmission. */
 export function encodeServerTransmission(transmission: ServerTransmission): Uint8Array<ArrayBuffer> {
   return joinParts(serverTransmissionParts(transmission));

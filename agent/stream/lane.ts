@@ -16,8 +16,8 @@ export interface LanePorts {
   lost(): void;
 }
 
-/** Arrays that are kept to be used again. */
-const mostFree = 16;
+/** Arrays that are kept to be used again: a window of them comes back at a time. */
+const mostFree = 32;
 
 interface Waiting {
   readonly number: number;
@@ -133,7 +133,7 @@ export class Lane {
       await sealPacketInto(body, next.packet, this.#keys);
       this.#waiting.shift();
       this.#onWay++;
-      void this.#settle(next, body, client.send({ senderId, senderKey: key }, body));
+      void this.#settle(next, body, client.send({ senderId, senderKey: key }, body, { isLent: true }));
       return true;
     } catch (error) {
       this.#failure ??= { error };

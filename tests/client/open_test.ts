@@ -56,6 +56,34 @@ async function opened(server: FakeServer, options = {}): Promise<{ client: SmpCl
   return { client, peer };
 }
 
+for (const isLent of [true, false]) {
+  Deno.test(`a body that is ${isLent ? "" : "not "}lent is ${isLent ? "written from where it is" : "copied at once"}`, async () => {
+    await using server = await FakeServer.start("tcp", ["open1"]);
+    const { client, peer } = await opened(server);
+    const lent = textBytes("first");
+    const sending = client.send(sender(queueIds[0]), lent, { isLent });
+    lent.set(textBytes("other"));
+    const command = await peer.take();
+    assertEquals(command.command, { type: "SEND", body: textBytes(isLent ? "other" : "first") });
+    assertEquals(command.signature.length, 0);
+    await peer.answer(command, ok);
+    await soon(sending);
+  });
+}
+
+Deno.test("a body that is lent is copied where it is signed", async () => {
+  await using server = await FakeServer.start("tcp", ["open1"]);
+  const { client, peer } = await server.serve();
+  const lent = textBytes("first");
+  const sending = client.send(sender(queueIds[0]), lent, { isLent: true });
+  lent.set(textBytes("other"));
+  const command = await peer.take();
+  assertEquals(command.command, { type: "SEND", body: textBytes("first") });
+  assertEquals(await verifyPss(keyPair.publicKey, command.signature, command.signed), true);
+  await peer.answer(command, ok);
+  await soon(sending);
+});
+
 for (const transport of transportNames) {
   Deno.test(`over ${transport}, the second command on a queue brings an OPEN, and further ones no signature`, async () => {
     await using server = await FakeServer.start(transport, ["open1", "unknown1"]);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { asciiText } from "../../protocol/bytes.ts";
+import { asciiText, joinParts } from "../../protocol/bytes.ts";
 import {
   type ClientCommand,
   decodeClientTransmission,
@@ -16,6 +16,7 @@ import {
   type ServerResponse,
   serverTransmissionLength,
   smpErrorCodes,
+  unsignedTransmissionParts,
 } from "../../protocol/mod.ts";
 import { rsaVector } from "../support/vectors.ts";
 
@@ -363,6 +364,9 @@ Deno.test("Every client transmission is encoded byte for byte and read back", { 
         assertEquals(asciiText(signed), `${corrId} ${queueId} ${text}`);
         const content = encodeClientTransmission(signature, signed);
         assertEquals(asciiText(content), `${encodeBase64(signature)} ${corrId} ${queueId} ${text} `);
+        if (signature.length === 0) {
+          assertEquals(joinParts(unsignedTransmissionParts(corrId, queueId, command)), content);
+        }
         for (const rest of ["", padding, "SUB  rest\0"]) {
           const value = { signature, signed, corrId: latin1(corrId), queueId, command };
           assertEquals(decodeClientTransmission(latin1(asciiText(content) + rest), all), { ok: true, value });
