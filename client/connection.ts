@@ -212,7 +212,8 @@ export class Connection {
 
   async #readLoop(): Promise<void> {
     while (this.#error === null) {
-      const content = await this.#blocks.read();
+      // Nothing that is decoded of it is a part of it.
+      const content = await this.#blocks.readLent();
       if (content === null) throw new TransportError("NETWORK", "The server has closed the connection");
       this.#received = true;
       const decoded = decodeServerTransmission(content);

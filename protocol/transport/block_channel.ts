@@ -80,9 +80,12 @@ export class BlockCipher {
 
   /** Decrypts the next block; the content still has its padding. Throws `AES_DECRYPT` when it is not authentic, `COUNTER`. */
   async decrypt(block: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-    const padded = await this.#key.open(this.#nextNonce(), block);
-    if (padded === null) throw new TransportError("AES_DECRYPT", "Cannot read: the block is not authentic");
-    return padded;
+    return padded(await this.#key.open(this.#nextNonce(), block));
+  }
+
+  /** As {@linkcode decrypt}; the content may be where the block was, which is lost in any case. */
+  async decryptInPlace(block: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    return padded(await this.#key.openInPlace(this.#nextNonce(), block));
   }
 
   /** Overwrites the key as far as the runtime lets it; `encrypt` and `decrypt` throw `CLOSED` from now on. */
@@ -171,6 +174,12 @@ export class BlockChannel {
     return block && await this.#rcv.decrypt(block);
   }
 
+  /** As {@linkcode read}; the content is valid until the next call. */
+  async readLent(): Promise<Uint8Array<ArrayBuffer> | null> {
+    const block = await this.#channel.read(this.blockSize);
+    return block && await this.#rcv.decryptInPlace(block);
+  }
+
   /** Whether the next block has come already, as far as that is known. */
   get isReady(): boolean {
     return this.#channel.isReady?.(this.blockSize) ?? false;
@@ -220,6 +229,12 @@ export class BlockChannel {
     this.#snd.wipe();
     this.#rcv.wipe();
   }
+}
+
+/** What was decrypted. */
+function padded(content: Uint8Array<ArrayBuffer> | null): Uint8Array<ArrayBuffer> {
+  if (content !== null) return content;
+  throw new TransportError("AES_DECRYPT", "Cannot read: the block is not authentic");
 }
 
 /** Which end of a session a channel is. */

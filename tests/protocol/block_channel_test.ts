@@ -109,6 +109,9 @@ Deno.test(
       }
       await near.write([new Uint8Array(most)]);
       assertEquals(await far.read(), new Uint8Array(blockSize - 16).with(most, 0x23));
+      await near.write([new Uint8Array(most), new Uint8Array(most - 1)]);
+      assertEquals(await far.readLent(), new Uint8Array(blockSize - 16).with(most, 0x23));
+      assertEquals(await far.readLent(), new Uint8Array(blockSize - 16).fill(0x23, most - 1));
       await near.end();
       assertEquals(await raw.read(blockSize), null);
     }

@@ -173,6 +173,25 @@ for (const engine of engines) {
     assertEquals([key, nonce], [new Uint8Array(32).fill(1), new Uint8Array(16).fill(2)]);
   });
 
+  Deno.test(`AES-256-GCM by ${name} opens in place what it opens, in a view too, and nothing else`, async () => {
+    const aes = await engine.importAesKey(key);
+    for (const length of [0, 1, 15, 16, 17, 1000, 16_368, 65_520]) {
+      const plaintext = new Uint8Array(length).map((_, at) => at * 31);
+      const sealed = await seal(engine, plaintext);
+      const around = new Uint8Array(sealed.length + 2).fill(9);
+      const lent = around.subarray(1, -1);
+      lent.set(sealed);
+      assertEquals(await aes.openInPlace(nonce, lent), plaintext);
+      assertEquals([around[0], around.at(-1)], [9, 9]);
+      for (const changed of [0, 15, sealed.length - 1]) {
+        lent.set(sealed);
+        lent[changed]! ^= 1;
+        assertEquals(await aes.openInPlace(nonce, lent), null);
+      }
+      assertEquals(await aes.openInPlace(nonce, sealed.slice(0, 15)), null);
+    }
+  });
+
   Deno.test(`AES-256-GCM by ${name} refuses what would be written past the end`, async () => {
     const aes = await engine.importAesKey(key);
     await assertRejects(async () => await aes.seal(nonce, new Uint8Array(15)), RangeError);

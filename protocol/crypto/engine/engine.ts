@@ -16,6 +16,11 @@ export interface AesKey {
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
   ): MaybePromise<Uint8Array<ArrayBuffer> | null>;
+  /** As {@linkcode open}; the plaintext may take the place of what was sealed, which is lost in any case. */
+  openInPlace(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+  ): MaybePromise<Uint8Array<ArrayBuffer> | null>;
   /** Overwrites the key as far as the runtime lets it; nothing may be encrypted or decrypted after that. */
   wipe(): void;
 }

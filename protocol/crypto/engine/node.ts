@@ -60,6 +60,14 @@ class NodeAesKey implements AesKey {
     return bytesOf(plaintext);
   }
 
+  openInPlace(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+  ): MaybePromise<Uint8Array<ArrayBuffer> | null> {
+    if (sealed.length < manyBytes) return this.open(nonce, sealed);
+    return this.#byWeb(nonce, (key, own) => key.openInPlace(own, sealed));
+  }
+
   wipe(): void {
     this.#key.fill(0);
     this.#web = null;

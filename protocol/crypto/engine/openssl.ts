@@ -216,19 +216,34 @@ class OpenSslAesKey implements AesKey {
     nonce: Uint8Array<ArrayBuffer>,
     sealed: Uint8Array<ArrayBuffer>,
   ): Uint8Array<ArrayBuffer> | null {
+    return this.#open(nonce, sealed, new Uint8Array(Math.max(0, sealed.length - tagLength)));
+  }
+
+  openInPlace(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | null {
+    return this.#open(nonce, sealed, sealed.subarray(tagLength));
+  }
+
+  wipe(): void {
+    this.#key.fill(0);
+  }
+
+  /** The same; `plaintext` has room for it. */
+  #open(
+    nonce: Uint8Array<ArrayBuffer>,
+    sealed: Uint8Array<ArrayBuffer>,
+    plaintext: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | null {
     checkNonce(nonce);
     if (sealed.length < tagLength) return null;
     const ciphertext = sealed.subarray(tagLength);
-    const plaintext = new Uint8Array(ciphertext.length);
     const { library, decryption, written } = this.#contexts;
     check(library.EVP_DecryptInit_ex(decryption, null, null, this.#key, nonce));
     check(library.EVP_DecryptUpdate(decryption, plaintext, written, ciphertext, ciphertext.length));
     check(library.EVP_CIPHER_CTX_ctrl(decryption, setTag, tagLength, sealed));
     return library.EVP_DecryptFinal_ex(decryption, written, written) === 1 ? plaintext : null;
-  }
-
-  wipe(): void {
-    this.#key.fill(0);
   }
 }
 

@@ -17,6 +17,18 @@ export const webEngine: CryptoEngine = {
 
 async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
   const key = await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]);
+  /** Moves the tag behind the ciphertext, where WebCrypto has it. */
+  const open = async (iv: Uint8Array<ArrayBuffer>, sealed: Uint8Array<ArrayBuffer>) => {
+    if (sealed.length < tagLength) return null;
+    const tag = sealed.slice(0, tagLength);
+    sealed.copyWithin(0, tagLength);
+    sealed.set(tag, sealed.length - tagLength);
+    try {
+      return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, sealed));
+    } catch {
+      return null;
+    }
+  };
   return {
     async seal(iv, sealed) {
       const text = textOf(sealed);
@@ -24,17 +36,8 @@ async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
       text.set(result.subarray(0, text.length));
       sealed.set(result.subarray(text.length));
     },
-    async open(iv, sealed) {
-      if (sealed.length < tagLength) return null;
-      const moved = new Uint8Array(sealed.length);
-      moved.set(sealed.subarray(tagLength));
-      moved.set(sealed.subarray(0, tagLength), sealed.length - tagLength);
-      try {
-        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, moved));
-      } catch {
-        return null;
-      }
-    },
+    open: (iv, sealed) => open(iv, sealed.slice()),
+    openInPlace: open,
     // The runtime has the only copy, and lets nobody at it.
     wipe() {},
   };
