@@ -15,6 +15,9 @@ const tagLength = 16;
 const padding = 0x23;
 const counterEnd = 2 ** 32;
 
+/** Bytes of the blocks from which on a client writes with an array that it keeps: there are few such connections. */
+const keptBlock = 65_536;
+
 /** The most bytes of content that a block of `blockSize` bytes can carry (transport.md Blocks). */
 export function contentLimit(blockSize: number): number {
   return blockSize - tagLength - 1;
@@ -122,6 +125,8 @@ export class BlockChannel {
   #snd: BlockCipher;
   #rcv: BlockCipher;
   #isClosed = false;
+  /** What was written with, and nothing reads any more. */
+  #free: Uint8Array<ArrayBuffer> | null = null;
 
   /** Takes over `channel`, whose next unit in either direction is a block. */
   constructor(
@@ -188,7 +193,10 @@ export class BlockChannel {
   /** Writes one block for each of `contents`, in order; none when one is too long (`BLOCK`). */
   async write(contents: readonly BlockContent[]): Promise<void> {
     for (const content of contents) checkedLength(content, this.blockSize);
-    const bytes = new Uint8Array(contents.length * this.blockSize);
+    const length = contents.length * this.blockSize;
+    const free = this.#free;
+    this.#free = null;
+    const bytes = free !== null && free.length >= length ? free : new Uint8Array(length);
     const blocks: Uint8Array<ArrayBuffer>[] = [];
     for (const [i, content] of contents.entries()) {
       const block = bytes.subarray(i * this.blockSize, (i + 1) * this.blockSize);
@@ -196,6 +204,9 @@ export class BlockChannel {
       blocks.push(block);
     }
     await this.#channel.write(blocks);
+    // After a failure the system may still read it.
+    const keeps = this.#end?.isClient === true && this.blockSize >= keptBlock;
+    if (keeps && this.#channel.releasesWritten === true) this.#free = bytes;
   }
 
   /** See `Channel.end`. */

@@ -14,6 +14,8 @@ export interface Channel {
   read(size: number): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Whether the next unit, of `size` bytes, has come already. Absent: it is not known. */
   isReady?(size: number): boolean;
+  /** Whether nothing reads the units any more when `write` has resolved. Absent: something may. */
+  readonly releasesWritten?: boolean;
   /** Writes units in order; resolves when the system has taken them. Throws `NETWORK` or `CLOSED`. */
   write(units: readonly Uint8Array<ArrayBuffer>[]): Promise<void>;
   /** Says to the peer that nothing more will be written, after all that was; does not wait for the peer. */

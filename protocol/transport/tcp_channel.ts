@@ -40,6 +40,7 @@ export function tcpChannel(connection: TcpConnection, readAhead: ReadAhead = new
 }
 
 class TcpChannel implements Channel {
+  readonly releasesWritten = true;
   readonly #connection: TcpConnection;
   readonly #buffer: ReadBuffer;
   /** A read of the system that is under way, or the end. */

@@ -268,3 +268,61 @@ Deno.test("After the handshake nothing but the channel has the session keys", as
   assertEquals(asciiText((await server.read())!).slice(0, 12), "still works ");
   await Promise.all([client.close(), server.close()]);
 });
+
+/** Tells which memory each write of a channel is given; it resolves when `finish` is called. */
+async function writing({ releasesWritten = true, isClient = true, blockSize = 65_536 }) {
+  const memory: ArrayBuffer[] = [];
+  let finish: (error?: Error) => void = () => {};
+  const channel: Channel = {
+    releasesWritten,
+    read: () => Promise.resolve(null),
+    write: ([unit]) =>
+      new Promise((resolve, reject) => {
+        memory.push(unit!.buffer);
+        finish = (error) => error ? reject(error) : resolve();
+      }),
+    end: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  const end = { serverKey: new Uint8Array(32), isClient };
+  const blocks = await BlockChannel.create(channel, blockSize, keys, end);
+  const begin = async (count: number) => {
+    const { length } = memory;
+    const written = blocks.write(Array.from({ length: count }, () => new Uint8Array(5)));
+    written.catch(() => {});
+    while (memory.length === length) await new Promise((resolve) => setTimeout(resolve));
+    return { memory: memory.at(-1)!, written, finish };
+  };
+  return { begin };
+}
+
+Deno.test("A client writes large blocks with the memory of the write before, when that is over", async () => {
+  const { begin } = await writing({});
+  const first = await begin(2), second = await begin(1);
+  assert(first.memory !== second.memory, "the first is under way");
+  first.finish();
+  await first.written;
+  const third = await begin(2);
+  assert(third.memory === first.memory);
+  third.finish(new Error("broken"));
+  await third.written.catch(() => {});
+  const fourth = await begin(2);
+  assert(fourth.memory !== third.memory, "the third has failed");
+  fourth.finish();
+  await fourth.written;
+  const fifth = await begin(3);
+  assert(fifth.memory !== fourth.memory, "it is too small");
+  fifth.finish();
+  await fifth.written;
+  assert((await begin(1)).memory === fifth.memory);
+});
+
+for (const parameters of [{ releasesWritten: false }, { isClient: false }, { blockSize: 4096 }]) {
+  Deno.test(`A channel keeps no memory of its writes: ${JSON.stringify(parameters)}`, async () => {
+    const { begin } = await writing(parameters);
+    const first = await begin(1);
+    first.finish();
+    await first.written;
+    assert((await begin(1)).memory !== first.memory);
+  });
+}
