@@ -146,6 +146,8 @@ export class Outgoing extends LiveStream implements WritableOutgoingStream {
         await this.ports.tell({ kind: "stream resume", streamId, offset: 0, window: 0, routes: [] });
         break;
       } catch {
+        // Nobody would end the pause any more.
+        if (starts !== this.#starts) return;
         await this.#askPause.wait(backoffDelay(this.ports.context.retry, ++failures));
       }
     }

@@ -7,6 +7,7 @@ import {
 } from "../../../agent/mod.ts";
 import { equalBytes } from "../../../protocol/mod.ts";
 import { TestAgent } from "../../support/agent.ts";
+import { requiring } from "../../support/requires.ts";
 import { startServer } from "../../support/server.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import {
@@ -30,6 +31,8 @@ function streamAt<Direction extends "sending" | "receiving">(agent: TestAgent, d
   assert(stream?.direction === direction);
   return stream as Extract<OutgoingStream | StreamOffer, { readonly direction: Direction }>;
 }
+
+const pipeTest = requiring(Deno.build.os === "windows" ? "there are no named pipes" : null);
 
 Deno.test("a file of any size arrives whole, with its SHA-256, and nothing beside it", async () => {
   await using folder = await temporaryFolder();
@@ -129,10 +132,9 @@ Deno.test("a file that changes after it was offered, or goes, is told and not se
   assertEquals(await codeOf(pair.alice.agent.sendFile("b", from)), "ENOENT");
 });
 
-Deno.test({
-  name: "a file that has become a named pipe or a folder after it was offered is told, and nothing hangs",
-  ignore: Deno.build.os === "windows",
-  async fn() {
+pipeTest(
+  "a file that has become a named pipe or a folder after it was offered is told, and nothing hangs",
+  async () => {
     await using folder = await temporaryFolder();
     await using server = await startServer();
     await using pair = await streamPair(server);
@@ -149,7 +151,7 @@ Deno.test({
       await Deno.remove(from);
     }
   },
-});
+);
 
 /** A file on its way from alice to bob, with what it takes to start both of them again. */
 async function onTheWay(address: string, { alice, bob, from, to }: {
