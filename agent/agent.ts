@@ -46,7 +46,7 @@ import { Sessions } from "./runtime/sessions.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
 import { Workers } from "./runtime/workers.ts";
 import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
-import { started } from "./session/repair_state.ts";
+import { started } from "./session/fork.ts";
 import { newSession, sessionExtension } from "./session/session.ts";
 import type { AgentStreams } from "./stream/agent_streams.ts";
 import { Incoming } from "./stream/incoming.ts";

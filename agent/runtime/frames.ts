@@ -1,6 +1,7 @@
 /** What a session sends, encrypted in its turn (sessions.md Session cryptography). */
 import {
   encodeFrame,
+  encodeFrames,
   type Frame,
   messageHash,
   ratchetEncrypt,
@@ -10,6 +11,8 @@ import type { FrameDraft } from "../core/types.ts";
 import { AgentError } from "../protocol/error.ts";
 import { previousHashOf } from "../session/message.ts";
 import { receiptOf } from "../session/receipt.ts";
+import { isAheadOfFrames, isInDoubt } from "../session/fork.ts";
+import { readyFrame } from "../session/ready.ts";
 import { isBeingRepaired } from "../session/repair_state.ts";
 import { canEncrypt, isSending, mostUnreceipted, readyNumber, withSession } from "../session/session.ts";
 import type { AgentStore, Connection, FrameRecord, Session } from "../store/store.ts";
@@ -99,9 +102,11 @@ export interface EncryptedReceipt {
 /** Encrypts a receipt by itself; `null` when none is due, or there can be none yet. */
 export async function encryptReceipt({ session }: Connection, now: number): Promise<EncryptedReceipt | null> {
   if (session === null || session.status !== "active" || !session.receiptDue) return null;
-  if (!isSending(session.ratchet) || isBeingRepaired(session, now)) return null;
-  const frame: Frame = { kind: "receipt", ...receiptOf(session), number: 0, time: now };
-  return { ...await encrypt(session.ratchet!, encodeFrame(frame)), told: session };
+  if (!isSending(session.ratchet) || isBeingRepaired(session, now) || isAheadOfFrames(session)) return null;
+  const frames: Frame[] = [{ kind: "receipt", ...receiptOf(session), number: 0, time: now }];
+  // What has come before is answered by a receipt, in a chain that answers this side's last one.
+  if (isInDoubt(session)) frames.push({ ...readyFrame(now).content, number: readyNumber, time: now });
+  return { ...await encrypt(session.ratchet!, encodeFrames(frames)), told: session };
 }
 
 /** The hash of the connection's next message. */

@@ -18,6 +18,7 @@ import {
   type RatchetState,
   type Reassembly,
   type RouteRecord,
+  tagLength,
   type UnfinishedMessage,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
@@ -25,6 +26,7 @@ import { findCopy } from "./copies.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
+import { answered, upTo } from "../session/fork.ts";
 import { mostScattered } from "../session/receipt.ts";
 import { isFormer } from "../session/repair_state.ts";
 import { takeRoute } from "../session/route_budget.ts";
@@ -32,6 +34,7 @@ import { mostUnreceipted } from "../session/session.ts";
 import type {
   AgentStore,
   Connection,
+  Fork,
   FrameRecord,
   HeldFrame,
   PieceRecord,
@@ -47,9 +50,6 @@ const mostHeard = 128;
 
 /** Milliseconds by which the clock of a server may be ahead; more is not believed. */
 const clockTolerance = 86_400_000;
-
-/** Bytes at the end of a message that tell it from all others: its tag. */
-const tagLength = 16;
 
 const noBytes = new Uint8Array(0);
 
@@ -142,6 +142,10 @@ class Opening {
   #isAhead = false;
   #copies: boolean;
   #heardAt: number;
+  /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
+  #fork: Fork | null;
+  #isDoubted = false;
+  #lastTag: Bytes | undefined;
   readonly #repairs: Bytes[] = [];
   /** Whether a packet was left because it is of the session that is to repair this one. */
   isSwitching = false;
@@ -167,6 +171,8 @@ class Opening {
     this.#isOther = connection.parted ?? false;
     this.#copies = connection.session!.copies ?? false;
     this.#heardAt = connection.session!.heardAt ?? 0;
+    this.#fork = connection.session!.fork ?? null;
+    this.#lastTag = connection.session!.lastTag;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
@@ -189,6 +195,9 @@ class Opening {
       isAhead: this.#isAhead,
       copies: this.#copies,
       heardAt: this.#heardAt,
+      fork: this.#fork,
+      isDoubted: this.#isDoubted && this.#fork !== null,
+      ...this.#lastTag && { lastTag: this.#lastTag },
       repairs: this.#repairs,
     };
   }
@@ -256,6 +265,10 @@ class Opening {
     if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) return;
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
+      if (decrypted.code === "REWOUND") {
+        this.#isOther = true;
+        return;
+      }
       // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
       if (isCopy || this.#isLate(incoming) && (this.#hasSeveral || decrypted.code !== "USED")) return;
       if (decrypted.code === "USED" && this.#isAnother(message)) this.#isOther = true;
@@ -271,16 +284,25 @@ class Opening {
     this.#decrypted.push(`${placeOf(message)} ${tagOf(message)}`);
     const decoded = decodeFrames(decrypted.plaintext);
     if (!decoded.ok) {
-      this.#ratchet = decrypted.state;
+      this.#advance(decrypted.state, message);
       this.#unreadable++;
       return;
     }
     const stored = this.#withFrames(decoded.frames);
     // There is no room: its key is kept, and it comes again.
     if (stored === null) return;
-    this.#ratchet = decrypted.state;
+    this.#advance(decrypted.state, message);
     for (const frame of decoded.frames) await this.#frame(frame, incoming);
     this.#stored = stored;
+  }
+
+  /** The ratchet goes on by a message. */
+  #advance(next: RatchetState, message: Bytes): void {
+    const { receiving, ownKey } = this.#ratchet!;
+    const isOfNewChain = receiving === null || !equalBytes(receiving.dh, next.receiving!.dh);
+    if (isOfNewChain) this.#fork = answered(this.#fork, ownKey);
+    if (receiving !== next.receiving) this.#lastTag = message.slice(-tagLength);
+    this.#ratchet = next;
   }
 
   get #hasSeveral(): boolean {
@@ -305,8 +327,14 @@ class Opening {
     return serverAt < Math.min(this.#heardAt, this.#now + clockTolerance);
   }
 
-  /** Whether a message has the place of one that was decrypted a short time ago, and is another one. */
+  /** Whether a message has the place of the last one, or of one of a short time ago, and is another one. */
   #isAnother(message: Bytes): boolean {
+    const receiving = this.#ratchet?.receiving;
+    const header = decodeHeader(message);
+    if (receiving && header.ok && equalBytes(header.header.dh, receiving.dh)) {
+      const isLast = header.header.number === receiving.number - 1;
+      if (isLast && this.#lastTag) return !equalBytes(this.#lastTag, message.subarray(-tagLength));
+    }
     const place = placeOf(message);
     const before = this.#decrypted.findLast((one) => one.startsWith(`${place} `));
     return before !== undefined && before !== `${place} ${tagOf(message)}`;
@@ -389,12 +417,16 @@ class Opening {
     const { record: { lastSent }, session } = this.#connection;
     const { receipted, lastEncrypted, delivered } = session!;
     let { stored, acknowledged } = this.#receipt ?? { stored: null, acknowledged: null };
+    const believed = this.#fork?.number ?? Infinity, believedMessage = this.#fork?.lastSent.id ?? Infinity;
+    if (greatest(frame.stored) > believed || greatest(frame.acknowledged) > believedMessage) {
+      this.#isDoubted = true;
+    }
     // After a repair what is receipted may be beyond what is encrypted again.
     const most = Math.max(lastEncrypted, greatest(receipted));
-    if (greatest(frame.stored) <= most) stored = union(stored ?? receipted, frame.stored);
+    if (greatest(frame.stored) <= most) stored = union(stored ?? receipted, upTo(frame.stored, believed));
     else this.#isAhead = true;
     if (greatest(frame.acknowledged) <= lastSent.id) {
-      const united = union(acknowledged ?? delivered, frame.acknowledged);
+      const united = union(acknowledged ?? delivered, upTo(frame.acknowledged, believedMessage));
       if (united.ranges.length <= mostScattered) acknowledged = united;
     }
     this.#receipt = { frame, from, stored, acknowledged };
@@ -456,6 +488,7 @@ function placeOf(message: Bytes): string {
   return header.ok ? `${encodeBase64(header.header.dh.slice(0, 9))} ${header.header.number}` : "";
 }
 
+/** Bytes at the end of a message that tell it from all others. */
 function tagOf(message: Bytes): string {
   return encodeBase64(message.slice(-tagLength));
 }

@@ -5,6 +5,7 @@ import { type Command, type FrameDraft, type Step, type StepContext, stepTo } fr
 import type { AgentError } from "../protocol/error.ts";
 import type {
   Connection,
+  Fork,
   FrameRecord,
   MessageRecord,
   OutboundRoute,
@@ -17,7 +18,6 @@ import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
-import { confirmed } from "./repair_state.ts";
 import { isSending, mostUndecrypted, withSession } from "./session.ts";
 import { receiveStreamFrame } from "../stream/step.ts";
 
@@ -75,6 +75,12 @@ export interface OpenedPackets {
   readonly isOther?: boolean;
   /** Whether a receipt tells of what this side has not sent, as far as it knows: its database is a restored one. */
   readonly isAhead?: boolean;
+  /** What is left of it, if there was one: see {@linkcode Session.fork}. */
+  readonly fork?: Fork | null;
+  /** Whether a receipt tells of what was sent since a start in doubt: it is to be asked for again. */
+  readonly isDoubted?: boolean;
+  /** See {@linkcode Session.lastTag}. */
+  readonly lastTag?: Uint8Array<ArrayBuffer>;
   /** See {@linkcode Session.heardAt}. */
   readonly heardAt?: number;
   /** See {@linkcode Session.copies}. */
@@ -100,13 +106,16 @@ export function packets(
   if (route === undefined || connection.session === null) return stepTo(connection);
   const { ratchet, stored, frames: arrived, reassembly, heard, isRepeated, unreadable, lastServerId } =
     opened;
-  const isReceiptDue = isRepeated || stored !== connection.session.stored;
+  const isReceiptDue = isRepeated || opened.isDoubted || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
   if (heard.length > 0) changed = { ...changed, heard };
   const { copies = false } = opened;
   if (copies !== (connection.session.copies ?? false)) changed = withSession(changed, { copies });
   const { heardAt = 0 } = opened;
   if (heardAt > (connection.session.heardAt ?? 0)) changed = withSession(changed, { heardAt });
+  const { fork, lastTag } = opened;
+  if (fork !== undefined && fork !== connection.session.fork) changed = withSession(changed, { fork });
+  if (lastTag !== undefined) changed = withSession(changed, { lastTag });
   if (opened.isOther && !connection.parted) changed = { ...changed, parted: true };
   if (opened.decrypted !== undefined) changed = { ...changed, decrypted: opened.decrypted };
   if (reassembly !== undefined) changed = { ...changed, reassembly };
@@ -117,7 +126,7 @@ export function packets(
   if (unreadable > 0) changed = withRecord(changed, { unreadable: changed.record.unreadable + unreadable });
   const { session } = connection;
   const made = applyFrames(changed, arrived, context);
-  changed = confirmed(made.connection);
+  changed = made.connection;
   const changes = [...opened.changes, ...made.changes],
     events = [...made.events],
     commands = [...made.commands];

@@ -1,8 +1,7 @@
 /** What is known of the repairs of a session (sessions.md Repair). */
 import { equalBytes, sessionOf } from "../../protocol/mod.ts";
 import type { Connection, Repair, RepairStage, Session } from "../store/store.ts";
-import { greatest } from "./number_set.ts";
-import { withSession, withSessionKeys } from "./session.ts";
+import { withSessionKeys } from "./session.ts";
 
 /** Milliseconds between two repairs of a session. */
 export const repairInterval = 3_600_000;
@@ -95,18 +94,4 @@ export function formerWith(session: Session): readonly Uint8Array<ArrayBuffer>[]
 /** Whether a name of a session is that of one before. */
 export function isFormer(session: Session, name: Uint8Array): boolean {
   return repairOf(session).former.some((former) => equalBytes(former, name));
-}
-
-/** A connection as it is when the agent starts: from now on it may part from what it had sent before. */
-export function started(connection: Connection): Connection {
-  const { session, record: { lastSent } } = connection;
-  if (session?.status !== "active" || session.fork != null) return connection;
-  return withSession(connection, { fork: { number: session.lastNumber, lastSent } });
-}
-
-/** A connection that is known not to have parted when the other side has told of something that was sent since the start. */
-export function confirmed(connection: Connection): Connection {
-  const { session } = connection;
-  if (session?.fork == null || greatest(session.receipted) <= session.fork.number) return connection;
-  return withSession(connection, { fork: null });
 }

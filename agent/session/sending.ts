@@ -46,7 +46,15 @@ export function framesSent(
     ...isFirst && { quietSince: context.now },
   });
   const proven = proveRoute(taken, id, context);
-  return { ...proven, changes: [...changes, ...proven.changes], events: [...events, ...proven.events] };
+  return {
+    ...proven,
+    changes: [...changes, ...proven.changes],
+    // It may have waited for these.
+    commands: session.fork != null && session.receiptDue
+      ? [...proven.commands, { type: "tell receipt" }]
+      : proven.commands,
+    events: [...events, ...proven.events],
+  };
 }
 
 /** Receipts have told nothing new for long: what has none is sent again by all routes. */

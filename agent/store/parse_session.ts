@@ -23,6 +23,7 @@ import {
   type SessionTranscript,
   type SkippedKey,
   streamIdLength,
+  tagLength,
 } from "../../protocol/mod.ts";
 import type { LastMessage } from "../protocol/integrity.ts";
 import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
@@ -40,6 +41,7 @@ import type {
   RepairStage,
   Session,
   SessionKeys,
+  Start,
   StreamFile,
   StreamRecord,
 } from "./session_records.ts";
@@ -226,6 +228,9 @@ const keys = object<SessionKeys>({
   repair: optional(repair),
 });
 
+const start = { number: count, lastSent: lastMessage, ownKey: optional(secret) };
+const fork = object<Fork>({ ...start, later: optional(object<Start>(start)) });
+
 /** A session. */
 export const session: Parse<Session> = object<Session>({
   keys,
@@ -245,7 +250,8 @@ export const session: Parse<Session> = object<Session>({
   quietSince: optional(count),
   copies: optional(flag),
   heardAt: optional(count),
-  fork: optional(nullable(object<Fork>({ number: count, lastSent: lastMessage }))),
+  fork: optional(nullable(fork)),
+  lastTag: optional(bytes(tagLength, tagLength)),
 });
 
 /** A route of a session to receive from. */

@@ -48,22 +48,32 @@ export interface Session {
   /** Since when receipts tell nothing new of frames that were sent, or since these were sent again, milliseconds since 1970. */
   readonly quietSince?: number;
   /**
-   * What had been sent when the agent was started, until the other side has told of something later: if the database is a
-   * restored one, numbers after it may have been used before. All frames after it are without receipt.
+   * What had been sent when the agent was started, until the other side has answered a chain that was begun since: if the
+   * database is a restored one, numbers after it may have been used before. Receipts of these are not believed.
    */
   readonly fork?: Fork | null;
+  /** The tag of the last message of the other side's chain that was decrypted. */
+  readonly lastTag?: Uint8Array<ArrayBuffer>;
   /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */
   readonly copies?: boolean;
   /** When a server took the last message that was decrypted, milliseconds since 1970. */
   readonly heardAt?: number;
 }
 
-/** Where what a restored agent sends may part from what it had sent before. */
-export interface Fork {
+/** What had been sent when an agent was started: what is sent then may part from what it had sent before. */
+export interface Start {
   /** The last reliable number. */
   readonly number: number;
   /** The last user message. */
   readonly lastSent: LastMessage;
+  /** The X25519 key of this side's last pair, 32 bytes: an answer to a later one shows that nothing has parted here. */
+  readonly ownKey?: Uint8Array<ArrayBuffer>;
+}
+
+/** The first start that may be one of a restored database. */
+export interface Fork extends Start {
+  /** A later one, with a later pair: an answer to that pair says nothing of it. */
+  readonly later?: Start;
 }
 
 /** What of a session is written seldom. */

@@ -33,7 +33,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export const largestGap: number = mostSkipped;
 
 /**
- * Why a message is not decrypted. All but `DAMAGED` are found before any key is derived.
+ * Why a message is not decrypted. All but `DAMAGED` and `REWOUND` are found before any key is derived.
  *
  * | code | meaning |
  * |---|---|
@@ -45,6 +45,7 @@ export const largestGap: number = mostSkipped;
  * | `FAR` | it is more than 2 000 beyond the next message of its chain, or beyond the last that a chain can have |
  * | `UNEXPECTED_CHAIN` | it begins a chain, and this side has sent nothing that the other could answer with one |
  * | `USED` | its key is gone: it was decrypted before, or is too old |
+ * | `REWOUND` | it is authentic and ends a chain before messages of it that have come: its sender has an older state |
  * | `DAMAGED` | it is not authentic, or a key in its header is not valid |
  */
 export type DecryptRefusal =
@@ -55,6 +56,7 @@ export type DecryptRefusal =
   | "FAR"
   | "UNEXPECTED_CHAIN"
   | "USED"
+  | "REWOUND"
   | "DAMAGED";
 
 /** What a message says and the state after it; or why it cannot be read, and then the state stays as it was. */
@@ -141,6 +143,7 @@ async function decryptOnNewChain(
   const opened = await openOn({ dh, chainKey: step.chainKey, number: 0 }, number, sealed, now);
   if (opened === null) return refuse("DAMAGED");
   const { receiving } = state;
+  if (receiving !== null && previous < receiving.number) return refuse("REWOUND");
   const skipped = [...await skippedBefore(receiving, previous, now), ...opened.skipped];
   const next: RatchetState = {
     ...state,

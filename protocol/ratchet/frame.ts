@@ -46,6 +46,11 @@ export function encodeFrame(frame: Frame): Uint8Array<ArrayBuffer> {
   );
 }
 
+/** Encodes frames, one after the other. `RangeError` for what {@linkcode decodeFrames} would refuse. */
+export function encodeFrames(frames: readonly Frame[]): Uint8Array<ArrayBuffer> {
+  return concat(...frames.map(encodeFrame));
+}
+
 /** Reads the frames of a plaintext, whose memory their parts are. */
 export function decodeFrames(plaintext: Uint8Array<ArrayBuffer>): DecodedFrames {
   const reader = new ByteReader(plaintext);

@@ -153,8 +153,11 @@ test("a repair that is under way comes back from a backup, however far it is", a
     const former = [new Uint8Array(8).fill(18), new Uint8Array(8).fill(19)];
     const repair = { doneAt: 6600, asked: 6700, called: 0, former, stage };
     const keys = { ...session.keys, upgradedAt: 6500, isSlow: true, repair };
-    const fork = { number: 29, lastSent: { id: 4, hash: new Uint8Array(32).fill(20) } };
-    const whole = { ...session, keys, fork, copies: true, heardAt: 7000 };
+    const lastSent = { id: 4, hash: new Uint8Array(32).fill(20) };
+    const later = { number: 31, lastSent, ownKey: new Uint8Array(32).fill(22) };
+    const fork = { number: 29, lastSent, ownKey: new Uint8Array(32).fill(21), later };
+    const lastTag = new Uint8Array(16).fill(23);
+    const whole = { ...session, keys, fork, copies: true, heardAt: 7000, lastTag };
     const changes = put({ ...sessionConnection("s"), session: whole });
     const store = new MemoryStore();
     await readBackup(store, chunks(await backupOf(changes)), { passphrase });

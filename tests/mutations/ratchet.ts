@@ -94,6 +94,14 @@ export const ratchetMutations: readonly Mutation[] = [
     tests: test("limits"),
   },
   {
+    name: "ratchet-rewound",
+    what: "a side with an older state ends a chain before what has come of it",
+    file: `${folder}/decrypt.ts`,
+    from: 'if (receiving !== null && previous < receiving.number) return refuse("REWOUND");',
+    to: "",
+    tests: test("hostile"),
+  },
+  {
     name: "ratchet-previous-far",
     what: "the same with the length of the chain before",
     file: `${folder}/decrypt.ts`,

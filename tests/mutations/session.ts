@@ -12,6 +12,7 @@ const upg = "tests/agent/session/upg_test.ts";
 
 const repairs = "agent/runtime/repairs.ts";
 const hostileRepair = "tests/agent/repair/hostile_repair_test.ts";
+const doubt = "tests/agent/repair/doubt_test.ts";
 
 /** Mutations of sessions in the agent. */
 export const sessionMutations: readonly Mutation[] = [
@@ -157,8 +158,8 @@ export const sessionMutations: readonly Mutation[] = [
     name: "receipts-looked-up-each",
     what: "nothing that a receipt tells is united with what others told",
     file: packets,
-    from: "union(acknowledged ?? delivered, frame.acknowledged)",
-    to: "union(delivered, frame.acknowledged)",
+    from: "union(acknowledged ?? delivered, upTo(",
+    to: "union(delivered, upTo(",
     tests: ["tests/agent/session/many_receipts_test.ts"],
   },
   {
@@ -240,5 +241,53 @@ export const sessionMutations: readonly Mutation[] = [
     from: "const copies = rest.next > rest.kept;",
     to: "const copies = rest.next < rest.kept;",
     tests: ["tests/agent/repair/copies_test.ts"],
+  },
+  {
+    name: "doubt-believed",
+    what: "a restored side takes receipts of what it had sent before for those of what it sends now",
+    file: packets,
+    from: "const believed = this.#fork?.number ?? Infinity",
+    to: "const believed = Infinity",
+    tests: [doubt],
+  },
+  {
+    name: "doubt-not-asked",
+    what: "a side that was started again is not told of its only message",
+    file: "agent/runtime/frames.ts",
+    from: "if (isInDoubt(session)) frames.push(",
+    to: "if (session.lastNumber < 0) frames.push(",
+    tests: [doubt],
+  },
+  {
+    name: "doubt-too-early",
+    what: "the other side can answer a chain before it has what was sent on the one before",
+    file: "agent/session/fork.ts",
+    from: '&& ratchet?.turn.side === "own" && lastTaken < lastEncrypted',
+    to: '&& ratchet?.turn.side === "own" && lastTaken < 0',
+    tests: [doubt],
+  },
+  {
+    name: "doubt-later-start",
+    what: "an answer to what was sent before a start says that nothing parted at it",
+    file: "agent/session/fork.ts",
+    from: "return later !== null && equalBytes(later.ownKey!, ownKey) ? later : null;",
+    to: "return null;",
+    tests: [doubt],
+  },
+  {
+    name: "doubt-last-message",
+    what: "another message in place of the last one is not noticed after a start",
+    file: packets,
+    from: "if (isLast && this.#lastTag) return",
+    to: "if (isLast && !header.ok) return",
+    tests: [doubt],
+  },
+  {
+    name: "doubt-rewound",
+    what: "who ends a chain too early is not known to be restored",
+    file: packets,
+    from: 'if (decrypted.code === "REWOUND") {',
+    to: 'if (decrypted.code === "OWN_KEY") {',
+    tests: [doubt],
   },
 ];

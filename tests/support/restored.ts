@@ -62,12 +62,23 @@ export class Restorable implements AsyncDisposable {
   }
 }
 
+type Servers = string | readonly string[];
+
 /** Two agents with a session whose first routes are replaced: alice has made the invitation. */
-export async function connected(
-  server: string | readonly string[],
+export function connected(
+  server: Servers,
   options: Partial<AgentOptions> = {},
 ): Promise<{ readonly alice: Restorable; readonly bob: Restorable }> {
-  const alice = new Restorable(server, "bob", options), bob = new Restorable(server, "alice", options);
+  return connectedOver({ alice: server, bob: server }, options);
+}
+
+/** The same, each with servers of its own. */
+export async function connectedOver(
+  servers: { readonly alice: Servers; readonly bob: Servers },
+  options: Partial<AgentOptions> = {},
+): Promise<{ readonly alice: Restorable; readonly bob: Restorable }> {
+  const alice = new Restorable(servers.alice, "bob", options);
+  const bob = new Restorable(servers.bob, "alice", options);
   await alice.start();
   await bob.start();
   await connectAgents(alice.agent, bob.agent, ["bob", "alice"]);

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { encodeRatchetState, headerLength, ratchetDecrypt } from "../../../protocol/mod.ts";
-import { newSides, type Side } from "../../support/ratchet.ts";
+import { newSides, Side } from "../../support/ratchet.ts";
 
 const permissions = "none";
 
@@ -73,6 +73,27 @@ Deno.test(
     await initiator.receive(first);
     await initiator.receive(await joiner.send("third"));
     await refusesAll(initiator, late, flipped(late, mostBits));
+  },
+);
+
+Deno.test(
+  "A side with an older state is known by the length of the chain that it ends",
+  { permissions },
+  async () => {
+    const { joiner, initiator } = await newSides();
+    await initiator.receive(await joiner.send("first"));
+    const answer = await initiator.send("answer");
+    const older = new Side(joiner.state);
+    for (const text of ["second", "third"]) {
+      assertEquals(await initiator.receive(await joiner.send(text)), text);
+    }
+    await older.send("other second");
+    await older.receive(answer);
+    const ends = await older.send("ends the chain");
+    assertEquals(await initiator.receive(ends), "REWOUND");
+    // Which changes nothing: the one that knows all goes on.
+    await joiner.receive(answer);
+    assertEquals(await initiator.receive(await joiner.send("goes on")), "goes on");
   },
 );
 

@@ -1,0 +1,224 @@
+import { assert, assertEquals } from "@std/assert";
+import { MemoryStore } from "../../../agent/mod.ts";
+import { withRecord } from "../../../agent/core/connection.ts";
+import { encryptReceipt } from "../../../agent/runtime/frames.ts";
+import { openPackets } from "../../../agent/runtime/packets.ts";
+import { answered, started, upTo } from "../../../agent/session/fork.ts";
+import { newSession } from "../../../agent/session/session.ts";
+import type { Connection, Fork, Session } from "../../../agent/store/store.ts";
+import { decodeFrames, ratchetDecrypt } from "../../../protocol/mod.ts";
+import { CutProxy } from "../../support/cut_proxy.ts";
+import { newSessions, newSides, Side } from "../../support/ratchet.ts";
+import {
+  connectedOver,
+  reasonsOf,
+  type Restorable,
+  talk,
+  textsOf,
+  untilText,
+} from "../../support/restored.ts";
+import { startServer } from "../../support/server.ts";
+import { until } from "../../support/wait.ts";
+import { connectionIn } from "../core/scenes.ts";
+import { inboundRoute } from "../store/samples.ts";
+
+const sides = ["initiator", "joiner"] as const;
+
+/** Two sides, each with a server of its own that can be cut off: one of them, `restored`, will be. */
+async function apart(role: typeof sides[number]) {
+  await using stack = new AsyncDisposableStack();
+  const place = async () => {
+    const server = stack.use(await startServer());
+    const proxy = stack.use(new CutProxy(server.port));
+    return { server, proxy, address: server.address.replace(`:${server.port}`, `:${proxy.port}`) };
+  };
+  const [one, two] = [await place(), await place()];
+  const client = { connectTimeout: 1000 };
+  const pair = await connectedOver({ alice: one.address, bob: two.address }, { client });
+  const { alice, bob } = pair;
+  stack.use(alice);
+  stack.use(bob);
+  await talk(alice, bob, "1");
+  const [restored, other] = role === "initiator" ? [alice, bob] : [bob, alice];
+  const [own, others] = role === "initiator" ? [one, two] : [two, one];
+  const open = stack.move();
+  return {
+    ...{ alice, bob, restored, other, own, others },
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+async function sent(side: Restorable, ...texts: readonly string[]): Promise<void> {
+  for (const text of texts) {
+    const id = await side.send(text);
+    await side.agent.next("sent", (event) => event.id === id);
+  }
+}
+
+/** Waits until a side has told that it has all that has come, up to a text. */
+async function told(side: Restorable, text: string): Promise<void> {
+  await untilText(side, text);
+  await untilStored(side, (session) => !session.receiptDue);
+}
+
+async function untilStored(
+  { store }: Restorable,
+  isRight: (session: Session) => boolean,
+): Promise<void> {
+  await until(async () => isRight((await store.connections())[0]!.session!));
+}
+
+for (const role of sides) {
+  Deno.test(`receipts of what a restored ${role} had sent before are none of what it sends now`, async () => {
+    await using pair = await apart(role);
+    const { alice, bob, restored, other, own, others } = pair;
+    await other.stop();
+    await sent(restored, "kept");
+    const backup = await restored.backup();
+    await sent(restored, "lost 1", "lost 2");
+    await restored.stop();
+    await other.start();
+    await told(other, "lost 2");
+    // What it sends now waits here, and the receipts come.
+    others.proxy.cut();
+    own.proxy.cut();
+    await restored.start(backup);
+    for (const text of ["new 1", "new 2"]) await restored.send(text);
+    own.proxy.mend();
+    await until(() => own.server.gauges().messages === 0);
+    others.proxy.mend();
+    await untilText(other, "new 2");
+    await talk(alice, bob, "2");
+    assertEquals(textsOf(other), ["kept", "lost 1", "lost 2", "new 1", "new 2"]);
+  });
+
+  for (const lost of [["lost 1"], ["lost 1", "lost 2"]]) {
+    const title = `what a restored ${role} sends after ${lost.length} that it does not know of comes`;
+    Deno.test(`${title}, though the other side was started again`, async () => {
+      await using pair = await apart(role);
+      const { alice, bob, restored, other, own } = pair;
+      await other.stop();
+      await sent(restored, "kept");
+      const backup = await restored.backup();
+      await sent(restored, ...lost);
+      await restored.stop();
+      own.proxy.cut();
+      await other.start();
+      await untilText(other, lost.at(-1)!);
+      await other.restore(other.store);
+      await restored.start(backup);
+      await sent(restored, "new");
+      own.proxy.mend();
+      await untilText(other, "new");
+      await talk(alice, bob, "2");
+      assert(textsOf(other).includes("new"));
+      assert(reasonsOf(restored).includes("session repaired"));
+    });
+  }
+
+  Deno.test(`a ${role} that was started again is told that its only message was delivered, and is not repaired`, async () => {
+    await using pair = await apart(role);
+    const { restored, other } = pair;
+    await other.stop();
+    await sent(restored, "before");
+    await restored.restore(restored.store);
+    const id = await restored.send("after");
+    await other.start();
+    await restored.agent.next("delivered", (event) => event.id === id);
+    await untilStored(
+      restored,
+      ({ fork, receipted, lastNumber }) => fork === null && receipted.upTo === lastNumber,
+    );
+    assertEquals([...reasonsOf(restored), ...reasonsOf(other)], []);
+  });
+}
+
+const permissions = "none";
+const lastSent = { id: 3, hash: new Uint8Array(32) };
+const key = (mark: number) => new Uint8Array(32).fill(mark);
+
+const active = { reply: true, receiving: "active", sending: "active", connected: true } as const;
+
+/** A connection with an active session. */
+function withActive(changed: Partial<Session>): Connection {
+  const session = { ...newSession({}), status: "active", ...changed } as const;
+  return { ...withRecord(connectionIn({ role: "joiner", ...active }), { lastSent }), session };
+}
+
+/** What is in doubt when an agent is started after as many frames, its last pair being this one. */
+async function forkAt(fork: Fork | null, lastNumber: number, ownKey: Uint8Array<ArrayBuffer>): Promise<Fork> {
+  const { joiner } = await newSessions();
+  const ratchet = { ...joiner.state, ownKey };
+  return started(withActive({ ratchet, lastNumber, fork })).session!.fork!;
+}
+
+Deno.test("an answer to a pair says that all starts before that pair were none of a restored database", {
+  permissions,
+}, async () => {
+  const first = await forkAt(null, 10, key(1));
+  assertEquals(first, { number: 10, lastSent, ownKey: key(1) });
+  assertEquals(answered(first, key(1)), first);
+  assertEquals(answered(first, key(2)), null);
+  // Nothing was answered between the starts: the later one is in doubt by the first.
+  assertEquals(await forkAt(first, 20, key(1)), first);
+  const both = await forkAt(first, 30, key(2));
+  assertEquals(both, { ...first, later: { number: 30, lastSent, ownKey: key(2) } });
+  assertEquals(answered(both, key(1)), both);
+  assertEquals(answered(both, key(2)), { number: 30, lastSent, ownKey: key(2) });
+  assertEquals(answered(both, key(3)), null);
+  assertEquals(answered(null, key(1)), null);
+});
+
+Deno.test("of a version that kept no pair with a start, the next start does", { permissions }, async () => {
+  const old = { number: 10, lastSent };
+  assertEquals(answered(old, key(1)), old);
+  assertEquals(await forkAt(old, 20, key(2)), { ...old, ownKey: key(2) });
+});
+
+Deno.test("a set is believed up to a number", { permissions }, () => {
+  const set = { upTo: 5, ranges: [[7, 9], [11, 12]] as const };
+  assertEquals(upTo(set, 4), { upTo: 4, ranges: [] });
+  assertEquals(upTo(set, 8), { upTo: 5, ranges: [[7, 8]] });
+  assertEquals(upTo(set, Infinity), set);
+});
+
+Deno.test("a receipt asks for one in return while what was sent is in doubt, after that has gone", {
+  permissions,
+}, async () => {
+  const { joiner, initiator } = await newSides();
+  await initiator.receive(await joiner.send("first"));
+  const fork = { number: 1, lastSent, ownKey: joiner.state.ownKey };
+  const session = { ratchet: joiner.state, receiptDue: true, lastNumber: 2, lastEncrypted: 2, lastTaken: 1 };
+  const kinds = async (changed: Partial<Session>) => {
+    const receipt = await encryptReceipt(withActive({ ...session, ...changed }), 5);
+    if (receipt === null) return null;
+    const opened = await ratchetDecrypt(initiator.state, receipt.message, 5);
+    const frames = opened.ok ? decodeFrames(opened.plaintext) : opened;
+    assert(frames.ok);
+    return frames.frames.map(({ kind, number }) => `${kind} ${number}`);
+  };
+  assertEquals(await kinds({ fork: null }), ["receipt 0"]);
+  assertEquals(await kinds({ fork: { ...fork, number: 2 } }), ["receipt 0"]);
+  assertEquals(await kinds({ fork }), ["receipt 0", "ready 1"]);
+  await joiner.receive(await initiator.send("answer"));
+  // It would begin a chain before all of the one before is at a server.
+  assertEquals(await kinds({ fork, ratchet: joiner.state }), null);
+  assertEquals(await kinds({ fork, ratchet: joiner.state, lastTaken: 2 }), ["receipt 0", "ready 1"]);
+  assertEquals(await kinds({ fork: null, ratchet: joiner.state }), ["receipt 0"]);
+});
+
+Deno.test("who ends a chain before what has come of it was restored", { permissions }, async () => {
+  const { joiner, initiator } = await newSides();
+  await initiator.receive(await joiner.send("first"));
+  const answer = await initiator.send("answer");
+  const older = new Side(joiner.state);
+  await initiator.receive(await joiner.send("second"));
+  await older.receive(answer);
+  const context = { store: new MemoryStore(), allowUnverified: true };
+  const route = inboundRoute("one");
+  const connection = { ...withActive({ ratchet: initiator.state }), inbound: [route] };
+  const packet = { type: "message", message: await older.send("ends it") } as const;
+  const incoming = [{ serverId: "AAAA", serverAt: 5, packet }];
+  const opened = await openPackets(context, connection, { route: route.id, incoming, now: 5 });
+  assertEquals([opened.isOther, opened.unreadable, opened.ratchet], [true, 0, initiator.state]);
+});
