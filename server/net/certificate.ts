@@ -8,7 +8,7 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** Throws `RangeError` when they are no PEM or do not belong together. */
+/** Throws `RangeError` when they are no PEM, do not belong together, or are nothing for TLS. */
 export function checkCertificate({ cert, key }: Certificate): void {
   let certificate, privateKey;
   try {
@@ -21,8 +21,16 @@ export function checkCertificate({ cert, key }: Certificate): void {
   } catch {
     throw new RangeError("Cannot use the TLS key: it is no PEM of a private key without a passphrase");
   }
-  if (certificate.checkPrivateKey(privateKey)) return;
-  throw new RangeError("Cannot use the TLS certificate: the key is not that of the first certificate");
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new RangeError("Cannot use the TLS certificate: the key is not that of the first certificate");
+  }
+  try {
+    // What does TLS here reads all of the chain, and takes fewer kinds of keys.
+    Deno.createHttpClient({ cert, key }).close();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RangeError(`Cannot use the TLS certificate: ${reason}`, { cause });
+  }
 }
 
 /** The certificate that new connections get; those that are there keep theirs. */
@@ -40,14 +48,20 @@ export class CertificateHolder {
     return this.#certificate;
   }
 
-  /** Throws `RangeError`, and changes nothing then. */
+  /** Throws `RangeError`, or what a listener throws, and changes nothing then. */
   set(certificate: Certificate): void {
     checkCertificate(certificate);
+    const former = this.#certificate;
     this.#certificate = certificate;
-    for (const listener of this.#listeners) listener();
+    try {
+      for (const listener of this.#listeners) listener();
+    } catch (error) {
+      this.#certificate = former;
+      throw error;
+    }
   }
 
-  /** Is told after every change, until the signal aborts. */
+  /** Is told after every change, which it prevents by throwing, until the signal aborts. */
   onChange(listener: () => void, signal: AbortSignal): void {
     this.#listeners.add(listener);
     signal.addEventListener("abort", () => this.#listeners.delete(listener));

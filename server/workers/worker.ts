@@ -106,7 +106,11 @@ async function serve(
           server.setLimits(message.limits);
           break;
         case "certificate":
-          server.setCertificate(message.certificate);
+          try {
+            server.setCertificate(message.certificate);
+          } catch (error) {
+            logger.error("Cannot use the TLS certificate, the old one stays", error);
+          }
           break;
         case "log-level":
           logger.level = message.level;

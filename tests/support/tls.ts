@@ -11,6 +11,9 @@ export const certificate: Certificate = { cert: vector("cert1.pem"), key: vector
 /** Another one for them, as `CN=server2`. */
 export const otherCertificate: Certificate = { cert: vector("cert2.pem"), key: vector("key2.pem") };
 
+/** One that `node:crypto` can read, with a key of 1024 bits, which is too short for TLS here. */
+export const weak: Certificate = { cert: vector("weak_cert.pem"), key: vector("weak_key.pem") };
+
 /** Connects to a loopback port and has done the TLS handshake. */
 export async function dialTls(port: number): Promise<Deno.TlsConn> {
   const connection = await Deno.connectTls({ hostname: "127.0.0.1", port, caCerts: [authority] });

@@ -7,7 +7,7 @@ import { welcomePage } from "../../../server/net/welcome_page.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import { connect, identity, startServer } from "../../support/server.ts";
 import { SmpServer } from "../../../server/mod.ts";
-import { authority, certificate, otherCertificate } from "../../support/tls.ts";
+import { authority, certificate, otherCertificate, weak } from "../../support/tls.ts";
 import { next, soon } from "../../support/wait.ts";
 
 /** The common name of the certificate that a port shows. */
@@ -81,6 +81,9 @@ Deno.test("a certificate that cannot be used is refused, and changes nothing", a
     [{ ...certificate, cert: "x" }, "it is no PEM of a certificate"],
     [{ ...certificate, cert: certificate.cert.slice(0, 300) }, "it is no PEM of a certificate"],
     [{ ...certificate, key: "" }, "it is no PEM of a private key"],
+    // A chain of which only a part is written.
+    [{ ...certificate, cert: certificate.cert + otherCertificate.cert.slice(0, 300) }, "Unable to decode"],
+    [weak, "failed to parse private key"],
   ] as const;
   await using server = await startServer();
   for (const [given, reason] of wrong) {
