@@ -5,7 +5,7 @@ import { TlsConnection } from "./tls_connection.ts";
 const host = "127.0.0.1";
 /** Milliseconds that a connection of this process may take from one end of the loopback to the other. */
 const openTime = 10_000;
-/** Connections that nobody of this process has made yet, as far as is known. */
+/** Connections that nobody of this process has made yet, as far as is known; none while it makes none. */
 const mostUnknown = 256;
 
 /** Both ends of a connection of this process with itself: what is written to `near` is TLS, what `far` gives is not. */
@@ -56,6 +56,8 @@ class InnerListener {
   readonly #arrived = new Map<number, Deno.TlsConn>();
   readonly #awaited = new Map<number, (far: Deno.TlsConn) => void>();
   readonly #opening = new Set<Promise<TlsEnds>>();
+  /** Near ends whose port is not known yet. */
+  #connecting = 0;
   #isClosed = false;
 
   constructor({ current: { cert, key } }: CertificateHolder) {
@@ -84,20 +86,25 @@ class InnerListener {
     if (!this.#isClosed) this.#listener.close();
     this.#isClosed = true;
     await this.#accepting;
-    for (const far of this.#arrived.values()) far.close();
-    this.#arrived.clear();
+    this.#dropUnknown();
     await Promise.allSettled(this.#opening);
   }
 
   async #open(): Promise<TlsEnds> {
-    const near = await Deno.connect({ hostname: host, port: this.#listener.addr.port });
-    near.setNoDelay(true);
+    let near;
+    this.#connecting++;
+    try {
+      near = await Deno.connect({ hostname: host, port: this.#listener.addr.port });
+    } catch (error) {
+      this.#connected();
+      throw error;
+    }
     const { port } = near.localAddr;
     const arrived = this.#arrived.get(port);
-    if (arrived !== undefined) {
-      this.#arrived.delete(port);
-      return { near, far: arrived };
-    }
+    this.#arrived.delete(port);
+    this.#connected();
+    near.setNoDelay(true);
+    if (arrived !== undefined) return { near, far: arrived };
     const { promise, resolve, reject } = Promise.withResolvers<Deno.TlsConn>();
     const timer = setTimeout(() => reject(new Error("the loopback does not connect")), openTime);
     this.#awaited.set(port, resolve);
@@ -112,6 +119,11 @@ class InnerListener {
     }
   }
 
+  /** When all know their ports, whoever else has arrived is a stranger. */
+  #connected(): void {
+    if (--this.#connecting === 0) this.#dropUnknown();
+  }
+
   async #accept(): Promise<void> {
     while (!this.#isClosed) {
       let far;
@@ -121,19 +133,28 @@ class InnerListener {
         if (!this.#isClosed) await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }
-      const { port } = far.remoteAddr;
+      const { hostname, port } = far.remoteAddr;
       const take = this.#awaited.get(port);
-      if (take === undefined) this.#keep(port, far);
-      else take(far);
+      // Another address of loopback can have any port.
+      if (hostname !== host) far.close();
+      else if (take !== undefined) take(far);
+      else if (this.#connecting > 0) this.#keep(port, far);
+      else far.close();
     }
   }
 
   /** Who is on this machine can connect here too, but not with a port that this process has: nobody reads what they send. */
   #keep(port: number, far: Deno.TlsConn): void {
+    this.#arrived.get(port)?.close();
     this.#arrived.set(port, far);
     if (this.#arrived.size <= mostUnknown) return;
     const [oldest, stranger] = this.#arrived.entries().next().value!;
     this.#arrived.delete(oldest);
     stranger.close();
+  }
+
+  #dropUnknown(): void {
+    for (const far of this.#arrived.values()) far.close();
+    this.#arrived.clear();
   }
 }

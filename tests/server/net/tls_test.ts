@@ -1,13 +1,17 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { textBytes } from "../../../protocol/mod.ts";
-import { checkCertificate } from "../../../server/net/certificate.ts";
+import { CertificateHolder, checkCertificate } from "../../../server/net/certificate.ts";
+import { TlsTerminator } from "../../../server/net/tls_terminator.ts";
 import { welcomePage } from "../../../server/net/welcome_page.ts";
 import { RawClient } from "../../support/raw_client.ts";
+import { requiring } from "../../support/requires.ts";
 import { connect, identity, startServer } from "../../support/server.ts";
 import { SmpServer } from "../../../server/mod.ts";
-import { authority, certificate, otherCertificate, weak } from "../../support/tls.ts";
+import { authority, certificate, dialTls, otherCertificate, weak } from "../../support/tls.ts";
 import { next, soon } from "../../support/wait.ts";
 
 /** The common name of the certificate that a port shows. */
@@ -122,3 +126,45 @@ Deno.test("whoever asks for pages under many names gets them without images, and
   // So many in a second, and these may be two.
   assertEquals(images >= 10 && images <= 40, true, `${images}`);
 });
+
+requiring(Deno.build.os === "linux" ? null : "loopback has other addresses only on Linux")(
+  "who else connects to the loopback port takes nobody's place, and is not kept",
+  async () => {
+    using outer = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const terminator = new TlsTerminator(new CertificateHolder(certificate));
+    const { connect } = Deno;
+    const strangers: Socket[] = [];
+    let inner = 0;
+    // In the moment that is the best one: before the process knows which port it has connected from.
+    Deno.connect = (async (options: Deno.ConnectOptions) => {
+      const near = await connect(options);
+      inner = options.port;
+      const stranger = connectTcp({
+        host: "127.0.0.1",
+        port: options.port,
+        localAddress: "127.0.0.2",
+        localPort: near.localAddr.port,
+      });
+      strangers.push(stranger);
+      await once(stranger, "connect");
+      return near;
+    }) as typeof Deno.connect;
+    try {
+      const dialed = dialTls(outer.addr.port);
+      const served = terminator.wrap(await outer.accept());
+      const buffer = new Uint8Array(5);
+      const read = served.read(buffer);
+      using client = await soon(dialed);
+      await client.write(textBytes("hello"));
+      assertEquals(await soon(read), 5);
+      await served.close();
+      using late = await soon(dialTls(inner));
+      assertEquals(await soon(late.read(buffer)), null);
+    } finally {
+      Deno.connect = connect;
+      for (const stranger of strangers) stranger.destroy();
+      await terminator.close();
+    }
+    assertEquals(strangers.length, 1);
+  },
+);
