@@ -9,34 +9,35 @@ const lingerTime = 1_000;
 export class TlsConnection {
   readonly remoteAddr: Deno.NetAddr;
   readonly #outer: Deno.TcpConn;
-  readonly #opening: Promise<TlsEnds>;
-  readonly #pumping: Promise<void>;
+  readonly #open: () => Promise<TlsEnds>;
+  #opening: Promise<TlsEnds> | null = null;
+  #pumping: Promise<void> = Promise.resolve();
   #down: Promise<void> = Promise.resolve();
   #isBroken = false;
 
-  constructor(outer: Deno.TcpConn, opening: Promise<TlsEnds>) {
+  /** Opens the ends when something is read or written: who is refused gets none. */
+  constructor(outer: Deno.TcpConn, open: () => Promise<TlsEnds>) {
     this.#outer = outer;
     this.remoteAddr = outer.remoteAddr;
     outer.setNoDelay(true);
-    this.#opening = opening;
-    opening.catch(() => this.#break());
-    this.#pumping = opening.then((ends) => this.#pump(ends), () => {});
+    this.#open = open;
   }
 
   async read(buffer: Uint8Array): Promise<number | null> {
-    return await (await this.#opening).far.read(buffer);
+    return await (await this.#ends()).far.read(buffer);
   }
 
   async write(bytes: Uint8Array): Promise<number> {
-    return await (await this.#opening).far.write(bytes);
+    return await (await this.#ends()).far.write(bytes);
   }
 
   async closeWrite(): Promise<void> {
-    await (await this.#opening).far.closeWrite();
+    await (await this.#ends()).far.closeWrite();
   }
 
   /** Resolves when nothing is left of it; the peer still gets what was written, if it takes it soon. */
   async close(): Promise<void> {
+    if (this.#opening === null) return this.#break();
     const timer = setTimeout(() => this.#break(), lingerTime);
     const ends = await this.#opening.catch(() => null);
     if (ends !== null) {
@@ -46,6 +47,14 @@ export class TlsConnection {
     this.#break(ends);
     clearTimeout(timer);
     await this.#pumping;
+  }
+
+  #ends(): Promise<TlsEnds> {
+    if (this.#opening !== null) return this.#opening;
+    if (this.#isBroken) return Promise.reject(new Deno.errors.BadResource("It is closed"));
+    const opening = this.#opening = this.#open();
+    this.#pumping = opening.then((ends) => this.#pump(ends), () => this.#break());
+    return opening;
   }
 
   async #pump(ends: TlsEnds): Promise<void> {

@@ -32,7 +32,7 @@ export class TlsTerminator {
   }
 
   wrap(connection: Deno.TcpConn): TlsConnection {
-    return new TlsConnection(connection, this.#inner.open());
+    return new TlsConnection(connection, () => this.#inner.open());
   }
 
   async close(): Promise<void> {

@@ -168,3 +168,22 @@ requiring(Deno.build.os === "linux" ? null : "loopback has other addresses only 
     assertEquals(strangers.length, 1);
   },
 );
+
+Deno.test("a connection that is refused costs no loopback connection", async () => {
+  using outer = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const terminator = new TlsTerminator(new CertificateHolder(certificate));
+  using client = await Deno.connect({ hostname: "127.0.0.1", port: outer.addr.port });
+  const { connect } = Deno;
+  let opened = 0;
+  Deno.connect = ((options: Deno.ConnectOptions) => {
+    opened++;
+    return connect(options);
+  }) as typeof connect;
+  try {
+    await terminator.wrap(await outer.accept()).close();
+    assertEquals([opened, await client.read(new Uint8Array(1))], [0, null]);
+  } finally {
+    Deno.connect = connect;
+    await terminator.close();
+  }
+});
