@@ -1,22 +1,10 @@
+import { jsonText, printable } from "../../cli/printable.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
+
+export { printable };
 
 /** Prints a line. */
 export type Print = (line: string) => Promise<void>;
-
-/** Characters that a terminal may obey, and those that change the order of what is around them. */
-const controls = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
-
-/** Text that may come from somebody else, as one line that no terminal obeys: `\n`, `\x1b`, `\u202e`. */
-export function printable(text: string): string {
-  return text.replaceAll(controls, (char) => {
-    if (char === "\t") return char;
-    if (char === "\n") return "\\n";
-    const code = char.charCodeAt(0);
-    return code < 0x100
-      ? `\\x${code.toString(16).padStart(2, "0")}`
-      : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
-}
 
 /** The start of the same that has room in so many columns. */
 export function stripped(text: string, columns: number): string {
@@ -46,10 +34,7 @@ export function readable(body: Uint8Array): { readonly text: string } | { readon
 
 /** JSON without control characters, some of which `JSON.stringify` leaves as they are and terminals obey. */
 export function oneLine(value: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(value).replaceAll(
-    controls,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return jsonText(value);
 }
 
 function textOf(body: Uint8Array): string | null {

@@ -1,6 +1,5 @@
-import { objectOf } from "../workers/json.ts";
 import { readLine, writeLine } from "./lines.ts";
-import type { AdminReply, AdminRequest } from "./messages.ts";
+import { type AdminReply, type AdminRequest, readReply } from "./messages.ts";
 import { type AdminPlace, readPortFile } from "./place.ts";
 
 /** Bytes; the status of a node of a large cluster is the longest one. */
@@ -33,7 +32,7 @@ export async function ask(
     await writeLine(connection, { ...request, ...(token !== null && { token }) });
     const line = await readLine(connection, longestReply);
     if (line === null) throw new Error("the server closed the connection without an answer");
-    const reply = objectOf(JSON.parse(line), "the answer") as unknown as AdminReply;
+    const reply = readReply(line);
     return { reply, ended: () => ended(connection), [Symbol.dispose]: () => closeQuietly(connection) };
   } catch (error) {
     closeQuietly(connection);

@@ -2,7 +2,7 @@ import type { NodeStatus } from "../cluster/node_status.ts";
 import { type LogLevel, logLevels } from "../observe/logger.ts";
 import type { Numbers } from "../observe/numbers.ts";
 import type { WorkerCounts } from "../observe/prometheus.ts";
-import { objectOf, oneOf } from "../workers/json.ts";
+import { listOf, objectOf, oneOf, textOf } from "../workers/json.ts";
 
 /** Characters of a request with its end of line. */
 export const longestRequest = 1_024;
@@ -41,6 +41,20 @@ export type AdminReply =
   | { readonly ok: true; readonly lines: readonly string[] }
   | { readonly ok: true; readonly status: ServerStatus }
   | { readonly ok: false; readonly error: string };
+
+/** Lines of an answer at most, and characters of one. */
+const mostLines = 100_000, longestText = 100_000;
+
+/** Throws `ControlError`, or `SyntaxError` when it is no JSON. What a status has is not looked at. */
+export function readReply(line: string): AdminReply {
+  const given = objectOf(JSON.parse(line), "the answer");
+  const text = (value: unknown) => textOf(value, "the answer", longestText);
+  if (!oneOf(given["ok"], "ok", [true, false])) return { ok: false, error: text(given["error"]) };
+  if (given["status"] === undefined) {
+    return { ok: true, lines: listOf(given["lines"], "the answer", { most: mostLines, read: text }) };
+  }
+  return { ok: true, status: objectOf(given["status"], "status") as unknown as ServerStatus };
+}
 
 /** Throws `ControlError`, or `SyntaxError` when it is no JSON. */
 export function readRequest(line: string): AdminRequest {

@@ -1,3 +1,4 @@
+import { printable } from "../../cli/printable.ts";
 import type { ServerStatus } from "./messages.ts";
 import { duration, milliseconds, size } from "./report.ts";
 
@@ -43,5 +44,5 @@ export function topLines(
     ...(refused.length === 0 ? [] : ["", "refused because of"]),
     ...refused.map(([reason, count]) => row(reason, "", refusedRate(reason), `${count}`)),
   ];
-  return lines.slice(0, rows).map((line) => line.slice(0, columns));
+  return lines.slice(0, rows).map((line) => printable(line).slice(0, columns));
 }

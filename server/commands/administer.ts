@@ -1,3 +1,4 @@
+import { jsonText, printable } from "../../cli/printable.ts";
 import { ask, type Asked } from "../admin/ask.ts";
 import { reasonOf } from "../admin/listen.ts";
 import type { AdminReply, AdminRequest, ServerStatus } from "../admin/messages.ts";
@@ -15,15 +16,15 @@ export async function administer(options: CliOptions, task: AdminTask, terminal:
   switch (task.type) {
     case "status": {
       const status = await statusOf(options);
-      if (task.isJson) return terminal.print(JSON.stringify(status, null, 2));
-      for (const line of statusLines(status)) terminal.print(line);
+      if (task.isJson) return terminal.print(jsonText(status, 2));
+      for (const line of statusLines(status)) terminal.print(printable(line));
       return;
     }
     case "top":
       return await top(options);
     default: {
       using asked = await askServer(options, task);
-      for (const line of linesOf(asked.reply)) terminal.print(line);
+      for (const line of linesOf(asked.reply)) terminal.print(printable(line));
       if (task.type !== "stop") return;
       await asked.ended();
       return terminal.print("stopped");
@@ -37,7 +38,7 @@ async function askServer(options: CliOptions, request: AdminRequest): Promise<As
   try {
     asked = await ask(adminPlace(configDir), request);
   } catch (error) {
-    throw new Fatal(`Cannot ask the server of ${configDir}: ${reasonOf(error)}`);
+    throw new Fatal(`Cannot ask the server of ${configDir}: ${printable(reasonOf(error))}`);
   }
   if (asked === null) {
     throw new Fatal(`No server runs with the files of ${configDir}; --config-dir says where else they are`);
@@ -45,7 +46,7 @@ async function askServer(options: CliOptions, request: AdminRequest): Promise<As
   const { reply } = asked;
   if (reply.ok) return asked;
   asked[Symbol.dispose]();
-  throw new Fatal(`The server refuses ${request.type}: ${reply.error}`);
+  throw new Fatal(`The server refuses ${request.type}: ${printable(reply.error)}`);
 }
 
 function linesOf(reply: AdminReply): readonly string[] {
@@ -54,8 +55,14 @@ function linesOf(reply: AdminReply): readonly string[] {
 
 async function statusOf(options: CliOptions): Promise<ServerStatus> {
   using asked = await askServer(options, { type: "status" });
-  if (asked.reply.ok && "status" in asked.reply) return asked.reply.status;
-  throw new Fatal("The server gives no status");
+  const { reply } = asked;
+  // Perhaps one of another version.
+  if (reply.ok && "status" in reply && isReadable(reply.status)) return reply.status;
+  throw new Fatal("The server gives no status that can be read");
+}
+
+function isReadable({ gauges, totals, refused }: ServerStatus): boolean {
+  return [gauges, totals, refused].every((values) => typeof values === "object" && values !== null);
 }
 
 /** Until q or Ctrl-C, or the server cannot be asked any more. */

@@ -1,4 +1,5 @@
 import { counted } from "../../cli/counted.ts";
+import { jsonText, printable } from "../../cli/printable.ts";
 import type { ClusterPicture } from "../cluster/operator.ts";
 import type { CliOptions, ClusterTask } from "../config/cli.ts";
 import { defaultConfig } from "../config/config.ts";
@@ -57,8 +58,9 @@ async function readSettings(options: CliOptions): Promise<Pick<ParsedConfig, "co
 
 /** Throws `Fatal` when a partition cannot be used. */
 function show(picture: ClusterPicture, isJson: boolean, { print }: Terminal): void {
-  if (isJson) print(JSON.stringify(picture, null, 2));
-  else for (const line of linesOf(picture)) print(line);
+  if (isJson) print(jsonText(picture, 2));
+  // Nodes say of themselves what is shown.
+  else for (const line of linesOf(picture)) print(printable(line));
   const missing = picture.partitions.filter(({ owner }) => owner === null).length;
   if (missing > 0) throw new Fatal(`${counted(missing, "partition")} without an owner`);
 }
