@@ -61,11 +61,13 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
   }
 }
 
-export async function readConfig(
-  options: CliOptions,
-): Promise<ParsedConfig> {
+export async function readConfig(options: CliOptions): Promise<ParsedConfig> {
+  return configOf(options, await readFile(iniPath(options)));
+}
+
+/** What the text of the ini says, `null` when there is none. Throws `Fatal`. */
+export function configOf(options: CliOptions, text: string | null): ParsedConfig {
   const path = iniPath(options);
-  const text = await readFile(path);
   try {
     const { config, warnings, missedStoreLog } = parseConfig(text ?? "", path, options);
     const empty = text?.trim() === "" ? [`${path} is empty: everything is at its default`] : [];

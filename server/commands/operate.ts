@@ -9,7 +9,7 @@ import type { MonitorSource } from "../observe/monitor.ts";
 import { numbersOf } from "../observe/numbers.ts";
 import type { SmpServer } from "../server.ts";
 import type { CertificateFiles } from "./certificate_files.ts";
-import { addressOf, exists, iniPath, readConfig } from "./files.ts";
+import { addressOf, configOf, iniPath, readFile } from "./files.ts";
 import type { Signals } from "./signals.ts";
 import { Fatal } from "./terminal.ts";
 
@@ -83,13 +83,15 @@ class Operator implements AdminDuties {
     return reloading;
   }
 
-  /** An ini with mistakes changes nothing. */
+  /** An ini with mistakes, or that is being written, changes nothing. */
   async #reload(): Promise<readonly string[]> {
     const { options, settings, server, logger, certificates } = this.#given;
     try {
       const path = iniPath(options);
-      if (!await exists(path)) throw new Fatal(`there is no ${path}`);
-      const { config, warnings } = await readConfig(options);
+      const text = await readFile(path);
+      if (text === null) throw new Fatal(`there is no ${path}`);
+      if (text.trim() === "") throw new Fatal(`${path} is empty`);
+      const { config, warnings } = configOf(options, text);
       for (const warning of warnings) logger.warn(warning);
       await server.setLimits(config.limits);
       if (config.logLevel !== logger.level) this.setLogLevel(config.logLevel);

@@ -51,6 +51,10 @@ Deno.test("reload takes limits and log level, says what takes a restart, and not
   const bad = await ask(path, "reload");
   assertEquals(bad.code, 1);
   assertMatch(bad.stderr, /^The server refuses reload: .*line 2: new_queues must be on or off/);
+  // As an editor leaves it for a moment.
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "\n");
+  assertMatch((await ask(path, "reload")).stderr, /^The server refuses reload: .*smp-server.ini is empty/);
+  await assertRejects(() => sendOne(server.address));
   const ini = "[LIMITS]\nnew_queues: on\n[LOG]\nlevel: debug\n[METRICS]\nport: 0\nhosts: a\n";
   await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
   assertEquals(await ask(path, "reload"), {
