@@ -68,7 +68,12 @@ Deno.test("pictures are known by their bytes, with how large they are", { permis
     0,
     0,
   ]);
-  const gif = bytes("GIF89a", [64, 1, 200, 0, 0, 0, 0]);
+  const frame = [0x2c, 0, 0, 0, 0, 64, 1, 200, 0, 0];
+  const gif = bytes("GIF89a", [64, 1, 200, 0, 0x80, 0, 0], Array<number>(6).fill(9), [
+    ...[0x21, 0xf9, 4, 0, 0, 0, 0, 0],
+    ...[0x21, 0xfe, 2, 0x2c, 0x2c, 1, 0x2c, 0],
+    ...frame,
+  ]);
   const sof = [0xff, 0xc2, 0, 17, 8, 1, 104, 2, 128, 3];
   const jpeg = bytes([0xff, 0xd8, 0xff, 0xe0, 0, 6, 1, 2, 3, 4, 0xff], sof);
   const riff = bytes("RIFF", [0, 0, 0, 0], "WEBP");
@@ -92,6 +97,27 @@ Deno.test("pictures are known by their bytes, with how large they are", { permis
       pictureOf(bytes([...whole.slice(0, 3), ...rest]));
       pictureOf(bytes([...whole.slice(0, 16), ...rest]));
     }));
+  }
+});
+
+Deno.test("what the head of a picture says is what browsers make of it", { permissions }, () => {
+  const gif = (...rest: readonly number[]) =>
+    pictureOf(
+      Uint8Array.from([..."GIF89a"].map((char) => char.charCodeAt(0)).concat(1, 0, 1, 0, 0, 0, 0, rest)),
+    );
+  // A first frame that does not fit makes it larger.
+  const frame = [0x2c, 2, 0, 0, 0, 64, 1, 200, 0, 0];
+  assertEquals(gif(...frame), { type: "image/gif", width: 322, height: 200 });
+  // Not all of them take the length of an extension for what it says.
+  for (const label of [0xf9, 0xff, 0x01]) {
+    assertEquals(gif(0x21, label, 10, ...frame, 0, ...frame), null);
+  }
+  for (const rest of [[], [0x3b], [0, ...frame], [0x21, 0xfe, 1, 0, 0]]) assertEquals(gif(...rest), null);
+  // Markers that stand alone have no length: what is behind them is not to be jumped over.
+  const large = [0xff, 0xc0, 0, 17, 8, 39, 16, 39, 16, 3], small = [0xff, 0xc0, 0, 17, 8, 0, 1, 0, 1, 3];
+  for (const marker of [0x00, 0x01, 0xd0, 0xd7, 0xd8, 0xd9, 0xda]) {
+    const jpeg = [0xff, 0xd8, 0xff, marker, 0, 12, ...large, ...small];
+    assertEquals(pictureOf(Uint8Array.from(jpeg)), null, `${marker}`);
   }
 });
 
