@@ -9,7 +9,7 @@ import type { StreamError } from "@simplexmq/smp/agent";
 const mostBytes = 255;
 
 /** Names that mean devices on Windows, with any ending. */
-const devices = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+const devices = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\u00b9\u00b2\u00b3])\s*(\.|$)/i;
 
 /**
  * A name for a file on any system: the last part of a path, without characters that cannot be seen, that turn the

@@ -7,7 +7,7 @@ const longest = 200;
 const nameless = "file";
 
 /** Names that Windows keeps for devices. */
-const devices = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+const devices = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\u00b9\u00b2\u00b3])\s*(\.|$)/i;
 
 /**
  * The name of a file in one folder for what its sender calls it: what is behind the last `/` or `\`, without what no one

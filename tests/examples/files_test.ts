@@ -24,6 +24,9 @@ Deno.test("names of others become names of files, and never paths", { permission
       ["con", "_con"],
       ["LPT1.txt", "_LPT1.txt"],
       ["console.txt", "console.txt"],
+      ["aux .txt", "_aux .txt"],
+      ["COM\u00b9.log", "_COM\u00b9.log"],
+      ["conin$", "_conin$"],
     ] as const
   ) {
     assertEquals(fileNameOf(given), name, JSON.stringify(given));

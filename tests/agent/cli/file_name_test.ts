@@ -26,6 +26,8 @@ Deno.test(
         ["trailing. . ", "trailing"],
         ["CON", "_CON"],
         ["nul.txt", "_nul.txt"],
+        ["COM\u00b9.log", "_COM\u00b9.log"],
+        ["conin$", "_conin$"],
         ["\ud800x", "_x"],
       ] as const
     ) assertEquals(safeName(given), name, JSON.stringify(given));
