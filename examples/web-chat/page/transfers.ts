@@ -291,7 +291,9 @@ export class Transfers {
   /** What was on its way when the page was left, and is not any more. */
   async #missed(entry: FileEntry): Promise<void> {
     const { key, direction, size } = entry;
-    if (direction === "receiving" && size !== null && this.#store.content(key).size === size) {
+    // Of one that has no bytes something is there, too, when it was received.
+    const isWhole = this.#store.hasContent(key) && this.#store.content(key).size === size;
+    if (direction === "receiving" && isWhole) {
       return await this.#change(key, { status: "done", isPaused: false });
     }
     const note = "ended while this page was closed";
