@@ -3,6 +3,15 @@ import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from "idb";
 /** The database of files, beside that of the agent. */
 const databaseName = "smp-web-chat-files";
 
+/**
+ * Bytes of the browser's room for this page that are left to the agent: without any it cannot store a message. Of little
+ * room a quarter.
+ */
+const reserved = 64 * 1024 * 1024;
+
+/** How much room there is, in bytes, and what of it is taken; what is missing is not known. */
+export type Estimate = () => Promise<{ readonly quota?: number; readonly usage?: number }>;
+
 /** A file of a conversation. */
 export interface FileEntry {
   /** {@linkcode keyOf}. */
@@ -52,16 +61,20 @@ export class FileStore {
   /** Files of which a part could not be stored: the others are of no use after a restart. */
   readonly #incomplete = new Set<string>();
   #database: IDBPDatabase<Schema> | null;
+  readonly #estimate: Estimate;
+  /** Bytes that may be stored. */
+  #free = Infinity;
 
-  private constructor(database: IDBPDatabase<Schema> | null) {
+  private constructor(database: IDBPDatabase<Schema> | null, estimate: Estimate) {
     this.#database = database;
+    this.#estimate = estimate;
   }
 
   /** Opens it; `lasts`: whether they last longer than the page. Where the browser has no room they do not. */
-  static async open(lasts: boolean): Promise<FileStore> {
+  static async open(lasts: boolean, estimate: Estimate = roomOfPage): Promise<FileStore> {
     if (!lasts) {
       await deleteDB(databaseName).catch(() => {});
-      return new FileStore(null);
+      return new FileStore(null, estimate);
     }
     const database = await openDB<Schema>(databaseName, 1, {
       upgrade(upgraded) {
@@ -70,8 +83,9 @@ export class FileStore {
       },
       blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
     }).catch(() => null);
-    const store = new FileStore(database);
+    const store = new FileStore(database, estimate);
     if (database !== null) await store.#read(database);
+    await store.#look();
     return store;
   }
 
@@ -117,7 +131,9 @@ export class FileStore {
     const parts = this.#parts.get(key) ?? [];
     this.#parts.set(key, [...parts, part]);
     if (this.#incomplete.has(key)) return;
-    if (await this.#write((database) => database.put("parts", part, [key, parts.length]))) return;
+    const isStored = part.size <= this.#free &&
+      await this.#write((database) => database.put("parts", part, [key, parts.length]));
+    if (isStored) return await this.#look();
     this.#incomplete.add(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
   }
@@ -127,6 +143,7 @@ export class FileStore {
     this.#parts.delete(key);
     this.#incomplete.delete(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
+    await this.#look();
   }
 
   /** Removes a file. */
@@ -161,6 +178,15 @@ export class FileStore {
     }
   }
 
+  /** Looks how much may be stored. */
+  async #look(): Promise<void> {
+    if (this.#database === null) return;
+    const { quota, usage } = await this.#estimate().catch(() => ({ quota: undefined, usage: undefined }));
+    this.#free = quota === undefined || usage === undefined
+      ? Infinity
+      : quota - usage - Math.min(reserved, quota / 4);
+  }
+
   /** Whether it was written; what cannot be is in memory. */
   async #write(write: (database: IDBPDatabase<Schema>) => Promise<unknown>): Promise<boolean> {
     if (this.#database === null) return false;
@@ -171,6 +197,10 @@ export class FileStore {
       return false;
     }
   }
+}
+
+async function roomOfPage(): ReturnType<Estimate> {
+  return await navigator.storage?.estimate() ?? {};
 }
 
 function partsOf(key: string): IDBKeyRange {

@@ -1,0 +1,43 @@
+import { assertEquals } from "@std/assert";
+import { type FileEntry, FileStore, keyOf } from "../../examples/web-chat/page/file_store.ts";
+import "../support/indexeddb.ts";
+
+function entryOf(id: string): FileEntry {
+  return {
+    ...{ id, conversation: "c", direction: "receiving", status: "going", name: id, type: "", size: null },
+    key: keyOf({ conversation: "c", direction: "receiving", id }),
+    ...{ at: 0, after: 0, isPaused: false, note: "", isElsewhere: false },
+  };
+}
+
+Deno.test("files leave room for messages, and are in memory when there is no more", {
+  permissions: "none",
+}, async () => {
+  const quota = 400_000_000;
+  let usage = 0;
+  const open = () => FileStore.open(true, () => Promise.resolve({ quota, usage }));
+  const store = await open();
+  const [small, large, next] = [entryOf("small"), entryOf("large"), entryOf("next")];
+  try {
+    for (const entry of [small, large, next]) await store.put(entry);
+    await store.append(small.key, new Blob(["a"]));
+    await store.append(large.key, new Blob(["b"]));
+    usage = quota - 64 * 1024 * 1024;
+    await store.append(small.key, new Blob(["a"]));
+    await store.append(large.key, new Blob(["b"]));
+    assertEquals([store.lasts(small.key), store.lasts(large.key)], [true, false]);
+    assertEquals(await store.content(large.key).text(), "bb");
+    usage = 0;
+    await store.remove(large.key);
+    await store.append(next.key, new Blob(["c"]));
+    assertEquals(store.lasts(next.key), true);
+    store.close();
+    const again = await open();
+    const stored = [small, large, next].map(({ key }) => again.content(key).text());
+    again.close();
+    assertEquals(await Promise.all(stored), ["aa", "", "c"]);
+  } finally {
+    store.close();
+    await FileStore.delete();
+  }
+});
