@@ -16,6 +16,7 @@ export class CertificateFiles implements Disposable {
   #current: Certificate;
   /** What was in the files when they could not be used, which is told once. */
   #refused: Certificate | null = null;
+  #problem: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
   #use: (certificate: Certificate) => void = () => {};
 
@@ -52,6 +53,11 @@ export class CertificateFiles implements Disposable {
     return this.#current;
   }
 
+  /** Why what was in the files at the last look is not used; `null`: it is. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
   /** From now on `use` is given every other certificate that is in the files. */
   follow(use: (certificate: Certificate) => void): void {
     this.#use = use;
@@ -62,7 +68,9 @@ export class CertificateFiles implements Disposable {
   async look(): Promise<boolean> {
     try {
       const found = await read(this.#paths);
-      if (isSame(found, this.#current) || isSame(found, this.#refused)) return false;
+      if (isSame(found, this.#refused)) return false;
+      this.#problem = this.#refused = null;
+      if (isSame(found, this.#current)) return false;
       try {
         checkCertificate(found);
       } catch (error) {
@@ -74,6 +82,7 @@ export class CertificateFiles implements Disposable {
       this.#logger.info("read the TLS certificate again");
       return true;
     } catch (error) {
+      this.#problem = messageOf(error);
       this.#logger.error("Cannot read the TLS certificate again, the old one stays", error);
       return false;
     }

@@ -97,6 +97,7 @@ class Operator implements AdminDuties {
       if (config.logLevel !== logger.level) this.setLogLevel(config.logLevel);
       logger.info("read the limits again");
       const isRenewed = await certificates?.look() ?? false;
+      const problem = certificates?.problem ?? null;
       const changed = changedKeys(options, { from: settings, to: config });
       const late = `not taken until the next start: ${changed.join(", ")}`;
       if (changed.length > 0) logger.warn(late);
@@ -104,6 +105,7 @@ class Operator implements AdminDuties {
         ...warnings.map((warning) => `warning: ${warning}`),
         "taken: [LIMITS], [LOG] level",
         ...(isRenewed ? ["the TLS certificate is another one now"] : []),
+        ...(problem !== null ? [`the TLS certificate is the old one: ${problem}`] : []),
         ...(changed.length > 0 ? [late] : []),
       ];
     } catch (error) {

@@ -46,6 +46,9 @@ Deno.test("a server with a certificate serves WebSockets over TLS, and takes ano
   const { stdout } = await run(["reload", "--config-dir", path], { folder: path });
   assertStringIncludes(stdout, "the TLS certificate is another one now\n");
   assertEquals(await shownBy(tlsPort(server)), "server2");
+  await write(path, { ...certificate, key: "" });
+  const late = await run(["reload", "--config-dir", path], { folder: path });
+  assertMatch(late.stdout, /^the TLS certificate is the old one: .* it is no PEM of a private key/m);
   assertEquals((await server.kill("SIGTERM")).code, 0);
 });
 
@@ -104,8 +107,10 @@ Deno.test("files that are being written change nothing until they are whole", as
   // It is told once, not at each look.
   for (let i = 0; i < 3; i++) assertEquals([await files.look(), used.length], [false, 0]);
   assertEquals(logged.length, 1);
+  assertMatch(files.problem!, /the key is not that of the first certificate/);
   await Deno.writeTextFile(settings.tlsKey, otherCertificate.key);
   assertEquals([await files.look(), used], [true, [otherCertificate.cert]]);
+  assertEquals(files.problem, null);
   await Deno.remove(settings.tlsKey);
   assertEquals([await files.look(), files.current.key], [false, otherCertificate.key]);
   await assertRejects(() => CertificateFiles.open(settings, logger), Fatal, "Cannot read");
