@@ -3,13 +3,15 @@ import { SmpClient } from "../../../client/mod.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
-import { ServerProcess, temporaryFolder } from "../../support/server_process.ts";
+import { type Outcome, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";
 
 const test = requiring(Deno.build.os === "windows" ? "there is no SIGKILL" : natsLack);
 
 interface Processes extends AsyncDisposable {
   start(name: string): Promise<ServerProcess>;
+  /** Asks a node as its operator does. */
+  ask(name: string, ...args: readonly string[]): Promise<Outcome>;
 }
 
 /** Nodes in processes of their own, with one key, each in its folder. */
@@ -28,6 +30,10 @@ async function processes(nats: Nats): Promise<Processes> {
       );
       key ??= await Deno.readTextFile(`${own}/server_key`);
       return server;
+    },
+    ask(name, ...args) {
+      const own = `${folder.path}/${name}`;
+      return run([...args, "--config-dir", own], { folder: own });
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -51,7 +57,10 @@ test("a node that is told to stop gives its partitions away before it ends", asy
   assertEquals([code, stdout], [0, "stopping\nstopped\n"]);
   await owns(b, 4);
   await client.ping();
-  const { stderr } = await b.kill("SIGTERM");
+  const { cluster, notReady, storeLog } = JSON.parse((await nodes.ask("b", "status", "--json")).stdout);
+  assertEquals([cluster.node, notReady, storeLog], ["b", null, null]);
+  assertEquals((await nodes.ask("b", "stop")).stdout, "stopping\nstopped\n");
+  const { stderr } = await b.end();
   assert(!stderr.includes("taken for dead"), stderr);
 });
 
