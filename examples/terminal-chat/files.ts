@@ -31,6 +31,8 @@ export class Files {
   readonly #options: FilesOptions;
   readonly #transfers = new Map<number, Transfer>();
   readonly #work = new Set<Promise<void>>();
+  /** Paths that files will have, in small letters: they are not there until all has come. */
+  readonly #taken = new Set<string>();
   #last = 0;
 
   /** Shows what was on its way before a restart. */
@@ -74,13 +76,16 @@ export class Files {
     const { stream, name } = transfer;
     transfer.isGoing = true;
     this.#do(async () => {
+      let target: string | null = null;
       try {
         await Deno.mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
-        const target = path === null ? await this.#freePath(name) : join(this.#options.folder, path);
+        target = path === null ? await this.#freePath(name) : this.#take(join(this.#options.folder, path));
+        if (target === null) throw new Error(`${path} is where another file is being saved`);
         const onProgress = () => this.#showStatus();
         await this.#agent.receiveFile(stream, target, { onProgress });
         this.#show(`[#${transfer.number}] ${name} from ${stream.connection} is in ${harmless(target)}`);
       } finally {
+        if (target !== null) this.#taken.delete(target.toLowerCase());
         transfer.isGoing = false;
       }
     }, transfer);
@@ -142,7 +147,14 @@ export class Files {
     return null;
   }
 
-  /** A path that no file has, under a name or one with a number behind it. */
+  /** The path, which no other file gets meanwhile; `null`: another one will have it. */
+  #take(path: string): string | null {
+    if (this.#taken.has(path.toLowerCase())) return null;
+    this.#taken.add(path.toLowerCase());
+    return path;
+  }
+
+  /** A path that no file has, under a name or one with a number behind it; no other file gets it meanwhile. */
   async #freePath(name: string): Promise<string> {
     const [, start, ending = ""] = /^(.*?)(\.[^.]*)?$/s.exec(name)!;
     for (let count = 1; count <= mostNames; count++) {
@@ -154,7 +166,7 @@ export class Files {
         if (error instanceof Deno.errors.NotFound) return false;
         throw error;
       });
-      if (!isThere) return path;
+      if (!isThere && this.#take(path) !== null) return path;
     }
     throw new Error(`there are too many files called ${name}: say where it is to be saved`);
   }
