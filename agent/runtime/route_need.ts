@@ -44,8 +44,12 @@ export function routeNeed(
   const count = inbound.length - inbound.filter(({ replaces }) => replaces !== null).length;
   if (count < wanted && free.length > 0) return { type: "make", replaces: null, server: anyOf(free) };
   const settled = staying.filter(({ status }) => status === "active");
-  if (staying.length > wanted && settled.length > wanted) return { type: "end", route: settled[0]!.id };
-  return null;
+  if (settled.length <= wanted) return null;
+  // That a route ends is told by those that are left: of these as many as are wanted must be there.
+  const reached = settled.filter(({ keys }) => servers.isConnected(keys.server));
+  const ended = settled.find((route) => !reached.includes(route)) ?? reached[0]!;
+  const left = reached.filter((route) => route !== ended);
+  return left.length < wanted ? null : { type: "end", route: ended.id };
 }
 
 function isOn(routes: readonly InboundRoute[], server: ServerAddress): boolean {

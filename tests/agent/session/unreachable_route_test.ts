@@ -85,3 +85,28 @@ Deno.test(
     assertEquals(need(routeRefusals.serverNotAllowed, 3_600_000), undefined);
   },
 );
+
+Deno.test(
+  "of more routes than are wanted one ends that cannot be reached, and none while too few of the others can",
+  { permissions },
+  () => {
+    const inbound = [
+      inboundRoute("here", { keys: { ...inboundRoute("here").keys, server: here } }),
+      inboundRoute("there", { keys: { ...inboundRoute("there").keys, server: there } }),
+    ];
+    const connection = activeSession({ inbound, outbound: [outboundRoute("out")] });
+    const ended = (...connected: readonly ServerAddress[]) => {
+      const servers = {
+        isLost: () => false,
+        isConnected: (server: ServerAddress) => connected.includes(server),
+      } as unknown as AgentContext["servers"];
+      const agent = { routes: 1, ownServers: () => [here, there], servers, lostTimeout: 1, now: () => 1 };
+      const need = routeNeed(connection, agent);
+      return need?.type === "end" ? need.route : need;
+    };
+    assertEquals(ended(), null);
+    assertEquals(ended(here), "there");
+    assertEquals(ended(there), "here");
+    assertEquals(ended(here, there), "here");
+  },
+);
