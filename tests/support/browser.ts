@@ -1,11 +1,12 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { launchFirefox } from "./firefox.ts";
 import type { Lack } from "./requires.ts";
 import { patience } from "./wait.ts";
 
 /** Where a Chromium may be. */
 const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** A page of a headless Chromium, with everything that went wrong in it. */
+/** A page of a headless browser, with everything that went wrong in it. */
 export interface TestPage {
   readonly page: Page;
   /** Errors of the page and of its console, and requests that failed. */
@@ -27,14 +28,26 @@ export async function withBrowser(test: (browser: Browser) => Promise<void>): Pr
   // Its sandbox is not for root, and these pages are our own.
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"], timeout: patience });
   try {
+    await tellingScreens(browser, test);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Gives `test` a Firefox and closes it; what fails says what was on the pages. */
+export async function withFirefox(test: (browser: Browser) => Promise<void>): Promise<void> {
+  await using firefox = await launchFirefox();
+  await tellingScreens(firefox.browser, test);
+}
+
+async function tellingScreens(browser: Browser, test: (browser: Browser) => Promise<void>): Promise<void> {
+  try {
     await test(browser);
   } catch (cause) {
     const screens = await Promise.all(browser.contexts().flatMap((context) => context.pages()).map(screenOf));
     throw new Error(`${cause instanceof Error ? cause.message : cause}\n\n${screens.join("\n\n")}`, {
       cause,
     });
-  } finally {
-    await browser.close();
   }
 }
 

@@ -27,6 +27,8 @@ export async function openChat(
 
 /** Runs in each page of a context, before all else: makes RSA keys of 2048 bits from the given PKCS#8, in turn. */
 function giveKeys(keys: readonly string[]): void {
+  // The empty page that a browser begins with is in no secure context, which Firefox says of it.
+  if (!isSecureContext) return;
   const { subtle } = crypto;
   let next = 0;
   const generate = async (
