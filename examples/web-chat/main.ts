@@ -6,6 +6,7 @@
 // deno-lint-ignore-file no-console
 import { helpText, parseOptions } from "./options.ts";
 import type { ChatOptions } from "./options.ts";
+import { readPage } from "./page_files.ts";
 import { servePage } from "./page_server.ts";
 import { ChatServer } from "./smp_server.ts";
 
@@ -14,7 +15,7 @@ async function serve(options: ChatOptions): Promise<void> {
   const stopped = stopSignal();
   await using server = await ChatServer.start(options, (message) => console.error(message));
   const { config } = server;
-  await using page = await servePage({ host, port, config, program: `${directory}/page.js` });
+  await using page = servePage(await readPage(config, directory), { host, port });
   console.log(`SMP server for browsers: ${config.server}`);
   console.log(`SMP server for other programs: ${server.address}`);
   console.log(`WebSocket port: ${server.webSocketPort}`);

@@ -1,10 +1,11 @@
 /**
- * Makes the pictures of docs/web-chat.md: `deno task screenshots`
+ * Makes the pictures of docs/web-chat.md and the page's icons: `deno task screenshots`
  *
  * @module
  */
 import { Buffer } from "node:buffer";
-import { withBrowser } from "../support/browser.ts";
+import type { Browser } from "playwright-core";
+import { openPage, withBrowser } from "../support/browser.ts";
 import {
   connectForFiles,
   doWith,
@@ -19,10 +20,23 @@ import {
 import { WebChat } from "../support/web_chat.ts";
 
 const docs = new URL("../../docs/", import.meta.url).pathname;
+const page = new URL("../../examples/web-chat/page/", import.meta.url).pathname;
 const desktop = { viewport: { width: 1000, height: 720 }, colorScheme: "light" } as const;
 const phone = { viewport: { width: 375, height: 667 }, colorScheme: "dark", hasTouch: true } as const;
 
+/** Pictures of the icon in the sizes that phones want. */
+async function makeIcons(browser: Browser): Promise<void> {
+  const icon = await Deno.readTextFile(`${page}app-icon.svg`);
+  for (const size of [192, 512]) {
+    const { page: sheet } = await openPage(browser, { viewport: { width: size, height: size } });
+    await sheet.setContent(`<body style="margin: 0">${icon}`);
+    await sheet.screenshot({ path: `${page}icon-${size}.png` });
+    await sheet.context().close();
+  }
+}
+
 await withBrowser(async (browser) => {
+  await makeIcons(browser);
   await using chat = await WebChat.start();
   const { page: alice } = await openChat(browser, chat, desktop);
   const { page: bob } = await openChat(browser, chat, phone);

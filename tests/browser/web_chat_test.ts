@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import type { Page } from "playwright-core";
 import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.ts";
 import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
@@ -16,7 +17,7 @@ import {
 } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { requiring } from "../support/requires.ts";
-import { patience } from "../support/wait.ts";
+import { patience, until } from "../support/wait.ts";
 import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
 
 const test = requiring(chromiumLack);
@@ -385,39 +386,58 @@ test("a backup moves the chat to another browser", () =>
     await hear(empty, "before the move");
   }));
 
-test("a page that is opened while its server is down comes alive with it", () =>
+test("a page that is opened while its server is down shows its conversations, and comes alive with it", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start(steadyPorts());
     const { page: alice } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);
-    // What the page is made of is served in the server's place.
-    const files = new Map(
-      await Promise.all(["", "style.css", "icon.svg", "page.js", "config.json"].map(async (path) => {
-        const response = await fetch(chat.url + path);
-        return [new URL(response.url).pathname, {
-          headers: response.headers,
-          body: await response.text(),
-        }] as const;
-      })),
-    );
+    await say(bob, "before");
+    await hear(alice, "before");
+    // By then what the page is made of is kept.
+    await alice.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
     const restart = await chat.kill();
     await say(bob, "are you there?");
-    const { hostname, port } = new URL(chat.url);
-    const options = { hostname, port: Number(port), onListen: () => {} };
-    const pages = Deno.serve(options, ({ url }) => {
-      const { headers, body } = files.get(new URL(url).pathname)!;
-      return new Response(body, { headers });
-    });
     await alice.reload();
     await alice.getByText("no connection to the server").waitFor();
-    await pages.shutdown();
-    await restart();
-    await alice.getByText("connected to the server").waitFor();
     await alice.getByRole("button", { name: /^Bob/ }).click();
+    await hear(alice, "before");
+    // Of another version, as its configuration is another one.
+    await restart("--no-sessions");
+    await alice.getByText("connected to the server").waitFor();
     await hear(alice, "are you there?");
     await alice.locator("#notice").waitFor({ state: "hidden" });
+
+    // Online it is the new one at once, which then replaces what was kept.
+    const before = await keptFiles(alice);
+    await alice.reload();
+    await alice.getByText("connected to the server").waitFor();
+    const version = /v=(\w+)/.exec((await alice.locator("meta[name=config]").getAttribute("content"))!)![1]!;
+    assert(!before.some((path) => path.includes(version)));
+    const expected = ["/", ...pageFiles.map((name) => `/${name}?v=${version}`)];
+    await until(async () => (await keptFiles(alice)).every((path) => expected.includes(path)));
+    assertEquals(await keptFiles(alice), expected);
   }));
+
+/** What the page keeps of itself, and nothing else. */
+const pageFiles = [
+  "app.webmanifest",
+  "config.json",
+  "icon-192.png",
+  "icon-512.png",
+  "icon.svg",
+  "page.js",
+  "style.css",
+];
+
+/** Paths of everything in all caches of a page. */
+function keptFiles(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const names = await caches.keys();
+    const requests = await Promise.all(names.map(async (name) => await (await caches.open(name)).keys()));
+    return requests.flat().map(({ url }) => url.slice(location.origin.length)).sort();
+  });
+}
 
 test("messages go on in order after the server was killed", () =>
   withBrowser(async (browser) => {

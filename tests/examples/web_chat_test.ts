@@ -261,10 +261,16 @@ Deno.test("the chat prints the address that other programs need", async () => {
 Deno.test("the page may load and run nothing but what its server has, and nobody may frame it", async () => {
   await using chat = await WebChat.start();
   const answers = await Promise.all(
-    ["", "style.css", "icon.svg", "page.js", "config.json"].map(async (path) => {
-      const response = await fetch(chat.url + path);
-      return { path, policy: response.headers.get("content-security-policy")!, text: await response.text() };
-    }),
+    ["", "style.css", "icon.svg", "app.webmanifest", "page.js", "service_worker.js", "config.json"].map(
+      async (path) => {
+        const response = await fetch(chat.url + path);
+        return {
+          path,
+          policy: response.headers.get("content-security-policy")!,
+          text: await response.text(),
+        };
+      },
+    ),
   );
   for (const { path, policy, text } of answers) {
     assertEquals(policy.split("; ").slice(0, 5), [
@@ -280,8 +286,10 @@ Deno.test("the page may load and run nothing but what its server has, and nobody
       text.replaceAll(/http:\/\/www\.w3\.org\/[\w/]+/g, "").match(/\b(https?|wss?):\/\/[\w.-]+/g) ?? [];
     assert(path === "config.json" || urls.length === 0, `${path} names ${urls}`);
   }
-  const missing = await fetch(`${chat.url}server_key`);
-  assertEquals([missing.status, await missing.text()], [404, "not found\n"]);
+  for (const path of ["server_key", "page.js?v=another"]) {
+    const missing = await fetch(chat.url + path);
+    assertEquals([missing.status, await missing.text()], [404, "not found\n"]);
+  }
   const post = await fetch(chat.url, { method: "POST", body: "x" });
   assertEquals([post.status, await post.text()], [405, "only GET and HEAD\n"]);
 });

@@ -73,14 +73,14 @@ export class WebChat implements AsyncDisposable {
   }
 
   /** Kills the server, which was started on {@linkcode steadyPorts}; the function that it gives starts it there again. */
-  async kill(): Promise<() => Promise<void>> {
+  async kill(): Promise<(...options: readonly string[]) => Promise<void>> {
     const ports = [["--port", this.url], ["--ws-port", this.webSocketUrl]].flatMap(([option, url]) => [
       option!,
       new URL(url!).port,
     ]);
     await this.#server.kill("SIGKILL");
-    return async () => {
-      this.#server = await spawn([...this.#command, "--dir", this.#folder.path, ...ports]);
+    return async (...options) => {
+      this.#server = await spawn([...this.#command, "--dir", this.#folder.path, ...ports, ...options]);
     };
   }
 

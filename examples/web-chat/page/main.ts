@@ -1,6 +1,7 @@
 import type { PageConfig } from "../smp_server.ts";
 import { App } from "./app.ts";
-import { element } from "./dom.ts";
+import { element, inside } from "./dom.ts";
+import { keepShell } from "./shell.ts";
 import { lostText, openStore } from "./start_view.ts";
 import { Tabs } from "./tabs.ts";
 
@@ -16,7 +17,10 @@ async function start(): Promise<void> {
   if (!isSecureContext) {
     throw new Error("Browsers encrypt on https:// and on localhost alone: open the page there");
   }
-  const config = await (await fetch("/config.json")).json() as PageConfig;
+  // In the version of this page.
+  const { content } = inside(document.head, "meta[name=config]", HTMLMetaElement);
+  const config = await (await fetch(content)).json() as PageConfig;
+  void keepShell();
   const tabs = new Tabs();
   // Until the store is closed by this page itself.
   for (let lost: string | null = null;;) {
