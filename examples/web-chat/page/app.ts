@@ -5,7 +5,14 @@ import type { PageConfig } from "../smp_server.ts";
 import { fileNameOf } from "../../files.ts";
 import { bindFiles } from "./attach.ts";
 import { bindChat, type ChatView } from "./chat_view.ts";
-import { afterEvent, type Conversation, conversationOf, errorText, messageOf } from "./conversation.ts";
+import {
+  afterEvent,
+  type Conversation,
+  conversationOf,
+  errorText,
+  isNews,
+  messageOf,
+} from "./conversation.ts";
 import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
 import { FileStore } from "./file_store.ts";
@@ -14,6 +21,7 @@ import { showInformation } from "./information_view.ts";
 import { findInvitation, linkOf, problemOf } from "./invitation.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
+import { bindNotifications, Notifications } from "./notifications.ts";
 import { Outbox } from "./outbox.ts";
 import { describe } from "./problem_text.ts";
 import { forgetRead, markRead, withUnread } from "./read_marks.ts";
@@ -33,6 +41,13 @@ const serverTexts = {
   lost: "no connection to the server, trying again…",
 } as const;
 
+/** What a page has opened. */
+export interface Opened {
+  readonly store: IndexedDbStore;
+  /** What keeps the page; it shows notifications where there is one. */
+  readonly shell: Promise<ServiceWorkerRegistration | null>;
+}
+
 /** The page after the store was opened: conversations, and the one of them that is open. */
 export class App {
   readonly #config: PageConfig;
@@ -42,13 +57,14 @@ export class App {
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
   readonly #outbox: Outbox;
+  readonly #notifications: Notifications;
   #server: ServerState = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
   private constructor(
     config: PageConfig,
     session: ChatSession,
-    { store, files }: { readonly store: IndexedDbStore; readonly files: FileStore },
+    { store, files, shell }: Opened & { readonly files: FileStore },
   ) {
     this.#config = config;
     this.#session = session;
@@ -62,13 +78,15 @@ export class App {
       information: () => this.#showInformation(),
       back: () => this.#close(),
     });
+    const { signal } = this.#ended;
+    this.#notifications = new Notifications(shell, (id) => this.#openById(id), signal);
     this.#outbox = new Outbox(this.#transfers, this.#chat);
     this.#bindDialogs();
     this.#bindMenu(store);
     bindFiles({
       isOpen: () => this.#conversations.get(this.#open?.name ?? "")?.canSend ?? false,
       send: (chosen) => void this.#outbox.send(this.#open?.name, chosen),
-    }, this.#ended.signal);
+    }, signal);
     element("forget", HTMLButtonElement).onclick = () => void forgetEverything(() => agent.close());
     this.#show();
   }
@@ -77,12 +95,13 @@ export class App {
    * Starts the agent and shows the page; resolves when the store is closed, with why it was lost or `null`. Throws what
    * the agent throws.
    */
-  static async run(config: PageConfig, store: IndexedDbStore): Promise<StoreError | null> {
+  static async run(config: PageConfig, opened: Opened): Promise<StoreError | null> {
+    const { store } = opened;
     const files = await FileStore.open(!store.isEncrypted);
     const session = await ChatSession.start(config, { store, files });
     const { agent } = session;
     const closing = store.closed.then(() => agent.close());
-    const app = new App(config, session, { store, files });
+    const app = new App(config, session, { ...opened, files });
     await app.#count();
     showSection("app");
     session.subscribe().then((isReached) => isReached && app.#showServer(app.#server ?? "reached"));
@@ -134,6 +153,7 @@ export class App {
       void this.#transfers.offered(event.offer);
       log?.announce(`${name} offers ${fileNameOf(event.offer.name)}`);
     }
+    if (isNews(conversation, event)) void this.#notifications.tell(conversation);
     const isRead = log !== null && document.visibilityState === "visible";
     this.#conversations.set(name, afterEvent(known, event, isRead));
     if (isRead) this.#read();
@@ -149,6 +169,11 @@ export class App {
     this.#show();
     this.#chat.focus();
     await this.#load(log, name);
+  }
+
+  #openById(id: string): void {
+    const found = [...this.#conversations.values()].find((conversation) => conversation.id === id);
+    if (found !== undefined && found.name !== this.#open?.name) void this.#select(found.name);
   }
 
   #close(): void {
@@ -302,6 +327,7 @@ export class App {
 
   #bindMenu(store: IndexedDbStore): void {
     bindExport(element("export", HTMLElement), store);
+    bindNotifications(element("notifications", HTMLElement));
     bindPassphrase(element("change-passphrase", HTMLElement), store, async () => {
       if (store.isEncrypted) await this.#transfers.stopLasting();
     });
@@ -353,6 +379,7 @@ export class App {
     showList(this.#conversations.values(), open, (name) => void this.#select(name));
     const unread = [...this.#conversations.values()].reduce((sum, { unread }) => sum + unread, 0);
     document.title = unread === 0 ? title : `(${unread}) ${title}`;
+    Notifications.count(unread);
   }
 
   #showServer(state: ServerState): void {

@@ -110,6 +110,11 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
   }
 }
 
+/** Whether an event is one that a person wants to know of; it may be told again. */
+export function isNews({ newest }: Conversation, event: AgentEvent): boolean {
+  return event.type === "stream offered" || event.type === "message" && event.message.id > newest;
+}
+
 /** A stored message as it is shown; `queued` has the numbers of those that wait to be sent. */
 export function messageOf(record: MessageRecord, queued: ReadonlySet<number>): ChatMessage {
   const { id, at, body, done, delivered, received } = record;

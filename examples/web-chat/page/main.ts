@@ -20,14 +20,14 @@ async function start(): Promise<void> {
   // In the version of this page.
   const { content } = inside(document.head, "meta[name=config]", HTMLMetaElement);
   const config = await (await fetch(content)).json() as PageConfig;
-  void keepShell();
+  const shell = keepShell();
   const tabs = new Tabs();
   // Until the store is closed by this page itself.
   for (let lost: string | null = null;;) {
     const store = await openStore(tabs, lost);
     // Before the agent is closed, which takes a moment: other tabs that are opened then need not ask for it.
     store.closed.then(() => tabs.hasChat = false);
-    const error = await App.run(config, store);
+    const error = await App.run(config, { store, shell });
     if (error === null) return;
     lost = lostText(error);
   }

@@ -3,6 +3,7 @@ import { bindImport } from "./backup_view.ts";
 import { element } from "./dom.ts";
 import { FileStore } from "./file_store.ts";
 import { findInvitation } from "./invitation.ts";
+import { forgetNotifications } from "./notifications.ts";
 import { forgetAllRead } from "./read_marks.ts";
 import { showSection, useItHere } from "./sections.ts";
 import { databaseName } from "./session.ts";
@@ -41,6 +42,7 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
   if (!confirm(question)) return;
   await close();
   forgetAllRead();
+  forgetNotifications();
   await FileStore.delete();
   try {
     await IndexedDbStore.delete(databaseName);
