@@ -16,6 +16,8 @@ export interface ChatOptions {
   readonly directory: string;
   /** Whether pages announce sessions to the other side. */
   readonly sessions: boolean;
+  /** Whether pages connect to other servers than this one. */
+  readonly anyServer: boolean;
 }
 
 /** What the command line asks for. */
@@ -34,6 +36,7 @@ export const helpText = `Serves a chat for browsers, with an SMP server of its o
   --ws-url URL    where browsers find the WebSocket port, when a proxy stands before it
   --dir DIR       folder of the server's key, queues and messages (data/web-chat)
   --no-sessions   pages announce no sessions: new conversations stay as in SMP 0.3, without forward secrecy
+  --one-server    pages connect to this server alone: invitations on others, and people there, cannot be used
   --help          print this
 `;
 
@@ -50,7 +53,7 @@ export function parseOptions(args: readonly string[]): ChatCommand {
 function read(args: readonly string[]): ChatCommand {
   const given = readOptions(args, {
     values: ["host", "port", "ws-port", "smp-port", "ws-url", "dir"],
-    flags: ["no-sessions", "help"],
+    flags: ["no-sessions", "one-server", "help"],
   });
   if (given.has("help")) return { type: "help" };
   const host = given.one("host") ?? "127.0.0.1";
@@ -73,6 +76,13 @@ function read(args: readonly string[]): ChatCommand {
   if (host === "0.0.0.0" && webSocketUrl === null) throw new UsageError(`--host ${host} needs --ws-url`);
   return {
     type: "serve",
-    options: { host, ...ports, webSocketUrl, directory, sessions: !given.has("no-sessions") },
+    options: {
+      host,
+      ...ports,
+      webSocketUrl,
+      directory,
+      sessions: !given.has("no-sessions"),
+      anyServer: !given.has("one-server"),
+    },
   };
 }

@@ -79,13 +79,15 @@ export function answerTo(
 }
 
 /** The page runs its own program alone, talks to servers alone, and makes nothing of markup in texts. */
-function headersFor({ webSocketUrl }: PageConfig): Record<string, string> {
+function headersFor({ webSocketUrl, anyServer }: PageConfig): Record<string, string> {
+  const isSecure = webSocketUrl.startsWith("wss:");
+  const servers = anyServer ? isSecure ? "wss:" : "ws: wss:" : webSocketUrl;
   const policy = [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self' blob:",
-    `connect-src 'self' ${webSocketUrl}`,
+    `connect-src 'self' ${servers}`,
     "manifest-src 'self'",
     "worker-src 'self'",
     "base-uri 'none'",

@@ -22,6 +22,8 @@ export interface PageConfig {
   readonly webSocketUrl: string;
   /** Whether the page announces sessions to the other side. */
   readonly sessions: boolean;
+  /** Whether the page connects to other servers than its own. */
+  readonly anyServer: boolean;
 }
 
 /** An SMP server for browsers with its key, queues and messages in files; nothing accepted is lost in a crash. */
@@ -84,7 +86,7 @@ export class ChatServer implements AsyncDisposable {
 }
 
 function pageConfig(
-  { host, webSocketUrl, sessions }: ChatOptions,
+  { host, webSocketUrl, sessions, anyServer }: ChatOptions,
   { webSocketPort, keyHash }: SmpServer,
 ): PageConfig {
   const url = webSocketUrl ?? `ws://${host}:${webSocketPort}/`;
@@ -94,6 +96,7 @@ function pageConfig(
     server: formatAddress({ host: hostname, port: Number(port || defaultPort), keyHash }),
     webSocketUrl: url,
     sessions,
+    anyServer,
   };
 }
 

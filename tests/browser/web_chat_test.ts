@@ -503,7 +503,7 @@ test("with a passphrase the page asks for it, and can forget everything", () =>
 
 test("on a phone and by keyboard alone", () =>
   withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
+    await using chat = await WebChat.start([...freePorts, "--one-server"]);
     const phone = { viewport: { width: 320, height: 640 }, colorScheme: "dark" as const };
     const { page: alice, problems } = await openChat(browser, chat, phone);
     const fits = async () => assertEquals(await alice.evaluate("document.documentElement.scrollWidth"), 320);

@@ -13,11 +13,12 @@ import {
 } from "../../examples/web-chat/page/conversation.ts";
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
-import { serverAfter } from "../../examples/web-chat/page/server_state.ts";
+import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
+import { serversIn, urlsOf } from "../../examples/web-chat/page/servers.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
-import { WebChat } from "../support/web_chat.ts";
+import { freePorts, WebChat } from "../support/web_chat.ts";
 
 const pure = { permissions: "none" } as const;
 
@@ -150,6 +151,46 @@ Deno.test(
   },
 );
 
+Deno.test("a server that is lost is said before others that are back", pure, () => {
+  const servers = new LostServers();
+  const [a, b] = [{ host: "a.example" }, { host: "b.example", port: 443 }];
+  const lost = (server: typeof a, connections: string[]) => ({ type: "down", server, connections }) as const;
+  assertEquals(servers.take("reached", lost(a, ["Bob"])), "lost");
+  assertEquals(serverText("lost", servers.hosts, "a.example"), "no connection to the server, trying again…");
+  servers.take("lost", lost(b, ["Carol", "Dave"]));
+  assertEquals(servers.take("lost", { type: "up", server: a, connections: ["Bob"] }), "lost");
+  assertEquals(serverText("lost", servers.hosts, "a.example"), "no connection to b.example, trying again…");
+  servers.forget("Carol");
+  assertEquals(servers.hosts, ["b.example"]);
+  servers.forget("Dave");
+  assertEquals(servers.take("lost", { type: "up", server: a, connections: [] }), "reached");
+});
+
+Deno.test(
+  "servers of a text are known by their keys, and WebSockets are looked for where they may be",
+  pure,
+  () => {
+    const key = `#${"A".repeat(43)}=`;
+    assertEquals(serversIn(` a.example:443${key}\n\na.example:443${key}\nb.example${key} `), {
+      servers: [`a.example:443${key}`, `b.example${key}`],
+    });
+    for (
+      const [text, problem] of [
+        [" \n", "at least one"],
+        ["a.example:443", "a.example:443: the key hash behind # is missing"],
+        [`a.example:x${key}`, 'port "x" is not a number'],
+        [Array.from({ length: 17 }, (_, i) => `s${i}.example${key}`).join("\n"), "There may be 16"],
+      ] as const
+    ) {
+      const found = serversIn(text);
+      assertStringIncludes("problem" in found ? found.problem : "none", problem);
+    }
+    assertEquals(urlsOf({ host: "a", port: 5223 }, true), ["wss://a:5223/", "wss://a/"]);
+    assertEquals(urlsOf({ host: "a", port: 443 }, true), ["wss://a/"]);
+    assertEquals(urlsOf({ host: "a", port: 5280 }, false), ["ws://a:5280/", "wss://a:5280/", "wss://a/"]);
+  },
+);
+
 Deno.test("a stored message is queued, sent, or never will be", pure, () => {
   const kept = { connection: "a", id: 7, body: textBytes("hi"), at: 5, done: false, received: null };
   const record = { ...kept, number: null, delivered: false };
@@ -194,6 +235,8 @@ Deno.test("an invitation is found in links and texts, and what is wrong with it 
   assertStringIncludes(problemOf(null, keyHash)!, "no invitation");
   assertStringIncludes(problemOf(invitation.slice(0, -30), keyHash)!, "not whole");
   assertStringIncludes(problemOf(invitation, "other")!, "for the server chat.example.org");
+  assertEquals(problemOf(invitation, null), null);
+  assertStringIncludes(problemOf(invitation.replace(/#[^:]+/, ""), null)!, "does not say which key");
 });
 
 Deno.test("the command line is read, and what is wrong with it is told", pure, () => {
@@ -205,10 +248,11 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
     webSocketUrl: null,
     directory: "data/web-chat",
     sessions: true,
+    anyServer: true,
   };
   assertEquals(parseOptions([]), { type: "serve", options });
   const args =
-    "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d --no-sessions"
+    "--host localhost --port 0 --ws-port 1 --smp-port 2 --ws-url wss://a.example/smp --dir d --no-sessions --one-server"
       .split(" ");
   assertEquals(parseOptions(args), {
     type: "serve",
@@ -220,6 +264,7 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
       webSocketUrl: "wss://a.example/smp",
       directory: "d",
       sessions: false,
+      anyServer: false,
     },
   });
   assertEquals(parseOptions(["--help"]), { type: "help" });
@@ -259,7 +304,7 @@ Deno.test("the chat prints the address that other programs need", async () => {
 });
 
 Deno.test("the page may load and run nothing but what its server has, and nobody may frame it", async () => {
-  await using chat = await WebChat.start();
+  await using chat = await WebChat.start([...freePorts, "--one-server"]);
   const answers = await Promise.all(
     ["", "style.css", "icon.svg", "app.webmanifest", "page.js", "service_worker.js", "config.json"].map(
       async (path) => {

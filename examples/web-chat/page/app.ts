@@ -1,6 +1,6 @@
 import type { AgentEvent } from "@simplexmq/smp/agent";
 import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
-import { formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
+import { formatAddress, formatQueueInfo, parseAddress, parseQueueInfo } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 import { fileNameOf } from "../../files.ts";
 import { bindFiles } from "./attach.ts";
@@ -25,7 +25,8 @@ import { bindNotifications, Notifications } from "./notifications.ts";
 import { Outbox } from "./outbox.ts";
 import { describe } from "./problem_text.ts";
 import { forgetRead, markRead, withUnread } from "./read_marks.ts";
-import { serverAfter, type ServerState } from "./server_state.ts";
+import { LostServers, type ServerState, serverText } from "./server_state.ts";
+import { bindServers } from "./servers_view.ts";
 import { ChatSession } from "./session.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
 import { showSection } from "./sections.ts";
@@ -35,11 +36,6 @@ import { type FileState, Transfers } from "./transfers.ts";
 /** Messages that are read from the store at a time. */
 const pageSize = 100;
 const title = document.title;
-
-const serverTexts = {
-  reached: "connected to the server",
-  lost: "no connection to the server, trying again…",
-} as const;
 
 /** What a page has opened. */
 export interface Opened {
@@ -58,7 +54,10 @@ export class App {
   readonly #ended = new AbortController();
   readonly #outbox: Outbox;
   readonly #notifications: Notifications;
+  readonly #lost = new LostServers();
   #server: ServerState = null;
+  /** An invitation on a server that the person was told of. */
+  #toldOf: string | null = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
   private constructor(
@@ -131,7 +130,7 @@ export class App {
   }
 
   #take(event: AgentEvent): void {
-    this.#showServer(serverAfter(this.#server, event));
+    this.#showServer(this.#lost.take(this.#server, event));
     if (event.type === "down" || event.type === "up") return;
     const { connection: name } = event;
     const conversation = this.#conversations.get(name);
@@ -284,6 +283,7 @@ export class App {
     forgetRead(id);
     void this.#transfers.forget(id);
     this.#conversations.delete(name);
+    this.#lost.forget(name);
     this.#close();
   }
 
@@ -303,10 +303,9 @@ export class App {
 
     const joinName = element("join-name", HTMLInputElement);
     const joinLink = element("join-link", HTMLTextAreaElement);
-    const { keyHash } = parseAddress(this.#config.server);
     const submit = async () => {
       const invitation = findInvitation(joinLink.value);
-      return problemOf(invitation, keyHash) ??
+      return this.#problemOf(invitation) ??
         await this.#add(joinName.value.trim(), (name) => agent.join(invitation!, { alias: name }));
     };
     const join = bindDialog("join-dialog", element("join", HTMLElement), { submit, done });
@@ -325,7 +324,26 @@ export class App {
     takeLink();
   }
 
+  /** What is wrong with an invitation, or has to be said before it is used; `null` when nothing is. */
+  #problemOf(invitation: string | null): string | null {
+    const { server: own, anyServer } = this.#config;
+    const { keyHash = null } = parseAddress(own);
+    const problem = problemOf(invitation, anyServer ? null : keyHash);
+    if (problem !== null || invitation === this.#toldOf) return problem;
+    const { server } = parseQueueInfo(invitation!);
+    const known = [parseAddress(own), ...this.#session.agent.servers];
+    if (known.some((each) => each.keyHash === server.keyHash)) return null;
+    this.#toldOf = invitation;
+    return `This invitation is on another server, ${server.host}, which will see this browser's network address. ` +
+      "Press Join again to use it.";
+  }
+
   #bindMenu(store: IndexedDbStore): void {
+    const { agent } = this.#session;
+    bindServers(element("servers", HTMLElement), this.#config, {
+      get: () => agent.servers.map(formatAddress),
+      set: (servers) => agent.setServers(servers),
+    });
     bindExport(element("export", HTMLElement), store);
     bindNotifications(element("notifications", HTMLElement));
     bindPassphrase(element("change-passphrase", HTMLElement), store, async () => {
@@ -384,11 +402,13 @@ export class App {
 
   #showServer(state: ServerState): void {
     // Screen readers read out each change.
-    if (state === null || this.#server === state) return;
+    if (state === null) return;
     this.#server = state;
     const shown = element("server", HTMLElement);
+    const text = serverText(state, this.#lost.hosts, parseAddress(this.#config.server).host);
+    if (shown.textContent === text) return;
     shown.dataset.state = state;
-    shown.textContent = serverTexts[state];
+    shown.textContent = text;
   }
 
   #link(name: string): string | null {

@@ -11,14 +11,17 @@ export function findInvitation(text: string): string | null {
   return found?.replaceAll(/%23/g, "#") ?? null;
 }
 
-/** What is wrong with an invitation for a page whose server has a key hash; `null` when nothing is. */
-export function problemOf(invitation: string | null, keyHash: string | undefined): string | null {
+/** What is wrong with an invitation for a page that knows one server alone, by its key hash, or any: `null`. */
+export function problemOf(invitation: string | null, keyHash: string | null): string | null {
   if (invitation === null) {
     return "There is no invitation in this text: paste the whole link that you were sent.";
   }
   try {
     const { server } = parseQueueInfo(invitation);
-    if (server.keyHash === keyHash) return null;
+    if (keyHash === null && server.keyHash === undefined) {
+      return `This invitation does not say which key the server ${server.host} has: ask for another one.`;
+    }
+    if (keyHash === null || server.keyHash === keyHash) return null;
     return `This invitation is for the server ${server.host}: open its link instead.`;
   } catch (error) {
     if (!(error instanceof ParseError)) throw error;

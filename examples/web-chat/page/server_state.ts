@@ -1,6 +1,7 @@
 import type { AgentEvent } from "@simplexmq/smp/agent";
+import { formatAddress, parseAddress } from "@simplexmq/smp/protocol";
 
-/** What is known of the page's server; `null` when nothing is. */
+/** What is known of the servers; `null` when nothing is. One that is lost is said before those that are not. */
 export type ServerState = "reached" | "lost" | null;
 
 /**
@@ -28,4 +29,35 @@ export function serverAfter(state: ServerState, event: AgentEvent): ServerState 
     default:
       return event satisfies never;
   }
+}
+
+/** The servers that cannot be reached, with the conversations on them. */
+export class LostServers {
+  readonly #lost = new Map<string, Set<string>>();
+
+  /** Takes an event of a server; gives what is known of all then. */
+  take(state: ServerState, event: AgentEvent): ServerState {
+    if (event.type === "down") this.#lost.set(formatAddress(event.server), new Set(event.connections));
+    if (event.type === "up") this.#lost.delete(formatAddress(event.server));
+    return event.type === "up" && this.#lost.size > 0 ? "lost" : serverAfter(state, event);
+  }
+
+  /** A conversation is gone, and with it what its servers were needed for. */
+  forget(connection: string): void {
+    for (const [server, connections] of this.#lost) {
+      if (connections.delete(connection) && connections.size === 0) this.#lost.delete(server);
+    }
+  }
+
+  /** Hosts that cannot be reached. */
+  get hosts(): readonly string[] {
+    return [...this.#lost.keys()].map((server) => parseAddress(server).host);
+  }
+}
+
+/** What is said of the servers; `own` is the page's host. */
+export function serverText(state: "reached" | "lost", hosts: readonly string[], own: string): string {
+  if (state === "reached") return "connected to the server";
+  const isOwn = hosts.every((host) => host === own);
+  return `no connection to ${isOwn ? "the server" : hosts.join(", ")}, trying again…`;
 }

@@ -1,9 +1,8 @@
 import { Agent, AgentError } from "@simplexmq/smp/agent";
 import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
-import type { Transport } from "@simplexmq/smp/client";
-import { connectWebSocket, parseAddress, TransportError } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 import type { FileStore } from "./file_store.ts";
+import { chosenServers, transportTo } from "./servers.ts";
 import { Transfers } from "./transfers.ts";
 
 /** The database of this page. */
@@ -30,7 +29,7 @@ export class ChatSession {
     { store, files }: { readonly store: IndexedDbStore; readonly files: FileStore },
   ): Promise<ChatSession> {
     const agent = await Agent.start({
-      servers: [config.server],
+      servers: chosenServers(config),
       store,
       client: { transport: transportTo(config) },
       // Making keys keeps a phone busy.
@@ -68,14 +67,4 @@ export class ChatSession {
       throw error;
     }
   }
-}
-
-/** Leads to the page's server, by whatever address others know it, and to no other: the page may not connect to them. */
-function transportTo({ server, webSocketUrl }: PageConfig): Transport {
-  const { keyHash } = parseAddress(server);
-  return ({ host, keyHash: other }, signal) => {
-    if (other === keyHash) return connectWebSocket(webSocketUrl, signal);
-    const message = `Cannot connect to ${host}: this page connects to its own server alone`;
-    return Promise.reject(new TransportError("NETWORK", message));
-  };
 }

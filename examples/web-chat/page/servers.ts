@@ -1,0 +1,114 @@
+import { SmpClient, type Transport } from "@simplexmq/smp/client";
+import {
+  connectWebSocket,
+  formatAddress,
+  parseAddress,
+  ParseError,
+  type ServerAddress,
+  TransportError,
+} from "@simplexmq/smp/protocol";
+import type { PageConfig } from "../smp_server.ts";
+
+/** Where the person's choice is stored. */
+const key = "smp-web-chat servers";
+/** Servers on which conversations are made; each has a connection. */
+const mostServers = 16;
+/** Milliseconds that one of several places where a server may be has to answer. */
+const patience = 5_000;
+
+/** The servers on which new conversations are made: the page's own, or those that the person has chosen. */
+export function chosenServers({ server, anyServer }: PageConfig): readonly string[] {
+  const stored = anyServer ? localStorage.getItem(key) : null;
+  return stored === null ? [server] : stored.split("\n");
+}
+
+/** Stores which servers were chosen. */
+export function storeServers(servers: readonly string[], { server }: PageConfig): void {
+  // The page's own one may get another address.
+  if (servers.length === 1 && servers[0] === server) localStorage.removeItem(key);
+  else localStorage.setItem(key, servers.join("\n"));
+}
+
+/** Forgets which were chosen. */
+export function forgetServers(): void {
+  localStorage.removeItem(key);
+}
+
+/** The addresses in a text, one a line, or what is wrong with it. */
+export function serversIn(
+  text: string,
+): { readonly servers: readonly string[] } | { readonly problem: string } {
+  const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const servers = [...new Set(lines)];
+  if (servers.length === 0) return { problem: "Give at least one server." };
+  if (servers.length > mostServers) return { problem: `There may be ${mostServers} servers.` };
+  for (const line of servers) {
+    const problem = problemOfAddress(line);
+    if (problem !== null) return { problem: `${line.slice(0, 80)}: ${problem}` };
+  }
+  return { servers };
+}
+
+function problemOfAddress(text: string): string | null {
+  try {
+    return parseAddress(text).keyHash === undefined
+      ? "the key hash behind # is missing, by which the server is known."
+      : null;
+  } catch (error) {
+    if (!(error instanceof ParseError)) throw error;
+    return `${error.message.replace("Cannot parse server address: ", "")}.`;
+  }
+}
+
+/** Connects to a server once; gives what is wrong with it, `null` when nothing is. */
+export async function problemOfServer(address: string, config: PageConfig): Promise<string | null> {
+  try {
+    const client = await SmpClient.connect(address, { transport: transportTo(config) });
+    await client.close();
+    return null;
+  } catch (error) {
+    if (!(error instanceof TransportError)) throw error;
+    return `${parseAddress(address).host} cannot be reached by WebSockets as this server: ${error.message}.`;
+  }
+}
+
+/**
+ * Leads to the page's server, by whatever address others know it, and to others if the page may connect to them. An
+ * address says nothing of WebSockets: its port is tried, then those of HTTPS. The server's key shows whether it is the one.
+ */
+export function transportTo({ server, webSocketUrl, anyServer }: PageConfig): Transport {
+  const own = parseAddress(server).keyHash;
+  const found = new Map<string, string>();
+  return async (address, signal) => {
+    if (address.keyHash === own) return await connectWebSocket(webSocketUrl, signal);
+    if (!anyServer) {
+      const message = `Cannot connect to ${address.host}: this page connects to its own server alone`;
+      throw new TransportError("NETWORK", message);
+    }
+    const name = formatAddress(address);
+    const known = found.get(name);
+    const urls = urlsOf(address, location.protocol === "https:");
+    const first = known === undefined ? urls : [known, ...urls.filter((url) => url !== known)];
+    for (const url of first.slice(0, -1)) {
+      const tried = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+      try {
+        const channel = await connectWebSocket(url, tried);
+        found.set(name, url);
+        return channel;
+      } catch {
+        signal.throwIfAborted();
+      }
+    }
+    const last = first.at(-1)!;
+    const channel = await connectWebSocket(last, signal);
+    found.set(name, last);
+    return channel;
+  };
+}
+
+/** Where a server's WebSockets may be. A page of `https` may open those over TLS alone. */
+export function urlsOf({ host, port }: ServerAddress, isSecure: boolean): string[] {
+  const plain = isSecure || port === undefined ? [] : [`ws://${host}:${port}/`];
+  const secure = port === undefined || port === 443 ? [] : [`wss://${host}:${port}/`];
+  return [...plain, ...secure, `wss://${host}/`];
+}
