@@ -478,6 +478,34 @@ test("messages go on in order after the server was killed", () =>
     await bob.getByRole("button", { name: "Show earlier messages" }).click();
     await hear(bob, texts[0]!);
     assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
+
+    // A search finds what is not shown, too, and shows it among what was around it.
+    await bob.reload();
+    await bob.getByRole("button", { name: "Alice" }).click();
+    await hear(bob, texts.at(-1)!);
+    await bob.getByRole("button", { name: "Search", exact: true }).click();
+    const search = bob.getByRole("search");
+    await search.getByLabel("Search in this conversation").fill("MESSAGE 1");
+    await bob.keyboard.press("Enter");
+    const foundText = bob.locator("#log .found .text");
+    await search.getByText("1 of 111").waitFor();
+    await foundText.getByText("message 199", { exact: true }).waitFor();
+    await search.getByLabel("Search in this conversation").fill("message 7 ");
+    await bob.keyboard.press("Enter");
+    await search.getByText("1 of 11").waitFor();
+    const older = search.getByRole("button", { name: "Older message" });
+    for (let i = 2; i <= 11; i++) await older.click();
+    await search.getByText("11 of 11").waitFor();
+    assert(await older.isDisabled());
+    await foundText.getByText("message 7", { exact: true }).waitFor();
+    assert((await textsIn(bob)).length > 100);
+    await search.getByRole("button", { name: "Newer message" }).click();
+    await foundText.getByText("message 70", { exact: true }).waitFor();
+    await search.getByLabel("Search in this conversation").fill("nobody wrote this");
+    await bob.keyboard.press("Enter");
+    await search.getByText("Nothing found").waitFor();
+    await search.getByRole("button", { name: "Close the search" }).click();
+    await search.waitFor({ state: "hidden" });
   }));
 
 test("with a passphrase the page asks for it, and can forget everything", () =>

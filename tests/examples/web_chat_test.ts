@@ -13,6 +13,7 @@ import {
 } from "../../examples/web-chat/page/conversation.ts";
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
+import { findMessages } from "../../examples/web-chat/page/search.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
 import { serversIn, urlsOf } from "../../examples/web-chat/page/servers.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
@@ -238,6 +239,37 @@ Deno.test("an invitation is found in links and texts, and what is wrong with it 
   assertEquals(problemOf(invitation, null), null);
   assertStringIncludes(problemOf(invitation.replace(/#[^:]+/, ""), null)!, "does not say which key");
 });
+
+Deno.test(
+  "a search looks through the pages of a conversation until nobody waits for it any more",
+  pure,
+  async () => {
+    const kept = { connection: "a", at: 5, done: true, received: null, number: null, delivered: true };
+    const records = Array.from({ length: 1_200 }, (_, i) => {
+      return { ...kept, id: i + 1, body: textBytes(i % 400 === 0 ? `\u00c4pfel ${i}` : `${i}`) };
+    });
+    let reads = 0;
+    const agent = {
+      messages: (_: string, { before = Infinity, limit = 100 }: { before?: number; limit?: number } = {}) => {
+        reads++;
+        return Promise.resolve(records.filter(({ id }) => id < before).slice(-limit));
+      },
+    };
+    const { signal } = new AbortController();
+    // As one letter, and as a letter and its dots.
+    for (const text of ["\u00e4pf", "A\u0308PF"]) {
+      assertEquals(await findMessages(agent, "a", { text, signal }), [801, 401, 1]);
+    }
+    assertEquals((await findMessages(agent, "a", { text: "", signal })).length, 1_000);
+    reads = 0;
+    await assertRejects(
+      () => findMessages(agent, "a", { text: "x", signal: AbortSignal.abort(new Error("over")) }),
+      Error,
+      "over",
+    );
+    assertEquals(reads, 1);
+  },
+);
 
 Deno.test("the command line is read, and what is wrong with it is told", pure, () => {
   const options = {

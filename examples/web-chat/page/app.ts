@@ -25,6 +25,8 @@ import { bindNotifications, Notifications } from "./notifications.ts";
 import { Outbox } from "./outbox.ts";
 import { describe } from "./problem_text.ts";
 import { forgetRead, markRead, withUnread } from "./read_marks.ts";
+import { findMessages } from "./search.ts";
+import { bindSearch } from "./search_view.ts";
 import { LostServers, type ServerState, serverText } from "./server_state.ts";
 import { bindServers } from "./servers_view.ts";
 import { ChatSession } from "./session.ts";
@@ -54,6 +56,7 @@ export class App {
   readonly #ended = new AbortController();
   readonly #outbox: Outbox;
   readonly #notifications: Notifications;
+  readonly #search: { close(): void };
   readonly #lost = new LostServers();
   #server: ServerState = null;
   /** An invitation on a server that the person was told of. */
@@ -79,6 +82,10 @@ export class App {
     });
     const { signal } = this.#ended;
     this.#notifications = new Notifications(shell, (id) => this.#openById(id), signal);
+    this.#search = bindSearch({
+      find: (text, signal) => findMessages(agent, this.#open?.name ?? "", { text, signal }),
+      show: (id) => this.#showMessage(id),
+    });
     this.#outbox = new Outbox(this.#transfers, this.#chat);
     this.#bindDialogs();
     this.#bindMenu(store);
@@ -126,6 +133,7 @@ export class App {
     document.title = title;
     this.#open?.log.close();
     this.#open = null;
+    this.#search.close();
     this.#chat.show(null, null);
   }
 
@@ -161,6 +169,7 @@ export class App {
 
   async #select(name: string): Promise<void> {
     this.#open?.log.close();
+    this.#search.close();
     const log = showLog(name, this.#fileActions());
     this.#open = { name, log };
     this.#read();
@@ -179,6 +188,7 @@ export class App {
     const name = this.#open?.name;
     this.#open?.log.close();
     this.#open = null;
+    this.#search.close();
     this.#show();
     element("list", HTMLElement).querySelectorAll("button").forEach((button) => {
       if (button.dataset.name === name) button.focus();
@@ -220,6 +230,20 @@ export class App {
 
   async #loadEarlier(): Promise<void> {
     if (this.#open !== null) await this.#load(this.#open.log, this.#open.name, this.#open.log.first());
+  }
+
+  /** Loads what is between a message and those that are shown. */
+  async #showMessage(id: number): Promise<void> {
+    const open = this.#open;
+    if (open === null) return;
+    for (let first = open.log.first(); first !== undefined && first > id;) {
+      await this.#loadEarlier();
+      const now = open.log.first();
+      // It cannot be read, or another conversation is open by now.
+      if (now === first || this.#open !== open) return;
+      first = now;
+    }
+    open.log.show(id);
   }
 
   async #send(text: string): Promise<string | null> {

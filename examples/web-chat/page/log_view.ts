@@ -18,6 +18,8 @@ export interface LogView {
   changed(file: FileState): void;
   /** Removes a file. */
   remove(key: string): void;
+  /** Shows a message that is there among the others. */
+  show(id: number): void;
   /** The lowest number that is shown; `undefined` without messages. */
   first(): number | undefined;
   /** It is not shown any more. */
@@ -101,6 +103,12 @@ export function showLog(name: string, actions: FileActions): LogView {
       shown?.view.close();
       shown?.item.remove();
       files.delete(key);
+    },
+    show(id) {
+      list.querySelector(".found")?.classList.remove("found");
+      const item = items.get(id)?.item;
+      item?.classList.add("found");
+      item?.scrollIntoView({ block: "center" });
     },
     first: () => first(items),
     close() {
