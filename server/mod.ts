@@ -45,4 +45,5 @@ export type {
   StoredMessage,
 } from "./store/store.ts";
 export type { Certificate } from "./net/certificate.ts";
+export type { Page, PageRequest } from "./net/websocket_listener.ts";
 export { SmpServer, type SmpServerOptions, type TlsOptions } from "./server.ts";

@@ -31,7 +31,12 @@ import { listenTcp } from "./net/tcp_listener.ts";
 import { Turns } from "./guard/turns.ts";
 import { Verifier } from "./guard/verifier.ts";
 import { WaitingShares } from "./guard/waiting_shares.ts";
-import { listenWebSocket, type WebSocketEvents } from "./net/websocket_listener.ts";
+import {
+  listenWebSocket,
+  type Page,
+  type PageRequest,
+  type WebSocketEvents,
+} from "./net/websocket_listener.ts";
 import { welcomePage } from "./net/welcome_page.ts";
 
 const watchInterval = 1_000;
@@ -83,6 +88,11 @@ export interface SmpServerOptions {
   readonly tls?: TlsOptions;
   /** Name that clients reach the server by, for the page that browsers see. @default the one they have asked for */
   readonly publicHost?: string | null;
+  /**
+   * What browsers are answered that ask a WebSocket port for a page, for a program that serves one on the same port;
+   * `null`: what they are answered without this. It must not throw. @default a page with the server's address at `/`
+   */
+  readonly pages?: (request: PageRequest) => Page | null;
   /** Transport key. @default a new one */
   readonly identity?: ServerIdentity;
   /** Bytes of the blocks that the server proposes: 4096, 8192, 16384, 32768 or 65536. @default 4096 */
@@ -383,7 +393,8 @@ export class SmpServer implements AsyncDisposable {
     };
     this.#tcp = listenTcp(host, port, events, { reusePort });
     const { tls, publicHost = null } = options;
-    const page = welcomePage({ publicHost, port: () => this.port, keyHash: this.keyHash });
+    const welcome = welcomePage({ publicHost, port: () => this.port, keyHash: this.keyHash });
+    const page = async (request: PageRequest) => options.pages?.(request) ?? await welcome(request);
     const webSockets = { limits: this.#limitSource, trustForwardedFor, reusePort, page };
     if (webSocketPort !== undefined) {
       this.#webSocket = await listenWebSocket(host, webSocketPort, events, webSockets);

@@ -4,25 +4,46 @@
  * @module
  */
 // deno-lint-ignore-file no-console
+import { renderUnicodeCompact } from "uqr";
 import { helpText, parseOptions } from "./options.ts";
 import type { ChatOptions } from "./options.ts";
 import { readPage } from "./page_files.ts";
 import { servePage } from "./page_server.ts";
 import { ChatServer } from "./smp_server.ts";
+import type { MadeCertificate } from "./certificate.ts";
+import { certificateFor, fingerprintOf, networkAddress } from "./tls.ts";
 
 async function serve(options: ChatOptions): Promise<void> {
-  const { host, port, directory } = options;
+  const { tls, port, directory } = options;
   const stopped = stopSignal();
-  await using server = await ChatServer.start(options, (message) => console.error(message));
+  const publicHost = options.host === "0.0.0.0" ? networkAddress() ?? "127.0.0.1" : options.host;
+  const certificate = tls ? await certificateFor(publicHost, directory) : null;
+  const log = (message: string) => console.error(message);
+  await using server = await ChatServer.start(options, { publicHost, certificate, log });
   const { config } = server;
-  await using page = servePage(await readPage(config, directory), { host, port });
+  const files = await readPage(config, { directory, authority: certificate?.authority ?? null });
+  server.show(files);
+  await using page = tls ? null : servePage(files, { host: options.host, port });
   console.log(`SMP server for browsers: ${config.server}`);
   console.log(`SMP server for other programs: ${server.address}`);
   console.log(`WebSocket port: ${server.webSocketPort}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
-  console.log(`open http://${host}:${page.port}/ in two browsers`);
+  if (certificate !== null) explainCertificate(certificate, `https://${publicHost}:${server.webSocketPort}/`);
+  else console.log(`open http://${options.host}:${page!.port}/ in two browsers`);
   await stopped;
   console.log("stopping");
+}
+
+/** What whoever opens a page needs to know of its certificate. */
+function explainCertificate({ cert, authority }: MadeCertificate, url: string): void {
+  console.log(`certificate: ${fingerprintOf(cert)}`);
+  console.log(`its authority, ${url}authority.crt: ${fingerprintOf(authority)}`);
+  console.log(renderUnicodeCompact(url));
+  console.log(
+    "Browsers warn of the certificate, which was made here: go on to the page (Advanced, Proceed or Accept).",
+  );
+  console.log("To have no warning, and the page as an app, trust its authority: docs/web-chat.md says how.");
+  console.log(`open ${url} in two browsers, of phones in the same network too`);
 }
 
 /** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
@@ -41,7 +62,7 @@ function stopSignal(): Promise<void> {
 function explain(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof Deno.errors.NotCapable || /Requires \w+ access/.test(message)) {
-    return `${message}\nThe task allows 127.0.0.1 and data/web-chat alone; docs/web-chat.md has the command for more.`;
+    return `${message}\nThe task allows 127.0.0.1, 0.0.0.0 and data/web-chat alone; docs/web-chat.md has the command for more.`;
   }
   if (/Cannot listen/.test(message)) {
     return `${message}\nChoose other ports with --port and --ws-port.`;

@@ -4,6 +4,8 @@ import { readOptions, UsageError } from "../command_line.ts";
 export interface ChatOptions {
   /** Address that page and SMP server listen on. */
   readonly host: string;
+  /** Whether page and WebSockets are on one port, over TLS with a certificate made here. */
+  readonly tls: boolean;
   /** Port of the page; 0 takes a free one. */
   readonly port: number;
   /** Port of the SMP server for browsers; 0 takes a free one. */
@@ -29,6 +31,8 @@ export type ChatCommand =
 /** What `--help` prints. */
 export const helpText = `Serves a chat for browsers, with an SMP server of its own (docs/web-chat.md)
 
+  --tls           for phones and computers in the same network: https and wss on one port, with a certificate that
+                  is made at the first start; all addresses and port 8443 unless --host and --port say otherwise
   --host HOST     address to listen on (127.0.0.1)
   --port N        port of the page, 0 for a free one (8080)
   --ws-port N     port of the SMP server for browsers, 0 for a free one (5280)
@@ -53,10 +57,11 @@ export function parseOptions(args: readonly string[]): ChatCommand {
 function read(args: readonly string[]): ChatCommand {
   const given = readOptions(args, {
     values: ["host", "port", "ws-port", "smp-port", "ws-url", "dir"],
-    flags: ["no-sessions", "one-server", "help"],
+    flags: ["tls", "no-sessions", "one-server", "help"],
   });
   if (given.has("help")) return { type: "help" };
-  const host = given.one("host") ?? "127.0.0.1";
+  const tls = given.has("tls");
+  const host = given.one("host") ?? (tls ? "0.0.0.0" : "127.0.0.1");
   const webSocketUrl = given.one("ws-url") ?? null;
   const directory = given.one("dir") ?? "data/web-chat";
   const port = (option: "port" | "ws-port" | "smp-port", fallback: number) => {
@@ -65,19 +70,27 @@ function read(args: readonly string[]): ChatCommand {
     throw new UsageError(`--${option} ${text} is not a number from 0 to 65535`);
   };
   const ports = {
-    port: port("port", 8080),
+    port: port("port", tls ? 8443 : 8080),
     webSocketPort: port("ws-port", 5280),
     smpPort: port("smp-port", 0),
   };
   const isUrl = webSocketUrl === null || /^wss?:\/\/[\w.-]+(:\d+)?\/[\w/.-]*$/.test(webSocketUrl);
   if (!isUrl) throw new UsageError(`--ws-url ${webSocketUrl} is not like wss://chat.example.org/smp`);
   if (!/^[\w.-]+$/.test(host)) throw new UsageError(`--host ${host} is not a name or an IPv4 address`);
+  for (const other of ["ws-port", "ws-url"] as const) {
+    if (tls && given.one(other) !== undefined) {
+      throw new UsageError(`--${other} and --tls exclude each other`);
+    }
+  }
   // It is an address to listen on, and none that a browser can connect to.
-  if (host === "0.0.0.0" && webSocketUrl === null) throw new UsageError(`--host ${host} needs --ws-url`);
+  if (host === "0.0.0.0" && webSocketUrl === null && !tls) {
+    throw new UsageError(`--host ${host} needs --ws-url or --tls`);
+  }
   return {
     type: "serve",
     options: {
       host,
+      tls,
       ...ports,
       webSocketUrl,
       directory,

@@ -17,6 +17,7 @@ export interface PageFiles {
 }
 
 const types: Readonly<Record<string, string>> = {
+  crt: "application/x-x509-ca-cert",
   css: "text/css; charset=utf-8",
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
@@ -29,8 +30,14 @@ const types: Readonly<Record<string, string>> = {
 /** Files of the page's folder that are served as they are. */
 const asTheyAre = ["style.css", "icon.svg", "icon-192.png", "icon-512.png", "app.webmanifest"];
 
-/** Reads the page; `directory` has its programs, bundled. Throws when a file cannot be read. */
-export async function readPage(config: PageConfig, directory: string): Promise<PageFiles> {
+/**
+ * Reads the page; `directory` has its programs, bundled, and `authority` has signed the certificate of its server, for
+ * those who want to trust it. Throws when a file cannot be read.
+ */
+export async function readPage(
+  config: PageConfig,
+  { directory, authority = null }: { readonly directory: string; readonly authority?: string | null },
+): Promise<PageFiles> {
   const folder = new URL("page/", import.meta.url);
   const headers = headersFor(config);
   const parts = new Map([
@@ -52,6 +59,7 @@ export async function readPage(config: PageConfig, directory: string): Promise<P
   const shell = { version, files: ["/", ...[...parts.keys()].map(ofVersion)] };
   parts.set("", bytesOf(linked));
   parts.set("service_worker.js", bytesOf(`self.shell=${JSON.stringify(shell)};\n${worker}`));
+  if (authority !== null) parts.set("authority.crt", bytesOf(authority));
   const files = [...parts].map(([name, body]) => {
     const type = types[/\.(\w+)$/.exec(name)?.[1] ?? "html"]!;
     return [`/${name}`, { headers: { ...headers, "content-type": type }, body }] as const;

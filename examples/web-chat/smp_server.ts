@@ -1,5 +1,6 @@
 import { formatAddress } from "@simplexmq/smp/protocol";
 import {
+  type Certificate,
   type FileStores,
   formatIdentity,
   generateIdentity,
@@ -10,6 +11,7 @@ import {
   SmpServer,
 } from "@simplexmq/smp/server";
 import type { ChatOptions } from "./options.ts";
+import { answerTo, type PageFiles } from "./page_files.ts";
 
 /** Milliseconds for which messages wait for their recipient. */
 const messageLifetime = 21 * 86_400_000;
@@ -26,32 +28,60 @@ export interface PageConfig {
   readonly anyServer: boolean;
 }
 
+/** What the server needs besides its options. */
+export interface ChatServerOptions {
+  /** Where browsers find it. */
+  readonly publicHost: string;
+  /** For TLS; `null` without it. */
+  readonly certificate: Certificate | null;
+  readonly log: (message: string) => void;
+}
+
 /** An SMP server for browsers with its key, queues and messages in files; nothing accepted is lost in a crash. */
 export class ChatServer implements AsyncDisposable {
   /** What pages need to know. */
   readonly config: PageConfig;
+  /** Serves a page on the port for browsers. */
+  readonly show: (page: PageFiles) => void;
   readonly #server: SmpServer;
   readonly #stores: FileStores;
 
-  private constructor(config: PageConfig, server: SmpServer, stores: FileStores) {
+  private constructor({ config, server, stores, show }: {
+    readonly config: PageConfig;
+    readonly server: SmpServer;
+    readonly stores: FileStores;
+    readonly show: (page: PageFiles) => void;
+  }) {
     this.config = config;
+    this.show = show;
     this.#server = server;
     this.#stores = stores;
   }
 
-  /** Starts it. Throws what reading the files and listening throw. */
-  static async start(options: ChatOptions, log: (message: string) => void): Promise<ChatServer> {
-    const { host, smpPort: port, webSocketPort, directory } = options;
+  /**
+   * Starts it; with a certificate WebSockets are on the port of the page, over TLS, and `publicHost` is where browsers
+   * find it. Throws what reading the files and listening throw.
+   */
+  static async start(
+    options: ChatOptions,
+    { publicHost, certificate, log }: ChatServerOptions,
+  ): Promise<ChatServer> {
+    const { host, smpPort: port, directory } = options;
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     const identity = await readIdentity(`${directory}/server_key`);
     const metrics = new Metrics();
     const stores = await openFileStores({ directory, messageLifetime, metrics, log });
     try {
+      let page: PageFiles | null = null;
+      const ports = certificate === null
+        ? { webSocketPort: options.webSocketPort }
+        : { tls: { port: options.port, ...certificate } };
       const server = await SmpServer.start({
         identity,
         host,
         port,
-        webSocketPort,
+        ...ports,
+        pages: (request) => page === null ? null : answerTo(request, page),
         metrics,
         log,
         limits: { messageLifetime },
@@ -60,7 +90,8 @@ export class ChatServer implements AsyncDisposable {
         messages: stores.messages,
         replayGuard: stores.replayGuard,
       });
-      return new ChatServer(pageConfig(options, server), server, stores);
+      const config = pageConfig(options, server, publicHost);
+      return new ChatServer({ config, server, stores, show: (files) => page = files });
     } catch (error) {
       await stores[Symbol.asyncDispose]();
       throw error;
@@ -75,7 +106,7 @@ export class ChatServer implements AsyncDisposable {
 
   /** The port for browsers, or for the proxy before it. */
   get webSocketPort(): number {
-    return this.#server.webSocketPort!;
+    return this.#server.tlsPort ?? this.#server.webSocketPort!;
   }
 
   /** Stops the server and saves what there is. */
@@ -86,10 +117,12 @@ export class ChatServer implements AsyncDisposable {
 }
 
 function pageConfig(
-  { host, webSocketUrl, sessions, anyServer }: ChatOptions,
-  { webSocketPort, keyHash }: SmpServer,
+  { webSocketUrl, sessions, anyServer }: ChatOptions,
+  { webSocketPort, tlsPort, keyHash }: SmpServer,
+  host: string,
 ): PageConfig {
-  const url = webSocketUrl ?? `ws://${host}:${webSocketPort}/`;
+  const own = tlsPort === undefined ? `ws://${host}:${webSocketPort}/` : `wss://${host}:${tlsPort}/`;
+  const url = webSocketUrl ?? own;
   const { hostname, port, protocol } = new URL(url);
   const defaultPort = protocol === "wss:" ? 443 : 80;
   return {

@@ -22,14 +22,28 @@ export interface UpgradeOptions {
   readonly reusePort?: boolean;
   /** Of WebSockets over TLS. @default they have no TLS */
   readonly certificate?: CertificateHolder | undefined;
-  /** What a browser is shown that asks for the page at `/`; `host` is what it has asked for. @default nothing */
-  readonly page?: (host: string) => Promise<Page>;
+  /** What a browser is answered that asks for a page. @default that this is for WebSockets */
+  readonly page?: (request: PageRequest) => Promise<Page | null>;
 }
 
-/** A page, with its headers. */
+/** What a browser asks a WebSocket port for. */
+export interface PageRequest {
+  /** In capital letters. */
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  /** The name that it knows the server by; empty when it does not say. */
+  readonly host: string;
+}
+
+/** What a browser is answered. */
 export interface Page {
+  /** HTTP status code. @default 200 */
+  readonly status?: number;
+  /** HTTP headers; `connection: close` is added. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  /** What HEAD leaves out. */
+  readonly body: string | Uint8Array;
 }
 
 /** transport.md Channels. Loads the library `ws` when called: it takes permissions of its own. */
@@ -92,13 +106,13 @@ async function answer(
   response: ServerResponse,
   page: UpgradeOptions["page"],
 ): Promise<void> {
-  const isPage = page !== undefined && url === "/" && (method === "GET" || method === "HEAD");
-  const { headers, body } = isPage ? await page(host) : refusal;
-  response.writeHead(isPage ? 200 : 426, { ...headers, "connection": "close" });
+  const { status = 200, headers, body } = await page?.({ method, url, host }) ?? refusal;
+  response.writeHead(status, { ...headers, "connection": "close" });
   response.end(method === "HEAD" ? undefined : body);
 }
 
 const refusal: Page = {
+  status: 426,
   headers: { "content-type": "text/plain", "upgrade": "websocket" },
   body: "This is an SMP server: connect with a WebSocket.\n",
 };

@@ -1,5 +1,5 @@
 import { formatAddress } from "../../protocol/mod.ts";
-import type { Page } from "./websocket_listener.ts";
+import type { Page, PageRequest } from "./websocket_listener.ts";
 
 /** What a server tells a browser of itself. */
 export interface PageOptions {
@@ -30,10 +30,13 @@ const mostKept = 8;
 const mostImages = 10;
 
 /** What whoever opens the server's WebSocket port in a browser sees: a page without scripts and styles. */
-export function welcomePage({ publicHost, port, keyHash }: PageOptions): (host: string) => Promise<Page> {
+export function welcomePage(
+  { publicHost, port, keyHash }: PageOptions,
+): (request: PageRequest) => Promise<Page & { readonly body: string } | null> {
   const kept = new Map<string, string>();
   let second = -Infinity, images = 0;
-  return async (asked) => {
+  return async ({ method, url, host: asked }) => {
+    if (url !== "/" || method !== "GET" && method !== "HEAD") return null;
     const address = formatAddress({ host: publicHost ?? hostOf(asked), port: port(), keyHash });
     const known = kept.get(address);
     if (known !== undefined) return { headers, body: known };

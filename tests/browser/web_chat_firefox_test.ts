@@ -17,11 +17,11 @@ import { WebChat } from "../support/web_chat.ts";
 
 const test = requiring(firefoxLack);
 
-test("two people talk and send files in Firefox, over reloads", () =>
+test("two people talk and send files in Firefox, over reloads, with a certificate that they have accepted", () =>
   withFirefox(async (browser) => {
-    await using chat = await WebChat.start();
-    const alice = await openChat(browser, chat);
-    const bob = await openChat(browser, chat);
+    await using chat = await WebChat.start(["--tls", "--host", "127.0.0.1", "--port", "0"]);
+    const alice = await openChat(browser, chat, { ignoreHTTPSErrors: true });
+    const bob = await openChat(browser, chat, { ignoreHTTPSErrors: true });
     await connectForFiles(alice.page, bob.page);
     const name = "notes.txt";
     await sendFiles(alice.page, { name, mimeType: "text/plain", buffer: Buffer.alloc(300_000, "notes\n") });

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { X509Certificate } from "node:crypto";
 import { AgentError, type AgentEvent, type MessageIntegrity } from "../../agent/mod.ts";
+import { makeCertificate } from "../../examples/web-chat/certificate.ts";
 import { helpText, parseOptions } from "../../examples/web-chat/options.ts";
 import {
   afterEvent,
@@ -16,9 +18,12 @@ import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/
 import { findMessages } from "../../examples/web-chat/page/search.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
 import { serversIn, urlsOf } from "../../examples/web-chat/page/servers.ts";
+import { certificateFor } from "../../examples/web-chat/tls.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
+import { lackOf, requiring } from "../support/requires.ts";
+import { temporaryFolder } from "../support/server_process.ts";
 import { freePorts, WebChat } from "../support/web_chat.ts";
 
 const pure = { permissions: "none" } as const;
@@ -274,6 +279,7 @@ Deno.test(
 Deno.test("the command line is read, and what is wrong with it is told", pure, () => {
   const options = {
     host: "127.0.0.1",
+    tls: false,
     port: 8080,
     webSocketPort: 5280,
     smpPort: 0,
@@ -290,6 +296,7 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
     type: "serve",
     options: {
       host: "localhost",
+      tls: false,
       port: 0,
       webSocketPort: 1,
       smpPort: 2,
@@ -298,6 +305,10 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
       sessions: false,
       anyServer: false,
     },
+  });
+  assertEquals(parseOptions(["--tls"]), {
+    type: "serve",
+    options: { ...options, host: "0.0.0.0", tls: true, port: 8443 },
   });
   assertEquals(parseOptions(["--help"]), { type: "help" });
   for (
@@ -309,7 +320,8 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
       ["--port 1 --port 2", "--port is given more than once"],
       ["--host=", "--host needs a value"],
       ["--host ::1", "--host ::1 is not a name or an IPv4 address"],
-      ["--host 0.0.0.0", "--host 0.0.0.0 needs --ws-url"],
+      ["--host 0.0.0.0", "--host 0.0.0.0 needs --ws-url or --tls"],
+      ["--tls --ws-port 1", "--ws-port and --tls exclude each other"],
       ["--ws-url https://a.example", "--ws-url https://a.example is not like wss://chat.example.org/smp"],
       ["--ws-url wss://a.example/;script-src", "is not like"],
     ] as const
@@ -390,5 +402,57 @@ Deno.test("the chat says that it stops, and that it has stopped", async () => {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     await using chat = await WebChat.start();
     assertEquals(await chat.end(signal), { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
+  }
+});
+
+Deno.test("with --tls all is on one port, with a certificate that stays and whose authority can be trusted", async () => {
+  const options = ["--tls", "--host", "127.0.0.1", "--port", "0"];
+  await using chat = await WebChat.start(options);
+  const { origin, port } = new URL(chat.url);
+  assertEquals([origin, chat.webSocketUrl], [`https://127.0.0.1:${port}`, `wss://127.0.0.1:${port}/`]);
+  await assertRejects(() => fetch(chat.url), TypeError);
+  const files = [...Deno.readDirSync(`${chat.folder}/tls`)].map(({ name }) => name).sort();
+  assertEquals(files, ["authority.pem", "certificate.pem", "key.pem"]);
+  const authority = await Deno.readTextFile(`${chat.folder}/tls/authority.pem`);
+  using client = Deno.createHttpClient({ caCerts: [authority] });
+  const page = await fetch(chat.url, { client });
+  assertStringIncludes(await page.text(), "<!doctype html>");
+  assertStringIncludes(page.headers.get("content-security-policy")!, "connect-src 'self' wss:;");
+  const served = await fetch(`${chat.url}authority.crt`, { client });
+  assertEquals([served.headers.get("content-type"), await served.text()], [
+    "application/x-x509-ca-cert",
+    authority,
+  ]);
+});
+
+Deno.test("a certificate is made anew for another host, or shortly before its end", async () => {
+  await using folder = await temporaryFolder();
+  const first = await certificateFor("192.0.2.7", folder.path);
+  assertEquals(await certificateFor("192.0.2.7", folder.path), first);
+  const second = await certificateFor("chat.local", folder.path);
+  assert(second.cert !== first.cert);
+  const certificate = new X509Certificate(second.cert);
+  assertEquals(certificate.subjectAltName, "DNS:chat.local, DNS:localhost, IP Address:127.0.0.1");
+  const end = Date.now() + 20 * 86_400_000;
+  const old = await makeCertificate({ hosts: ["chat.local"], valid: [new Date(), new Date(end)] });
+  await Deno.writeTextFile(`${folder.path}/tls/certificate.pem`, old.cert);
+  const third = await certificateFor("chat.local", folder.path);
+  assert(third.cert !== old.cert);
+  assert(new X509Certificate(third.cert).verify(new X509Certificate(third.authority).publicKey));
+});
+
+const withOpenssl = requiring(lackOf("openssl", "version"));
+withOpenssl("openssl takes the certificate for its host, by all rules", async () => {
+  await using folder = await temporaryFolder();
+  const authority = `${folder.path}/tls/authority.pem`;
+  // Numbers of any first bits.
+  for (const host of ["192.0.2.7", "chat.local", "a".repeat(60) + ".local"]) {
+    await certificateFor(host, folder.path);
+    const named = /^\d/.test(host) ? ["-verify_ip", host] : ["-verify_hostname", host];
+    const rules = ["-x509_strict", "-purpose", "sslserver", ...named];
+    const { success, stderr } = await new Deno.Command("openssl", {
+      args: ["verify", ...rules, "-CAfile", authority, `${folder.path}/tls/certificate.pem`],
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
   }
 });

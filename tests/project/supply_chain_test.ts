@@ -150,7 +150,9 @@ Deno.test("programs of tasks and pages get the network, and named files, variabl
     assert(allowed.length > 0, command);
     for (const permission of allowed) {
       assert(
-        /^--allow-(net(=.+)?|(read|write|env|ffi|import)=.+|run=\$\(.*)$/.test(permission),
+        /^--allow-(net(=.+)?|(read|write|env|ffi|import)=.+|sys=networkInterfaces|run=\$\(.*)$/.test(
+          permission,
+        ),
         `${permission}: ${command}`,
       );
     }

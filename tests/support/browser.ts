@@ -20,13 +20,20 @@ const executablePath = places.find(isFile);
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
 
-/** Gives `test` a Chromium and closes it; what fails says what was on the pages. */
-export async function withBrowser(test: (browser: Browser) => Promise<void>): Promise<void> {
+/** Gives `test` a Chromium with options and closes it; what fails says what was on the pages. */
+export async function withBrowser(
+  test: (browser: Browser) => Promise<void>,
+  ...options: readonly string[]
+): Promise<void> {
   if (executablePath === undefined) {
     throw new Error("there is no Chromium (Debian: apt-get install chromium)");
   }
   // Its sandbox is not for root, and these pages are our own.
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"], timeout: patience });
+  const browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", ...options],
+    timeout: patience,
+  });
   try {
     await tellingScreens(browser, test);
   } finally {

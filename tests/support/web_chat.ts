@@ -51,6 +51,11 @@ export class WebChat implements AsyncDisposable {
     }
   }
 
+  /** Where key, queues, messages and certificate are. */
+  get folder(): string {
+    return this.#folder.path;
+  }
+
   /** Where the page is. */
   get url(): string {
     return this.#printed(/^open (\S+) /m);

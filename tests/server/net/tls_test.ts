@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -108,10 +108,12 @@ Deno.test("a TLS port that is taken is told, and nothing is left", async () => {
   await assertRejects(() => startServer({ tls }), Error, `Cannot listen on 127.0.0.1:${other.addr.port}`);
 });
 
+const askedBy = (host: string) => ({ method: "GET", url: "/", host });
+
 Deno.test("the page has the public name, or the one that was asked for when that is a name", async () => {
   const own = { publicHost: null, port: () => 5223, keyHash: "aGFzaA==" };
   const addressFor = async (host: string, publicHost: string | null = null) =>
-    /<code>(.*)<\/code>/.exec((await welcomePage({ ...own, publicHost })(host)).body)?.[1];
+    /<code>(.*)<\/code>/.exec((await welcomePage({ ...own, publicHost })(askedBy(host)))!.body)?.[1];
   assertEquals(await addressFor("a.example:99"), "a.example:5223#aGFzaA==");
   assertEquals(await addressFor("a.example", "b.example"), "b.example:5223#aGFzaA==");
   for (const host of ["", "<script>", "a b", "a#b", "[::1]", "x".repeat(1000), 'a"b']) {
@@ -119,10 +121,36 @@ Deno.test("the page has the public name, or the one that was asked for when that
   }
 });
 
+Deno.test("a program can have its own pages on the ports for WebSockets, besides the server's", async () => {
+  const asked: string[] = [];
+  await using server = await startServer({
+    webSocketPort: 0,
+    pages({ method, url, host }) {
+      asked.push(`${method} ${url} ${host.replace(/\d+$/, "port")}`);
+      if (url !== "/own?a=b") return null;
+      return { status: 203, headers: { "content-type": "text/x-own" }, body: Uint8Array.of(0xff, 0) };
+    },
+  });
+  const at = `http://127.0.0.1:${server.webSocketPort}`;
+  const own = await fetch(`${at}/own?a=b`);
+  assertEquals([own.status, own.headers.get("content-type")], [203, "text/x-own"]);
+  assertEquals(await own.bytes(), Uint8Array.of(0xff, 0));
+  const head = await fetch(`${at}/own?a=b`, { method: "HEAD" });
+  assertEquals([head.status, (await head.bytes()).length], [203, 0]);
+  assertMatch(await (await fetch(at)).text(), /<code>/);
+  const other = await fetch(`${at}/other`);
+  assertEquals(other.status, 426);
+  await other.body?.cancel();
+  assertEquals(asked, [
+    ...["GET", "HEAD"].map((method) => `${method} /own?a=b 127.0.0.1:port`),
+    ...["/", "/other"].map((url) => `GET ${url} 127.0.0.1:port`),
+  ]);
+});
+
 Deno.test("whoever asks for pages under many names gets them without images, and no more are kept", async () => {
   const page = welcomePage({ publicHost: null, port: () => 5223, keyHash: "aGFzaA==" });
   let images = 0;
-  for (let i = 0; i < 200; i++) if ((await page(`h${i}.example`)).body.includes("<svg")) images++;
+  for (let i = 0; i < 200; i++) if ((await page(askedBy(`h${i}.example`)))!.body.includes("<svg")) images++;
   // So many in a second, and these may be two.
   assertEquals(images >= 10 && images <= 40, true, `${images}`);
 });

@@ -1,0 +1,67 @@
+import { X509Certificate } from "node:crypto";
+import { type MadeCertificate, makeCertificate } from "./certificate.ts";
+
+const day = 86_400_000;
+/** Milliseconds for which a certificate is made: browsers take no longer ones. */
+const lifetime = 397 * day;
+/** Milliseconds before its end in which it is replaced at a start. */
+const renewal = 30 * day;
+
+/** The certificate that is stored in a folder, or a new one for a name or IPv4 address and this machine's own names. */
+export async function certificateFor(host: string, directory: string): Promise<MadeCertificate> {
+  const folder = `${directory}/tls`;
+  const paths = {
+    cert: `${folder}/certificate.pem`,
+    key: `${folder}/key.pem`,
+    authority: `${folder}/authority.pem`,
+  };
+  const stored = await read(paths);
+  if (stored !== null && fits(stored.cert, host)) return stored;
+  // Clocks differ.
+  const from = Date.now() - day;
+  const hosts = [...new Set([host, "localhost", "127.0.0.1"])];
+  const made = await makeCertificate({ hosts, valid: [new Date(from), new Date(from + lifetime)] });
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const name of ["authority", "cert", "key"] as const) {
+    // What is there keeps its mode.
+    await Deno.remove(paths[name]).catch(() => {});
+    await Deno.writeTextFile(paths[name], made[name], { mode: 0o600, createNew: true });
+  }
+  return made;
+}
+
+/** What people compare: SHA-256 of a certificate, as browsers and phones show it. */
+export function fingerprintOf(certificate: string): string {
+  return new X509Certificate(certificate).fingerprint256;
+}
+
+/** An address of this machine in its network; `null` when it has none. Needs `--allow-sys=networkInterfaces`. */
+export function networkAddress(): string | null {
+  const found = Deno.networkInterfaces().filter(({ family, address }) =>
+    family === "IPv4" && !/^(127|169\.254)\./.test(address)
+  );
+  // Those of containers and virtual machines come last.
+  const isVirtual = (name: string) => /^(docker|br-|veth|virbr|vmnet|vbox|tailscale|tun|utun)/i.test(name);
+  return (found.find(({ name }) => !isVirtual(name)) ?? found[0])?.address ?? null;
+}
+
+async function read(paths: Readonly<Record<keyof MadeCertificate, string>>): Promise<MadeCertificate | null> {
+  try {
+    const { cert, key, authority } = paths;
+    return {
+      cert: await Deno.readTextFile(cert),
+      key: await Deno.readTextFile(key),
+      authority: await Deno.readTextFile(authority),
+    };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function fits(cert: string, host: string): boolean {
+  const certificate = new X509Certificate(cert);
+  const isAddress = /^[\d.]+$/.test(host);
+  const hasHost = (isAddress ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined;
+  return hasHost && certificate.validToDate.getTime() > Date.now() + renewal;
+}
