@@ -16,6 +16,9 @@ import { answerTo, type PageFiles } from "./page_files.ts";
 /** Milliseconds for which messages wait for their recipient. */
 const messageLifetime = 21 * 86_400_000;
 
+/** Milliseconds in which a slow network has to carry the page's program, when it comes from the port of the WebSockets. */
+const pageTime = 30_000;
+
 /** What a page needs to know of the server. */
 export interface PageConfig {
   /** Address with key hash, as it stands in invitations. */
@@ -84,7 +87,7 @@ export class ChatServer implements AsyncDisposable {
         pages: (request) => page === null ? null : answerTo(request, page),
         metrics,
         log,
-        limits: { messageLifetime },
+        limits: { messageLifetime, ...certificate !== null && { handshakeTimeout: pageTime } },
         trustForwardedFor: options.webSocketUrl !== null,
         queues: stores.queues,
         messages: stores.messages,

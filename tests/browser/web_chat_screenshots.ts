@@ -22,7 +22,7 @@ import { WebChat } from "../support/web_chat.ts";
 const docs = new URL("../../docs/", import.meta.url).pathname;
 const page = new URL("../../examples/web-chat/page/", import.meta.url).pathname;
 const desktop = { viewport: { width: 1000, height: 720 }, colorScheme: "light" } as const;
-const phone = { viewport: { width: 375, height: 667 }, colorScheme: "dark", hasTouch: true } as const;
+const phone = { viewport: { width: 360, height: 740 }, colorScheme: "dark", hasTouch: true } as const;
 
 /** Pictures of the icon in the sizes that phones want. */
 async function makeIcons(browser: Browser): Promise<void> {
@@ -65,6 +65,11 @@ await withBrowser(async (browser) => {
   await sendFiles(alice, map);
   await fileIn(bob, map.name).waitFor();
   await bob.screenshot({ path: `${docs}web-chat-phone.png` });
+  await bob.setViewportSize({ width: 412, height: 915 });
+  await bob.getByRole("button", { name: "Back to conversations" }).click();
+  await bob.getByText("More", { exact: true }).click();
+  await bob.screenshot({ path: `${docs}web-chat-phone-list.png` });
+  await bob.getByRole("button", { name: /^Alice/ }).click();
   // So that it is seen on its way.
   await alice.evaluate(() => {
     const { arrayBuffer } = Blob.prototype;
