@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { chromiumLack, trusting, withBrowser } from "../support/browser.ts";
 import { Forwarder, startNginx, temporaryCertificate } from "../support/tls_proxy.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { connectPages, hear, openChat, say } from "../support/chat_page.ts";
@@ -22,9 +22,9 @@ function withPlaces(configuration: string, places: Readonly<Record<string, strin
   return configuration;
 }
 
-test("two people talk over https and wss through the nginx of the docs", () =>
-  withBrowser(async (browser) => {
-    await using tls = await temporaryCertificate();
+test("two people talk over https and wss through the nginx of the docs", async () => {
+  await using tls = await temporaryCertificate();
+  await withBrowser(async (browser) => {
     const socket = `${tls.folder}/socket`;
     await using proxy = new Forwarder(socket);
     const origin = `https://127.0.0.1:${proxy.port}`;
@@ -38,11 +38,12 @@ test("two people talk over https and wss through the nginx of the docs", () =>
       "127.0.0.1:5280": `127.0.0.1:${chat.listeningPort}`,
     });
     await using _nginx = await startNginx(tls.folder, configuration);
-    const options = { ignoreHTTPSErrors: true, url: `${origin}/` };
+    const options = { url: `${origin}/` };
     const alice = await openChat(browser, chat, options);
     const bob = await openChat(browser, chat, options);
     await connectPages(alice.page, bob.page);
     await say(alice.page, "through a proxy");
     await hear(bob.page, "through a proxy");
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
-  }));
+  }, await trusting(tls.certificate));
+});

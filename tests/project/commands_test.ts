@@ -75,6 +75,7 @@ function wordsOf(line: string, variables: Readonly<Record<string, string>>): str
 const ready: readonly (readonly [pattern: RegExp, until: string, more: readonly string[]])[] = [
   [/server\/main\.ts start|task start/, "try it", ["--host", "127.0.0.1", "--port", "0"]],
   [/agent\/main\.ts --/, "listening", ["--port", "0"]],
+  [/task web-chat --tls/, "open https", ["--port", "0"]],
   [/task web-chat/, "open http", ["--port", "0", "--ws-port", "0"]],
 ];
 

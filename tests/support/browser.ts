@@ -1,3 +1,4 @@
+import { createHash, X509Certificate } from "node:crypto";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { launchFirefox } from "./firefox.ts";
 import type { Lack } from "./requires.ts";
@@ -56,6 +57,15 @@ async function tellingScreens(browser: Browser, test: (browser: Browser) => Prom
       cause,
     });
   }
+}
+
+/** The option with which Chromium trusts a certificate, as browsers do that trust its authority. */
+export async function trusting(path: string): Promise<string> {
+  const { publicKey } = new X509Certificate(await Deno.readTextFile(path));
+  const hash = createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest(
+    "base64",
+  );
+  return `--ignore-certificate-errors-spki-list=${hash}`;
 }
 
 async function screenOf(page: Page): Promise<string> {
