@@ -194,6 +194,13 @@ Deno.test(
     assertEquals(urlsOf({ host: "a", port: 5223 }, true), ["wss://a:5223/", "wss://a/"]);
     assertEquals(urlsOf({ host: "a", port: 443 }, true), ["wss://a/"]);
     assertEquals(urlsOf({ host: "a", port: 5280 }, false), ["ws://a:5280/", "wss://a:5280/", "wss://a/"]);
+    for (const host of ["[::1]", "192.0.2.7", "a-b.example"]) {
+      assertEquals(urlsOf({ host }, true), [`wss://${host}/`]);
+    }
+    // An address has more characters than a URL may have there.
+    for (const host of ["a/b", "me@a", "a?b", "a\\b", "%61"]) {
+      assertEquals(urlsOf({ host, port: 443 }, false), []);
+    }
   },
 );
 

@@ -86,28 +86,31 @@ export function transportTo({ server, webSocketUrl, anyServer }: PageConfig): Tr
       throw new TransportError("NETWORK", message);
     }
     const name = formatAddress(address);
-    const known = found.get(name);
     const urls = urlsOf(address, location.protocol === "https:");
-    const first = known === undefined ? urls : [known, ...urls.filter((url) => url !== known)];
-    for (const url of first.slice(0, -1)) {
-      const tried = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+    const known = found.get(name);
+    // First where it was found before.
+    if (known !== undefined) urls.unshift(...urls.splice(urls.indexOf(known), 1));
+    let problem = new TransportError("NETWORK", `Cannot connect to ${address.host}: it is no host`);
+    for (const url of urls) {
       try {
-        const channel = await connectWebSocket(url, tried);
+        const channel = await connectWebSocket(url, AbortSignal.any([signal, AbortSignal.timeout(patience)]));
         found.set(name, url);
         return channel;
-      } catch {
+      } catch (error) {
         signal.throwIfAborted();
+        // It was too slow, or the browser does not allow it.
+        problem = error instanceof TransportError
+          ? error
+          : new TransportError("NETWORK", `Cannot connect to ${url}: ${error}`, { cause: error });
       }
     }
-    const last = first.at(-1)!;
-    const channel = await connectWebSocket(last, signal);
-    found.set(name, last);
-    return channel;
+    throw problem;
   };
 }
 
-/** Where a server's WebSockets may be. A page of `https` may open those over TLS alone. */
+/** Where a server's WebSockets may be; nowhere with what is no host. A page of `https` may open those over TLS alone. */
 export function urlsOf({ host, port }: ServerAddress, isSecure: boolean): string[] {
+  if (!/^([\w.-]+|\[[\da-f:.]+\])$/i.test(host)) return [];
   const plain = isSecure || port === undefined ? [] : [`ws://${host}:${port}/`];
   const secure = port === undefined || port === 443 ? [] : [`wss://${host}:${port}/`];
   return [...plain, ...secure, `wss://${host}/`];

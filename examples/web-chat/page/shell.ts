@@ -16,9 +16,9 @@ export async function keepShell(): Promise<ServiceWorkerRegistration | null> {
   const { serviceWorker } = navigator as { readonly serviceWorker?: ServiceWorkerContainer };
   if (serviceWorker === undefined) return null;
   const { trustedTypes } = globalThis as { readonly trustedTypes?: TrustedTypes };
-  // It makes no other URL than this one of anything.
-  const policy = trustedTypes?.createPolicy("service-worker", { createScriptURL: () => program });
   try {
+    // It makes no other URL than this one of anything.
+    const policy = trustedTypes?.createPolicy("service-worker", { createScriptURL: () => program });
     const url = policy?.createScriptURL("") ?? program;
     return await serviceWorker.register(url, { scope: "/", updateViaCache: "none" });
   } catch {
