@@ -40,8 +40,11 @@ test("messages to a page that is not seen are notified of, without what is in th
     await connectPages(alice, bob);
     await alice.evaluate(() => {
       const request = Notification.requestPermission.bind(Notification);
-      const counted = globalThis as unknown as { asked: number };
+      const counted = globalThis as unknown as { asked: number; badge: number };
       counted.asked = 0;
+      Object.assign(navigator, {
+        setAppBadge: (count: number) => (counted.badge = count, Promise.resolve()),
+      });
       Notification.requestPermission = () => (counted.asked++, request());
     });
     const asked = () => alice.evaluate("asked");
@@ -60,7 +63,7 @@ test("messages to a page that is not seen are notified of, without what is in th
     await say(bob, "secret");
     await until(async () => (await shown(alice)).length > 0);
     assertEquals(await shown(alice), [["SimpleXMQ chat", "New message"]]);
-    assertEquals(await alice.title(), "(2) SimpleXMQ chat");
+    assertEquals([await alice.title(), await alice.evaluate("badge")], ["(2) SimpleXMQ chat", 2]);
     await setSeen(alice, "visible");
     await until(async () => (await shown(alice)).length === 0);
     await say(bob, "seen");

@@ -1,6 +1,6 @@
 import type { AgentEvent } from "@simplexmq/smp/agent";
 import type { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
-import { formatAddress, formatQueueInfo, parseAddress, parseQueueInfo } from "@simplexmq/smp/protocol";
+import { formatAddress, formatQueueInfo, parseAddress } from "@simplexmq/smp/protocol";
 import type { PageConfig } from "../smp_server.ts";
 import { fileNameOf } from "../../files.ts";
 import { bindFiles } from "./attach.ts";
@@ -13,12 +13,12 @@ import {
   isNews,
   messageOf,
 } from "./conversation.ts";
-import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
 import { FileStore } from "./file_store.ts";
 import type { FileActions } from "./file_view.ts";
 import { showInformation } from "./information_view.ts";
-import { findInvitation, linkOf, problemOf } from "./invitation.ts";
+import { linkOf } from "./invitation.ts";
+import { bindJoin } from "./join_view.ts";
 import { showList } from "./list_view.ts";
 import { type LogView, showLog } from "./log_view.ts";
 import { bindNotifications, Notifications } from "./notifications.ts";
@@ -59,8 +59,6 @@ export class App {
   readonly #search: { close(): void };
   readonly #lost = new LostServers();
   #server: ServerState = null;
-  /** An invitation on a server that the person was told of. */
-  #toldOf: string | null = null;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
   private constructor(
@@ -87,7 +85,7 @@ export class App {
       show: (id) => this.#showMessage(id),
     });
     this.#outbox = new Outbox(this.#transfers, this.#chat);
-    this.#bindDialogs();
+    this.#bindDialogs(signal);
     this.#bindMenu(store);
     bindFiles({
       isOpen: () => this.#conversations.get(this.#open?.name ?? "")?.canSend ?? false,
@@ -311,55 +309,20 @@ export class App {
     this.#close();
   }
 
-  #bindDialogs(): void {
+  #bindDialogs(signal: AbortSignal): void {
     const { agent } = this.#session;
-    // The dialog that closes gives the keyboard back to its button.
-    const done = () => this.#chat.focus();
-    const inviteName = element("invite-name", HTMLInputElement);
-    const invite = async (name: string) => {
-      await agent.create(name);
-      this.#showServer(this.#server ?? "reached");
-    };
-    bindDialog("invite-dialog", element("invite", HTMLElement), {
-      submit: () => this.#add(inviteName.value.trim(), invite),
-      done,
-    });
-
-    const joinName = element("join-name", HTMLInputElement);
-    const joinLink = element("join-link", HTMLTextAreaElement);
-    const submit = async () => {
-      const invitation = findInvitation(joinLink.value);
-      return this.#problemOf(invitation) ??
-        await this.#add(joinName.value.trim(), (name) => agent.join(invitation!, { alias: name }));
-    };
-    const join = bindDialog("join-dialog", element("join", HTMLElement), { submit, done });
-    // A link only fills the form: joining is for the person to decide.
-    const takeLink = () => {
-      const invitation = findInvitation(location.hash);
-      if (invitation === null) return;
-      history.replaceState(null, "", location.pathname);
-      join.open();
-      joinLink.value = invitation;
-      joinName.focus();
-    };
-    const { signal } = this.#ended;
-    addEventListener("hashchange", takeLink, { signal });
+    bindJoin(this.#config, {
+      invite: (name) =>
+        this.#add(name, async () => {
+          await agent.create(name);
+          this.#showServer(this.#server ?? "reached");
+        }),
+      join: (name, invitation) => this.#add(name, () => agent.join(invitation, { alias: name })),
+      // The dialog that closes gives the keyboard back to its button.
+      done: () => this.#chat.focus(),
+      servers: () => agent.servers,
+    }, signal);
     document.addEventListener("visibilitychange", () => this.#read(), { signal });
-    takeLink();
-  }
-
-  /** What is wrong with an invitation, or has to be said before it is used; `null` when nothing is. */
-  #problemOf(invitation: string | null): string | null {
-    const { server: own, anyServer } = this.#config;
-    const { keyHash = null } = parseAddress(own);
-    const problem = problemOf(invitation, anyServer ? null : keyHash);
-    if (problem !== null || invitation === this.#toldOf) return problem;
-    const { server } = parseQueueInfo(invitation!);
-    const known = [parseAddress(own), ...this.#session.agent.servers];
-    if (known.some((each) => each.keyHash === server.keyHash)) return null;
-    this.#toldOf = invitation;
-    return `This invitation is on another server, ${server.host}, which will see this browser's network address. ` +
-      "Press Join again to use it.";
   }
 
   #bindMenu(store: IndexedDbStore): void {
@@ -382,10 +345,10 @@ export class App {
   }
 
   /** Makes a conversation and opens it; gives what went wrong. */
-  async #add(name: string, make: (name: string) => Promise<unknown>): Promise<string | null> {
+  async #add(name: string, make: () => Promise<unknown>): Promise<string | null> {
     if (name === "") return "Give the conversation a name.";
     try {
-      await make(name);
+      await make();
       this.#reload(name);
       await this.#select(name);
     } catch (error) {
