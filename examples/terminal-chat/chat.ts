@@ -5,7 +5,13 @@ import type {
   MessageIntegrity,
   MessageRecord,
 } from "@simplexmq/smp/agent";
-import { formatQueueInfo, ParseError, parseQueueInfo, type ServerAddress } from "@simplexmq/smp/protocol";
+import {
+  formatAddress,
+  formatQueueInfo,
+  ParseError,
+  parseQueueInfo,
+  type ServerAddress,
+} from "@simplexmq/smp/protocol";
 import type { Files } from "./files.ts";
 import { helpLines, type Input } from "./input.ts";
 import { harmless, type Kind } from "./screen.ts";
@@ -137,9 +143,9 @@ export function showEvent(event: AgentEvent, show: Show): void {
     case "end":
       return show(`another program receives the messages of ${event.connection} now`, "warning");
     case "down":
-      return show(`${event.server.host} cannot be reached: ${event.connections.join(", ")}`, "warning");
+      return show(`${placeOf(event.server)} cannot be reached: ${event.connections.join(", ")}`, "warning");
     case "up":
-      return show(`${event.server.host} is back: ${event.connections.join(", ")}`, "notice");
+      return show(`${placeOf(event.server)} is back: ${event.connections.join(", ")}`, "notice");
     case "error": {
       const { message, code } = event.error;
       const again = code.startsWith("BROKER ") ? "; trying again" : "";
@@ -228,16 +234,20 @@ function connectionLine({ connection, connected, canSend, unreadable, session }:
   const parts = [connected ? "connected" : canSend ? "connecting" : "invited"];
   if (session !== null) {
     const { since, verified, servers: { receiving, sending } } = session;
-    const hosts = (servers: readonly ServerAddress[]) =>
-      [...new Set(servers.map(({ host }) => host))].join(", ");
+    const places = (servers: readonly ServerAddress[]) => [...new Set(servers.map(placeOf))].join(", ");
     if (since !== null) parts.push(`secret since ${timeOf(since)}`);
     if (verified) parts.push("verified");
-    parts.push(`from ${hosts(receiving)}`, `to ${hosts(sending)}`);
+    parts.push(`from ${places(receiving)}`, `to ${places(sending)}`);
   }
   if (unreadable > 0) {
     parts.push(`${unreadable} ${unreadable === 1 ? "message" : "messages"} could not be read`);
   }
   return `${connection}: ${parts.join(", ")}`;
+}
+
+/** A server without its key: two can be on one host. */
+function placeOf({ host, port }: ServerAddress): string {
+  return formatAddress(port === undefined ? { host } : { host, port });
 }
 
 function timeOf(time: number): string {

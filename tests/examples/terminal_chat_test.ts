@@ -77,10 +77,10 @@ testInTerminal(
 
     const port = server.port("TCP");
     await server.kill("SIGKILL");
-    await alice.line(/^127\.0\.0\.1 cannot be reached: bob/);
+    await alice.line(/^127\.0\.0\.1:\d+ cannot be reached: bob/);
     await alice.type("@bob while it is down");
     await using _again = await serve(port);
-    await alice.line(/^127\.0\.0\.1 is back: bob/);
+    await alice.line(/^127\.0\.0\.1:\d+ is back: bob/);
     await bob.line(/^alice: while it is down/);
 
     await bob.type("/quit");
@@ -269,7 +269,7 @@ Deno.test("the terminal chat that is started before its server receives when it 
   };
   await line(/^bob: Cannot connect .* \(BROKER NETWORK\); trying again$/);
   await using _again = await serve(port);
-  await line(/^127\.0\.0\.1 is back: bob$/);
+  await line(/^127\.0\.0\.1:\d+ is back: bob$/);
   await bob.send("alice", new TextEncoder().encode("are you back?"));
   await line(/^bob: are you back\?$/);
   await child.stdin.close();
