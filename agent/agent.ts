@@ -125,7 +125,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       slowLane: new SlowLane(),
       making: new Making(),
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
-      spare: [],
+      spare: { 1024: [], 2048: [] },
       now: Date.now,
       deadlines: deadlinesFrom(Date.now(), systemClock),
       retry,

@@ -14,10 +14,13 @@ export interface StoredKeyPair {
   readonly privateKey: Uint8Array<ArrayBuffer>;
 }
 
+/** How many bits a key must have: the sender's of a session's queue, and one that decrypts, exactly 2048. */
+export type LeastBits = 1024 | 2048;
+
 /** Where key pairs come from. */
 export interface KeySource extends AsyncDisposable {
-  /** A key pair of 2048 bits that nobody else has. */
-  take(): Promise<StoredKeyPair>;
+  /** A key pair of 2048 bits that nobody else has; where 1024 is given, one of 1024 bits will do as well. */
+  take(least: LeastBits): Promise<StoredKeyPair>;
 }
 
 /** Key pairs of 2048 bits that were made before they are needed: making one takes longer than a connection should. */

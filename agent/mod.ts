@@ -38,7 +38,7 @@
 export { Agent } from "./agent.ts";
 export type { Backoff } from "./backoff.ts";
 export type { AgentCommand, AgentResponse } from "./command.ts";
-export type { KeySource, StoredKeyPair } from "./key_pool.ts";
+export type { KeySource, LeastBits, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, OfConnection, ReceivedMessage } from "./events.ts";
 export type { AgentOptions, ConnectionInfo, Invitation, LeaveProgress, SessionInfo } from "./options.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";

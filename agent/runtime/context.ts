@@ -2,7 +2,7 @@ import type { PublicKey, ServerAddress } from "../../protocol/mod.ts";
 import type { Backoff } from "../backoff.ts";
 import type { Connections } from "../core/connections.ts";
 import type { Deadlines } from "../deadlines.ts";
-import type { KeySource, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
+import type { KeySource, LeastBits, LoadedKeys, StoredKeyPair } from "../key_pool.ts";
 import type { Servers } from "../servers.ts";
 import type { AgentStore, InboundRoute, ReceivingRoute } from "../store/store.ts";
 import type { Making } from "./making.ts";
@@ -23,7 +23,7 @@ export interface AgentContext {
   readonly servers: Servers;
   readonly pool: KeySource;
   /** Key pairs that were taken for something that a server has refused. */
-  readonly spare: StoredKeyPair[];
+  readonly spare: Readonly<Record<LeastBits, StoredKeyPair[]>>;
   readonly keys: LoadedKeys;
   /** The queues that servers are being asked for. */
   readonly making: Making;

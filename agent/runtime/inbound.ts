@@ -48,14 +48,17 @@ export async function makeInbound(
   const { servers, keys, spare, making } = context;
   const client = via ?? await servers.client(server);
   const blockSize = via?.blockSize ?? ownBlockSize;
-  const [recipient, sender] = await Promise.all([takePair(context), takePair(context)]);
+  const [recipient, sender] = await Promise.all([takePair(context, 1024), takePair(context, 2048)]);
   const keyPair = {
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
   const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
     // With another error the server may have a queue with this key.
-    if (error instanceof SmpError) spare.push(recipient, sender);
+    if (error instanceof SmpError) {
+      spare[1024].push(recipient);
+      spare[2048].push(sender);
+    }
     throw error;
   });
   const route: InboundRoute = {

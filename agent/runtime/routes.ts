@@ -1,7 +1,7 @@
 import { checkVerifiable, type SmpClient } from "../../client/mod.ts";
 import { decodePublicKey, type QueueInfo, type ServerAddress, SmpError } from "../../protocol/mod.ts";
 import { newId } from "../core/connection.ts";
-import type { StoredKeyPair } from "../key_pool.ts";
+import type { LeastBits, StoredKeyPair } from "../key_pool.ts";
 import { AgentError, agentError } from "../protocol/error.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { ReceivingKeys, ReceivingRoute, SendingRoute } from "../store/store.ts";
@@ -19,14 +19,20 @@ export async function makeReceivingRoute(context: AgentContext): Promise<MadeRou
   const server = context.server();
   // First: what is taken from the pool and not used is lost, and costly to make.
   const client = await servers.client(server);
-  const [recipient, decryption] = await Promise.all([takePair(context), takePair(context)]);
+  const [recipient, decryption] = await Promise.all([
+    takePair(context, 1024),
+    takePair(context, 2048),
+  ]);
   const keyPair = {
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
   const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
     // With another error the server may have a queue with this key.
-    if (error instanceof SmpError) spare.push(recipient, decryption);
+    if (error instanceof SmpError) {
+      spare[1024].push(recipient);
+      spare[2048].push(decryption);
+    }
     throw error;
   });
   const route: ReceivingRoute = {
@@ -50,9 +56,12 @@ export async function makeReceivingRoute(context: AgentContext): Promise<MadeRou
 }
 
 /** A key pair that was left, or a new one. */
-export function takePair({ pool, spare }: Pick<AgentContext, "pool" | "spare">): Promise<StoredKeyPair> {
-  const pair = spare.pop();
-  return pair === undefined ? pool.take() : Promise.resolve(pair);
+export function takePair(
+  { pool, spare }: Pick<AgentContext, "pool" | "spare">,
+  least: LeastBits,
+): Promise<StoredKeyPair> {
+  const pair = spare[least].pop();
+  return pair === undefined ? pool.take(least) : Promise.resolve(pair);
 }
 
 /**
@@ -72,7 +81,7 @@ export async function makeSendingRoute(
       `Cannot join: the encryption key has ${bits} bits, not 2048 to 4096`,
     );
   }
-  const [sender, signing] = await Promise.all([pool.take(), pool.take()]);
+  const [sender, signing] = await Promise.all([pool.take(1024), pool.take(1024)]);
   const keys = {
     server,
     senderId,

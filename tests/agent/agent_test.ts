@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { Agent, AgentError, type AgentErrorCode, MemoryStore } from "../../agent/mod.ts";
+import { Agent, AgentError, type AgentErrorCode, type KeySource, MemoryStore } from "../../agent/mod.ts";
 import { formatQueueInfo, generateKeyPair, loadPrivateKey, SmpClient } from "../../mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
@@ -271,7 +271,7 @@ Deno.test("who is not approved is kept out, and the next one may come", async ()
   assertEquals((await b.next("error")).error.code, "SMP AUTH");
   await c.agent.join(invitation, { alias: "a" });
   await Promise.all([a.next("connected"), c.next("connected")]);
-  assertEquals(asked, ["x 2048", "x 2048"]);
+  assertEquals(asked, ["x 1024", "x 1024"]);
 });
 
 Deno.test("joining a queue that somebody else has joined, or that is gone, fails for good", async () => {
@@ -312,10 +312,10 @@ Deno.test("what the agent has made ready is taken first", async () => {
   await using server = await startServer();
   let taken = 0;
   const source = keySource();
-  const counting = {
-    take: () => {
+  const counting: KeySource = {
+    take: (least) => {
       taken++;
-      return source.take();
+      return source.take(least);
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

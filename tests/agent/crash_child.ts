@@ -5,7 +5,7 @@
  * Prints a JSON object a line. Used by crash_test.ts.
  */
 // deno-lint-ignore-file no-console
-import { Agent, type KeySource } from "../../agent/mod.ts";
+import { Agent, type KeySource, type LeastBits } from "../../agent/mod.ts";
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { decodeBase64, formatQueueInfo, tcpTransport } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
@@ -19,7 +19,7 @@ export interface ChildOptions {
   /** For the joiner. */
   readonly invitation: string;
   /** Base64 of SubjectPublicKeyInfo and PKCS#8. */
-  readonly keys: readonly (readonly [string, string])[];
+  readonly keys: Readonly<Record<LeastBits, readonly (readonly [string, string])[]>>;
   /** 0 for never. */
   readonly dieAt: number;
   /** Texts to send. */
@@ -43,8 +43,9 @@ const steppers: Steps = {
 
 let nextKey = 0;
 const keyPool: KeySource = {
-  take() {
-    const [publicKey, privateKey] = options.keys[nextKey++ % options.keys.length]!;
+  take(least) {
+    const pairs = options.keys[least];
+    const [publicKey, privateKey] = pairs[nextKey++ % pairs.length]!;
     return Promise.resolve({ publicKey: decodeBase64(publicKey)!, privateKey: decodeBase64(privateKey)! });
   },
   [Symbol.asyncDispose]: () => Promise.resolve(),

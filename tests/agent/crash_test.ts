@@ -1,13 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
+import type { StoredKeyPair } from "../../agent/mod.ts";
 import { encodeBase64, formatQueueInfo } from "../../mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
-import { storedKeys, TestAgent } from "../support/agent.ts";
+import { smallKeys, storedKeys, TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { soon } from "../support/wait.ts";
 import type { ChildOptions } from "./crash_child.ts";
 
-const keys = storedKeys.map((pair) => [encodeBase64(pair.publicKey), encodeBase64(pair.privateKey)] as const);
+const encoded = (pairs: readonly StoredKeyPair[]) =>
+  pairs.map((pair) => [encodeBase64(pair.publicKey), encodeBase64(pair.privateKey)] as const);
+const keys = { 1024: encoded(smallKeys), 2048: encoded(storedKeys) };
 const script = new URL("crash_child.ts", import.meta.url).pathname;
 /** Of the steps one in so many is tried, others each time; see crash_steps_test.ts. */
 const isEvery = Deno.args.includes("--every-step");

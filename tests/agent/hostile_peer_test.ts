@@ -199,7 +199,7 @@ Deno.test("a joiner follows no REPLY", async () => {
   const read = async () => {
     const event = await next(events);
     assert(event.type === "MSG");
-    const plaintext = await decryptBody(splitBody(event.body, { signature: 256, header: 256 }), privateKey);
+    const plaintext = await decryptBody(splitBody(event.body, { signature: 128, header: 256 }), privateKey);
     return parseAgentMessage(plaintext!)!;
   };
   const key = await read();

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { AgentError, MemoryStore, type StoreChange } from "../../agent/mod.ts";
+import { AgentError, type KeySource, MemoryStore, type StoreChange } from "../../agent/mod.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { type Channel, networkError } from "../../protocol/mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
@@ -123,8 +123,8 @@ Deno.test("while the server for the reply is down no keys are thrown away", asyn
     return Promise.reject(networkError("connect", new Error("refused")));
   };
   const source = keySource();
-  const keyPool = {
-    take: () => (taken++, source.take()),
+  const keyPool: KeySource = {
+    take: (least) => (taken++, source.take(least)),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   await using b = await TestAgent.start(own.address, { client: { transport }, keyPool });

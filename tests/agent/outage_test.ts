@@ -177,7 +177,7 @@ Deno.test("while no server can be reached no keys are made for queues there", as
   let taken = 0;
   const keys = keySource();
   const keyPool: KeySource = {
-    take: () => (taken++, keys.take()),
+    take: (least) => (taken++, keys.take(least)),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
   const transport: Transport = () => Promise.reject(networkError("connect", new Error("refused")));

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { AgentError, MemoryStore, type StoreChange } from "../../agent/mod.ts";
+import { AgentError, type KeySource, MemoryStore, type StoreChange } from "../../agent/mod.ts";
 import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { type Channel, networkError } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
@@ -193,7 +193,10 @@ Deno.test("a joiner whose own server cannot be reached makes its keys once", asy
   await using a = await TestAgent.start(server.address);
   let taken = 0, failures = 0;
   const keys = keySource();
-  const keyPool = { take: () => (taken++, keys.take()), [Symbol.asyncDispose]: () => Promise.resolve() };
+  const keyPool: KeySource = {
+    take: (least) => (taken++, keys.take(least)),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
   let isDown = true;
   const transport: Transport = (address, signal) => {
     if (!isDown || address.port === server.port) return tcpTransport(address, signal);

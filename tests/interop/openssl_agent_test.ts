@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatQueueInfo } from "../../mod.ts";
-import { TestAgent } from "../support/agent.ts";
+import { keySource, storedKeys, TestAgent } from "../support/agent.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
 import { startServer } from "../support/server.ts";
 
@@ -39,7 +39,7 @@ for (const options of keys) {
     Deno.test(`an independent agent with keys ${key} joins over ${servers}, and talks`, async () => {
       await using ours = await startServer();
       await using theirs = await startServer();
-      await using agent = await TestAgent.start(ours.address);
+      await using agent = await TestAgent.start(ours.address, { keyPool: keySource(storedKeys) });
       const { invitation } = await agent.agent.create("peer");
       const server = servers === "one server" ? ours : theirs;
       await using peer = new AgentPeer("joiner", server, formatQueueInfo(invitation), options);
@@ -50,7 +50,7 @@ for (const options of keys) {
     Deno.test(`our agent joins an independent one with keys ${key} over ${servers}, and talks`, async () => {
       await using ours = await startServer();
       await using theirs = await startServer();
-      await using agent = await TestAgent.start(ours.address);
+      await using agent = await TestAgent.start(ours.address, { keyPool: keySource(storedKeys) });
       const server = servers === "one server" ? ours : theirs;
       await using peer = new AgentPeer("initiator", server, "", options);
       const { invitation } = await peer.line((line) => line.invitation !== undefined);
@@ -64,7 +64,7 @@ for (const options of keys) {
 for (const key of ["rsa2048", "rsa2048BigExponent"]) {
   Deno.test(`an independent agent with keys ${key} makes a connection of one direction, either way`, async () => {
     await using server = await startServer();
-    await using agent = await TestAgent.start(server.address);
+    await using agent = await TestAgent.start(server.address, { keyPool: keySource(storedKeys) });
     const { invitation } = await agent.agent.create("peer");
     await using joiner = new AgentPeer("joiner", server, formatQueueInfo(invitation), { key, noReply: true });
     await talk(agent, joiner, { forth: false });
