@@ -6,6 +6,7 @@ import { keyOf } from "./test_keys.ts";
 import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
+const readyKeys = new URL("ready_keys.ts", import.meta.url).pathname;
 
 /** How `server/main.ts` is run. */
 export interface RunOptions {
@@ -61,6 +62,8 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     ...(workers ? [`--allow-run=${Deno.execPath()}`] : []),
     ...(openSsl ? [`--allow-ffi=${openSslPaths.join(",")}`] : []),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
+    // What a server makes keys for is another one each time.
+    ...(script === "server/main.ts" ? [] : [`--preload=${readyKeys}`]),
     script,
     ...args,
   ];
