@@ -1,7 +1,7 @@
 import { run } from "./model/run.ts";
 
 /** Milliseconds after which no further run is begun; `deno task model` makes as many as it is told. */
-const enough = 12_000;
+const enough = 4_000;
 
 /** Runs that are made however long they take. */
 const least = 8;
