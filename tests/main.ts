@@ -1,7 +1,8 @@
 /**
  * The whole test suite: `deno task test`. Runs the groups of tests, which have different permissions or settings,
- * some beside others, whatever comes of each; the last lines say what failed, what this machine could not run
- * and why, and how many of each there were. Options are passed on to `deno test`, `--filter TEXT` for instance.
+ * in parts, some beside others, whatever comes of each, and prints what a part says when it ends; the last lines say
+ * what failed, what this machine could not run and why, and how many of each there were. Options are passed on to
+ * `deno test`, `--filter TEXT` for instance.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import { pathToFileURL } from "node:url";
 import { openSslPaths } from "../protocol/mod.ts";
 import { parseReport, type TestReport } from "./support/test_report.ts";
 
-/** Tests that share a process. Each file would load and compile all that it imports anew: they run as few modules. */
+/** Tests with the same permissions and settings. Each file would load and compile all that it imports anew: they run as few modules. */
 interface Group {
   readonly name: string;
   readonly args: readonly string[];
@@ -19,10 +20,11 @@ interface Group {
   readonly paths: readonly string[];
   readonly ignored?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Into how many modules its files are dealt, each of which runs in a process of its own. @default 1 */
+  readonly parts?: number;
 }
 
 const usual: readonly string[] = [
-  "--parallel",
   "--allow-net=127.0.0.1",
   "--allow-read",
   "--allow-write",
@@ -33,55 +35,63 @@ const usual: readonly string[] = [
 
 /** They have Unix sockets in folders that nobody knows before. */
 const sockets = ["tests/server/admin"];
-const server = ["server", "hostile", "operator", "protocol"].map((name) => `tests/${name}`);
 const cluster = ["tests/faults", "tests/server/cluster"];
+const server = ["tests/server", "tests/hostile", "tests/operator", "tests/protocol"];
 
-/** Those of a lane run one after the other, beside the other lanes: tests wait for much of their time. */
-const lanes: readonly (readonly Group[])[] = [
-  [
-    {
-      name: "the tests of client, agent and project",
-      args: usual,
-      paths: ["tests"],
-      ignored: [...server, ...cluster, "tests/browser"],
-    },
-  ],
-  [
-    { name: "the tests of the server", args: usual, paths: server, ignored: [...cluster, ...sockets] },
-    {
-      name: "the tests of administration",
-      args: usual.map((arg) => arg.startsWith("--allow-net") ? "--allow-net" : arg),
-      paths: sockets,
-    },
-  ],
-  [
-    { name: "the tests of clusters", args: usual, paths: cluster },
-    {
-      name: "the tests with 2 workers",
-      args: usual,
-      paths: [
-        "tests/client/commands_test.ts",
-        "tests/client/window_test.ts",
-        "tests/hostile/blocks_test.ts",
-        "tests/hostile/flood_test.ts",
-        "tests/hostile/opened_flood_test.ts",
-        ...["descriptors", "full_disk", "restart", "secrets"].map((name) => `tests/operator/${name}_test.ts`),
-        "tests/server/net/extensions_test.ts",
-      ],
-      env: { SMP_TEST_WORKERS: "2" },
-    },
-    {
-      name: "the tests with 16 partitions",
-      args: usual,
-      paths: ["tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],
-      env: { SMP_TEST_PARTITIONS: "16" },
-    },
-    { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"] },
-  ],
+/** In the order in which they are begun: what takes long comes first, that nothing long is left alone at the end. */
+const groups: readonly Group[] = [
+  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], parts: 5 },
+  { name: "the tests of clusters", args: usual, paths: cluster, parts: 2 },
+  {
+    name: "the tests of the server",
+    args: usual,
+    paths: server,
+    ignored: [...cluster, ...sockets],
+    parts: 5,
+  },
+  { name: "the tests of the project", args: usual, paths: ["tests/project"], parts: 2 },
+  {
+    name: "the tests of the client, of examples and with other programs",
+    args: usual,
+    paths: ["tests"],
+    ignored: ["tests/agent", "tests/browser", "tests/project", ...cluster, ...server],
+    parts: 3,
+  },
+  { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"] },
+  {
+    name: "the tests with 2 workers",
+    args: usual,
+    paths: [
+      "tests/client/commands_test.ts",
+      "tests/client/window_test.ts",
+      "tests/hostile/blocks_test.ts",
+      "tests/hostile/flood_test.ts",
+      "tests/hostile/opened_flood_test.ts",
+      ...["descriptors", "full_disk", "restart", "secrets"].map((name) => `tests/operator/${name}_test.ts`),
+      "tests/server/net/extensions_test.ts",
+    ],
+    env: { SMP_TEST_WORKERS: "2" },
+  },
+  {
+    name: "the tests with 16 partitions",
+    args: usual,
+    paths: ["tests/server/broker", "tests/client/commands_test.ts", "tests/hostile/blocks_test.ts"],
+    env: { SMP_TEST_PARTITIONS: "16" },
+  },
+  {
+    name: "the tests of administration",
+    args: usual.map((arg) => arg.startsWith("--allow-net") ? "--allow-net" : arg),
+    paths: sockets,
+  },
 ];
 
-/** Writes modules that import the files of a group, as many as run at a time; gives their paths. */
-async function writeModules({ name, args, paths, ignored = [] }: Group): Promise<string[]> {
+/** What one process runs. */
+interface Part extends Pick<Group, "name" | "args" | "env"> {
+  readonly module: string;
+}
+
+/** Writes modules that import the files of a group. */
+async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group): Promise<Part[]> {
   const found = await Promise.all(paths.map(async (path) => (
     path.endsWith(".ts")
       ? [path]
@@ -90,33 +100,33 @@ async function writeModules({ name, args, paths, ignored = [] }: Group): Promise
   const files = found.flat().sort().filter((file) =>
     file.endsWith("_test.ts") && !ignored.some((folder) => file.startsWith(`${folder}/`))
   );
-  const count = args.includes("--parallel") ? navigator.hardwareConcurrency : 1;
-  return await Promise.all(Array.from({ length: count }, async (_, i) => {
-    const imports = files.filter((_, at) => at % count === i).map((file) =>
+  return await Promise.all(Array.from({ length: parts }, async (_, i) => {
+    const imports = files.filter((_, at) => at % parts === i).map((file) =>
       `import ${JSON.stringify(pathToFileURL(file).href)};`
     );
-    const path = `${folder}/${name} ${i + 1}.ts`;
-    await Deno.writeTextFile(path, imports.join("\n"));
-    return path;
+    const part = parts === 1 ? name : `${name}, ${i + 1} of ${parts}`;
+    const module = `${folder}/${part}.ts`;
+    await Deno.writeTextFile(module, imports.join("\n"));
+    return { name: part, module, ...rest };
   }));
 }
 
-/** Runs a group; gives what its report says, and a failure more when it ended badly without any in it. */
-async function run(group: Group, print: "at once" | "at the end"): Promise<TestReport> {
-  const { name, args, env = {} } = group;
+/** Runs a part; gives what its report says, and a failure more when it ended badly without any in it. */
+async function run({ name, args, module, env = {} }: Part): Promise<TestReport> {
   const reportPath = `${folder}/${name}.xml`;
-  const modules = await writeModules(group);
+  const began = performance.now();
   const command = new Deno.Command(Deno.execPath(), {
     // Types are what `deno task check` looks at.
     args: [
       ...["test", "--quiet", "--no-check", "--config=deno.json", `--junit-path=${reportPath}`],
-      ...[...args, ...Deno.args, ...modules],
+      ...[...args, ...Deno.args, module],
     ],
     env,
     stdin: "null",
     signal: stopping.signal,
   });
-  const { success } = print === "at once" ? await command.spawn().status : await printed(command);
+  const { success } = await printed(command);
+  console.log(`${name}: ${Math.round((performance.now() - began) / 1000)} s\n`);
   const report = parseReport(await Deno.readTextFile(reportPath).catch(() => ""));
   if (success || report.failed.length > 0) return report;
   return { ...report, failed: [`${name} did not run to their end`] };
@@ -128,11 +138,11 @@ async function printed(command: Deno.Command): Promise<Deno.CommandStatus> {
   return status;
 }
 
-async function runAll(groups: readonly Group[], print: "at once" | "at the end"): Promise<TestReport[]> {
+/** Takes part after part until none is left. */
+async function runAll(parts: Iterator<Part>): Promise<TestReport[]> {
   const reports: TestReport[] = [];
-  for (const group of groups) {
-    if (stopping.signal.aborted) break;
-    reports.push(await run(group, print));
+  for (let next; !stopping.signal.aborted && !(next = parts.next()).done;) {
+    reports.push(await run(next.value));
   }
   return reports;
 }
@@ -142,7 +152,9 @@ if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stoppin
 const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
 const reports: TestReport[] = [];
 try {
-  const running = lanes.map((groups, i) => runAll(groups, i === 0 ? "at once" : "at the end"));
+  const parts = (await Promise.all(groups.map(partsOf))).flat().values();
+  // Tests wait for much of their time.
+  const running = Array.from({ length: 2 * navigator.hardwareConcurrency }, () => runAll(parts));
   reports.push(...(await Promise.all(running)).flat());
 } finally {
   await Deno.remove(folder, { recursive: true });
