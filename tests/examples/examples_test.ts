@@ -1,14 +1,14 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
-import { linesOf } from "../support/server_process.ts";
+import { linesOf, readyKeys } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 import { next, soon } from "../support/wait.ts";
 
 /** Runs an example with the permissions that it says it needs; and gives its lines. */
 function start(script: string, ...args: readonly string[]) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-net", script, ...args],
+    args: ["run", "--no-prompt", "--allow-net", `--preload=${readyKeys}`, script, ...args],
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",

@@ -13,7 +13,6 @@ import { readCorpus, writeCorpus } from "./corpus.ts";
 import { Coverage } from "./coverage.ts";
 import { mutate, randomOf } from "./mutate.ts";
 import type { Target } from "./target.ts";
-import { targets } from "./targets.ts";
 
 /** Milliseconds after which an input counts as one that hangs. */
 const patience = 5_000;
@@ -76,7 +75,8 @@ async function run(target: Target, input: Uint8Array<ArrayBuffer>): Promise<stri
   }
 }
 
-const help = `deno task fuzz [--seconds N] [--seed N] [--save] [TARGET...]
+const help = (names: readonly string[]) =>
+  `deno task fuzz [--seconds N] [--seed N] [--save] [TARGET...]
 
 Feeds all targets, or those that are named, with inputs made from those that reach new code; ends with 1 when something
 was found.
@@ -85,7 +85,7 @@ was found.
   --seed N     makes the same choices again
   --save       puts what is worth replaying into tests/fuzz/corpus; nothing is written without it
 
-targets: ${targets.map(({ name }) => `"${name}"`).join(", ")}`;
+targets: ${names.map((name) => `"${name}"`).join(", ")}`;
 
 const kinds = { seconds: "value", seed: "value", save: "flag", help: "flag" } as const;
 
@@ -105,15 +105,17 @@ function readArguments(): CommandLine<typeof kinds> {
 }
 
 const { options: { save, ...options }, positional: names } = readArguments();
-if (options.help) {
-  console.log(help);
-  Deno.exit();
-}
 const [seconds, seed] = [Number(options.seconds ?? 10), Number(options.seed ?? Date.now() % 2 ** 31)];
-const unknown = names.find((name) => !targets.some((target) => target.name === name));
-if (unknown !== undefined) refuse(`there is no target "${unknown}"`);
 if (!(seconds > 0)) refuse("--seconds takes a number above 0");
 if (!Number.isInteger(seed)) refuse("--seed takes a whole number");
+// They are all that takes bytes, and a second to load.
+const { targets } = await import("./targets.ts");
+if (options.help) {
+  console.log(help(targets.map(({ name }) => name)));
+  Deno.exit();
+}
+const unknown = names.find((name) => !targets.some((target) => target.name === name));
+if (unknown !== undefined) refuse(`there is no target "${unknown}"`);
 const random = randomOf(seed);
 const rows: string[][] = [];
 const finds: string[] = [];

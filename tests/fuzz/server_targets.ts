@@ -8,17 +8,18 @@ import {
   encodeBase64,
   encodeClientTransmission,
   encodeSigned,
-  generateKeyPair,
   memoryChannelPair,
+  publicKeyHash,
   signPss,
   textBytes,
   TransportError,
 } from "../../protocol/mod.ts";
 import { ConfigError, defaultIni, parseConfig } from "../../server/config/config_file.ts";
-import { generateIdentity, Metrics, SmpServer } from "../../server/mod.ts";
+import { Metrics, SmpServer } from "../../server/mod.ts";
 import { HandshakeLog } from "../../server/store/handshake_log.ts";
 import { loadMessages, messageLines } from "../../server/store/message_journal.ts";
 import { loadStoreLog, storeLogLines } from "../../server/store/store_log.ts";
+import { keyOf } from "../support/test_keys.ts";
 import { rsaVector } from "../support/vectors.ts";
 import { expecting, expectingAsync, type Target } from "./target.ts";
 import { protocolTargets } from "./protocol_targets.ts";
@@ -130,7 +131,8 @@ const fileTargets: readonly Target[] = [
   },
 ];
 
-const identity = await generateIdentity();
+const keyPair = await keyOf("server", "decrypt");
+const identity = { keyPair, keyHash: await publicKeyHash(keyPair.publicKey) };
 const separator = 0x1e;
 
 /** Contents of blocks, one after the other, over one connection of a server. */
@@ -160,7 +162,7 @@ const connectionTarget: Target = {
   },
 };
 
-const { publicKey, privateKey } = await generateKeyPair("sign", 1024);
+const { publicKey, privateKey } = await keyOf("smallAgents", "sign");
 const none = new Uint8Array(0);
 
 /** What stands in inputs for the IDs of the queue of {@linkcode openedTarget}, for the session and for a message. */

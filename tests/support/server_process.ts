@@ -6,7 +6,9 @@ import { keyOf } from "./test_keys.ts";
 import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
-const readyKeys = new URL("ready_keys.ts", import.meta.url).pathname;
+
+/** What is preloaded so that a program makes no keys of its own. */
+export const readyKeys = new URL("ready_keys.ts", import.meta.url).pathname;
 
 /** How `server/main.ts` is run. */
 export interface RunOptions {
