@@ -1,18 +1,14 @@
+import type { Look, ScreenSize } from "../../cli/admin/live.ts";
+import { duration, size } from "../../cli/admin/words.ts";
 import { printable } from "../../cli/printable.ts";
-import type { ServerStatus } from "./messages.ts";
-import { duration, milliseconds, size } from "./report.ts";
-
-/** A status and when it was given, in milliseconds of a clock that does not go back. */
-export interface Look {
-  readonly status: ServerStatus;
-  readonly at: number;
-}
+import { milliseconds } from "./report.ts";
+import type { ServerStatus } from "./status.ts";
 
 /** The lines of the live view, at most `rows` of at most `columns` characters; rates are those since `last`. */
 export function topLines(
-  { status, at }: Look,
-  last: Look | null,
-  { columns, rows }: { readonly columns: number; readonly rows: number },
+  { status, at }: Look<ServerStatus>,
+  last: Look<ServerStatus> | null,
+  { columns, rows }: ScreenSize,
 ): readonly string[] {
   const { gauges, totals, workers } = status;
   const rate = (of: (status: ServerStatus) => number) => {

@@ -5,7 +5,7 @@ import {
   NatsConnectionImpl,
   nkeyAuthenticator,
 } from "@nats-io/nats-core/internal";
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import {
   type EngineAddress,

@@ -1,15 +1,14 @@
+import { ask, type Asked } from "../../cli/admin/ask.ts";
+import { reasonOf } from "../../cli/admin/listen.ts";
+import { canWatch, watchLive } from "../../cli/admin/live.ts";
+import type { AdminReply, AdminRequest } from "../../cli/admin/messages.ts";
 import { jsonText, printable } from "../../cli/printable.ts";
-import { ask, type Asked } from "../admin/ask.ts";
-import { reasonOf } from "../admin/listen.ts";
-import type { AdminReply, AdminRequest, ServerStatus } from "../admin/messages.ts";
 import { adminPlace } from "../admin/place.ts";
 import { statusLines } from "../admin/report.ts";
-import { type Look, topLines } from "../admin/top.ts";
+import type { ServerStatus } from "../admin/status.ts";
+import { topLines } from "../admin/top.ts";
 import type { AdminTask, CliOptions } from "../config/cli.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
-
-/** Milliseconds between two looks. */
-const lookInterval = 1_000;
 
 /** `status`, `reload`, `stop`, `log-level` and `top`: asks the server that runs with these directories. */
 export async function administer(options: CliOptions, task: AdminTask, terminal: Terminal): Promise<void> {
@@ -32,11 +31,11 @@ export async function administer(options: CliOptions, task: AdminTask, terminal:
   }
 }
 
-async function askServer(options: CliOptions, request: AdminRequest): Promise<Asked> {
+async function askServer(options: CliOptions, request: AdminRequest): Promise<Asked<ServerStatus>> {
   const { configDir } = options;
   let asked;
   try {
-    asked = await ask(adminPlace(configDir), request);
+    asked = await ask<ServerStatus>(adminPlace(configDir), request);
   } catch (error) {
     throw new Fatal(`Cannot ask the server of ${configDir}: ${printable(reasonOf(error))}`);
   }
@@ -49,7 +48,7 @@ async function askServer(options: CliOptions, request: AdminRequest): Promise<As
   throw new Fatal(`The server refuses ${request.type}: ${printable(reply.error)}`);
 }
 
-function linesOf(reply: AdminReply): readonly string[] {
+function linesOf(reply: AdminReply<ServerStatus>): readonly string[] {
   return reply.ok && "lines" in reply ? reply.lines : [];
 }
 
@@ -67,48 +66,8 @@ function isReadable({ gauges, totals, refused }: ServerStatus): boolean {
 
 /** Until q or Ctrl-C, or the server cannot be asked any more. */
 async function top(options: CliOptions): Promise<void> {
-  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) {
+  if (!canWatch()) {
     throw new Fatal("top needs a terminal: status prints the numbers once, status --json for programs");
   }
-  const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
-  const ending = new AbortController();
-  let last: Look | null = { status: await statusOf(options), at: performance.now() };
-  let previous: Look | null = null;
-  Deno.stdin.setRaw(true);
-  // Another screen, without a cursor.
-  write("\x1b[?1049h\x1b[?25l");
-  try {
-    void untilKey(ending);
-    while (!ending.signal.aborted) {
-      const lines = topLines(last, previous, Deno.consoleSize());
-      write(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`);
-      await pause(lookInterval, ending.signal);
-      if (ending.signal.aborted) return;
-      [previous, last] = [last, { status: await statusOf(options), at: performance.now() }];
-    }
-  } finally {
-    write("\x1b[?25h\x1b[?1049l");
-    Deno.stdin.setRaw(false);
-  }
-}
-
-async function untilKey(ending: AbortController): Promise<void> {
-  const bytes = new Uint8Array(16);
-  for (;;) {
-    const count = await Deno.stdin.read(bytes);
-    // q, Ctrl-C and Ctrl-D
-    if (count === null || bytes.subarray(0, count).some((key) => [113, 3, 4].includes(key))) {
-      return ending.abort();
-    }
-  }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    }, { once: true });
-  });
+  await watchLive({ look: () => statusOf(options), lines: topLines });
 }

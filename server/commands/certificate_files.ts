@@ -1,7 +1,7 @@
 import { type Certificate, checkCertificate } from "../net/certificate.ts";
 import type { ServerConfig } from "../config/config.ts";
-import type { Logger } from "../observe/logger.ts";
-import { osReason } from "../store/os_error.ts";
+import type { Logger } from "../../cli/logger.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { Fatal, messageOf } from "./terminal.ts";
 
 /** Milliseconds between looks at the files. */

@@ -4,7 +4,7 @@ import { defaultConfig, type ServerConfig } from "../config/config.ts";
 import { ConfigError, parseConfig } from "../config/config_file.ts";
 import { isLogLocked } from "../store/lock.ts";
 import { directoryOf } from "../store/log_io.ts";
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { exists, iniPath, readFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, type Terminal } from "./terminal.ts";

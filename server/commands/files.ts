@@ -4,7 +4,7 @@ import { type Directories, type GivenSettings, iniName, type ServerConfig } from
 import { ConfigError, defaultIni, parseConfig, type ParsedConfig } from "../config/config_file.ts";
 import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { directoryOf } from "../store/log_io.ts";
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
 /** What clients encrypt in the handshake takes 102 bytes with OAEP (transport.md Handshake). */

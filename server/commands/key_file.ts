@@ -1,4 +1,4 @@
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
 /** No other server can use it until this is disposed. */

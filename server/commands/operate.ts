@@ -1,10 +1,10 @@
-import type { AdminDuties, Administration } from "../admin/administration.ts";
-import type { ServerStatus } from "../admin/messages.ts";
+import type { AdminDuties, Administration } from "../../cli/admin/administration.ts";
+import type { ServerStatus } from "../admin/status.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
 import { changedKeys } from "../config/settings.ts";
-import type { AdjustableLogger, LogLevel } from "../observe/logger.ts";
+import type { AdjustableLogger, LogLevel } from "../../cli/logger.ts";
 import type { MonitorSource } from "../observe/monitor.ts";
 import { numbersOf } from "../observe/numbers.ts";
 import type { SmpServer } from "../server.ts";
@@ -25,7 +25,7 @@ export interface OperateOptions {
   /** What the server was started with. */
   readonly settings: ServerConfig;
   readonly logger: AdjustableLogger;
-  readonly admin: Administration | null;
+  readonly admin: Administration<ServerStatus> | null;
   readonly signals: Signals;
   readonly server: Operated;
   readonly listening: Pick<SmpServer, "port" | "webSocketPort" | "tlsPort" | "keyHash">;
@@ -42,7 +42,7 @@ export function operate(given: OperateOptions): void {
   given.admin?.serve(operator);
 }
 
-class Operator implements AdminDuties {
+class Operator implements AdminDuties<ServerStatus> {
   readonly #given: OperateOptions;
   #reloading: Promise<unknown> = Promise.resolve();
 

@@ -1,11 +1,12 @@
 import config from "../../deno.json" with { type: "json" };
-import { Administration } from "../admin/administration.ts";
-import { PlaceTaken, reasonOf } from "../admin/listen.ts";
+import { Administration } from "../../cli/admin/administration.ts";
+import { PlaceTaken, reasonOf } from "../../cli/admin/listen.ts";
 import { adminPlace } from "../admin/place.ts";
+import type { ServerStatus } from "../admin/status.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { ServerIdentity } from "../config/identity.ts";
-import { type AdjustableLogger, createLogger, type Logger } from "../observe/logger.ts";
+import { type AdjustableLogger, createLogger, type Logger } from "../../cli/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
@@ -97,7 +98,7 @@ export interface Prepared extends AsyncDisposable {
   readonly key: string;
   readonly logger: AdjustableLogger;
   /** Where the operator reaches the server; `null`: nowhere, which the log says. */
-  readonly admin: Administration | null;
+  readonly admin: Administration<ServerStatus> | null;
   /** For WebSockets over TLS; `null`: there are none. */
   readonly certificates: CertificateFiles | null;
 }
@@ -147,7 +148,7 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
 async function listenAdmin(
   { configDir }: CliOptions,
   { logger, signals }: { readonly logger: Logger; readonly signals: Signals },
-): Promise<Administration | null> {
+): Promise<Administration<ServerStatus> | null> {
   try {
     return await Administration.listen(adminPlace(configDir), { stop: () => signals.end() });
   } catch (error) {

@@ -6,7 +6,7 @@ import { StoreError } from "../store/error.ts";
 import { handshakesPath } from "../store/handshake_log.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { conversionPath, workersPath } from "../store/places.ts";
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { copyFiles } from "../workers/transfer.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";

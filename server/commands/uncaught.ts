@@ -1,4 +1,4 @@
-import type { Logger } from "../observe/logger.ts";
+import type { Logger } from "../../cli/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 
 /** docs/decisions.md, "An error that nothing catches". For a program, as it takes the process's events. */

@@ -6,7 +6,7 @@ import {
   UsageError,
   type UsageProblem,
 } from "../../cli/options.ts";
-import { type LogLevel, logLevels } from "../observe/logger.ts";
+import { type LogLevel, logLevels } from "../../cli/logger.ts";
 import type { GivenSettings } from "./config.ts";
 import { readPort, readSwitch } from "./values.ts";
 

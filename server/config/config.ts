@@ -1,6 +1,6 @@
 import type { ServerExtension } from "../../protocol/mod.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
-import type { LogFormat, LogLevel } from "../observe/logger.ts";
+import type { LogFormat, LogLevel } from "../../cli/logger.ts";
 import type { Fsync } from "../store/append_log.ts";
 
 export interface ServerConfig {

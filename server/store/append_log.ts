@@ -1,7 +1,7 @@
 import type { Metrics } from "../observe/metrics.ts";
 import { ioError, StoreError } from "./error.ts";
 import { DelayedRun } from "./delayed_run.ts";
-import { isDiskFull } from "./os_error.ts";
+import { isDiskFull } from "../../cli/os_error.ts";
 import { Retry, slowestRetry } from "./retry.ts";
 import {
   directoryOf,

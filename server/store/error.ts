@@ -1,4 +1,4 @@
-import { osReason } from "./os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 
 export type StoreErrorCode =
   | "CORRUPT"

@@ -1,4 +1,4 @@
-import { ControlError } from "./json.ts";
+import { ControlError } from "../../cli/json.ts";
 
 export interface LineChannelOptions {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;

@@ -3,7 +3,7 @@ import { mostWorkers } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { bucketNames, type UsageReport } from "../guard/server_usage.ts";
 import type { Certificate } from "../net/certificate.ts";
-import { type LogLevel, logLevels } from "../observe/logger.ts";
+import { type LogLevel, logLevels } from "../../cli/logger.ts";
 import {
   amountOf,
   ControlError,
@@ -14,7 +14,7 @@ import {
   objectOf,
   oneOf,
   textOf,
-} from "./json.ts";
+} from "../../cli/json.ts";
 import { mostPartitions } from "../broker/partition.ts";
 import type { WorkerPaths } from "./form.ts";
 import { readGauges, readMetrics, type Snapshot } from "./snapshot.ts";

@@ -1,5 +1,5 @@
 import { type Gauges, type Histogram, latencyBuckets, Metrics, refusals } from "../observe/metrics.ts";
-import { amountOf, countOf, type JsonObject, listOf, objectOf, oneOf, textOf } from "./json.ts";
+import { amountOf, countOf, type JsonObject, listOf, objectOf, oneOf, textOf } from "../../cli/json.ts";
 
 /** What one worker has counted since it started, and what it is at the moment. */
 export interface Snapshot {

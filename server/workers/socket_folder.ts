@@ -1,5 +1,5 @@
 import { Fatal } from "../commands/terminal.ts";
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../../cli/os_error.ts";
 
 /** Bytes of a Unix socket's path: 108 on Linux, with the zero at its end. */
 const longestPath = 100;

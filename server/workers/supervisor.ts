@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Fatal, messageOf } from "../commands/terminal.ts";
-import type { Logger } from "../observe/logger.ts";
-import { ControlError } from "./json.ts";
+import type { Logger } from "../../cli/logger.ts";
+import { ControlError } from "../../cli/json.ts";
 import type { FromWorker, ReadyMessage, StartMessage, ToWorker } from "./messages.ts";
 import { type WorkerCommand, WorkerProcess } from "./worker_process.ts";
 

@@ -6,7 +6,7 @@ import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { loadAliases } from "./aliases.ts";
 import { SharedHandshakes } from "./handshakes.ts";
-import { ControlError } from "./json.ts";
+import { ControlError } from "../../cli/json.ts";
 import { LineChannel } from "./line_channel.ts";
 import { type FromWorker, readToWorker, type StartMessage, type ToWorker } from "./messages.ts";
 import { writeMetrics } from "./snapshot.ts";

@@ -1,4 +1,4 @@
-import { type AdjustableLogger, type LogLevel, logLevels } from "../observe/logger.ts";
+import { type AdjustableLogger, type LogLevel, logLevels } from "../../cli/logger.ts";
 import type { FromWorker } from "./messages.ts";
 
 const mostASecond = 100;

@@ -1,4 +1,4 @@
-import { ControlError } from "./json.ts";
+import { ControlError } from "../../cli/json.ts";
 import { LineChannel } from "./line_channel.ts";
 import { type FromWorker, readFromWorker, type StartMessage, type ToWorker } from "./messages.ts";
 

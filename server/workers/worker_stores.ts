@@ -1,5 +1,5 @@
 import type { ReplayGuard } from "../guard/replay_guard.ts";
-import type { Logger } from "../observe/logger.ts";
+import type { Logger } from "../../cli/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { DurableStores } from "../store/durable.ts";
 import type { MessageStore, QueueStore } from "../store/store.ts";

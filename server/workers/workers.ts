@@ -1,7 +1,7 @@
 import config from "../../deno.json" with { type: "json" };
 import type { ServerConfig } from "../config/config.ts";
 import { checkLimits, type Limits } from "../config/limits.ts";
-import type { Logger, LogLevel } from "../observe/logger.ts";
+import type { Logger, LogLevel } from "../../cli/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Certificate } from "../net/certificate.ts";
 import type { SmpServer } from "../server.ts";

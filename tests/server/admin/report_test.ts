@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { ServerStatus } from "../../../server/admin/messages.ts";
-import { duration, milliseconds, size, statusLines } from "../../../server/admin/report.ts";
+import { duration, size } from "../../../cli/admin/words.ts";
+import { milliseconds, statusLines } from "../../../server/admin/report.ts";
+import type { ServerStatus } from "../../../server/admin/status.ts";
 import { topLines } from "../../../server/admin/top.ts";
 import { Metrics } from "../../../server/mod.ts";
 import { numbersOf } from "../../../server/observe/numbers.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../client/mod.ts";
 import { textBytes } from "../../../protocol/mod.ts";
-import type { ServerStatus } from "../../../server/admin/messages.ts";
+import type { ServerStatus } from "../../../server/admin/status.ts";
 import { lackOf, requiring } from "../../support/requires.ts";
 import {
   commandOf,

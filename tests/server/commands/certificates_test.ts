@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { connect as connectTls } from "node:tls";
 import { CertificateFiles } from "../../../server/commands/certificate_files.ts";
 import { Fatal } from "../../../server/commands/terminal.ts";
-import { createLogger } from "../../../server/observe/logger.ts";
+import { createLogger } from "../../../cli/logger.ts";
 import { requiring } from "../../support/requires.ts";
 import { commandOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { authority, certificate, otherCertificate } from "../../support/tls.ts";

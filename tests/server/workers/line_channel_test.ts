@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ControlError } from "../../../server/workers/json.ts";
+import { ControlError } from "../../../cli/json.ts";
 import { LineChannel } from "../../../server/workers/line_channel.ts";
 
 const permissions = "none";

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { defaultConfig } from "../../../server/config/config.ts";
 import { defaultLimits } from "../../../server/config/limits.ts";
 import { Metrics } from "../../../server/observe/metrics.ts";
-import { ControlError } from "../../../server/workers/json.ts";
+import { ControlError } from "../../../cli/json.ts";
 import { readFromWorker, readToWorker } from "../../../server/workers/messages.ts";
 import { writeMetrics } from "../../../server/workers/snapshot.ts";
 import { filledMetrics, gauges } from "../observe/samples.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Fatal } from "../../../server/commands/terminal.ts";
 import { defaultConfig } from "../../../server/config/config.ts";
-import { createLogger } from "../../../server/observe/logger.ts";
+import { createLogger } from "../../../cli/logger.ts";
 import type { StartMessage } from "../../../server/workers/messages.ts";
 import { Supervisor } from "../../../server/workers/supervisor.ts";
 import { soon, until } from "../../support/wait.ts";

@@ -1,8 +1,8 @@
-import { osReason } from "../store/os_error.ts";
+import { osReason } from "../os_error.ts";
 import { ask } from "./ask.ts";
 import { type AdminPlace, checkPath } from "./place.ts";
 
-/** Milliseconds in which whoever has the place says that it is a server. */
+/** Milliseconds in which whoever has the place says that it is what it is taken for. */
 const aliveTime = 2_000;
 
 /** What an operator connects to. */
@@ -12,19 +12,19 @@ export interface AdminListener extends AsyncDisposable {
   readonly token: string | null;
 }
 
-/** Another server answers at the place. */
+/** Another one answers at the place. */
 export class PlaceTaken extends Error {
   override readonly name = "PlaceTaken";
 }
 
 /**
- * Takes the place, which a server that was killed has perhaps left behind.
+ * Takes the place, which somebody who was killed has perhaps left behind.
  * Throws `PlaceTaken`, `Error`, or what the system says.
  */
 export async function listenAdmin(place: AdminPlace): Promise<AdminListener> {
   const { kind, path } = place;
   if (kind === "socket") checkPath(path);
-  if (await isAlive(place)) throw new PlaceTaken(`another server is administered by ${path}`);
+  if (await isAlive(place)) throw new PlaceTaken(`another ${place.program} is administered by ${path}`);
   return kind === "socket" ? await listenSocket(path) : await listenPort(path);
 }
 
@@ -70,7 +70,7 @@ async function listenSocket(path: string): Promise<AdminListener> {
   }
 }
 
-/** Only what a server has left behind is replaced. */
+/** Only a socket that was left behind is replaced. */
 async function makeRoom(path: string): Promise<void> {
   const there = await Deno.lstat(path).catch(() => null);
   if (there === null || there.isSocket) return;

@@ -7,19 +7,22 @@ const longestReply = 4_194_304;
 /** Milliseconds; `reload` waits for workers. */
 const replyTime = 30_000;
 
-/** What a server has answered. */
-export interface Asked extends Disposable {
-  readonly reply: AdminReply;
-  /** Resolves when the server has closed the connection: after `stop`, when it has stopped. */
+/** What a server or an agent has answered. */
+export interface Asked<Status> extends Disposable {
+  readonly reply: AdminReply<Status>;
+  /** Resolves when it has closed the connection: after `stop`, when it has stopped. */
   ended(): Promise<void>;
 }
 
-/** Asks the server at `place`; `null`: there is none. Throws what the system says, and `Error` when it does not answer. */
-export async function ask(
+/**
+ * Asks the server or agent at `place`, which `Status` is the status of; `null`: there is none.
+ * Throws what the system says, and `Error` when it does not answer.
+ */
+export async function ask<Status>(
   place: AdminPlace,
   request: AdminRequest,
   { timeout = replyTime }: { readonly timeout?: number } = {},
-): Promise<Asked | null> {
+): Promise<Asked<Status> | null> {
   const opened = await connect(place);
   if (opened === null) return null;
   const { connection, token } = opened;
@@ -31,12 +34,12 @@ export async function ask(
   try {
     await writeLine(connection, { ...request, ...(token !== null && { token }) });
     const line = await readLine(connection, longestReply);
-    if (line === null) throw new Error("the server closed the connection without an answer");
-    const reply = readReply(line);
+    if (line === null) throw new Error(`the ${place.program} closed the connection without an answer`);
+    const reply = readReply<Status>(line);
     return { reply, ended: () => ended(connection), [Symbol.dispose]: () => closeQuietly(connection) };
   } catch (error) {
     closeQuietly(connection);
-    throw isLate ? new Error(`the server did not answer within ${timeout / 1000} s`) : error;
+    throw isLate ? new Error(`the ${place.program} did not answer within ${timeout / 1000} s`) : error;
   } finally {
     clearTimeout(timer);
   }

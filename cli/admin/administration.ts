@@ -1,16 +1,9 @@
-import { equalBytes, textBytes } from "../../protocol/mod.ts";
-import { messageOf } from "../commands/terminal.ts";
-import type { LogLevel } from "../observe/logger.ts";
-import { objectOf, textOf } from "../workers/json.ts";
+import { timingSafeEqual } from "node:crypto";
+import { objectOf, textOf } from "../json.ts";
+import type { LogLevel } from "../logger.ts";
 import { readLine, writeLine } from "./lines.ts";
 import { type AdminListener, listenAdmin } from "./listen.ts";
-import {
-  type AdminReply,
-  type AdminRequest,
-  longestRequest,
-  readRequest,
-  type ServerStatus,
-} from "./messages.ts";
+import { type AdminReply, type AdminRequest, longestRequest, readRequest } from "./messages.ts";
 import type { AdminPlace } from "./place.ts";
 
 /** Connections at a time; further ones are closed. */
@@ -20,31 +13,31 @@ const mostRequests = 50;
 /** Milliseconds in which a request must have come, and in which its answer must be taken. */
 const requestTime = 5_000, answerTime = 30_000;
 
-/** What a server does when it is asked. */
-export interface AdminDuties {
-  status(): Promise<ServerStatus>;
+/** What a server or an agent does when it is asked. */
+export interface AdminDuties<Status> {
+  status(): Promise<Status>;
   /** What was done, in lines; throws `Error` when nothing was. */
   reload(): Promise<readonly string[]>;
   setLogLevel(level: LogLevel): void;
 }
 
 export interface AdministrationOptions {
-  /** Begins the end of the server. */
+  /** Begins its end. */
   readonly stop: () => void;
   /** Milliseconds of a clock that does not go back. */
   readonly now?: () => number;
   readonly requestTime?: number;
 }
 
-/** Lets the operator of a running server ask it for things: one request and its answer a connection. */
-export class Administration implements AsyncDisposable {
+/** Lets the operator of a running server or agent ask it for things: one request and its answer a connection. */
+export class Administration<Status> implements AsyncDisposable {
   readonly #listener: AdminListener;
   readonly #options: AdministrationOptions;
   /** Each with what cuts it off. */
   readonly #connections = new Map<Deno.Conn, () => void>();
   readonly #works = new Set<Promise<void>>();
   readonly #accepting: Promise<void>;
-  #duties: AdminDuties | null = null;
+  #duties: AdminDuties<Status> | null = null;
   #isClosed = false;
   #second = -Infinity;
   #requests = 0;
@@ -56,16 +49,19 @@ export class Administration implements AsyncDisposable {
   }
 
   /** Throws `PlaceTaken`, `Error`, or what the system says. */
-  static async listen(place: AdminPlace, options: AdministrationOptions): Promise<Administration> {
+  static async listen<Status>(
+    place: AdminPlace,
+    options: AdministrationOptions,
+  ): Promise<Administration<Status>> {
     return new Administration(await listenAdmin(place), options);
   }
 
-  /** From now on the server has started. */
-  serve(duties: AdminDuties): void {
+  /** From now on it has started. */
+  serve(duties: AdminDuties<Status>): void {
     this.#duties = duties;
   }
 
-  /** Whoever has asked for the end of the server learns of it. */
+  /** Whoever has asked for its end learns of it. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await this.#listener[Symbol.asyncDispose]();
@@ -112,7 +108,7 @@ export class Administration implements AsyncDisposable {
       if (!isEnd) return;
       clearTimeout(timer);
       this.#options.stop();
-      // Until the server has stopped, or the peer does not wait for that.
+      // Until it has stopped, or the peer does not wait for that.
       while (await connection.read(new Uint8Array(64)) !== null);
     } catch {
       // The peer has broken the connection, or did not take the answer in time.
@@ -123,7 +119,7 @@ export class Administration implements AsyncDisposable {
     }
   }
 
-  async #reply(line: string): Promise<{ readonly reply: AdminReply; readonly isEnd?: boolean }> {
+  async #reply(line: string): Promise<{ readonly reply: AdminReply<Status>; readonly isEnd?: boolean }> {
     const refused = (error: string) => ({ reply: { ok: false, error } as const });
     if (this.#isTooOften()) return refused("too many requests in this second");
     let request: AdminRequest;
@@ -144,8 +140,8 @@ export class Administration implements AsyncDisposable {
 
   async #done(
     request: Exclude<AdminRequest, { readonly type: "stop" }>,
-    duties: AdminDuties,
-  ): Promise<AdminReply> {
+    duties: AdminDuties<Status>,
+  ): Promise<AdminReply<Status>> {
     switch (request.type) {
       case "status":
         return { ok: true, status: await duties.status() };
@@ -162,10 +158,9 @@ export class Administration implements AsyncDisposable {
   #isAllowed(line: string): boolean {
     const { token } = this.#listener;
     if (token === null) return true;
-    return equalBytes(
-      textBytes(token),
-      textBytes(textOf(objectOf(JSON.parse(line), "a request")["token"], "token")),
-    );
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const given = bytes(textOf(objectOf(JSON.parse(line), "a request")["token"], "token"));
+    return given.length === bytes(token).length && timingSafeEqual(given, bytes(token));
   }
 
   #isTooOften(): boolean {
@@ -173,6 +168,10 @@ export class Administration implements AsyncDisposable {
     if (now - this.#second >= 1000) [this.#second, this.#requests] = [now, 0];
     return ++this.#requests > mostRequests;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function close(connection: Deno.Conn): void {

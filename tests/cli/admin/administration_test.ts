@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { Administration, type AdministrationOptions } from "../../../server/admin/administration.ts";
-import { ask } from "../../../server/admin/ask.ts";
-import { PlaceTaken } from "../../../server/admin/listen.ts";
-import { readRequest, type ServerStatus } from "../../../server/admin/messages.ts";
+import { Administration, type AdministrationOptions } from "../../../cli/admin/administration.ts";
+import { ask } from "../../../cli/admin/ask.ts";
+import { PlaceTaken } from "../../../cli/admin/listen.ts";
+import { readRequest } from "../../../cli/admin/messages.ts";
 import { adminPlace } from "../../../server/admin/place.ts";
+import type { ServerStatus } from "../../../server/admin/status.ts";
 import { requiring } from "../../support/requires.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";

@@ -1,11 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import {
-  createLogger,
-  type LogFormat,
-  type Logger,
-  type LogLevel,
-  logLevels,
-} from "../../../server/observe/logger.ts";
+import { createLogger, type LogFormat, type Logger, type LogLevel, logLevels } from "../../cli/logger.ts";
 
 const permissions = "none";
 const start = Date.UTC(2026, 0, 31, 10, 20, 30, 123);
