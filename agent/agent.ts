@@ -27,6 +27,7 @@ import {
 } from "./options.ts";
 import { AgentError, agentError, unknownConnection } from "./protocol/error.ts";
 import type { AgentContext } from "./runtime/context.ts";
+import { type AgentNumbers, agentNumbers } from "./runtime/numbers.ts";
 import { deleteConnection } from "./runtime/deletion.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
@@ -521,6 +522,11 @@ export class Agent implements AsyncDisposable, AgentStreams {
   /** All connections, oldest first. */
   connections(): ConnectionInfo[] {
     return this.#context.connections.all().map(connectionInfo);
+  }
+
+  /** How the agent is now, in numbers: of connections, messages, streams, and how servers are reached. */
+  numbers(): Promise<AgentNumbers> {
+    return this.#command(() => agentNumbers(this.#context, this.#streams.list()));
   }
 
   /** A connection as it is now. Throws {@linkcode AgentError} (`CONN UNKNOWN`). */

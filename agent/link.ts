@@ -9,6 +9,13 @@ export interface LinkOptions extends SubscriptionsOptions {
   readonly client: Omit<SmpClientOptions, "signal">;
 }
 
+/** How a server is reached, and for how many milliseconds; `null` when it was never tried. */
+export interface LinkState {
+  readonly server: ServerAddress;
+  readonly state: "connected" | "connecting" | "unreachable" | "idle";
+  readonly for: number | null;
+}
+
 /** Milliseconds after which a connection has worked: one that ends earlier counts as a failure to connect. */
 const settleTime = 10_000;
 
@@ -31,6 +38,8 @@ export class Link implements AsyncDisposable {
   #failures = 0;
   /** When the server could not be reached, or was lost, for the first time since there was a connection. */
   #downSince: number | null = null;
+  /** When there was a connection, or it was lost, or the first one tried. */
+  #changed: number | null = null;
   /** When a client was asked for last. */
   #lastAsked = 0;
   /** Whether it is closed soon if nobody asks for it. */
@@ -67,6 +76,25 @@ export class Link implements AsyncDisposable {
   /** Milliseconds for which the server could not be reached; 0 while there is a connection, or nobody has tried. */
   get downFor(): number {
     return this.#downSince === null ? 0 : this.#options.clock.now() - this.#downSince;
+  }
+
+  /** How it is now. */
+  get state(): LinkState {
+    const now = this.#options.clock.now();
+    const isOpen = this.#client !== null;
+    const isTried = this.#connecting !== null || this.#isReconnecting;
+    const since = isOpen ? this.#changed : this.#downSince ?? this.#changed;
+    return {
+      server: this.#server,
+      state: isOpen
+        ? "connected"
+        : this.#downSince !== null
+        ? "unreachable"
+        : isTried
+        ? "connecting"
+        : "idle",
+      for: since === null ? null : now - since,
+    };
   }
 
   /** The connection, or a new one at once. */
@@ -129,6 +157,7 @@ export class Link implements AsyncDisposable {
 
   async #connect(): Promise<SmpClient> {
     let client;
+    this.#changed ??= this.#options.clock.now();
     try {
       const { client: options, signal } = this.#options;
       client = await SmpClient.connect(this.#server, { ...options, signal });
@@ -150,7 +179,7 @@ export class Link implements AsyncDisposable {
     this.#client = client;
     this.#downSince = null;
     this.#pause?.abort();
-    const began = this.#options.clock.now();
+    const began = this.#changed = this.#options.clock.now();
     this.#do(client.closed.then((error) => this.#lost(error, began)));
     this.#do(this.#read(client));
     this.#do(this.#closeWhenIdle(client));
@@ -192,7 +221,8 @@ export class Link implements AsyncDisposable {
 
   #lost(error: unknown, began: number): void {
     this.#client = null;
-    this.#failures = this.#options.clock.now() - began > settleTime ? 0 : this.#failures + 1;
+    this.#changed = this.#options.clock.now();
+    this.#failures = this.#changed - began > settleTime ? 0 : this.#failures + 1;
     this.#subscriptions.lost(error);
     this.#keepConnected();
   }

@@ -41,10 +41,12 @@ export type { AgentCommand, AgentResponse } from "./command.ts";
 export type { KeySource, LeastBits, StoredKeyPair } from "./key_pool.ts";
 export type { AgentEvent, OfConnection, ReceivedMessage } from "./events.ts";
 export type { AgentOptions, ConnectionInfo, Invitation, LeaveProgress, SessionInfo } from "./options.ts";
+export type { ConnectionState } from "./core/connection_state.ts";
 export { AgentError, type AgentErrorCode, type BrokerTransportError } from "./protocol/error.ts";
 export type { LastMessage, MessageIntegrity } from "./protocol/integrity.ts";
 export type { Confirmation } from "./runtime/context.ts";
 export type { EventOptions } from "./runtime/events.ts";
+export type { AgentNumbers, ServerInfo } from "./runtime/numbers.ts";
 export type { AgentStreams } from "./stream/agent_streams.ts";
 export { StreamError, type StreamErrorCode } from "./stream/error.ts";
 export type {

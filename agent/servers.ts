@@ -2,7 +2,7 @@ import type { MessageEvent, SmpClient, SmpClientOptions } from "../client/mod.ts
 import { formatAddress, type ServerAddress } from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { Link, type LinkOptions } from "./link.ts";
+import { Link, type LinkOptions, type LinkState } from "./link.ts";
 import type { ServerEvents, SubscribedQueue } from "./server_events.ts";
 
 export type { ServerEvents, SubscribedQueue } from "./server_events.ts";
@@ -57,6 +57,11 @@ export class Servers implements AsyncDisposable {
   /** Whether there is a connection to a server. */
   isConnected(server: ServerAddress): boolean {
     return this.#links.get(formatAddress(server))?.isConnected ?? false;
+  }
+
+  /** How the servers are reached that something was asked of. */
+  states(): LinkState[] {
+    return [...this.#links.values()].map((link) => link.state);
   }
 
   /** Whether a queue is wanted. */

@@ -16,7 +16,14 @@ const lock: { npm: Record<string, unknown> } = JSON.parse(
 /** What is in the package, beside its licence and its first pages. */
 const sources = ["mod.ts", "protocol", "client", "agent"];
 /** Programs, which need Deno. */
-const programs = ["client/main.ts", "client/cli", "agent/main.ts", "agent/service", "agent/cli"];
+const programs = [
+  "client/main.ts",
+  "client/cli",
+  "agent/main.ts",
+  "agent/admin",
+  "agent/service",
+  "agent/cli",
+];
 const dependencies = { idb: versionOf("idb"), mlkem: versionOf("mlkem") };
 
 /** The version of a package that the lock file has, and the tests run with. */

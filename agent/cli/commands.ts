@@ -1,4 +1,5 @@
 import { UsageError } from "../../cli/options.ts";
+import { logLevel, reload, status, stop, top } from "./administer.ts";
 import { code } from "./code.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { remove } from "./delete.ts";
@@ -22,6 +23,11 @@ import { verify } from "./verify.ts";
 /** The commands by their names, in the order in which they are listed. */
 const commands: ReadonlyMap<string, Command> = new Map([
   ["start", start],
+  ["status", status],
+  ["top", top],
+  ["reload", reload],
+  ["log-level", logLevel],
+  ["stop", stop],
   ["invite", invite],
   ["join", join],
   ["send", send],

@@ -1,5 +1,6 @@
 import type { OptionKinds } from "../../cli/options.ts";
 import { formatAddress } from "../../protocol/mod.ts";
+import { type ConnectionState, stateOf, unreadOf } from "../core/connection_state.ts";
 import type { AgentStore, Connection } from "../store/store.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
@@ -8,13 +9,10 @@ import { oneLine, printable } from "./print.ts";
 
 const kinds = { ...databaseOptions, "json": "flag" } as const satisfies OptionKinds;
 
-/** How far a connection is. */
-type State = "connected" | "closed" | "suspended" | "invited" | "joining" | "failed";
-
 /** What is printed of a connection. */
 interface Listed {
   readonly connection: string;
-  readonly state: State;
+  readonly state: ConnectionState;
   /** Messages that came and were not acknowledged; those that servers have are not known here. */
   readonly unread: number;
   /** What is to be sent yet. */
@@ -72,7 +70,7 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
   return {
     connection: alias,
     state: stateOf(connection),
-    unread: receiving.reduce((sum, { unacknowledged }) => sum + unacknowledged.length, session?.waiting ?? 0),
+    unread: unreadOf(connection),
     unsent,
     unreadable,
     servers: [...new Set([...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)))],
@@ -80,14 +78,6 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
     secretSince: since === null ? null : new Date(since).toISOString(),
     verified: session?.keys.verified ?? false,
   };
-}
-
-function stateOf({ record: { role, connected }, receiving, inbound, sending, session }: Connection): State {
-  if (session?.status === "closed") return "closed";
-  if (sending.some(({ status }) => status === "failed")) return "failed";
-  if ([...receiving, ...inbound].some(({ suspended }) => suspended)) return "suspended";
-  if (connected) return "connected";
-  return role === "joiner" ? "joining" : "invited";
 }
 
 function lineOf({ connection, state, unread, unsent, secretSince, verified }: Listed): string {

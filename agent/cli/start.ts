@@ -1,8 +1,15 @@
+import config from "../../deno.json" with { type: "json" };
+import type { Administration } from "../../cli/admin/administration.ts";
+import { createLogger, type LogLevel } from "../../cli/logger.ts";
 import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
+import { openAdministration } from "../admin/open.ts";
+import { AgentOperator } from "../admin/operator.ts";
+import type { AgentStatus } from "../admin/status.ts";
 import { Agent } from "../agent.ts";
 import { tellUnreachable } from "../service/reach.ts";
 import { AgentService } from "../service/service.ts";
+import { readLogLevel } from "./administer.ts";
 import {
   checkAddress,
   databaseOptions,
@@ -22,6 +29,7 @@ const kinds = {
   "port": "value",
   "token-file": "value",
   "keep-days": "value",
+  "log-level": "value",
   "no-sessions": "flag",
   "routes": "value",
 } as const satisfies OptionKinds;
@@ -39,6 +47,7 @@ interface StartOptions {
   /** Days; `undefined`: for ever. */
   readonly retention: number | undefined;
   readonly sessions: ReturnType<typeof sessionsOf>;
+  readonly logLevel: LogLevel;
 }
 
 /** `agent start`: the agent as a service. */
@@ -54,6 +63,7 @@ export const start: Command = {
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
   --token-file FILE       clients must begin with TOKEN and the first line of FILE
   --keep-days N           remove messages after N days (default: never)
+  --log-level LEVEL       what is told on the standard error: error, warn, info or debug (default warn)
 ${sessionsHelp}`,
   run: (args, surroundings) => serve(readOptions(args), surroundings),
 };
@@ -72,24 +82,51 @@ function readOptions(args: readonly string[]): StartOptions {
     tokenFile: given["token-file"],
     passphraseFile: given["passphrase-file"],
     sessions: sessionsOf(given),
+    logLevel: readLogLevel(given["log-level"] ?? "warn"),
     retention: days === undefined ? undefined : readWhole("keep-days", days, { least: 1, most: 36_500 }),
   };
 }
 
-/** Serves until a signal comes and everything is closed. */
+/** Serves until a signal or an operator says so, and everything is closed. */
 async function serve(options: StartOptions, surroundings: Surroundings): Promise<void> {
-  await serveUntilStopped(options, surroundings);
+  // Its end tells whoever has stopped the agent that the next one can start.
+  await using administration = new AsyncDisposableStack();
+  const stopped = new AbortController();
+  const signal = AbortSignal.any([surroundings.signal, stopped.signal]);
+  await serveUntil(signal, options, {
+    ...surroundings,
+    administered: async () => {
+      const opened = await openAdministration(options.database, {
+        stop: () => stopped.abort(),
+        tell: (line) => surroundings.tell(`warning: ${line}`),
+      });
+      if (opened !== null) administration.use(opened);
+      return opened;
+    },
+  });
   await surroundings.print("stopped");
 }
 
-async function serveUntilStopped(options: StartOptions, surroundings: Surroundings): Promise<void> {
-  const { host, port, database, servers, allowUnverified, retention, sessions } = options;
-  const { print, tell, signal } = surroundings;
+interface ServedSurroundings extends Surroundings {
+  /** Lets the agent be administered, when its database is locked. */
+  readonly administered: () => Promise<Administration<AgentStatus> | null>;
+}
+
+async function serveUntil(
+  signal: AbortSignal,
+  options: StartOptions,
+  surroundings: ServedSurroundings,
+): Promise<void> {
+  const { host, port, database, servers, allowUnverified, retention, sessions, tokenFile } = options;
+  const { print, tell } = surroundings;
   preferOpenSsl();
-  const token = options.tokenFile === undefined ? null : await firstLine(options.tokenFile);
+  const readToken = tokenFile === undefined ? null : () => firstLine(tokenFile);
+  const token = await readToken?.() ?? null;
+  const logger = createLogger({ level: options.logLevel, format: "text", write: tell });
   await using cleanup = new AsyncDisposableStack();
   const opening = { path: database, passphraseFile: options.passphraseFile, mayMake: true };
   const store = cleanup.use(await openStore(opening, surroundings));
+  const administration = await surroundings.administered();
   const agent = cleanup.use(
     await Agent.start({
       servers,
@@ -100,14 +137,17 @@ async function serveUntilStopped(options: StartOptions, surroundings: Surroundin
       ...(retention !== undefined && { retention: retention * 86_400_000 }),
     }),
   );
-  const service = cleanup.use(AgentService.start({ agent, host, port, token }));
+  const service = cleanup.use(AgentService.start({ agent, host, port, token, log: logger }));
   if (!/^(127\.|::1$|localhost$)/.test(host)) {
     tell(`warning: whoever reaches ${host}:${service.port} can read and send everything, in plain text`);
   }
   await print(`database: ${database}`);
   for (const server of servers) await print(`server: ${server}`);
-  await print(`address: ${host.includes(":") ? `[${host}]` : host}:${service.port}`);
+  const address = `${host.includes(":") ? `[${host}]` : host}:${service.port}`;
+  await print(`address: ${address}`);
   await print(`listening on port ${service.port}`);
+  const { version } = config;
+  administration?.serve(new AgentOperator({ agent, service, logger, version, address, database, readToken }));
   const warn = (line: string) => tell(`warning: ${line}`);
   const probed = tellUnreachable(servers, { allowUnverified, signal, tell: warn });
   await aborted(signal);

@@ -1,10 +1,12 @@
-import type { QueueInfo } from "../../protocol/mod.ts";
+import { counted } from "../../cli/counted.ts";
+import { defaultPort, type QueueInfo, type ServerAddress } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
 import type { StreamOffer } from "../stream/types.ts";
 import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
+import type { ServiceLog } from "./log.ts";
 import { Taker } from "./taker.ts";
 import { type Asker, responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
 
@@ -36,6 +38,7 @@ const repeatBatch = 64;
 export class Notifier implements AsyncDisposable {
   readonly agent: Agent;
   readonly #clock: Clock;
+  readonly #log: ServiceLog | undefined;
   readonly #clients = new Map<Subscriber, Client>();
   readonly #watches = new Map<string, Watch>();
   /** The events of receipts that nobody was there for, by the connection's ID, oldest first. */
@@ -47,8 +50,9 @@ export class Notifier implements AsyncDisposable {
   readonly joined = new WeakSet<StreamOffer>();
 
   /** Tells nothing yet. */
-  constructor(agent: Agent, clock: Clock) {
+  constructor(agent: Agent, clock: Clock, log?: ServiceLog) {
     this.agent = agent;
+    this.#log = log;
     this.#clock = clock;
     this.#taker = new Taker(agent, { clock, signal: this.#abort.signal });
   }
@@ -202,9 +206,15 @@ export class Notifier implements AsyncDisposable {
     for await (const event of this.agent.events({ take: "manual" })) {
       switch (event.type) {
         case "down":
+          this.#log?.warn(
+            `${hostOf(event.server)} is lost to ${counted(event.connections.length, "connection")}`,
+          );
           for (const alias of event.connections) this.#pass(alias, { type: "END" });
           break;
         case "up":
+          this.#log?.info(
+            `${hostOf(event.server)} has ${counted(event.connections.length, "connection")} again`,
+          );
           for (const alias of event.connections) this.#pass(alias, { type: "UP" });
           break;
         case "stream offered":
@@ -462,4 +472,8 @@ export class Notifier implements AsyncDisposable {
       return undefined;
     }
   }
+}
+
+function hostOf({ host, port = defaultPort }: ServerAddress): string {
+  return `${host}:${port}`;
 }

@@ -1,6 +1,7 @@
 import { networkError, textBytes } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import type { ServiceLog } from "./log.ts";
 import { Notifier } from "./notifier.ts";
 import { Session, type SessionSocket } from "./session.ts";
 
@@ -22,6 +23,8 @@ export interface ServiceOptions {
   readonly writeTimeout?: number;
   /** @default the system's */
   readonly clock?: Clock;
+  /** Is told of servers that are lost and of clients; @default nobody */
+  readonly log?: ServiceLog;
 }
 
 /** Bytes that are read at a time. */
@@ -31,7 +34,7 @@ const chunk = 16_384;
 export class AgentService implements AsyncDisposable {
   readonly #options: ServiceOptions;
   readonly #clock: Clock;
-  readonly #token: Uint8Array | null;
+  #token: Uint8Array | null;
   readonly #listener: Deno.TcpListener;
   readonly #notifier: Notifier;
   /** Oldest first. */
@@ -47,7 +50,7 @@ export class AgentService implements AsyncDisposable {
     this.#clock = clock;
     this.#token = token === null ? null : textBytes(token);
     this.#listener = listener;
-    this.#notifier = new Notifier(agent, clock);
+    this.#notifier = new Notifier(agent, clock, options.log);
     this.#work = Promise.all([this.#accept(), this.#notifier.run()]);
   }
 
@@ -73,6 +76,11 @@ export class AgentService implements AsyncDisposable {
     return this.#sessions.size;
   }
 
+  /** Changes what the first command of sessions must be that begin from now on. */
+  setToken(token: string | null): void {
+    this.#token = token === null ? null : textBytes(token);
+  }
+
   /** Whether a connection belongs to a session, which is told what happens to it. */
   isOwned(alias: string): boolean {
     return this.#notifier.isOwned(alias);
@@ -85,8 +93,10 @@ export class AgentService implements AsyncDisposable {
     const [notifier, token, clock] = [this.#notifier, this.#token, this.#clock];
     const session = new Session(socket, { notifier, token, clock, tokenTimeout, writeTimeout });
     this.#sessions.add(session);
+    this.#options.log?.debug(`a client has come, of ${this.#sessions.size} now`);
     const running = session.run().finally(() => {
       this.#sessions.delete(session);
+      this.#options.log?.debug(`a client has gone, there are ${this.#sessions.size} now`);
       this.#running.delete(running);
     });
     this.#running.add(running);

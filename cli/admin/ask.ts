@@ -1,6 +1,6 @@
 import { readLine, writeLine } from "./lines.ts";
 import { type AdminReply, type AdminRequest, readReply } from "./messages.ts";
-import { type AdminPlace, readPortFile } from "./place.ts";
+import { type AdminPlace, checkPath, readPortFile } from "./place.ts";
 
 /** Bytes; the status of a node of a large cluster is the longest one. */
 const longestReply = 4_194_304;
@@ -50,6 +50,7 @@ async function connect(
 ): Promise<{ readonly connection: Deno.Conn; readonly token: string | null } | null> {
   try {
     if (kind === "socket") {
+      checkPath(path);
       return { connection: await Deno.connect({ transport: "unix", path }), token: null };
     }
     const { port, token } = await readPortFile(path);

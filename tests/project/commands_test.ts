@@ -23,6 +23,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],
   [/\/srv\/chat|--ws-url/, "tests/browser/web_chat_proxy_test.ts"],
   [/task admin top/, "tests/server/commands/administer_test.ts has a terminal"],
+  [/task agent top/, "tests/agent/cli/administer_test.ts has a terminal"],
   [/task agent .*\||\| deno task agent/, "tests/agent/cli/talk_test.ts and stream_test.ts have pipes"],
 ];
 
@@ -158,9 +159,30 @@ Deno.test("the commands for a running server in the pages, one after the other",
   }
 });
 
+/** Commands for an agent that runs. */
+const toRunningAgent = /task agent (status|reload|log-level|stop) /;
+
+Deno.test("the commands for a running agent in the pages, one after the other", async () => {
+  await using folder = await temporaryFolder();
+  await checkout(folder.path);
+  const lines = commands.filter(({ line }) => toRunningAgent.test(line)).map(({ line }) => line);
+  assert(lines.length >= 4);
+  const env = { INIT_CWD: folder.path };
+  const nobody = `127.0.0.1:1#${"A".repeat(43)}=`;
+  const command = wordsOf(`deno task agent start --db data/agent.db --port 0 --server ${nobody}`, {});
+  await using agent = await ServerProcess.spawned({ command, until: "listening", cwd: folder.path, env });
+  for (const line of lines) {
+    const [file, ...args] = wordsOf(line, {});
+    const options = { args, cwd: folder.path, env, stdin: "null", stdout: "piped" } as const;
+    const { code, stderr } = await soon(new Deno.Command(file!, options).output());
+    assertEquals(code, 0, `${line}: ${new TextDecoder().decode(stderr)}`);
+  }
+  assertEquals((await agent.end()).code, 0);
+});
+
 Deno.test("the commands of the agent in the pages, one after the other", async () => {
   await using server = await startServer();
-  const all = commands.filter(({ line }) => line.includes("task agent "));
+  const all = commands.filter(({ line }) => line.includes("task agent ") && !toRunningAgent.test(line));
   const pages = Map.groupBy(all, ({ page }) => page);
   assert(pages.get("docs/agent-command-line.md")!.length >= 8);
   for (const [page, commands] of pages) {

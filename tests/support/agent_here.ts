@@ -1,0 +1,26 @@
+import { runCommand } from "../../agent/cli/commands.ts";
+import type { Outcome } from "./server_process.ts";
+
+/** Runs a command of the agent that opens no database in this process. */
+export async function agentHere(...args: readonly string[]): Promise<Outcome> {
+  let [stdout, stderr] = ["", ""];
+  const none = () => Promise.resolve(null);
+  try {
+    await runCommand(args, {
+      write: () => Promise.reject(new Error("it prints lines only")),
+      print: (line) => Promise.resolve(void (stdout += `${line}\n`)),
+      tell: (line) => void (stderr += `${line}\n`),
+      isTerminal: false,
+      isInputTerminal: false,
+      terminal: null,
+      readSome: none,
+      readInput: () => Promise.resolve(new Uint8Array()),
+      ask: none,
+      askSecret: none,
+      signal: new AbortController().signal,
+    }, "");
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    return { code: 1, stdout, stderr: `${stderr}${error instanceof Error ? error.message : error}\n` };
+  }
+}
