@@ -1,13 +1,25 @@
+import { counted } from "../../cli/counted.ts";
 import type { OptionKinds } from "../../cli/options.ts";
 import { formatAddress } from "../../protocol/mod.ts";
 import { type ConnectionState, stateOf, unreadOf } from "../core/connection_state.ts";
-import type { AgentStore, Connection } from "../store/store.ts";
+import type { AgentStore, Connection, StreamRecord } from "../store/store.ts";
+import { streamsOf } from "../stream/step.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { openStore, withAdvice } from "./database.ts";
 import { oneLine, printable } from "./print.ts";
 
 const kinds = { ...databaseOptions, "json": "flag" } as const satisfies OptionKinds;
+
+/** What is printed of a stream that nobody has accepted. */
+interface ListedOffer {
+  readonly stream: string;
+  /** As its sender says; not to be trusted. */
+  readonly name: string;
+  readonly mediaType: string;
+  readonly size: number | null;
+  readonly offeredAt: string;
+}
 
 /** What is printed of a connection. */
 interface Listed {
@@ -18,6 +30,9 @@ interface Listed {
   /** What is to be sent yet. */
   readonly unsent: number;
   readonly unreadable: number;
+  /** Streams of the other side that wait to be accepted here, and those of this side that wait there. */
+  readonly offers: readonly ListedOffer[];
+  readonly offered: readonly ListedOffer[];
   readonly servers: readonly string[];
   readonly createdAt: string;
   /** When the session began, `null` before; whether its safety code was compared. */
@@ -37,7 +52,8 @@ export const list: Command = {
 ${databaseHelp}
 
 A line has the connection's state, how many messages came here and were not printed (servers may have
-more), how many wait to be sent, where there is a session since when and whether its safety code was verified,
+more), how many wait to be sent, how many files and streams are offered and wait to be taken here ("offers")
+or by the other side ("offered"), where there is a session since when and whether its safety code was verified,
 and its name. States: connected, closed (the other side has deleted it), suspended, invited (nobody has joined
 yet), joining, failed (joining was refused, or given up).`,
   async run(args, surroundings) {
@@ -73,6 +89,8 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
     unread: unreadOf(connection),
     unsent,
     unreadable,
+    offers: offersOf(connection, "receiving"),
+    offered: offersOf(connection, "sending"),
     servers: [...new Set([...receiving, ...inbound].map(({ keys }) => formatAddress(keys.server)))],
     createdAt: new Date(createdAt).toISOString(),
     secretSince: since === null ? null : new Date(since).toISOString(),
@@ -80,9 +98,23 @@ async function describe(connection: Connection, store: AgentStore): Promise<List
   };
 }
 
-function lineOf({ connection, state, unread, unsent, secretSince, verified }: Listed): string {
+function offersOf(connection: Connection, direction: StreamRecord["direction"]): ListedOffer[] {
+  return streamsOf(connection)
+    .filter((stream) => stream.direction === direction && stream.status === "offered")
+    .map(({ id, name, mediaType, size, at }) => (
+      { stream: id, name, mediaType, size, offeredAt: new Date(at).toISOString() }
+    ));
+}
+
+function lineOf(
+  { connection, state, unread, unsent, offers, offered, secretSince, verified }: Listed,
+): string {
   const secret = secretSince === null
     ? ""
     : `secret since ${secretSince.slice(0, 10)}${verified ? ", verified" : ""}  `;
-  return `${state.padEnd(9)}  ${unread} unread  ${unsent} unsent  ${secret}${printable(connection)}`;
+  const waiting = (offers.length > 0 ? `${counted(offers.length, "offer")}  ` : "") +
+    (offered.length > 0 ? `${offered.length} offered  ` : "");
+  return `${state.padEnd(9)}  ${unread} unread  ${unsent} unsent  ${waiting}${secret}${
+    printable(connection)
+  }`;
 }

@@ -1,7 +1,7 @@
 import { runCommand } from "../../agent/cli/commands.ts";
 import type { Outcome } from "./server_process.ts";
 
-/** Runs a command of the agent that opens no database in this process. */
+/** Runs a command of the agent that prints lines in this process. */
 export async function agentHere(...args: readonly string[]): Promise<Outcome> {
   let [stdout, stderr] = ["", ""];
   const none = () => Promise.resolve(null);
