@@ -273,6 +273,7 @@ export function formatResponse(response: ServiceResponse): Part[] | null {
       return [`SESSION ${response.change}`];
     case "STREAM":
     case "SREADY":
+    case "SWAIT":
     case "SDATA":
     case "SCLOSED":
       return formatStreamResponse(response);
@@ -325,7 +326,8 @@ EXT <words>            receipts: RCVD <id> from now on, when the other side has 
                        answer its upgrade, closed when it was deleted there
                        streams: STREAM <id> <size> when the other side offers one, and these commands:
 SNEW <size>            offers a stream, - for a size that is not known; SREADY comes when it is accepted
-SPUT <id> <n> <size>   sends so many bytes of it, which follow; n is 1, 2 and so on; no answer
+SPUT <id> <n> <size>   sends so many bytes of it, which follow; n is 1, 2 and so on; no answer, but SWAIT
+                       each 5 seconds in which there is no room
 SJOIN <id>             accepts one; SDATA <id> <n> <time> OK <size> and its bytes come
 SRESUME <id> <n>       accepts one from SDATA n on
 SCLOSE <id>            all is sent, or it is not wanted; with :<text> cancels it; SCLOSED comes at its end

@@ -295,6 +295,8 @@ function contentOf(response: ServiceResponse): Fields {
     }
     case "SREADY":
       return { stream: response.stream, most: response.most };
+    case "SWAIT":
+      return { stream: response.stream };
     case "SDATA": {
       const { stream, number, at, body } = response;
       return { stream, number, received: at, status: "OK", data: encodeBase64(body) };

@@ -21,6 +21,8 @@ export interface ServiceOptions {
   readonly tokenTimeout?: number;
   /** In which a client must read something of what is written. @default 30000 */
   readonly writeTimeout?: number;
+  /** Between what a client is told while its stream has no room. @default 5000 */
+  readonly roomNotice?: number;
   /** @default the system's */
   readonly clock?: Clock;
   /** Is told of servers that are lost and of clients; @default nobody */
@@ -89,9 +91,16 @@ export class AgentService implements AsyncDisposable {
   /** Serves a client on any socket; resolves when the session has ended, at once when there are too many. */
   async serve(socket: SessionSocket): Promise<void> {
     if (!this.#makeRoom()) return socket.close();
-    const { tokenTimeout = 10_000, writeTimeout = 30_000 } = this.#options;
+    const { tokenTimeout = 10_000, writeTimeout = 30_000, roomNotice = 5_000 } = this.#options;
     const [notifier, token, clock] = [this.#notifier, this.#token, this.#clock];
-    const session = new Session(socket, { notifier, token, clock, tokenTimeout, writeTimeout });
+    const session = new Session(socket, {
+      notifier,
+      token,
+      clock,
+      tokenTimeout,
+      writeTimeout,
+      roomNotice,
+    });
     this.#sessions.add(session);
     this.#options.log?.debug(`a client has come, of ${this.#sessions.size} now`);
     const running = session.run().finally(() => {

@@ -50,6 +50,8 @@ export interface SessionOptions {
   readonly tokenTimeout: number;
   /** In which a client must read something of what is written. */
   readonly writeTimeout: number;
+  /** Between what a client is told while its stream has no room. */
+  readonly roomNotice: number;
   readonly clock: Clock;
 }
 
@@ -100,6 +102,8 @@ export class Session implements Subscriber {
       say: (id, alias, response, about) => this.say(id, alias, response, about),
       isJoined: (offer) => notifier.joined.has(offer),
       joined: (offer) => void notifier.joined.add(offer),
+      wait: (signal) => options.clock.wait(options.roomNotice, signal),
+      signal: this.#closed.signal,
     });
     this.#isAdmitted = options.token === null;
   }

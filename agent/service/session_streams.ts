@@ -24,6 +24,10 @@ export interface StreamSession {
   /** Whether a stream has been joined by a session; says so of one. */
   isJoined(offer: StreamOffer): boolean;
   joined(offer: StreamOffer): void;
+  /** Waits until a client is to be told that there is no room. */
+  wait(signal: AbortSignal): Promise<void>;
+  /** Aborts when the session has ended. */
+  readonly signal: AbortSignal;
 }
 
 interface Entry {
@@ -171,9 +175,34 @@ export class SessionStreams {
     entry.next++;
     entry.written += body.length;
     // Nothing more is read of the client until there is room.
-    await writer.write(body).catch(() => {
+    const written = writer.write(body).catch(() => {
       throw this.#missing(key, "STREAM CLOSED");
     });
+    written.catch(() => {});
+    await this.#room(written, { alias, stream });
+  }
+
+  /**
+   * Waits for what is written. A client that has gone meanwhile is not seen by reading, as nothing is read: its system
+   * refuses what it is told. Rejects then, and when the session ends.
+   */
+  async #room(
+    written: Promise<void>,
+    { alias, stream }: { readonly alias: string; readonly stream: string },
+  ): Promise<void> {
+    const { signal } = this.#session;
+    const done = new AbortController();
+    const over = AbortSignal.any([signal, done.signal]);
+    try {
+      for (let isWritten = false; !isWritten;) {
+        const waited = this.#session.wait(over).then(() => false);
+        isWritten = await Promise.race([written.then(() => true), waited]);
+        signal.throwIfAborted();
+        if (!isWritten) await this.#session.say(null, alias, { type: "SWAIT", stream });
+      }
+    } finally {
+      done.abort();
+    }
   }
 
   async #close(

@@ -36,6 +36,8 @@ export type StreamResponse =
   }
   /** Data of so many bytes can be put, or comes. */
   | { readonly type: "SREADY"; readonly stream: string; readonly most: number }
+  /** What was put has waited for room for a while. */
+  | { readonly type: "SWAIT"; readonly stream: string }
   | {
     readonly type: "SDATA";
     readonly stream: string;
@@ -147,6 +149,8 @@ export function formatStreamResponse(response: StreamResponse): Part[] {
     }
     case "SREADY":
       return [`${type} ${stream} ${response.most}`];
+    case "SWAIT":
+      return [`${type} ${stream}`];
     case "SDATA": {
       const { number, at, body } = response;
       return [`${type} ${stream} ${number} ${at.toISOString()} OK ${body.length}\n`, body];

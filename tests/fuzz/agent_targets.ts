@@ -96,6 +96,7 @@ export const agentTargets: readonly Target[] = [
         token: null,
         tokenTimeout: 10_000,
         writeTimeout: 30_000,
+        roomNotice: 5_000,
         clock: systemClock,
       });
       await session.run();
