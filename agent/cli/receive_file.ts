@@ -91,7 +91,9 @@ async function receive(
   const done = isAccepted && (begun === null || begun === size)
     ? await hasCome(agent, offer, { folder, called })
     : null;
-  const path = done?.path ?? await freePath(folder, called);
+  const free = done === null ? await freeNumber(folder, called) : 1;
+  const pathOf = (attempt: number) => `${folder}/${numbered(called, free + attempt - 1)}`;
+  const path = done?.path ?? pathOf(1);
   const what = { connection, id, name, size, file: path };
   if (done === null) {
     await transfer.say(
@@ -99,10 +101,13 @@ async function receive(
       { type: "receiving", ...what },
     );
   }
-  const work = done === null ? agent.receiveFile(offer, path) : Promise.resolve(done);
-  const { sha256 } = await transfer.follow(offer, { shown: name, work });
-  if (isJson) await transfer.say("", { type: "received", ...what, sha256: encodeBase64(sha256) });
-  else await print(printable(path));
+  // Another receive-file may take the name meanwhile.
+  const work = done === null
+    ? agent.receiveFile(offer, path, { otherPath: pathOf })
+    : Promise.resolve<ReceivedFile>(done);
+  const { sha256, path: file = path } = await transfer.follow(offer, { shown: name, work });
+  if (isJson) await transfer.say("", { type: "received", ...what, file, sha256: encodeBase64(sha256) });
+  else await print(printable(file));
 }
 
 /** A file that got its name before a crash that kept the other side from being told; `null`: there is none. */
@@ -126,11 +131,10 @@ async function hasCome(
   return null;
 }
 
-/** A path in a folder that nothing has. */
-async function freePath(folder: string, name: string): Promise<string> {
+/** The first number with which nothing in a folder has a name. */
+async function freeNumber(folder: string, name: string): Promise<number> {
   for (let number = 1; number <= mostOfName; number++) {
-    const path = `${folder}/${numbered(name, number)}`;
-    if (!await exists(path)) return path;
+    if (!await exists(`${folder}/${numbered(name, number)}`)) return number;
   }
   throw new Error(`${folder} has too many files that are called ${name}`);
 }

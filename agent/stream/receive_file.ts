@@ -1,7 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
 import { equalBytes } from "../../protocol/mod.ts";
-import { builtin, fileModules } from "./builtin.ts";
+import { fileModules } from "./builtin.ts";
 import { StreamError } from "./error.ts";
+import { giveName, isThere } from "./final_name.ts";
 import { type Hash, newHash } from "./hash.ts";
 import type { Incoming, StreamReader } from "./incoming.ts";
 import { tellProgress } from "./send_file.ts";
@@ -17,8 +18,8 @@ interface Target {
   /** Of them; what is written is added. */
   readonly hash: Hash;
   write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** All of it is written and right: it gets its name. */
-  finish(): Promise<void>;
+  /** All of it is written and right: it gets its name, and gives its path when it has one. */
+  finish(): Promise<string | undefined>;
   /** It is not wanted any more. */
   remove(): Promise<void>;
   /** Nothing more is written now. */
@@ -29,12 +30,14 @@ interface Target {
 export async function receiveFile(
   offer: Incoming,
   target: string | WritableFile,
-  { onProgress, signal, kept }: ReceiveFileOptions,
+  { onProgress, signal, kept, otherPath }: ReceiveFileOptions,
 ): Promise<ReceivedFile> {
   signal?.throwIfAborted();
   const former = typeof target === "string" ? await receivedBefore(offer, target) : null;
   if (former !== null) return former;
-  const file = typeof target === "string" ? await openPart(offer, target) : await openWritable(target, kept);
+  const file = typeof target === "string"
+    ? await openPart(offer, target, otherPath)
+    : await openWritable(target, kept);
   let reader: StreamReader;
   try {
     reader = offer.open(file.start);
@@ -61,9 +64,11 @@ export async function receiveFile(
 /** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
 async function receivedBefore(offer: Incoming, target: string): Promise<ReceivedFile | null> {
   const { sha256 } = offer;
-  if (offer.status !== "accepted" || offer.hasEnded || sha256 === null || !await exists(target)) return null;
+  if (offer.status !== "accepted" || offer.hasEnded || sha256 === null || !await isThere(target)) return null;
   const { files, path } = fileModules();
-  const handle = await files.open(target, "r");
+  const { constants } = files;
+  // Not waiting for whoever writes, if it is a pipe by now.
+  const handle = await files.open(target, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const hash = newHash();
     const size = await hashPart(handle, { size: null, hash });
@@ -71,7 +76,7 @@ async function receivedBefore(offer: Incoming, target: string): Promise<Received
     // Both names are there when the crash came between giving one and taking the other.
     await files.unlink(partOf(offer, path.resolve(target))).catch(() => {});
     await offer.finish(size);
-    return { size, sha256 };
+    return { size, sha256, path: target };
   } finally {
     await handle.close();
   }
@@ -89,9 +94,9 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
     if (offer.sha256 !== null && !equalBytes(sha256, offer.sha256)) {
       throw new StreamError("HASH", "What was received has another SHA-256 than was offered");
     }
-    await writing(file.finish());
+    const path = await writing(file.finish());
     await reader.finish();
-    return { size, sha256 };
+    return { size, sha256, ...(path !== undefined && { path }) };
   } catch (error) {
     const failed = error instanceof StreamError
       ? error
@@ -126,7 +131,7 @@ async function openWritable(target: WritableFile, kept = new Blob()): Promise<Ta
     start: kept.size,
     hash,
     write: (bytes) => writer.write(bytes),
-    finish: () => writer.close(),
+    finish: () => writer.close().then(() => undefined),
     remove: drop,
     close: drop,
   };
@@ -139,21 +144,27 @@ function partOf({ id }: Incoming, target: string): string {
 }
 
 /** A temporary file beside the one that it will be. */
-async function openPart(offer: Incoming, given: string): Promise<Target> {
+async function openPart(
+  offer: Incoming,
+  given: string,
+  otherPath: ReceiveFileOptions["otherPath"],
+): Promise<Target> {
   const { files, path } = fileModules();
   const { constants } = files;
   const target = path.resolve(given), folder = path.dirname(target);
   const part = partOf(offer, target);
-  if (await exists(target)) {
+  if (await isThere(target) && otherPath === undefined) {
     throw new StreamError("FAILED", "Cannot receive the file: there is one with that name");
   }
   // Never through a link that somebody else has put there.
-  const noFollow = constants.O_NOFOLLOW ?? 0;
-  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | noFollow, 0o600);
+  const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600);
   try {
     const hash = newHash();
     const start = await hashPart(handle, { size: offer.size, hash });
-    return partTarget(handle, { start, hash, target, part, folder });
+    const names = (attempt: number) => attempt === 1 || otherPath === undefined ? given : otherPath(attempt);
+    const isOnly = otherPath === undefined;
+    return partTarget(handle, { start, hash, names, isOnly, part, folder });
   } catch (error) {
     await handle.close();
     throw error;
@@ -162,15 +173,17 @@ async function openPart(offer: Incoming, given: string): Promise<Target> {
 
 function partTarget(
   handle: FileHandle,
-  { start, hash, target, part, folder }: {
+  { start, hash, names, isOnly, part, folder }: {
     readonly start: number;
     readonly hash: Hash;
-    readonly target: string;
+    /** What it may be called, from 1 on; whether the first one is the only one. */
+    readonly names: (attempt: number) => string;
+    readonly isOnly: boolean;
     readonly part: string;
     readonly folder: string;
   },
 ): Target {
-  const { files } = fileModules();
+  const { files, path } = fileModules();
   let at = start;
   return {
     start,
@@ -185,8 +198,11 @@ function partTarget(
     async finish() {
       await handle.sync();
       await handle.close();
-      await giveName(part, target);
+      // All of them in the folder of the first one, wherever the program is by now.
+      const inFolder = (attempt: number) => path.join(folder, path.basename(names(attempt)));
+      const attempt = await giveName(part, inFolder, { isOnly });
       await syncFolder(folder);
+      return names(attempt);
     },
     async remove() {
       await handle.close().catch(() => {});
@@ -218,37 +234,9 @@ async function hashPart(
   return at;
 }
 
-/** Gives a file its name, never in place of another one. */
-async function giveName(part: string, target: string): Promise<void> {
-  const { files } = fileModules();
-  try {
-    await files.link(part, target);
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") throw error;
-    // File systems without hard links.
-    if (await exists(target)) throw error;
-    return await files.rename(part, target);
-  }
-  await files.unlink(part);
-}
-
 /** Makes a new name last; not all systems can. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await fileModules().files.open(folder, "r").catch(() => null);
   await handle?.sync().catch(() => {});
   await handle?.close().catch(() => {});
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await builtin("node:fs/promises")!.lstat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return false;
-    throw error;
-  }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -104,6 +104,11 @@ export interface ReceiveFileOptions {
   readonly signal?: AbortSignal;
   /** What a writable file has of it already: it is written what follows. @default nothing */
   readonly kept?: Blob;
+  /**
+   * Another path in the same folder, for when there is something at the given one, or at the last one that this gave, by the
+   * time that all has come; asked with 2, 3 and so on. @default that ends it with `FAILED`
+   */
+  readonly otherPath?: (attempt: number) => string;
 }
 
 /** A file that was received. */
@@ -112,6 +117,8 @@ export interface ReceivedFile {
   readonly size: number;
   /** What it has, 32 bytes; it was compared when the sender had said it. */
   readonly sha256: Uint8Array<ArrayBuffer>;
+  /** Where it is, as it was given; not there when it was given something else than paths. */
+  readonly path?: string;
 }
 
 /** A place in a browser that a file is written to, such as `FileSystemFileHandle.createWritable` gives. */

@@ -224,3 +224,22 @@ Deno.test("a file that is refused, or ends otherwise, fails with the words of th
   assertEquals((await following.end()).code, 0);
   assert(!namesIn(folder.path).includes("y"));
 });
+
+Deno.test("a name that another receive-file takes meanwhile is left to it", async () => {
+  await using setting = await pair();
+  const { folder, peer, db } = setting;
+  const to = folder.file("in");
+  await Deno.mkdir(to);
+  const outgoing = await peer.agent.sendFile("a", new Blob(["mine"]), { name: "cat.txt" });
+  outgoing.pause();
+  await using receiving = await folder.start(["receive-file", "b", "--to", to, "--db", db, "--json"]);
+  assertEquals(JSON.parse(await receiving.line()).file, `${to}/cat.txt`);
+  await Deno.writeTextFile(`${to}/cat.txt`, "theirs");
+  outgoing.resume();
+  const { code, stdout, stderr } = await receiving.end();
+  assertEquals(code, 0, stderr);
+  const { file } = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+  assertEquals(file, `${to}/cat (2).txt`);
+  assertEquals([await Deno.readTextFile(file), namesIn(to)], ["mine", ["cat (2).txt", "cat.txt"]]);
+  assertEquals(await Deno.readTextFile(`${to}/cat.txt`), "theirs");
+});

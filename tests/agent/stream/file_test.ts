@@ -48,7 +48,7 @@ Deno.test("a file of any size arrives whole, with its SHA-256, and nothing besid
     assertEquals([offer.name, offer.type, offer.size], ["from", "application/octet-stream", length]);
     const received = await soon(pair.bob.agent.receiveFile(offer, to));
     await soon(outgoing.ended);
-    assertEquals(received, { size: length, sha256: offer.sha256! });
+    assertEquals(received, { size: length, sha256: offer.sha256!, path: to });
     assert(equalBytes(await Deno.readFile(to), bytes));
     assertEquals(progress.at(-1), { bytes: length, size: length });
     assertEquals(namesIn(folder.path), ["from", "to"]);
