@@ -1,19 +1,11 @@
-import {
-  formatAddress,
-  parseQueueInfo,
-  type QueueInfo,
-  type ServerAddress,
-  SmpError,
-} from "../protocol/mod.ts";
-import { inBatches } from "./batches.ts";
+import { formatAddress, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
 import { systemClock } from "./clock.ts";
 import { type AgentCommand, type AgentResponse, execute } from "./command.ts";
-import { newConnection, newId, withReceiving } from "./core/connection.ts";
+import { newId } from "./core/connection.ts";
 import { Connections, isSameServer } from "./core/connections.ts";
 import { deadlinesFrom } from "./deadlines.ts";
 import type { AgentEvent } from "./events.ts";
 import { KeyPool, LoadedKeys } from "./key_pool.ts";
-import { greet } from "./kinds/greet.ts";
 import { invitationOf } from "./kinds/reply.ts";
 import {
   type AgentOptions,
@@ -27,35 +19,33 @@ import {
 } from "./options.ts";
 import { AgentError, agentError, unknownConnection } from "./protocol/error.ts";
 import type { AgentContext } from "./runtime/context.ts";
-import { type AgentNumbers, agentNumbers } from "./runtime/numbers.ts";
 import { deleteConnection } from "./runtime/deletion.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
 import { Farewells } from "./runtime/farewells.ts";
-import { subscribedInbound } from "./runtime/inbound.ts";
 import { Interpreter } from "./runtime/interpreter.ts";
 import { Making } from "./runtime/making.ts";
 import { Moves } from "./runtime/moves.ts";
+import { NewConnections } from "./runtime/new_connections.ts";
+import { type AgentNumbers, agentNumbers } from "./runtime/numbers.ts";
 import { outgoing } from "./runtime/outgoing.ts";
 import { RepairSpeaker } from "./runtime/repair_speaker.ts";
 import { Repetitions } from "./runtime/repetitions.ts";
 import { Retention } from "./runtime/retention.ts";
-import { makeReceivingRoute, makeSendingRoute, recipientQueue, subscribedQueue } from "./runtime/routes.ts";
 import { serverNotices } from "./runtime/server_notices.ts";
 import { Sessions } from "./runtime/sessions.ts";
 import { SlowLane } from "./runtime/slow_lane.ts";
+import { Subscribing } from "./runtime/subscribing.ts";
+import { suspendConnection } from "./runtime/suspension.ts";
+import { safetyCodeOf, verifySession } from "./runtime/verification.ts";
 import { Workers } from "./runtime/workers.ts";
-import { Servers, type SubscribedQueue, subscriptionBatch } from "./servers.ts";
+import { Servers } from "./servers.ts";
 import { started } from "./session/fork.ts";
-import { newSession, sessionExtension } from "./session/session.ts";
 import type { AgentStreams } from "./stream/agent_streams.ts";
-import { Incoming } from "./stream/incoming.ts";
+import { StreamCommands } from "./stream/commands.ts";
 import { StreamError } from "./stream/error.ts";
 import { StreamLinks } from "./stream/links.ts";
-import { receiveFile } from "./stream/receive_file.ts";
-import { checkOffered, defaultType, offeredFile, tellProgress } from "./stream/send_file.ts";
-import { WrittenSource } from "./stream/source.ts";
 import { Streams } from "./stream/streams.ts";
 import type {
   OutgoingStream,
@@ -68,7 +58,7 @@ import type {
   WritableOutgoingStream,
 } from "./stream/types.ts";
 import { MemoryStore } from "./store/memory.ts";
-import type { AgentStore, Connection, MessageQuery, MessageRecord } from "./store/store.ts";
+import type { AgentStore, MessageQuery, MessageRecord } from "./store/store.ts";
 
 /**
  * Duplex connections over two queues, end-to-end encrypted, with messages whole and in order (agent.md).
@@ -88,6 +78,9 @@ export class Agent implements AsyncDisposable, AgentStreams {
   readonly #farewells: Farewells;
   readonly #moves: Moves;
   readonly #streams: Streams;
+  readonly #newConnections: NewConnections;
+  readonly #subscribing: Subscribing;
+  readonly #streaming: StreamCommands;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
   readonly #retention: Retention | null;
@@ -195,6 +188,11 @@ export class Agent implements AsyncDisposable, AgentStreams {
         withdrawn: (connection, id) => this.#events.withdraw(connection, id),
       },
     });
+    const [interpreter, discards] = [this.#interpreter, this.#discards];
+    this.#newConnections = new NewConnections(context, { interpreter, discards });
+    this.#subscribing = new Subscribing(context, { events: this.#events, sessions: this.#sessions });
+    const command = <T>(execute: () => Promise<T>) => this.#command(execute);
+    this.#streaming = new StreamCommands({ context, streams: this.#streams, command });
     this.#retention = retention;
     retention?.begin();
     this.#sessions.begin();
@@ -253,21 +251,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
 
   /** Makes a connection and the invitation to it (NEW); its messages come from {@linkcode Agent.events}. */
   create(alias: string = newId()): Promise<Invitation> {
-    return this.#command(async () => {
-      const { connections, servers, now } = this.#context;
-      return await connections.reserving(alias, async () => {
-        const { route, client } = await makeReceivingRoute(this.#context);
-        const empty = this.#newConnection({ alias, createdAt: now(), role: "initiator", reply: true });
-        try {
-          await this.#interpreter.add(withReceiving(empty, route), [], []);
-        } catch (error) {
-          await this.#discards.abandon(route);
-          throw error;
-        }
-        servers.created(subscribedQueue(this.#context, route), client);
-        return { connection: alias, invitation: invitationOf(route.keys) };
-      });
-    });
+    return this.#command(() => this.#newConnections.create(alias));
   }
 
   /**
@@ -278,19 +262,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     invitation: QueueInfo | string,
     { alias = newId(), reply = true }: { readonly alias?: string; readonly reply?: boolean } = {},
   ): Promise<string> {
-    return this.#command(async () => {
-      const { connections, deadlines, joinTimeout, announced } = this.#context;
-      const queueInfo = typeof invitation === "string" ? parseQueueInfo(invitation) : invitation;
-      return await connections.reserving(alias, async () => {
-        const sending = await makeSendingRoute(this.#context, queueInfo);
-        const now = this.#context.now();
-        const empty = this.#newConnection({ alias, createdAt: now, role: "joiner", reply });
-        const context = { now, announced, giveUpAt: deadlines.after(joinTimeout), withReply: reply };
-        const { connection, changes, commands } = greet(empty, sending, context);
-        await this.#interpreter.add(connection, changes, commands);
-        return alias;
-      });
-    });
+    return this.#command(() => this.#newConnections.join(invitation, { alias, reply }));
   }
 
   /**
@@ -300,27 +272,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
    * In the mode `manual` events of the connection that were read and not taken are told again.
    */
   subscribe(alias: string): Promise<void> {
-    return this.#command(async () => {
-      const { connections, servers } = this.#context;
-      const connection = connections.get(alias);
-      const { record: { id, role, reply } } = connection;
-      const queues = this.#queues(connection);
-      // The queue of a joiner is subscribed to when it is made.
-      if (queues.length === 0 && !(role === "joiner" && reply)) throw simplex(connection);
-      this.#events.subscribing(id);
-      const tried = await Promise.allSettled(queues.map((queue) =>
-        servers.subscribe(queue).catch((error) => {
-          const isGone = error instanceof SmpError && error.code === "AUTH";
-          if (!isGone || !this.#sessions.forgotten(queue.id)) throw error;
-        })
-      ));
-      const failed = tried.flatMap((one) => one.status === "rejected" ? [one.reason] : []);
-      if (failed.length > 0 && failed.length === tried.length) throw failed[0];
-      // The others are tried on, which `up` tells of, unless their servers have refused.
-      for (const error of failed) {
-        if (error instanceof SmpError && error.code !== "INTERNAL") this.#events.failed(id, error);
-      }
-    });
+    return this.#command(() => this.#subscribing.subscribe(alias));
   }
 
   /**
@@ -328,19 +280,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
    * subscribed at once. For each of the others there is an `error` event, and later `up` if that can be.
    */
   subscribeAll(): Promise<string[]> {
-    return this.#command(async () => {
-      const all = this.#context.connections.all().filter((connection) => this.#queues(connection).length > 0);
-      const done = await inBatches(all, subscriptionBatch, async ({ record: { id, alias } }) => {
-        try {
-          await this.subscribe(alias);
-          return [alias];
-        } catch (error) {
-          this.#events.failed(id, error);
-          return [];
-        }
-      });
-      return done.flat();
-    });
+    return this.#command(() => this.#subscribing.subscribeAll((alias) => this.subscribe(alias)));
   }
 
   /**
@@ -385,28 +325,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
    */
   suspend(alias: string): Promise<void> {
     return this.#command(async () => {
-      const { connections, servers } = this.#context;
-      const { record: { id }, session } = connections.get(alias);
-      const status = session?.status;
-      if (status === "agreed" || status === "offered" || status === "answered") {
-        const reason = "it is being upgraded: try again when it has its session";
-        throw new AgentError("CMD PROHIBITED", `Cannot suspend "${alias}": ${reason}`);
-      }
-      const routes = () => {
-        const connection = connections.find(id);
-        return connection === undefined ? [] : [...connection.receiving, ...connection.inbound];
-      };
-      if (routes().length === 0) throw simplex(connections.get(alias));
-      const done = new Set<string>();
-      for (
-        let route;
-        (route = routes().find((route) => !done.has(route.id))) !== undefined;
-        done.add(route.id)
-      ) {
-        const client = await servers.client(route.keys.server);
-        await client.suspendQueue(await recipientQueue(this.#context, route.keys));
-        await this.#interpreter.do(id, { type: "suspended", route: route.id });
-      }
+      await suspendConnection(this.#context, this.#interpreter, alias);
       this.#moves.ended();
     });
   }
@@ -435,18 +354,12 @@ export class Agent implements AsyncDisposable, AgentStreams {
    * them. `null` before there is a session. Throws {@linkcode AgentError} (`CONN UNKNOWN`).
    */
   safetyCode(alias: string): string | null {
-    return this.#context.connections.get(alias).session?.keys.safetyCode ?? null;
+    return safetyCodeOf(this.#context.connections.get(alias));
   }
 
   /** Marks a connection's safety code as compared, or not. Rejects with `CMD PROHIBITED` before there is a session. */
   verify(alias: string, isVerified = true): Promise<void> {
-    return this.#command(async () => {
-      const { record, session } = this.#context.connections.get(alias);
-      if (session === null || session.keys.safetyCode === null) {
-        throw new AgentError("CMD PROHIBITED", `Cannot verify "${alias}": it has no session`);
-      }
-      await this.#interpreter.do(record.id, { type: "verified", isVerified });
-    });
+    return this.#command(() => verifySession(this.#context, this.#interpreter, { alias, isVerified }));
   }
 
   /**
@@ -478,29 +391,13 @@ export class Agent implements AsyncDisposable, AgentStreams {
   }
 
   /** See {@linkcode AgentStreams.offerStream}. */
-  async offerStream(alias: string, description: StreamDescription = {}): Promise<WritableOutgoingStream> {
-    const { name = "", type: mediaType = defaultType, size = null, sha256 = null } = description;
-    const what = { name, mediaType, size, sha256: sha256 === null ? null : new Uint8Array(sha256) };
-    checkOffered(what);
-    return await this.#command(() => (
-      this.#streams.offer(alias, { ...what, file: null, source: new WrittenSource() })
-    ));
+  offerStream(alias: string, description: StreamDescription = {}): Promise<WritableOutgoingStream> {
+    return this.#streaming.offerStream(alias, description);
   }
 
   /** See {@linkcode AgentStreams.sendFile}. */
-  async sendFile(
-    alias: string,
-    source: string | Blob,
-    options: SendFileOptions = {},
-  ): Promise<OutgoingStream> {
-    await this.#command(() => this.#streams.check(alias));
-    const offered = await offeredFile(source, options);
-    checkOffered(offered);
-    return await this.#command(async () => {
-      const stream = await this.#streams.offer(alias, offered);
-      tellProgress(stream, options.onProgress);
-      return stream;
-    });
+  sendFile(alias: string, source: string | Blob, options: SendFileOptions = {}): Promise<OutgoingStream> {
+    return this.#streaming.sendFile(alias, source, options);
   }
 
   /** See {@linkcode AgentStreams.receiveFile}. */
@@ -509,14 +406,12 @@ export class Agent implements AsyncDisposable, AgentStreams {
     target: string | WritableFile,
     options: ReceiveFileOptions = {},
   ): Promise<ReceivedFile> {
-    if (!(offer instanceof Incoming)) return Promise.reject(new TypeError("Cannot receive: it is no offer"));
-    return receiveFile(offer, target, options);
+    return this.#streaming.receiveFile(offer, target, options);
   }
 
   /** See {@linkcode AgentStreams.streams}. */
   streams(alias?: string): (OutgoingStream | StreamOffer)[] {
-    const { connections } = this.#context;
-    return this.#streams.list(alias === undefined ? undefined : connections.get(alias).record.id);
+    return this.#streaming.streams(alias);
   }
 
   /** All connections, oldest first. */
@@ -603,19 +498,6 @@ export class Agent implements AsyncDisposable, AgentStreams {
     }
   }
 
-  #newConnection(made: Parameters<typeof newConnection>[0]): Connection {
-    const isAnnounced = made.reply && this.#context.announced.includes(sessionExtension);
-    return { ...newConnection(made), session: isAnnounced ? newSession({}) : null };
-  }
-
-  /** The queues that a connection receives from. */
-  #queues({ receiving, inbound }: Connection): SubscribedQueue[] {
-    return [
-      ...receiving.map((route) => subscribedQueue(this.#context, route)),
-      ...inbound.map((route) => subscribedInbound(this.#context, route)),
-    ];
-  }
-
   async #command<T>(execute: () => Promise<T>): Promise<T> {
     try {
       if (this.#closing !== null) throw new AgentError("INTERNAL", "The agent is closed");
@@ -624,8 +506,4 @@ export class Agent implements AsyncDisposable, AgentStreams {
       throw error instanceof StreamError ? error : agentError(error);
     }
   }
-}
-
-function simplex({ record: { alias } }: Connection): AgentError {
-  return new AgentError("CONN SIMPLEX", `"${alias}" has no queue for this direction`);
 }
