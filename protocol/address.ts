@@ -1,6 +1,7 @@
 import { decodeBase64 } from "./base64.ts";
 import { encodePublicKeyText, parsePublicKeyText, type PublicKey } from "./crypto/public_key.ts";
 import { ParseError } from "./error.ts";
+import { isPassword, longestPassword } from "./password.ts";
 
 /** The port of an SMP server whose address names none. */
 export const defaultPort = 5223;
@@ -34,6 +35,8 @@ export function parseAddress(text: string): ServerAddress {
   const hostAndPort = hashAt < 0 ? text : text.slice(0, hashAt);
   const colonAt = hostAndPort.indexOf(":");
   const host = colonAt < 0 ? hostAndPort : hostAndPort.slice(0, colonAt);
+  // Before anything of it is told: what comes before it is secret.
+  if (text.includes("@")) throw addressError('it has a password before "@", which has no place here');
   if (host === "") throw addressError("host is empty");
   if (!/^[!-~]+$/.test(host)) throw addressError("host has a space or a character that is not ASCII");
   return {
@@ -41,6 +44,28 @@ export function parseAddress(text: string): ServerAddress {
     ...(colonAt < 0 ? {} : { port: parsePort(hostAndPort.slice(colonAt + 1)) }),
     ...(hashAt < 0 ? {} : { keyHash: parseKeyHash(text.slice(hashAt + 1)) }),
   };
+}
+
+/** A server with what a client needs to create queues there (extensions.md pass1). */
+export interface ServerWithPassword {
+  /** Where it is. */
+  readonly server: ServerAddress;
+  /** What it wants from those who create queues; without it, nothing is known of one. */
+  readonly password?: string;
+}
+
+/**
+ * Parses an address as clients are told it, `[<password>@]<host>[:port][#<key hash>]`: the password ends at the last `@`,
+ * and is no part of the address, which others are told. Throws {@linkcode ParseError} (`ADDRESS`) without the password.
+ */
+export function parseServer(text: string): ServerWithPassword {
+  const at = text.lastIndexOf("@");
+  if (at < 0) return { server: parseAddress(text) };
+  const password = text.slice(0, at);
+  if (!isPassword(password)) {
+    throw addressError(`the password before "@" is not of 1 to ${longestPassword} printable characters`);
+  }
+  return { server: parseAddress(text.slice(at + 1)), password };
 }
 
 /** The text of an address; {@linkcode parseAddress} reads it back. */

@@ -24,6 +24,8 @@ export type ClientCommand =
   | { readonly type: "SUBN"; readonly window: number }
   /** extensions.md window1; base64 of the last message that is acknowledged. */
   | { readonly type: "ACKM"; readonly messageId: string }
+  /** extensions.md pass1; what `passwordProof` makes of a password. Empty where it was not base64. */
+  | { readonly type: "PASS"; readonly proof: Uint8Array }
   | Rekey;
 
 /** extensions.md rekey1; from either side. Empty where it was not base64. */
@@ -73,6 +75,7 @@ const clientCommands: ReadonlySet<string> = new Set([
   "OPEN",
   "SUBN",
   "ACKM",
+  "PASS",
   "REKEY",
 ]);
 const space = 0x20;
@@ -104,6 +107,8 @@ export function commandParts(command: Command): Part[] {
       return [`ACKM ${command.messageId}`];
     case "REKEY":
       return ["REKEY ", encodeBase64(command.payload)];
+    case "PASS":
+      return ["PASS ", encodeBase64(command.proof)];
     case "SUB":
     case "ACK":
     case "OFF":
@@ -141,6 +146,8 @@ export function commandLength(command: Command): number {
       return 5 + command.messageId.length;
     case "REKEY":
       return 6 + base64Length(command.payload.length);
+    case "PASS":
+      return 5 + base64Length(command.proof.length);
     default:
       return command.type.length;
   }
@@ -227,6 +234,10 @@ function parseWords(words: Words): Command | null {
     case "REKEY": {
       const payload = words.payload();
       return payload && { type: name, payload };
+    }
+    case "PASS": {
+      const proof = words.payload();
+      return proof && { type: name, proof };
     }
     default:
       return null;

@@ -1,8 +1,17 @@
-/** What this library's servers can do beyond 0.3 (extensions.md Server extensions), in the order in which they are listed. */
+/** What this library's servers can do beyond 0.3 (extensions.md Server extensions), each unless it is switched off, in the order in which they are listed. */
 export const serverExtensions = ["open1", "window1", "blocks1", "rekey1"] as const;
 
 /** One of {@linkcode serverExtensions}. */
 export type ServerExtension = typeof serverExtensions[number];
+
+/**
+ * extensions.md pass1, which a server lists when it takes new queues from those who know its password: no operator
+ * switches it, so that it is none of {@linkcode serverExtensions}.
+ */
+export const passwordExtension = "pass1";
+
+/** All that this library's servers may list. */
+export type ListedExtension = ServerExtension | typeof passwordExtension;
 
 /** The most names that a list of extensions may have. */
 const mostNames = 16;

@@ -11,7 +11,7 @@ import {
 } from "./command.ts";
 import { isKeySize } from "./crypto/public_key.ts";
 import type { SmpErrorCode } from "./error.ts";
-import type { ServerExtension } from "./extensions.ts";
+import { type ListedExtension, passwordExtension } from "./extensions.ts";
 
 /** A client's transmission (smp.md Transmission). */
 export interface ClientTransmission {
@@ -99,7 +99,7 @@ export function serverTransmissionLength({ corrId, queueId, response }: ServerTr
 /** What a server takes beyond 0.3 (extensions.md). */
 export interface DecodingOptions {
   /** Whether commands of an extension are known. @default none is */
-  readonly has?: (extension: ServerExtension) => boolean;
+  readonly has?: (extension: ListedExtension) => boolean;
   /** Whether commands on a queue may come without a signature on this connection. @default on none */
   readonly isOpened?: (queueId: string) => boolean;
 }
@@ -173,7 +173,7 @@ function isSignatureLength(length: number): boolean {
 }
 
 /** The extension that a command is of; `null`: of 0.3. */
-function extensionOf({ type }: ClientCommand): ServerExtension | null {
+function extensionOf({ type }: ClientCommand): ListedExtension | null {
   switch (type) {
     case "OPEN":
       return "open1";
@@ -182,6 +182,8 @@ function extensionOf({ type }: ClientCommand): ServerExtension | null {
       return "window1";
     case "REKEY":
       return "rekey1";
+    case "PASS":
+      return passwordExtension;
     default:
       return null;
   }
@@ -202,6 +204,7 @@ function clientCredentialsError(
     case "SEND":
       return hasQueue ? null : "CMD NO_QUEUE";
     case "PING":
+    case "PASS":
     case "REKEY":
       return signed || hasQueue ? "CMD HAS_AUTH" : null;
     case "OPEN":
@@ -219,18 +222,21 @@ function clientCredentialsError(
   }
 }
 
-/** IDS and ERR may come without queue ID, PONG and REKEY must, everything else must have one (smp.md Transmission). */
+/**
+ * IDS and ERR may come without queue ID, PONG and REKEY must, everything else must have one (smp.md Transmission). OK has
+ * none where it answers PASS, which whoever has sent that can tell.
+ */
 function serverCredentialsError(response: ServerResponse, queueId: string): SmpErrorCode | null {
   switch (response.type) {
     case "IDS":
     case "ERR":
+    case "OK":
       return null;
     case "PONG":
     case "REKEY":
       return queueId === "" ? null : "CMD HAS_AUTH";
     case "MSG":
     case "END":
-    case "OK":
       return queueId === "" ? "CMD NO_QUEUE" : null;
     default:
       return response satisfies never;

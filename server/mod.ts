@@ -25,6 +25,7 @@
  */
 export { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "./config/identity.ts";
 export { defaultLimits, type Limits } from "./config/limits.ts";
+export type { NewQueueAccess, NewQueueRule } from "./config/new_queue_access.ts";
 export {
   type Gauges,
   Histogram,

@@ -16,6 +16,8 @@ import { Router } from "./broker/router.ts";
 import { generateIdentity, type ServerIdentity } from "./config/identity.ts";
 import { Admission, type Admitted } from "./guard/admission.ts";
 import { checkLimits, type Limits, type LimitSource } from "./config/limits.ts";
+import type { NewQueueAccess } from "./config/new_queue_access.ts";
+import { NewQueues } from "./guard/new_queues.ts";
 import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
 import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
@@ -99,6 +101,11 @@ export interface SmpServerOptions {
   readonly blockSize?: number;
   /** What clients may use beyond 0.3 (extensions.md); none makes the welcome that of 0.3. @default all */
   readonly extensions?: readonly ServerExtension[];
+  /**
+   * Who may create queues; with a password the server lists `pass1`, by which clients show that they know it. Addresses
+   * are those of {@linkcode SmpServer.handle} too: without one it is none of them. @default "anyone"
+   */
+  readonly create?: NewQueueAccess;
   /** What bounds the server. @default `defaultLimits` */
   readonly limits?: Partial<Limits>;
   /** Where queues are kept. @default in memory */
@@ -159,6 +166,7 @@ export class SmpServer implements AsyncDisposable {
   readonly #connections: Connections;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #memory: MemoryGuard;
+  readonly #newQueues: NewQueues;
   #wasMemoryShort = false;
   #host = "";
   #tcp: Listener | null = null;
@@ -186,6 +194,7 @@ export class SmpServer implements AsyncDisposable {
       throw new RangeError(`Cannot use extension ${unknown}: there are ${serverExtensions.join(", ")}`);
     }
     this.#limits = checkLimits(options.limits);
+    this.#newQueues = new NewQueues(options.create);
     this.#identity = identity;
     this.#log = quietLog(options.log);
     this.metrics = this.#metrics = options.metrics ?? new Metrics();
@@ -250,6 +259,7 @@ export class SmpServer implements AsyncDisposable {
       memory: this.#memory,
       turns: this.#turns,
       extensions: new Set(serverExtensions.filter((name) => extensions.includes(name))),
+      newQueues: this.#newQueues,
       stall: this.#stall,
     });
   }
@@ -350,6 +360,15 @@ export class SmpServer implements AsyncDisposable {
    */
   resume(): void {
     this.#suspended = null;
+  }
+
+  /**
+   * Changes who may create queues, at once and for all connections: one that has given another password must give this
+   * one. Connections that are older than a first password are not told of `pass1`: they must be made anew for it. Throws
+   * `RangeError`, never with the password, and changes nothing then.
+   */
+  setCreate(access: NewQueueAccess): void {
+    this.#newQueues.set(access);
   }
 
   /** Changes the limits; connections that are there stay. Throws `RangeError` that names the limit, and changes nothing then. */

@@ -156,8 +156,9 @@ export class Broker implements PartitionOwner {
         return await this.#submitMessage({ connection, transmission, forwarded }, command.body);
       case "OPEN":
         return await this.#submitOpen(connection, transmission, command.binding);
+      case "PASS":
       case "REKEY":
-        throw new TypeError("Cannot execute REKEY: it is of the session");
+        throw new TypeError(`Cannot execute ${command.type}: it is of the session`);
       default:
         this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
           const error = await this.#access.recipientError(queue, { connection, transmission });

@@ -11,7 +11,7 @@ import type { BrokerConnection } from "./subscriptions.ts";
 
 export type RecipientCommand = Exclude<
   ClientCommand,
-  { type: "NEW" | "PING" | "SEND" | "OPEN" | "REKEY" }
+  { type: "NEW" | "PING" | "SEND" | "OPEN" | "PASS" | "REKEY" }
 >;
 
 export interface RecipientParts {

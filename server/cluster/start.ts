@@ -8,6 +8,7 @@ import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { newQueueAccessOf } from "../config/new_queue_access.ts";
 import type { Certificate } from "../net/certificate.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { MonitorSource } from "../observe/monitor.ts";
@@ -125,7 +126,7 @@ async function join(
 }
 
 async function startServer(
-  { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions }: ServerConfig,
+  settings: ServerConfig,
   { identity, metrics, node, log, certificate }: {
     readonly certificate: Certificate | null;
     readonly identity: Prepared["identity"];
@@ -134,6 +135,7 @@ async function startServer(
     readonly log: (message: string, error?: unknown) => void;
   },
 ): Promise<SmpServer> {
+  const { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions } = settings;
   try {
     return await SmpServer.start({
       identity,
@@ -143,6 +145,7 @@ async function startServer(
       metrics,
       trustForwardedFor,
       extensions: serverExtensions.filter((name) => extensions[name]),
+      create: newQueueAccessOf(settings),
       log,
       cluster: node,
       replayGuard: node.handshakes,

@@ -111,7 +111,7 @@ export async function identityOf(keyFile: string, text: string): Promise<ServerI
 
 export async function weaknesses(
   directories: Directories,
-  keyFile: string,
+  { keyFile, createPassword, clusterPassword }: ServerConfig,
   { keyPair: { publicKey: { bits } } }: ServerIdentity,
 ): Promise<string[]> {
   const ini = iniPath(directories);
@@ -124,7 +124,11 @@ export async function weaknesses(
   if (await isOpenTo(0o077, keyFile)) {
     found.push(`${keyFile} can be read by other users: chmod 600 ${keyFile}`);
   }
+  const hasPassword = createPassword !== null || clusterPassword !== null;
   if (await isOpenTo(0o022, ini)) found.push(`${ini} can be changed by other users: chmod 600 ${ini}`);
+  else if (hasPassword && await isOpenTo(0o044, ini)) {
+    found.push(`${ini} has a password and can be read by other users: chmod 600 ${ini}`);
+  }
   return found;
 }
 

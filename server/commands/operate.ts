@@ -3,6 +3,7 @@ import type { ServerStatus } from "../admin/status.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { Limits } from "../config/limits.ts";
+import { type NewQueueAccess, newQueueAccessOf } from "../config/new_queue_access.ts";
 import { changedKeys } from "../config/settings.ts";
 import type { AdjustableLogger, LogLevel } from "../../cli/logger.ts";
 import type { MonitorSource } from "../observe/monitor.ts";
@@ -16,6 +17,7 @@ import { Fatal } from "./terminal.ts";
 /** What can be changed of a server that runs. */
 export interface Operated {
   setLimits(limits: Limits): void | Promise<void>;
+  setCreate(access: NewQueueAccess): void;
   /** Of its workers. */
   setLogLevel?(level: LogLevel): void;
 }
@@ -93,6 +95,8 @@ class Operator implements AdminDuties<ServerStatus> {
       if (text.trim() === "") throw new Fatal(`${path} is empty`);
       const { config, warnings } = configOf(options, text);
       for (const warning of warnings) logger.warn(warning);
+      // Workers answer when they have what was sent before.
+      server.setCreate(newQueueAccessOf(config));
       await server.setLimits(config.limits);
       if (config.logLevel !== logger.level) this.setLogLevel(config.logLevel);
       logger.info("read the limits again");
@@ -103,7 +107,7 @@ class Operator implements AdminDuties<ServerStatus> {
       if (changed.length > 0) logger.warn(late);
       return [
         ...warnings.map((warning) => `warning: ${warning}`),
-        "taken: [LIMITS], [LOG] level",
+        "taken: [ACCESS], [LIMITS], [LOG] level",
         ...(isRenewed ? ["the TLS certificate is another one now"] : []),
         ...(problem !== null ? [`the TLS certificate is the old one: ${problem}`] : []),
         ...(changed.length > 0 ? [late] : []),

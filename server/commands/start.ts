@@ -5,6 +5,7 @@ import { adminPlace } from "../admin/place.ts";
 import type { ServerStatus } from "../admin/status.ts";
 import type { CliOptions } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { newQueueAccessOf } from "../config/new_queue_access.ts";
 import type { ServerIdentity } from "../config/identity.ts";
 import { type AdjustableLogger, createLogger, type Logger } from "../../cli/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
@@ -120,7 +121,7 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
     if (warnings.length > 0 && !settings.storeLog) {
       logger.warn("the store log is off: queues and messages are kept in memory only");
     }
-    for (const warning of await weaknesses(options, keyFile, identity)) logger.warn(warning);
+    for (const warning of await weaknesses(options, settings, identity)) logger.warn(warning);
     if (key.warning !== null) logger.warn(key.warning);
     const certificates = await CertificateFiles.open(settings, logger);
     const admin = await listenAdmin(options, { logger, signals });
@@ -246,7 +247,7 @@ async function openStores(
 }
 
 async function startServer(
-  { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions }: ServerConfig,
+  settings: ServerConfig,
   { identity, metrics, stores, logger, certificates }: {
     readonly certificates: CertificateFiles | null;
     readonly identity: ServerIdentity;
@@ -255,6 +256,7 @@ async function startServer(
     readonly logger: Logger;
   },
 ): Promise<SmpServer> {
+  const { host, publicHost, port, webSocketPort, tlsPort, limits, trustForwardedFor, extensions } = settings;
   try {
     return await SmpServer.start({
       identity,
@@ -264,6 +266,7 @@ async function startServer(
       metrics,
       trustForwardedFor,
       extensions: serverExtensions.filter((name) => extensions[name]),
+      create: newQueueAccessOf(settings),
       log: logger.error,
       publicHost,
       ...(webSocketPort !== null && { webSocketPort }),

@@ -21,7 +21,7 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
     bad(`there is no ${config.keyFile}; init makes it`);
   } else {
     print(`ok: ${config.keyFile}, transport key hash: ${identity.keyHash}`);
-    for (const warning of await weaknesses(options, config.keyFile, identity)) print(`warning: ${warning}`);
+    for (const warning of await weaknesses(options, config, identity)) print(`warning: ${warning}`);
   }
 
   try {

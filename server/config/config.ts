@@ -30,6 +30,9 @@ export interface ServerConfig {
   readonly limits: Limits;
   /** Which of them clients are offered. */
   readonly extensions: Readonly<Record<ServerExtension, boolean>>;
+  /** Who may create queues: `anyone`, or `password` and addresses. */
+  readonly create: readonly string[];
+  readonly createPassword: string | null;
   /** `nats://host:port[,…]`; `null`: it is no node of a cluster. */
   readonly clusterServers: string | null;
   readonly clusterNode: string | null;
@@ -90,6 +93,8 @@ export function defaultConfig({ configDir, logDir, workers }: Given): ServerConf
     logFormat: "text",
     limits: defaultLimits,
     extensions: { open1: true, window1: true, blocks1: true, rekey1: true },
+    create: ["anyone"],
+    createPassword: null,
     clusterServers: null,
     clusterNode: null,
     clusterName: "smp",

@@ -53,8 +53,10 @@ export function parseConfig(text: string, file: string, directories: Given): Par
     }
     seen.set(nameOf({ section, key }), line);
     const read = setting.read(value);
-    if ("allowed" in read) errors.push({ line, what: `${key} must be ${read.allowed}, not "${value}"` });
-    else {
+    if ("allowed" in read) {
+      const given = setting.isSecret ? "what it is" : `"${value}"`;
+      errors.push({ line, what: `${key} must be ${read.allowed}, not ${given}` });
+    } else {
       const { limits, extensions, ...rest } = read.value;
       config = {
         ...config,
@@ -68,6 +70,12 @@ export function parseConfig(text: string, file: string, directories: Given): Par
   if (last !== undefined && last.line === text.split("\n").length) {
     warnings.push(`${file}: line ${last.line} has no end: if the file was cut off, ${last.key} may be too`);
   }
+  const access = accessProblem(config);
+  if (access !== null) {
+    const line = seen.get("[ACCESS] create") ?? seen.get("[ACCESS] password") ?? 0;
+    if (access.isError) errors.push({ line, what: access.what });
+    else warnings.push(`${file}: line ${line}: ${access.what}`);
+  }
   if (errors.length > 0) {
     const lines = errors.toSorted((a, b) => a.line - b.line).map(({ line, what }) =>
       `${file}: line ${line}: ${what}`
@@ -75,6 +83,17 @@ export function parseConfig(text: string, file: string, directories: Given): Par
     throw new ConfigError(lines.join("\n"));
   }
   return { config, warnings, missedStoreLog };
+}
+
+function accessProblem(
+  { create, createPassword }: ServerConfig,
+): { readonly isError: boolean; readonly what: string } | null {
+  const isAsked = create.includes("password");
+  if (isAsked && createPassword === null) {
+    return { isError: true, what: "create wants a password, and there is no password in [ACCESS]" };
+  }
+  if (isAsked || createPassword === null) return null;
+  return { isError: false, what: "the password is not used: create does not name it" };
 }
 
 /** Whoever wrote it meant a key that there is, and would not get what they have set. */
@@ -102,7 +121,7 @@ export function defaultIni(directories: Directories, given: GivenSettings = {}):
   const lines = [
     "## SMP server. Every key is shown with its default or, where the comment gives the default, with an example;",
     "## to change one, remove its # and write another value.",
-    "## reload or SIGHUP makes a running server read [LIMITS] and [LOG] level again; the rest takes a restart.",
+    "## reload or SIGHUP makes a running server read [ACCESS], [LIMITS] and [LOG] level again; the rest takes a restart.",
   ];
   let section = "";
   for (const setting of settings(directories)) {

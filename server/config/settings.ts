@@ -4,11 +4,13 @@ import { type Limits, limitTable } from "./limits.ts";
 import {
   oneOf,
   type Read,
+  readCreate,
   readHostName,
   readHostNames,
   readLimit,
   readMilliseconds,
   readPartitions,
+  readPassword,
   readPort,
   readSwitch,
   readText,
@@ -21,6 +23,8 @@ export interface Setting {
   readonly default: string | null;
   readonly example: string | null;
   readonly comment: string;
+  /** What is wrong with it is told without it. */
+  readonly isSecret: boolean;
   read(value: string): Read<Partial<ServerConfig>>;
   of(config: Partial<ServerConfig>): unknown;
 }
@@ -30,6 +34,7 @@ interface Description<T> {
   readonly comment: string;
   readonly read: (text: string) => Read<T>;
   readonly example?: string;
+  readonly isSecret?: boolean;
 }
 
 export function settings(directories: Directories): readonly Setting[] {
@@ -113,6 +118,22 @@ export function settings(directories: Directories): readonly Setting[] {
         read: readSwitch,
       }),
     ]),
+    ...section("ACCESS", (setting) => [
+      setting("create", {
+        key: "create",
+        comment: "who may create queues: anyone, or a list of password, IP addresses and networks",
+        read: readCreate,
+        example: "127.0.0.1, 2001:db8::/32",
+      }),
+      setting("createPassword", {
+        key: "password",
+        comment:
+          "the password, of printable ASCII characters without spaces; openssl rand -base64 24 makes a good one",
+        read: readPassword,
+        example: "long-and-random",
+        isSecret: true,
+      }),
+    ]),
     ...extensionSettings(),
     ...limitSettings(),
     ...section("METRICS", (setting) => [
@@ -171,6 +192,7 @@ export function settings(directories: Directories): readonly Setting[] {
         comment: "its password",
         read: readText,
         example: "secret",
+        isSecret: true,
       }),
       setting("clusterNkeyFile", {
         key: "nkey_file",
@@ -199,7 +221,7 @@ export function nameOf({ section, key }: { readonly section: string; readonly ke
 
 /** A running server takes it when it reads the ini again. */
 function isReloaded(setting: Setting): boolean {
-  return setting.section === "LIMITS" || nameOf(setting) === "[LOG] level";
+  return setting.section === "LIMITS" || setting.section === "ACCESS" || nameOf(setting) === "[LOG] level";
 }
 
 /** Those that differ and take a restart. */
@@ -219,7 +241,7 @@ export function writeValue(value: unknown): string | null {
 
 function makeSetting<K extends keyof ServerConfig>(
   section: string,
-  { key, comment, read, field, example, default: usual }: Description<ServerConfig[K]> & {
+  { key, comment, read, field, example, isSecret = false, default: usual }: Description<ServerConfig[K]> & {
     readonly field: K;
     readonly default: ServerConfig[K];
   },
@@ -230,6 +252,7 @@ function makeSetting<K extends keyof ServerConfig>(
     comment,
     default: writeValue(usual),
     example: example ?? null,
+    isSecret,
     read(text) {
       const result = read(text);
       return "allowed" in result ? result : { value: { [field]: result.value } };
@@ -252,6 +275,7 @@ function extensionSettings(): readonly Setting[] {
     default: "on",
     example: null,
     comment: extensionComments[name],
+    isSecret: false,
     read(text) {
       const result = readSwitch(text);
       if ("allowed" in result) return result;
@@ -268,6 +292,7 @@ function limitSettings(): readonly Setting[] {
     default: writeLimit(info),
     example: null,
     comment: info.zeroIsNone ? `${info.comment}; 0: no limit` : info.comment,
+    isSecret: false,
     read(text) {
       const result = readLimit(info, text);
       return "allowed" in result

@@ -1,3 +1,5 @@
+import { isPassword } from "../../protocol/mod.ts";
+import { isNetwork, passwordRule } from "./new_queue_access.ts";
 import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
 
 export type Read<T> = { readonly value: T } | { readonly allowed: string };
@@ -27,6 +29,20 @@ export function readHostNames(value: string): Read<readonly string[]> {
   return names.every((name) => /^[\w-]+(\.[\w-]+)*$/.test(name))
     ? { value: names.map((name) => name.toLowerCase()) }
     : { allowed: "host names without ports, separated by commas" };
+}
+
+/** `anyone`, or `password` and addresses. */
+export function readCreate(value: string): Read<readonly string[]> {
+  const items = value.split(",").map((item) => item.trim());
+  const words = items.map((item) => item.toLowerCase());
+  if (words.length === 1 && words[0] === "anyone") return { value: words };
+  return words.every((word) => word === "password" || isNetwork(word))
+    ? { value: words }
+    : { allowed: 'anyone, or a list of password, IP addresses and networks like "10.0.0.0/8"' };
+}
+
+export function readPassword(value: string): Read<string> {
+  return isPassword(value) ? { value } : { allowed: passwordRule };
 }
 
 export function readMilliseconds(value: string): Read<number> {

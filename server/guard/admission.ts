@@ -12,6 +12,8 @@ const displaced = { perSecond: 1, capacity: 10 };
 
 export interface Admitted {
   readonly client: string | null;
+  /** Its whole address; `null`: nobody has said. */
+  readonly address: string | null;
   /** The client has sent its part of the handshake: what is waited for now is the server's work. */
   spoke(): void;
   established(): void;
@@ -77,7 +79,7 @@ export class Admission {
       this.#metrics.refuse(reason);
       return null;
     }
-    return this.#letIn(client, networks, close);
+    return { ...this.#letIn(client, networks, close), address: address ?? null };
   }
 
   mayCreate(client: string | null): boolean {
@@ -92,7 +94,11 @@ export class Admission {
     this.#newQueueRates.sweep();
   }
 
-  #letIn(client: string | null, networks: readonly CountedNetwork[], close: () => void): Admitted {
+  #letIn(
+    client: string | null,
+    networks: readonly CountedNetwork[],
+    close: () => void,
+  ): Omit<Admitted, "address"> {
     let state: "silent" | "heard" | "established" | "left" = "silent";
     const spoke = () => {
       if (state !== "silent") return;

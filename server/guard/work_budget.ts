@@ -55,6 +55,12 @@ export class WorkBudget {
     );
   }
 
+  /** Milliseconds until the address has a budget again, whatever its connection has done. */
+  clientDelay({ client }: Source): number {
+    const delays = countedNetworks(client).map(({ network }) => this.#clients.delay(network));
+    return Math.max(0, ...delays);
+  }
+
   sweep(): void {
     this.#clients.sweep();
   }
@@ -70,6 +76,9 @@ export interface WorkBudgets {
   /** What rightly signed commands take beyond those with usual keys. */
   readonly extra: WorkBudget;
 }
+
+/** What a wrong password costs, milliseconds: far more than the work that it makes, as it may be a guess. */
+export const wrongPasswordWork = 1_000;
 
 type KeyNumbers = Pick<PublicKey, "bits" | "exponent">;
 

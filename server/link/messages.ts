@@ -257,7 +257,9 @@ function readTransmission(reader: FrameReader): ClientTransmission {
   if (Math.ceil(signature.length / 3) * 4 + signed.length + 2 !== content.length) {
     throw frameError("the transmission is not in its canonical form");
   }
-  if (command.type === "REKEY") throw frameError("REKEY is of the session");
+  if (command.type === "REKEY" || command.type === "PASS") {
+    throw frameError(`${command.type} is of the session`);
+  }
   return decoded.value;
 }
 

@@ -1,4 +1,4 @@
-import { type Channel, serverHandshake, type SessionKeys } from "../../protocol/mod.ts";
+import { type Channel, passwordExtension, serverHandshake, type SessionKeys } from "../../protocol/mod.ts";
 import type { ServerIdentity } from "../config/identity.ts";
 import type { Admitted } from "../guard/admission.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
@@ -84,15 +84,16 @@ export class Connections {
   }
 
   async #serve(channel: Channel, admitted: Admitted): Promise<void> {
-    const { identity, blockSize, extensions, limits, metrics, stall } = this.#parts;
+    const { identity, blockSize, extensions, limits, metrics, stall, newQueues } = this.#parts;
     const timer = setTimeout(() => channel.close(), limits().handshakeTimeout);
     this.#handshaking.add(channel);
+    const knowsPass = newQueues.password !== null;
     let blocks;
     try {
       blocks = await serverHandshake(channel, {
         ...identity.keyPair,
         blockSize,
-        extensions: [...extensions],
+        extensions: knowsPass ? [...extensions, passwordExtension] : [...extensions],
         isNew: (keys) => this.#isNew(keys),
         arrived: admitted.spoke,
       });
@@ -106,7 +107,7 @@ export class Connections {
     }
     metrics.handshakesDone++;
     admitted.established();
-    const session = new Session(blocks, { ...this.#parts, runs: () => stall.look() }, admitted.client);
+    const session = new Session(blocks, { ...this.#parts, runs: () => stall.look(), knowsPass }, admitted);
     this.#sessions.add(session);
     if (this.#isStopping) session.stop();
     await session.run();

@@ -1,12 +1,19 @@
 import {
   answerRekey,
   type BlockChannel,
+  type ClientCommand,
   type ClientTransmission,
   decodeClientTransmission,
   type Decoded,
+  equalBytes,
+  type ListedExtension,
+  passwordExtension,
+  passwordProof,
+  passwordProofLength,
   type ServerExtension,
   type ServerTransmission,
   serverTransmissionParts,
+  type SmpErrorCode,
   type TransmissionError,
   TransportError,
 } from "../../protocol/mod.ts";
@@ -15,8 +22,10 @@ import { nextTurn } from "../next_turn.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
+import type { Admitted } from "../guard/admission.ts";
 import type { BudgetName } from "../guard/client_network.ts";
-import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
+import type { NewQueues } from "../guard/new_queues.ts";
+import { type WorkBudget, type WorkBudgets, wrongPasswordWork } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
 import { WaitingPushes } from "./waiting_pushes.ts";
@@ -28,6 +37,8 @@ const batchBytes = 65_536;
 const bytesInWork = 8_192;
 /** Commands after the first one that a connection has done in one turn. */
 const commandsPerTurn = 15;
+/** Commands that sessions answer, whose errors count by name. */
+const ofSession: ReadonlySet<string> = new Set(["PASS", "REKEY"]);
 /** Milliseconds in which a peer has to take what was written last. */
 const lingerTime = 1_000;
 /** The same when a server stops, and how long ago a peer had sent something that still reads answers. */
@@ -42,9 +53,13 @@ export interface SessionParts {
   readonly turns: Turns;
   /** What clients are told that they can use. */
   readonly extensions: ReadonlySet<ServerExtension>;
+  /** Who may create queues. */
+  readonly newQueues: NewQueues;
 }
 
 export interface SessionOptions extends SessionParts {
+  /** Whether the client was told of PASS. */
+  readonly knowsPass: boolean;
   /** Is told that the process runs, and may close the session. */
   readonly runs: () => void;
 }
@@ -66,11 +81,16 @@ export class Session implements BrokerConnection {
   readonly #turns: Turns;
   readonly #runs: () => void;
   readonly #extensions: ReadonlySet<ServerExtension>;
+  readonly #newQueues: NewQueues;
+  readonly #knowsPass: boolean;
+  /** The password that the client has shown to know last. */
+  #password: string | null = null;
   readonly #began: number = performance.now();
   #hasCommands = false;
   /** Commands that were done in the turn of the one before them. */
   #inTurn = 0;
   readonly client: string | null;
+  readonly #address: string | null;
   lastRead: number = performance.now();
   writingSince = Infinity;
   #isStopping = false;
@@ -83,7 +103,7 @@ export class Session implements BrokerConnection {
   #writerIdle: PromiseWithResolvers<void> | null = null;
   #readerIdle: PromiseWithResolvers<void> | null = null;
 
-  constructor(blocks: BlockChannel, parts: SessionOptions, client: string | null) {
+  constructor(blocks: BlockChannel, parts: SessionOptions, from: Pick<Admitted, "client" | "address">) {
     this.#blocks = blocks;
     this.#broker = parts.broker;
     this.#limits = parts.limits;
@@ -94,7 +114,10 @@ export class Session implements BrokerConnection {
     this.#turns = parts.turns;
     this.#runs = parts.runs;
     this.#extensions = parts.extensions;
-    this.client = client;
+    this.#newQueues = parts.newQueues;
+    this.#knowsPass = parts.knowsPass;
+    this.client = from.client;
+    this.#address = from.address;
   }
 
   get blockSize(): number {
@@ -193,21 +216,68 @@ export class Session implements BrokerConnection {
         return this.answer(badBlock);
       }
       if (!decoded.ok) {
-        if (this.#refuse(decoded) === "REKEY") return;
-      } else if (decoded.value.command.type === "REKEY") {
-        if (!await this.#rekey(decoded.value, decoded.value.command.payload)) return;
-      } else {
-        await this.#broker.submit(this, decoded.value);
-      }
+        const name = decoded.command !== undefined && ofSession.has(decoded.command) ? decoded.command : "?";
+        this.#refuse(decoded, name);
+        if (name === "REKEY") return;
+      } else if (!await this.#execute(decoded.value, decoded.value.command)) return;
       this.#hasCommands = true;
     }
   }
 
-  #refuse({ corrId, queueId, error, command }: TransmissionError): string {
-    const name = command === "REKEY" ? command : "?";
+  /** `false`: the connection ends. */
+  async #execute(transmission: ClientTransmission, command: ClientCommand): Promise<boolean> {
+    switch (command.type) {
+      case "REKEY":
+        return await this.#rekey(transmission, command.payload);
+      case "PASS":
+        await this.#pass(transmission, command.proof);
+        return true;
+      case "NEW":
+        // The same error as for a queue that is not there: 0.3 has none that says more, and clients do not try again.
+        if (!this.#newQueues.mayCreate(this.#password, this.#address)) {
+          this.#metrics.refuse("new_queue_access");
+          this.#refuse({ corrId: transmission.corrId, queueId: "", error: "AUTH" }, "NEW");
+          return true;
+        }
+    }
+    await this.#broker.submit(this, transmission);
+    return true;
+  }
+
+  /** extensions.md pass1. What was shown last counts, so that a wrong password takes a right one's place. */
+  async #pass({ corrId }: ClientTransmission, proof: Uint8Array): Promise<void> {
+    const error = await this.#passError(proof);
+    if (error !== null) return this.#refuse({ corrId, queueId: "", error }, "PASS");
+    this.#metrics.answered("PASS", "OK");
+    this.answer({ corrId, queueId: "", response: { type: "OK" } });
+  }
+
+  async #passError(proof: Uint8Array): Promise<SmpErrorCode | null> {
+    if (proof.length !== passwordProofLength) return "CMD SYNTAX";
+    const { password } = this.#newQueues;
+    const right = password === null ? null : await passwordProof(password, this.binding);
+    this.#password = null;
+    if (right === null) return null;
+    const { refused } = this.#budgets;
+    // Not even looked at, or guesses on many connections would cost no more than one.
+    if (refused.clientDelay(this) > 0) {
+      this.#metrics.refuse("password_rate");
+      return "QUOTA";
+    }
+    if (equalBytes(proof, right)) {
+      this.#password = password;
+      return null;
+    }
+    this.#metrics.refuse("password");
+    // Other commands of the connection go on, which have nothing to do with it.
+    if (this.client !== null) refused.chargeClient(this, wrongPasswordWork);
+    else refused.chargeConnection(this, wrongPasswordWork);
+    return "AUTH";
+  }
+
+  #refuse({ corrId, queueId, error }: TransmissionError, name: string): void {
     this.#metrics.answered(name, `ERR ${error}`);
     this.answer({ corrId, queueId, response: { type: "ERR", error } });
-    return name;
   }
 
   /** Commands without signatures on opened queues that have come together are done together: each is little work. */
@@ -221,9 +291,14 @@ export class Session implements BrokerConnection {
 
   #decode(content: Uint8Array<ArrayBuffer>): Decoded<ClientTransmission> {
     return decodeClientTransmission(content, {
-      has: (extension) => this.#extensions.has(extension),
+      has: (extension) => this.#has(extension),
       isOpened: (queueId) => this.#broker.isOpened(this, queueId),
     });
+  }
+
+  #has(extension: ListedExtension): boolean {
+    if (extension !== passwordExtension) return this.#extensions.has(extension);
+    return this.#knowsPass || this.#newQueues.password !== null;
   }
 
   /** extensions.md rekey1; `false`: it was refused, and the connection ends. */
@@ -232,7 +307,7 @@ export class Session implements BrokerConnection {
     const answer = this.#hasCommands || isLate ? "late" : await answerRekey(request, this.#blocks.binding);
     if (answer === "late" || answer === null) {
       const error = answer === null ? "CMD SYNTAX" : "CMD PROHIBITED";
-      this.#refuse({ corrId, queueId: "", error, command: "REKEY" });
+      this.#refuse({ corrId, queueId: "", error }, "REKEY");
       return false;
     }
     this.#metrics.answered("REKEY", "REKEY");

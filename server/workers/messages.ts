@@ -1,6 +1,8 @@
+import { longestPassword } from "../../protocol/mod.ts";
 import { checkLimits, type Limits, limitTable } from "../config/limits.ts";
 import { mostWorkers } from "../config/cli.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { checkNewQueueAccess, type NewQueueAccess } from "../config/new_queue_access.ts";
 import { bucketNames, type UsageReport } from "../guard/server_usage.ts";
 import type { Certificate } from "../net/certificate.ts";
 import { type LogLevel, logLevels } from "../../cli/logger.ts";
@@ -59,6 +61,7 @@ export type ToWorker =
   /** Another worker serves, or does no more. */
   | { readonly type: "peer"; readonly worker: number; readonly incarnation: number; readonly isUp: boolean }
   | { readonly type: "limits"; readonly limits: Limits }
+  | { readonly type: "create"; readonly access: NewQueueAccess }
   | { readonly type: "certificate"; readonly certificate: Certificate }
   | { readonly type: "log-level"; readonly level: LogLevel }
   | { readonly type: "sample"; readonly id: number }
@@ -171,6 +174,8 @@ export function readToWorker(value: unknown): ToWorker {
       };
     case "limits":
       return { type, limits: limitsOf(given["limits"]) };
+    case "create":
+      return { type, access: accessOf(given["access"]) };
     case "certificate":
       return { type, certificate: certificateOf(given["certificate"]) };
     case "log-level":
@@ -242,6 +247,24 @@ function limitsOf(value: unknown): Limits {
   } catch (error) {
     throw new ControlError((error as Error).message);
   }
+}
+
+function accessOf(value: unknown): NewQueueAccess {
+  if (value === "anyone") return value;
+  const { password, addresses } = objectOf(value, "access");
+  const access = {
+    ...(password !== undefined && { password: textOf(password, "password", longestPassword) }),
+    addresses: listOf(addresses, "addresses", {
+      most: Infinity,
+      read: (address) => textOf(address, "addresses", 64),
+    }),
+  };
+  try {
+    checkNewQueueAccess(access);
+  } catch (error) {
+    throw new ControlError((error as Error).message);
+  }
+  return access;
 }
 
 function certificateOf(value: unknown): Certificate {

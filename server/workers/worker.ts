@@ -2,6 +2,7 @@ import { preferOpenSsl, serverExtensions } from "../../protocol/mod.ts";
 import { messageOf } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import { parseIdentity } from "../config/identity.ts";
+import { newQueueAccessOf } from "../config/new_queue_access.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { SmpServer } from "../server.ts";
 import { loadAliases } from "./aliases.ts";
@@ -72,6 +73,7 @@ async function serve(
     ...(start.certificate !== null && { tls: { port: settings.tlsPort, ...start.certificate } }),
     limits: settings.limits,
     extensions: serverExtensions.filter((name) => settings.extensions[name]),
+    create: newQueueAccessOf(settings),
     trustForwardedFor: settings.trustForwardedFor,
     reusePort: true,
     usage: reporter.usage,
@@ -104,6 +106,9 @@ async function serve(
       switch (message.type) {
         case "limits":
           server.setLimits(message.limits);
+          break;
+        case "create":
+          server.setCreate(message.access);
           break;
         case "certificate":
           try {

@@ -2,6 +2,7 @@ import config from "../../deno.json" with { type: "json" };
 import type { ServerConfig } from "../config/config.ts";
 import { checkLimits, type Limits } from "../config/limits.ts";
 import type { Logger, LogLevel } from "../../cli/logger.ts";
+import { type NewQueueAccess, newQueueSettings } from "../config/new_queue_access.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Certificate } from "../net/certificate.ts";
 import type { SmpServer } from "../server.ts";
@@ -44,6 +45,7 @@ export class Workers implements AsyncDisposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #relay: ReturnType<typeof setTimeout> | undefined;
   #limits: Limits;
+  #newQueues: Pick<ServerConfig, "create" | "createPassword">;
   #logLevel: LogLevel;
   #certificate: Certificate | null;
 
@@ -51,6 +53,7 @@ export class Workers implements AsyncDisposable {
     const { files: { workers }, metrics, settings, logger } = options;
     this.#options = options;
     this.#limits = settings.limits;
+    this.#newQueues = settings;
     this.#logLevel = settings.logLevel;
     this.#certificate = options.certificate;
     this.#supervisor = new Supervisor({
@@ -117,6 +120,11 @@ export class Workers implements AsyncDisposable {
     await this.status.refresh(limitsTime);
   }
 
+  setCreate(access: NewQueueAccess): void {
+    this.#newQueues = newQueueSettings(access);
+    this.#supervisor.sendAll({ type: "create", access });
+  }
+
   setLogLevel(level: LogLevel): void {
     this.#logLevel = level;
     this.#supervisor.sendAll({ type: "log-level", level });
@@ -145,6 +153,8 @@ export class Workers implements AsyncDisposable {
       ...settings,
       limits: this.#limits,
       logLevel: this.#logLevel,
+      create: this.#newQueues.create,
+      createPassword: this.#newQueues.createPassword,
       ...(first !== null && {
         port: first.port,
         webSocketPort: first.webSocketPort,

@@ -27,6 +27,7 @@ import {
   parsePrivateKeyPem,
   parsePublicKeyText,
   parseQueueInfo,
+  parseServer,
   type ServerResponse,
   splitBody,
   startRekey,
@@ -66,6 +67,7 @@ function extensionTransmissions(): Uint8Array[] {
     encodeSigned(corrId, id, { type: "SUBN", window: largestWindow }),
     encodeSigned(corrId, id, { type: "ACKM", messageId: "AAAAAAAA" }),
     encodeSigned(corrId, "", { type: "REKEY", payload: rekey.payload }),
+    encodeSigned(corrId, "", { type: "PASS", proof: binding }),
   ];
   return [
     encodeClientTransmission(new Uint8Array(128), open),
@@ -108,7 +110,7 @@ export const protocolTargets: readonly Target[] = [
   {
     name: "client transmission with extensions",
     seeds: [...clientTransmissions(), ...extensionTransmissions()],
-    words: ["OPEN ", "SUBN ", "ACKM ", "REKEY ", "SUB ", " ", "128 ", "129 ", "0", "AAAA", "#"],
+    words: ["OPEN ", "SUBN ", "ACKM ", "REKEY ", "PASS ", "SUB ", " ", "128 ", "129 ", "0", "AAAA", "#"],
     run(input) {
       const isOpened = (queueId: string) => queueId === id;
       const decoded = decodeClientTransmission(input, { has: () => true, isOpened });
@@ -170,6 +172,10 @@ export const protocolTargets: readonly Target[] = [
     run(input) {
       const address = expecting(ParseError, () => parseAddress(asciiText(input)));
       if (address !== null) assertEquals(parseAddress(formatAddress(address)), address);
+      const given = expecting(ParseError, () => parseServer(asciiText(input)));
+      if (given?.password === undefined) return assertEquals(given?.server ?? null, address);
+      assertEquals(address, null);
+      assertEquals(parseServer(`${given.password}@${formatAddress(given.server)}`), given);
     },
   },
   {

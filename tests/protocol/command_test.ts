@@ -26,6 +26,7 @@ const table: readonly [encoded: string, command: Command][] = [
   ["SUBN 1", { type: "SUBN", window: 1 }],
   ["SUBN 128", { type: "SUBN", window: 128 }],
   ["ACKM bXNn", { type: "ACKM", messageId: "bXNn" }],
+  ["PASS AAEC", { type: "PASS", proof: Uint8Array.of(0, 1, 2) }],
   ["REKEY AAEC", { type: "REKEY", payload: Uint8Array.of(0, 1, 2) }],
   ["IDS AAAA /+8=", { type: "IDS", recipientId: "AAAA", senderId: "/+8=" }],
   ["MSG bXNn 2021-05-09T09:36:08.123Z 5 hello ", msg(timestamp, "hello")],
@@ -75,10 +76,10 @@ Deno.test("A command without the space that ends it is none", { permissions: "no
   }
 });
 
-Deno.test("Clients send the first twelve commands, servers the rest", { permissions: "none" }, () => {
+Deno.test("Clients send the first thirteen commands, servers the rest", { permissions: "none" }, () => {
   const client = table.map(([, command]) => command).filter(isClientCommand).map(({ type }) => type);
   const of03 = ["NEW", "SUB", "KEY", "ACK", "OFF", "DEL", "SEND", "PING"];
-  assertEquals([...new Set(client)], [...of03, "OPEN", "SUBN", "ACKM", "REKEY"]);
+  assertEquals([...new Set(client)], [...of03, "OPEN", "SUBN", "ACKM", "PASS", "REKEY"]);
 });
 
 // extensions.md window1
@@ -99,6 +100,16 @@ Deno.test("A REKEY has a payload of no bytes where there is no base64", { permis
     assertEquals(parse(`REKEY ${text} `), { type: "REKEY", payload: new Uint8Array(0) }, text);
   }
   for (const text of ["REKEY", "REKEY ", "REKEY AAAA", "REKEYS AAAA ", "rekey AAAA "]) {
+    assertEquals(parse(text), null, text);
+  }
+});
+
+// extensions.md pass1
+Deno.test("A PASS has a proof of no bytes where there is no base64", { permissions: "none" }, () => {
+  for (const text of ["", "A", "!!!!", "AAAA=", "rsa:AAAA"]) {
+    assertEquals(parse(`PASS ${text} `), { type: "PASS", proof: new Uint8Array(0) }, text);
+  }
+  for (const text of ["PASS", "PASS ", "PASS AAAA", "PASSS AAAA ", "pass AAAA "]) {
     assertEquals(parse(text), null, text);
   }
 });

@@ -10,8 +10,8 @@ import {
   encodeServerTransmission,
   encodeSigned,
   keySizes,
+  type ListedExtension,
   parsePublicKeyText,
-  type ServerExtension,
   serverExtensions,
   type ServerResponse,
   serverTransmissionLength,
@@ -180,11 +180,12 @@ Deno.test("A command must have its credentials and no others", { permissions: "n
 
 const all = { has: () => true };
 /** The commands of extensions, and the extension they are of. */
-const extended: Readonly<Record<string, ServerExtension>> = {
+const extended: Readonly<Record<string, ListedExtension>> = {
   "OPEN AAAA ": "open1",
   "SUBN 5 ": "window1",
   "ACKM AAAA ": "window1",
   "REKEY AAAA ": "rekey1",
+  "PASS AAAA ": "pass1",
 };
 const everyCredential = [["", ""], [sig, ""], ["", "AAAA"], [sig, "AAAA"]] as const;
 
@@ -195,7 +196,7 @@ Deno.test("A command of an extension that is off does not parse, whatever its cr
   for (const [command, extension] of Object.entries(extended)) {
     for (const [signature, queueId] of everyCredential) {
       const content = latin1(`${signature} 12 ${queueId} ${command}${padding}`);
-      const others = (name: ServerExtension) => name !== extension;
+      const others = (name: ListedExtension) => name !== extension;
       const isOpened = () => true;
       for (const options of [undefined, {}, { isOpened }, { has: others }, { has: others, isOpened }]) {
         assertEquals(refusal(decodeClientTransmission(content, options)), ["CMD SYNTAX", "12", queueId]);
@@ -208,8 +209,8 @@ Deno.test(
   "A command is asked for its extension alone, and those of 0.3 for none",
   { permissions: "none" },
   () => {
-    const asked = new Set<ServerExtension>();
-    const has = (name: ServerExtension) => {
+    const asked = new Set<ListedExtension>();
+    const has = (name: ListedExtension) => {
       asked.add(name);
       return true;
     };
@@ -218,7 +219,7 @@ Deno.test(
     for (const command of Object.keys(extended)) {
       decodeClientTransmission(latin1(`${sig} 12 AAAA ${command}`), { has });
     }
-    assertEquals([...asked], serverExtensions.filter((name) => name !== "blocks1"));
+    assertEquals([...asked], [...serverExtensions.filter((name) => name !== "blocks1"), "pass1"]);
   },
 );
 
@@ -233,6 +234,7 @@ Deno.test(
       "SUBN 5 ": ["CMD NO_AUTH", "CMD NO_AUTH", "CMD NO_AUTH", ok],
       "ACKM AAAA ": ["CMD NO_AUTH", "CMD NO_AUTH", "CMD NO_AUTH", ok],
       "REKEY AAAA ": [ok, "CMD HAS_AUTH", "CMD HAS_AUTH", "CMD HAS_AUTH"],
+      "PASS AAAA ": [ok, "CMD HAS_AUTH", "CMD HAS_AUTH", "CMD HAS_AUTH"],
     };
     for (const [command, expected] of Object.entries(table)) {
       for (const [i, [signature, queueId]] of everyCredential.entries()) {
@@ -289,7 +291,7 @@ Deno.test(
       refusal(decodeServerTransmission(latin1(` 12 ${queueId} ${text}${padding}`)));
     assertEquals(decoded("", "REKEY AAAA "), "accepted");
     assertEquals(decoded("AAAA", "REKEY AAAA "), ["CMD HAS_AUTH", "12", "AAAA"]);
-    for (const command of ["OPEN AAAA ", "SUBN 5 ", "ACKM AAAA "]) {
+    for (const command of ["OPEN AAAA ", "SUBN 5 ", "ACKM AAAA ", "PASS AAAA "]) {
       for (const queueId of ["", "AAAA"]) {
         assertEquals(decoded(queueId, command), ["CMD PROHIBITED", "12", queueId], command);
       }
@@ -308,13 +310,14 @@ Deno.test("The signature of a SUBN whose number has leading zeros covers the can
   }
 });
 
-// smp.md Transmission: IDS and ERR may come without queue ID; PONG must; everything else must have one
+// smp.md Transmission: IDS and ERR may come without queue ID; PONG must; everything else must have one. OK answers PASS
+// without one (extensions.md pass1), and no other command: tests/client/password_test.ts
 Deno.test("A response must have a queue ID or must not", { permissions: "none" }, () => {
   const table: Record<string, readonly [without: string, having: string]> = {
     "IDS AAAA AAAA ": ["accepted", "accepted"],
     "ERR AUTH ": ["accepted", "accepted"],
     "PONG ": ["accepted", "CMD HAS_AUTH"],
-    "OK ": ["CMD NO_QUEUE", "accepted"],
+    "OK ": ["accepted", "accepted"],
     "END ": ["CMD NO_QUEUE", "accepted"],
     [msg]: ["CMD NO_QUEUE", "accepted"],
   };

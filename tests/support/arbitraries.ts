@@ -67,6 +67,7 @@ const clientCommand: Record<ClientCommand["type"], fc.Arbitrary<ClientCommand>> 
   OPEN: id.map((binding) => ({ type: "OPEN", binding })),
   SUBN: fc.integer({ min: 1, max: largestWindow }).map((window) => ({ type: "SUBN", window })),
   ACKM: id.map((messageId) => ({ type: "ACKM", messageId })),
+  PASS: bytes.map((proof) => ({ type: "PASS", proof })),
   REKEY: bytes.map((payload) => ({ type: "REKEY", payload })),
 };
 
@@ -86,7 +87,12 @@ export const clientTransmission: fc.Arbitrary<ClientParts> = fc.oneof(
 /** Any client transmission, those of the server extensions too. */
 export const extendedTransmission: fc.Arbitrary<ClientParts> = fc.oneof(
   clientTransmission,
-  fc.record({ signature: unsigned, corrId, queueId: noId, command: clientCommand.REKEY }),
+  fc.record({
+    signature: unsigned,
+    corrId,
+    queueId: noId,
+    command: fc.oneof(clientCommand.PASS, clientCommand.REKEY),
+  }),
   fc.record({
     signature,
     corrId,

@@ -241,6 +241,6 @@ export const queueIds = ["cXVldWVB", "cXVldWVC", "cXVldWVD"] as const;
 
 /** Lets all WebSocket connections in and hands them to `accept`. */
 export function lettingIn(accept: (channel: Channel) => void): WebSocketEvents {
-  const admitted = { client: null, spoke() {}, established() {}, left() {} };
+  const admitted = { client: null, address: null, spoke() {}, established() {}, left() {} };
   return { accept, admit: () => admitted, serve: accept, log: () => {} };
 }

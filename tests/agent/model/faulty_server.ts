@@ -175,7 +175,9 @@ class Connection implements BrokerConnection {
           .catch(() => this.cut());
       };
       for (let content; !this.closed && (content = await blocks.read()) !== null;) {
-        const decoded = decodeClientTransmission(content, { has: (name) => extensions.includes(name) });
+        const decoded = decodeClientTransmission(content, {
+          has: (name) => name !== "pass1" && extensions.includes(name),
+        });
         if (!decoded.ok) break;
         await this.#execute(decoded.value);
       }

@@ -614,10 +614,19 @@ Deno.test("start and verify warn of what is weak: a short key, a key others can 
   const verified = await onFolder(path, "verify");
   assertEquals(verified.code, 0);
   for (const warning of warnings) assertStringIncludes(verified.stdout, `warning: ${warning}`);
-  await using server = await ServerProcess.start({ folder: path, args: [] });
-  for (const warning of warnings) assertStringIncludes(await server.logged(), ` WARN ${warning}`);
-  await using client = await SmpClient.connect(server.address);
-  await client.createQueue();
+  {
+    await using server = await ServerProcess.start({ folder: path, args: [] });
+    for (const warning of warnings) assertStringIncludes(await server.logged(), ` WARN ${warning}`);
+    await using client = await SmpClient.connect(server.address);
+    await client.createQueue();
+  }
+  // Whoever can read a password can use it.
+  await Deno.writeTextFile(`${path}/smp-server.ini`, "[ACCESS]\ncreate: password\npassword: p\n");
+  const open = `${path}/smp-server.ini has a password and can be read by other users: chmod 600`;
+  for (const [mode, isWarned] of [[0o644, true], [0o640, true], [0o600, false]] as const) {
+    await Deno.chmod(`${path}/smp-server.ini`, mode);
+    assertEquals((await onFolder(path, "verify")).stdout.includes(open), isWarned);
+  }
 });
 
 Deno.test("a key that no client can connect with ends the start", async () => {

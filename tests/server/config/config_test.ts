@@ -57,6 +57,7 @@ Deno.test("every key is read", { permissions }, () => {
     ["TRANSPORT", "tls_key: /k", { tlsKey: "/k" }],
     ["TRANSPORT", "tls_port: 8443", { tlsPort: 8443 }],
     ["TRANSPORT", "trust_forwarded_for: on", { trustForwardedFor: true }],
+    ["ACCESS", "create: 10.0.0.0/8 , ::1", { create: ["10.0.0.0/8", "::1"] }],
     ["EXTENSIONS", "open1: off", { extensions: { ...extensions, open1: false } }],
     ["EXTENSIONS", "window1: off", { extensions: { ...extensions, window1: false } }],
     ["EXTENSIONS", "blocks1: off", { extensions: { ...extensions, blocks1: false } }],
@@ -86,11 +87,55 @@ Deno.test("every key is read", { permissions }, () => {
     for (const one of spellings) assertEquals(changed(`[${section}]\n${one}\n`), expected);
     assertEquals(changed(`\uFEFF[ ${section.toLowerCase()} ]\r\n${line}\r\n`), expected);
   }
+  // A password alone is not used, which is said.
+  assertEquals(parse("[ACCESS]\npassword: p#=:@1\n").config.createPassword, "p#=:@1");
   const keys = new Set(cases.map(([section, line]) => `${section} ${line.split(":")[0]}`));
   assertEquals(
     defaultIni(directories).match(/^# [a-z_0-9]+: /gm)!.length,
-    keys.size + Object.keys(limitTable).length,
+    keys.size + 1 + Object.keys(limitTable).length,
   );
+});
+
+Deno.test(
+  "who may create queues is anyone, or a list with a password that must be there",
+  { permissions },
+  () => {
+    const access = (create: string, password?: string) =>
+      parse(`[ACCESS]\ncreate: ${create}\n${password === undefined ? "" : `password: ${password}\n`}`);
+    const { config, warnings } = access("PASSWORD, 127.0.0.1", "a-long:one");
+    assertEquals([config.create, config.createPassword], [["password", "127.0.0.1"], "a-long:one"]);
+    assertEquals([warnings, access("Anyone").config.create], [[], ["anyone"]]);
+    const line = `${file}: line 2: `;
+    const unused = "the password is not used: create does not name it";
+    for (const create of ["anyone", "::1"]) assertEquals(access(create, "p").warnings, [line + unused]);
+    const missing = assertThrows(() => access("password"), ConfigError);
+    assertEquals(missing.message, `${line}create wants a password, and there is no password in [ACCESS]`);
+    for (
+      const bad of ["", "anyone, password", "anyone, ::1", "nobody", "::1,", "10.0.0.0/33", "example.org"]
+    ) {
+      const error = assertThrows(() => access(bad, "p"), ConfigError);
+      assertStringIncludes(
+        error.message,
+        `${line}create must be anyone, or a list of password, IP addresses`,
+      );
+    }
+  },
+);
+
+Deno.test("what is wrong with a password is said without it", { permissions }, () => {
+  for (const secret of ["se cret", "s\u00e9cret", "secret".repeat(50)]) {
+    const text = `[ACCESS]\ncreate: password\npassword: ${secret}\n`;
+    const error = assertThrows(() => parse(text), ConfigError, "password must be 1 to 256 printable");
+    assert(!/cret/.test(error.message), error.message);
+  }
+  const slip = assertThrows(
+    () => parse("[ACCESS]\npasword: secret\n"),
+    ConfigError,
+    "did you mean password?",
+  );
+  assert(!slip.message.includes("secret"));
+  const twice = parse("[ACCESS]\ncreate: password\npassword: secret\npassword: secret2\n");
+  assertEquals([twice.warnings.length, twice.warnings.join().includes("secret")], [1, false]);
 });
 
 Deno.test("every limit is read in its unit", { permissions }, () => {
@@ -135,7 +180,8 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
     const [, active, key] = /^# (([a-z_0-9]+): .*)$/.exec(line) ?? [];
     if (key === undefined) continue;
     const { config, warnings } = parse(`[${section}]\n${active}\n`);
-    assertEquals(warnings, []);
+    const isUnused = section === "ACCESS" && key === "password";
+    assertEquals(warnings.length, isUnused ? 1 : 0);
     const usual = / \(default: (.*)\)$/.exec(lines[i - 1]!)?.[1];
     if (usual === undefined) {
       assertEquals(config, defaultConfig(directories), key);
@@ -152,6 +198,8 @@ Deno.test("what the ini shows is the default, unless its comment gives the defau
     "TRANSPORT tls_cert": "none",
     "TRANSPORT tls_key": "none",
     "TRANSPORT websockets": "none",
+    "ACCESS create": "anyone",
+    "ACCESS password": "none",
     "METRICS port": "none",
     "CLUSTER servers": "none",
     "CLUSTER node": "none",
