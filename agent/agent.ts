@@ -57,6 +57,7 @@ import type {
   WritableFile,
   WritableOutgoingStream,
 } from "./stream/types.ts";
+import { ServerPasswords } from "./server_passwords.ts";
 import { MemoryStore } from "./store/memory.ts";
 import type { AgentStore, MessageQuery, MessageRecord } from "./store/store.ts";
 
@@ -83,6 +84,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
   readonly #streaming: StreamCommands;
   readonly #abort: AbortController;
   #servers: readonly ServerAddress[];
+  readonly #passwords: ServerPasswords;
   readonly #retention: Retention | null;
   #closing: Promise<void> | null = null;
 
@@ -95,11 +97,13 @@ export class Agent implements AsyncDisposable, AgentStreams {
       readonly retention: Retention | null;
     },
   ) {
-    this.#servers = options.servers.map(serverOf);
+    const passwords = this.#passwords = new ServerPasswords(options.client?.password);
+    this.#servers = passwords.take(options.servers);
+    const client = { ...options.client, password: (server: ServerAddress) => passwords.of(server) };
     this.#abort = new AbortController();
     const { retry = { first: 100, most: 30_000 }, keyPool = 8, buffer = 256 } = options;
     const servers = new Servers({
-      client: options.client ?? {},
+      client,
       reconnect: retry,
       isNeeded: (server) =>
         connections.isOn(server) || this.#servers.some((own) => isSameServer(own, server)),
@@ -130,6 +134,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       approve: options.approve ?? (() => true),
       signal: this.#abort.signal,
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
+      password: client.password,
       ownServers: () => this.#servers,
       routes: options.routes ?? 1,
       routeLifetime: options.routeLifetime ?? 30 * 86_400_000,
@@ -180,7 +185,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       log,
     });
     this.#streams = new Streams(context, this.#interpreter, {
-      links: new StreamLinks(options.client ?? {}),
+      links: new StreamLinks(client),
       lifetime: options.streamOfferLifetime ?? 7 * 86_400_000,
       blobs: options.blobs ?? new Map(),
       told: {
@@ -233,15 +238,15 @@ export class Agent implements AsyncDisposable, AgentStreams {
     return agent;
   }
 
-  /** The servers on which new queues are made. */
+  /** The servers on which new queues are made, without passwords. */
   get servers(): readonly ServerAddress[] {
     return this.#servers;
   }
 
-  /** Changes the servers on which new queues are made. Throws `ParseError`, and `RangeError` when there is none. */
+  /** Changes the servers on which new queues are made; passwords that were given before stay. Throws `ParseError`, and `RangeError` when there is none. */
   setServers(servers: readonly (string | ServerAddress)[]): void {
     checkServers(servers, this.#context.allowUnverified);
-    this.#servers = servers.map(serverOf);
+    this.#servers = this.#passwords.take(servers);
   }
 
   /** Does what a command says, for programs that have commands as values. */

@@ -1,5 +1,11 @@
 import { checkVerifiable, type SmpClientOptions } from "../client/mod.ts";
-import { formatAddress, parseAddress, type QueueInfo, type ServerAddress } from "../protocol/mod.ts";
+import {
+  formatAddress,
+  parseAddress,
+  parseServer,
+  type QueueInfo,
+  type ServerAddress,
+} from "../protocol/mod.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Confirmation } from "./runtime/context.ts";
 import type { KeySource } from "./key_pool.ts";
@@ -10,7 +16,10 @@ const longestTimer = 2 ** 31 - 1;
 
 /** How an agent is started. All times are in milliseconds. */
 export interface AgentOptions {
-  /** The servers on which it makes its queues, `<host>[:port]#<key hash>`; one is chosen by chance each time. */
+  /**
+   * The servers on which it makes its queues, `[<password>@]<host>[:port]#<key hash>`; one is chosen by chance each time.
+   * Passwords are kept in memory alone, and told to nobody.
+   */
   readonly servers: readonly (string | ServerAddress)[];
   /** Where connections and messages are kept; the agent closes it. @default memory */
   readonly store?: AgentStore;
@@ -146,9 +155,9 @@ export function connectionInfo(
   };
 }
 
-/** A server as a value. Throws `ParseError`. */
+/** A server as a value, without a password. Throws `ParseError`. */
 export function serverOf(server: string | ServerAddress): ServerAddress {
-  return typeof server === "string" ? parseAddress(server) : server;
+  return typeof server === "string" ? parseServer(server).server : server;
 }
 
 /** Throws `RangeError` when there is no server, `ParseError` for one that cannot be, `TransportError` (`BAD_HASH`). */

@@ -111,6 +111,11 @@ export class Connection {
     });
   }
 
+  /** What names the session. */
+  get binding(): Uint8Array<ArrayBuffer> {
+    return this.#blocks.binding;
+  }
+
   /** Bytes of a block. */
   get blockSize(): number {
     return this.#blocks.blockSize;
@@ -221,6 +226,8 @@ export class Connection {
       const request = this.#pending.get(asciiText(corrId));
       if (!decoded.ok) {
         if (request) this.#reject(request, answerError("RESPONSE", `it cannot be read (${decoded.error})`));
+      } else if (request !== undefined && !isOfCommand(decoded.value, request)) {
+        this.#reject(request, answerError("RESPONSE", "it has no queue ID"));
       } else if (request !== undefined && queueId !== "" && queueId !== request.queueId) {
         this.#reject(request, answerError("UNEXPECTED", "it is for another queue"));
       } else {
@@ -329,6 +336,11 @@ export class Connection {
     const cause = this.#error!;
     return requestError(cause.code, cause.message, isSent, { cause });
   }
+}
+
+/** An OK without queue ID answers PASS alone (extensions.md pass1). */
+function isOfCommand({ queueId, response }: ServerTransmission, { command }: Request): boolean {
+  return response.type !== "OK" || queueId !== "" || command.type === "PASS";
 }
 
 /** The first `count` of a set. */

@@ -43,7 +43,8 @@ Usage: smp COMMAND [arguments]
                                             there can pretend to be the server
   --help, --version
 
-ADDRESS is host[:port]#keyhash, as servers print it. Output is one JSON object a line.
+ADDRESS is host[:port]#keyhash, as servers print it; password@host[:port]#keyhash where a server wants
+a password from those who make queues (create, load); or @FILE, whose first line is it. Output is one JSON object a line.
 `;
 
 function print(value: Readonly<Record<string, unknown>>): void {

@@ -1,4 +1,10 @@
-import { blockSizes, type ServerAddress, TransportError } from "../protocol/mod.ts";
+import {
+  blockSizes,
+  isPassword,
+  longestPassword,
+  type ServerAddress,
+  TransportError,
+} from "../protocol/mod.ts";
 import type { ConnectionLimits } from "./connection.ts";
 import type { Transport } from "./transport.ts";
 
@@ -42,6 +48,12 @@ export interface SmpClientOptions extends Partial<ConnectionLimits> {
    * @default false
    */
   readonly allowUnverified?: boolean;
+  /**
+   * The password that a server may want from those who create queues (extensions.md pass1), or what gives it for a server.
+   * It is looked for when a queue is created, and only there; the server is shown that it is known, and not given it.
+   * @default none
+   */
+  readonly password?: string | ((server: ServerAddress) => string | undefined);
   /** Closes the client when it aborts, also while it connects. */
   readonly signal?: AbortSignal;
 }
@@ -53,13 +65,14 @@ const longestTimer = 2 ** 31 - 1;
 
 /** Throws `RangeError` for an option that cannot be. */
 export function checkOptions(options: SmpClientOptions): void {
-  const { connectTimeout = 15_000, blockSize, forwardSecrecy = "preferred" } = options;
+  const { connectTimeout = 15_000, blockSize, forwardSecrecy = "preferred", password } = options;
   connectionLimits(options);
   checkLimit("connectTimeout", connectTimeout);
   if (blockSize !== undefined && blockSize !== "large" && !blockSizes.includes(blockSize)) {
     const known = `${blockSizes.join(", ")}, large`;
     throw new RangeError(`Cannot use option blockSize: ${blockSize} is not one of ${known}`);
   }
+  if (typeof password === "string") checkPassword(password);
   if (!forwardSecrecies.includes(forwardSecrecy)) {
     const known = forwardSecrecies.join(", ");
     throw new RangeError(`Cannot use option forwardSecrecy: ${forwardSecrecy} is not one of ${known}`);
@@ -81,6 +94,14 @@ export function checkVerifiable({ host, keyHash }: ServerAddress): void {
   throw new TransportError(
     "BAD_HASH",
     `Cannot trust the server: the address of ${host} has no key hash; add "#" and the hash that the server prints`,
+  );
+}
+
+/** Throws `RangeError`, never with the password. */
+export function checkPassword(password: string): void {
+  if (isPassword(password)) return;
+  throw new RangeError(
+    `Cannot use option password: it does not have 1 to ${longestPassword} printable ASCII characters without spaces`,
   );
 }
 

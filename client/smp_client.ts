@@ -5,11 +5,14 @@ import {
   generateKeyPair,
   type KeyPair,
   largestWindow,
-  parseAddress,
+  parseServer,
+  passwordProof,
   type PublicKey,
   type ServerAddress,
   type ServerResponse,
+  type ServerWithPassword,
   SmpError,
+  type SmpErrorCode,
   TransportError,
 } from "../protocol/mod.ts";
 import { type CommandOptions, Connection } from "./connection.ts";
@@ -17,6 +20,7 @@ import { Inbox } from "./inbox.ts";
 import type { CommandToSend } from "./request.ts";
 import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions } from "./options.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
+import { PasswordGate } from "./password.ts";
 import { openSession, type Session } from "./session.ts";
 
 /** How a message is sent. */
@@ -58,17 +62,24 @@ export class SmpClient implements AsyncDisposable {
   readonly blockSize: number;
   readonly #connection: Connection;
   readonly #inbox = new Inbox();
+  readonly #gate: PasswordGate;
   /** Subscriptions and ends of subscriptions that the server has told of, in its order. */
   #sequence = 0;
 
   private constructor(
     { blocks, extensions, protocolVersion, isForwardSecret }: Session,
-    options: SmpClientOptions,
+    { server, ...options }: SmpClientOptions & { readonly server: ServerAddress },
   ) {
     this.extensions = extensions;
     this.protocolVersion = protocolVersion;
     this.isForwardSecret = isForwardSecret;
     this.blockSize = blocks.blockSize;
+    const { password } = options;
+    this.#gate = new PasswordGate({
+      extensions,
+      password: () => typeof password === "function" ? password(server) : password,
+      show: (password) => this.#showPassword(password),
+    });
     const closed = deferred<TransportError>();
     this.closed = closed.promise;
     this.#connection = new Connection(blocks, {
@@ -89,14 +100,16 @@ export class SmpClient implements AsyncDisposable {
   }
 
   /**
-   * Connects to a server, given as `<host>[:port]#<key hash>` or as a value. A server with another key is refused, and
+   * Connects to a server, given as `[<password>@]<host>[:port]#<key hash>` or as a value, whose password is in the options. A server with another key is refused, and
    * an address without a key hash unless `options.allowUnverified` (both `BAD_HASH`); a server without forward secrecy if
    * `options.forwardSecrecy` is `required` (`FORWARD_SECRECY`).
    * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, or the signal's reason.
    */
   static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
     checkOptions(options);
-    const server = typeof address === "string" ? parseAddress(address) : address;
+    const { server, password }: ServerWithPassword = typeof address === "string"
+      ? parseServer(address)
+      : { server: address };
     if (!options.allowUnverified) checkVerifiable(server);
     const { connectTimeout = 15_000 } = options;
     const timeout = new AbortController();
@@ -112,17 +125,23 @@ export class SmpClient implements AsyncDisposable {
       // It may have aborted since the last step was taken.
       if (signal.aborted) await session.blocks.close();
       signal.throwIfAborted();
-      return new SmpClient(session, options);
+      return new SmpClient(session, { ...(password !== undefined && { password }), ...options, server });
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Creates a queue and subscribes to it (NEW); makes a 2048-bit key pair unless one is given. */
+  /**
+   * Creates a queue and subscribes to it (NEW); makes a 2048-bit key pair unless one is given. Where the server lists
+   * `pass1` and there is a password, it is shown first that it is known (PASS). `AUTH`: the server takes no new queues, or
+   * none from this client, or the password is wrong.
+   */
   async createQueue(
     options: CommandOptions & { readonly keyPair?: KeyPair<"sign"> } = {},
   ): Promise<RecipientQueue> {
     const { publicKey, privateKey } = options.keyPair ?? await generateKeyPair("sign");
+    // Else commands are sent in the order of the calls.
+    if (this.#gate.isAsked) await this.#gate.pass(options.signal);
     const command: ClientCommand = { type: "NEW", recipientKey: publicKey };
     const answered = (response: ServerResponse) => {
       if (response.type === "IDS") this.#inbox.open(response.recipientId);
@@ -131,6 +150,7 @@ export class SmpClient implements AsyncDisposable {
       { queueId: "", command, key: privateKey, answered },
       options,
     );
+    if (response.type === "ERR" && response.error === "AUTH") throw this.#gate.refused();
     if (response.type !== "IDS") throw unexpected(command, response);
     return { recipientId: response.recipientId, senderId: response.senderId, recipientKey: privateKey };
   }
@@ -282,6 +302,17 @@ export class SmpClient implements AsyncDisposable {
     }
   }
 
+  /** extensions.md pass1. */
+  async #showPassword(password: string): Promise<void> {
+    const proof = await passwordProof(password, this.#connection.binding);
+    const command: ClientCommand = { type: "PASS", proof };
+    const response = await this.#connection.request({ queueId: "", command });
+    if (response.type === "OK") return;
+    const explanation = response.type === "ERR" ? passRefusals.get(response.error) : undefined;
+    if (response.type !== "ERR" || explanation === undefined) throw unexpected(command, response);
+    throw new SmpError(response.error, explanation);
+  }
+
   /** What a server is asked for; `null`: what all have. */
   #usableWindow(window: number | undefined): number | null {
     if (window === undefined) return null;
@@ -308,6 +339,11 @@ export class SmpClient implements AsyncDisposable {
     }
   }
 }
+
+const passRefusals: ReadonlyMap<SmpErrorCode, string> = new Map([
+  ["AUTH", "the password is not that of the server"],
+  ["QUOTA", "wrong passwords have come from this address, try again later"],
+]);
 
 /** After `INTERNAL` a command may have been executed or not. */
 function isRefused(error: unknown): boolean {

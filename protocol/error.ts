@@ -39,9 +39,9 @@ export class SmpError extends Error {
   /** The error as it stood on the wire. */
   readonly code: SmpErrorCode;
 
-  /** Wraps the error `code` of a peer's `ERR`. */
-  constructor(code: SmpErrorCode) {
-    super(`Cannot execute the command: ${explanations[code]} (${code})`);
+  /** Wraps the error `code` of a peer's `ERR`; `explanation` is what it means for one command. */
+  constructor(code: SmpErrorCode, explanation: string = explanations[code]) {
+    super(`Cannot execute the command: ${explanation} (${code})`);
     this.code = code;
   }
 }

@@ -1,5 +1,6 @@
 import { type OptionKinds, type Options, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
-import { parseAddress, ParseError } from "../../protocol/mod.ts";
+import { serverText, shownServer } from "../../cli/server_argument.ts";
+import { ParseError, parseServer } from "../../protocol/mod.ts";
 import { mostRoutes } from "../options.ts";
 import { sessionExtension } from "../session/session.ts";
 
@@ -28,8 +29,8 @@ export const sessionsHelp = `\
 
 /** The help of {@linkcode serverOptions} but `--timeout`. */
 export const serverHelp = `\
-  --server ADDRESS        server for new queues, host[:port]#keyhash; may be given several times
-                          (default: those on which the connections receive)
+  --server ADDRESS        server for new queues, [password@]host[:port]#keyhash, or @FILE, which has it in its
+                          first line; may be given several times (default: where the connections receive)
   --allow-unverified      take servers without a key hash: anybody on the way there can pretend to be them
 ${sessionsHelp}
 ${databaseHelp}`;
@@ -86,15 +87,17 @@ export function checkName(name: string): string {
   throw new UsageError("a connection's NAME has 1 to 200 characters, and none that cannot be seen");
 }
 
-/** Throws `UsageError` for a server that cannot be, or that could be anybody. */
-export function checkAddress(server: string, allowUnverified: boolean): void {
+/** A server as an agent takes it. Throws `UsageError`, without its password, for one that cannot be, or that could be anybody. */
+export function readServer(argument: string, allowUnverified: boolean): string {
+  const server = serverText(argument);
+  const shown = shownServer(server);
   try {
-    if (parseAddress(server).keyHash !== undefined || allowUnverified) return;
+    if (parseServer(server).server.keyHash !== undefined || allowUnverified) return server;
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`--server ${server}: ${error.message}`);
+    if (error instanceof ParseError) throw new UsageError(`--server ${shown}: ${error.message}`);
     throw error;
   }
   throw new UsageError(
-    `--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`,
+    `--server ${shown} has no key hash; add "#" and the hash, or pass --allow-unverified`,
   );
 }

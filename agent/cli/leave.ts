@@ -1,6 +1,7 @@
 import type { OptionKinds } from "../../cli/options.ts";
+import { shownServer } from "../../cli/server_argument.ts";
 import { counted } from "../../cli/counted.ts";
-import { checkAddress, readArguments, serverHelp, serverOptions } from "./arguments.ts";
+import { readArguments, readServer, serverHelp, serverOptions } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { oneLine } from "./print.ts";
 import { Session } from "./session.ts";
@@ -20,8 +21,7 @@ SERVER is its address, as --server has it. It ends when no queue of a session is
 sides must run too. Queues of connections without a session stay.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["SERVER"] });
-    const server = positional[0]!;
-    checkAddress(server, true);
+    const server = shownServer(readServer(positional[0]!, true));
     const { print, tell } = surroundings;
     let isBegun = false;
     await Session.use(options, surroundings, {

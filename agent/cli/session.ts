@@ -7,7 +7,7 @@ import type { AgentEvent } from "../events.ts";
 import type { ConnectionInfo } from "../options.ts";
 import type { SqliteStore } from "../store/sqlite.ts";
 import type { Connection } from "../store/store.ts";
-import { checkAddress, defaultDatabase, readTimeout, sessionsOf } from "./arguments.ts";
+import { defaultDatabase, readServer, readTimeout, sessionsOf } from "./arguments.ts";
 import { Interrupted, Late, type Surroundings } from "./command.ts";
 import { exists, openStore, withAdvice } from "./database.ts";
 import { Troubles } from "./troubles.ts";
@@ -88,7 +88,7 @@ export class Session {
   ): Promise<T> {
     const milliseconds = readTimeout(options.timeout);
     sessionsOf(options);
-    for (const server of options.server) checkAddress(server, options["allow-unverified"]);
+    const given = options.server.map((server) => readServer(server, options["allow-unverified"]));
     const late = new AbortController();
     const stop = AbortSignal.any([surroundings.signal, late.signal]);
     const path = options.db ?? defaultDatabase;
@@ -96,7 +96,7 @@ export class Session {
     let stopping: Promise<void> | undefined;
     const timer = milliseconds === undefined ? undefined : setTimeout(() => late.abort(), milliseconds);
     try {
-      session = await Session.#open(options, surroundings, needs);
+      session = await Session.#open({ ...options, server: given }, surroundings, needs);
       const opened = session;
       const closing = () => {
         const cancelling = surroundings.signal.aborted ? cancel?.(opened).catch(() => {}) : undefined;

@@ -2,6 +2,7 @@ import config from "../../deno.json" with { type: "json" };
 import type { Administration } from "../../cli/admin/administration.ts";
 import { createLogger, type LogLevel } from "../../cli/logger.ts";
 import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
+import { shownServer } from "../../cli/server_argument.ts";
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { openAdministration } from "../admin/open.ts";
 import { AgentOperator } from "../admin/operator.ts";
@@ -11,10 +12,10 @@ import { tellUnreachable } from "../service/reach.ts";
 import { AgentService } from "../service/service.ts";
 import { readLogLevel } from "./administer.ts";
 import {
-  checkAddress,
   databaseOptions,
   defaultDatabase,
   readArguments,
+  readServer,
   sessionsHelp,
   sessionsOf,
 } from "./arguments.ts";
@@ -55,7 +56,8 @@ export const start: Command = {
   summary: "serve programs in any language on a port (without a command, too)",
   usage: "--server ADDRESS [options]",
   help: `\
-  --server ADDRESS        SMP server for its queues, host[:port]#keyhash; may be given several times
+  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in its
+                          first line; may be given several times
   --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
   --host HOST             address to listen on (default 127.0.0.1: clients need no key to use an agent)
   --port N                TCP port, 0 for a free one (default 5224)
@@ -70,9 +72,11 @@ ${sessionsHelp}`,
 
 function readOptions(args: readonly string[]): StartOptions {
   const { options: given } = readArguments(args, kinds, { names: [] });
-  const { server: servers, port, "allow-unverified": allowUnverified, "keep-days": days } = given;
-  if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
-  for (const server of servers) checkAddress(server, allowUnverified);
+  const { port, "allow-unverified": allowUnverified, "keep-days": days } = given;
+  if (given.server.length === 0) {
+    throw new UsageError("--server is missing: the address that a server prints");
+  }
+  const servers = given.server.map((server) => readServer(server, allowUnverified));
   return {
     host: given.host ?? "127.0.0.1",
     port: port === undefined ? 5224 : readWhole("port", port, { least: 0, most: 65_535 }),
@@ -142,7 +146,7 @@ async function serveUntil(
     tell(`warning: whoever reaches ${host}:${service.port} can read and send everything, in plain text`);
   }
   await print(`database: ${database}`);
-  for (const server of servers) await print(`server: ${server}`);
+  for (const server of servers) await print(`server: ${shownServer(server)}`);
   const address = `${host.includes(":") ? `[${host}]` : host}:${service.port}`;
   await print(`address: ${address}`);
   await print(`listening on port ${service.port}`);

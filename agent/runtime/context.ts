@@ -46,6 +46,8 @@ export interface AgentContext {
   readonly signal: AbortSignal;
   /** A server of the agent's own. */
   server(): ServerAddress;
+  /** The password of a server, if it is known. */
+  password(server: ServerAddress): string | undefined;
   /** All of them. */
   ownServers(): readonly ServerAddress[];
   /** How many inbound routes a session has. */

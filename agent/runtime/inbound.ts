@@ -19,6 +19,7 @@ import { AgentError } from "../protocol/error.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { InboundRoute, OutboundRoute } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
+import { newQueue } from "./new_queue.ts";
 import { recipientQueue, takePair, verifiable } from "./routes.ts";
 
 /** Bytes of the blocks in which routes are read. */
@@ -45,7 +46,7 @@ export async function makeInbound(
     readonly via?: SmpClient;
   },
 ): Promise<MadeInbound> {
-  const { servers, keys, spare, making } = context;
+  const { servers, keys, spare } = context;
   const client = via ?? await servers.client(server);
   const blockSize = via?.blockSize ?? ownBlockSize;
   const [recipient, sender] = await Promise.all([takePair(context, 1024), takePair(context, 2048)]);
@@ -53,7 +54,7 @@ export async function makeInbound(
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
-  const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
+  const { recipientId, senderId } = await newQueue(context, { server, client, keyPair }).catch((error) => {
     // With another error the server may have a queue with this key.
     if (error instanceof SmpError) {
       spare[1024].push(recipient);

@@ -6,6 +6,7 @@ import { AgentError, agentError } from "../protocol/error.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { ReceivingKeys, ReceivingRoute, SendingRoute } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
+import { newQueue } from "./new_queue.ts";
 
 /** A route whose queue was just made, and the connection that is subscribed to it. */
 export interface MadeRoute {
@@ -15,7 +16,7 @@ export interface MadeRoute {
 
 /** Makes a queue on one of the agent's servers and subscribes to it. Throws `TransportError`, `SmpError`. */
 export async function makeReceivingRoute(context: AgentContext): Promise<MadeRoute> {
-  const { servers, keys, spare, making } = context;
+  const { servers, keys, spare } = context;
   const server = context.server();
   // First: what is taken from the pool and not used is lost, and costly to make.
   const client = await servers.client(server);
@@ -27,7 +28,7 @@ export async function makeReceivingRoute(context: AgentContext): Promise<MadeRou
     publicKey: decodePublicKey(recipient.publicKey),
     privateKey: await keys.signing(recipient.privateKey),
   };
-  const { recipientId, senderId } = await making.ask(() => client.createQueue({ keyPair })).catch((error) => {
+  const { recipientId, senderId } = await newQueue(context, { server, client, keyPair }).catch((error) => {
     // With another error the server may have a queue with this key.
     if (error instanceof SmpError) {
       spare[1024].push(recipient);

@@ -1,5 +1,5 @@
 import { SmpClient } from "../../client/mod.ts";
-import { defaultPort, parseAddress } from "../../protocol/mod.ts";
+import { defaultPort, parseServer } from "../../protocol/mod.ts";
 
 /** Tries every server once, and tells of those that cannot be reached now. Never rejects; `signal` ends it. */
 export async function tellUnreachable(
@@ -11,7 +11,7 @@ export async function tellUnreachable(
   },
 ): Promise<void> {
   await Promise.all(servers.map(async (text) => {
-    const server = parseAddress(text);
+    const { server } = parseServer(text);
     try {
       const client = await SmpClient.connect(server, { allowUnverified, signal });
       await client.close();

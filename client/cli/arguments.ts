@@ -1,5 +1,6 @@
 import { type OptionKinds, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
-import { parseAddress, ParseError, type ServerAddress } from "../../protocol/mod.ts";
+import { serverText, shownServer } from "../../cli/server_argument.ts";
+import { ParseError, parseServer, type ServerWithPassword } from "../../protocol/mod.ts";
 
 /** What was given to a command: its arguments in order, and its options. */
 export interface Arguments<Option extends string, Flag extends string = never> {
@@ -56,14 +57,19 @@ export function required<Option extends string>({ options }: Arguments<Option>, 
   return value;
 }
 
-/** A server's address as it was given, with its hash unless `allowUnverified`. Throws {@linkcode UsageError}. */
-export function readAddress(text: string, allowUnverified: boolean): ServerAddress {
+/**
+ * A server as it was given, or the one in the first line of `@FILE`, with its hash unless `allowUnverified`. Throws
+ * {@linkcode UsageError}, without the password.
+ */
+export function readServer(argument: string, allowUnverified: boolean): ServerWithPassword {
+  const text = serverText(argument);
+  const shown = shownServer(text);
   try {
-    const address = parseAddress(text);
-    if (address.keyHash !== undefined || allowUnverified) return address;
+    const given = parseServer(text);
+    if (given.server.keyHash !== undefined || allowUnverified) return given;
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`${text}: ${error.message}`);
+    if (error instanceof ParseError) throw new UsageError(`${shown}: ${error.message}`);
     throw error;
   }
-  throw new UsageError(`${text} has no key hash; add "#" and the hash, or pass --allow-unverified`);
+  throw new UsageError(`${shown} has no key hash; add "#" and the hash, or pass --allow-unverified`);
 }

@@ -7,7 +7,11 @@ import {
   decodeServerTransmission,
   defaultPort,
   encodeBase64,
+  encodeClientTransmission,
+  encodeSigned,
   parseAddress,
+  passwordExtension,
+  passwordProof,
   type ServerTransmission,
   startRekey,
 } from "../../protocol/mod.ts";
@@ -21,6 +25,8 @@ export interface LineOptions {
   readonly blockSize?: number;
   /** Whether the session gets keys that nobody can find out later (extensions.md rekey1). @default false */
   readonly rekey?: boolean;
+  /** Is shown to be known where the server lists pass1 (extensions.md pass1). @default none */
+  readonly password?: string;
 }
 
 const defaultPatience = 15_000;
@@ -65,7 +71,7 @@ export class Line {
   /** Connects to a server, whose key must be that of the address if it names one. */
   static async open(
     address: string,
-    { patience = defaultPatience, blockSize, rekey: isRekeyed = false }: LineOptions = {},
+    { patience = defaultPatience, blockSize, rekey: isRekeyed = false, password }: LineOptions = {},
   ): Promise<Line> {
     const { host, port, keyHash } = parseAddress(address);
     const late = new AbortController();
@@ -84,13 +90,26 @@ export class Line {
         welcomed: (listed) => extensions = listed,
       });
       if (isRekeyed) await rekey(blocks, await startRekey());
-      return new Line(blocks, extensions, patience);
+      const line = new Line(blocks, extensions, patience);
+      if (password !== undefined && extensions.includes(passwordExtension)) await line.#pass(password);
+      return line;
     } catch (error) {
       await channel?.close();
       late.signal.throwIfAborted();
       throw error;
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  async #pass(password: string): Promise<void> {
+    const proof = await passwordProof(password, this.#blocks.binding);
+    this.write(unsignedPass(proof));
+    try {
+      await this.answered();
+    } catch (error) {
+      await this.close();
+      throw error;
     }
   }
 
@@ -177,6 +196,11 @@ export async function openLines(
     lines.push(...await Promise.all(Array.from({ length: more }, () => Line.open(address, options))));
   }
   return lines;
+}
+
+function unsignedPass(proof: Uint8Array): Uint8Array {
+  const noBytes = new Uint8Array(0);
+  return encodeClientTransmission(noBytes, encodeSigned(noBytes, "", { type: "PASS", proof }));
 }
 
 function nextTurn(): Promise<void> {

@@ -82,11 +82,13 @@ export function neededExtensions(
 export async function runLoad(
   address: string,
   options: LoadOptions,
-  { signer, progress = {}, patience, signal }: {
+  { signer, progress = {}, patience, password, signal }: {
     readonly signer: Signer;
     readonly progress?: LoadProgress;
     /** Milliseconds for each answer. @default 15000 */
     readonly patience?: number;
+    /** Of the server, where it wants one from those who create queues (extensions.md pass1). */
+    readonly password?: string;
     readonly signal?: AbortSignal;
   },
 ): Promise<LoadResult> {
@@ -99,7 +101,8 @@ export async function runLoad(
   const plain: LineOptions = patience === undefined ? {} : { patience };
   const { blockSize, rekey = false } = options;
   try {
-    const maker = await Promise.race([Line.open(address, plain), aborted]);
+    const opened = Line.open(address, { ...plain, ...(password !== undefined && { password }) });
+    const maker = await Promise.race([opened, aborted]);
     try {
       checkListed(maker.extensions, options);
       // Queues that are asked for are waited for a little: what is not known cannot be deleted.

@@ -1,6 +1,6 @@
 import { UsageError } from "../../cli/options.ts";
 import { blockSizes, formatAddress, largestWindow } from "../../protocol/mod.ts";
-import { readAddress, readArguments, readNumber } from "./arguments.ts";
+import { readArguments, readNumber, readServer } from "./arguments.ts";
 import { type LoadOptions, neededExtensions, runLoad } from "./load.ts";
 import { makeSigner } from "./load_queues.ts";
 import { drawProgress } from "./progress.ts";
@@ -20,7 +20,7 @@ export async function load(args: readonly string[], { print, signal }: Surroundi
   });
   const number = (option: "pairs" | "connections" | "depth" | "seconds", fallback: number, most: number) =>
     readNumber(given, option, { fallback, least: 1, most });
-  const address = formatAddress(readAddress(given.positional[0]!, given.allowUnverified));
+  const { server, password } = readServer(given.positional[0]!, given.allowUnverified);
   const seconds = number("seconds", 10, 86_400);
   const optional = (option: "rate" | "window", most: number) =>
     given.options[option] === undefined
@@ -44,7 +44,11 @@ export async function load(args: readonly string[], { print, signal }: Surroundi
   const length = warmUp + options.measured;
   const timer = setInterval(() => drawProgress((performance.now() - began) / length * 0.99), drawInterval);
   try {
-    const result = await runLoad(address, options, { signer: await makeSigner(), signal });
+    const result = await runLoad(formatAddress(server), options, {
+      signer: await makeSigner(),
+      signal,
+      ...(password !== undefined && { password }),
+    });
     const { cycles, milliseconds, bodyLength, p50, p99 } = result;
     print({
       type: "load",

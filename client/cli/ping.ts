@@ -1,5 +1,5 @@
 import { SmpClient } from "../smp_client.ts";
-import { readAddress, readArguments, readNumber } from "./arguments.ts";
+import { readArguments, readNumber, readServer } from "./arguments.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** `smp ping ADDRESS`: what a server can, how long a connection takes, and an answer. */
@@ -7,9 +7,9 @@ export async function ping(args: readonly string[], { print, signal }: Surroundi
   const given = readArguments(args, { options: ["count"], least: 1, most: 1 });
   const count = readNumber(given, "count", { fallback: 4, least: 1, most: 1_000_000 });
   const { allowUnverified } = given;
-  const address = readAddress(given.positional[0]!, allowUnverified);
+  const { server } = readServer(given.positional[0]!, allowUnverified);
   const began = performance.now();
-  await using client = await SmpClient.connect(address, { allowUnverified, signal });
+  await using client = await SmpClient.connect(server, { allowUnverified, signal });
   const milliseconds = rounded(performance.now() - began);
   const { protocolVersion, extensions, isForwardSecret: forwardSecret } = client;
   print({ type: "connected", milliseconds, protocolVersion, extensions, forwardSecret });

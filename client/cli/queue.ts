@@ -10,7 +10,7 @@ import {
 } from "../../protocol/mod.ts";
 import type { RecipientQueue } from "../queue.ts";
 import { SmpClient } from "../smp_client.ts";
-import { readAddress, readArguments, readNumber, required } from "./arguments.ts";
+import { readArguments, readNumber, readServer, required } from "./arguments.ts";
 import { readQueue, readSenderKey, writeQueue, writeSenderKey } from "./credentials.ts";
 import { readable } from "./print.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -41,12 +41,14 @@ export async function queueCommand(args: readonly string[], surroundings: Surrou
 async function create(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
   const { allowUnverified } = given;
-  const [server, file] = [readAddress(given.positional[0]!, allowUnverified), required(given, "file")];
+  const { server, password } = readServer(given.positional[0]!, allowUnverified);
+  const file = required(given, "file");
+  const options = { allowUnverified, signal, ...(password !== undefined && { password }) };
   await using cleanup = new AsyncDisposableStack();
   let made: { readonly client: SmpClient; readonly queue: RecipientQueue } | undefined;
   try {
     await writeQueue(file, async () => {
-      const client = cleanup.use(await SmpClient.connect(server, { allowUnverified, signal }));
+      const client = cleanup.use(await SmpClient.connect(server, options));
       made = { client, queue: await client.createQueue() };
       return { server, queue: made.queue };
     });
@@ -91,7 +93,7 @@ async function send(args: readonly string[], { print, readInput, signal }: Surro
   const given = readArguments(args, { options: ["key"], least: 2, most: 3 });
   const [address, senderId, text] = given.positional as [string, string, string?];
   const { allowUnverified, options } = given;
-  const server = readAddress(address, allowUnverified);
+  const { server } = readServer(address, allowUnverified);
   if (senderId === "" || decodeBase64(senderId) === null) {
     throw new UsageError(`"${senderId}" is not a sender ID, which smp queue create prints`);
   }

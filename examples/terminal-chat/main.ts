@@ -9,12 +9,13 @@ import { SqliteStore } from "@simplexmq/smp/agent/sqlite";
 import { execute, showEvent } from "./chat.ts";
 import { Files } from "./files.ts";
 import { parseInput } from "./input.ts";
-import { type ChatOptions, helpText, parseOptions } from "./options.ts";
+import { type ChatOptions, checkServer, helpText, parseOptions } from "./options.ts";
 import { type Kind, Screen } from "./screen.ts";
 import { tellUnreachable } from "./servers.ts";
 
 async function chat(options: ChatOptions): Promise<void> {
-  const { servers, allowUnverified, database, passphraseFile, sessions, routes } = options;
+  const { allowUnverified, database, passphraseFile, sessions, routes } = options;
+  const servers = await Promise.all(options.servers.map((server) => readServer(server, allowUnverified)));
   const passphrase = passphraseFile === undefined ? undefined : await firstLine(passphraseFile);
   const folder = database.slice(0, Math.max(0, database.lastIndexOf("/")));
   // When it cannot be made, opening the database says why.
@@ -36,7 +37,7 @@ async function chat(options: ChatOptions): Promise<void> {
   });
   const events = showAll(agent, show, files);
   const ending = new AbortController();
-  const probed = tellUnreachable(options, show, ending.signal);
+  const probed = tellUnreachable({ ...options, servers }, show, ending.signal);
   const subscribed = subscribe(agent, show);
   for await (const line of screen.input()) {
     try {
@@ -71,6 +72,13 @@ async function subscribe(agent: Agent, show: (text: string, kind?: Kind) => void
     // The chat was ended meanwhile.
     if (!(error instanceof AgentError && error.code === "INTERNAL")) throw error;
   }
+}
+
+async function readServer(argument: string, allowUnverified: boolean): Promise<string> {
+  if (!argument.startsWith("@")) return argument;
+  const server = (await firstLine(argument.slice(1))).trim();
+  checkServer(server, allowUnverified);
+  return server;
 }
 
 async function firstLine(path: string): Promise<string> {

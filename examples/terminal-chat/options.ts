@@ -1,8 +1,9 @@
-import { parseAddress, ParseError } from "@simplexmq/smp/protocol";
+import { ParseError, parseServer } from "@simplexmq/smp/protocol";
 import { readOptions, UsageError } from "../command_line.ts";
 
 /** How the chat is started. */
 export interface ChatOptions {
+  /** Addresses, with passwords where servers want them, and `@FILE`s that have one in their first line. */
   readonly servers: readonly string[];
   readonly allowUnverified: boolean;
   readonly database: string;
@@ -24,7 +25,8 @@ export type ChatCommand =
 /** What `--help` prints. */
 export const helpText = `A chat in the terminal (docs/terminal-chat.md)
 
-  --server ADDRESS        SMP server for its queues, host[:port]#keyhash; may be given several times
+  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in its
+                          first line; may be given several times
   --db FILE               where connections and messages are kept (default data/chat.db)
   --files DIR             folder for files that are received (default: files, beside the database)
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
@@ -53,7 +55,7 @@ function read(args: readonly string[]): ChatCommand {
   const servers = given.all("server");
   const allowUnverified = given.has("allow-unverified");
   if (servers.length === 0) throw new UsageError("--server is missing: the address that a server prints");
-  for (const server of servers) checkServer(server, allowUnverified);
+  for (const server of servers) if (!server.startsWith("@")) checkServer(server, allowUnverified);
   const database = given.one("db") ?? "data/chat.db";
   const files = given.one("files") ?? database.replace(/[^/]*$/, "files");
   const passphraseFile = given.one("passphrase-file");
@@ -66,14 +68,16 @@ function read(args: readonly string[]): ChatCommand {
   };
 }
 
-function checkServer(server: string, allowUnverified: boolean): void {
+/** Throws {@linkcode UsageError}, without the password. */
+export function checkServer(server: string, allowUnverified: boolean): void {
+  const shown = server.slice(server.lastIndexOf("@") + 1);
   try {
-    if (parseAddress(server).keyHash !== undefined || allowUnverified) return;
+    if (parseServer(server).server.keyHash !== undefined || allowUnverified) return;
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`--server ${server}: ${error.message}`);
+    if (error instanceof ParseError) throw new UsageError(`--server ${shown}: ${error.message}`);
     throw error;
   }
   throw new UsageError(
-    `--server ${server} has no key hash; add "#" and the hash, or pass --allow-unverified`,
+    `--server ${shown} has no key hash; add "#" and the hash, or pass --allow-unverified`,
   );
 }

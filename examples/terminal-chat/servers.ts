@@ -1,5 +1,5 @@
 import { SmpClient } from "@simplexmq/smp/client";
-import { defaultPort, parseAddress } from "@simplexmq/smp/protocol";
+import { defaultPort, parseServer } from "@simplexmq/smp/protocol";
 import type { ChatOptions } from "./options.ts";
 import type { Show } from "./chat.ts";
 
@@ -10,7 +10,7 @@ export async function tellUnreachable(
   signal: AbortSignal,
 ): Promise<void> {
   await Promise.all(servers.map(async (text) => {
-    const server = parseAddress(text);
+    const { server } = parseServer(text);
     try {
       const client = await SmpClient.connect(server, { allowUnverified, signal });
       await client.close();

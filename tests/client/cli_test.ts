@@ -107,6 +107,43 @@ Deno.test("smp load measures, and leaves nothing", async () => {
   assertEquals([server.gauges().queues, server.gauges().messages], [0, 0]);
 });
 
+Deno.test("smp makes queues on a server with a password, which it neither prints nor keeps", async () => {
+  const password = "p:a@s#s";
+  await using folder = await temporaryFolder();
+  await using server = await startServer({ create: { password } });
+  await Deno.writeTextFile(`${folder.path}/server`, `${password}@${server.address}\nmore\n`);
+  for (const [i, address] of [`${password}@${server.address}`, `@${folder.path}/server`].entries()) {
+    const file = `${folder.path}/queue${i}`;
+    const [created] = await smp(folder.path, "queue", "create", address, "--file", file);
+    assertEquals(created?.server, server.address);
+    assertEquals((await Deno.readTextFile(file)).includes(password), false);
+    const [connected] = await smp(folder.path, "ping", address, "--count", "1");
+    assertEquals(connected?.type, "connected");
+  }
+  const load = ["--pairs", "2", "--connections", "1", "--seconds", "1"];
+  assertEquals((await smp(folder.path, "load", `@${folder.path}/server`, ...load))[0]?.type, "load");
+  const cases = [
+    [["queue", "create", server.address, "--file", `${folder.path}/x`], 1, "it wants its password (AUTH)"],
+    [
+      ["queue", "create", `x@${server.address}`, "--file", `${folder.path}/x`],
+      1,
+      "the password is not that of",
+    ],
+    [["load", server.address, ...load], 1, "the server answers ERR AUTH"],
+    [["load", `x@${server.address}`, ...load], 1, "the server answers ERR AUTH"],
+    [["ping", `${password}@a`], 2, "a has no key hash"],
+    [["ping", `${password}@a:x`], 2, 'a:x: Cannot parse server address: port "x"'],
+    [["ping", "pass word@a"], 2, 'a: Cannot parse server address: the password before "@"'],
+    [["ping", `@${folder.path}/none`], 2, `cannot read the server in ${folder.path}/none: `],
+  ] as const;
+  for (const [args, expected, text] of cases) {
+    const { code, stdout, stderr } = await run(args, { script, folder: folder.path });
+    assertEquals([code, stdout], [expected, ""], stderr);
+    assert(stderr.includes(text), stderr);
+    assert(!stderr.includes(password) && !stderr.includes("word@"), stderr);
+  }
+});
+
 Deno.test("what the command line of smp does not know ends with 2 and one line", async () => {
   const cases = [
     [[], "a command is missing"],

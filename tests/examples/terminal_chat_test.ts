@@ -182,7 +182,8 @@ Deno.test("what is typed is understood, or told what is wrong", { permissions: "
 Deno.test("the terminal chat works in a pipe, and explains wrong options", async () => {
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start({ folder: folder.path });
-  const args = ["--server", server.address, "--db", `${folder.path}/chat.db`];
+  await Deno.writeTextFile(`${folder.path}/server`, `p@${server.address}\n`);
+  const args = ["--server", `@${folder.path}/server`, "--db", `${folder.path}/chat.db`];
   const [command, ...rest] = commandOf(args, { script, folder: folder.path });
   const child = new Deno.Command(command!, { args: rest, stdin: "piped", stdout: "piped" }).spawn();
   const input = child.stdin.getWriter();
@@ -200,6 +201,7 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
     const [wrong, text] of [
       [[], "--server is missing"],
       [["--server", "a"], "--server a has no key hash"],
+      [["--server", "secret@a"], "--server a has no key hash"],
       [["--server="], "--server needs a value"],
       [["--server", server.address, "--bogus"], "unknown option --bogus"],
       [["--server", server.address, "bogus"], "unknown argument bogus"],
@@ -209,7 +211,7 @@ Deno.test("the terminal chat works in a pipe, and explains wrong options", async
   ) {
     const { code, stderr } = await run(wrong, { script });
     assertEquals(code, 2);
-    assert(stderr.startsWith(text), stderr);
+    assert(stderr.startsWith(text) && !stderr.includes("secret"), stderr);
   }
 });
 

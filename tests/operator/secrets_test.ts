@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeBase64, encodePublicKeyText, SmpClient, SmpError, tcpChannel } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { RawClient } from "../support/raw_client.ts";
@@ -9,6 +9,7 @@ import { next, soon } from "../support/wait.ts";
 
 const body = "the body of a message that nobody may see";
 const token = "a token that nobody may see";
+const password = "a@password:that#nobody=may-see";
 const passphrase = "a passphrase that nobody may see";
 
 /** Text in all the ways in which it could be printed. */
@@ -27,14 +28,18 @@ function assertSecret(secrets: readonly string[], outputs: readonly string[]): v
 }
 
 const ini = "[STORE_LOG]\nenable: on\nmessages: journal\n[METRICS]\nport: 0\n[LOG]\nlevel: debug\n" +
+  `[ACCESS]\ncreate: password\npassword: ${password}\n` +
   "[LIMITS]\nmessages_per_queue: 3\nhandshake_timeout_seconds: 30\n";
 
 /** Everything that can go well or wrong with queues; gives what must not be seen of it. */
 async function useQueues(address: string): Promise<string[]> {
-  await using client = await SmpClient.connect(address);
+  const guess = "a-guess-that-nobody-may-see";
+  await using guessing = await SmpClient.connect(`${guess}@${address}`);
+  await using client = await SmpClient.connect(`${password}@${address}`);
   const [keyPair, other] = await keysOf("client", "sign");
   assert(keyPair !== undefined && other !== undefined);
   const queue = await client.createQueue({ keyPair });
+  await assertRejects(() => guessing.createQueue({ keyPair }), SmpError, "the password is not");
   const wrong = { ...queue, recipientKey: other.privateKey };
   const refused = async (work: Promise<unknown>) =>
     assert(await work.then(() => null, (error) => error) instanceof SmpError);
@@ -49,7 +54,8 @@ async function useQueues(address: string): Promise<string[]> {
   assertEquals((await next(events)).type, "MSG");
   await client.acknowledge(queue);
   const texts = [keyPair, other].map(({ publicKey }) => encodePublicKeyText(publicKey).slice(4));
-  return [queue.recipientId, queue.senderId, ...texts, ...forms(body)];
+  const passwords = [...forms(password), ...forms(guess)];
+  return [queue.recipientId, queue.senderId, ...texts, ...forms(body), ...passwords];
 }
 
 /** Connections that are cut, that send junk, and a block that is not authentic. */
@@ -77,7 +83,7 @@ async function logWithKeys(folder: string): Promise<string> {
   throw new Error("no log has a key");
 }
 
-Deno.test("nothing that a server prints, logs or serves has IDs, keys or bodies", async () => {
+Deno.test("nothing that a server prints, logs or serves has IDs, keys, bodies or its password", async () => {
   await using parent = await temporaryFolder();
   const folder = `${parent.path}/a`, files = { folder: parent.path };
   await Deno.mkdir(folder);
@@ -91,6 +97,16 @@ Deno.test("nothing that a server prints, logs or serves has IDs, keys or bodies"
     for (const path of ["metrics", "", "status.json", "health", "ready", "nothing"]) {
       outputs.push(await (await fetch(`${server.metricsUrl}${path}`)).text());
     }
+    const admin = async (...args: string[]) => {
+      const { stdout, stderr } = await run([...args, ...directories.slice(0, 2)], files);
+      outputs.push(stdout, stderr);
+    };
+    await admin("status");
+    await admin("status", "--json");
+    await Deno.writeTextFile(`${folder}/smp-server.ini`, ini.replace("password: ", "password: x "));
+    await admin("reload");
+    await Deno.writeTextFile(`${folder}/smp-server.ini`, ini);
+    await admin("reload");
     const { stdout, stderr } = await server.kill("SIGTERM");
     outputs.push(server.printed.join("\n"), stdout, stderr);
   }
@@ -115,12 +131,14 @@ Deno.test("nothing that a server prints, logs or serves has IDs, keys or bodies"
   assertSecret([...secrets, key], outputs);
 });
 
-Deno.test("nothing that an agent prints has keys, bodies, invitations, its token or its passphrase", async () => {
+Deno.test("nothing that an agent prints has keys, bodies, invitations, its token, passphrase or a server's password", async () => {
   await using folder = await temporaryFolder();
   await Deno.writeTextFile(`${folder.path}/token`, `${token}\n`);
   await Deno.writeTextFile(`${folder.path}/passphrase`, `${passphrase}\n`);
-  await using server = await ServerProcess.start({ folder: folder.path });
-  const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", server.address];
+  const access = `[ACCESS]\ncreate: password\npassword: ${password}\n`;
+  await using server = await ServerProcess.start({ folder: folder.path, ini: access });
+  await Deno.writeTextFile(`${folder.path}/server`, `${password}@${server.address}\n`);
+  const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", `@${folder.path}/server`];
   for (const name of ["token", "passphrase"]) args.push(`--${name}-file`, `${folder.path}/${name}`);
   const script = "agent/main.ts";
   await using agent = await ServerProcess.startBare({
@@ -143,13 +161,19 @@ Deno.test("nothing that an agent prints has keys, bodies, invitations, its token
   await user.send("4", "a", `SEND :${body}`);
   await soon(user.said());
   const { stdout, stderr } = await agent.kill("SIGTERM");
-  const secrets = [invitation.slice(-60), ...forms(body), ...forms(token), ...forms(passphrase)];
+  const secrets = [
+    invitation.slice(-60),
+    ...forms(body),
+    ...forms(token),
+    ...forms(passphrase),
+    ...forms(password),
+  ];
   assertSecret(secrets, [agent.printed.join("\n"), stdout, stderr]);
   // The passphrase keeps bodies and keys out of the file too; the token is nowhere.
   for await (const { name } of Deno.readDir(folder.path)) {
     if (!name.startsWith("agent.db")) continue;
     const content = new TextDecoder("latin1").decode(await Deno.readFile(`${folder.path}/${name}`));
-    assertSecret([body, token, passphrase], [content]);
+    assertSecret([body, token, passphrase, password], [content]);
   }
 });
 

@@ -148,6 +148,9 @@ Deno.test("what commands cannot be asked for ends with 2 and one line, and makes
     [["invite", "a\nb", "--server", "a#aGk="], "a connection's NAME"],
     [["invite", "a", "b"], "unknown argument b"],
     [["invite", "a", "--server", "x"], "--server x has no key hash"],
+    [["invite", "a", "--server", "secret@x"], "--server x has no key hash"],
+    [["invite", "a", "--server", "secret@x:y"], "--server x:y: Cannot parse server address"],
+    [["invite", "a", "--server", `@${folder.file("none")}`], "cannot read the server in "],
     [["join", "a"], "INVITATION is missing"],
     [["join", "a", "smp::x"], "this is not an invitation: "],
     [["send"], "NAME is missing"],
@@ -166,6 +169,7 @@ Deno.test("what commands cannot be asked for ends with 2 and one line, and makes
     const { code, stdout, stderr } = await folder.run([...args, ...db]);
     assertEquals([code, stdout], [2, ""], stderr);
     assert(stderr.startsWith(text), stderr);
+    assert(!stderr.includes("secret"), stderr);
     assertEquals(stderr.trimEnd().split("\n").length, 1);
   }));
   assertEquals(namesOf(folder.path, ""), []);

@@ -1,6 +1,13 @@
-import { assert, assertEquals } from "@std/assert";
-import type { QueueEvent } from "../../../client/mod.ts";
-import { asciiText, type Channel, connectTcp, generateKeyPair, textBytes } from "../../../protocol/mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type QueueEvent, SmpClient } from "../../../client/mod.ts";
+import {
+  asciiText,
+  type Channel,
+  connectTcp,
+  generateKeyPair,
+  SmpError,
+  textBytes,
+} from "../../../protocol/mod.ts";
 import { balanced, startNode } from "../../support/cluster_nodes.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
@@ -25,6 +32,10 @@ test("one node alone serves all partitions, and has everything when it is starte
     for (const text of [`${i}`, "again"]) await client.send(queue, textBytes(text));
     queues.push(queue);
   }
+  a.server.setCreate({ password: "p" });
+  await assertRejects(() => soon(client.createQueue({ keyPair })), SmpError, "AUTH");
+  await using passing = await SmpClient.connect(`p@${a.server.address}`);
+  await passing.createQueue({ keyPair });
   await until(() => a.node.status.partitions.some(({ own }) => own?.snapshot));
   assertEquals(a.node.notReady(), null);
   await client.close();

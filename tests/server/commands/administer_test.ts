@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../client/mod.ts";
-import { textBytes } from "../../../protocol/mod.ts";
+import { SmpError, textBytes } from "../../../protocol/mod.ts";
 import type { ServerStatus } from "../../../server/admin/status.ts";
 import { lackOf, requiring } from "../../support/requires.ts";
 import {
@@ -59,7 +59,8 @@ Deno.test("reload takes limits and log level, says what takes a restart, and not
   await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
   assertEquals(await ask(path, "reload"), {
     code: 0,
-    stdout: "taken: [LIMITS], [LOG] level\nnot taken until the next start: [METRICS] port, [METRICS] hosts\n",
+    stdout:
+      "taken: [ACCESS], [LIMITS], [LOG] level\nnot taken until the next start: [METRICS] port, [METRICS] hosts\n",
     stderr: "",
   });
   await sendOne(server.address);
@@ -142,8 +143,16 @@ workersTest("a server with workers is administered as one", async () => {
   assertEquals((await ask(path, "log-level", "debug")).code, 0);
   assertEquals((await statusOf(path)).logLevel, "debug");
   await Deno.writeTextFile(`${path}/smp-server.ini`, `${workersIni}[LIMITS]\nnew_queues: off\n`);
-  assertStringIncludes((await ask(path, "reload")).stdout, "taken: [LIMITS]");
+  assertStringIncludes((await ask(path, "reload")).stdout, "taken: [ACCESS], [LIMITS]");
   await assertRejects(() => sendOne(server.address));
+  await Deno.writeTextFile(
+    `${path}/smp-server.ini`,
+    `${workersIni}[ACCESS]\ncreate: password\npassword: p@1\n`,
+  );
+  assertEquals((await ask(path, "reload")).code, 0);
+  await assertRejects(() => sendOne(server.address), SmpError, "it wants its password");
+  await assertRejects(() => sendOne(`p@${server.address}`), SmpError, "the password is not that");
+  await sendOne(`p@1@${server.address}`);
   assertEquals((await ask(path, "stop")).stdout, "stopping\nstopped\n");
   assertEquals((await server.end()).code, 0);
 });
