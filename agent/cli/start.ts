@@ -56,8 +56,8 @@ export const start: Command = {
   summary: "serve programs in any language on a port (without a command, too)",
   usage: "--server ADDRESS [options]",
   help: `\
-  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in its
-                          first line; may be given several times
+  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in
+                          its first line; may be given several times
   --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
   --host HOST             address to listen on (default 127.0.0.1: clients need no key to use an agent)
   --port N                TCP port, 0 for a free one (default 5224)

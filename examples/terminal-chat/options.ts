@@ -25,8 +25,8 @@ export type ChatCommand =
 /** What `--help` prints. */
 export const helpText = `A chat in the terminal (docs/terminal-chat.md)
 
-  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in its
-                          first line; may be given several times
+  --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in
+                          its first line; may be given several times
   --db FILE               where connections and messages are kept (default data/chat.db)
   --files DIR             folder for files that are received (default: files, beside the database)
   --passphrase-file FILE  encrypts private keys and messages in it with the first line of FILE
