@@ -157,4 +157,37 @@ export const clientMutations: readonly Mutation[] = [
     to: "if (true) close();",
     tests: ["tests/client/connection_test.ts"],
   },
+  {
+    name: "password-shown-once",
+    what: "a password that was refused is never shown again",
+    file: "client/password.ts",
+    from: "if (this.#shown === shown && !signal?.aborted) this.#shown = null;",
+    to: "",
+    tests: ["tests/client/password_test.ts"],
+  },
+  {
+    name: "ok-for-anything",
+    what: "an OK without queue ID answers any command",
+    file: "client/connection.ts",
+    from: 'return response.type !== "OK" || queueId !== "" || command.type === "PASS";',
+    to: "return true;",
+    tests: ["tests/client/password_test.ts"],
+  },
+  {
+    name: "password-in-address",
+    what: "an address may have a password, which is then told to others",
+    file: "protocol/address.ts",
+    from:
+      '  if (text.includes("@")) throw addressError(\'it has a password before "@", which has no place here\');\n',
+    to: "",
+    tests: ["tests/protocol/address_test.ts"],
+  },
+  {
+    name: "old-connection-stays",
+    what: "an agent goes on with a connection that may never create a queue",
+    file: "agent/runtime/new_queue.ts",
+    from: "await client.close();",
+    to: "",
+    tests: ["tests/agent/password_test.ts"],
+  },
 ];

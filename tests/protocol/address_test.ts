@@ -8,6 +8,7 @@ import {
   ParseError,
   parsePublicKeyText,
   parseQueueInfo,
+  parseServer,
   type ServerAddress,
 } from "../../protocol/mod.ts";
 import { rsaVector, vectors } from "../support/vectors.ts";
@@ -83,6 +84,58 @@ Deno.test("An address that cannot be is refused with what is wrong", { permissio
     }
   }
 });
+
+// extensions.md pass1
+Deno.test("A server may have a password before its address, which ends at the last @", {
+  permissions: "none",
+}, () => {
+  for (const [text, server] of Object.entries(addresses)) {
+    assertEquals(parseServer(text), { server });
+    for (const password of ["p", "p:a@s#s/", "@", "~!", "x".repeat(256)]) {
+      assertEquals(parseServer(`${password}@${text}`), { server, password });
+    }
+  }
+});
+
+Deno.test(
+  "A password that cannot be, and one in an address, is refused without it",
+  { permissions: "none" },
+  () => {
+    for (const bad of ["", "se cret", "secret\n", "s\u00e9cret", "secret".repeat(43)]) {
+      const error = assertThrows(
+        () => parseServer(`${bad}@h`),
+        ParseError,
+        'the password before "@" is not of 1 to',
+      );
+      assert(!/cret/.test(error.message), error.message);
+    }
+    for (const rest of ["", "h:x", "h y", `h#${hash.slice(1)}`, ":1"]) {
+      const error = assertThrows(
+        () => parseServer(`secret@${rest}`),
+        ParseError,
+        "Cannot parse server address: ",
+      );
+      assert(!error.message.includes("secret"), error.message);
+    }
+    for (
+      const text of [
+        "secret@h",
+        `secret@h:1#${hash}`,
+        "se:cret@h",
+        "h:1@secret",
+        `h#${hash}@secret`,
+        "@h",
+        "secret @",
+      ]
+    ) {
+      const error = assertThrows(() => parseAddress(text), ParseError, "it has a password");
+      assert(!/secret|cret@/.test(error.message), error.message);
+    }
+    const info = `smp::secret@h::AAAA::${keyText}`;
+    const error = assertThrows(() => parseQueueInfo(info), ParseError, "it has a password");
+    assert(!error.message.includes("secret"), error.message);
+  },
+);
 
 // agent.md Invitation
 Deno.test("A queue info is server, sender ID and encryption key", { permissions: "none" }, () => {
