@@ -4,6 +4,7 @@ import {
   connectWebSocket,
   defaultPort,
   deferred,
+  formatAddress,
   type ServerAddress,
 } from "../protocol/mod.ts";
 
@@ -23,7 +24,7 @@ export function webSocketTransport(
   { host, port = 80 }: ServerAddress,
   signal: AbortSignal,
 ): Promise<Channel> {
-  return connectWebSocket(`ws://${host}:${port}/`, signal);
+  return connectWebSocket(`ws://${formatAddress({ host, port })}/`, signal);
 }
 
 /** WebSocket over TLS, port 443 unless the address names one; works in browsers too. */
@@ -31,7 +32,7 @@ export function secureWebSocketTransport(
   { host, port = 443 }: ServerAddress,
   signal: AbortSignal,
 ): Promise<Channel> {
-  return connectWebSocket(`wss://${host}:${port}/`, signal);
+  return connectWebSocket(`wss://${formatAddress({ host, port })}/`, signal);
 }
 
 /** Milliseconds that a transport has to end after its signal has aborted. */

@@ -8,7 +8,7 @@ export const defaultPort = 5223;
 
 /** Where an SMP server is and which transport key it has (transport.md Address). */
 export interface ServerAddress {
-  /** Host name or IPv4 address. */
+  /** Host name, IPv4 address, or IPv6 address without brackets. */
   readonly host: string;
   /** TCP port, 1 to 65535; without it, the transport's default. */
   readonly port?: number;
@@ -27,16 +27,18 @@ export interface QueueInfo {
 }
 
 /**
- * Parses `<host>[:port][#<key hash>]` (transport.md Address).
+ * Parses `<host>[:port][#<key hash>]` (transport.md Address), where an IPv6 address stands in brackets, which 0.3 has not.
  * Throws {@linkcode ParseError} (`ADDRESS`) that says what is wrong.
  */
 export function parseAddress(text: string): ServerAddress {
   const hashAt = text.indexOf("#");
   const hostAndPort = hashAt < 0 ? text : text.slice(0, hashAt);
-  const colonAt = hostAndPort.indexOf(":");
-  const host = colonAt < 0 ? hostAndPort : hostAndPort.slice(0, colonAt);
+  const literalEnd = hostAndPort.startsWith("[") ? hostAndPort.indexOf("]") + 1 : 0;
+  const colonAt = hostAndPort.indexOf(":", literalEnd);
+  const named = colonAt < 0 ? hostAndPort : hostAndPort.slice(0, colonAt);
   // Before anything of it is told: what comes before it is secret.
   if (text.includes("@")) throw addressError('it has a password before "@", which has no place here');
+  const host = named.startsWith("[") ? parseLiteral(named) : named;
   if (host === "") throw addressError("host is empty");
   if (!/^[!-~]+$/.test(host)) throw addressError("host has a space or a character that is not ASCII");
   return {
@@ -72,7 +74,8 @@ export function parseServer(text: string): ServerWithPassword {
 export function formatAddress(address: ServerAddress): string {
   const port = address.port === undefined ? "" : `:${address.port}`;
   const hash = address.keyHash === undefined ? "" : `#${address.keyHash}`;
-  return `${address.host}${port}${hash}`;
+  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+  return `${host}${port}${hash}`;
 }
 
 /**
@@ -80,7 +83,7 @@ export function formatAddress(address: ServerAddress): string {
  * Throws {@linkcode ParseError} (`QUEUE_INFO`) that says what is wrong.
  */
 export function parseQueueInfo(text: string): QueueInfo {
-  const parts = text.split("::");
+  const parts = splitParts(text);
   if (parts.length !== 4) {
     throw queueInfoError(`4 parts with "::" between them are expected, not ${parts.length}`);
   }
@@ -102,11 +105,29 @@ export function formatQueueInfo(info: QueueInfo): string {
   );
 }
 
+/** IPv6 addresses have "::", too. */
+function splitParts(text: string): string[] {
+  const literal = /^smp::(\[[^\]]*\])/.exec(text)?.[1] ?? "";
+  const [scheme = "", server, ...others] = text.replace(literal, "").split("::");
+  return server === undefined ? [scheme] : [scheme, literal + server, ...others];
+}
+
+/** An IPv6 address in brackets, in the one form that RFC 5952 gives it. */
+function parseLiteral(text: string): string {
+  const literal = /^\[([0-9a-f:.]{2,45})\]$/i.exec(text)?.[1];
+  try {
+    if (literal !== undefined) return new URL(`http://[${literal}]`).hostname.slice(1, -1);
+  } catch {
+    // It only looks like one.
+  }
+  throw addressError("what begins with a bracket is no IPv6 address in brackets");
+}
+
 function parsePort(text: string): number {
   if (text === "") throw addressError("port is empty");
   const port = Number(text);
   if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > 65535) {
-    throw addressError(`port "${text}" is not a number from 1 to 65535 (IPv6 addresses need a host name)`);
+    throw addressError(`port "${text}" is not a number from 1 to 65535 (an IPv6 address stands in brackets)`);
   }
   return port;
 }

@@ -80,7 +80,7 @@ export interface TlsOptions extends Certificate {
 
 /** How a server is started. */
 export interface SmpServerOptions {
-  /** IP address or name to listen on. @default "0.0.0.0" */
+  /** IP address or name to listen on; `::` is all addresses of IPv6 and IPv4, as far as the system has them. @default "::" */
   readonly host?: string;
   /** TCP port; 0 takes a free one. @default 5223 */
   readonly port?: number;
@@ -285,9 +285,11 @@ export class SmpServer implements AsyncDisposable {
     return server;
   }
 
-  /** The address that clients need: host, TCP port and key hash. */
+  /** The address that clients need: host (`localhost` for all addresses), TCP port and key hash. */
   get address(): string {
-    return formatAddress({ host: this.#host, port: this.port, keyHash: this.keyHash });
+    // What is listened on everywhere is no address to connect to.
+    const host = ["::", "0.0.0.0"].includes(this.#host) ? "localhost" : this.#host;
+    return formatAddress({ host, port: this.port, keyHash: this.keyHash });
   }
 
   /** Base64 of SHA-256 over the server's public key. */
@@ -401,8 +403,7 @@ export class SmpServer implements AsyncDisposable {
   }
 
   async #listen(options: SmpServerOptions): Promise<void> {
-    const { host = "0.0.0.0", port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } =
-      options;
+    const { host = "::", port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } = options;
     this.#host = host;
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),

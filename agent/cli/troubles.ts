@@ -77,5 +77,5 @@ const reasons = {
 } as const;
 
 function nameOf({ host, port = defaultPort }: ServerAddress): string {
-  return `${host}:${port}`;
+  return formatAddress({ host, port });
 }

@@ -1,5 +1,5 @@
 import { SmpClient } from "../../client/mod.ts";
-import { defaultPort, parseServer } from "../../protocol/mod.ts";
+import { defaultPort, formatAddress, parseServer } from "../../protocol/mod.ts";
 
 /** Tries every server once, and tells of those that cannot be reached now. Never rejects; `signal` ends it. */
 export async function tellUnreachable(
@@ -18,7 +18,11 @@ export async function tellUnreachable(
     } catch (error) {
       if (signal.aborted) return;
       const { host, port = defaultPort } = server;
-      tell(`${host}:${port} cannot be used now: ${error instanceof Error ? error.message : error}`);
+      tell(
+        `${formatAddress({ host, port })} cannot be used now: ${
+          error instanceof Error ? error.message : error
+        }`,
+      );
     }
   }));
 }

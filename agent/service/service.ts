@@ -1,4 +1,4 @@
-import { networkError, textBytes } from "../../protocol/mod.ts";
+import { formatAddress, networkError, textBytes } from "../../protocol/mod.ts";
 import type { Agent } from "../agent.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { ServiceLog } from "./log.ts";
@@ -63,7 +63,7 @@ export class AgentService implements AsyncDisposable {
     try {
       listener = Deno.listen({ hostname: host, port });
     } catch (cause) {
-      throw networkError(`listen on ${host}:${port}`, cause);
+      throw networkError(`listen on ${formatAddress({ host, port })}`, cause);
     }
     return new AgentService(options, listener);
   }

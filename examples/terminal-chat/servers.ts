@@ -1,5 +1,5 @@
 import { SmpClient } from "@simplexmq/smp/client";
-import { defaultPort, parseServer } from "@simplexmq/smp/protocol";
+import { defaultPort, formatAddress, parseServer } from "@simplexmq/smp/protocol";
 import type { ChatOptions } from "./options.ts";
 import type { Show } from "./chat.ts";
 
@@ -18,7 +18,9 @@ export async function tellUnreachable(
       if (signal.aborted) return;
       const { host, port = defaultPort } = server;
       show(
-        `${host}:${port} cannot be used now: ${error instanceof Error ? error.message : error}`,
+        `${formatAddress({ host, port })} cannot be used now: ${
+          error instanceof Error ? error.message : error
+        }`,
         "warning",
       );
     }

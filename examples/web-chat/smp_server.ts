@@ -103,8 +103,7 @@ export class ChatServer implements AsyncDisposable {
 
   /** Its address for programs that use TCP, on this machine. */
   get address(): string {
-    // That is an address to listen on, and none that a program can connect to everywhere.
-    return this.#server.address.replace(/^0\.0\.0\.0:/, "localhost:");
+    return this.#server.address;
   }
 
   /** The port for browsers, or for the proxy before it. */

@@ -1,4 +1,5 @@
 import { connectNode } from "./node_connection.ts";
+import { formatAddress } from "../address.ts";
 import { joinParts } from "../bytes.ts";
 import { type Channel, closedError, networkError, terminatedError } from "./channel.ts";
 import { ReadAhead, ReadBuffer } from "./read_buffer.ts";
@@ -27,7 +28,7 @@ export async function connectTcp(host: string, port: number, signal?: AbortSigna
     return tcpChannel(connection);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw networkError(`connect to ${host}:${port}`, cause);
+    throw networkError(`connect to ${formatAddress({ host, port })}`, cause);
   }
 }
 

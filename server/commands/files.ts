@@ -148,7 +148,6 @@ export async function createFiles(
 }
 
 export function addressOf({ host, publicHost }: ServerConfig, port: number, keyHash: string): string {
-  // An address has no place for IPv6 (transport.md Address).
-  const own = host === "0.0.0.0" || host.includes(":") ? "localhost" : host;
+  const own = host === "0.0.0.0" || host === "::" ? "localhost" : host;
   return formatAddress({ host: publicHost ?? own, port, keyHash });
 }

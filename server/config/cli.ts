@@ -74,7 +74,7 @@ Usage: server/main.ts [command] [options]
   -y, --yes         answer questions with yes: make the server's files, remove them
   --config-dir DIR  where server_key and smp-server.ini are (default /etc/opt/simplex)
   --log-dir DIR     where logs are (default /var/opt/simplex)
-  --host HOST       address to listen on (default 0.0.0.0)
+  --host HOST       address to listen on (default ::, all of IPv6 and IPv4)
   --port N          TCP port, 0 for a free one (default 5223)
   --ws-port N       WebSocket port, 0 for a free one (default: no WebSockets)
   -l, --store-log   keep queues and messages over restarts (default off)

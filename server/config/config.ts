@@ -70,7 +70,7 @@ export const iniName = "smp-server.ini";
 
 export function defaultConfig({ configDir, logDir, workers }: Given): ServerConfig {
   return {
-    host: "0.0.0.0",
+    host: "::",
     publicHost: null,
     port: 5223,
     webSocketPort: null,

@@ -80,7 +80,11 @@ export function settings(directories: Directories): readonly Setting[] {
     ]),
     ...section("TRANSPORT", (setting) => [
       setting("keyFile", { key: "key_file", comment: "the transport key, PEM", read: readText }),
-      setting("host", { key: "host", comment: "address to listen on", read: readText }),
+      setting("host", {
+        key: "host",
+        comment: "address to listen on; :: is all of IPv6 and IPv4",
+        read: readText,
+      }),
       setting("publicHost", {
         key: "public_host",
         comment: "name that clients reach the server by, for the address that is printed",

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { isPassword } from "../../protocol/mod.ts";
 import { isNetwork, passwordRule } from "./new_queue_access.ts";
 import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
@@ -21,7 +22,10 @@ export function readText(value: string): Read<string> {
 
 /** transport.md Address. */
 export function readHostName(value: string): Read<string> {
-  return /^[^\s#:]+$/.test(value) ? { value } : { allowed: "a host name or an IPv4 address" };
+  if (isIPv6(value) && !value.includes("%")) return { value };
+  const literal = /^\[(.*)\]$/.exec(value)?.[1] ?? "";
+  if (isIPv6(literal) && !literal.includes("%")) return { value: literal };
+  return /^[^\s#:[\]@]+$/.test(value) ? { value } : { allowed: "a host name or an IP address" };
 }
 
 export function readHostNames(value: string): Read<readonly string[]> {

@@ -1,6 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { networkError } from "../../protocol/mod.ts";
+import { formatAddress, networkError } from "../../protocol/mod.ts";
 
+/** All addresses of the machine, and those of IPv4 alone. */
+const everywhere = "::", everywhereIpv4 = "0.0.0.0";
 /** Milliseconds to wait, for instance when files have run out. */
 const acceptPause = 100;
 /** What `accept` fails with when a connection was reset before, or the network has an error of that connection to tell. */
@@ -40,25 +42,53 @@ export interface AcceptEvents {
 }
 
 export function acceptConnections(options: ListenOptions, events: AcceptEvents): Listener {
-  const listener = listen(options);
+  const listeners = listenAll(options);
   const stop = new AbortController();
-  const accepting = acceptLoop(listener, events, stop.signal);
+  const accepting = listeners.map((listener) => acceptLoop(listener, events, stop.signal));
   return {
-    port: listener.addr.port,
+    port: listeners[0]!.addr.port,
     async close() {
-      if (!stop.signal.aborted) listener.close();
+      if (!stop.signal.aborted) { for (const listener of listeners) listener.close(); }
       stop.abort();
-      await accepting;
+      await Promise.all(accepting);
     },
   };
 }
 
-function listen({ host, port, reusePort = false }: ListenOptions): Deno.TcpListener {
+type Listen = (options: Deno.TcpListenOptions) => Deno.TcpListener;
+
+/**
+ * The sockets of one port. `::` is all addresses: where the system has no IPv6 those of IPv4, and where a socket of IPv6
+ * takes no IPv4 (Windows, `bindv6only`) there is another one for that.
+ */
+export function listenAll(
+  { host, port, reusePort = false }: ListenOptions,
+  listen: Listen = Deno.listen,
+): readonly Deno.TcpListener[] {
+  const on = (hostname: string, port: number) => listen({ hostname, port, ...(reusePort && { reusePort }) });
+  let first: Deno.TcpListener | null = null;
   try {
-    return Deno.listen({ hostname: host, port, ...(reusePort && { reusePort }) });
+    first = on(host, port);
   } catch (cause) {
-    throw networkError(`listen on ${host}:${port}`, cause);
+    if (host !== everywhere || !lacksIpv6(cause)) {
+      throw networkError(`listen on ${formatAddress({ host, port })}`, cause);
+    }
   }
+  if (host !== everywhere) return [first!];
+  try {
+    const second = on(everywhereIpv4, first?.addr.port ?? port);
+    return first === null ? [second] : [first, second];
+  } catch (cause) {
+    // The first one takes IPv4 as well: nobody else can have the port.
+    if (first !== null) return [first];
+    throw networkError(`listen on ${formatAddress({ host: everywhereIpv4, port })}`, cause);
+  }
+}
+
+/** Also where it is switched off for all interfaces. */
+function lacksIpv6(error: unknown): boolean {
+  const { code = "" } = error as { readonly code?: string };
+  return error instanceof Deno.errors.AddrNotAvailable || ["EAFNOSUPPORT", "EADDRNOTAVAIL"].includes(code);
 }
 
 /** No failure of one connection keeps the next one waiting. */

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { formatAddress } from "../../protocol/mod.ts";
 import type { Page, PageRequest } from "./websocket_listener.ts";
 
@@ -49,9 +50,11 @@ export function welcomePage(
   };
 }
 
-/** Nothing but a name or an IPv4 address of it gets into the page. */
+/** Nothing but a name or an IP address of it gets into the page. */
 function hostOf(asked: string): string {
   if (asked.length > longestHost) return "localhost";
+  const literal = /^\[([0-9a-f:.]{2,45})\](?::\d{1,5})?$/i.exec(asked)?.[1];
+  if (literal !== undefined) return isIPv6(literal) ? literal : "localhost";
   return /^([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::\d{1,5})?$/i.exec(asked)?.[1] ?? "localhost";
 }
 

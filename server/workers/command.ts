@@ -72,6 +72,8 @@ export function permissionArgs({ settings, sockets }: WorkerPlace): readonly str
   return [
     listArg("net", [
       ...ports.map((port) => hostAndPort(host, port)),
+      // Those of IPv4, where a socket of IPv6 does not have them.
+      ...(host === "::" ? ports.map((port) => hostAndPort("0.0.0.0", port)) : []),
       // What does TLS is on a free port.
       ...(hasTls ? ["127.0.0.1"] : []),
       ...sockets.names.map((name) => `unix:${name}`),

@@ -53,17 +53,34 @@ Deno.test("An address that cannot be is refused with what is wrong", { permissio
       "h:1.0",
       "h:1e3",
     ],
-    "IPv6 addresses need a host name": [
+    "an IPv6 address stands in brackets": [
       "h:0x50",
       "h: 80",
       "h:80 ",
       "h:80\n",
       "h:a",
       "::1",
-      "[::1]:5223",
+      "2001:db8::1",
       "h:1:2",
     ]
       .filter((text) => !text.startsWith(":")),
+    "what begins with a bracket is no IPv6 address in brackets": [
+      "[",
+      "[]",
+      "[::1",
+      "[::1]x:1",
+      "[::1%eth0]:1",
+      "[::1]]",
+      "[127.0.0.1]",
+      "[v1.x]",
+      "[:::]",
+      "[1:2:3:4:5:6:7:8:9]",
+      "[::12345]",
+      "[[::1]]",
+      "[::1 ]",
+      "[h]:1",
+      `[${"0:".repeat(1000)}1]`,
+    ],
     "key hash is not base64": [
       "h#*",
       "h#A",
@@ -82,6 +99,33 @@ Deno.test("An address that cannot be is refused with what is wrong", { permissio
       assertEquals(error.code, "ADDRESS");
       assert(error.message.startsWith("Cannot parse server address: "));
     }
+  }
+});
+
+Deno.test("An IPv6 address stands in brackets, in an invitation too, and is read in its one form", {
+  permissions: "none",
+}, () => {
+  const cases: Record<string, ServerAddress> = {
+    "[::1]": { host: "::1" },
+    "[::1]:5223": { host: "::1", port: 5223 },
+    [`[2001:DB8:0:0::1]:80#${hash}`]: { host: "2001:db8::1", port: 80, keyHash: hash },
+    [`[fe80:0:0:0:0:0:0:1]#${hash}`]: { host: "fe80::1", keyHash: hash },
+    "[::ffff:1.2.3.4]:1": { host: "::ffff:102:304", port: 1 },
+    "[::]:1": { host: "::", port: 1 },
+  };
+  for (const [text, server] of Object.entries(cases)) {
+    assertEquals(parseAddress(text), server);
+    assertEquals(parseAddress(formatAddress(server)), server);
+    assertEquals(parseServer(`p[:@${text}`), { server, password: "p[:" });
+    const info = { server, senderId: "AAAA", encryptionKey };
+    assertEquals(parseQueueInfo(`smp::${text}::AAAA::${keyText}`), info);
+    assertEquals(parseQueueInfo(formatQueueInfo(info)), info);
+  }
+  assertEquals(formatAddress({ host: "::1", port: 5223, keyHash: hash }), `[::1]:5223#${hash}`);
+  // What 0.3 writes is as it was.
+  assertEquals(formatAddress({ host: "127.0.0.1", port: 5223 }), "127.0.0.1:5223");
+  for (const text of ["smp::[::1]::AAAA", "smp::[::1]", "smp::[::1::AAAA::x", `smp::::1::AAAA::${keyText}`]) {
+    assertThrows(() => parseQueueInfo(text), ParseError, "4 parts");
   }
 });
 

@@ -133,7 +133,11 @@ export const extensions: fc.Arbitrary<string[]> = fc.uniqueArray(fc.stringMatchi
 
 /** Any server address. */
 export const address: fc.Arbitrary<ServerAddress> = fc.record({
-  host: fc.stringMatching(/^[a-zA-Z0-9.\-_[\]]{1,30}$/),
+  host: fc.oneof(
+    fc.stringMatching(/^[a-zA-Z0-9.\-_][a-zA-Z0-9.\-_[\]]{0,29}$/),
+    // RFC 5952, as they are written.
+    fc.ipV6().map((text) => new URL(`http://[${text}]`).hostname.slice(1, -1)),
+  ),
   port: fc.integer({ min: 1, max: 65535 }),
   keyHash: fc.uint8Array({ minLength: 32, maxLength: 32 }).map(encodeBase64),
 }, { requiredKeys: ["host"] });

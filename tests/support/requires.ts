@@ -25,3 +25,13 @@ export function lackOf(program: string, ...args: readonly string[]): Lack {
     throw error;
   }
 }
+
+/** Asks for an address of IPv6. */
+export function lackOfIpv6(): Lack {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return null;
+  } catch {
+    return "this system has no IPv6";
+  }
+}

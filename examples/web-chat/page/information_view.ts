@@ -1,4 +1,5 @@
 import type { ConnectionInfo } from "@simplexmq/smp/agent";
+import { formatAddress } from "@simplexmq/smp/protocol";
 import { element, make } from "./dom.ts";
 import { qrCode } from "./qr.ts";
 
@@ -21,7 +22,11 @@ export function factsOf({ createdAt, session }: ConnectionInfo): (readonly [name
   }
   const { since, servers: { receiving, sending } } = session;
   const hosts = (servers: typeof receiving) =>
-    [...new Set(servers.map(({ host, port }) => port === undefined ? host : `${host}:${port}`))].join(", ");
+    [
+      ...new Set(
+        servers.map(({ host, port }) => formatAddress(port === undefined ? { host } : { host, port })),
+      ),
+    ].join(", ");
   return [
     made,
     ["Secrecy", since === null ? "is being agreed on" : `forward secret since ${day.format(since)}`],

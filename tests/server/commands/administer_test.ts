@@ -119,7 +119,7 @@ Deno.test("a server that may not make the socket says so, and serves", async () 
   const command = commandOf(["start", "-y", "--config-dir", path, "--log-dir", path, "--port", "0"], {
     folder: path,
   })
-    .map((arg) => arg === "--allow-net" ? "--allow-net=0.0.0.0" : arg);
+    .map((arg) => arg === "--allow-net" ? "--allow-net=[::],0.0.0.0" : arg);
   await using server = await ServerProcess.spawned({ command });
   assertMatch(
     await server.logged(),

@@ -51,6 +51,8 @@ Deno.test("every key is read", { permissions }, () => {
     ["TRANSPORT", "key_file: /k", { keyFile: "/k" }],
     ["TRANSPORT", "host: ::1", { host: "::1" }],
     ["TRANSPORT", "public_host: smp.example.org", { publicHost: "smp.example.org" }],
+    ["TRANSPORT", "public_host: [2001:db8::1]", { publicHost: "2001:db8::1" }],
+    ["TRANSPORT", "public_host: 2001:db8::1", { publicHost: "2001:db8::1" }],
     ["TRANSPORT", "port: 1", { port: 1 }],
     ["TRANSPORT", "websockets: 80", { webSocketPort: 80 }],
     ["TRANSPORT", "tls_cert: /c", { tlsCert: "/c" }],

@@ -116,7 +116,10 @@ Deno.test("the page has the public name, or the one that was asked for when that
     /<code>(.*)<\/code>/.exec((await welcomePage({ ...own, publicHost })(askedBy(host)))!.body)?.[1];
   assertEquals(await addressFor("a.example:99"), "a.example:5223#aGFzaA==");
   assertEquals(await addressFor("a.example", "b.example"), "b.example:5223#aGFzaA==");
-  for (const host of ["", "<script>", "a b", "a#b", "[::1]", "x".repeat(1000), 'a"b']) {
+  assertEquals(await addressFor("[::1]:80"), "[::1]:5223#aGFzaA==");
+  assertEquals(await addressFor("[::1]"), "[::1]:5223#aGFzaA==");
+  assertEquals(await addressFor("a.example", "2001:db8::1"), "[2001:db8::1]:5223#aGFzaA==");
+  for (const host of ["", "<script>", "a b", "a#b", "[::1", "[:::]", "[1]", "::1", "x".repeat(1000), 'a"b']) {
     assertEquals(await addressFor(host), "localhost:5223#aGFzaA==", host);
   }
 });
