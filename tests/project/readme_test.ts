@@ -39,7 +39,7 @@ Deno.test("the server prints what the README shows", async () => {
   await using server = await ServerProcess.start({ folder: folder.path, openSsl: openSsl !== null });
   const masked = (text: string) =>
     text.replaceAll(/[A-Za-z0-9+/]{43}=/g, "HASH").replaceAll(/(localhost|127\.0\.0\.1):\d+/g, "ADDRESS")
-      .replaceAll(/port \d+/g, "port N").replaceAll(/ at [\d.]+$/gm, " at HOST").replace(
+      .replaceAll(/port \d+/g, "port N").replaceAll(/ at [\d.:]+$/gm, " at HOST").replace(
         /^cryptography: .*$/m,
         "cryptography: …",
       );
