@@ -1,9 +1,8 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import config from "../../deno.json" with { type: "json" };
-import { cacheOf } from "../support/module_cache.ts";
-import { installNpmPackage } from "../support/npm_package.ts";
-import { requiring } from "../support/requires.ts";
+import { installByNpm, installNpmPackage, takeFromCache } from "../support/npm_package.ts";
+import { lackOf, requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { patience } from "../support/wait.ts";
@@ -21,6 +20,7 @@ interface Runtime {
 const runtimes: readonly Runtime[] = [
   { name: "Node 20", package: "node@20", version: /^v20\./, hasWebSocket: false, hasSqlite: false },
   { name: "Node 22", package: "node@22", version: /^v22\./, hasWebSocket: true, hasSqlite: true },
+  { name: "Node 24", package: "node@24", version: /^v24\./, hasWebSocket: true, hasSqlite: true },
   { name: "Bun 1", package: "bun@1", version: /^1\./, hasWebSocket: true, hasSqlite: true },
 ];
 
@@ -44,16 +44,11 @@ async function commandOf({ package: name, version }: Runtime): Promise<string[] 
   return null;
 }
 
-/** Puts a package of Deno's cache where Node looks for packages. */
-async function install(wanted: string, folder: string): Promise<void> {
-  const cache = `${await cacheOf([wanted], folder)}/npm`;
-  for await (const { name: registry } of Deno.readDir(cache)) {
-    for await (const { name, isDirectory } of Deno.readDir(`${cache}/${registry}/${wanted}`)) {
-      if (isDirectory) {
-        await Deno.rename(`${cache}/${registry}/${wanted}/${name}`, `${folder}/node_modules/${wanted}`);
-      }
-    }
-  }
+/** The file of Node that a command line of {@linkcode commandOf} runs: npx takes longer than it does. */
+async function executableOf([file, ...args]: readonly string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(file!, { args: [...args, "--print", "process.execPath"] })
+    .output();
+  return new TextDecoder().decode(stdout).trim();
 }
 
 Deno.test("the npm package has client and agent, and depends on idb and mlkem of the tested versions alone", async () => {
@@ -69,15 +64,94 @@ Deno.test("the npm package has client and agent, and depends on idb and mlkem of
     Object.entries<string>(dependencies).map((entry) => entry.join("@")),
     Object.keys(lock.npm).filter((id) => /^(idb|mlkem)@/.test(id)),
   );
-  assertEquals(Object.keys(made), ["name", "version", "type", "license", "main", "types"]);
+  assertEquals(Object.keys(made), ["name", "version", "type", "license", "main", "types", "bin"]);
+  assertEquals(Object.keys(made.bin), ["smp", "smp-agent", "smp-server"]);
   assertEquals([made.version, made.license, engines], [config.version, config.license, { node: ">=20.16" }]);
   const folders = [];
   for await (const { name, isDirectory } of Deno.readDir(place)) if (isDirectory) folders.push(name);
-  assertEquals(folders.sort(), ["agent", "client", "protocol"]);
-  for (const program of ["client/main.ts", "client/main.js", "agent/main.ts", "agent/service"]) {
-    await assertRejects(() => Deno.stat(`${place}/${program}`), Deno.errors.NotFound);
+  assertEquals(folders.sort(), ["agent", "bin", "cli", "client", "protocol"]);
+  for (const path of ["client/main.ts", "client/main.d.ts", "agent/cli/send.d.ts", "server"]) {
+    await assertRejects(() => Deno.stat(`${place}/${path}`), Deno.errors.NotFound, path);
   }
 });
+
+Deno.test("what stands in for Deno has all that the programs of the npm package use of it", async () => {
+  await using folder = await temporaryFolder();
+  const place = await installNpmPackage(folder.path);
+  const used = new Set<string>();
+  const look = async (path: string): Promise<void> => {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory) await look(`${path}/${name}`);
+      if (!name.endsWith(".js") || name === "deno_on_node.js") continue;
+      const text = await Deno.readTextFile(`${path}/${name}`);
+      assert(
+        !/\busing \w+ = /.test(text) || !text.includes("deno_on_node"),
+        `${name} has what Node 22 cannot read`,
+      );
+      if (!/^import .*deno_on_node\.js";$/m.test(text)) continue;
+      for (const [found] of text.matchAll(/\bDeno(\.errors)?\.\w+/g)) used.add(found);
+    }
+  };
+  for (const part of ["agent", "cli", "client"]) await look(`${place}/${part}`);
+  const { Deno: standIn } = await import("../../deploy/npm/deno_on_node.ts");
+  const has = new Set(Object.keys(standIn).map((name) => `Deno.${name}`));
+  for (const name of Object.keys(standIn.errors)) has.add(`Deno.errors.${name}`);
+  assert(used.size > 15, `${used.size} were found`);
+  assertEquals([...used].filter((name) => !has.has(name)), []);
+});
+
+for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
+  const command = await commandOf(runtime);
+  const lack = command === null ? `${runtime.name} is not installed, nor kept by npm` : null;
+  requiring(lack, lackOf("npm", "--version"))(
+    `smp and smp-agent run on ${runtime.name}, as npm installs them`,
+    async () => {
+      await using folder = await temporaryFolder();
+      const B = await installByNpm(folder.path);
+      await using server = await startServer();
+      const programs = `set -e
+        smp() { "$NODE" "$B/smp" "$@"; }
+        agent() { "$NODE" "$B/smp-agent" "$@"; }`;
+      const env = { A: server.address, B, NODE: await executableOf(command!) };
+      const run = async (script: string) => {
+        const args = ["-c", `${programs}\n${script}`];
+        const options = { args, cwd: folder.path, env, stdin: "null" } as const;
+        const { stdout, stderr } = await deadline(new Deno.Command("sh", options).output(), 4 * patience);
+        return {
+          lines: new TextDecoder().decode(stdout).trim().split("\n"),
+          told: new TextDecoder().decode(stderr),
+        };
+      };
+      const talk = await run(`
+        smp queue create "$A" --file q.json | sed 's/.*"senderId":"\\([^"]*\\)".*/\\1/' > id
+        echo hello | smp queue send "$A" "$(cat id)" > sent
+        smp queue receive --file q.json --count 1 | grep -o '"text":.*'
+        agent invite bob --wait --db a.db --server "$A" | agent join alice - --db b.db --server "$A"
+        agent send bob "hello bob" --db a.db &
+        agent receive alice --db b.db
+        wait`);
+      assertEquals(talk.lines, ['"text":"hello\\n"}', "hello bob"], talk.told);
+      assert(!/Warning|\n +at /.test(talk.told), talk.told);
+      if (runtime.name !== "Node 22") return;
+      const refused = await run(`
+        smp queue create "$A" --file q.json || echo "exit $?"
+        agent list --db none.db || echo "exit $?"
+        agent frobnicate || echo "exit $?"
+        agent --db a.db --server "$A" || echo "exit $?"
+        "$NODE" "$B/smp-server" start || echo "exit $?"`);
+      assertEquals(refused.lines, ["exit 1", "exit 1", "exit 2", "exit 1", "exit 1"], refused.told);
+      for (
+        const line of [
+          "Cannot write q.json: it is there already",
+          "There is no none.db",
+          "there is no command frobnicate",
+          "smp-agent start runs on Deno",
+          "smp-server runs on Deno",
+        ]
+      ) assertStringIncludes(refused.told, line);
+    },
+  );
+}
 
 for (const runtime of runtimes) {
   const { name, hasWebSocket, hasSqlite } = runtime;
@@ -86,8 +160,8 @@ for (const runtime of runtimes) {
   requiring(lack)(`client and agent work on ${name}, as an npm package`, async () => {
     await using folder = await temporaryFolder();
     await installNpmPackage(folder.path);
-    await install("mlkem", folder.path);
-    if (!hasWebSocket) await install("ws", folder.path);
+    const wanted = hasWebSocket ? ["mlkem"] : ["mlkem", "ws"];
+    for (const name of wanted) await takeFromCache(name, `${folder.path}/node_modules/${name}`);
     await Deno.copyFile(new URL("../peers/npm_client.mjs", import.meta.url), `${folder.path}/npm_client.mjs`);
     await using server = await startServer();
     const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];

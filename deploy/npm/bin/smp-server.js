@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { needsDeno } from "./run.js";
+
+needsDeno("smp-server");
