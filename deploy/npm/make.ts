@@ -39,10 +39,10 @@ function versionOf(name: string): string {
   return id.slice(name.length + 1);
 }
 
-/** What the package exports: all but the server, which uses Deno's own functions. */
+/** What the package exports: all but the server, which uses Deno's own functions, and programs. */
 function exportsForNpm(): Record<string, string> {
-  const { "./server": _server, ...others } = config.exports;
-  return others;
+  const isLibrary = ([name]: readonly [string, string]) => !/^\.\/(server|smp.*)$/.test(name);
+  return Object.fromEntries(Object.entries(config.exports).filter(isLibrary));
 }
 
 async function copy(from: URL, to: string): Promise<void> {

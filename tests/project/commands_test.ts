@@ -18,6 +18,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
   [/--cluster|cluster status/, "tests/server/cluster/operator_test.ts, and start_test.ts beside it"],
   [/^mkdir|data\/smp1/, "they are for nodes of a cluster"],
   [/^npm install/, "tests/interop/npm_package_test.ts"],
+  [/^deno install/, "tests/project/install_test.ts"],
   [/\$SITE|^SITE=/, "tests/project/url_test.ts"],
   [/smp-server (export|import)/, "tests/server/commands/commands_test.ts"],
   [/\/etc\/opt\/simplex/, "tests/operator/migration_test.ts"],

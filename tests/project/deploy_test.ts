@@ -93,14 +93,15 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   ]);
   const env = `--allow-env=${[...environmentNames, ...names].join(",")}`;
   assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env, onLinux]);
-  const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
-  assertEquals(allowed(tasks.start!.command.split(" ")), [
-    "--allow-net",
-    "--allow-read=data",
-    "--allow-write=data",
-    `--allow-env=${names.join(",")}`,
-    ffi(openSslPaths),
-  ]);
+  const { tasks, permissions } = JSON.parse(await read("deno.json")) as {
+    tasks: Record<string, { command: string }>;
+    permissions: Record<string, unknown>;
+  };
+  for (const name of ["start", "start-workers"]) assertStringIncludes(tasks[name]!.command, " -P=server ");
+  assertEquals(allowed(tasks.start!.command.split(" ")), []);
+  assertEquals(permissions, {
+    server: { net: true, read: ["data"], write: ["data"], env: names, ffi: [...openSslPaths] },
+  });
   const compile = tasks.compile!.command.split(" ");
   assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env, ffi(openSslPaths)]);
   for (

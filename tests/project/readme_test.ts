@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { openSsl } from "../support/openssl.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
@@ -29,6 +29,32 @@ Deno.test("the README's programs send and receive a message", async () => {
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the README's programs say in one line that there is no server, or no address", async () => {
+  const readme = await Deno.readTextFile(`${root}README.md`);
+  await using folder = await temporaryFolder();
+  const programs = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1]!);
+  for (const program of programs) {
+    await Deno.writeTextFile(`${folder.path}/program.ts`, program);
+    for (const args of [[`127.0.0.1:1#${"A".repeat(43)}=`], []]) {
+      const options = [
+        "run",
+        "--quiet",
+        "--no-check",
+        "--config",
+        `${root}deno.json`,
+        "--allow-net=127.0.0.1",
+      ];
+      const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: [...options, `${folder.path}/program.ts`, ...args],
+        env: { NO_COLOR: "1" },
+      }).output();
+      const told = new TextDecoder().decode(stderr).trim();
+      assertEquals([new TextDecoder().decode(stdout), told.split("\n").length], ["", 1], told);
+      assert(!told.includes("Uncaught"), told);
+    }
   }
 });
 

@@ -48,3 +48,10 @@ Deno.test("what the command line of task fuzz does not know ends with 2 and one 
     assertEquals([code, stderr.trim().split("\n").length], [2, 1], stderr);
   }
 });
+
+Deno.test("no task that users call prints a long command before what it does", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const names = ["start", "start-workers", "admin", "try", "test", "terminal-chat", "agent", "smp"];
+  const long = names.filter((name) => tasks[name].command.length > 230);
+  assertEquals(long, []);
+});

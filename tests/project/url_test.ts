@@ -1,25 +1,17 @@
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import map from "../../import_map.json" with { type: "json" };
+import { cacheForSite } from "../support/module_cache.ts";
 import { serveCheckout } from "../support/checkout_server.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { Telnet } from "../support/telnet.ts";
 import { soon } from "../support/wait.ts";
 
-/** A cache of its own for modules from a port that is never used again, with the npm packages that are there already. */
-async function cacheIn(folder: string): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));
-  await Deno.mkdir(`${folder}/deno`);
-  await Deno.symlink(npmCache, `${folder}/deno/npm`);
-  return `${folder}/deno`;
-}
-
 Deno.test("server, agent and client run from a URL", async () => {
   await using folder = await temporaryFolder();
   await using site = serveCheckout();
   const { host } = new URL(site.url);
-  const env = { DENO_DIR: await cacheIn(folder.path) };
+  const env = { DENO_DIR: await cacheForSite(folder.path) };
   const command = (permissions: readonly string[], path: string, ...args: readonly string[]) => [
     Deno.execPath(),
     "run",

@@ -20,3 +20,12 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   for await (const { name } of Deno.readDir(from)) await copy(`${from}/${name}`, `${to}/${name}`);
 }
+
+/** A cache in `folder` for modules from a port that is never used again, with the npm packages that are there already. */
+export async function cacheForSite(folder: string): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout)) as { readonly npmCache: string };
+  await Deno.mkdir(`${folder}/deno`);
+  await Deno.symlink(npmCache, `${folder}/deno/npm`);
+  return `${folder}/deno`;
+}
