@@ -1,0 +1,80 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { SmpClient } from "../../mod.ts";
+import { lackOf, requiring } from "../support/requires.ts";
+import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { soon } from "../support/wait.ts";
+
+const root = new URL("../../", import.meta.url);
+const lack = lackOf("dpkg-deb", "--version");
+const read = (path: string) => Deno.readTextFile(new URL(path, root));
+
+async function run(command: string, ...args: readonly string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, { args: [...args], cwd: root })
+    .output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+/** Makes the package, and unpacks it into `folder`. In the place of Deno, which takes long to copy, is a script that runs it. */
+async function unpacked(folder: string): Promise<string> {
+  const standIn = `${folder}/deno`;
+  await Deno.writeTextFile(standIn, `#!/bin/sh\nexec '${Deno.execPath()}' "$@"\n`);
+  const { tasks } = JSON.parse(await read("deno.json"));
+  const [_deno, ...args] = tasks.deb.command.split(" ");
+  await run(Deno.execPath(), ...args, `${folder}/smp.deb`, "--deno", standIn, "--compression", "none");
+  await run("dpkg-deb", "--raw-extract", `${folder}/smp.deb`, `${folder}/package`);
+  return `${folder}/package`;
+}
+
+requiring(lack)(
+  "the Debian package has a service, a user, settings of the administrator's, and starts a server",
+  async () => {
+    await using folder = await temporaryFolder();
+    const place = await unpacked(folder.path);
+    assertEquals(await Deno.readTextFile(`${place}/DEBIAN/conffiles`), "/etc/default/smp-server\n");
+    assertStringIncludes(await run("dpkg-deb", "--info", `${folder.path}/smp.deb`), "Package: smp-server");
+    const units = `${place}/usr/lib/systemd/system`;
+    const unit = await Deno.readTextFile(`${units}/smp-server.service`);
+    assertEquals(unit, await read("deploy/smp-server.service"));
+    const [, page] = /^Documentation=file:\/\/(\S+)$/m.exec(unit)!;
+    assert((await Deno.stat(place + page)).isFile);
+    const added = await Deno.readTextFile(`${units}/smp-server.service.d/package.conf`);
+    assertStringIncludes(added, "\nExecStart=\nExecStart=/usr/bin/smp-server start -y\n");
+    for (const script of ["postinst", "prerm", "postrm"]) await run("sh", "-n", `${place}/DEBIAN/${script}`);
+
+    // As it is installed, but for where everything is.
+    const program = `${folder.path}/smp-server`;
+    const installed = await Deno.readTextFile(`${place}/usr/bin/smp-server`);
+    const text = installed.replaceAll("/opt/smp/", `${place}/opt/smp/`).replaceAll(
+      "/etc/opt/simplex",
+      folder.path,
+    )
+      .replaceAll("/var/opt/simplex", folder.path).replaceAll(/\/usr\/lib\S*libcrypto\S*/g, "/none");
+    await Deno.writeTextFile(program, text, { mode: 0o755 });
+    const directories = ["--config-dir", folder.path, "--log-dir", folder.path];
+    const args = ["start", "-y", ...directories, "--host", "127.0.0.1", "--port", "0"];
+    const settings = Object.fromEntries(
+      (await Deno.readTextFile(`${place}/etc/default/smp-server`)).split("\n").filter((line) =>
+        /^\w/.test(line)
+      )
+        .map((line) => line.split("=")),
+    );
+    await using server = await ServerProcess.spawned({ command: [program, ...args], env: settings });
+    assert(server.printed.some((line) => line.startsWith("store log: /")), "the settings are not used");
+    await using client = await soon(SmpClient.connect(server.address));
+    await client.createQueue();
+    assertEquals((await server.kill("SIGTERM")).code, 0);
+  },
+);
+
+Deno.test("the Debian package's program has the permissions of the container's, and keeps to its folders", async () => {
+  const program = await read("deploy/debian/smp-server");
+  const command = /^exec (.*)$/m.exec(program)![1]!.replaceAll("/opt/smp/server/", "").split(" ");
+  const container = JSON.parse(
+    /^ENTRYPOINT (\[.*\])$/m.exec(await read("deploy/Dockerfile"))![1]!,
+  ) as string[];
+  assertEquals(command.slice(1, -1), container.slice(1));
+  // What is removed with everything is what was made.
+  assertStringIncludes(await read("deploy/debian/postrm"), "rm -rf /etc/opt/simplex /var/opt/simplex\n");
+  assertStringIncludes(await read("deploy/debian/postinst"), "-m 700 /etc/opt/simplex /var/opt/simplex\n");
+});
