@@ -1,3 +1,6 @@
+/** Milliseconds in which Ctrl-C comes twice where npx runs the program: from the terminal, and passed on. */
+const twin = 500;
+
 export class Signals {
   readonly #stop = new AbortController();
   readonly #listeners = new Map<Deno.Signal, () => void>();
@@ -6,18 +9,18 @@ export class Signals {
   #isReloading = false;
 
   constructor() {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) this.#listen(signal, () => this.#onStop());
+    for (const signal of ["SIGINT", "SIGTERM"] as const) this.#listen(signal, () => this.#onStop(signal));
     if (Deno.build.os !== "windows") this.#listen("SIGHUP", () => this.#onReload());
   }
 
-  /** SIGINT or SIGTERM; a second one ends the process at once. */
+  /** SIGINT or SIGTERM; a second one ends the process at once, but for a SIGINT right after the first. */
   get stop(): AbortSignal {
     return this.#stop.signal;
   }
 
   /** As a signal would. */
   end(): void {
-    if (!this.stop.aborted) this.#onStop();
+    if (!this.stop.aborted) this.#onStop("SIGTERM");
   }
 
   onReload(reload: () => Promise<void>): void {
@@ -39,10 +42,12 @@ export class Signals {
     Deno.addSignalListener(signal, listener);
   }
 
-  #onStop(): void {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      Deno.removeSignalListener(signal, this.#listeners.get(signal)!);
-    }
+  #onStop(by: "SIGINT" | "SIGTERM"): void {
+    if (this.stop.aborted) return;
+    const forget = (signal: Deno.Signal) => Deno.removeSignalListener(signal, this.#listeners.get(signal)!);
+    forget("SIGTERM");
+    if (by === "SIGTERM") forget("SIGINT");
+    else Deno.unrefTimer(setTimeout(() => forget("SIGINT"), twin));
     this.#stop.abort();
   }
 

@@ -172,6 +172,22 @@ Deno.test("a second signal ends the server at once", async () => {
   assertEquals([code, stdout], [143, ""]);
 });
 
+Deno.test("Ctrl-C that comes twice at once, as through npx, is one: messages are saved", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await using server = await ServerProcess.start({ folder: path, args: ["-y", "-l"] });
+  {
+    await using client = await SmpClient.connect(server.address);
+    await client.send(await client.createQueue(), textBytes("x"));
+  }
+  server.signal("SIGINT");
+  assertEquals(await server.line(), "stopping");
+  const { code, stdout } = await server.kill("SIGINT");
+  assertEquals([code, stdout], [0, "stopped\n"]);
+  const verified = await run(["verify", "--config-dir", path, "--log-dir", path], { folder: path });
+  assertStringIncludes(verified.stdout, "ok: 1 message");
+});
+
 Deno.test("SIGHUP while the server stops changes nothing: messages are saved", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
