@@ -16,8 +16,9 @@ async function installing({ ofSite = false } = {}) {
   const folder = await temporaryFolder();
   await Deno.mkdir(`${folder.path}/path`);
   await Deno.symlink(Deno.execPath(), `${folder.path}/path/deno`);
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", 'printf %s "$PATH"'] }).output();
   const env = {
-    PATH: `${folder.path}/path:${Deno.env.get("PATH")}`,
+    PATH: `${folder.path}/path:${new TextDecoder().decode(stdout)}`,
     NO_COLOR: "1",
     ...(ofSite && { DENO_DIR: await cacheForSite(folder.path) }),
   };

@@ -75,10 +75,8 @@ Deno.test("the release workflow names what there is: tasks, scripts, targets and
 Deno.test("an executable for another system is compiled as the one of task compile is", async () => {
   await using folder = await temporaryFolder();
   await Deno.writeTextFile(`${folder.path}/npx`, '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
-  const env = { PATH: `${folder.path}:${Deno.env.get("PATH")}` };
-  const words = (await run("bash", ["deploy/executable.sh", "x86_64-apple-darwin"], { env })).trim().split(
-    " ",
-  );
+  const script = `PATH="${folder.path}:$PATH" exec bash deploy/executable.sh x86_64-apple-darwin`;
+  const words = (await run("sh", ["-c", script])).trim().split(" ");
   const own = config.tasks.compile.command.split(" ").slice(1);
   assertEquals(words, [
     "--yes",

@@ -42,7 +42,7 @@ export class TmuxTerminal implements AsyncDisposable {
 
   /** Types without ending the line. */
   async typePart(text: string): Promise<void> {
-    await this.#run("send-keys", "-l", text);
+    await this.#run("send-keys", "-l", "--", text);
   }
 
   /** Changes the size of the terminal; resolves when a program that asks for it is told the new one. */
@@ -65,6 +65,11 @@ export class TmuxTerminal implements AsyncDisposable {
   /** What is on the screen, with colours as escape sequences if they are asked for. */
   screen({ colours = false } = {}): Promise<string> {
     return this.#run("capture-pane", "-p", "-S", "-1000", ...(colours ? ["-e"] : []));
+  }
+
+  /** What can be seen of the screen, with colours as escape sequences. */
+  visible(): Promise<string> {
+    return this.#run("capture-pane", "-p", "-e");
   }
 
   /** Waits until all that is on the screen, without white space and with it the ends of lines, matches; gives it. */
