@@ -6,7 +6,7 @@ import { oneLine } from "./print.ts";
 
 const kinds = { ...databaseOptions, "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent code`: the safety code of a connection. */
+/** `smp-agent code`: the safety code of a connection. */
 export const code: Command = {
   summary: "print a connection's safety code, to be compared with the other side's",
   usage: "NAME [options]",
@@ -15,7 +15,7 @@ export const code: Command = {
 ${databaseHelp}
 
 60 digits in twelve groups. Compare them over the telephone, or side by side: when both sides have the same,
-nobody is between them; agent verify notes that.`,
+nobody is between them; smp-agent verify notes that.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME"] });
     const name = positional[0]!;
@@ -25,7 +25,7 @@ nobody is between them; agent verify notes that.`,
       await using store = await openStore(opening, surroundings);
       const connection = (await store.connections()).find(({ record: { alias } }) => alias === name);
       if (connection === undefined) {
-        throw new Error(`There is no connection "${name}"; "agent list" prints those that there are`);
+        throw new Error(`There is no connection "${name}"; "smp-agent list" prints those that there are`);
       }
       const { safetyCode = null, verified = false } = connection.session?.keys ?? {};
       if (safetyCode === null) throw new Error(`"${name}" has no session, and so no safety code`);

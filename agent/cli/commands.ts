@@ -52,11 +52,11 @@ function overview(): string {
   const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`);
   return `SMP agent: end-to-end encrypted connections between two sides
 
-Usage: agent COMMAND [arguments]
+Usage: smp-agent COMMAND [arguments]
 
 ${lines.join("\n")}
 
-agent COMMAND --help lists the arguments of a command. What a command prints on the standard output is data,
+smp-agent COMMAND --help lists the arguments of a command. What a command prints on the standard output is data,
 with --json one JSON object a line; everything else is on the standard error. It ends with 0 when it is done,
 1 when that could not be, 2 when its arguments make no sense, and 130 after Ctrl-C.
 
@@ -66,7 +66,7 @@ ${help("start", start)}`;
 }
 
 function help(name: string, { usage, help }: Command): string {
-  return `Usage: agent ${name} ${usage}\n\n${help}\n  --help                  print this`;
+  return `Usage: smp-agent ${name} ${usage}\n\n${help}\n  --help                  print this`;
 }
 
 /** Does what the command line says. Throws what commands throw. */

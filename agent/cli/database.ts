@@ -42,7 +42,7 @@ export async function firstLine(path: string): Promise<string> {
 
 function adviceFor({ code, message }: StoreError, path: string): string | null {
   if (code === "IN_USE") {
-    return 'it may be "agent start", whose port takes commands meanwhile, or another command; stop it first';
+    return 'it may be "smp-agent start", whose port takes commands meanwhile, or another command; stop it first';
   }
   if (code === "PASSPHRASE" && /needs/.test(message)) return "give it with --passphrase-file";
   if (/malformed|not a database/.test(message)) {
@@ -59,7 +59,9 @@ async function makeFolder(path: string): Promise<void> {
 
 /** Throws an `Error` when there is no database. */
 export async function checkExists(path: string): Promise<void> {
-  if (!await exists(path)) throw new Error(`There is no ${path}: "agent invite" and "agent join" make one`);
+  if (!await exists(path)) {
+    throw new Error(`There is no ${path}: "smp-agent invite" and "smp-agent join" make one`);
+  }
 }
 
 /** Whether there is a file of that name; also when that cannot be known. */

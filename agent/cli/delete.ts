@@ -12,7 +12,7 @@ const patience = "10";
 /** Milliseconds between two looks at what servers have still to delete. */
 const interval = 50;
 
-/** `agent delete`: removes a connection. */
+/** `smp-agent delete`: removes a connection. */
 export const remove: Command = {
   summary: "delete a connection with its messages",
   usage: "NAME [-y] [options]",

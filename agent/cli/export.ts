@@ -14,7 +14,7 @@ const kinds = {
   "json": "flag",
 } as const satisfies OptionKinds;
 
-/** `agent export`: a backup. */
+/** `smp-agent export`: a backup. */
 export const exportCommand: Command = {
   summary: "write everything to one encrypted file, also while an agent runs",
   usage: "FILE [options]",

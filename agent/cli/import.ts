@@ -13,7 +13,7 @@ const kinds = {
   "json": "flag",
 } as const satisfies OptionKinds;
 
-/** `agent import`: a database of a backup. */
+/** `smp-agent import`: a database of a backup. */
 export const importCommand: Command = {
   summary: "make a database of a file of export",
   usage: "FILE [options]",

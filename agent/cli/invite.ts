@@ -12,13 +12,13 @@ const kinds = {
   "json": "flag",
 } as const satisfies OptionKinds;
 
-/** `agent invite`: makes a connection. */
+/** `smp-agent invite`: makes a connection. */
 export const invite: Command = {
   summary: "make a connection, and print the invitation to it",
   usage: "NAME [--wait] [--again] [options]",
   help: `\
   --wait                  wait until the other side has joined; else what runs next on the database
-                          goes on with it (agent receive, agent send, agent start)
+                          goes on with it (smp-agent receive, smp-agent send, smp-agent start)
   --again                 print the invitation of a connection that nobody has joined once more
   --timeout SECONDS       give up waiting; the connection stays
   --json                  print JSON objects: invitation, and connected with --wait

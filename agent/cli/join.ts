@@ -15,20 +15,20 @@ const kinds = {
 /** An invitation has about 500 characters. */
 const longestInput = 10_000;
 
-/** `agent join`: joins a connection by an invitation. */
+/** `smp-agent join`: joins a connection by an invitation. */
 export const join: Command = {
   summary: "join a connection by an invitation, and wait until it is there",
   usage: "NAME INVITATION|- [--no-wait] [--no-reply] [options]",
   help: `\
   -                       read the invitation from a line of the standard input
-  --no-wait               only store it: what runs next on the database joins (agent receive, agent send,
-                          agent start)
+  --no-wait               only store it: what runs next on the database joins (smp-agent receive,
+                          smp-agent send, smp-agent start)
   --no-reply              make a connection to send on, and not to receive from
   --timeout SECONDS       give up waiting; what runs next on the database goes on
   --json                  print a JSON object: connected, or stored with --no-wait
 ${serverHelp}
 
-The other side must run too, for instance with agent invite --wait or agent receive.`,
+The other side must run too, for instance with smp-agent invite --wait or smp-agent receive.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME", "INVITATION"] });
     const [name, given] = [checkName(positional[0]!), positional[1]!];

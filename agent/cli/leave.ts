@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 
 const kinds = { ...serverOptions, "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent leave`: moves everything away from a server. */
+/** `smp-agent leave`: moves everything away from a server. */
 export const leave: Command = {
   summary: "move all that comes through a server to the others",
   usage: "SERVER [options]",

@@ -43,7 +43,7 @@ interface Listed {
 /** More are counted as so many. */
 const mostUnsent = 1000;
 
-/** `agent list`: what connections there are. */
+/** `smp-agent list`: what connections there are. */
 export const list: Command = {
   summary: "print the connections",
   usage: "[options]",

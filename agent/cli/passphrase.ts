@@ -12,7 +12,7 @@ const kinds = {
   "json": "flag",
 } as const satisfies OptionKinds;
 
-/** `agent passphrase`: what encrypts the database. */
+/** `smp-agent passphrase`: what encrypts the database. */
 export const passphrase: Command = {
   summary: "set, change or remove the passphrase of the database",
   usage: "[--remove] [options]",

@@ -24,7 +24,7 @@ interface ReceiveOptions {
   readonly format: "text" | "raw" | "json";
 }
 
-/** `agent receive`: prints messages. */
+/** `smp-agent receive`: prints messages. */
 export const receive: Command = {
   summary: "wait for messages, and print them",
   usage: "NAME|--all [--count N | --follow] [options]",

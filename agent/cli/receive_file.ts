@@ -21,7 +21,7 @@ const kinds = {
 /** Files of one name in a folder. */
 const mostOfName = 10_000;
 
-/** `agent receive-file`: takes files. */
+/** `smp-agent receive-file`: takes files. */
 export const receiveFile: Command = {
   summary: "wait for a file, and store it under a name of its own",
   usage: "NAME [--to DIR] [--count N | --follow] [options]",
@@ -33,7 +33,7 @@ export const receiveFile: Command = {
   --json                  print JSON objects: receiving, progress and received
 ${serverHelp}
 
-It takes what the other side has sent with agent send-file, and prints the path that it has. The file is called as
+It takes what the other side has sent with smp-agent send-file, and prints the path that it has. The file is called as
 its sender calls it, without folders and what terminals or file systems may obey, and with a number where there is
 one of that name; nothing is ever overwritten. Until all has come and has the right SHA-256 it is .ID.part in the
 same folder. What was ended by kill -9 or --timeout goes on from there when the command is given again, with the

@@ -6,7 +6,7 @@ import { Session } from "./session.ts";
 
 const kinds = { ...serverOptions, "no-wait": "flag", "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent rotate`: moves a connection to new queues. */
+/** `smp-agent rotate`: moves a connection to new queues. */
 export const rotate: Command = {
   summary: "move what comes of a connection to new queues, on other servers where there are some",
   usage: "NAME [--no-wait] [options]",

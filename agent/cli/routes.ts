@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 
 const kinds = { ...serverOptions, "no-wait": "flag", "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent routes`: sets through how many servers at once a connection receives. */
+/** `smp-agent routes`: sets through how many servers at once a connection receives. */
 export const routes: Command = {
   summary: "receive what comes of a connection through several servers at once",
   usage: "NAME N [--no-wait] [options]",

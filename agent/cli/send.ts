@@ -16,15 +16,15 @@ const kinds = {
 /** Bytes that are read of something that is to be sent: no message has more. */
 const longestInput = largestBody;
 
-/** `agent send`: sends one message. */
+/** `smp-agent send`: sends one message. */
 export const send: Command = {
   summary: "send a message, and wait until the server has it",
   usage: "NAME [TEXT | --file FILE] [--no-wait] [options]",
   help: `\
   TEXT                    what is sent; without it and --file the standard input, to its end
   --file FILE             send the content of FILE
-  --no-wait               only store it: what runs next on the database sends it (agent send, agent receive,
-                          agent start)
+  --no-wait               only store it: what runs next on the database sends it (smp-agent send,
+                          smp-agent receive, smp-agent start)
   --timeout SECONDS       fail when the server has not got it by then; it stays stored, and is still sent
   --json                  print a JSON object: sent, or stored with --no-wait
 ${serverHelp}

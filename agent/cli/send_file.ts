@@ -9,18 +9,19 @@ import { Transfer } from "./transfer.ts";
 
 const kinds = { ...serverOptions, "no-wait": "flag", "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent send-file`: sends a file. */
+/** `smp-agent send-file`: sends a file. */
 export const sendFile: Command = {
   summary: "send a file, and wait until the other side has it",
   usage: "NAME PATH [--no-wait] [options]",
   help: `\
   PATH                    the file; the other side is told its name without folders, its size and its SHA-256
-  --no-wait               only offer it: what runs next on the database sends it (agent send-file, agent start)
+  --no-wait               only offer it: what runs next on the database sends it
+                          (smp-agent send-file, smp-agent start)
   --timeout SECONDS       fail when the other side has not got it by then; it stays offered, and is still sent
   --json                  print JSON objects: offered, progress and sent
 ${serverHelp}
 
-The other side takes it with agent receive-file. What was ended by kill -9 or --timeout goes on where it was when
+The other side takes it with smp-agent receive-file. What was ended by kill -9 or --timeout goes on where it was when
 the same file is sent again; Ctrl-C cancels it and tells the other side. A file that has changed since it was
 offered is offered anew.`,
   async run(args, surroundings) {

@@ -139,7 +139,7 @@ export class Session {
       // An agent has a server in any case; this one makes no queue.
       const some = servers.length > 0 ? servers : [...known, ...serversOf(connections, "sending")];
       if (some.length === 0) {
-        throw new Error(`${db} has no connections: "agent invite" and "agent join" make one`);
+        throw new Error(`${db} has no connections: "smp-agent invite" and "smp-agent join" make one`);
       }
       const agent = await Agent.start({
         servers: some,
@@ -161,7 +161,7 @@ export class Session {
   connection(name: string): ConnectionInfo {
     const found = this.agent.connections().find(({ connection }) => connection === name);
     if (found !== undefined) return found;
-    throw new Error(`There is no connection "${name}"; "agent list" prints those that there are`);
+    throw new Error(`There is no connection "${name}"; "smp-agent list" prints those that there are`);
   }
 
   /** The invitation of a connection that nobody has joined. Throws an `Error` when somebody has. */

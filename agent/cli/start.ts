@@ -51,7 +51,7 @@ interface StartOptions {
   readonly logLevel: LogLevel;
 }
 
-/** `agent start`: the agent as a service. */
+/** `smp-agent start`: the agent as a service. */
 export const start: Command = {
   summary: "serve programs in any language on a port (without a command, too)",
   usage: "--server ADDRESS [options]",

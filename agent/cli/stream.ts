@@ -8,7 +8,7 @@ const kinds = { ...serverOptions, "send": "flag", "receive": "flag" } as const s
 /** Bytes that are read at a time. */
 const readLength = 65_536;
 
-/** `agent stream`: a pipe between two sides. */
+/** `smp-agent stream`: a pipe between two sides. */
 export const stream: Command = {
   summary: "a pipe to the other side: sends the standard input, or writes what comes",
   usage: "NAME [--send | --receive] [options]",
@@ -19,7 +19,7 @@ export const stream: Command = {
 ${serverHelp}
 
 Without --send and --receive it sends when the standard output is a terminal and the standard input is none
-(tar c . | agent stream NAME), and receives in the contrary case (agent stream NAME | tar x). Where both are
+(tar c . | smp-agent stream NAME), and receives in the contrary case (smp-agent stream NAME | tar x). Where both are
 terminals, or none is, as in scripts, one of them must be given. It says on the standard error what it does.
 
 Both sides must run at the same time; it goes on over lost connections and restarts of servers. A pipe cannot be
@@ -58,7 +58,7 @@ function readDirection(
 async function send(transfer: Transfer, name: string, { readSome, signal }: Surroundings): Promise<void> {
   const stream = await transfer.session.agent.offerStream(name);
   transfer.tell(
-    `sending the standard input to "${name}", when it is taken there with agent stream --receive`,
+    `sending the standard input to "${name}", when it is taken there with smp-agent stream --receive`,
   );
   const pump = async () => {
     const writer = (await stream.accepted).getWriter();
@@ -84,7 +84,7 @@ async function receive(transfer: Transfer, name: string, { write }: Surroundings
     transfer.tell("what another program has begun to receive, and that was killed, is cancelled");
     await stream.cancel("The program that received it was killed");
   }
-  transfer.tell(`receiving what "${name}" sends with agent stream`);
+  transfer.tell(`receiving what "${name}" sends with smp-agent stream`);
   const offer = await transfer.offer(({ size }) => size === null);
   const pump = async () => {
     const reader = offer.accept().getReader();

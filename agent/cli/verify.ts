@@ -6,7 +6,7 @@ import { Session } from "./session.ts";
 
 const kinds = { ...serverOptions, "not": "flag", "json": "flag" } as const satisfies OptionKinds;
 
-/** `agent verify`: notes that the safety code of a connection was compared. */
+/** `smp-agent verify`: notes that the safety code of a connection was compared. */
 export const verify: Command = {
   summary: "note that a connection's safety code is the same on both sides",
   usage: "NAME [--not] [options]",
@@ -15,7 +15,7 @@ export const verify: Command = {
   --json                  print a JSON object: verified
 ${serverHelp}
 
-agent code prints the code, and agent list whether it was verified.`,
+smp-agent code prints the code, and smp-agent list whether it was verified.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME"] });
     const name = positional[0]!;

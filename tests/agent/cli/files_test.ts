@@ -45,7 +45,7 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
       const { code, stdout, stderr } = await folder.run([...other, "--db", db]);
       assertEquals([code, stdout], [1, ""], other.join(" "));
       assert(stderr.startsWith(`Cannot open ${db}: another agent uses it; `), stderr);
-      assertStringIncludes(stderr, '"agent start"');
+      assertStringIncludes(stderr, '"smp-agent start"');
     }
     await service.kill("SIGTERM");
   }
@@ -213,7 +213,7 @@ Deno.test("every command has its help, which needs no permission", async () => {
       run(["help", name], { script }),
     ]);
     assertEquals([help.code, help.stderr, help.stdout], [0, "", same.stdout]);
-    assert(help.stdout.startsWith(`Usage: agent ${name} `));
+    assert(help.stdout.startsWith(`Usage: smp-agent ${name} `));
     for (const line of help.stdout.split("\n")) assert(line.length <= 110, line);
   }));
   assertEquals((await run(["--version"], { script })).stdout.split(" ")[2], config.version);
