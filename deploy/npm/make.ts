@@ -25,6 +25,7 @@ const programs = {
 /** What only the programs use, as paths in the package. */
 const partsOfPrograms = [
   ...["client", "agent"].flatMap((part) => [`${part}/main.js`, `${part}/main.d.ts`, `${part}/cli`]),
+  "agent/admin",
   "agent/service",
   "cli",
 ];
