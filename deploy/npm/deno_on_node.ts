@@ -6,7 +6,20 @@
  */
 import type { Buffer } from "node:buffer";
 import type { Stats } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import process from "node:process";
 import { Readable } from "node:stream";
 
@@ -188,7 +201,16 @@ export const Deno = {
   open: openFile,
   stat: (path: string) => info(stat(path)),
   lstat: (path: string) => info(lstat(path)),
+  pid: process.pid,
+  memoryUsage: () => process.memoryUsage(),
   readTextFile: (path: string) => readFile(path, "utf8"),
+  writeTextFile: (
+    path: string,
+    text: string,
+    { mode, createNew = false }: { readonly mode?: number; readonly createNew?: boolean } = {},
+  ) => writeFile(path, text, { flag: createNew ? "wx" : "w", ...(mode !== undefined && { mode }) }),
+  chmod,
+  realPath: (path: string) => realpath(path),
   mkdir: async (path: string, options?: { readonly recursive?: boolean; readonly mode?: number }) => {
     await mkdir(path, options);
   },

@@ -17,7 +17,7 @@ export function withoutTypes(text: string): string {
 /** The module at `path` of the package, as Node 22 runs it, with what stands in for Deno. */
 export function forNode(text: string, path: string): string {
   const fitted = (/\busing \w+ = /.test(text) ? withoutTypes(text) : text)
-    .replace('from "../deno.json"', 'from "../package.json"')
+    .replace(/from "((?:\.\.\/)+)deno\.json"/, 'from "$1package.json"')
     // Node knows it since 22.18, and nothing else imports a program.
     .replaceAll("import.meta.main", "true");
   const needed = ["Deno", "AsyncDisposableStack"].filter((name) => new RegExp(`\\b${name}[.(]`).test(fitted));

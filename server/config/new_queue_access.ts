@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
 import { isPassword, longestPassword } from "../../protocol/mod.ts";
-import type { ServerConfig } from "./config.ts";
 
 /** Who may create queues: anybody, or who knows a password, and who comes from certain addresses. */
 export type NewQueueAccess = "anyone" | NewQueueRule;
@@ -42,7 +41,14 @@ export function isNetwork(text: string): boolean {
 }
 
 /** How the ini says it. */
-export function newQueueSettings(access: NewQueueAccess): Pick<ServerConfig, "create" | "createPassword"> {
+export interface NewQueueSettings {
+  /** `anyone`, or `password` and addresses. */
+  readonly create: readonly string[];
+  /** `null`: there is none. */
+  readonly createPassword: string | null;
+}
+
+export function newQueueSettings(access: NewQueueAccess): NewQueueSettings {
   if (access === "anyone") return { create: ["anyone"], createPassword: null };
   const { password, addresses = [] } = access;
   const create = password === undefined ? addresses : ["password", ...addresses];
@@ -50,7 +56,7 @@ export function newQueueSettings(access: NewQueueAccess): Pick<ServerConfig, "cr
 }
 
 /** What the ini says of it. */
-export function newQueueAccessOf({ create, createPassword }: ServerConfig): NewQueueAccess {
+export function newQueueAccessOf({ create, createPassword }: NewQueueSettings): NewQueueAccess {
   if (create.includes("anyone")) return "anyone";
   const addresses = create.filter((item) => item !== "password");
   return { ...(create.includes("password") && { password: createPassword ?? "" }), addresses };
