@@ -34,13 +34,13 @@ const usual: readonly string[] = [
 ];
 
 /** They have Unix sockets in folders that nobody knows before. */
-const sockets = ["tests/server/admin"];
+const sockets = ["tests/agent/admin", "tests/cli/admin", "tests/server/admin"];
 const cluster = ["tests/faults", "tests/server/cluster"];
 const server = ["tests/server", "tests/hostile", "tests/operator", "tests/protocol"];
 
 /** In the order in which they are begun: what takes long comes first, that nothing long is left alone at the end. */
 const groups: readonly Group[] = [
-  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], parts: 5 },
+  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
   { name: "the tests of clusters", args: usual, paths: cluster, parts: 2 },
   {
     name: "the tests of the server",
@@ -54,7 +54,7 @@ const groups: readonly Group[] = [
     name: "the tests of the client, of examples and with other programs",
     args: usual,
     paths: ["tests"],
-    ignored: ["tests/agent", "tests/browser", "tests/project", ...cluster, ...server],
+    ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
     parts: 3,
   },
   { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"] },

@@ -53,9 +53,9 @@ ${databaseHelp}
 
 A line has the connection's state, how many messages came here and were not printed (servers may have
 more), how many wait to be sent, how many files and streams are offered and wait to be taken here ("offers")
-or by the other side ("offered"), where there is a session since when and whether its safety code was verified,
-and its name. States: connected, closed (the other side has deleted it), suspended, invited (nobody has joined
-yet), joining, failed (joining was refused, or given up).`,
+or by the other side ("offered"), where there is a session since when and whether its safety code was
+verified, and its name. States: connected, closed (the other side has deleted it), suspended, invited (nobody
+has joined yet), joining, failed (joining was refused, or given up).`,
   async run(args, surroundings) {
     const { options } = readArguments(args, kinds, { names: [] });
     const path = options.db ?? defaultDatabase;
