@@ -19,7 +19,9 @@ const subscription = fc.constantFrom<(number | null)[]>(null, 1, 3, largestWindo
   })
 );
 
-const transmission = extendedTransmission.filter(({ command }) => command.type !== "REKEY").map((parts) => ({
+const transmission = extendedTransmission.filter(({ command: { type } }) =>
+  type !== "REKEY" && type !== "PASS"
+).map((parts) => ({
   ...parts,
   signed: encodeSigned(parts.corrId, parts.queueId, parts.command),
 }));
