@@ -168,7 +168,7 @@ class Opening {
     this.#routeBudget = connection.routeBudget;
     this.#heard = [...connection.heard ?? []];
     this.#decrypted = [...connection.decrypted ?? []];
-    this.#isOther = connection.parted ?? false;
+    this.#isOther = connection.session!.parted ?? false;
     this.#copies = connection.session!.copies ?? false;
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;

@@ -80,7 +80,7 @@ export class Repetitions implements AsyncDisposable {
     const connection = connections.find(id);
     if (connection === undefined || connection.session === null) return;
     if (unansweredRepair(connection.session) === null) await this.#interpreter.sayAgain(id, true);
-    else if (isAnew || isGivenUp(connection, now())) await this.#interpreter.repair(id, true);
+    else if (isAnew || isGivenUp(connection.session, now())) await this.#interpreter.repair(id, true);
     else this.#speaker.say(id);
   }
 

@@ -116,7 +116,7 @@ export function packets(
   const { fork, lastTag } = opened;
   if (fork !== undefined && fork !== connection.session.fork) changed = withSession(changed, { fork });
   if (lastTag !== undefined) changed = withSession(changed, { lastTag });
-  if (opened.isOther && !connection.parted) changed = { ...changed, parted: true };
+  if (opened.isOther && !connection.session.parted) changed = withSession(changed, { parted: true });
   if (opened.decrypted !== undefined) changed = { ...changed, decrypted: opened.decrypted };
   if (reassembly !== undefined) changed = { ...changed, reassembly };
   const { undecrypted } = opened;

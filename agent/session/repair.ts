@@ -60,6 +60,7 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
       stored,
       receiptDue: true,
       undecrypted: 0,
+      parted: false,
       fork: null,
       copies,
     },
@@ -67,7 +68,6 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
   const newNumbers = new Map(renumbered.map(({ from, frame }) => [from, frame.number]));
   const moved = {
     ...changed,
-    parted: false,
     outbound: changed.outbound.map((route) => ({ ...route, cursor: receipted.upTo })),
     inbound: changed.inbound.map((route) => {
       const endedBy = newNumbers.get(route.endedBy ?? 0);

@@ -44,7 +44,7 @@ export function mayBegin(session: Session, now: number): boolean {
 /** Whether a repair is to be begun that could not be when it was found to be needed. */
 export function isRepairDue(connection: Connection, now: number): boolean {
   const { session } = connection;
-  return session !== null && isOutOfStep(connection) && mayBegin(session, now);
+  return session !== null && isOutOfStep(session) && mayBegin(session, now);
 }
 
 /**
@@ -57,15 +57,15 @@ export function isInterrupted(session: Session): boolean {
 }
 
 /** Whether what was agreed on is given up: it has led to nothing for long, and the sides are still out of step. */
-export function isGivenUp(connection: Connection, now: number): boolean {
-  const stage = connection.session && unansweredRepair(connection.session);
+export function isGivenUp(session: Session, now: number): boolean {
+  const stage = unansweredRepair(session);
   if (stage?.type !== "offered" && stage?.type !== "answered") return false;
-  return isOutOfStep(connection) && Math.abs(now - stage.since) >= patience;
+  return isOutOfStep(session) && Math.abs(now - stage.since) >= patience;
 }
 
 /** Whether what the other side sends is not decrypted. */
-function isOutOfStep({ session, parted = false }: Connection): boolean {
-  return parted || (session?.undecrypted ?? 0) > 0;
+function isOutOfStep({ parted = false, undecrypted }: Session): boolean {
+  return parted || undecrypted > 0;
 }
 
 /** What this side has said to repair a session, and is not answered; `null`: nothing. */

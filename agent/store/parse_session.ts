@@ -251,6 +251,7 @@ export const session: Parse<Session> = object<Session>({
   copies: optional(flag),
   heardAt: optional(count),
   fork: optional(nullable(fork)),
+  parted: optional(flag),
   lastTag: optional(bytes(tagLength, tagLength)),
 });
 

@@ -128,8 +128,6 @@ export interface Connection {
   readonly heard?: readonly string[];
   /** The last messages of the ratchet that were decrypted: the place of each in its chain, and its tag; not stored. */
   readonly decrypted?: readonly string[];
-  /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired; not stored. */
-  readonly parted?: boolean;
   /** When the other side has refused a route, milliseconds since 1970; not stored. */
   readonly refusedAt?: number;
   /** How many routes the other side may add; not stored, and not there before it has added one. */

@@ -52,6 +52,8 @@ export interface Session {
    * database is a restored one, numbers after it may have been used before. Receipts of these are not believed.
    */
   readonly fork?: Fork | null;
+  /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired. */
+  readonly parted?: boolean;
   /** The tag of the last message of the other side's chain that was decrypted. */
   readonly lastTag?: Uint8Array<ArrayBuffer>;
   /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */

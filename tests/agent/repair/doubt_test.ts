@@ -116,6 +116,29 @@ for (const role of sides) {
     });
   }
 
+  Deno.test(`who has found a restored ${role} still knows that after a start, and takes nothing of it`, async () => {
+    await using pair = await apart(role);
+    const { alice, bob, restored, other, own, others } = pair;
+    await sent(restored, "kept");
+    await untilText(other, "kept");
+    const backup = await restored.backup();
+    await sent(restored, "lost 1", "lost 2");
+    await untilText(other, "lost 2");
+    await restored.stop();
+    own.proxy.cut();
+    await restored.start(backup);
+    await sent(restored, "new 1", "new 2");
+    const isRead = () => others.server.gauges().messages === 0;
+    await until(isRead);
+    await other.restore(other.store);
+    await sent(restored, "new 3");
+    await until(isRead);
+    own.proxy.mend();
+    await untilText(other, "new 3");
+    await talk(alice, bob, "2");
+    assertEquals(textsOf(other), ["new 1", "new 2", "new 3"]);
+  });
+
   Deno.test(`a ${role} that was started again is told that its only message was delivered, and is not repaired`, async () => {
     await using pair = await apart(role);
     const { restored, other } = pair;

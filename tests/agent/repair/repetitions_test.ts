@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
 import { Repetitions } from "../../../agent/runtime/repetitions.ts";
 import { isRepairDue } from "../../../agent/session/repair_state.ts";
+import { withSession } from "../../../agent/session/session.ts";
 import { type RepairingSide, repairingSides } from "../../support/repairing.ts";
 import { until } from "../../support/wait.ts";
 
@@ -50,7 +51,7 @@ Deno.test("a side of which the other one parted within the hour is repaired afte
   for (const sign of [{ parted: true }, { undecrypted: 1 }]) {
     const { parted = false, undecrypted = 0 } = sign;
     joiner.undecrypted = undecrypted;
-    const connection = { ...joiner.connection, parted };
+    const connection = withSession(joiner.connection, { parted });
     assertEquals(isRepairDue(connection, joiner.now + day / 25), false);
     assertEquals(isRepairDue(connection, joiner.now + day / 24), true);
   }
