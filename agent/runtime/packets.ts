@@ -17,6 +17,7 @@ import {
   ratchetDecrypt,
   type RatchetState,
   type Reassembly,
+  type ReceivingChain,
   type RouteRecord,
   tagLength,
   type UnfinishedMessage,
@@ -26,6 +27,7 @@ import { findCopy } from "./copies.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
+import { isAnother, withTag } from "../session/chain_tags.ts";
 import { answered, upTo } from "../session/fork.ts";
 import { mostScattered } from "../session/receipt.ts";
 import { isFormer } from "../session/repair_state.ts";
@@ -145,7 +147,7 @@ class Opening {
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
   #fork: Fork | null;
   #isDoubted = false;
-  #lastTag: Bytes | undefined;
+  #tags: Bytes | undefined;
   readonly #repairs: Bytes[] = [];
   /** Whether a packet was left because it is of the session that is to repair this one. */
   isSwitching = false;
@@ -172,7 +174,7 @@ class Opening {
     this.#copies = connection.session!.copies ?? false;
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;
-    this.#lastTag = connection.session!.lastTag;
+    this.#tags = connection.session!.tags;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
@@ -197,7 +199,7 @@ class Opening {
       heardAt: this.#heardAt,
       fork: this.#fork,
       isDoubted: this.#isDoubted && this.#fork !== null,
-      ...this.#lastTag && { lastTag: this.#lastTag },
+      ...this.#tags && { tags: this.#tags },
       repairs: this.#repairs,
     };
   }
@@ -301,8 +303,16 @@ class Opening {
     const { receiving, ownKey } = this.#ratchet!;
     const isOfNewChain = receiving === null || !equalBytes(receiving.dh, next.receiving!.dh);
     if (isOfNewChain) this.#fork = answered(this.#fork, ownKey);
-    if (receiving !== next.receiving) this.#lastTag = message.slice(-tagLength);
+    this.#keepTag(message, isOfNewChain ? 0 : receiving.number, next.receiving!);
     this.#ratchet = next;
+  }
+
+  /** A message is known by its tag as long as it is one of the last of its chain, which had so many before. */
+  #keepTag(message: Bytes, before: number, { dh, number: after }: ReceivingChain): void {
+    const decoded = decodeHeader(message);
+    if (!decoded.ok || !equalBytes(decoded.header.dh, dh)) return;
+    const { number } = decoded.header;
+    this.#tags = withTag(this.#tags ?? noBytes, { message, number }, [before, after]);
   }
 
   get #hasSeveral(): boolean {
@@ -327,13 +337,13 @@ class Opening {
     return serverAt < Math.min(this.#heardAt, this.#now + clockTolerance);
   }
 
-  /** Whether a message has the place of the last one, or of one of a short time ago, and is another one. */
+  /** Whether a message has the place of one of the last ones of the chain, or of a short time ago, and is another one. */
   #isAnother(message: Bytes): boolean {
     const receiving = this.#ratchet?.receiving;
     const header = decodeHeader(message);
     if (receiving && header.ok && equalBytes(header.header.dh, receiving.dh)) {
-      const isLast = header.header.number === receiving.number - 1;
-      if (isLast && this.#lastTag) return !equalBytes(this.#lastTag, message.subarray(-tagLength));
+      const { number } = header.header;
+      if (this.#tags && isAnother(this.#tags, { message, number }, receiving.number)) return true;
     }
     const place = placeOf(message);
     const before = this.#decrypted.findLast((one) => one.startsWith(`${place} `));

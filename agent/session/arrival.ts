@@ -79,8 +79,8 @@ export interface OpenedPackets {
   readonly fork?: Fork | null;
   /** Whether a receipt tells of what was sent since a start in doubt: it is to be asked for again. */
   readonly isDoubted?: boolean;
-  /** See {@linkcode Session.lastTag}. */
-  readonly lastTag?: Uint8Array<ArrayBuffer>;
+  /** See {@linkcode Session.tags}. */
+  readonly tags?: Uint8Array<ArrayBuffer>;
   /** See {@linkcode Session.heardAt}. */
   readonly heardAt?: number;
   /** See {@linkcode Session.copies}. */
@@ -113,9 +113,9 @@ export function packets(
   if (copies !== (connection.session.copies ?? false)) changed = withSession(changed, { copies });
   const { heardAt = 0 } = opened;
   if (heardAt > (connection.session.heardAt ?? 0)) changed = withSession(changed, { heardAt });
-  const { fork, lastTag } = opened;
+  const { fork, tags } = opened;
   if (fork !== undefined && fork !== connection.session.fork) changed = withSession(changed, { fork });
-  if (lastTag !== undefined) changed = withSession(changed, { lastTag });
+  if (tags !== undefined) changed = withSession(changed, { tags });
   if (opened.isOther && !connection.session.parted) changed = withSession(changed, { parted: true });
   if (opened.decrypted !== undefined) changed = { ...changed, decrypted: opened.decrypted };
   if (reassembly !== undefined) changed = { ...changed, reassembly };

@@ -23,7 +23,6 @@ import {
   type SessionTranscript,
   type SkippedKey,
   streamIdLength,
-  tagLength,
 } from "../../protocol/mod.ts";
 import type { LastMessage } from "../protocol/integrity.ts";
 import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
@@ -65,6 +64,8 @@ const largestBlock = 65_536;
 const mostPieces = 65_535;
 /** More sessions than are remembered. */
 const mostFormer = 16;
+/** More than is kept of the tags of messages. */
+const mostTagBytes = 1024;
 
 const encapsulationKeyLength = publicPairLength - 32;
 const decapsulationKeyLength = ratchetPairLength - 64;
@@ -252,7 +253,7 @@ export const session: Parse<Session> = object<Session>({
   heardAt: optional(count),
   fork: optional(nullable(fork)),
   parted: optional(flag),
-  lastTag: optional(bytes(tagLength, tagLength)),
+  tags: optional(bytes(0, mostTagBytes)),
 });
 
 /** A route of a session to receive from. */

@@ -54,8 +54,8 @@ export interface Session {
   readonly fork?: Fork | null;
   /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired. */
   readonly parted?: boolean;
-  /** The tag of the last message of the other side's chain that was decrypted. */
-  readonly lastTag?: Uint8Array<ArrayBuffer>;
+  /** What the last messages of the other side's chain are known by (`chain_tags.ts`). */
+  readonly tags?: Uint8Array<ArrayBuffer>;
   /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */
   readonly copies?: boolean;
   /** When a server took the last message that was decrypted, milliseconds since 1970. */

@@ -156,8 +156,8 @@ test("a repair that is under way comes back from a backup, however far it is", a
     const lastSent = { id: 4, hash: new Uint8Array(32).fill(20) };
     const later = { number: 31, lastSent, ownKey: new Uint8Array(32).fill(22) };
     const fork = { number: 29, lastSent, ownKey: new Uint8Array(32).fill(21), later };
-    const lastTag = new Uint8Array(16).fill(23);
-    const whole = { ...session, keys, fork, copies: true, heardAt: 7000, lastTag };
+    const tags = new Uint8Array(128).fill(23);
+    const whole = { ...session, keys, fork, copies: true, heardAt: 7000, parted: true, tags };
     const changes = put({ ...sessionConnection("s"), session: whole });
     const store = new MemoryStore();
     await readBackup(store, chunks(await backupOf(changes)), { passphrase });

@@ -276,10 +276,10 @@ export const sessionMutations: readonly Mutation[] = [
   },
   {
     name: "doubt-last-message",
-    what: "another message in place of the last one is not noticed after a start",
+    what: "another message in place of one of the last ones is not noticed after a start",
     file: packets,
-    from: "if (isLast && this.#lastTag) return",
-    to: "if (isLast && !header.ok) return",
+    from: "if (this.#tags && isAnother(",
+    to: "if (this.#tags && !header.ok && isAnother(",
     tests: [doubt],
   },
   {

@@ -3,6 +3,7 @@ import { MemoryStore } from "../../../agent/mod.ts";
 import { withRecord } from "../../../agent/core/connection.ts";
 import { encryptReceipt } from "../../../agent/runtime/frames.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
+import { isAnother, withTag } from "../../../agent/session/chain_tags.ts";
 import { answered, started, upTo } from "../../../agent/session/fork.ts";
 import { newSession } from "../../../agent/session/session.ts";
 import type { Connection, Fork, Session } from "../../../agent/store/store.ts";
@@ -245,3 +246,63 @@ Deno.test("who ends a chain before what has come of it was restored", { permissi
   const opened = await openPackets(context, connection, { route: route.id, incoming, now: 5 });
   assertEquals([opened.isOther, opened.unreadable, opened.ratchet], [true, 0, initiator.state]);
 });
+
+Deno.test(
+  "another message of a used key tells of a restored side after a start, also when the last one has not come",
+  {
+    permissions,
+  },
+  async () => {
+    const { joiner, initiator } = await newSides();
+    const begins = await joiner.send("0");
+    const older = new Side(joiner.state);
+    const context = { store: new MemoryStore(), allowUnverified: true };
+    const route = inboundRoute("one");
+    const open = (session: Partial<Session>, ...messages: readonly Uint8Array<ArrayBuffer>[]) => {
+      const connection = { ...withActive(session), inbound: [route] };
+      const incoming = messages.map((message) => (
+        { serverId: "AAAA", serverAt: 5, packet: { type: "message", message } as const }
+      ));
+      return openPackets(context, connection, { route: route.id, incoming, now: 5 });
+    };
+    const [first, second, third] = [await joiner.send("1"), await joiner.send("2"), await joiner.send("3")];
+    const { ratchet, tags } = await open({ ratchet: initiator.state }, begins, first, third);
+    const started = { ratchet, ...tags && { tags } };
+    assertEquals(tags?.length, 16);
+    const repeated = await open(started, first, second, third);
+    assertEquals([repeated.isOther, repeated.isRepeated], [false, true]);
+    assertEquals((await open(started, await older.send("other 1"))).isOther, true);
+  },
+);
+
+Deno.test(
+  "of a chain the last messages are known, and those of the chain before are not",
+  { permissions },
+  () => {
+    const message = (mark: number) => new Uint8Array(20).fill(mark);
+    let tags = withTag(new Uint8Array(0), { message: message(1), number: 0 }, [0, 1]);
+    assertEquals(isAnother(tags, { message: message(1), number: 0 }, 1), false);
+    assertEquals(isAnother(tags, { message: message(2), number: 0 }, 1), true);
+    tags = withTag(tags, { message: message(3), number: 2 }, [1, 3]);
+    assertEquals([0, 1, 2].map((number) => isAnother(tags, { message: message(9), number }, 3)), [
+      true,
+      false,
+      true,
+    ]);
+    tags = withTag(tags, { message: message(2), number: 1 }, [3, 3]);
+    assertEquals([1, 2, 3].map((mark) => isAnother(tags, { message: message(mark), number: mark - 1 }, 3)), [
+      false,
+      false,
+      false,
+    ]);
+    tags = withTag(tags, { message: message(5), number: 33 }, [3, 34]);
+    assertEquals(tags.length, 128);
+    assertEquals([1, 2, 33].map((number) => isAnother(tags, { message: message(9), number }, 34)), [
+      false,
+      true,
+      true,
+    ]);
+    tags = withTag(tags, { message: message(6), number: 0 }, [0, 1]);
+    assertEquals([tags.length, isAnother(tags, { message: message(6), number: 0 }, 1)], [4, false]);
+  },
+);
