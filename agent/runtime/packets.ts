@@ -267,14 +267,13 @@ class Opening {
     if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) return;
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
-      if (decrypted.code === "REWOUND") {
+      if (decrypted.code === "REWOUND" || decrypted.code === "USED" && this.#isAnother(message)) {
         this.#isOther = true;
         return;
       }
       // Each side would answer the copies of the other's receipts for ever; of a late one the chain may be forgotten.
       if (isCopy || this.#isLate(incoming) && (this.#hasSeveral || decrypted.code !== "USED")) return;
-      if (decrypted.code === "USED" && this.#isAnother(message)) this.#isOther = true;
-      else if (decrypted.code === "USED") this.#isRepeated = true;
+      if (decrypted.code === "USED") this.#isRepeated = true;
       else {
         this.#unreadable++;
         this.#undecrypted++;

@@ -286,8 +286,8 @@ export const sessionMutations: readonly Mutation[] = [
     name: "doubt-rewound",
     what: "who ends a chain too early is not known to be restored",
     file: packets,
-    from: 'if (decrypted.code === "REWOUND") {',
-    to: 'if (decrypted.code === "OWN_KEY") {',
+    from: 'if (decrypted.code === "REWOUND" || ',
+    to: 'if (decrypted.code === "OWN_KEY" || ',
     tests: [doubt],
   },
 ];

@@ -259,7 +259,7 @@ Deno.test(
     const context = { store: new MemoryStore(), allowUnverified: true };
     const route = inboundRoute("one");
     const open = (session: Partial<Session>, ...messages: readonly Uint8Array<ArrayBuffer>[]) => {
-      const connection = { ...withActive(session), inbound: [route] };
+      const connection = { ...withActive(session), inbound: [route, inboundRoute("two")] };
       const incoming = messages.map((message) => (
         { serverId: "AAAA", serverAt: 5, packet: { type: "message", message } as const }
       ));
@@ -271,7 +271,11 @@ Deno.test(
     assertEquals(tags?.length, 16);
     const repeated = await open(started, first, second, third);
     assertEquals([repeated.isOther, repeated.isRepeated], [false, true]);
-    assertEquals((await open(started, await older.send("other 1"))).isOther, true);
+    const other = await older.send("other 1");
+    assertEquals((await open(started, other)).isOther, true);
+    // What comes late by another route is another one all the same.
+    assertEquals((await open({ ...started, heardAt: 10 }, other)).isOther, true);
+    assertEquals((await open({ ...started, heardAt: 10 }, first)).isRepeated, false);
   },
 );
 
