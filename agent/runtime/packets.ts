@@ -23,7 +23,7 @@ import {
   type UnfinishedMessage,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
-import { findCopy } from "./copies.ts";
+import { findCopy, isOtherFrame } from "./copies.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
 import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
@@ -49,6 +49,9 @@ const mostDelivered = 4 * mostUnreceipted;
 
 /** Messages of a connection with several routes of which is known by which of them they came. */
 const mostHeard = 128;
+
+/** Frames with numbers that have come which are looked up, of packets that are opened together: each can take 20 reads. */
+const mostLookups = 16;
 
 /** Milliseconds by which the clock of a server may be ahead; more is not believed. */
 const clockTolerance = 86_400_000;
@@ -147,6 +150,7 @@ class Opening {
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
   #fork: Fork | null;
   #isDoubted = false;
+  #lookups = 0;
   #tags: Bytes | undefined;
   readonly #repairs: Bytes[] = [];
   /** Whether a packet was left because it is of the session that is to repair this one. */
@@ -379,10 +383,7 @@ class Opening {
     if (frame.kind === "receipt") return this.#unite(frame, { serverId, serverAt });
     // The end, and what has no number, whatever is missing before it.
     if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
-    if (hasNumber(this.#stored, number)) {
-      this.#isRepeated = true;
-      return;
-    }
+    if (hasNumber(this.#stored, number)) return await this.#again(frame);
     const connection = this.#connection.record.id;
     if (number > this.#stored.upTo + 1) {
       this.#held.set(number, { connection, number, frame: encodeFrame(frame), serverId, serverAt });
@@ -391,6 +392,18 @@ class Opening {
     }
     await this.#arrive(frame, { serverId, serverAt });
     await this.release(union(this.#stored, { upTo: number, ranges: [] }), number + 1);
+  }
+
+  /** A frame of a new message has the number of one that has come: it is that one, or its sender was restored. */
+  async #again(frame: Frame): Promise<void> {
+    const { record: { id } } = this.#connection;
+    const isWaiting = frame.number > this.#stored.upTo;
+    const held = isWaiting ? this.#held.get(frame.number) ?? await this.#store.held(id, frame.number) : null;
+    const isLookedUp = frame.kind === "message" && this.#lookups++ < mostLookups;
+    const isOther = (isLookedUp || held !== null) &&
+      await isOtherFrame(this.#store, this.#connection, { frame, held, arrived: this.#frames });
+    if (isOther) this.#isOther = true;
+    else this.#isRepeated = true;
   }
 
   /** Numbers count as stored: frames that were held and have nothing before them any more arrive. */

@@ -290,4 +290,12 @@ export const sessionMutations: readonly Mutation[] = [
     to: 'if (decrypted.code === "OWN_KEY" || ',
     tests: [doubt],
   },
+  {
+    name: "doubt-numbers-again",
+    what: "another frame with a number that has come is taken for that one",
+    file: packets,
+    from: "if (isOther) this.#isOther = true;\n    else this.#isRepeated = true;",
+    to: "this.#isRepeated = true;",
+    tests: [doubt],
+  },
 ];

@@ -5,9 +5,15 @@ import { encryptReceipt } from "../../../agent/runtime/frames.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
 import { isAnother, withTag } from "../../../agent/session/chain_tags.ts";
 import { answered, started, upTo } from "../../../agent/session/fork.ts";
-import { newSession } from "../../../agent/session/session.ts";
+import { newSession, withSession } from "../../../agent/session/session.ts";
 import type { Connection, Fork, Session } from "../../../agent/store/store.ts";
-import { decodeFrames, ratchetDecrypt } from "../../../protocol/mod.ts";
+import {
+  decodeFrames,
+  encodeFrame,
+  ratchetDecrypt,
+  ratchetEncrypt,
+  textBytes,
+} from "../../../protocol/mod.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
 import { newSessions, newSides, Side } from "../../support/ratchet.ts";
 import {
@@ -310,3 +316,74 @@ Deno.test(
     assertEquals([tags.length, isAnother(tags, { message: message(6), number: 0 }, 1)], [4, false]);
   },
 );
+
+Deno.test("another frame with a number that has come tells of a restored side, and the same one does not", {
+  permissions,
+}, async () => {
+  const { joiner, initiator } = await newSides();
+  await initiator.receive(await joiner.send("first"));
+  const route = inboundRoute("one");
+  const store = new MemoryStore();
+  const frame = (text: string, userNumber = 1, number = 2) => (
+    {
+      kind: "message",
+      number,
+      time: 7,
+      userNumber,
+      previousHash: new Uint8Array(32),
+      body: textBytes(text),
+    } as const
+  );
+  const empty = withRecord({ ...withActive({}), inbound: [route] }, {
+    lastReceived: { id: 1, hash: key(1) },
+  });
+  const { record: { id: connection } } = empty;
+  const received = {
+    integrity: { type: "OK" },
+    serverId: "AAAA",
+    serverAt: 7,
+    senderId: 1,
+    senderAt: 7,
+  } as const;
+  const rest = { connection, id: 1, at: 7, done: true, number: null, delivered: false };
+  await store.commit([
+    { type: "put connection", record: empty.record },
+    { type: "put message", message: { ...rest, body: textBytes("it"), received } },
+    {
+      type: "put held",
+      held: {
+        connection,
+        number: 4,
+        frame: encodeFrame(frame("waits", 3, 4)),
+        serverId: "AAAA",
+        serverAt: 7,
+      },
+    },
+  ]);
+  const stored = { upTo: 2, ranges: [[4, 4]] } as const;
+  const is = async (...frames: readonly ReturnType<typeof frame>[]) => {
+    const incoming = [];
+    for (const frame of frames) {
+      const sealed = await ratchetEncrypt(joiner.state, encodeFrame(frame));
+      assert(sealed.ok);
+      joiner.state = sealed.state;
+      const packet = { type: "message", message: sealed.message } as const;
+      incoming.push({ serverId: "AAAA", serverAt: 8, packet });
+    }
+    const changed = withSession(empty, { ratchet: initiator.state, stored });
+    const opened = await openPackets({ store, allowUnverified: true }, changed, {
+      route: route.id,
+      incoming,
+      now: 8,
+    });
+    return opened.isOther ? "other" : opened.isRepeated ? "repeated" : "new";
+  };
+  assertEquals(await is(frame("it")), "repeated");
+  assertEquals(await is(frame("another")), "other");
+  assertEquals(await is(frame("later", 2)), "other");
+  assertEquals(await is(frame("waits", 3, 4)), "repeated");
+  assertEquals(await is(frame("another", 3, 4)), "other");
+  assertEquals(await is(frame("third", 2, 3)), "new");
+  assertEquals(await is(frame("third", 2, 3), frame("third", 2, 3)), "repeated");
+  assertEquals(await is(frame("third", 2, 3), frame("another", 2, 3)), "other");
+});
