@@ -30,6 +30,7 @@ import { Moves } from "./runtime/moves.ts";
 import { NewConnections } from "./runtime/new_connections.ts";
 import { type AgentNumbers, agentNumbers } from "./runtime/numbers.ts";
 import { outgoing } from "./runtime/outgoing.ts";
+import { RefusedPasswords } from "./runtime/refused_passwords.ts";
 import { RepairSpeaker } from "./runtime/repair_speaker.ts";
 import { Repetitions } from "./runtime/repetitions.ts";
 import { Retention } from "./runtime/retention.ts";
@@ -135,6 +136,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
       signal: this.#abort.signal,
       server: () => this.#servers[Math.floor(Math.random() * this.#servers.length)]!,
       password: client.password,
+      refusedPasswords: new RefusedPasswords(),
       ownServers: () => this.#servers,
       routes: options.routes ?? 1,
       routeLifetime: options.routeLifetime ?? 30 * 86_400_000,

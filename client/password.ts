@@ -8,6 +8,7 @@ export class PasswordGate {
   readonly #show: (password: string) => Promise<void>;
   /** What was shown last; whether the server has taken it. */
   #shown: { readonly password: string; readonly taken: Promise<void> } | null = null;
+  #isRefused = false;
 
   /** `extensions`: what the server lists; `show` gives PASS. */
   constructor(
@@ -27,6 +28,11 @@ export class PasswordGate {
     return this.#isListed && this.#password() !== undefined;
   }
 
+  /** Whether the server has called the password wrong that was shown last. */
+  get isRefused(): boolean {
+    return this.#isRefused;
+  }
+
   /** Throws `SmpError` (`AUTH`) for a wrong password, `RangeError`, the signal's reason, and what commands throw. */
   async pass(signal: AbortSignal | undefined): Promise<void> {
     const password = this.#password();
@@ -37,7 +43,9 @@ export class PasswordGate {
       : this.#shown = { password, taken: this.#show(password) };
     try {
       await unlessAborted(shown.taken, signal);
+      this.#isRefused = false;
     } catch (error) {
+      this.#isRefused = error instanceof SmpError && error.code === "AUTH";
       // The next queue is tried with it again: the server may have it by then.
       if (this.#shown === shown && !signal?.aborted) this.#shown = null;
       throw error;

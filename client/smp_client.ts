@@ -131,6 +131,11 @@ export class SmpClient implements AsyncDisposable {
     }
   }
 
+  /** Whether the server has called the password wrong that it was shown last (extensions.md pass1). */
+  get isPasswordRefused(): boolean {
+    return this.#gate.isRefused;
+  }
+
   /**
    * Creates a queue and subscribes to it (NEW); makes a 2048-bit key pair unless one is given. Where the server lists
    * `pass1` and there is a password, it is shown first that it is known (PASS). `AUTH`: the server takes no new queues, or

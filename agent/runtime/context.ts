@@ -6,6 +6,7 @@ import type { KeySource, LeastBits, LoadedKeys, StoredKeyPair } from "../key_poo
 import type { Servers } from "../servers.ts";
 import type { AgentStore, InboundRoute, ReceivingRoute } from "../store/store.ts";
 import type { Making } from "./making.ts";
+import type { RefusedPasswords } from "./refused_passwords.ts";
 import type { SlowLane } from "./slow_lane.ts";
 
 /** Who asks to be let into a connection. */
@@ -48,6 +49,7 @@ export interface AgentContext {
   server(): ServerAddress;
   /** The password of a server, if it is known. */
   password(server: ServerAddress): string | undefined;
+  readonly refusedPasswords: RefusedPasswords;
   /** All of them. */
   ownServers(): readonly ServerAddress[];
   /** How many inbound routes a session has. */

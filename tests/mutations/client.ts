@@ -186,8 +186,16 @@ export const clientMutations: readonly Mutation[] = [
     name: "old-connection-stays",
     what: "an agent goes on with a connection that may never create a queue",
     file: "agent/runtime/new_queue.ts",
-    from: "await client.close();",
-    to: "",
+    from: "if (!mayPass) await client.close();",
+    to: "if (!mayPass) {}",
     tests: ["tests/agent/password_test.ts"],
+  },
+  {
+    name: "wrong-password-again",
+    what: "an agent gives a wrong password at each try, and so keeps others of its address out",
+    file: "agent/runtime/new_queue.ts",
+    from: "else if (client.isPasswordRefused) refusedPasswords.add(server, known, error);",
+    to: "",
+    tests: ["tests/agent/refused_passwords_test.ts"],
   },
 ];
