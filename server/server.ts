@@ -6,6 +6,7 @@ import {
   type ServerExtension,
   serverExtensions,
 } from "../protocol/mod.ts";
+import { plainHost } from "../cli/plain_host.ts";
 import { Authorizer } from "./guard/authorization.ts";
 import { aliasesOf } from "./broker/aliases.ts";
 import { LocalBrokers } from "./broker/local_brokers.ts";
@@ -403,8 +404,8 @@ export class SmpServer implements AsyncDisposable {
   }
 
   async #listen(options: SmpServerOptions): Promise<void> {
-    const { host = "::", port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } = options;
-    this.#host = host;
+    const { port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } = options;
+    const host = this.#host = plainHost(options.host ?? "::");
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
       admit: (address, close) => this.#admit(address, close),

@@ -2,8 +2,9 @@ import config from "../../deno.json" with { type: "json" };
 import type { Administration } from "../../cli/admin/administration.ts";
 import { createLogger, type LogLevel } from "../../cli/logger.ts";
 import { type OptionKinds, readWhole, UsageError } from "../../cli/options.ts";
+import { plainHost } from "../../cli/plain_host.ts";
 import { shownServer } from "../../cli/server_argument.ts";
-import { preferOpenSsl } from "../../protocol/mod.ts";
+import { formatAddress, preferOpenSsl } from "../../protocol/mod.ts";
 import { openAdministration } from "../admin/open.ts";
 import { AgentOperator } from "../admin/operator.ts";
 import type { AgentStatus } from "../admin/status.ts";
@@ -78,7 +79,7 @@ function readOptions(args: readonly string[]): StartOptions {
   }
   const servers = given.server.map((server) => readServer(server, allowUnverified));
   return {
-    host: given.host ?? "127.0.0.1",
+    host: plainHost(given.host ?? "127.0.0.1"),
     port: port === undefined ? 5224 : readWhole("port", port, { least: 0, most: 65_535 }),
     database: given.db ?? defaultDatabase,
     servers,
@@ -142,12 +143,12 @@ async function serveUntil(
     }),
   );
   const service = cleanup.use(AgentService.start({ agent, host, port, token, log: logger }));
+  const address = formatAddress({ host, port: service.port });
   if (!/^(127\.|::1$|localhost$)/.test(host)) {
-    tell(`warning: whoever reaches ${host}:${service.port} can read and send everything, in plain text`);
+    tell(`warning: whoever reaches ${address} can read and send everything, in plain text`);
   }
   await print(`database: ${database}`);
   for (const server of servers) await print(`server: ${shownServer(server)}`);
-  const address = `${host.includes(":") ? `[${host}]` : host}:${service.port}`;
   await print(`address: ${address}`);
   await print(`listening on port ${service.port}`);
   const { version } = config;

@@ -7,6 +7,7 @@ import {
   type UsageProblem,
 } from "../../cli/options.ts";
 import { type LogLevel, logLevels } from "../../cli/logger.ts";
+import { plainHost } from "../../cli/plain_host.ts";
 import type { GivenSettings } from "./config.ts";
 import { readPort, readSwitch } from "./values.ts";
 
@@ -239,7 +240,7 @@ function readSettings(given: Given, environment: Environment): GivenSettings {
   const settings: { -readonly [K in keyof GivenSettings]: GivenSettings[K] } = {};
   const host = given.host ?? environment.SMP_HOST;
   if (host && /\s/.test(host)) throw new UsageError(`the host "${host.replaceAll(/\s/g, " ")}" has spaces`);
-  if (host) settings.host = host;
+  if (host) settings.host = plainHost(host);
   for (
     const [option, variable, name] of [
       ["port", "SMP_PORT", "port"],

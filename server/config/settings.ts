@@ -5,6 +5,7 @@ import {
   oneOf,
   type Read,
   readCreate,
+  readHost,
   readHostName,
   readHostNames,
   readLimit,
@@ -83,7 +84,7 @@ export function settings(directories: Directories): readonly Setting[] {
       setting("host", {
         key: "host",
         comment: "address to listen on; :: is all of IPv6 and IPv4",
-        read: readText,
+        read: readHost,
       }),
       setting("publicHost", {
         key: "public_host",
@@ -147,7 +148,7 @@ export function settings(directories: Directories): readonly Setting[] {
         read: readPort,
         example: "9223",
       }),
-      setting("metricsHost", { key: "host", comment: "address for them", read: readText }),
+      setting("metricsHost", { key: "host", comment: "address for them", read: readHost }),
       setting("metricsHosts", {
         key: "hosts",
         comment: "names by which they may be asked for, besides host, localhost and IP addresses",

@@ -1,4 +1,5 @@
 import { isIPv6 } from "node:net";
+import { plainHost } from "../../cli/plain_host.ts";
 import { isPassword } from "../../protocol/mod.ts";
 import { isNetwork, passwordRule } from "./new_queue_access.ts";
 import { type LimitInfo, limitProblem, unitFactors } from "./limits.ts";
@@ -20,11 +21,15 @@ export function readText(value: string): Read<string> {
   return value === "" ? { allowed: "a text that is not empty" } : { value };
 }
 
+/** What is listened on: the system knows what it is. */
+export function readHost(value: string): Read<string> {
+  return value === "" ? readText(value) : { value: plainHost(value) };
+}
+
 /** transport.md Address. */
 export function readHostName(value: string): Read<string> {
-  if (isIPv6(value) && !value.includes("%")) return { value };
-  const literal = /^\[(.*)\]$/.exec(value)?.[1] ?? "";
-  if (isIPv6(literal) && !literal.includes("%")) return { value: literal };
+  const host = plainHost(value);
+  if (isIPv6(host) && !host.includes("%")) return { value: host };
   return /^[^\s#:[\]@]+$/.test(value) ? { value } : { allowed: "a host name or an IP address" };
 }
 

@@ -20,6 +20,7 @@ Deno.test("the options of start are read", { permissions }, async (t) => {
     ["--config-dir 7", { configDir: "7" }],
     ["--host 127.0.0.1", { host: "127.0.0.1" }],
     ["--host ::1", { host: "::1" }],
+    ["--host [0::1]", { host: "::1" }],
     ["--port 0", { port: 0 }],
     ["--port=65535", { port: 65535 }],
     ["--ws-port 80", { webSocketPort: 80 }],

@@ -31,6 +31,15 @@ test("by default a port takes IPv4 and IPv6, over TCP and WebSocket", async () =
   await client.createQueue({ keyPair });
 });
 
+test("an address to listen on may stand in brackets, and the one that clients need is right", async () => {
+  await using server = await startServer({ host: "[0::1]" });
+  assert(server.address.startsWith(`[::1]:${server.port}#`), server.address);
+  await using client = await SmpClient.connect(server.address);
+  await client.ping();
+  await using everywhere = await startServer({ host: "[::]" });
+  assert(everywhere.address.startsWith("localhost:"), everywhere.address);
+});
+
 test("addresses with IPv6 lead to the right URL and are told in brackets", async () => {
   const at = async (transport: Transport, server: ServerAddress) => {
     const error = await assertRejects(
