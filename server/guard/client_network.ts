@@ -7,13 +7,18 @@ export interface Source {
   charge?(budget: BudgetName, work: number): void;
 }
 
+/** Without a zone, and IPv4 that is written as IPv6 as IPv4. */
+export function plainAddress(address: string): string {
+  if (!address.includes(":")) return address;
+  const [plain = ""] = address.split("%");
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain)?.[1] ?? plain;
+}
+
 /** An IPv4 address, also one written as IPv6; else the /64, as a customer usually has all addresses in it. */
 export function clientNetwork(address: string): string {
-  if (!address.includes(":")) return address;
-  const [plain] = address.split("%");
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(plain!);
-  if (mapped !== null) return mapped[1]!;
-  const [head = "", tail = ""] = plain!.toLowerCase().split("::");
+  const plain = plainAddress(address);
+  if (!plain.includes(":")) return plain;
+  const [head = "", tail = ""] = plain.toLowerCase().split("::");
   const before = head === "" ? [] : head.split(":");
   const after = tail === "" ? [] : tail.split(":");
   const groups = [...before, ...new Array(Math.max(0, 8 - before.length - after.length)).fill("0"), ...after];

@@ -1,5 +1,6 @@
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { checkNewQueueAccess, type NewQueueAccess } from "../config/new_queue_access.ts";
+import { plainAddress } from "./client_network.ts";
 
 /** Who may create queues now: it can be changed while the server runs. */
 export class NewQueues {
@@ -29,8 +30,8 @@ export class NewQueues {
   mayCreate(password: string | null, address: string | null): boolean {
     if (this.#networks === null) return true;
     if (password !== null && password === this.#password) return true;
-    const [plain = ""] = address?.split("%") ?? [];
-    // IPv4 addresses that are written as IPv6 are of IPv4 networks, too.
+    // IPv4 is of IPv4 networks alone, on a port for both as well: `::/0` is not everybody.
+    const plain = plainAddress(address ?? "");
     return isIP(plain) !== 0 && this.#networks.check(plain, familyOf(plain));
   }
 }

@@ -67,6 +67,8 @@ Deno.test("without a rule anybody may, wherever they come from", { permissions }
   queues.set({ addresses: ["::/0"] });
   assert(queues.mayCreate(null, "2001:db8::1") && !queues.mayCreate(null, "10.0.0.1"));
   assert(!queues.mayCreate("x", null) && !queues.mayCreate(null, ""));
+  // Whichever socket an IPv4 client has come by.
+  assert(!queues.mayCreate(null, "::ffff:10.0.0.1") && !queues.mayCreate(null, "::FFFF:10.0.0.1"));
 });
 
 Deno.test("the ini says a rule as it was", { permissions }, () => {
