@@ -72,7 +72,9 @@ export function readCommandLine<const Kinds extends OptionKinds>(
     if (token.kind === "positional") positional.push(token.value);
     if (token.kind !== "option") continue;
     const { name, value, inlineValue } = token;
-    if (!Object.hasOwn(kinds, name)) throw new UsageError(`unknown option ${args[token.index]}`);
+    if (!Object.hasOwn(kinds, name)) {
+      throw new UsageError(`unknown option ${shownArgument(args[token.index]!)}`);
+    }
     if (kinds[name] === "flag") {
       if (value !== undefined) throw new UsageError(`--${name} takes no value`);
     } else if (value === undefined || value === "" || (!inlineValue && /^-./.test(value))) {
@@ -89,6 +91,11 @@ export function readCommandLine<const Kinds extends OptionKinds>(
     return [name, kinds[name] === "flag" ? given.has(name) : kinds[name] === "list" ? values : values[0]];
   }));
   return { options: options as Options<Kinds>, positional };
+}
+
+/** An argument as it may be printed that nobody expects there: it may be a server with its password. */
+export function shownArgument(text: string): string {
+  return text.replace(/^(--[\w-]+=)?.*@/s, "$1…@");
 }
 
 /** The whole number that was given for an option. Throws {@linkcode UsageError}. */

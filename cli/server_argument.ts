@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { UsageError } from "./options.ts";
+import { shownArgument, UsageError } from "./options.ts";
 
 /**
  * What was given for a server: a text, or `@FILE`, whose first line is it, so that a password in it is not seen by whoever
@@ -12,12 +12,24 @@ export function serverText(argument: string): string {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    const reason = error instanceof Error ? error.message.replace(/ \(os error .*$/s, "") : String(error);
-    throw new UsageError(`cannot read the server in ${path}: ${reason}`);
+    // Without the path, which is the rest of a password that begins with "@".
+    const reason = error instanceof Error
+      ? error.message.replace(/(, \w+ '| \(os error ).*$/s, "")
+      : String(error);
+    throw new UsageError(`cannot read the server in ${shownArgument(path)}: ${reason}`);
   }
   const [line = ""] = text.split(/\r?\n/, 1);
   if (line.trim() === "") throw new UsageError(`${path} has no server in its first line`);
   return line.trim();
+}
+
+/** What is wrong with a server that was given as `argument`, which is `text`; without its password. */
+export function serverProblem(argument: string, text: string, problem: string): string {
+  if (!argument.startsWith("@")) return `${shownServer(text)}${problem}`;
+  // All of it may be a password whose server is missing.
+  return text.includes("@")
+    ? `${argument}${problem}`
+    : `${argument}: its first line is no server with a key hash`;
 }
 
 /** A text for a server as it may be printed: without its password. */

@@ -9,7 +9,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
-import { UsageError } from "../cli/options.ts";
+import { shownArgument, UsageError } from "../cli/options.ts";
 import { load } from "./cli/load_command.ts";
 import { oneLine } from "./cli/print.ts";
 import { ping } from "./cli/ping.ts";
@@ -64,7 +64,9 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
     case "load":
       return await load(rest, surroundings);
     default:
-      throw new UsageError(command === undefined ? "a command is missing" : `there is no command ${command}`);
+      throw new UsageError(
+        command === undefined ? "a command is missing" : `there is no command ${shownArgument(command)}`,
+      );
   }
 }
 

@@ -39,11 +39,11 @@ export function readOptions<const Value extends string, const Flag extends strin
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   const given = new Map<string, string[]>();
   for (const token of tokens) {
-    if (token.kind === "positional") throw new UsageError(`unknown argument ${token.value}`);
+    if (token.kind === "positional") throw new UsageError(`unknown argument ${shownArgument(token.value)}`);
     if (token.kind !== "option") continue;
     const { name, value, index } = token;
     const kind = options[name]?.type;
-    if (kind === undefined) throw new UsageError(`unknown option ${args[index]}`);
+    if (kind === undefined) throw new UsageError(`unknown option ${shownArgument(args[index]!)}`);
     if (kind === "boolean" && value !== undefined) throw new UsageError(`--${name} takes no value`);
     const lacks = value === undefined || value === "" || (!token.inlineValue && /^-./.test(value));
     if (kind === "string" && lacks) throw new UsageError(`--${name} needs a value`);
@@ -58,4 +58,9 @@ export function readOptions<const Value extends string, const Flag extends strin
     },
     has: (flag) => given.has(flag),
   };
+}
+
+/** An argument as it may be printed that nobody expects there: it may be a server with its password. */
+export function shownArgument(argument: string): string {
+  return argument.replace(/^(--[\w-]+=)?.*@/s, "$1…@");
 }

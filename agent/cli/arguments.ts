@@ -1,5 +1,12 @@
-import { type OptionKinds, type Options, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
-import { serverText, shownServer } from "../../cli/server_argument.ts";
+import {
+  type OptionKinds,
+  type Options,
+  readCommandLine,
+  readWhole,
+  shownArgument,
+  UsageError,
+} from "../../cli/options.ts";
+import { serverProblem, serverText } from "../../cli/server_argument.ts";
 import { ParseError, parseServer } from "../../protocol/mod.ts";
 import { mostRoutes } from "../options.ts";
 import { sessionExtension } from "../session/session.ts";
@@ -62,7 +69,9 @@ export function readArguments<const Kinds extends OptionKinds>(
   if (positional.length < (least ?? names.length)) {
     throw new UsageError(`${names[positional.length]} is missing`);
   }
-  if (positional.length > names.length) throw new UsageError(`unknown argument ${positional[names.length]}`);
+  if (positional.length > names.length) {
+    throw new UsageError(`unknown argument ${shownArgument(positional[names.length]!)}`);
+  }
   return { options, positional };
 }
 
@@ -90,14 +99,12 @@ export function checkName(name: string): string {
 /** A server as an agent takes it. Throws `UsageError`, without its password, for one that cannot be, or that could be anybody. */
 export function readServer(argument: string, allowUnverified: boolean): string {
   const server = serverText(argument);
-  const shown = shownServer(server);
+  const wrong = (problem: string) => new UsageError(`--server ${serverProblem(argument, server, problem)}`);
   try {
     if (parseServer(server).server.keyHash !== undefined || allowUnverified) return server;
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`--server ${shown}: ${error.message}`);
+    if (error instanceof ParseError) throw wrong(`: ${error.message}`);
     throw error;
   }
-  throw new UsageError(
-    `--server ${shown} has no key hash; add "#" and the hash, or pass --allow-unverified`,
-  );
+  throw wrong(' has no key hash; add "#" and the hash, or pass --allow-unverified');
 }

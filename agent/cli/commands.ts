@@ -1,4 +1,4 @@
-import { UsageError } from "../../cli/options.ts";
+import { shownArgument, UsageError } from "../../cli/options.ts";
 import { logLevel, reload, status, stop, top } from "./administer.ts";
 import { code } from "./code.ts";
 import type { Command, Surroundings } from "./command.ts";
@@ -87,7 +87,7 @@ export async function runCommand(
   if (first === "help" && args.length === 1) return await print(overview());
   const [name, rest] = first === "help" ? [args[1]!, ["--help"]] : [first, args.slice(1)];
   const command = commands.get(name);
-  if (command === undefined) throw new UsageError(`there is no command ${name}`);
+  if (command === undefined) throw new UsageError(`there is no command ${shownArgument(name)}`);
   if (rest.includes("--help")) return await print(help(name, command));
   await command.run(rest, surroundings);
 }

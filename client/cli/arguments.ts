@@ -1,5 +1,11 @@
-import { type OptionKinds, readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
-import { serverText, shownServer } from "../../cli/server_argument.ts";
+import {
+  type OptionKinds,
+  readCommandLine,
+  readWhole,
+  shownArgument,
+  UsageError,
+} from "../../cli/options.ts";
+import { serverProblem, serverText } from "../../cli/server_argument.ts";
 import { ParseError, parseServer, type ServerWithPassword } from "../../protocol/mod.ts";
 
 /** What was given to a command: its arguments in order, and its options. */
@@ -30,7 +36,7 @@ export function readArguments<Option extends string, Flag extends string = never
   };
   const { options: given, positional } = readCommandLine(args, kinds);
   if (positional.length < least) throw new UsageError("an argument is missing");
-  if (positional.length > most) throw new UsageError(`unknown argument ${positional[most]}`);
+  if (positional.length > most) throw new UsageError(`unknown argument ${shownArgument(positional[most]!)}`);
   const values = given as Readonly<Partial<Record<Option, string>>>;
   return {
     positional,
@@ -63,13 +69,13 @@ export function required<Option extends string>({ options }: Arguments<Option>, 
  */
 export function readServer(argument: string, allowUnverified: boolean): ServerWithPassword {
   const text = serverText(argument);
-  const shown = shownServer(text);
+  const wrong = (problem: string) => new UsageError(serverProblem(argument, text, problem));
   try {
     const given = parseServer(text);
     if (given.server.keyHash !== undefined || allowUnverified) return given;
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`${shown}: ${error.message}`);
+    if (error instanceof ParseError) throw wrong(`: ${error.message}`);
     throw error;
   }
-  throw new UsageError(`${shown} has no key hash; add "#" and the hash, or pass --allow-unverified`);
+  throw wrong(' has no key hash; add "#" and the hash, or pass --allow-unverified');
 }

@@ -1,5 +1,5 @@
 import { counted } from "../../cli/counted.ts";
-import { UsageError } from "../../cli/options.ts";
+import { shownArgument, UsageError } from "../../cli/options.ts";
 import {
   decodeBase64,
   encodePublicKeyText,
@@ -31,7 +31,9 @@ const commands: Readonly<Record<string, Command>> = {
 export async function queueCommand(args: readonly string[], surroundings: Surroundings): Promise<void> {
   const [name, ...rest] = args;
   if (name === undefined || !Object.hasOwn(commands, name)) {
-    const wrong = name === undefined ? "a command is missing after queue" : `there is no smp queue ${name}`;
+    const wrong = name === undefined
+      ? "a command is missing after queue"
+      : `there is no smp queue ${shownArgument(name)}`;
     throw new UsageError(`${wrong}: ${Object.keys(commands).join(", ")}`);
   }
   await commands[name]!(rest, surroundings);
@@ -95,7 +97,7 @@ async function send(args: readonly string[], { print, readInput, signal }: Surro
   const { allowUnverified, options } = given;
   const { server } = readServer(address, allowUnverified);
   if (senderId === "" || decodeBase64(senderId) === null) {
-    throw new UsageError(`"${senderId}" is not a sender ID, which smp queue create prints`);
+    throw new UsageError(`"${shownArgument(senderId)}" is not a sender ID, which smp queue create prints`);
   }
   const senderKey = options.key === undefined ? undefined : await readSenderKey(options.key);
   const body = text === undefined ? await readInput(signal) : new TextEncoder().encode(text);

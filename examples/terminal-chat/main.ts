@@ -10,6 +10,7 @@ import { execute, showEvent } from "./chat.ts";
 import { Files } from "./files.ts";
 import { parseInput } from "./input.ts";
 import { type ChatOptions, checkServer, helpText, parseOptions } from "./options.ts";
+import { shownArgument } from "../command_line.ts";
 import { type Kind, Screen } from "./screen.ts";
 import { tellUnreachable } from "./servers.ts";
 
@@ -76,7 +77,13 @@ async function subscribe(agent: Agent, show: (text: string, kind?: Kind) => void
 
 async function readServer(argument: string, allowUnverified: boolean): Promise<string> {
   if (!argument.startsWith("@")) return argument;
-  const server = (await firstLine(argument.slice(1))).trim();
+  const path = argument.slice(1);
+  const server = (await firstLine(path).catch((cause) => {
+    // A password may begin with "@".
+    throw path.includes("@")
+      ? new Error(`cannot read the server in ${shownArgument(path)}`, { cause })
+      : cause;
+  })).trim();
   checkServer(server, allowUnverified);
   return server;
 }
