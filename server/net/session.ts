@@ -258,6 +258,11 @@ export class Session implements BrokerConnection {
     const right = password === null ? null : await passwordProof(password, this.binding);
     this.#password = null;
     if (right === null) return null;
+    // It tells nothing of the password, and an old one does not take the right away that the address has.
+    if (this.#newQueues.mayCreate(null, this.#address)) {
+      if (equalBytes(proof, right)) this.#password = password;
+      return null;
+    }
     const { refused } = this.#budgets;
     // Not even looked at, or guesses on many connections would cost no more than one.
     if (refused.clientDelay(this) > 0) {

@@ -163,6 +163,14 @@ export const serverMutations: readonly Mutation[] = [
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
+    name: "address-needs-password",
+    what: "a wrong password takes away what the address may",
+    file: session,
+    from: "if (this.#newQueues.mayCreate(null, this.#address)) {",
+    to: "if (false) {",
+    tests: ["tests/server/net/pass_test.ts"],
+  },
+  {
     name: "free-guesses",
     what: "wrong passwords cost an address nothing",
     file: session,

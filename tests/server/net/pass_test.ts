@@ -283,3 +283,21 @@ Deno.test("addresses that may create queues do so without a password, others wit
     await soon(serving);
   }
 });
+
+Deno.test("from an address that may create queues any PASS is right, and none is charged to it", async () => {
+  await using server = await startServer({
+    create: { password, addresses: ["127.0.0.1"] },
+    limits: { ...limits, refusedTimePerSecondPerIp: 1 },
+  });
+  await using wrong = await RawClient.connect(server);
+  await using right = await RawClient.connect(server);
+  assertEquals(await pass(wrong, "an older password"), true);
+  assert(await createQueue(wrong) !== null);
+  assert(await pass(right, password));
+  const { metrics } = server;
+  assertEquals([metrics.refusals("password"), metrics.refusals("password_rate")], [0, 0]);
+  // Each has the right that it has shown.
+  server.setCreate({ password });
+  assertEquals(await createQueue(wrong), null);
+  assert(await createQueue(right) !== null);
+});
