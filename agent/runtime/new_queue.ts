@@ -4,7 +4,7 @@ import type { AgentContext } from "./context.ts";
 
 /**
  * Makes a queue. A server that has begun to want a password tells new connections alone: the one that it has refused is
- * closed, so that the next try is on a new one. A password that was refused is not shown again for a time. Throws what
+ * closed, so that the next try is on a new one, but not again and again. A password that was refused is not shown again for a time. Throws what
  * `SmpClient.createQueue` throws.
  */
 export async function newQueue(
@@ -22,8 +22,8 @@ export async function newQueue(
     return await making.ask(() => client.createQueue({ keyPair }));
   } catch (error) {
     if (error instanceof SmpError && error.code === "AUTH" && known !== undefined) {
-      if (!mayPass) await client.close();
-      else if (client.isPasswordRefused) refusedPasswords.add(server, known, error);
+      if (mayPass && client.isPasswordRefused) refusedPasswords.add(server, known, error);
+      if (!mayPass && refusedPasswords.takeReconnect(server)) await client.close();
     }
     throw error;
   }

@@ -55,3 +55,24 @@ Deno.test("an agent gives a wrong password once, however often its queues are as
   alice.agent.setServers([`right@${server.address}`]);
   await soon(alice.agent.create("a"));
 });
+
+Deno.test("a server that wants no password and takes no queues is not connected to again and again", async () => {
+  await using server = await startServer({ create: { addresses: ["192.0.2.1"] } });
+  const [keyPair] = await keysOf("client", "sign");
+  assert(keyPair !== undefined);
+  let now = 0;
+  const context = {
+    making: new Making(),
+    password: () => "any",
+    refusedPasswords: new RefusedPasswords(() => now),
+  };
+  const hasClosed: boolean[] = [];
+  for (const at of [0, 1, 599_999, 600_000, 600_001]) {
+    now = at;
+    await using client = await SmpClient.connect(server.address);
+    const make = newQueue(context, { server: parseAddress(server.address), client, keyPair });
+    await assertRejects(() => soon(make), SmpError, "takes no new queues");
+    hasClosed.push(await client.ping().then(() => false, () => true));
+  }
+  assertEquals(hasClosed, [true, false, false, true, false]);
+});
