@@ -39,7 +39,9 @@ export function parseAddress(text: string): ServerAddress {
   // Before anything of it is told: what comes before it is secret.
   if (text.includes("@")) throw addressError('it has a password before "@", which has no place here');
   const host = named.startsWith("[") ? parseLiteral(named) : named;
-  if (host === "") throw addressError("host is empty");
+  if (host === "") {
+    throw addressError(hostAndPort.startsWith("::") ? `host is empty ${aboutIpv6}` : "host is empty");
+  }
   if (!/^[!-~]+$/.test(host)) throw addressError("host has a space or a character that is not ASCII");
   return {
     host,
@@ -123,11 +125,13 @@ function parseLiteral(text: string): string {
   throw addressError("what begins with a bracket is no IPv6 address in brackets");
 }
 
+const aboutIpv6 = "(an IPv6 address stands in brackets)";
+
 function parsePort(text: string): number {
   if (text === "") throw addressError("port is empty");
   const port = Number(text);
   if (!/^[0-9]{1,5}$/.test(text) || port < 1 || port > 65535) {
-    throw addressError(`port "${text}" is not a number from 1 to 65535 (an IPv6 address stands in brackets)`);
+    throw addressError(`port "${text}" is not a number from 1 to 65535 ${aboutIpv6}`);
   }
   return port;
 }
