@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { formatQueueInfo } from "../../mod.ts";
+import { formatAddress, formatQueueInfo } from "../../mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
 import { lackOfIpv6, requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
@@ -23,6 +23,7 @@ test("agents whose servers have IPv6 addresses invite, answer, upgrade and talk"
   assertEquals(await a.text(), "and you");
   await until(() => b.agent.connection("a").session?.active === true);
   // Routes tell servers by their addresses.
-  const { servers } = b.agent.connection("a").session!;
-  assertEquals(servers.sending, [{ host: "::1", port: server.port, keyHash: server.keyHash }]);
+  // The one of SMP 0.3 may be there yet.
+  const sending = b.agent.connection("a").session!.servers.sending.map(formatAddress);
+  assertEquals(new Set(sending), new Set([server.address]));
 });
