@@ -9,7 +9,7 @@ import { statusLines } from "../admin/report.ts";
 import type { AgentStatus, ListedServer } from "../admin/status.ts";
 import { topLines } from "../admin/top.ts";
 import { defaultDatabase, readArguments } from "./arguments.ts";
-import type { Command, Surroundings } from "./command.ts";
+import { type Command, Interrupted, type Surroundings } from "./command.ts";
 import { oneLine, printable } from "./print.ts";
 
 const kinds = { "db": "value" } as const satisfies OptionKinds;
@@ -22,9 +22,9 @@ export const status: Command = {
   summary: 'look at the agent that "agent start" runs',
   usage: "[options]",
   help: `  --json                  print a JSON object: status\n${help}`,
-  async run(args, { print }) {
+  async run(args, { print, signal }) {
     const { options } = readArguments(args, { ...kinds, "json": "flag" }, { names: [] });
-    const status = await statusOf(options.db ?? defaultDatabase);
+    const status = await statusOf(options.db ?? defaultDatabase, signal);
     if (options.json) return await print(oneLine({ type: "status", ...status }));
     for (const line of statusLines(status)) await print(printable(line));
   },
@@ -35,12 +35,13 @@ export const top: Command = {
   summary: "the same, live, until q",
   usage: "[options]",
   help,
-  async run(args) {
+  async run(args, { signal }) {
     const database = databaseOf(args);
     if (!canWatch()) {
       throw new Error("top needs a terminal: status prints the numbers once, status --json for programs");
     }
-    await watchLive({ look: () => statusOf(database), lines: topLines });
+    const ended = await watchLive({ look: () => statusOf(database, signal), lines: topLines });
+    if (ended !== null) throw new Interrupted("interrupted");
   },
 };
 
@@ -83,17 +84,23 @@ function databaseOf(args: readonly string[]): string {
   return readArguments(args, kinds, { names: [] }).options.db ?? defaultDatabase;
 }
 
-async function order(database: string, request: AdminRequest, { print }: Surroundings): Promise<void> {
-  using asked = await askAgent(database, request);
+async function order(
+  database: string,
+  request: AdminRequest,
+  { print, signal }: Surroundings,
+): Promise<void> {
+  using asked = await askAgent(database, request, signal);
   const { reply } = asked;
   if (reply.ok && "lines" in reply) { for (const line of reply.lines) await print(printable(line)); }
   if (request.type !== "stop") return;
-  await asked.ended();
+  await asked.ended().catch(() => {
+    throw new Interrupted("interrupted: the agent goes on stopping");
+  });
   await print("stopped");
 }
 
-async function statusOf(database: string): Promise<AgentStatus> {
-  using asked = await askAgent(database, { type: "status" });
+async function statusOf(database: string, signal: AbortSignal): Promise<AgentStatus> {
+  using asked = await askAgent(database, { type: "status" }, signal);
   const { reply } = asked;
   // Perhaps one of another version.
   if (reply.ok && "status" in reply && isReadable(reply.status)) return reply.status;
@@ -106,11 +113,16 @@ function isReadable({ connections, sessions, messages, streams, servers }: Agent
     servers.every((one: Partial<ListedServer> | null) => typeof one?.server === "string");
 }
 
-async function askAgent(database: string, request: AdminRequest): Promise<Asked<AgentStatus>> {
+async function askAgent(
+  database: string,
+  request: AdminRequest,
+  signal: AbortSignal,
+): Promise<Asked<AgentStatus>> {
   let asked;
   try {
-    asked = await ask<AgentStatus>(await agentPlace(database), request);
+    asked = await ask<AgentStatus>(await agentPlace(database), request, { signal });
   } catch (error) {
+    if (signal.aborted) throw new Interrupted("interrupted");
     throw new Error(`Cannot ask the agent of ${database}: ${reasonOf(error)}`, { cause: error });
   }
   if (asked === null) throw new Error(`No agent serves ${database}: "agent start" does; --db says which one`);

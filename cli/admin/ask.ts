@@ -10,18 +10,18 @@ const replyTime = 30_000;
 /** What a server or an agent has answered. */
 export interface Asked<Status> extends Disposable {
   readonly reply: AdminReply<Status>;
-  /** Resolves when it has closed the connection: after `stop`, when it has stopped. */
+  /** Resolves when it has closed the connection: after `stop`, when it has stopped. Rejects when the signal aborts. */
   ended(): Promise<void>;
 }
 
 /**
  * Asks the server or agent at `place`, which `Status` is the status of; `null`: there is none.
- * Throws what the system says, and `Error` when it does not answer.
+ * Throws what the system says, `Error` when it does not answer, and the signal's reason.
  */
 export async function ask<Status>(
   place: AdminPlace,
   request: AdminRequest,
-  { timeout = replyTime }: { readonly timeout?: number } = {},
+  { timeout = replyTime, signal }: { readonly timeout?: number; readonly signal?: AbortSignal } = {},
 ): Promise<Asked<Status> | null> {
   const opened = await connect(place);
   if (opened === null) return null;
@@ -31,14 +31,29 @@ export async function ask<Status>(
     isLate = true;
     connection.close();
   }, timeout);
+  const cut = () => closeQuietly(connection);
+  signal?.addEventListener("abort", cut, { once: true });
+  const close = () => {
+    signal?.removeEventListener("abort", cut);
+    cut();
+  };
   try {
+    signal?.throwIfAborted();
     await writeLine(connection, { ...request, ...(token !== null && { token }) });
     const line = await readLine(connection, longestReply);
     if (line === null) throw new Error(`the ${place.program} closed the connection without an answer`);
     const reply = readReply<Status>(line);
-    return { reply, ended: () => ended(connection), [Symbol.dispose]: () => closeQuietly(connection) };
+    return {
+      reply,
+      async ended() {
+        await ended(connection);
+        signal?.throwIfAborted();
+      },
+      [Symbol.dispose]: close,
+    };
   } catch (error) {
-    closeQuietly(connection);
+    close();
+    signal?.throwIfAborted();
     throw isLate ? new Error(`the ${place.program} did not answer within ${timeout / 1000} s`) : error;
   } finally {
     clearTimeout(timer);

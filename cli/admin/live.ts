@@ -25,27 +25,59 @@ export function canWatch(): boolean {
   return Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
 }
 
-/** Shows a status once a second until q or Ctrl-C. Throws what a look throws, when the terminal is as it was. */
-export async function watchLive<Status>({ look, lines }: LiveView<Status>): Promise<void> {
+/** What ends a view from outside. */
+const signals = ["SIGINT", "SIGTERM"] as const;
+
+/**
+ * Shows a status once a second until q, Ctrl-C or a signal, which it gives: also while a look takes long. Throws what a
+ * look throws. The terminal is as it was then.
+ */
+export async function watchLive<Status>(
+  { look, lines }: LiveView<Status>,
+): Promise<typeof signals[number] | null> {
   const write = (text: string) => Deno.stdout.writeSync(new TextEncoder().encode(text));
   const ending = new AbortController();
   let last: Look<Status> = { status: await look(), at: performance.now() };
   let previous: Look<Status> | null = null;
-  Deno.stdin.setRaw(true);
-  // Another screen, without a cursor.
-  write("\x1b[?1049h\x1b[?25l");
+  let ended: typeof signals[number] | null = null;
+  const listeners = signals.map((signal) => () => {
+    ended ??= signal;
+    ending.abort();
+  });
+  signals.forEach((signal, i) => Deno.addSignalListener(signal, listeners[i]!));
   try {
+    Deno.stdin.setRaw(true);
+    // Another screen, without a cursor.
+    write("\x1b[?1049h\x1b[?25l");
     void untilKey(ending);
-    while (!ending.signal.aborted) {
+    for (;;) {
       const shown = lines(last, previous, Deno.consoleSize());
       write(`\x1b[H${shown.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`);
       await pause(lookInterval, ending.signal);
-      if (ending.signal.aborted) return;
-      [previous, last] = [last, { status: await look(), at: performance.now() }];
+      const status = await unlessEnded(look, ending.signal);
+      if (status === null) return ended;
+      [previous, last] = [last, { status, at: performance.now() }];
     }
   } finally {
     write("\x1b[?25h\x1b[?1049l");
     Deno.stdin.setRaw(false);
+    signals.forEach((signal, i) => Deno.removeSignalListener(signal, listeners[i]!));
+  }
+}
+
+/** `null` as soon as the signal aborts. */
+async function unlessEnded<Status>(look: () => Promise<Status>, signal: AbortSignal): Promise<Status | null> {
+  if (signal.aborted) return null;
+  const ended = Promise.withResolvers<null>();
+  const end = () => ended.resolve(null);
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    return await Promise.race([ended.promise, look()]);
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", end);
   }
 }
 

@@ -69,5 +69,6 @@ async function top(options: CliOptions): Promise<void> {
   if (!canWatch()) {
     throw new Fatal("top needs a terminal: status prints the numbers once, status --json for programs");
   }
-  await watchLive({ look: () => statusOf(options), lines: topLines });
+  const signal = await watchLive({ look: () => statusOf(options), lines: topLines });
+  if (signal !== null) throw new Fatal("interrupted", signal === "SIGINT" ? 130 : 143);
 }

@@ -33,11 +33,14 @@ async function readLine(): Promise<string | null> {
   }
 }
 
+/** 1: it could not be done; 2: the command line is wrong; else 128 and the signal's number. */
+export type ExitCode = 1 | 2 | 130 | 143;
+
 export class Fatal extends Error {
   override readonly name = "Fatal";
-  readonly exitCode: 1 | 2;
+  readonly exitCode: ExitCode;
 
-  constructor(message: string, exitCode: 1 | 2 = 1) {
+  constructor(message: string, exitCode: ExitCode = 1) {
     super(message);
     this.exitCode = exitCode;
   }

@@ -2,13 +2,26 @@ import { runCommand } from "../../agent/cli/commands.ts";
 import type { Outcome } from "./server_process.ts";
 
 /** Runs a command of the agent that prints lines in this process. */
-export async function agentHere(...args: readonly string[]): Promise<Outcome> {
+export function agentHere(...args: readonly string[]): Promise<Outcome> {
+  return agentUntil(new AbortController().signal, args);
+}
+
+/** The same until a signal; `printed` is told of each line. */
+export async function agentUntil(
+  signal: AbortSignal,
+  args: readonly string[],
+  printed: (line: string) => void = () => {},
+): Promise<Outcome> {
   let [stdout, stderr] = ["", ""];
   const none = () => Promise.resolve(null);
   try {
     await runCommand(args, {
       write: () => Promise.reject(new Error("it prints lines only")),
-      print: (line) => Promise.resolve(void (stdout += `${line}\n`)),
+      print(line) {
+        stdout += `${line}\n`;
+        printed(line);
+        return Promise.resolve();
+      },
       tell: (line) => void (stderr += `${line}\n`),
       isTerminal: false,
       isInputTerminal: false,
@@ -17,7 +30,7 @@ export async function agentHere(...args: readonly string[]): Promise<Outcome> {
       readInput: () => Promise.resolve(new Uint8Array()),
       ask: none,
       askSecret: none,
-      signal: new AbortController().signal,
+      signal,
     }, "");
     return { code: 0, stdout, stderr };
   } catch (error) {

@@ -62,6 +62,18 @@ export class TmuxTerminal implements AsyncDisposable {
     await this.#run("send-keys", ...keys);
   }
 
+  /** Sends a signal to the program. */
+  async signal(signal: Deno.Signal): Promise<void> {
+    const shell = (await this.#run("display-message", "-p", "#{pane_pid}")).trim();
+    const { stdout } = await new Deno.Command("ps", { args: ["-o", "pid=", "--ppid", shell] }).output();
+    Deno.kill(Number(new TextDecoder().decode(stdout).trim()), signal);
+  }
+
+  /** Whether there is one screen, with a cursor, as before the program began. */
+  async isRestored(): Promise<boolean> {
+    return (await this.#run("display-message", "-p", "#{alternate_on}#{cursor_flag}")).trim() === "01";
+  }
+
   /** What is on the screen, with colours as escape sequences if they are asked for. */
   screen({ colours = false } = {}): Promise<string> {
     return this.#run("capture-pane", "-p", "-S", "-1000", ...(colours ? ["-e"] : []));

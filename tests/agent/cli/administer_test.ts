@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { agentPlace } from "../../../agent/admin/place.ts";
-import { agentHere } from "../../support/agent_here.ts";
+import { agentHere, agentUntil } from "../../support/agent_here.ts";
 import { lackOf, requiring } from "../../support/requires.ts";
 import { commandOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { Telnet } from "../../support/telnet.ts";
 import { TmuxTerminal } from "../../support/tmux.ts";
+import { soon } from "../../support/wait.ts";
 
 const script = "agent/main.ts";
 /** Nobody is there, which an agent says, and serves. */
@@ -93,15 +94,48 @@ socketTest(
   },
 );
 
-requiring(lackOf("tmux", "-V"))("top shows an agent live until q", async () => {
+requiring(lackOf("tmux", "-V"))(
+  "top shows an agent live until q or a signal, also when the agent does not answer",
+  async () => {
+    await using folder = await temporaryFolder();
+    const { path } = folder;
+    await using agent = await start(path);
+    const command = commandOf(["top", "--db", `${path}/agent.db`], { script, folder: path });
+    const size = { columns: 90, rows: 20 };
+    {
+      await using terminal = await TmuxTerminal.start(path, command, size);
+      await terminal.packed(/SMPagent.*clients000.*127.0.0.1:1idle/);
+      await using _client = await Telnet.connect(agent.port());
+      await terminal.packed(/clients001/);
+      await terminal.press("q");
+      assertEquals(await terminal.ended(), 0);
+    }
+    await using terminal = await TmuxTerminal.start(path, command, size);
+    await terminal.packed(/SMPagent/);
+    Deno.kill(agent.pid, "SIGSTOP");
+    try {
+      await terminal.signal("SIGTERM");
+      assertEquals([await terminal.ended(), await terminal.isRestored()], [143, true]);
+    } finally {
+      Deno.kill(agent.pid, "SIGCONT");
+    }
+  },
+);
+
+socketTest("what waits for an agent ends with a signal", async () => {
   await using folder = await temporaryFolder();
-  const { path } = folder;
-  await using agent = await start(path);
-  const command = commandOf(["top", "--db", `${path}/agent.db`], { script, folder: path });
-  await using terminal = await TmuxTerminal.start(path, command, { columns: 90, rows: 20 });
-  await terminal.packed(/SMPagent.*clients000.*127.0.0.1:1idle/);
-  await using _client = await Telnet.connect(agent.port());
-  await terminal.packed(/clients001/);
-  await terminal.press("q");
-  assertEquals(await terminal.ended(), 0);
+  const db = `${folder.path}/agent.db`;
+  const { path } = await agentPlace(db);
+  using listener = Deno.listen({ transport: "unix", path });
+  const ending = new AbortController();
+  const status = agentUntil(ending.signal, ["status", "--db", db]);
+  using _asked = await listener.accept();
+  ending.abort();
+  assertEquals(await soon(status), { code: 1, stdout: "", stderr: "interrupted\n" });
+
+  const stopping = new AbortController();
+  const stop = agentUntil(stopping.signal, ["stop", "--db", db], () => stopping.abort());
+  using asked = await listener.accept();
+  await asked.write(new TextEncoder().encode('{"ok":true,"lines":["stopping"]}\n'));
+  assertStringIncludes((await soon(stop)).stderr, "interrupted: the agent goes on stopping");
 });

@@ -158,7 +158,7 @@ workersTest("a server with workers is administered as one", async () => {
 });
 
 requiring(lackOf("tmux", "-V"))(
-  "top shows live numbers until q, and gives the terminal back",
+  "top shows live numbers until q or a signal, and gives the terminal back",
   async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;
@@ -171,6 +171,12 @@ requiring(lackOf("tmux", "-V"))(
     await terminal.press("q");
     assertEquals(await terminal.ended(), 0);
     assert(!(await terminal.screen()).includes("queues"));
+    {
+      await using ended = await TmuxTerminal.start(path, command, { columns: 40, rows: 10 });
+      await ended.packed(/SMPserver/);
+      await ended.signal("SIGTERM");
+      assertEquals([await ended.ended(), await ended.isRestored()], [143, true]);
+    }
     await using other = await TmuxTerminal.start(path, command, { columns: 40, rows: 10 });
     await other.packed(/SMPserver/);
     await server.kill("SIGTERM");
