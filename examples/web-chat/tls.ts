@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { type MadeCertificate, makeCertificate } from "./certificate.ts";
 
 const day = 86_400_000;
@@ -16,7 +16,7 @@ export async function certificateFor(host: string, directory: string): Promise<M
     authority: `${folder}/authority.pem`,
   };
   const stored = await read(paths);
-  if (stored !== null && fits(stored.cert, host)) return stored;
+  if (stored !== null && fits(stored, host)) return stored;
   // Clocks differ.
   const from = Date.now() - day;
   const hosts = [...new Set([host, "localhost", "127.0.0.1"])];
@@ -59,9 +59,18 @@ async function read(paths: Readonly<Record<keyof MadeCertificate, string>>): Pro
   }
 }
 
-function fits(cert: string, host: string): boolean {
-  const certificate = new X509Certificate(cert);
-  const isAddress = /^[\d.]+$/.test(host);
-  const hasHost = (isAddress ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined;
-  return hasHost && certificate.validToDate.getTime() > Date.now() + renewal;
+/** Whether it can be used for a host; what a crash or a full disk has left of one cannot. */
+function fits({ cert, key, authority }: MadeCertificate, host: string): boolean {
+  try {
+    const certificate = new X509Certificate(cert);
+    const isAddress = /^[\d.]+$/.test(host);
+    const hasHost = (isAddress ? certificate.checkIP(host) : certificate.checkHost(host)) !== undefined;
+    const isOne = certificate.checkPrivateKey(createPrivateKey(key)) &&
+      certificate.verify(new X509Certificate(authority).publicKey);
+    const [now, { validFromDate, validToDate }] = [Date.now(), certificate];
+    // Made by a clock that was ahead it would be of no use for long.
+    return hasHost && isOne && validFromDate.getTime() <= now && validToDate.getTime() > now + renewal;
+  } catch {
+    return false;
+  }
 }

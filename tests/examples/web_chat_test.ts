@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { AgentError, type AgentEvent, type MessageIntegrity } from "../../agent/mod.ts";
 import { makeCertificate } from "../../examples/web-chat/certificate.ts";
 import { helpText, parseOptions } from "../../examples/web-chat/options.ts";
@@ -446,6 +446,36 @@ Deno.test("a certificate is made anew for another host, or shortly before its en
   const third = await certificateFor("chat.local", folder.path);
   assert(third.cert !== old.cert);
   assert(new X509Certificate(third.cert).verify(new X509Certificate(third.authority).publicKey));
+});
+
+Deno.test("a certificate is made anew where a crash or a full disk left a part of it, or a clock was wrong", async () => {
+  await using folder = await temporaryFolder();
+  const host = "chat.local", path = (name: string) => `${folder.path}/tls/${name}.pem`;
+  const other = await makeCertificate({ hosts: [host], valid: [new Date(), new Date(Date.now() + 9e9)] });
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  const early = await makeCertificate({ hosts: [host], valid: [tomorrow, new Date(Date.now() + 9e9)] });
+  const names = { cert: "certificate", key: "key", authority: "authority" } as const;
+  for (
+    const left of [
+      { cert: "" },
+      { key: "" },
+      { authority: "" },
+      { key: other.key.slice(0, 100) },
+      // The old key, and the old authority.
+      { key: other.key },
+      { authority: other.authority },
+      early,
+    ]
+  ) {
+    await certificateFor(host, folder.path);
+    for (const [name, text] of Object.entries(left)) {
+      await Deno.writeTextFile(path(names[name as keyof typeof names]), text);
+    }
+    const { cert, key, authority } = await certificateFor(host, folder.path);
+    const made = new X509Certificate(cert);
+    assert(made.checkPrivateKey(createPrivateKey(key)) && made.validFromDate.getTime() <= Date.now());
+    assert(made.verify(new X509Certificate(authority).publicKey));
+  }
 });
 
 const withOpenssl = requiring(lackOf("openssl", "version"));
