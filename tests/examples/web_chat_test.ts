@@ -14,7 +14,7 @@ import {
   phaseText,
 } from "../../examples/web-chat/page/conversation.ts";
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
-import { findInvitation, linkOf, problemOf } from "../../examples/web-chat/page/invitation.ts";
+import { findInvitation, linkOf, problemOf, warningFor } from "../../examples/web-chat/page/invitation.ts";
 import { findMessages } from "../../examples/web-chat/page/search.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
 import { serversIn, urlsOf } from "../../examples/web-chat/page/servers.ts";
@@ -431,6 +431,25 @@ Deno.test("with --tls all is on one port, with a certificate that stays and whos
     authority,
   ]);
 });
+
+Deno.test(
+  "the person is told where an invitation leads, unless it is a server that is used already",
+  pure,
+  () => {
+    const [a, b, c] = ["A", "B", "C"].map((letter) => `${letter.repeat(43)}=`);
+    const own = { host: "own.example", port: 443, keyHash: a! };
+    const other = { host: "other.example", port: 443, keyHash: b! };
+    const warned = (server: typeof own) => warningFor(server, { own, known: [own, other] });
+    assertEquals([warned(own), warned(other)], [null, null]);
+    // The page goes to its own server, wherever it is said to be.
+    assertEquals(warned({ ...own, host: "192.168.1.1" }), null);
+    for (
+      const server of [{ ...other, host: "192.168.1.1" }, { ...other, port: 22 }, { ...own, keyHash: c! }]
+    ) {
+      assertStringIncludes(warned(server)!, `another server, ${server.host}:${server.port}, which`);
+    }
+  },
+);
 
 Deno.test("a certificate is made anew for another host, or shortly before its end", async () => {
   await using folder = await temporaryFolder();

@@ -1,4 +1,4 @@
-import { ParseError, parseQueueInfo } from "@simplexmq/smp/protocol";
+import { formatAddress, ParseError, parseQueueInfo, type ServerAddress } from "@simplexmq/smp/protocol";
 
 /** A link to a page that holds an invitation: behind `#`, which browsers do not send to the server. */
 export function linkOf(page: string, invitation: string): string {
@@ -27,4 +27,20 @@ export function problemOf(invitation: string | null, keyHash: string | null): st
     if (!(error instanceof ParseError)) throw error;
     return "The invitation is not whole, or was changed: copy all of the link.";
   }
+}
+
+/**
+ * What has to be said before an invitation on a server is used; `null`: nothing. The page finds its own server by the
+ * key, and any other where the invitation says, which whoever made it has chosen: any host of the person's network.
+ */
+export function warningFor(
+  server: ServerAddress,
+  { own, known }: { readonly own: ServerAddress; readonly known: readonly ServerAddress[] },
+): string | null {
+  const isKnown = server.keyHash === own.keyHash ||
+    known.some((one) => formatAddress(one) === formatAddress(server));
+  if (isKnown) return null;
+  const [place] = formatAddress(server).split("#", 1);
+  return `This invitation is on another server, ${place}, which will see this browser's network address. ` +
+    "Press Join again to use it.";
 }

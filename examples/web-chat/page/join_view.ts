@@ -2,7 +2,7 @@ import { parseAddress, parseQueueInfo, type ServerAddress } from "@simplexmq/smp
 import type { PageConfig } from "../smp_server.ts";
 import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
-import { findInvitation, problemOf } from "./invitation.ts";
+import { findInvitation, problemOf, warningFor } from "./invitation.ts";
 
 /** How conversations begin. */
 export interface JoinActions {
@@ -33,7 +33,8 @@ export function bindJoin(config: PageConfig, actions: JoinActions, signal: Abort
     const invitation = findInvitation(joinLink.value);
     const problem = problemFor(config, invitation);
     if (problem !== null) return problem;
-    const warning = warningFor(invitation!, [parseAddress(config.server), ...actions.servers()]);
+    const { server } = parseQueueInfo(invitation!);
+    const warning = warningFor(server, { own: parseAddress(config.server), known: actions.servers() });
     if (warning !== null && toldOf !== invitation) {
       toldOf = invitation;
       return warning;
@@ -56,12 +57,4 @@ export function bindJoin(config: PageConfig, actions: JoinActions, signal: Abort
 
 function problemFor({ server, anyServer }: PageConfig, invitation: string | null): string | null {
   return problemOf(invitation, anyServer ? null : parseAddress(server).keyHash ?? null);
-}
-
-/** What has to be said before an invitation is used; `null`: nothing. */
-function warningFor(invitation: string, known: readonly ServerAddress[]): string | null {
-  const { server } = parseQueueInfo(invitation);
-  if (known.some(({ keyHash }) => keyHash === server.keyHash)) return null;
-  return `This invitation is on another server, ${server.host}, which will see this browser's network address. ` +
-    "Press Join again to use it.";
 }
