@@ -75,9 +75,12 @@ test("messages to a page that is not seen are notified of, without what is in th
     await until(async () => (await shown(alice)).length > 0);
     assertEquals(await shown(alice), [["Bob", "New message"]]);
 
-    // A click on it opens the conversation.
+    // A click on it opens the conversation, in the tab that has the chat.
     await alice.reload();
     await alice.getByText("Choose a conversation.").waitFor();
+    const other = await alice.context().newPage();
+    await other.goto(chat.url);
+    await other.getByText("The chat is open in another tab.").waitFor();
     const [worker] = alice.context().serviceWorkers();
     await worker!.evaluate(async () => {
       const { registration } = globalThis as unknown as { registration: ServiceWorkerRegistration };

@@ -36,13 +36,12 @@ export class Notifications {
     this.#shell = shell;
     this.#open = open;
     const { serviceWorker } = navigator as { readonly serviceWorker?: ServiceWorkerContainer };
-    serviceWorker?.addEventListener(
-      "message",
-      ({ data }) => data?.type === "open" && open(data.conversation),
-      {
-        signal,
-      },
-    );
+    serviceWorker?.addEventListener("message", ({ data, ports }) => {
+      if (data?.type !== "open") return;
+      open(data.conversation);
+      // Of several tabs this one has the chat.
+      ports[0]?.postMessage("opened");
+    }, { signal });
     document.addEventListener("visibilitychange", () => void this.#clear(), { signal });
   }
 

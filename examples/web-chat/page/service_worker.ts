@@ -36,12 +36,14 @@ interface Clicked extends Waiting {
 }
 interface WindowClient {
   focus(): Promise<WindowClient>;
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer: readonly MessagePort[]): void;
 }
 
 /** Milliseconds that the server has to answer before the page opens as it was. */
 const patience = 3_000;
 const prefix = "smp-web-chat-shell-";
+/** Milliseconds that tabs have to say which of them has the chat. */
+const answerTime = 1_000;
 
 const worker = globalThis as unknown as WorkerScope;
 const { version, files } = worker.shell;
@@ -91,10 +93,21 @@ async function kept(file: string): Promise<Response> {
   return await (await caches.open(name)).match(file) ?? await fetch(file);
 }
 
-/** Shows the page, and in it the conversation that was notified of. */
+/** Shows the page, of several tabs the one that has the chat, and in it the conversation that was notified of. */
 async function open(conversation: string): Promise<void> {
-  const [page] = await worker.clients.matchAll({ type: "window" });
-  if (page === undefined) return void await worker.clients.openWindow("/");
-  page.postMessage({ type: "open", conversation });
-  await page.focus();
+  const pages = await worker.clients.matchAll({ type: "window" });
+  const [first] = pages;
+  if (first === undefined) return void await worker.clients.openWindow("/");
+  const late = new Promise<WindowClient>((resolve) => setTimeout(resolve, answerTime, first));
+  const chat = await Promise.race([...pages.map((page) => opened(page, conversation)), late]);
+  await chat.focus();
+}
+
+/** Resolves when a page has opened a conversation; never for one that has not the chat. */
+function opened(page: WindowClient, conversation: string): Promise<WindowClient> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => resolve(page);
+    page.postMessage({ type: "open", conversation }, [port2]);
+  });
 }
