@@ -56,6 +56,11 @@ export class Output {
     return this.#size > mostWaiting;
   }
 
+  /** Whether nothing waits to be written; also when nothing is written any more. */
+  get isIdle(): boolean {
+    return this.#work === null;
+  }
+
   /** Writes bytes after all earlier ones. Rejects when that is not done. */
   put(bytes: Uint8Array<ArrayBuffer>, { about = "", canWait = false }: About = {}): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure);

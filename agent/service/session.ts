@@ -103,6 +103,7 @@ export class Session implements Subscriber {
       isJoined: (offer) => notifier.joined.has(offer),
       joined: (offer) => void notifier.joined.add(offer),
       wait: (signal) => options.clock.wait(options.roomNotice, signal),
+      isWritten: () => this.#output.isIdle,
       signal: this.#closed.signal,
     });
     this.#isAdmitted = options.token === null;
@@ -153,8 +154,8 @@ export class Session implements Subscriber {
 
   /** See {@linkcode Subscriber}. */
   say(id: RequestId | null, alias: string, response: ServiceResponse, about = ""): Promise<void> {
-    // A client that stops reading for long may do so where there is nothing but data.
-    const how = { about, canWait: response.type === "SDATA" };
+    // A client that stops reading for long may do so where there is nothing but streams.
+    const how = { about, canWait: response.type === "SDATA" || response.type === "SWAIT" };
     if (this.#isJson) return this.#output.put(textBytes(`${formatJson(id, alias, response)}\n`), how);
     const text = formatResponse(response);
     if (text === null) return Promise.resolve();

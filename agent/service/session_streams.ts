@@ -26,6 +26,8 @@ export interface StreamSession {
   joined(offer: StreamOffer): void;
   /** Waits until a client is to be told that there is no room. */
   wait(signal: AbortSignal): Promise<void>;
+  /** Whether all that was said is written: else the system tells itself that the client has gone. */
+  isWritten(): boolean;
   /** Aborts when the session has ended. */
   readonly signal: AbortSignal;
 }
@@ -184,7 +186,8 @@ export class SessionStreams {
 
   /**
    * Waits for what is written. A client that has gone meanwhile is not seen by reading, as nothing is read: its system
-   * refuses what it is told. Rejects then, and when the session ends.
+   * refuses what it is told. Rejects then, and when the session ends. One that leaves its `SDATA` unread is told nothing
+   * that it would have to read in time.
    */
   async #room(
     written: Promise<void>,
@@ -198,7 +201,8 @@ export class SessionStreams {
         const waited = this.#session.wait(over).then(() => false);
         isWritten = await Promise.race([written.then(() => true), waited]);
         signal.throwIfAborted();
-        if (!isWritten) await this.#session.say(null, alias, { type: "SWAIT", stream });
+        if (isWritten || !this.#session.isWritten()) continue;
+        await Promise.race([this.#session.say(null, alias, { type: "SWAIT", stream }), written]);
       }
     } finally {
       done.abort();

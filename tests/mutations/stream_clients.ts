@@ -36,8 +36,16 @@ export const streamClientMutations: readonly Mutation[] = [
     name: "port-put-of-the-dead",
     what: "a client that has gone while its stream has no room is not noticed",
     file: sessionStreams,
-    from: 'await this.#session.say(null, alias, { type: "SWAIT", stream });',
-    to: 'await this.#session.say(null, alias, { type: "SWAIT", stream }).catch(() => {});',
+    from: 'this.#session.say(null, alias, { type: "SWAIT", stream })',
+    to: 'this.#session.say(null, alias, { type: "SWAIT", stream }).catch(() => {})',
+    tests: ["tests/agent/service/waiting_put_test.ts"],
+  },
+  {
+    name: "port-put-of-the-reader",
+    what: "a client that leaves its data unread must read that its stream has no room",
+    file: sessionStreams,
+    from: "if (isWritten || !this.#session.isWritten()) continue;",
+    to: "if (isWritten) continue;",
     tests: ["tests/agent/service/waiting_put_test.ts"],
   },
   {

@@ -1,8 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { type Clock, systemClock } from "../../../agent/clock.ts";
 import { LineReader } from "../../../agent/service/line_reader.ts";
-import { startService } from "../../support/agent_service.ts";
+import { FakeSocket, startService } from "../../support/agent_service.ts";
 import { TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
 import { codeOf, nextOffer, sessions } from "../../support/streams.ts";
@@ -45,11 +46,10 @@ class Client {
   }
 }
 
-/** A client whose stream to another agent has no room, as that one takes nothing of it. */
-async function stalled() {
-  await using made = new AsyncDisposableStack();
+/** An agent that serves a port, and another one that it is connected to. */
+async function connected(made: AsyncDisposableStack, options: Parameters<typeof startService>[1]) {
   const server = made.use(await startServer());
-  const service = made.use(await startService(server, { roomNotice: 20 }, sessions));
+  const service = made.use(await startService(server, { roomNotice: 20, ...options }, sessions));
   const other = made.use(await TestAgent.start(server.address, sessions));
   const first = made.use(await Telnet.connect(service.port));
   const invitation = (await first.ask("1", "b", "NEW"))![2].slice(4);
@@ -58,6 +58,13 @@ async function stalled() {
   await other.next("session", ({ change }) => change === "active");
   await other.send("a", "ready");
   assertMatch((await first.said())![2], /^MSG/);
+  return { service, other };
+}
+
+/** A client whose stream to another agent has no room, as that one takes nothing of it. */
+async function stalled() {
+  await using made = new AsyncDisposableStack();
+  const { service, other } = await connected(made, {});
   const client = made.adopt(await Client.connect(service.port), ({ socket }) => void socket.destroy());
   client.send("EXT streams");
   assertEquals(await client.said(), "OK");
@@ -120,4 +127,49 @@ Deno.test("an agent stops while a SPUT waits", async () => {
   const { service } = waiting;
   await soon(waiting[Symbol.asyncDispose]());
   assertEquals(service.sessions, 0);
+});
+
+Deno.test("a client that does not read what comes may put, and what it puts goes on when there is room", async () => {
+  await using made = new AsyncDisposableStack();
+  let noticed = 0;
+  const clock: Clock = {
+    ...systemClock,
+    async wait(milliseconds, signal) {
+      await systemClock.wait(milliseconds, signal);
+      if (milliseconds === 20 && !signal?.aborted) noticed++;
+    },
+  };
+  const { service, other } = await connected(made, { clock, writeTimeout: 100 });
+  const client = new FakeSocket();
+  const served = service.serve(client);
+  const send = (command: string) => client.type(`1\r\nb\r\n${command}\r\n`);
+  const said = async (pattern: RegExp) => {
+    await until(() => pattern.test(client.text));
+    return pattern.exec(client.text)![1]!;
+  };
+  send("EXT streams");
+  send("SUB");
+  send("SNEW -");
+  const id = await said(/STREAM (\w+) -/);
+  const offer = await nextOffer(other);
+  const reader = offer.accept();
+  await said(/(SREADY)/);
+  const coming = await other.agent.offerStream("a", { name: "unread" });
+  await said(new RegExp(`STREAM (${coming.id})`));
+  send(`SJOIN ${coming.id}`);
+  const writer = (await soon(coming.accepted)).getWriter();
+  await said(new RegExp(`SREADY (${coming.id})`));
+  client.isHeld = true;
+  await writer.write(new Uint8Array(10));
+  await until(() => client.pending.includes("SDATA"));
+  const put = 40;
+  for (let i = 1; i <= put; i++) send(`SPUT ${id} ${i} ${chunk.length}\n${chunk}`);
+  send(`SCLOSE ${id}`);
+  await until(() => noticed > 1 || client.isClosed);
+  let length = 0;
+  for await (const bytes of reader) length += bytes.length;
+  assertEquals([length, client.isClosed, client.text.includes("SWAIT")], [put * chunk.length, false, false]);
+  client.close();
+  await soon(served);
+  await codeOf(soon(coming.ended));
 });
