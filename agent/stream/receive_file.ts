@@ -42,8 +42,11 @@ export async function receiveFile(
   try {
     reader = offer.open(file.start);
   } catch (error) {
-    await file.close();
-    throw error;
+    const end = offer.hasEnded ? await offer.ended.catch((end) => end) : null;
+    // It may have been taken back meanwhile; what the end of the agent has stopped can go on.
+    if (!(end instanceof StreamError) || end.code === "CLOSED") await file.close();
+    else await file.remove();
+    throw end ?? error;
   }
   tellProgress(offer, onProgress);
   let paused = Promise.resolve();

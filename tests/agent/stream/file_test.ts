@@ -85,6 +85,18 @@ Deno.test("a file is never put in place of another one, and the offer stays", as
   assertEquals(await Deno.readTextFile(`${to}2`), "theirs");
 });
 
+Deno.test("an offer that was taken back just before it is accepted says so, and leaves nothing", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob(["theirs"]));
+  const offer = await nextOffer(pair.bob);
+  await outgoing.cancel();
+  assertEquals(await codeOf(soon(offer.ended)), "CANCELLED");
+  assertEquals(await codeOf(pair.bob.agent.receiveFile(offer, `${folder.path}/to`)), "CANCELLED");
+  assertEquals(namesIn(folder.path), []);
+});
+
 Deno.test("a file that appears meanwhile is not replaced", async () => {
   await using folder = await temporaryFolder();
   await using server = await startServer();
