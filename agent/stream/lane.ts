@@ -16,6 +16,9 @@ export interface LanePorts {
   lost(): void;
 }
 
+/** Packets that are on their way at first, and at most. */
+const firstOnWay = 4, mostOnWay = 64;
+
 /** Arrays that are kept to be used again: a window of them comes back at a time. */
 const mostFree = 32;
 
@@ -36,6 +39,8 @@ export class Lane {
   /** What no server is known to have, by number. */
   #waiting: Waiting[] = [];
   #onWay = 0;
+  /** How many may be: a slow connection has no more to carry than it does in time. */
+  #mostOnWay = firstOnWay;
   #failure: { readonly error: unknown } | null = null;
   #link: StreamLink | null = null;
   #isGone = false;
@@ -88,10 +93,12 @@ export class Lane {
     let failures = 0, since = 0, askedAt = -Infinity;
     while (!this.#isClosed) {
       const failure = this.#failure;
-      if (failure === null && this.#waiting.length > 0 && !this.#isGone) {
+      const hasRoom = this.#onWay < this.#mostOnWay;
+      if (failure === null && this.#waiting.length > 0 && hasRoom && !this.#isGone) {
         if (await this.#sendNext()) continue;
       } else if (failure !== null && this.#onWay === 0) {
         this.#failure = null;
+        this.#mostOnWay = 1;
         this.#release();
         // What was behind the one that failed may have come before it.
         this.#waiting.sort((a, b) => a.number - b.number);
@@ -142,8 +149,10 @@ export class Lane {
   }
 
   async #settle(sent: Waiting, body: Uint8Array<ArrayBuffer>, answer: Promise<void>): Promise<void> {
+    const sentAt = performance.now(), onWay = this.#onWay;
     try {
       await answer;
+      this.#pace(onWay, performance.now() - sentAt);
       // After a failure it may still be on its way.
       this.#bodies.give(body);
       this.#packets.give(sent.packet);
@@ -155,6 +164,13 @@ export class Lane {
       this.#failure ??= { error };
     }
     this.#wake?.();
+  }
+
+  /** Of so many on their way one was answered in so many milliseconds. */
+  #pace(onWay: number, time: number): void {
+    const { answerTime } = this.#links;
+    const wanted = time > answerTime ? Math.floor(onWay * answerTime / time) : this.#mostOnWay + 1;
+    this.#mostOnWay = Math.max(1, Math.min(mostOnWay, wanted));
   }
 
   #release(): void {

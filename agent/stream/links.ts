@@ -23,6 +23,8 @@ interface Link {
  * no message, and no message for it.
  */
 export class StreamLinks implements AsyncDisposable {
+  /** Milliseconds in which what is sent should be answered: with more on its way it might be given up. */
+  readonly answerTime: number;
   readonly #options: SmpClientOptions;
   readonly #links = new Map<string, Link>();
   readonly #closing = new Set<Promise<void>>();
@@ -30,6 +32,7 @@ export class StreamLinks implements AsyncDisposable {
 
   /** Connects to nothing yet. */
   constructor(options: Omit<SmpClientOptions, "signal" | "blockSize">) {
+    this.answerTime = (options.commandTimeout ?? 15_000) / 8;
     const knownServers = options.knownServers ?? new Map<string, readonly string[]>();
     this.#options = { ...options, knownServers, blockSize: "large", signal: this.#abort.signal };
   }

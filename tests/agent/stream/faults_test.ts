@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { assert, assertEquals } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
@@ -32,6 +33,36 @@ function cuttable() {
   return { transport, cut };
 }
 
+/** Connections that take at once what is written, and carry so many bytes a second. */
+function slow(rate: number) {
+  let written = 0;
+  const transport: Transport = async (server, signal) => {
+    const channel = await tcpTransport(server, signal);
+    let carried = Promise.resolve(), isClosed = false;
+    const carry = async (units: readonly Uint8Array<ArrayBuffer>[]) => {
+      for (const unit of units) {
+        if (!isClosed) await pause(unit.length / rate * 1000);
+        if (!isClosed) await channel.write([unit]).catch(() => {});
+      }
+    };
+    return {
+      read: (size) => channel.read(size),
+      write(units) {
+        const copies = units.map((unit) => unit.slice());
+        for (const { length } of copies) written += length;
+        carried = carried.then(() => carry(copies));
+        return Promise.resolve();
+      },
+      end: () => carried.then(() => channel.end()),
+      async close() {
+        isClosed = true;
+        await Promise.all([channel.close(), carried]);
+      },
+    };
+  };
+  return { transport, written: () => written };
+}
+
 for (const who of ["sender", "receiver", "both"] as const) {
   Deno.test(`a file arrives whole while all connections of ${who} are cut again and again`, async () => {
     await using folder = await temporaryFolder();
@@ -58,6 +89,24 @@ for (const who of ["sender", "receiver", "both"] as const) {
     await until(() => server.gauges().queues === 2);
   });
 }
+
+Deno.test("a slow connection has no more to carry at a time than it does in time, and little twice", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const { transport, written } = slow(500_000);
+  // A whole window takes twice as long.
+  const client = { transport, commandTimeout: 2_000 };
+  await using pair = await streamPair(server, { a: { client } });
+  const from = `${folder.path}/from`, to = `${folder.path}/to`;
+  const bytes = someBytes(2_500_000);
+  await Deno.writeFile(from, bytes);
+  const before = written();
+  const outgoing = await pair.alice.agent.sendFile("b", from);
+  await soon(pair.bob.agent.receiveFile(await nextOffer(pair.bob), to));
+  await soon(outgoing.ended);
+  assert(equalBytes(await Deno.readFile(to), bytes));
+  assert(written() - before < 1.4 * bytes.length, `${written() - before} bytes were written`);
+});
 
 Deno.test("a written stream goes on by another queue when its queue is gone, with nothing lost or twice", async () => {
   await using server = await startServer();
