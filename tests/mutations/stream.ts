@@ -149,4 +149,20 @@ export const streamMutations: readonly Mutation[] = [
     to: "void sent;",
     tests: test("faults"),
   },
+  {
+    name: "stream-pace",
+    what: "a slow connection is given all of the window at once",
+    file: "agent/stream/lane.ts",
+    from: "const hasRoom = this.#onWay < this.#mostOnWay;",
+    to: "const hasRoom = this.#mostOnWay > 0;",
+    tests: test("faults"),
+  },
+  {
+    name: "stream-part-withdrawn",
+    what: "the part of an offer that was taken back stays",
+    file: "agent/stream/receive_file.ts",
+    from: "else await file.remove();\n    throw end",
+    to: "else await file.close();\n    throw end",
+    tests: test("file"),
+  },
 ];
