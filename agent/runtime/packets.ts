@@ -1,7 +1,6 @@
 /** What comes in packets, decrypted and put in order in its turn (sessions.md Packets and routes). */
 import {
   addPiece,
-  decodeBase64,
   decodeFrames,
   decodeHeader,
   decodeRatchetState,
@@ -20,16 +19,16 @@ import {
   type ReceivingChain,
   type RouteRecord,
   tagLength,
-  type UnfinishedMessage,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
 import { findCopy, isOtherFrame } from "./copies.ts";
+import { ReceivedReceipts } from "./received_receipts.ts";
 import { outboundOf } from "./inbound.ts";
-import type { ArrivedFrame, Delivered, OpenedPackets } from "../session/arrival.ts";
-import { countBeyond, difference, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
+import type { ArrivedFrame, OpenedPackets } from "../session/arrival.ts";
+import { countBeyond, hasNumber, union, withNumber } from "../session/number_set.ts";
 import { isAnother, withTag } from "../session/chain_tags.ts";
-import { answered, upTo } from "../session/fork.ts";
-import { mostScattered } from "../session/receipt.ts";
+import { answered } from "../session/fork.ts";
+import { reassemblyOf } from "../session/pieces.ts";
 import { isFormer } from "../session/repair_state.ts";
 import { takeRoute } from "../session/route_budget.ts";
 import { mostUnreceipted } from "../session/session.ts";
@@ -37,15 +36,11 @@ import type {
   AgentStore,
   Connection,
   Fork,
-  FrameRecord,
   HeldFrame,
   PieceRecord,
   RouteBudget,
   StoreChange,
 } from "../store/store.ts";
-
-/** Messages of which is looked up at a time that they are delivered: more than can wait for it at the other side. */
-const mostDelivered = 4 * mostUnreceipted;
 
 /** Messages of a connection with several routes of which is known by which of them they came. */
 const mostHeard = 128;
@@ -109,16 +104,6 @@ export async function releaseHeld(
 }
 
 type From = Pick<IncomingPacket, "serverId" | "serverAt">;
-type ReceiptFrame = Extract<Frame, { readonly kind: "receipt" }>;
-
-/** What receipts say together; `null`: nothing that can be believed. */
-interface UnitedReceipt {
-  /** The last one. */
-  readonly frame: ReceiptFrame;
-  readonly from: From;
-  readonly stored: NumberSet | null;
-  readonly acknowledged: NumberSet | null;
-}
 
 /** How far the packets are that are being opened: nothing of it is valid before all of it is stored. */
 class Opening {
@@ -129,7 +114,7 @@ class Opening {
   readonly #now: number;
   #ratchet: RatchetState | null;
   #stored: NumberSet;
-  #receipt: UnitedReceipt | null = null;
+  readonly #receipts: ReceivedReceipts;
   #reassembly: Reassembly | undefined;
   readonly #frames: ArrivedFrame[] = [];
   readonly #changes: StoreChange[] = [];
@@ -144,12 +129,10 @@ class Opening {
   #lastServerId: string;
   readonly #decrypted: string[];
   #isOther: boolean;
-  #isAhead = false;
   #copies: boolean;
   #heardAt: number;
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
   #fork: Fork | null;
-  #isDoubted = false;
   #lookups = 0;
   #tags: Bytes | undefined;
   readonly #repairs: Bytes[] = [];
@@ -178,12 +161,14 @@ class Opening {
     this.#copies = connection.session!.copies ?? false;
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;
+    this.#receipts = new ReceivedReceipts(context.store, connection);
     this.#tags = connection.session!.tags;
     this.#lastServerId = connection.inbound.find(({ id }) => id === route)?.lastServerId ?? "";
   }
 
   async result(): Promise<OpenedPackets> {
-    if (this.#receipt !== null) await this.#arriveReceipt(this.#receipt);
+    const receipt = await this.#receipts.arrived();
+    if (receipt !== null) this.#frames.push(receipt);
     for (const held of this.#held.values()) this.#changes.push({ type: "put held", held });
     return {
       ratchet: this.#ratchet,
@@ -198,11 +183,11 @@ class Opening {
       lastServerId: this.#lastServerId,
       decrypted: this.#decrypted.slice(-mostHeard),
       isOther: this.#isOther,
-      isAhead: this.#isAhead,
+      isAhead: this.#receipts.isAhead,
       copies: this.#copies,
       heardAt: this.#heardAt,
       fork: this.#fork,
-      isDoubted: this.#isDoubted && this.#fork !== null,
+      isDoubted: this.#receipts.isDoubted && this.#fork !== null,
       ...this.#tags && { tags: this.#tags },
       repairs: this.#repairs,
     };
@@ -380,7 +365,7 @@ class Opening {
 
   async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
     const { number } = frame;
-    if (frame.kind === "receipt") return this.#unite(frame, { serverId, serverAt });
+    if (frame.kind === "receipt") return this.#receipts.unite(frame, { serverId, serverAt }, this.#fork);
     // The end, and what has no number, whatever is missing before it.
     if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
     if (hasNumber(this.#stored, number)) return await this.#again(frame);
@@ -434,33 +419,6 @@ class Opening {
     this.#frames.push({ frame, serverId, serverAt, hash, delivered: null, taken: [], outbound, copy });
   }
 
-  /** Unites what receipts say: there can be a thousand in a message. Of numbers that were not sent nothing is believed. */
-  #unite(frame: ReceiptFrame, from: From): void {
-    const { record: { lastSent }, session } = this.#connection;
-    const { receipted, lastEncrypted, delivered } = session!;
-    let { stored, acknowledged } = this.#receipt ?? { stored: null, acknowledged: null };
-    const believed = this.#fork?.number ?? Infinity, believedMessage = this.#fork?.lastSent.id ?? Infinity;
-    if (greatest(frame.stored) > believed || greatest(frame.acknowledged) > believedMessage) {
-      this.#isDoubted = true;
-    }
-    // After a repair what is receipted may be beyond what is encrypted again.
-    const most = Math.max(lastEncrypted, greatest(receipted));
-    if (greatest(frame.stored) <= most) stored = union(stored ?? receipted, upTo(frame.stored, believed));
-    else this.#isAhead = true;
-    if (greatest(frame.acknowledged) <= lastSent.id) {
-      const united = union(acknowledged ?? delivered, upTo(frame.acknowledged, believedMessage));
-      if (united.ranges.length <= mostScattered) acknowledged = united;
-    }
-    this.#receipt = { frame, from, stored, acknowledged };
-  }
-
-  async #arriveReceipt({ frame, from, stored, acknowledged }: UnitedReceipt): Promise<void> {
-    const delivered = acknowledged && await this.#deliveredBy(acknowledged);
-    const taken = stored === null ? [] : await this.#takenBy(stored);
-    const united = stored === null ? frame : { ...frame, stored };
-    this.#frames.push({ frame: united, ...from, hash: noBytes, delivered, taken, outbound: null });
-  }
-
   /** The route that the other side adds; no work is done for more of them than there may be. */
   async #outboundOf(record: RouteRecord): Promise<ArrivedFrame["outbound"]> {
     if (this.#connection.outbound.some(({ keys }) => equalBytes(keys.routeId, record.routeId))) return null;
@@ -468,39 +426,6 @@ class Opening {
     if (left === null) return "too many";
     this.#routeBudget = left;
     return await outboundOf(this.#context, record);
-  }
-
-  /** The frames that a receipt tells of before what has sent them does. */
-  async #takenBy(stored: NumberSet): Promise<Pick<FrameRecord, "number" | "messageId">[]> {
-    const { record: { id }, session } = this.#connection;
-    const { receipted, lastTaken } = session!;
-    const taken = [];
-    for (const [from, to] of difference(stored, union(receipted, { upTo: lastTaken, ranges: [] }))) {
-      for (let number = from; number <= to; number++) {
-        const [frame] = await this.#store.frames(id, number - 1, 1);
-        if (frame?.number === number) taken.push({ number, messageId: frame.messageId });
-      }
-    }
-    return taken;
-  }
-
-  /** What a receipt tells that was not known. */
-  async #deliveredBy(acknowledged: NumberSet): Promise<Delivered> {
-    const { record: { id }, session } = this.#connection;
-    let left = mostDelivered;
-    let numbers = session!.delivered;
-    const messages = [];
-    for (const [from, to] of difference(acknowledged, numbers)) {
-      const found = await this.#store.undelivered(id, from, to, left);
-      messages.push(...found);
-      left -= found.length;
-      if (left <= 0) {
-        numbers = union(numbers, { upTo: 0, ranges: [[from, found.at(-1)!.number]] });
-        break;
-      }
-      numbers = union(numbers, { upTo: 0, ranges: [[from, to]] });
-    }
-    return { messages, numbers };
   }
 }
 
@@ -517,30 +442,4 @@ function tagOf(message: Bytes): string {
 
 function numbersFrom(from: number, to: number): number[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
-}
-
-/** The unfinished messages of stored pieces. */
-function reassemblyOf(pieces: readonly PieceRecord[]): Reassembly {
-  const unfinished = new Map<string, UnfinishedMessage>();
-  for (const { route, tag, index, count, total, since, piece } of pieces) {
-    const key = `${route} ${tag}`;
-    const before = unfinished.get(key) ??
-      {
-        route,
-        tag: decodeBase64(tag)!,
-        count,
-        total,
-        since,
-        pieces: new Array<null>(count).fill(null),
-        missing: count,
-        bytes: 0,
-      };
-    unfinished.set(key, {
-      ...before,
-      pieces: before.pieces.with(index, piece),
-      missing: before.missing - 1,
-      bytes: before.bytes + piece.length,
-    });
-  }
-  return { unfinished: [...unfinished.values()] };
 }

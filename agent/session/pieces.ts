@@ -1,7 +1,13 @@
-import { encodeBase64, equalBytes } from "../../protocol/mod.ts";
+import {
+  decodeBase64,
+  encodeBase64,
+  equalBytes,
+  type Reassembly,
+  type UnfinishedMessage,
+} from "../../protocol/mod.ts";
 import { withRecord } from "../core/connection.ts";
 import { type SessionEvent, type Step, stepTo } from "../core/types.ts";
-import type { Connection } from "../store/store.ts";
+import type { Connection, PieceRecord } from "../store/store.ts";
 
 /** An unfinished message is not kept any more, and counted: it comes again when the other side gets no receipt. */
 export function dropPieces(
@@ -17,4 +23,30 @@ export function dropPieces(
   return stepTo(changed, {
     changes: [{ type: "delete pieces", connection: id, route, tag: encodeBase64(tag) }],
   });
+}
+
+/** The unfinished messages of stored pieces. */
+export function reassemblyOf(pieces: readonly PieceRecord[]): Reassembly {
+  const unfinished = new Map<string, UnfinishedMessage>();
+  for (const { route, tag, index, count, total, since, piece } of pieces) {
+    const key = `${route} ${tag}`;
+    const before = unfinished.get(key) ??
+      {
+        route,
+        tag: decodeBase64(tag)!,
+        count,
+        total,
+        since,
+        pieces: new Array<null>(count).fill(null),
+        missing: count,
+        bytes: 0,
+      };
+    unfinished.set(key, {
+      ...before,
+      pieces: before.pieces.with(index, piece),
+      missing: before.missing - 1,
+      bytes: before.bytes + piece.length,
+    });
+  }
+  return { unfinished: [...unfinished.values()] };
 }

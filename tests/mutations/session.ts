@@ -157,7 +157,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "receipts-looked-up-each",
     what: "nothing that a receipt tells is united with what others told",
-    file: packets,
+    file: "agent/runtime/received_receipts.ts",
     from: "union(acknowledged ?? delivered, upTo(",
     to: "union(delivered, upTo(",
     tests: ["tests/agent/session/many_receipts_test.ts"],
@@ -245,8 +245,8 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "doubt-believed",
     what: "a restored side takes receipts of what it had sent before for those of what it sends now",
-    file: packets,
-    from: "const believed = this.#fork?.number ?? Infinity",
+    file: "agent/runtime/received_receipts.ts",
+    from: "const believed = fork?.number ?? Infinity",
     to: "const believed = Infinity",
     tests: [doubt],
   },
