@@ -41,18 +41,12 @@ export function serverNotices(parts: () => NoticeParts): ServerEvents {
       events.failed(record.id, error);
     },
     down: (server, queues) => parts().events.pass({ type: "down", server, connections: aliasesOf(queues) }),
-    up(server, queues) {
-      const { events, sessions } = parts();
-      events.pass({ type: "up", server, connections: aliasesOf(queues) });
-      // A route that is not needed ends when enough of the others can be reached.
-      for (const id of new Set(queues.map((queue) => recordOf(queue)?.id))) {
-        if (id !== undefined) sessions.look(id);
-      }
-    },
+    up: (server, queues) => parts().events.pass({ type: "up", server, connections: aliasesOf(queues) }),
     connected(server) {
-      const { workers, discards } = parts();
+      const { workers, discards, sessions } = parts();
       workers.reachable(server);
       discards.reachable(server);
+      sessions.reachable(server);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { backoffDelay, Pause } from "../backoff.ts";
-import { SmpError } from "../../protocol/mod.ts";
+import { formatAddress, type ServerAddress, SmpError } from "../../protocol/mod.ts";
 import type { SubscribedQueue } from "../servers.ts";
 import type { SessionEvent, Step } from "../core/types.ts";
 import { isRepairDue, unansweredRepair } from "../session/repair_state.ts";
@@ -168,6 +168,16 @@ export class Sessions implements AsyncDisposable {
         if (error instanceof SmpError && error.code === "AUTH") this.forgotten(queue.id);
       }).finally(() => this.#hearings.delete(hearing));
       this.#hearings.add(hearing);
+    }
+  }
+
+  /** There is a connection to a server: of more routes than are wanted one can end when enough of them are reached. */
+  reachable(server: ServerAddress): void {
+    const address = formatAddress(server);
+    for (const { record: { id }, inbound } of this.#context.connections.all()) {
+      if (inbound.length > 1 && inbound.some(({ keys }) => formatAddress(keys.server) === address)) {
+        this.look(id);
+      }
     }
   }
 
