@@ -7,6 +7,7 @@ import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { subscribedInbound } from "./inbound.ts";
 import { type Happening, Steps } from "./steps.ts";
+import type { UnansweredRepair } from "../session/repair_state.ts";
 import { beginRepair, hearRepair } from "./repairs.ts";
 import { makeSendingRoute, recipientQueue } from "./routes.ts";
 import { makeAnswer, makeBeginning } from "./upgrades.ts";
@@ -174,9 +175,9 @@ export class Interpreter {
     }
   }
 
-  /** Begins to repair a session, if that may be; `isForced`: anew, where that is under way. */
-  async repair(id: string, isForced = false): Promise<void> {
-    await this.do(id, (connection) => beginRepair(this.#context, connection, isForced));
+  /** Begins to repair a session, if that may be; `insteadOf`: anew, if that is still what is under way. */
+  async repair(id: string, insteadOf: UnansweredRepair | null = null): Promise<void> {
+    await this.do(id, (connection) => beginRepair(this.#context, connection, insteadOf));
   }
 
   /** Says this side's UPG again where it is not on its way; `isLate`: the other side has not answered it for a time. */

@@ -23,7 +23,14 @@ import {
 } from "../../protocol/mod.ts";
 import type { ConnectionEvent } from "../core/types.ts";
 import { greatest } from "../session/number_set.ts";
-import { mayBegin, mayRepair, repairOf } from "../session/repair_state.ts";
+import {
+  mayAnswer,
+  mayBegin,
+  mayRepair,
+  repairOf,
+  type UnansweredRepair,
+  unansweredRepair,
+} from "../session/repair_state.ts";
 import type { Connection, RepairStage, Session } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { accountOf, planOf, restOf } from "./repair_numbers.ts";
@@ -49,17 +56,20 @@ const sayAgain = (
 
 /**
  * Begins to repair a session: the initiator asks, the joiner calls; `null` when that may not be, or was just done.
- * `isForced`: what is under way is begun anew.
+ * `insteadOf`: what is under way is begun anew, unless it has gone on.
  */
 export async function beginRepair(
   context: Context,
   connection: Connection,
-  isForced = false,
+  insteadOf: UnansweredRepair | null = null,
 ): Promise<ConnectionEvent | null> {
   const { session } = connection;
   const now = context.now();
-  if (session === null || !(isForced ? mayRepair(session, now) : mayBegin(session, now))) return null;
-  return await begin(context, connection, session);
+  if (session === null) return null;
+  if (insteadOf === null) return mayBegin(session, now) ? await begin(context, connection, session) : null;
+  const stage = unansweredRepair(session);
+  const isSame = stage?.type === insteadOf.type && stage.since === insteadOf.since;
+  return isSame && mayRepair(session, now) ? await begin(context, connection, session) : null;
 }
 
 /** What is made of a packet that is to repair a session, in its turn; `null`: nothing. */
@@ -188,7 +198,7 @@ async function hearAsk(
   if (packet.time <= asked) {
     return stage?.type === "offered" && equalBytes(stage.ask, bytes) ? sayAgain(stage, session) : null;
   }
-  if (!mayRepair(session, context.now())) return null;
+  if (!mayAnswer(session, context.now())) return null;
   const [pair, plan, account] = [
     await generateRatchetPair(),
     await planOf(context, connection, packet.account),

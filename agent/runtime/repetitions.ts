@@ -79,8 +79,9 @@ export class Repetitions implements AsyncDisposable {
     const { connections, now } = this.#context;
     const connection = connections.find(id);
     if (connection === undefined || connection.session === null) return;
-    if (unansweredRepair(connection.session) === null) await this.#interpreter.sayAgain(id, true);
-    else if (isAnew || isGivenUp(connection.session, now())) await this.#interpreter.repair(id, true);
+    const stage = unansweredRepair(connection.session);
+    if (stage === null) await this.#interpreter.sayAgain(id, true);
+    else if (isAnew || isGivenUp(connection.session, now())) await this.#interpreter.repair(id, stage);
     else this.#speaker.say(id);
   }
 

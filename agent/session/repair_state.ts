@@ -36,6 +36,15 @@ export function mayRepair(session: Session, now: number): boolean {
   return doneAt === null || doneAt > now || now - doneAt >= repairInterval;
 }
 
+/**
+ * Whether this side may answer a new question: it may repair, or nothing has come in the session that the last repair has
+ * begun, which the other side then does not have.
+ */
+export function mayAnswer(session: Session, now: number): boolean {
+  const isAlone = repairOf(session).stage?.type === "begun" && session.ratchet?.receiving === null;
+  return mayRepair(session, now) || session.status === "active" && isAlone;
+}
+
 /** Whether this side may begin a repair: it may, and has not begun one already. */
 export function mayBegin(session: Session, now: number): boolean {
   return mayRepair(session, now) && unansweredRepair(session) === null;
@@ -68,8 +77,11 @@ function isOutOfStep({ parted = false, undecrypted }: Session): boolean {
   return parted || undecrypted > 0;
 }
 
+/** What a side has said to repair a session, and is not answered. */
+export type UnansweredRepair = Extract<RepairStage, { readonly said: unknown }>;
+
 /** What this side has said to repair a session, and is not answered; `null`: nothing. */
-export function unansweredRepair(session: Session): Extract<RepairStage, { readonly said: unknown }> | null {
+export function unansweredRepair(session: Session): UnansweredRepair | null {
   const { stage } = repairOf(session);
   return session.status !== "active" || stage === null || stage.type === "begun" ? null : stage;
 }

@@ -2,7 +2,7 @@ import { MemoryStore } from "../../agent/mod.ts";
 import type { ConnectionEvent } from "../../agent/core/types.ts";
 import { beginRepair, hearRepair, switching } from "../../agent/runtime/repairs.ts";
 import { repaired, repairSaid } from "../../agent/session/repair.ts";
-import { repairOf, unansweredRepair } from "../../agent/session/repair_state.ts";
+import { repairOf, type UnansweredRepair, unansweredRepair } from "../../agent/session/repair_state.ts";
 import { newSession, withSession } from "../../agent/session/session.ts";
 import type { Connection, RepairStage, Session } from "../../agent/store/store.ts";
 import { padRepair } from "../../protocol/mod.ts";
@@ -43,8 +43,13 @@ export class RepairingSide {
   }
 
   /** Begins when that may be, or anew; gives what it says then. */
-  async begin(isForced = false): Promise<Bytes | null> {
-    return this.#happen(await beginRepair(this.#context, this.connection, isForced));
+  begin(isForced = false): Promise<Bytes | null> {
+    return this.beginInsteadOf(isForced ? unansweredRepair(this.session) : null);
+  }
+
+  /** Begins anew if that is still what it has said. */
+  async beginInsteadOf(stage: UnansweredRepair | null): Promise<Bytes | null> {
+    return this.#happen(await beginRepair(this.#context, this.connection, stage));
   }
 
   /** Hears a packet; gives what it says then, `null` when that is nothing. */

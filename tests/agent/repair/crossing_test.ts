@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { unansweredRepair } from "../../../agent/session/repair_state.ts";
 import { type RepairingSide, repairingSides } from "../../support/repairing.ts";
 
 const hour = 3_600_000;
@@ -83,4 +84,34 @@ Deno.test("a side that is not answered begins nothing else, however long the oth
     pass(sides, hour);
     for (const side of [joiner, initiator]) assertEquals(await side.begin(), null);
   }
+});
+
+Deno.test("a side that is about to begin anew leaves what has gone on meanwhile", async () => {
+  const { joiner, initiator } = await repairingSides();
+  const ask = (await initiator.begin())!;
+  const asked = unansweredRepair(initiator.session)!;
+  const answer = (await initiator.hear((await joiner.hear(ask))!))!;
+  assertEquals(await initiator.beginInsteadOf(asked), null);
+  assertEquals(initiator.stage, "answered");
+  await joiner.hear(answer);
+  await initiator.switch();
+  assertEquals(initiator.session.keys.safetyCode, joiner.session.keys.safetyCode);
+});
+
+Deno.test("a joiner that is alone with a new session answers who asks anew, within the hour too", async () => {
+  const sides = await repairingSides();
+  const { joiner, initiator } = sides;
+  const answer = (await initiator.hear((await joiner.hear((await initiator.begin())!))!))!;
+  await joiner.hear(answer);
+  assertEquals(joiner.stage, "begun");
+  pass(sides, 1000);
+  // The initiator has lost its answer.
+  const again = (await initiator.begin(true))!;
+  const second = (await initiator.hear((await joiner.hear(again))!))!;
+  await joiner.hear(second);
+  await initiator.switch();
+  assertEquals(initiator.session.keys.safetyCode, joiner.session.keys.safetyCode);
+  // Nobody asks once both have it.
+  pass(sides, 1000);
+  assertEquals(await initiator.begin(), null);
 });
