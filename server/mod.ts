@@ -47,4 +47,5 @@ export type {
 } from "./store/store.ts";
 export type { Certificate } from "./net/certificate.ts";
 export type { Page, PageRequest } from "./net/websocket_listener.ts";
-export { SmpServer, type SmpServerOptions, type TlsOptions } from "./server.ts";
+export { SmpServer } from "./server.ts";
+export type { SmpServerOptions, TlsOptions } from "./server_options.ts";

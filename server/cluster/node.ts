@@ -1,6 +1,6 @@
 import type { LocalBrokers } from "../broker/local_brokers.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
-import type { ServerCluster } from "../server.ts";
+import type { ServerCluster } from "../server_options.ts";
 import { type Bucket, openBucket } from "./bucket.ts";
 import { ClusterHandshakes } from "./cluster_handshakes.ts";
 import { ClusterSessions } from "./cluster_sessions.ts";

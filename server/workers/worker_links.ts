@@ -3,7 +3,7 @@ import type { PartitionOwner } from "../broker/owner.ts";
 import type { Partitions } from "../broker/partition.ts";
 import { RemoteOwner } from "../link/remote_owner.ts";
 import { ServedLinks } from "../link/served_links.ts";
-import type { ServerPlace } from "../server.ts";
+import type { ServerPlace } from "../server_options.ts";
 import { AliasedOwner } from "./aliased_owner.ts";
 import { partitionsOf, type Spread, workerOf } from "./partition.ts";
 import { socketPath } from "./socket_folder.ts";

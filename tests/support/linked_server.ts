@@ -2,7 +2,7 @@ import type { PartitionOwner } from "../../server/broker/owner.ts";
 import { RemoteOwner } from "../../server/link/remote_owner.ts";
 import { Metrics, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
 import type { Gauges } from "../../server/observe/metrics.ts";
-import type { ServerPlace } from "../../server/server.ts";
+import type { ServerPlace } from "../../server/server_options.ts";
 import { WorkerRouter } from "../../server/workers/worker_router.ts";
 import { connectTo, ServedOwner } from "./link.ts";
 import { cutStores } from "./partitions.ts";
