@@ -5,15 +5,11 @@ import {
   type ClientTransmission,
   decodeClientTransmission,
   type Decoded,
-  equalBytes,
   type ListedExtension,
   passwordExtension,
-  passwordProof,
-  passwordProofLength,
   type ServerExtension,
   type ServerTransmission,
   serverTransmissionParts,
-  type SmpErrorCode,
   type TransmissionError,
   TransportError,
 } from "../../protocol/mod.ts";
@@ -25,9 +21,10 @@ import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type { Admitted } from "../guard/admission.ts";
 import type { BudgetName } from "../guard/client_network.ts";
 import type { NewQueues } from "../guard/new_queues.ts";
-import { type WorkBudget, type WorkBudgets, wrongPasswordWork } from "../guard/work_budget.ts";
+import type { WorkBudget, WorkBudgets } from "../guard/work_budget.ts";
 import type { MemoryGuard } from "../guard/memory_guard.ts";
 import type { Turns } from "../guard/turns.ts";
+import { Creator } from "./creator.ts";
 import { WaitingPushes } from "./waiting_pushes.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
 
@@ -83,14 +80,12 @@ export class Session implements BrokerConnection {
   readonly #extensions: ReadonlySet<ServerExtension>;
   readonly #newQueues: NewQueues;
   readonly #knowsPass: boolean;
-  /** The password that the client has shown to know last. */
-  #password: string | null = null;
+  readonly #creator: Creator;
   readonly #began: number = performance.now();
   #hasCommands = false;
   /** Commands that were done in the turn of the one before them. */
   #inTurn = 0;
   readonly client: string | null;
-  readonly #address: string | null;
   lastRead: number = performance.now();
   writingSince = Infinity;
   #isStopping = false;
@@ -117,7 +112,12 @@ export class Session implements BrokerConnection {
     this.#newQueues = parts.newQueues;
     this.#knowsPass = parts.knowsPass;
     this.client = from.client;
-    this.#address = from.address;
+    this.#creator = new Creator(from.address, {
+      newQueues: parts.newQueues,
+      budget: parts.budgets.refused,
+      metrics: parts.metrics,
+      source: this,
+    });
   }
 
   get blockSize(): number {
@@ -234,7 +234,7 @@ export class Session implements BrokerConnection {
         return true;
       case "NEW":
         // The same error as for a queue that is not there: 0.3 has none that says more, and clients do not try again.
-        if (!this.#newQueues.mayCreate(this.#password, this.#address)) {
+        if (!this.#creator.mayCreate()) {
           this.#metrics.refuse("new_queue_access");
           this.#refuse({ corrId: transmission.corrId, queueId: "", error: "AUTH" }, "NEW");
           return true;
@@ -244,40 +244,12 @@ export class Session implements BrokerConnection {
     return true;
   }
 
-  /** extensions.md pass1. What was shown last counts, so that a wrong password takes a right one's place. */
+  /** extensions.md pass1 */
   async #pass({ corrId }: ClientTransmission, proof: Uint8Array): Promise<void> {
-    const error = await this.#passError(proof);
+    const error = await this.#creator.pass(proof, this.binding);
     if (error !== null) return this.#refuse({ corrId, queueId: "", error }, "PASS");
     this.#metrics.answered("PASS", "OK");
     this.answer({ corrId, queueId: "", response: { type: "OK" } });
-  }
-
-  async #passError(proof: Uint8Array): Promise<SmpErrorCode | null> {
-    if (proof.length !== passwordProofLength) return "CMD SYNTAX";
-    const { password } = this.#newQueues;
-    const right = password === null ? null : await passwordProof(password, this.binding);
-    this.#password = null;
-    if (right === null) return null;
-    // It tells nothing of the password, and an old one does not take the right away that the address has.
-    if (this.#newQueues.mayCreate(null, this.#address)) {
-      if (equalBytes(proof, right)) this.#password = password;
-      return null;
-    }
-    const { refused } = this.#budgets;
-    // Not even looked at, or guesses on many connections would cost no more than one.
-    if (refused.clientDelay(this) > 0) {
-      this.#metrics.refuse("password_rate");
-      return "QUOTA";
-    }
-    if (equalBytes(proof, right)) {
-      this.#password = password;
-      return null;
-    }
-    this.#metrics.refuse("password");
-    // Other commands of the connection go on, which have nothing to do with it.
-    if (this.client !== null) refused.chargeClient(this, wrongPasswordWork);
-    else refused.chargeConnection(this, wrongPasswordWork);
-    return "AUTH";
   }
 
   #refuse({ corrId, queueId, error }: TransmissionError, name: string): void {

@@ -5,6 +5,7 @@ const delivery = "server/broker/delivery.ts";
 const recipient = "server/broker/recipient_commands.ts";
 const access = "server/broker/access.ts";
 const opened = "server/broker/opened_queues.ts";
+const creator = "server/net/creator.ts";
 const session = "server/net/session.ts";
 
 /** Mutations of the server. */
@@ -150,14 +151,14 @@ export const serverMutations: readonly Mutation[] = [
     name: "create-ungated",
     what: "who may not creates queues all the same",
     file: session,
-    from: "if (!this.#newQueues.mayCreate(this.#password, this.#address)) {",
+    from: "if (!this.#creator.mayCreate()) {",
     to: "if (false) {",
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
     name: "wrong-password",
     what: "any proof is taken",
-    file: session,
+    file: creator,
     from: "if (equalBytes(proof, right)) {",
     to: "if (true) {",
     tests: ["tests/server/net/pass_test.ts"],
@@ -165,39 +166,39 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "address-needs-password",
     what: "a wrong password takes away what the address may",
-    file: session,
-    from: "if (this.#newQueues.mayCreate(null, this.#address)) {",
+    file: creator,
+    from: "if (this.mayCreate()) {",
     to: "if (false) {",
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
     name: "free-guesses",
     what: "wrong passwords cost an address nothing",
-    file: session,
-    from: "if (this.client !== null) refused.chargeClient(this, wrongPasswordWork);",
-    to: "if (this.client !== null) {}",
+    file: creator,
+    from: "if (source.client !== null) budget.chargeClient(source, wrongPasswordWork);",
+    to: "if (source.client !== null) {}",
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
     name: "guess-a-connection",
     what: "each connection has a guess",
-    file: session,
-    from: "if (refused.clientDelay(this) > 0) {",
-    to: "if (refused.delay(this) > 0) {",
+    file: creator,
+    from: "if (budget.clientDelay(source) > 0) {",
+    to: "if (budget.delay(source) > 0) {",
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
     name: "guess-slows-messages",
     what: "a wrong password slows down the messages of its connection",
-    file: session,
-    from: "if (this.client !== null) refused.chargeClient(this, wrongPasswordWork);",
-    to: "if (this.client !== null) refused.charge(this, wrongPasswordWork);",
+    file: creator,
+    from: "if (source.client !== null) budget.chargeClient(source, wrongPasswordWork);",
+    to: "if (source.client !== null) budget.charge(source, wrongPasswordWork);",
     tests: ["tests/server/net/pass_test.ts"],
   },
   {
     name: "password-stays",
     what: "a wrong password takes no right away",
-    file: session,
+    file: creator,
     from: "    this.#password = null;\n",
     to: "",
     tests: ["tests/server/net/pass_test.ts"],
