@@ -102,7 +102,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
     this.#servers = passwords.take(options.servers);
     const client = { ...options.client, password: (server: ServerAddress) => passwords.of(server) };
     this.#abort = new AbortController();
-    const { retry = { first: 100, most: 30_000 }, keyPool = 8, buffer = 256 } = options;
+    const { retry = { first: 100, most: 30_000 }, keyPool = 8, buffer = 256, now = Date.now } = options;
     const servers = new Servers({
       client,
       reconnect: retry,
@@ -125,8 +125,8 @@ export class Agent implements AsyncDisposable, AgentStreams {
       making: new Making(),
       pool: typeof keyPool === "number" ? new KeyPool(keyPool) : keyPool,
       spare: { 1024: [], 2048: [] },
-      now: Date.now,
-      deadlines: deadlinesFrom(Date.now(), systemClock),
+      now,
+      deadlines: deadlinesFrom(now(), systemClock),
       retry,
       joinTimeout: options.joinTimeout ?? 2 * 86_400_000,
       discardTimeout: 30 * 86_400_000,
@@ -213,11 +213,11 @@ export class Agent implements AsyncDisposable, AgentStreams {
    */
   static async start(options: AgentOptions): Promise<Agent> {
     checkOptions(options);
-    const { store = new MemoryStore(), signal } = options;
+    const { store = new MemoryStore(), signal, now = Date.now } = options;
     signal?.throwIfAborted();
     const retention = options.retention === undefined ? null : new Retention(store, options.retention);
     await retention?.prune();
-    const log = await EventLog.load(store, Date.now());
+    const log = await EventLog.load(store, now());
     const connections = await Connections.load(store);
     const [waiting, discarded] = [await store.waitingRoutes(), await store.discarded()];
     for (const connection of connections.all()) connections.set(started(connection));

@@ -63,6 +63,11 @@ export interface AgentOptions {
    * agents that announce it too are upgraded to sessions (docs/protocol.md); others are of no use here. @default none
    */
   readonly extensions?: readonly string[];
+  /**
+   * The time, milliseconds since 1970: what is stored and told has it. It may be changed at any moment, as a system's clock
+   * may. `retention` goes by the system's clock alone. @default Date.now
+   */
+  readonly now?: () => number;
   /** Closes the agent when it aborts. */
   readonly signal?: AbortSignal;
 }

@@ -252,8 +252,11 @@ class Opening {
     // What a restored side sends with keys that it had not used may have numbers of something else.
     if (await this.#isOfRepair(message) || this.#isOther) return;
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
-    // One of a session that was repaired comes again in the new one.
-    if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) return;
+    // One of a session that was repaired comes again in the new one, unless its sender has that no more: a receipt shows it.
+    if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) {
+      this.#isRepeated = true;
+      return;
+    }
     const isCopy = this.#hear(message);
     if (!decrypted.ok) {
       if (decrypted.code === "REWOUND" || decrypted.code === "USED" && this.#isAnother(message)) {
