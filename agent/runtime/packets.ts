@@ -404,7 +404,8 @@ class Opening {
     );
     for (const next of numbers) {
       const held = this.#held.get(next) ?? await this.#store.held(connection, next);
-      if (held === null) throw new Error(`Cannot go on: held frame ${next} is not there`);
+      // It was lost with what a restored side had, and does not come again: of a message the next one tells.
+      if (held === null) continue;
       if (!this.#held.delete(next)) this.#changes.push({ type: "delete held", connection, number: next });
       const decoded = decodeFrames(held.frame);
       if (!decoded.ok) throw new Error(`Cannot go on: held frame ${next} is damaged`);

@@ -5,6 +5,9 @@ import { until } from "./wait.ts";
 /** Options of agents that have sessions. */
 export const sessions = { extensions: ["session1"], upgradeTimeout: 100 } as const;
 
+/** Options of agents that look at what is due every two seconds, not every minute. */
+export const lookingOften = { lostTimeout: 8_000 } as const;
+
 /** What is stored now, in another store. */
 export async function copyOf(store: AgentStore): Promise<MemoryStore> {
   const copy = new MemoryStore();
@@ -72,15 +75,16 @@ export function connected(
   return connectedOver({ alice: server, bob: server }, options);
 }
 
-/** The same, each with servers of its own. */
+/** The same, each with servers of its own; `used`: what the agents are given in place of their stores. */
 export async function connectedOver(
   servers: { readonly alice: Servers; readonly bob: Servers },
   options: Partial<AgentOptions> = {},
+  used: (name: "alice" | "bob", store: AgentStore) => AgentStore = (_, store) => store,
 ): Promise<{ readonly alice: Restorable; readonly bob: Restorable }> {
   const alice = new Restorable(servers.alice, "bob", options);
   const bob = new Restorable(servers.bob, "alice", options);
-  await alice.start();
-  await bob.start();
+  await alice.start(alice.store, used("alice", alice.store));
+  await bob.start(bob.store, used("bob", bob.store));
   await connectAgents(alice.agent, bob.agent, ["bob", "alice"]);
   for (const { agent } of [alice, bob]) {
     await agent.next("route", ({ direction }) => direction === "receiving");

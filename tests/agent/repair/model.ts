@@ -1,11 +1,12 @@
+import type { MemoryStore } from "../../../agent/mod.ts";
 import type { SmpServer } from "../../../server/mod.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
 import { dyingStore } from "../../support/dying_store.ts";
-import { connectedOver } from "../../support/restored.ts";
+import { connectedOver, copyOf } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
-import { patience, until } from "../../support/wait.ts";
+import { until } from "../../support/wait.ts";
 import { Random } from "../model/random.ts";
-import { type Backup, type Sent, Side, stateOf } from "./model_side.ts";
+import { type Backup, copiedStore, type Sent, Side, stateOf } from "./model_side.ts";
 
 /** A server that can be cut off. */
 interface Place {
@@ -23,9 +24,22 @@ export interface RunOptions {
   readonly steps?: number;
   /** Milliseconds for which nothing may go on at the end. @default 1200 */
   readonly quiet?: number;
+  /** Who is restored, and how often. @default once */
+  readonly restores?: "once" | "both";
+  /** What goes on when a backup is made. @default nothing */
+  readonly during?: "nothing" | "upgrade" | "rotation";
+  /** Whether clocks are set, forward and back. @default false */
+  readonly clocks?: boolean;
 }
 
-/** Two sides do what a seed says, one of which is restored once. Throws when one does what it must not. */
+/** Milliseconds in which a connection goes on, or its sides were told that it does not. */
+const longest = 25_000;
+const hour = 3_600_000;
+
+/** Changes of a store until a connection has a session whose first routes are replaced, about. */
+const mostUpgradeCommits = 30;
+
+/** Two sides do what a seed says, and are restored. Throws when one does what it must not. */
 export async function run(seed: number, options: RunOptions = {}): Promise<void> {
   // What chance says in a step depends on nothing that has happened.
   let random = new Random(seed, "restored");
@@ -41,7 +55,13 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
   }
   const addresses = places.map(({ address }) => address);
   const own = { alice: addresses.slice(0, count), bob: addresses.slice(count) };
-  const pair = await connectedOver(own, count > 1 ? { routes: 2 } : {});
+  const { restores = "once", during = "nothing", clocks = false } = options;
+  const named = random.pick(["alice", "bob"] as const)!;
+  const copies: MemoryStore[] = [];
+  const commits = during === "upgrade" ? 1 + random.below(mostUpgradeCommits) : Infinity;
+  const pair = await connectedOver(own, { ...count > 1 && { routes: 2 } }, (name, store) => (
+    name === named ? copiedStore(store, { commits, copied: (copy) => copies.push(copy) }) : store
+  ));
   await until(() =>
     [pair.alice, pair.bob].every(({ agent, other }) => {
       const { receiving, sending } = agent.agent.connection(other).session!.servers;
@@ -64,10 +84,15 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
     await Promise.all(sides.map((side) => side.stop()));
   });
   for (const side of sides) await side.start();
-  const restored = random.pick(sides)!;
+  const restored = named === "alice" ? alice : bob;
+  const backups = new Map<Side, Backup>();
+  for (const store of copies) {
+    if ((await store.connections()).length === 0) continue;
+    backups.set(restored, { store, texts: new Map(), sent: [], had: new Set() });
+    log.push(`${named} was backed up after ${commits}`);
+  }
   const steps = options.steps ?? 25;
   const restoresAt = 5 + random.below(steps - 8);
-  let backup: Backup | null = null;
   let number = 0;
   const say = (line: string) => log.push(line);
   const send = async (side: Side) => {
@@ -82,13 +107,36 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
     await side.stop();
     await side.start();
   };
-  const restore = async () => {
-    if (backup === null) return;
-    say(`${restored.name} is restored`);
-    await restored.stop();
-    restored.restored(backup);
-    backup = null;
-    if (random.chance(0.8)) await restored.start();
+  const backUp = async (side: Side) => {
+    if (during === "rotation" && side.isAlive) {
+      const rotating = sides.filter((side) => side.isAlive && random.chance(0.7));
+      say(`${rotating.map(({ name }) => name)} rotate`);
+      await Promise.all(rotating.map((side) => side.rotate()));
+      await pause(random.below(60));
+    }
+    say(`${side.name} is backed up`);
+    if (side.isDead) await side.stop();
+    backups.set(side, await side.backup());
+  };
+  const restore = async (side: Side, backup: Backup) => {
+    say(`${side.name} is restored`);
+    await side.stop();
+    const isKept = restores === "both" && random.chance(0.3);
+    await side.restored(isKept ? { ...backup, store: await copyOf(backup.store) } : backup);
+    if (!isKept) backups.delete(side);
+    if (random.chance(0.8)) await side.start();
+  };
+  const die = async (side: Side) => {
+    const commits = random.below(12), isAfter = random.chance(0.5);
+    say(`${side.name} dies after ${commits} ${isAfter}`);
+    await side.stop();
+    await side.start(dyingStore(side.store, { commits, isAfter, died: () => side.isDead = true }))
+      .catch(() => {});
+    if (random.chance(0.8) && side.isAlive) await send(side);
+  };
+  const setClock = (side: Side) => {
+    side.ahead += random.pick([-30, -5, -1, 0.5, 2, 30])! * hour;
+    say(`${side.name}'s clock is ${side.ahead / hour} h ahead`);
   };
   try {
     for (let step = 0; step < steps; step++) {
@@ -100,15 +148,15 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
         await side.stop();
         side.isDead = false;
       }
-      if (step >= restoresAt && backup !== null) {
-        await restore();
+      const isOnce = restores === "once", due = isOnce ? restored : side, backup = backups.get(due);
+      if (backup !== undefined && (isOnce ? step >= restoresAt : random.chance(0.2))) {
+        await restore(due, backup);
         continue;
       }
       const action = random.next();
-      if (backup === null && step < restoresAt && (random.chance(0.25) || step === restoresAt - 1)) {
-        say(`${restored.name} is backed up`);
-        if (restored.isDead) await restored.stop();
-        backup = await restored.backup();
+      const mayBackUp = backup === undefined && (!isOnce || step < restoresAt);
+      if (mayBackUp && during !== "upgrade" && (random.chance(0.25) || isOnce && step === restoresAt - 1)) {
+        await backUp(due);
       } else if (action < 0.4) {
         if (!side.isAlive) await side.start();
         await send(side);
@@ -122,19 +170,16 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
         if (random.chance(0.5)) await pause(random.below(40));
         await side.stop();
       } else if (action < 0.7) {
-        const commits = random.below(12), isAfter = random.chance(0.5);
-        say(`${side.name} dies after ${commits} ${isAfter}`);
-        await side.stop();
-        await side.start(dyingStore(side.store, { commits, isAfter, died: () => side.isDead = true }))
-          .catch(() => {});
-        if (random.chance(0.8) && side.isAlive) await send(side);
+        const dying = restores === "both" && random.chance(0.5) ? sides : [side];
+        await Promise.all(dying.map(die));
       } else if (action < 0.85) {
         const at = random.below(places.length), place = places[at]!;
         say(`${place.isCut ? "mend" : "cut"} ${at}`);
         if (place.isCut) place.proxy.mend();
         else place.proxy.cut();
         place.isCut = !place.isCut;
-      } else await pause(random.below(300));
+      } else if (clocks && random.chance(0.7)) setClock(side);
+      else await pause(random.below(300));
     }
     say("rest");
     for (const { proxy } of places) proxy.mend();
@@ -143,13 +188,10 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
       side.isDead = false;
       if (!side.isAlive) await side.start();
     }
-    for (const round of [1, 2]) {
-      for (const side of sides) await side.send(`${side.name[0]}end${round}`);
-      await rest(sides, places);
-    }
-    await silence(places, options.quiet ?? 1200);
-    await check(alice, bob, restored);
-    await check(bob, alice, restored);
+    const isWhole = await end(sides, places, options);
+    if (isWhole) await silence(places, options.quiet ?? 1200);
+    await check(alice, bob, isWhole);
+    await check(bob, alice, isWhole);
   } catch (error) {
     const states = await Promise.all(sides.map(stateOf));
     const text = error instanceof Error ? error.stack : String(error);
@@ -157,13 +199,41 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
   }
 }
 
-/** Waits until each side has all of the other's, and knows it. */
-async function rest(sides: readonly Side[], places: readonly Place[]): Promise<void> {
-  const end = performance.now() + patience;
-  for (;;) {
-    const why = await unrest(sides, places);
-    if (why === null) return;
-    if (performance.now() > end) throw new Error(`no rest: ${why}`);
+/**
+ * The sides send their last messages, one after the other or both, until all has come; `false`: the routes are others than
+ * in a backup, so that it cannot, of which the restored side was told.
+ */
+async function end(
+  sides: readonly Side[],
+  places: readonly Place[],
+  { during = "nothing", restores = "once", clocks = false }: RunOptions,
+): Promise<boolean> {
+  for (const round of [1, 2]) {
+    for (const side of sides) await side.send(`${side.name[0]}end${round}`);
+    const why = await rest(sides, places, restores === "both" || clocks);
+    if (why === null) continue;
+    const isTold = sides.some(({ troubles }) => troubles.length > 0);
+    if (during === "nothing" || !isTold) throw new Error(`no rest: ${why}`);
+    return false;
+  }
+  return true;
+}
+
+/** Waits until each side has all of the other's, and knows it; tells what does not become so. `isHurried`: hours go by. */
+async function rest(
+  sides: readonly Side[],
+  places: readonly Place[],
+  isHurried: boolean,
+): Promise<string | null> {
+  const began = performance.now();
+  for (let hours = 1;;) {
+    const why = await unrest(sides, places), took = performance.now() - began;
+    if (why === null || took > longest) return why;
+    // A session is repaired once an hour at most.
+    if (isHurried && took > 3_000 * hours) {
+      for (const side of sides) side.ahead += 1.1 * hour;
+      hours++;
+    }
     await pause(10);
   }
 }
@@ -172,7 +242,8 @@ async function unrest(sides: readonly Side[], places: readonly Place[]): Promise
   const codes = new Set<string>();
   for (const side of sides) {
     const { record: { id }, session } = await side.connection();
-    const { receipted, lastNumber, receiptDue, keys } = session!;
+    if (session === null) return `${side.name} has no session`;
+    const { receipted, lastNumber, receiptDue, keys } = session;
     codes.add(keys.safetyCode ?? "");
     if (receipted.upTo !== lastNumber) return `${side.name} has frames without receipt`;
     if ((await side.store.frames(id, 0, 1)).length > 0) return `${side.name} keeps frames`;
@@ -198,7 +269,7 @@ async function silence(places: readonly Place[], time: number): Promise<void> {
 }
 
 /** What a side has sent, as the other has it. */
-async function check(from: Side, to: Side, restored: Side): Promise<void> {
+async function check(from: Side, to: Side, isWhole: boolean): Promise<void> {
   const { record: { id } } = await to.connection();
   const messages = await to.store.messages(id, { limit: 1000 });
   const came = messages.filter(({ received }) => received !== null)
@@ -206,7 +277,12 @@ async function check(from: Side, to: Side, restored: Side): Promise<void> {
   if (new Set(came).size !== came.length) throw new Error(`twice: ${came}`);
   const untold = came.filter((text) => !to.everHad.has(text));
   if (untold.length > 0) throw new Error(`not told: ${untold}`);
-  const isFree = ({ text, duty }: Sent) => duty === "may" || to === restored && to.lostHad.has(text);
+  const isFree = ({ text, duty }: Sent) => duty === "may" || to.lostHad.has(text) || !isWhole;
+  const isSilent = to.troubles.length + to.security.length === 0;
+  // What neither database knows of any more nobody can tell.
+  const isKnown = (text: string) => from.sent.some((sent) => sent.text === text && sent.duty === "must");
+  const lost = [...to.lostHad].filter((text) => isKnown(text) && !came.includes(text));
+  if (isWhole && isSilent && lost.length > 0) throw new Error(`${to.name} was not told that it lost ${lost}`);
   const missing = from.sent.filter((sent) => !isFree(sent) && !came.includes(sent.text));
   if (missing.length > 0) {
     throw new Error(`${from.name}'s ${missing.map(({ text }) => text)} have not come: ${came}`);

@@ -4,10 +4,11 @@ import {
   type AgentStore,
   type Connection,
   type MemoryStore,
+  type StoreChange,
 } from "../../../agent/mod.ts";
-import { textBytes } from "../../../protocol/mod.ts";
+import { decodeFrames, textBytes } from "../../../protocol/mod.ts";
 import { keySource } from "../../support/agent.ts";
-import { copyOf, sessions } from "../../support/restored.ts";
+import { copyOf, lookingOften, sessions } from "../../support/restored.ts";
 
 /** What a message that was sent must do: `may`: what a restored database does not know of, and what no store took. */
 export interface Sent {
@@ -43,6 +44,10 @@ export class Side {
   readonly delivered: { readonly id: number; readonly text: string | undefined; readonly isTrue: boolean }[] =
     [];
   readonly security: string[] = [];
+  /** What it was told of a connection that does not go on, or of what is missing. */
+  readonly troubles: string[] = [];
+  /** Milliseconds by which its clock is ahead. */
+  ahead = 0;
   other!: Side;
 
   constructor(name: string, servers: readonly string[], store: AgentStore) {
@@ -65,6 +70,8 @@ export class Side {
       client: { connectTimeout: 500 },
       ...sessions,
       ...this.#servers.length > 1 && { routes: 2 },
+      ...lookingOften,
+      now: () => Date.now() + this.ahead,
       store: used,
     });
     this.#agent = agent;
@@ -79,10 +86,14 @@ export class Side {
       const text = new TextDecoder().decode(event.message.body);
       this.had.add(text);
       this.everHad.add(text);
+      if (event.message.integrity.type !== "OK") this.troubles.push(event.message.integrity.type);
     } else if (event.type === "delivered") {
       const text = this.texts.get(event.id);
       this.delivered.push({ id: event.id, text, isTrue: text === undefined || this.other.everHad.has(text) });
     } else if (event.type === "security") this.security.push(event.reason);
+    else if (event.type === "error" || event.type === "session" && event.change === "slow") {
+      this.troubles.push(event.type === "error" ? event.error.message : event.change);
+    }
   }
 
   async stop(): Promise<void> {
@@ -109,19 +120,62 @@ export class Side {
     return { store: await copyOf(this.store), ...before };
   }
 
+  /** Has its own queues replaced. */
+  async rotate(): Promise<void> {
+    // The store is dead, or the connection is not there yet.
+    await this.#agent?.rotate(this.other.name).catch(() => {});
+  }
+
   /** To be started on a backup. */
-  restored({ store, texts, sent, had }: Backup): void {
+  async restored({ store, texts, sent, had }: Backup): Promise<void> {
+    const kept = await textsIn(store);
+    for (const text of await textsIn(this.store)) if (!kept.has(text)) this.lostHad.add(text);
     this.store = store;
     this.texts = new Map(texts);
     const after = this.sent.slice(sent.length).map(({ text }) => ({ text, duty: "may" } as const));
     this.sent = [...sent, ...after];
-    for (const text of this.had) if (!had.has(text)) this.lostHad.add(text);
     this.had = new Set(had);
   }
 
   async connection(): Promise<Connection> {
     return (await this.store.connections())[0]!;
   }
+}
+
+/** What a database has of the other side, what is held included. */
+async function textsIn(store: AgentStore): Promise<Set<string>> {
+  const texts = new Set<string>();
+  const add = (body: Uint8Array) => texts.add(new TextDecoder().decode(body));
+  for (const { record: { id }, session } of await store.connections()) {
+    for (const { received, body } of await store.messages(id, { limit: 1000 })) {
+      if (received !== null) add(body);
+    }
+    for (const [from, to] of session?.stored.ranges ?? []) {
+      for (let number = from; number <= to; number++) {
+        const decoded = decodeFrames((await store.held(id, number))?.frame ?? new Uint8Array(0));
+        const frame = decoded.ok ? decoded.frames[0] : undefined;
+        if (frame?.kind === "message") add(frame.body);
+      }
+    }
+  }
+  return texts;
+}
+
+/** A store that is copied when so many changes were made, as a backup would be. */
+export function copiedStore(
+  store: AgentStore,
+  { commits, copied }: { commits: number; copied(copy: MemoryStore): void },
+): AgentStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (name !== "commit") return typeof value === "function" ? value.bind(target) : value;
+      return async (changes: readonly StoreChange[]) => {
+        await target.commit(changes);
+        if (commits-- === 0) copied(await copyOf(target));
+      };
+    },
+  });
 }
 
 /** What is known of a side, for whoever has to find out what has gone wrong. */
@@ -138,6 +192,8 @@ export async function stateOf(side: Side): Promise<string> {
       routes: [inbound.length, outbound.map(({ cursor }) => cursor)],
       stage: session!.keys.repair?.stage?.type,
       security: side.security,
+      troubles: side.troubles,
+      ahead: side.ahead,
       delivered: side.delivered,
       sent: side.sent.map(({ text, duty }) => `${text} ${duty}`),
       had: [...side.had],
