@@ -16,6 +16,7 @@ import type {
   Connection,
   Delivery,
   DiscardedQueue,
+  Fork,
   FrameRecord,
   InboundRoute,
   LeavingReason,
@@ -207,8 +208,8 @@ export type SessionEvent =
     /** Frames that were held and whose turn it is. */
     readonly opened: Pick<OpenedPackets, "frames" | "changes">;
     readonly stage: RepairStage | null;
-    /** Whether the other side gives what it sends from now on other numbers. */
-    readonly copies: boolean;
+    /** After which number the other side sends what may have come with another one: see {@linkcode Session.copies}. */
+    readonly copies: number | null;
   }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
@@ -224,6 +225,8 @@ export interface BegunSession {
 /** What numbers there are after a repair. */
 export interface RepairedNumbers extends Pick<Session, "receipted" | "stored" | "lastNumber"> {
   readonly lastSent: LastMessage;
+  /** What is in doubt then: see {@linkcode Session.fork}. */
+  readonly fork: Fork | null;
 }
 
 /** A frame that is given another number: `from` is the one that it had. */

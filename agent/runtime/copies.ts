@@ -20,6 +20,17 @@ export async function findCopy(
   return await findMessage(store, connection, (message) => isSame(message, frame));
 }
 
+/** The reliable number of the same among messages that have come and are not stored yet; `null` when there is none. */
+export function findArrived(
+  arrived: readonly ArrivedFrame[],
+  { time, body }: Pick<Message, "time" | "body">,
+): number | null {
+  const found = arrived.find(({ frame }) =>
+    frame.kind === "message" && frame.time === time && equalBytes(frame.body, body)
+  );
+  return found?.frame.number ?? null;
+}
+
 /**
  * Whether a frame whose number has come is another one than that: its sender was restored, and gives its numbers again.
  * Of messages alone this can be told, and only of those that are not too old.

@@ -21,7 +21,7 @@ import {
   tagLength,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
-import { findCopy, isOtherFrame } from "./copies.ts";
+import { findArrived, findCopy, isOtherFrame } from "./copies.ts";
 import { ReceivedReceipts } from "./received_receipts.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, OpenedPackets } from "../session/arrival.ts";
@@ -37,6 +37,7 @@ import type {
   Connection,
   Fork,
   HeldFrame,
+  MessageRecord,
   PieceRecord,
   RouteBudget,
   StoreChange,
@@ -129,7 +130,8 @@ class Opening {
   #lastServerId: string;
   readonly #decrypted: string[];
   #isOther: boolean;
-  #copies: boolean;
+  /** See {@linkcode Session.copies}. */
+  #copies: number | null;
   #heardAt: number;
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
   #fork: Fork | null;
@@ -158,7 +160,7 @@ class Opening {
     this.#heard = [...connection.heard ?? []];
     this.#decrypted = [...connection.decrypted ?? []];
     this.#isOther = connection.session!.parted ?? false;
-    this.#copies = connection.session!.copies ?? false;
+    this.#copies = connection.session!.copies ?? null;
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;
     this.#receipts = new ReceivedReceipts(context.store, connection);
@@ -416,11 +418,17 @@ class Opening {
   async #arrive(frame: Frame, { serverId, serverAt }: From): Promise<void> {
     const hash = frame.kind === "message" ? await messageHash(frame) : noBytes;
     const outbound = frame.kind === "route add" ? await this.#outboundOf(frame.route) : null;
-    const copy = frame.kind === "message" && this.#copies
-      ? await findCopy(this.#store, this.#connection.record.id, frame)
-      : null;
-    if (frame.kind === "message" && copy === null) this.#copies = false;
+    const copy = frame.kind === "message" ? await this.#copyOf(frame) : null;
     this.#frames.push({ frame, serverId, serverAt, hash, delivered: null, taken: [], outbound, copy });
+  }
+
+  /** The message that has come with another number before, in these packets or before them. */
+  async #copyOf(frame: Frame & { readonly kind: "message" }): Promise<MessageRecord | number | null> {
+    if (this.#copies === null || frame.number <= this.#copies) return null;
+    const copy = findArrived(this.#frames, frame) ??
+      await findCopy(this.#store, this.#connection.record.id, frame);
+    if (copy === null) this.#copies = null;
+    return copy;
   }
 
   /** The route that the other side adds; no work is done for more of them than there may be. */

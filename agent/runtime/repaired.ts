@@ -7,6 +7,7 @@ import {
 } from "../../protocol/mod.ts";
 import type { BegunSession, ConnectionEvent, RenumberedFrame } from "../core/types.ts";
 import type { LastMessage } from "../protocol/integrity.ts";
+import { forkOfRepaired } from "../session/fork.ts";
 import { hasNumber, union } from "../session/number_set.ts";
 import type { Connection, FrameRecord, RepairPlan, RepairStage } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
@@ -49,8 +50,9 @@ export async function repairedEvent(
     } else if (hasNumber(receipted, number)) taken.push({ number, messageId });
   }
   const lastNumber = plan.base === null ? session.lastNumber : plan.next + renumbered.length;
-  const numbers = { receipted, stored, lastNumber, lastSent: last };
-  const copies = rest.next > rest.kept;
+  const fork = forkOfRepaired(session.fork ?? null, plan, begun.ratchet.ownKey);
+  const numbers = { receipted, stored, lastNumber, lastSent: last, fork };
+  const copies = rest.next > rest.kept ? rest.next : null;
   return { type: "repaired", begun, numbers, taken, renumbered, opened, stage, copies };
 }
 

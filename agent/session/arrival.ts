@@ -34,11 +34,19 @@ export interface ArrivedFrame<Content extends Frame = Frame> {
   readonly delivered: Delivered | null;
   /** Of a receipt: frames that the other side has and of which no route was known to have taken them. */
   readonly taken: readonly Pick<FrameRecord, "number" | "messageId">[];
-  /** Of a message: one that has come already with another number, before the other side was restored. */
-  readonly copy?: MessageRecord | null;
+  /**
+   * Of a message: one that has come already with another number, before the other side was restored; of one in these
+   * packets its reliable number.
+   */
+  readonly copy?: MessageRecord | number | null;
   /** Of `route add`: the route, or why it cannot be used; `null` for others, and for a route that is known. */
   readonly outbound: OutboundRoute | AgentError | "too many" | null;
 }
+
+/** A frame that has arrived, beside the copy that it is of. */
+export type ReceivedFrame<Content extends Frame = Frame> = ArrivedFrame<Content> & {
+  readonly copy: MessageRecord | null;
+};
 
 /** Messages that the other side's application has acknowledged. */
 export interface Delivered {
@@ -84,7 +92,7 @@ export interface OpenedPackets {
   /** See {@linkcode Session.heardAt}. */
   readonly heardAt?: number;
   /** See {@linkcode Session.copies}. */
-  readonly copies?: boolean;
+  readonly copies?: number | null;
   /** Contents of packets that are to repair the session. */
   readonly repairs?: readonly Uint8Array<ArrayBuffer>[];
 }
@@ -92,7 +100,7 @@ export interface OpenedPackets {
 /** What one frame makes of a connection; `null`: nothing. */
 export type FrameHandler<Kind extends Frame["kind"]> = (
   connection: Connection,
-  arrived: ArrivedFrame<Frame & { readonly kind: Kind }>,
+  arrived: ReceivedFrame<Frame & { readonly kind: Kind }>,
   context: StepContext,
 ) => Partial<Step> | null;
 
@@ -109,8 +117,8 @@ export function packets(
   const isReceiptDue = isRepeated || opened.isDoubted || stored !== connection.session.stored;
   let changed = withSession(withInbound(connection, { ...route, lastServerId }), { ratchet, stored });
   if (heard.length > 0) changed = { ...changed, heard };
-  const { copies = false } = opened;
-  if (copies !== (connection.session.copies ?? false)) changed = withSession(changed, { copies });
+  const { copies = null } = opened;
+  if (copies !== (connection.session.copies ?? null)) changed = withSession(changed, { copies });
   const { heardAt = 0 } = opened;
   if (heardAt > (connection.session.heardAt ?? 0)) changed = withSession(changed, { heardAt });
   const { fork, tags } = opened;
@@ -152,9 +160,15 @@ export function applyFrames(
 ): Step {
   const frames: FrameDraft[] = [], changes: StoreChange[] = [];
   const events: StoredEvent[] = [], commands: Command[] = [];
+  /** By their reliable numbers. */
+  const messages = new Map<number, MessageRecord>();
   let changed = connection;
   for (const one of arrived) {
-    const made = receive(changed, one, context);
+    const copy = typeof one.copy === "number" ? messages.get(one.copy) ?? null : one.copy ?? null;
+    const made = receive(changed, { ...one, copy }, context);
+    for (const change of made?.changes ?? []) {
+      if (change.type === "put message") messages.set(one.frame.number, change.message);
+    }
     changed = made?.connection ?? changed;
     frames.push(...made?.frames ?? []);
     changes.push(...made?.changes ?? []);
@@ -164,7 +178,7 @@ export function applyFrames(
   return stepTo(changed, { frames, changes, events, commands });
 }
 
-function receive(connection: Connection, arrived: ArrivedFrame, context: StepContext): Partial<Step> | null {
+function receive(connection: Connection, arrived: ReceivedFrame, context: StepContext): Partial<Step> | null {
   const { frame } = arrived;
   switch (frame.kind) {
     case "message":

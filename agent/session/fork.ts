@@ -1,6 +1,6 @@
 /** What a side that may have been restored believes of what it has sent since it was started (sessions.md Repair). */
 import { equalBytes, type NumberSet } from "../../protocol/mod.ts";
-import type { Connection, Fork, Session, Start } from "../store/store.ts";
+import type { Connection, Fork, RepairPlan, Session, Start } from "../store/store.ts";
 import { withSession } from "./session.ts";
 
 /** A connection as it is when the agent starts: from now on it may part from what it had sent before. */
@@ -26,6 +26,16 @@ export function answered(fork: Fork | null, ownKey: Uint8Array): Fork | null {
   if (fork === null || fork.ownKey === undefined || equalBytes(fork.ownKey, ownKey)) return fork;
   const { later = null } = fork;
   return later !== null && equalBytes(later.ownKey!, ownKey) ? later : null;
+}
+
+/**
+ * What is in doubt when a new session takes the place of the old one: what was said to agree on it may be of a backup, and
+ * the other side then has what another life has sent in that session. `ownKey`: of the pair with which it begins.
+ */
+export function forkOfRepaired(fork: Fork | null, plan: RepairPlan, ownKey: Uint8Array): Fork | null {
+  if (fork === null) return null;
+  const { number, lastSent } = plan.base === null ? fork : { number: plan.next, lastSent: plan.base };
+  return { number, lastSent, ownKey: ownKey.slice() };
 }
 
 /** The numbers of a set up to one. */

@@ -41,19 +41,23 @@ export function previousHashOf({ record: { lastSent } }: Connection): Uint8Array
   return lastSent.id === 0 ? new Uint8Array(32) : lastSent.hash.slice();
 }
 
-/** What has come before with another number: the application has it, and may have acknowledged it. */
+/** What has come before with another number: the application has it, and has acknowledged it or does so by the new number. */
 function receiveCopy(
   connection: Connection,
-  { userNumber, hash, isDone }: {
+  { userNumber, hash, copy }: {
     readonly userNumber: number;
     readonly hash: Uint8Array<ArrayBuffer>;
-    readonly isDone: boolean;
+    readonly copy: MessageRecord;
   },
 ): Partial<Step> {
   const { acknowledged } = connection.session!;
   const known = withRecord(connection, { lastReceived: { id: userNumber, hash } });
-  const told = isDone ? union(acknowledged, { upTo: 0, ranges: [[userNumber, userNumber]] }) : acknowledged;
-  return { connection: withSession(known, { acknowledged: told }) };
+  if (copy.done) {
+    const told = union(acknowledged, { upTo: 0, ranges: [[userNumber, userNumber]] });
+    return { connection: withSession(known, { acknowledged: told }) };
+  }
+  const message = { ...copy, received: { ...copy.received!, senderId: userNumber } };
+  return { connection: known, changes: [{ type: "put message", message }] };
 }
 
 /** A message of the other side. */
@@ -64,7 +68,7 @@ export const receiveMessage: FrameHandler<"message"> = (
 ) => {
   const { record, session } = connection;
   const { lastReceived } = record;
-  if (copy != null) return receiveCopy(connection, { userNumber, hash, isDone: copy.done });
+  if (copy !== null) return receiveCopy(connection, { userNumber, hash, copy });
   const id = record.lastMessageId + 1;
   const before = userNumber === 1 ? noHash : previousHash;
   const message: MessageRecord = {

@@ -41,7 +41,7 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
     changes.push({ type: "put frame", frame });
     if (message !== null) changes.push({ type: "put message", message });
   }
-  const { receipted, stored, lastNumber, lastSent } = numbers;
+  const { receipted, stored, lastNumber, lastSent, fork } = numbers;
   const keyed = withSessionKeys(withRecord(connection, { lastSent }), {
     safetyCode: begun.safetyCode,
     verified: false,
@@ -61,7 +61,7 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
       receiptDue: true,
       undecrypted: 0,
       parted: false,
-      fork: null,
+      fork,
       copies,
     },
   );

@@ -65,11 +65,11 @@ export function isInterrupted(session: Session): boolean {
   return stage?.type === "called" || stage?.type === "asked";
 }
 
-/** Whether what was agreed on is given up: it has led to nothing for long, and the sides are still out of step. */
+/** Whether what was agreed on is given up: it has led to nothing for long. The other side may have been restored to before it. */
 export function isGivenUp(session: Session, now: number): boolean {
   const stage = unansweredRepair(session);
   if (stage?.type !== "offered" && stage?.type !== "answered") return false;
-  return isOutOfStep(session) && Math.abs(now - stage.since) >= patience;
+  return Math.abs(now - stage.since) >= patience;
 }
 
 /** Whether what the other side sends is not decrypted. */

@@ -249,7 +249,7 @@ export const session: Parse<Session> = object<Session>({
   undecrypted: count,
   routes: nullable(integer(1, 4)),
   quietSince: optional(count),
-  copies: optional(flag),
+  copies: optional(nullable(count)),
   heardAt: optional(count),
   fork: optional(nullable(fork)),
   parted: optional(flag),

@@ -56,8 +56,11 @@ export interface Session {
   readonly parted?: boolean;
   /** What the last messages of the other side's chain are known by (`chain_tags.ts`). */
   readonly tags?: Uint8Array<ArrayBuffer>;
-  /** Whether the other side was restored and may send again what has come, with other numbers; until something else comes. */
-  readonly copies?: boolean;
+  /**
+   * The other side was restored, and what it sends after this reliable number may be what has come with other ones; until
+   * something else comes with such a number: then `null`.
+   */
+  readonly copies?: number | null;
   /** When a server took the last message that was decrypted, milliseconds since 1970. */
   readonly heardAt?: number;
 }

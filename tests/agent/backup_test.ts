@@ -157,7 +157,7 @@ test("a repair that is under way comes back from a backup, however far it is", a
     const later = { number: 31, lastSent, ownKey: new Uint8Array(32).fill(22) };
     const fork = { number: 29, lastSent, ownKey: new Uint8Array(32).fill(21), later };
     const tags = new Uint8Array(128).fill(23);
-    const whole = { ...session, keys, fork, copies: true, heardAt: 7000, parted: true, tags };
+    const whole = { ...session, keys, fork, copies: 1030, heardAt: 7000, parted: true, tags };
     const changes = put({ ...sessionConnection("s"), session: whole });
     const store = new MemoryStore();
     await readBackup(store, chunks(await backupOf(changes)), { passphrase });

@@ -238,8 +238,8 @@ export const sessionMutations: readonly Mutation[] = [
     name: "repair-copies",
     what: "what a restored side sends again is told again",
     file: "agent/runtime/repaired.ts",
-    from: "const copies = rest.next > rest.kept;",
-    to: "const copies = rest.next < rest.kept;",
+    from: "const copies = rest.next > rest.kept ? rest.next : null;",
+    to: "const copies = rest.next < rest.kept ? rest.next : null;",
     tests: ["tests/agent/repair/copies_test.ts"],
   },
   {

@@ -40,8 +40,9 @@ Deno.test("a side that is started again begins anew when nothing answers what it
   assertEquals(await afterStart(joiner), ["says it again", "says it again", "says it again"]);
   joiner.now += day;
   assertEquals((await afterStart(joiner))[1], "begins anew");
+  // It would believe no receipt for ever of another side that was restored to before all that.
   joiner.undecrypted = 0;
-  assertEquals((await afterStart(joiner))[1], "says it again");
+  assertEquals((await afterStart(joiner))[1], "begins anew");
 });
 
 Deno.test("a side of which the other one parted within the hour is repaired after it, also when nothing more comes", async () => {

@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import type { Connection } from "../../../agent/mod.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
 import { AgentError } from "../../../agent/protocol/error.ts";
-import type { ArrivedFrame } from "../../../agent/session/arrival.ts";
+import type { ReceivedFrame } from "../../../agent/session/arrival.ts";
 import { changeStreams, mostOffered, receiveStreamFrame } from "../../../agent/stream/step.ts";
 import { randomBytes, type StreamContent } from "../../../protocol/mod.ts";
 import { startServer } from "../../support/server.ts";
@@ -27,7 +27,7 @@ function answersTo(connection: Connection, count: number): number {
   for (let at = 0; at < count; at++) {
     const none = { size: null, sha256: null, mediaType: "", name: "" };
     const frame = { kind: "stream offer", streamId: randomBytes(16), key: randomBytes(32), ...none } as const;
-    const arrived = { frame } as unknown as ArrivedFrame<ArrivedFrame["frame"] & StreamContent>;
+    const arrived = { frame } as unknown as ReceivedFrame<ReceivedFrame["frame"] & StreamContent>;
     const made = receiveStreamFrame(connection, arrived, context);
     answers += made?.frames?.length ?? 0;
     connection = made?.connection ?? connection;
