@@ -23,7 +23,6 @@ import { deleteConnection } from "./runtime/deletion.ts";
 import { Discards } from "./runtime/discards.ts";
 import { EventLog } from "./runtime/event_log.ts";
 import { type EventOptions, Events } from "./runtime/events.ts";
-import { Farewells } from "./runtime/farewells.ts";
 import { Interpreter } from "./runtime/interpreter.ts";
 import { Making } from "./runtime/making.ts";
 import { Moves } from "./runtime/moves.ts";
@@ -77,7 +76,6 @@ export class Agent implements AsyncDisposable, AgentStreams {
   readonly #speaker: RepairSpeaker;
   readonly #repetitions: Repetitions;
   readonly #discards: Discards;
-  readonly #farewells: Farewells;
   readonly #moves: Moves;
   readonly #streams: Streams;
   readonly #newConnections: NewConnections;
@@ -179,7 +177,6 @@ export class Agent implements AsyncDisposable, AgentStreams {
     this.#speaker = new RepairSpeaker(context);
     this.#repetitions = new Repetitions(context, this.#interpreter, this.#speaker);
     this.#discards = new Discards(context);
-    this.#farewells = new Farewells(context);
     this.#moves = new Moves(context, this.#interpreter);
     this.#events = new Events(context, this.#interpreter, {
       isManual: options.acknowledge === "manual",
@@ -350,7 +347,6 @@ export class Agent implements AsyncDisposable, AgentStreams {
         sessions: this.#sessions,
         repetitions: this.#repetitions,
         discards: this.#discards,
-        farewells: this.#farewells,
         streams: this.#streams,
       }, alias)
     );
@@ -496,7 +492,6 @@ export class Agent implements AsyncDisposable, AgentStreams {
         this.#sessions[Symbol.asyncDispose](),
         this.#repetitions[Symbol.asyncDispose](),
         this.#speaker[Symbol.asyncDispose](),
-        this.#farewells[Symbol.asyncDispose](),
         this.#discards[Symbol.asyncDispose](),
         pool[Symbol.asyncDispose](),
       ]);

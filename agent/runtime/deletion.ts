@@ -4,7 +4,6 @@ import type { AgentContext } from "./context.ts";
 import type { Discards } from "./discards.ts";
 import type { EventLog } from "./event_log.ts";
 import type { Events } from "./events.ts";
-import { farewellOf, type Farewells } from "./farewells.ts";
 import type { Repetitions } from "./repetitions.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Streams } from "../stream/streams.ts";
@@ -18,29 +17,28 @@ export interface DeletionParts {
   readonly sessions: Sessions;
   readonly repetitions: Repetitions;
   readonly discards: Discards;
-  readonly farewells: Farewells;
   readonly streams: Streams;
 }
 
-/** Deletes a connection with all that is stored of it, then its queues. See `Agent.delete`. */
+/** Deletes a connection with all that is stored of it, tells the other side, then deletes its queues. See `Agent.delete`. */
 export async function deleteConnection(
-  { connections, servers, store, now }: AgentContext,
+  { connections, servers, store }: AgentContext,
   parts: DeletionParts,
   alias: string,
 ): Promise<void> {
   const { record: { id } } = connections.get(alias);
-  const { log, events, workers, sessions, repetitions, discards, farewells, streams } = parts;
+  const { log, events, workers, sessions, repetitions, discards, streams } = parts;
   const deleted = await connections.serially(id, async () => {
     const connection = connections.find(id);
     if (connection === undefined) throw unknownConnection(alias);
     const queues = [...connection.receiving, ...connection.inbound].map((route) => discards.discarded(route));
-    const farewell = await farewellOf(connection, now());
+    const farewells = await discards.farewells(connection);
     await store.commit([
       { type: "delete connection", connection: id },
-      ...queues.map((queue): StoreChange => ({ type: "put discarded", queue })),
+      ...[...queues, ...farewells].map((queue): StoreChange => ({ type: "put discarded", queue })),
     ]);
     connections.remove(connection);
-    return { connection, queues, farewell };
+    return { connection, queues, farewells };
   });
   log.forget(id);
   events.forget(id, alias);
@@ -50,11 +48,12 @@ export async function deleteConnection(
   streams.stop(id);
   repetitions.stop(id);
   // Who still sends is to find the end before it finds no queue.
-  await farewells.say(deleted.connection.outbound, deleted.farewell);
-  await Promise.all(deleted.queues.map(async (queue) => {
-    const deleting = discards.discard(queue);
-    if (servers.isConnected(queue.server)) await deleting;
-  }));
+  for (const left of [deleted.farewells, deleted.queues]) {
+    await Promise.all(left.map(async (one) => {
+      const doing = discards.discard(one);
+      if (servers.isConnected(one.server)) await doing;
+    }));
+  }
   servers.tidy();
 }
 

@@ -1,17 +1,33 @@
 import { formatAddress, type ServerAddress, SmpError } from "../../protocol/mod.ts";
 import { type Backoff, backoffDelay, Pause } from "../backoff.ts";
 import { discardedOf } from "../session/former.ts";
-import type { DiscardedQueue, InboundRoute, ReceivingRoute, StoreChange } from "../store/store.ts";
+import type {
+  Connection,
+  Discarded,
+  DiscardedQueue,
+  Farewell,
+  InboundRoute,
+  ReceivingRoute,
+  StoreChange,
+} from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
+import { farewellsOf, sayFarewell } from "./farewells.ts";
 import { recipientQueue } from "./routes.ts";
 
+/** What is still to be said to others: more is not said. */
+const mostFarewells = 1_000;
+
 interface Waiting {
+  readonly isFarewell: boolean;
   readonly server: string;
   readonly work: Promise<void>;
   readonly pause: Pause;
 }
 
-/** Deletes the queues of deleted connections, and those that came to belong to none, at their servers: stored until that is done, or given up. */
+/**
+ * Deletes the queues of deleted connections, and those that came to belong to none, at their servers, and tells the other
+ * sides: stored until that is done, or given up.
+ */
 export class Discards implements AsyncDisposable {
   readonly #context: AgentContext;
   readonly #retry: Backoff;
@@ -30,6 +46,15 @@ export class Discards implements AsyncDisposable {
     return discardedOf(route, deadlines.after(discardTimeout));
   }
 
+  /** What is stored to tell the other side of a connection that it is deleted. */
+  async farewells(connection: Connection): Promise<Farewell[]> {
+    const { deadlines, discardTimeout, now } = this.#context;
+    const giveUpAt = deadlines.after(discardTimeout);
+    const before = [...this.#queues.values()].filter(({ isFarewell }) => isFarewell).length;
+    const farewells = await farewellsOf(connection, { now: now(), giveUpAt });
+    return farewells.slice(0, Math.max(0, mostFarewells - before));
+  }
+
   /**
    * Has a queue deleted that was made for a connection and does not belong to it: that is deleted by now, or could not be
    * stored. Resolves when it is stored as discarded, as far as that can be, and where its server is connected after the
@@ -43,8 +68,8 @@ export class Discards implements AsyncDisposable {
     if (servers.isConnected(queue.server)) await deleting;
   }
 
-  /** Has a queue deleted that was stored as discarded; resolves after the first try. */
-  async discard(queue: DiscardedQueue): Promise<void> {
+  /** Does what was stored as left to be done; resolves after the first try. */
+  async discard(queue: Discarded): Promise<void> {
     if (this.#isClosed || this.#queues.has(queue.id)) return;
     const pause = new Pause();
     let tried = () => {};
@@ -53,7 +78,8 @@ export class Discards implements AsyncDisposable {
       tried();
       this.#queues.delete(queue.id);
     });
-    this.#queues.set(queue.id, { server: formatAddress(queue.server), work, pause });
+    const isFarewell = "message" in queue;
+    this.#queues.set(queue.id, { isFarewell, server: formatAddress(queue.server), work, pause });
     await first;
   }
 
@@ -70,7 +96,7 @@ export class Discards implements AsyncDisposable {
     await Promise.all([...this.#queues.values()].map(({ work }) => work));
   }
 
-  async #delete(queue: DiscardedQueue, pause: Pause, tried: () => void): Promise<void> {
+  async #delete(queue: Discarded, pause: Pause, tried: () => void): Promise<void> {
     const { store, deadlines, discardTimeout } = this.#context;
     for (let failures = 1; !this.#isClosed; failures++) {
       if (await this.#try(queue) || deadlines.isOver(queue.giveUpAt, discardTimeout)) {
@@ -82,9 +108,13 @@ export class Discards implements AsyncDisposable {
     }
   }
 
-  /** Whether the server has not got the queue any more. */
-  async #try(queue: DiscardedQueue): Promise<boolean> {
+  /** Whether the server has not got the queue any more, or has what it is to pass on. */
+  async #try(queue: Discarded): Promise<boolean> {
     try {
+      if ("message" in queue) {
+        await sayFarewell(this.#context, queue);
+        return true;
+      }
       const client = await this.#context.servers.client(queue.server);
       await client.deleteQueue(await recipientQueue(this.#context, queue));
       return true;

@@ -28,7 +28,7 @@ import { putPassphrase, type Write, writeOf } from "./indexeddb_writes.ts";
 import {
   type AgentStore,
   type Connection,
-  type DiscardedQueue,
+  type Discarded,
   type EventRecord,
   type FrameRecord,
   type HeldFrame,
@@ -159,7 +159,7 @@ export class IndexedDbStore implements AgentStore {
   }
 
   /** See {@linkcode AgentStore}. */
-  discarded(): Promise<DiscardedQueue[]> {
+  discarded(): Promise<Discarded[]> {
     return this.#read(reads.readDiscarded);
   }
 

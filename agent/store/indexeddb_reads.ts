@@ -10,7 +10,7 @@ import * as rows from "./rows.ts";
 import * as sessionRows from "./session_rows.ts";
 import type {
   Connection,
-  DiscardedQueue,
+  Discarded,
   EventRecord,
   FrameRecord,
   HeldFrame,
@@ -68,7 +68,7 @@ export async function readConnections(database: Database, vault: Vault): Promise
 }
 
 /** The queues that are to be deleted. */
-export async function readDiscarded(database: Database, vault: Vault): Promise<DiscardedQueue[]> {
+export async function readDiscarded(database: Database, vault: Vault): Promise<Discarded[]> {
   const found = await database.getAll("discarded_queues");
   return await Promise.all(found.map((row) => rows.openDiscarded(row, vault)));
 }

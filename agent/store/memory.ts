@@ -5,7 +5,7 @@ import { comparePieces } from "./session_rows.ts";
 import type {
   AgentStore,
   Connection,
-  DiscardedQueue,
+  Discarded,
   EventRecord,
   FrameRecord,
   HeldFrame,
@@ -46,7 +46,7 @@ export class MemoryStore implements AgentStore {
   }
 
   /** See {@linkcode AgentStore}. */
-  discarded(): Promise<DiscardedQueue[]> {
+  discarded(): Promise<Discarded[]> {
     return Promise.resolve([...this.#tables.discarded.values()]);
   }
 

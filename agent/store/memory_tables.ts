@@ -2,7 +2,7 @@ import { OrderedMap } from "./ordered_map.ts";
 import {
   type ConnectionRecord,
   type Delivery,
-  type DiscardedQueue,
+  type Discarded,
   type EventRecord,
   type FrameRecord,
   type HeldFrame,
@@ -57,7 +57,7 @@ export interface Stored {
 export interface Tables {
   readonly connections: Map<string, Stored>;
   readonly events: OrderedMap<EventRecord>;
-  readonly discarded: Map<string, DiscardedQueue>;
+  readonly discarded: Map<string, Discarded>;
   /** The connection of each sending route. */
   readonly routes: Map<string, Stored>;
 }

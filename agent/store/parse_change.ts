@@ -1,12 +1,14 @@
 import type { AgentErrorCode } from "../protocol/error.ts";
 import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
 import { base64, count, flag, key, localId, server } from "./parse_parts.ts";
-import { frame, held, inbound, outbound, piece, session } from "./parse_session.ts";
+import { frame, held, inbound, outbound, outboundKeys, piece, session } from "./parse_session.ts";
 import type {
   ConnectionRecord,
   Delivery,
+  Discarded,
   DiscardedQueue,
   EventRecord,
+  Farewell,
   MessageRecord,
   OutboxEntry,
   ReceivedMeta,
@@ -169,7 +171,7 @@ const storedEvent = union<StoredEvent>({
 
 const event = object<EventRecord>({ id: count, connection: localId, event: storedEvent });
 
-const discarded = object<DiscardedQueue>({
+const discardedQueue = object<DiscardedQueue>({
   id: localId,
   server,
   recipientId: base64,
@@ -177,6 +179,18 @@ const discarded = object<DiscardedQueue>({
   recipientKey: key,
   giveUpAt: count,
 });
+
+const farewell = object<Farewell>({
+  id: localId,
+  ...outboundKeys,
+  message: bytes(1, 16_384),
+  giveUpAt: count,
+});
+
+const discarded: Parse<Discarded> = (value, place) => {
+  const isFarewell = typeof value === "object" && value !== null && "message" in value;
+  return isFarewell ? farewell(value, place) : discardedQueue(value, place);
+};
 
 type Put<Type extends PutChange["type"]> = Extract<PutChange, { readonly type: Type }>;
 

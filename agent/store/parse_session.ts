@@ -277,17 +277,20 @@ export const inbound: Parse<InboundRoute> = object<InboundRoute>({
   suspended: flag,
 });
 
+/** What is needed to send on a route. */
+export const outboundKeys = {
+  server,
+  senderId: base64,
+  senderKey: key,
+  routeId,
+  routeKey: secret,
+  blockSize,
+};
+
 /** A route of a session to send on. */
 export const outbound: Parse<OutboundRoute> = object<OutboundRoute>({
   id: localId,
-  keys: object<OutboundKeys>({
-    server,
-    senderId: base64,
-    senderKey: key,
-    routeId,
-    routeKey: secret,
-    blockSize,
-  }),
+  keys: object<OutboundKeys>(outboundKeys),
   isProven: flag,
   replaces: nullable(localId),
   cursor: count,

@@ -2,7 +2,7 @@
 import type { Reassembly, ServerAddress } from "../../protocol/mod.ts";
 import type { AgentErrorCode } from "../protocol/error.ts";
 import type { LastMessage, MessageIntegrity } from "../protocol/integrity.ts";
-import type { InboundRoute, OutboundRoute, Session } from "./session_records.ts";
+import type { Farewell, InboundRoute, OutboundRoute, Session } from "./session_records.ts";
 
 export type * from "./session_records.ts";
 
@@ -277,3 +277,6 @@ export interface DiscardedQueue {
   /** When it is no longer tried, milliseconds since 1970. */
   readonly giveUpAt: number;
 }
+
+/** What is left to be done for a deleted connection. */
+export type Discarded = DiscardedQueue | Farewell;

@@ -5,8 +5,10 @@
 import type {
   ConnectionRecord,
   Delivery,
+  Discarded,
   DiscardedQueue,
   EventRecord,
+  Farewell,
   InboundRoute,
   MessageRecord,
   OutboundRoute,
@@ -263,13 +265,13 @@ export async function openEvent({ id, connection, data }: EventRow, vault: Vault
 }
 
 /** Seals a queue that is to be deleted. */
-export async function sealDiscarded({ id, ...data }: DiscardedQueue, vault: Vault): Promise<DiscardedRow> {
+export async function sealDiscarded({ id, ...data }: Discarded, vault: Vault): Promise<DiscardedRow> {
   return { id, data: await sealRecord(vault, data, placeIn("discarded_queues", "data", { id })) };
 }
 
 /** Opens a queue that is to be deleted. */
-export async function openDiscarded({ id, data }: DiscardedRow, vault: Vault): Promise<DiscardedQueue> {
-  const rest = await openRecord<Omit<DiscardedQueue, "id">>(
+export async function openDiscarded({ id, data }: DiscardedRow, vault: Vault): Promise<Discarded> {
+  const rest = await openRecord<Omit<DiscardedQueue, "id"> | Omit<Farewell, "id">>(
     vault,
     data,
     placeIn("discarded_queues", "data", { id }),

@@ -336,3 +336,13 @@ export interface UndeliveredMessage {
   /** The number of it among this side's user messages. */
   readonly number: number;
 }
+
+/** What tells the other side of a deleted connection by one of its routes that it is deleted. */
+export interface Farewell extends OutboundKeys {
+  /** Never used again: the ID of the route. */
+  readonly id: string;
+  /** The message of the ratchet, which nothing of the connection is left to make again. */
+  readonly message: Uint8Array<ArrayBuffer>;
+  /** When it is no longer tried, milliseconds since 1970. */
+  readonly giveUpAt: number;
+}

@@ -24,7 +24,7 @@ import { Prepared, transact, type Write, writeOf } from "./sqlite_writes.ts";
 import {
   type AgentStore,
   type Connection,
-  type DiscardedQueue,
+  type Discarded,
   type EventRecord,
   type FrameRecord,
   type HeldFrame,
@@ -113,7 +113,7 @@ export class SqliteStore implements AgentStore {
   }
 
   /** See {@linkcode AgentStore}. */
-  async discarded(): Promise<DiscardedQueue[]> {
+  async discarded(): Promise<Discarded[]> {
     return await reads.readDiscarded(this.#query, this.#vault);
   }
 

@@ -3,7 +3,7 @@ import * as rows from "./rows.ts";
 import * as sessionRows from "./session_rows.ts";
 import type {
   Connection,
-  DiscardedQueue,
+  Discarded,
   EventRecord,
   FrameRecord,
   HeldFrame,
@@ -59,7 +59,7 @@ export async function readConnections(query: Query, vault: Vault): Promise<Conne
 }
 
 /** The queues that are to be deleted. */
-export function readDiscarded(query: Query, vault: Vault): Promise<DiscardedQueue[]> {
+export function readDiscarded(query: Query, vault: Vault): Promise<Discarded[]> {
   const found = query<rows.DiscardedRow>("SELECT * FROM discarded_queues ORDER BY rowid");
   return Promise.all(found.map((row) => rows.openDiscarded(row, vault)));
 }

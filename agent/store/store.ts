@@ -2,7 +2,7 @@ import type {
   Connection,
   ConnectionRecord,
   Delivery,
-  DiscardedQueue,
+  Discarded,
   EventRecord,
   FrameRecord,
   HeldFrame,
@@ -91,7 +91,7 @@ export type StoreChange =
   | { readonly type: "message delivered"; readonly connection: string; readonly id: number }
   | { readonly type: "put event"; readonly event: EventRecord }
   | { readonly type: "delete event"; readonly id: number }
-  | { readonly type: "put discarded"; readonly queue: DiscardedQueue }
+  | { readonly type: "put discarded"; readonly queue: Discarded }
   | { readonly type: "delete discarded"; readonly id: string };
 
 /** Which messages are asked for. */
@@ -107,7 +107,7 @@ export interface AgentStore extends AsyncDisposable {
   /** All connections, oldest first. */
   connections(): Promise<Connection[]>;
   /** The queues that servers have still to delete. */
-  discarded(): Promise<DiscardedQueue[]>;
+  discarded(): Promise<Discarded[]>;
   /** The IDs of the sending routes that have something to send. */
   waitingRoutes(): Promise<string[]>;
   /** The first deliveries of a sending route by position, at most `limit`. */

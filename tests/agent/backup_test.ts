@@ -7,6 +7,7 @@ import { type AgentStore, type StoreChange, StoreError } from "../../agent/store
 import { asciiText, joinParts, textBytes } from "../../protocol/mod.ts";
 import {
   everything,
+  farewell,
   frameRecord,
   fullConnection,
   fullSession,
@@ -158,7 +159,10 @@ test("a repair that is under way comes back from a backup, however far it is", a
     const fork = { number: 29, lastSent, ownKey: new Uint8Array(32).fill(21), later };
     const tags = new Uint8Array(128).fill(23);
     const whole = { ...session, keys, fork, copies: 1030, heardAt: 7000, parted: true, tags };
-    const changes = put({ ...sessionConnection("s"), session: whole });
+    const changes: StoreChange[] = [
+      ...put({ ...sessionConnection("s"), session: whole }),
+      { type: "put discarded", queue: farewell("gone") },
+    ];
     const store = new MemoryStore();
     await readBackup(store, chunks(await backupOf(changes)), { passphrase });
     assertEquals(await all(store), await all(await storeWith(changes)));

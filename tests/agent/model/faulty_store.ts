@@ -1,7 +1,7 @@
 import {
   type AgentStore,
   type Connection,
-  type DiscardedQueue,
+  type Discarded,
   type EventRecord,
   type FrameRecord,
   type HeldFrame,
@@ -56,7 +56,7 @@ export class FaultyStore implements AgentStore {
     return this.#do("read", (store) => store.connections());
   }
 
-  discarded(): Promise<DiscardedQueue[]> {
+  discarded(): Promise<Discarded[]> {
     return this.#do("read", (store) => store.discarded());
   }
 

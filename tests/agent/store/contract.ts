@@ -6,6 +6,7 @@ import {
   emptyConnection,
   eventRecord,
   everything,
+  farewell,
   frameRecord,
   fullConnection,
   fullSession,
@@ -419,8 +420,11 @@ const tests: Readonly<Record<string, (store: AgentStore) => Promise<void>>> = {
     await store.commit(put(fullConnection("a")));
     await store.commit([
       { type: "put discarded", queue: discardedQueue("a-in") },
+      { type: "put discarded", queue: farewell("a-out") },
       { type: "delete connection", connection: record.id },
     ]);
+    assertEquals(await store.discarded(), [discardedQueue("a-in"), farewell("a-out")]);
+    await store.commit([{ type: "delete discarded", id: "a-out" }]);
     assertEquals(await store.discarded(), [discardedQueue("a-in")]);
     await store.commit([{ type: "delete discarded", id: "other" }, { type: "delete discarded", id: "a-in" }]);
     assertEquals(await store.discarded(), []);

@@ -3,6 +3,7 @@ import type {
   Delivery,
   DiscardedQueue,
   EventRecord,
+  Farewell,
   FrameRecord,
   HeldFrame,
   InboundRoute,
@@ -339,6 +340,11 @@ export function eventRecord(connection: string, id: number): EventRecord {
 export function discardedQueue(id: string): DiscardedQueue {
   const { server, recipientId, senderId, recipientKey } = receivingRoute(id).keys;
   return { id, server, recipientId, senderId, recipientKey, giveUpAt: 42 };
+}
+
+/** What is to be said to the other side of a deleted connection. */
+export function farewell(id: string): Farewell {
+  return { id, ...outboundRoute(id).keys, message: new Uint8Array(40).fill(9), giveUpAt: 43 };
 }
 
 /** The changes that put a connection with its routes and its session. */

@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { assert, assertEquals } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
+import type { DiscardedQueue } from "../../../agent/store/store.ts";
 import { SmpClient, tcpTransport, type Transport } from "../../../client/mod.ts";
 import { type Channel, equalBytes } from "../../../protocol/mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
@@ -128,9 +129,7 @@ Deno.test("a written stream goes on by another queue when its queue is gone, wit
   assertEquals(await read(1000), sent.slice(0, 1000));
   await using client = await SmpClient.connect(server.address);
   for (let i = 1; i <= 2; i++) {
-    const [{ recipientId, senderId, recipientKey }] = await store.discarded() as [
-      Awaited<ReturnType<MemoryStore["discarded"]>>[number],
-    ];
+    const [{ recipientId, senderId, recipientKey }] = await store.discarded() as [DiscardedQueue];
     const key = await new LoadedKeys().signing(recipientKey);
     await client.deleteQueue({ recipientId, senderId, recipientKey: key });
     await writer.write(sent.subarray(i * 1000, (i + 1) * 1000));
