@@ -305,7 +305,8 @@ class Walk {
   async compare(): Promise<void> {
     await (this.#workers ?? this.test).idle();
     for (const [place, connection] of this.#connections.entries()) {
-      assertEquals(byQueue(connection.take()), byQueue(this.#model.sent[place]!.splice(0)));
+      const [sent, expected] = [connection.take(), this.#model.sent[place]!.splice(0)];
+      if (sent.length + expected.length > 0) assertEquals(byQueue(sent), byQueue(expected));
     }
     assertEquals(this.test.brokers.counts, this.#model.counts);
     const opened = this.#model.opened.reduce((sum, { size }) => sum + size, 0);
@@ -357,10 +358,13 @@ function isOfSender(command: Step["command"]): boolean {
   return command === "SEND" || command === "OPEN sender";
 }
 
+/** Of all brokers: each would make its own keys for unknown queues, which takes longer than a walk. */
+const authorizer = new Authorizer(fakeVerify);
+
 function brokerOf(stores: Stores | null, time: Time, hasWorkers: boolean): TestBroker {
   const now = () => time.began + time.passed;
   return new TestBroker({
-    authorizer: new Authorizer(fakeVerify),
+    authorizer,
     limits: () => hasWorkers ? workerLimits : limits,
     clock: new Clock(now, now),
     ...(stores && { queues: stores.queues, messages: stores.messages }),
@@ -425,7 +429,7 @@ Deno.test("any commands one by one give what the spec says", { permissions }, as
         await walk.compare();
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: 300 },
   );
 });
 
@@ -452,7 +456,7 @@ Deno.test(
         for (const step of steps) await walk.take(step);
         await walk.compare();
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   },
 );
@@ -505,6 +509,6 @@ Deno.test("restarts and crashes in between change nothing, with messages in the 
       for (const step of steps) await walk.take(step);
       await walk.compare();
     }),
-    { numRuns: 200 },
+    { numRuns: 60 },
   );
 });
