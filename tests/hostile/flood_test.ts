@@ -23,18 +23,24 @@ const breath = 5;
 /** Bytes that the buffers of two sockets may hold. */
 const mostInSockets = 64 * 2 ** 20;
 
+/** Bytes of the blocks of who fills sockets: small ones would cost much more for as many bytes. */
+const largeBlock = 65_536;
+
 /** Sends PINGs and reads nothing, until the server closes the connection. */
 class Flood {
   /** Bytes that the connection has taken. */
   written = 0;
+  /** 64 KiB of blocks. */
+  readonly #blocks: readonly string[];
   readonly ended: Promise<void>;
 
-  constructor(readonly client: RawClient) {
+  constructor(readonly client: RawClient, blockSize = 4096) {
+    this.#blocks = Array(65_536 / blockSize).fill(ping);
     this.ended = this.#run().catch(() => {});
   }
 
   async #run(): Promise<void> {
-    for (;; this.written += 16 * 4096) await this.client.send(...Array(16).fill(ping));
+    for (;; this.written += 65_536) await this.client.send(...this.#blocks);
   }
 }
 
@@ -76,7 +82,9 @@ for (const socket of socketNames) {
   Deno.test(`over ${socket}, many peers that do not read hold up nobody, and are all closed`, async () => {
     await using server = await startServer({ limits: { writeTimeout: 300 } });
     const floods: Flood[] = [];
-    for (let i = 0; i < 8; i++) floods.push(new Flood(await RawClient.connect(server, socket)));
+    for (let i = 0; i < 8; i++) {
+      floods.push(new Flood(await RawClient.connect(server, socket, largeBlock), largeBlock));
+    }
     await servedUntil(server, () => server.metrics.slowPeersClosed === floods.length);
     await soon(Promise.all(floods.map(({ ended }) => ended)));
     await Promise.all(floods.map(({ client }) => client[Symbol.asyncDispose]()));
@@ -85,8 +93,8 @@ for (const socket of socketNames) {
 
   Deno.test(`over ${socket}, a peer that reads late gets all its answers in order`, async () => {
     await using server = await startServer();
-    await using client = await RawClient.connect(server, socket);
-    const count = 3_000;
+    await using client = await RawClient.connect(server, socket, largeBlock);
+    const count = 300;
     const sending = (async () => {
       for (let i = 0; i < count; i++) await client.send(` ${i}  PING `);
     })();
@@ -103,14 +111,13 @@ for (const socket of socketNames) {
     const queues: RecipientQueue[] = [];
     for (let i = 0; i < 20; i++) queues.push(await honest.createQueue({ keyPair }));
     await using deaf = await RawClient.connect(server, socket);
-    for (const queue of queues) await deaf.send(await recipientCommand(queue, "s", "SUB"));
+    const subs = await Promise.all(queues.map((queue) => recipientCommand(queue, "s", "SUB")));
+    await deaf.send(...subs);
     const first = queues.map((queue) => honest.send(queue, new Uint8Array(3000)));
     await soon(Promise.all(first));
     // Each is delivered again for a SUB, so that there is much that the subscriber does not read.
     const subscribing = (async () => {
-      for (;;) {
-        for (const queue of queues) await deaf.send(await recipientCommand(queue, "s", "SUB"));
-      }
+      for (;;) await deaf.send(...subs);
     })().catch(() => {});
     while (server.metrics.slowPeersClosed === 0) {
       await soon(Promise.all(queues.map((queue) => honest.send(queue, new Uint8Array(3000)))));
@@ -148,7 +155,9 @@ for (const socket of socketNames) {
 
 async function crowd(server: SmpServer, socket: SocketName) {
   const floods: Flood[] = [];
-  for (let i = 0; i < 4; i++) floods.push(new Flood(await RawClient.connect(server, socket)));
+  for (let i = 0; i < 4; i++) {
+    floods.push(new Flood(await RawClient.connect(server, socket, largeBlock), largeBlock));
+  }
   const others = [
     await connect(server, socket),
     await connect(server, socket),

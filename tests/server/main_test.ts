@@ -3,10 +3,11 @@ import config from "../../deno.json" with { type: "json" };
 import { SmpClient, webSocketTransport } from "../../client/mod.ts";
 import { openSslLack } from "../support/openssl.ts";
 import { requiring } from "../support/requires.ts";
+import { keyOf } from "../support/test_keys.ts";
 import { run, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 import { base64, rsaVector } from "../support/vectors.ts";
-import { encodeBase64, generateKeyPair, SmpError } from "../../protocol/mod.ts";
+import { encodeBase64, SmpError } from "../../protocol/mod.ts";
 
 Deno.test("start prints hash, store log and one line a transport when it accepts connections", async () => {
   // smp.md Server files: on every start the server prints …
@@ -36,14 +37,14 @@ requiring(openSslLack)("a server that may open OpenSSL says so and runs on it", 
     server.printed.join("\n"),
   );
   await using client = await soon(SmpClient.connect(server.address));
-  const keyPair = await generateKeyPair("sign");
+  const keyPair = await keyOf("client", "sign");
   const queue = await client.createQueue({ keyPair });
   await client.secureQueue(queue, keyPair.publicKey);
   const text = new TextEncoder().encode("hello");
   await client.send({ senderId: queue.senderId, senderKey: keyPair.privateKey }, text);
   const event = await next(client.events(queue));
   assertEquals(event.type === "MSG" && event.body, text);
-  const other = { senderId: queue.senderId, senderKey: (await generateKeyPair("sign")).privateKey };
+  const other = { senderId: queue.senderId, senderKey: (await keyOf("other", "sign")).privateKey };
   await assertRejects(() => client.send(other, text), SmpError, "AUTH");
 });
 

@@ -5,6 +5,10 @@ import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
 import { type Outcome, run, temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 const test = requiring(natsLack);
 
@@ -28,7 +32,7 @@ test("an operator sees the cluster, and moves partitions away from a node and ba
   await using b = await startNode(nats, "b", { cluster: "smp" });
   await balanced([a, b]);
   await using client = await a.connect();
-  await client.createQueue();
+  await client.createQueue({ keyPair });
 
   const before = await picture(servers);
   assertEquals(
@@ -66,7 +70,7 @@ test("an operator sees the cluster, and moves partitions away from a node and ba
     8,
   ]]);
   assert(during.partitions.some(({ ownerChanges }) => ownerChanges! > 0));
-  await client.createQueue();
+  await client.createQueue({ keyPair });
 
   assertStringIncludes(
     (await operate(servers, ["drain", "b"])).stderr,

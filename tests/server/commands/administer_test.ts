@@ -12,6 +12,10 @@ import {
 } from "../../support/server_process.ts";
 import { TmuxTerminal } from "../../support/tmux.ts";
 import { startWorkers, workersIni } from "../../support/worker_processes.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 /** Asks the server of a folder with the permissions that this needs, and no others. */
 function ask(folder: string, ...args: readonly string[]): Promise<Outcome> {
@@ -26,7 +30,7 @@ async function statusOf(folder: string): Promise<ServerStatus> {
 
 async function sendOne(address: string): Promise<void> {
   await using client = await SmpClient.connect(address);
-  await client.send(await client.createQueue(), textBytes("x"));
+  await client.send(await client.createQueue({ keyPair }), textBytes("x"));
 }
 
 Deno.test("status tells what the server is and has done, for people and programs", async () => {

@@ -6,6 +6,7 @@ import { parseConfig } from "../../../server/config/config_file.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import {
   commandOf,
+  giveKey,
   type Outcome,
   run,
   ServerProcess,
@@ -13,6 +14,10 @@ import {
 } from "../../support/server_process.ts";
 import { soon } from "../../support/wait.ts";
 import { rsaVector } from "../../support/vectors.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 const journal = "[STORE_LOG]\nenable: on\nmessages: journal\n";
 const logs = ["smp-server-messages.log", "smp-server-store.log"];
@@ -41,7 +46,7 @@ function contentOf(folder: string): [string, string, number | undefined][] {
 /** Makes a queue with messages on a server. */
 async function fillQueue(address: string, texts: readonly string[]) {
   await using client = await SmpClient.connect(address);
-  const queue = await client.createQueue();
+  const queue = await client.createQueue({ keyPair });
   for (const text of texts) await client.send(queue, textBytes(text));
   return queue;
 }
@@ -193,7 +198,8 @@ Deno.test("y and yes in any case mean yes, and everything else no", async () => 
     ]] as const
   ) {
     await using folder = await temporaryFolder();
-    await onFolder(folder.path, "init");
+    await giveKey(folder.path);
+    await Deno.writeTextFile(`${folder.path}/smp-server.ini`, journal);
     const shown = await onTerminal(`${answer}\n`, ["delete"], folder.path);
     assertStringIncludes(shown, isYes ? "code 0" : "Nothing was deleted");
     assertEquals(namesIn(folder.path).length, isYes ? 0 : 2, answer);
@@ -268,7 +274,7 @@ Deno.test("a second server on the same log is refused, and the first goes on", a
   const second = await run(["start", "-y", "-l", ...place], { folder: path });
   assertFailed(second, `${path}/smp-server-store.log`, "another", "--log-dir");
   await using client = await SmpClient.connect(server.address);
-  await client.createQueue();
+  await client.createQueue({ keyPair });
 });
 
 Deno.test("verify tells what is right and what is wrong with key, ini and logs, and changes nothing", async () => {
@@ -425,7 +431,7 @@ Deno.test("a server is set up by the environment alone", async () => {
   });
   assert(server.port("TCP") > 0 && server.port("WebSockets") > 0);
   await using client = await SmpClient.connect(server.address);
-  await client.createQueue();
+  await client.createQueue({ keyPair });
   assertEquals(namesIn(`${path}/etc`), ["server_key", "smp-server.ini", "smp-server.sock"]);
   assert(namesIn(`${path}/log`).includes("smp-server-store.log"));
   for (const name of ["etc", "log"]) assertEquals(Deno.statSync(`${path}/${name}`).mode! & 0o777, 0o700);
@@ -436,7 +442,7 @@ Deno.test("SIGHUP reads the limits again and says what else has changed; a bad i
   const ini = (limits: string) => `[LOG]\nlog: json\n[LIMITS]\n${limits}\n`;
   await using server = await ServerProcess.start({ folder: folder.path, ini: ini("messages_per_queue: 1") });
   await using client = await SmpClient.connect(server.address);
-  const queue = await client.createQueue();
+  const queue = await client.createQueue({ keyPair });
   const isRoom = () => client.send(queue, textBytes("x")).then(() => true, () => false);
   assertEquals([await isRoom(), await isRoom()], [true, false]);
   const reload = async (text: string) => {
@@ -487,7 +493,7 @@ Deno.test("SIGHUP says that the ini is gone, and leaves the limits", async () =>
   const record = JSON.parse(await server.logged());
   assertEquals([record.level, record.error], ["error", `there is no ${folder.path}/smp-server.ini`]);
   await using client = await SmpClient.connect(server.address);
-  await assertRejects(() => client.createQueue());
+  await assertRejects(() => client.createQueue({ keyPair }));
 });
 
 Deno.test("metrics say whether the server is ready, and the ini of the first start is the default", async () => {
@@ -497,7 +503,7 @@ Deno.test("metrics say whether the server is ready, and the ini of the first sta
     ini: `${journal}[METRICS]\nport: 0\n`,
   });
   await using client = await SmpClient.connect(server.address);
-  await client.createQueue();
+  await client.createQueue({ keyPair });
   const ready = await fetch(`${server.metricsUrl}ready`);
   assertEquals([ready.status, await ready.text()], [200, "ready\n"]);
   const metrics = await metricsOf(server);
@@ -618,7 +624,7 @@ Deno.test("start and verify warn of what is weak: a short key, a key others can 
     await using server = await ServerProcess.start({ folder: path, args: [] });
     for (const warning of warnings) assertStringIncludes(await server.logged(), ` WARN ${warning}`);
     await using client = await SmpClient.connect(server.address);
-    await client.createQueue();
+    await client.createQueue({ keyPair });
   }
   // Whoever can read a password can use it.
   await Deno.writeTextFile(`${path}/smp-server.ini`, "[ACCESS]\ncreate: password\npassword: p\n");

@@ -11,6 +11,10 @@ import {
   temporaryFolder,
 } from "../../support/server_process.ts";
 import { rsaVector } from "../../support/vectors.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 const place = ["--host", "127.0.0.1", "--port", "0"];
 const taken = "it is taken";
@@ -48,7 +52,7 @@ for (const [mode, log] of [["without a store log", []], ["with a store log", ["-
     assertRefused(await run(["import", path, ...at(`${path}/to`)], all), key, "stop it first");
     assertEquals(await namesIn(path), names);
     await using client = await SmpClient.connect(server.address);
-    await client.createQueue();
+    await client.createQueue({ keyPair });
   });
 
   Deno.test(`init and verify work beside a running server ${mode}`, async () => {

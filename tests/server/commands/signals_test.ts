@@ -7,6 +7,10 @@ import { RawClient } from "../../support/raw_client.ts";
 import { commandOf, linesOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { next, patience, soon } from "../../support/wait.ts";
 import { rsaVector } from "../../support/vectors.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 /** The moments of a start that are not told by anything that it prints, each by a file that is there then. */
 const moments = [
@@ -90,7 +94,7 @@ for (const { when, file, args } of moments) {
       line = value;
     }
     await using client = await soon(SmpClient.connect(address));
-    assertEquals(await client.createQueue().then(() => "made", () => "refused"), "refused");
+    assertEquals(await client.createQueue({ keyPair }).then(() => "made", () => "refused"), "refused");
     process.kill("SIGTERM");
     const rest: string[] = [];
     for await (const line of printed) rest.push(line);
@@ -178,7 +182,7 @@ Deno.test("Ctrl-C that comes twice at once, as through npx, is one: messages are
   await using server = await ServerProcess.start({ folder: path, args: ["-y", "-l"] });
   {
     await using client = await SmpClient.connect(server.address);
-    await client.send(await client.createQueue(), textBytes("x"));
+    await client.send(await client.createQueue({ keyPair }), textBytes("x"));
   }
   server.signal("SIGINT");
   assertEquals(await server.line(), "stopping");
@@ -194,7 +198,7 @@ Deno.test("SIGHUP while the server stops changes nothing: messages are saved", a
   const ini = "[STORE_LOG]\nenable: on\n[METRICS]\nport: 0\n";
   await using server = await ServerProcess.start({ folder: path, ini });
   await using client = await SmpClient.connect(server.address);
-  await client.send(await client.createQueue(), textBytes("x"));
+  await client.send(await client.createQueue({ keyPair }), textBytes("x"));
   {
     await using _peer = await stuckPeer(server);
     server.signal("SIGTERM");
@@ -258,7 +262,7 @@ Deno.test("a stop that cannot save says why", async () => {
   const { path } = folder;
   await using server = await ServerProcess.start({ folder: path, ini: "[STORE_LOG]\nenable: on\n" });
   await using client = await SmpClient.connect(server.address);
-  await client.send(await client.createQueue(), textBytes("x"));
+  await client.send(await client.createQueue({ keyPair }), textBytes("x"));
   // What is written aside cannot be.
   await Deno.mkdir(`${path}/smp-server-messages.log.new`);
   const { code, stdout, stderr } = await server.kill("SIGTERM");

@@ -13,6 +13,10 @@ import { connect, identity, startServer } from "../../support/server.ts";
 import { SmpServer } from "../../../server/mod.ts";
 import { authority, certificate, dialTls, otherCertificate, weak } from "../../support/tls.ts";
 import { next, soon } from "../../support/wait.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 /** The common name of the certificate that a port shows. */
 function shownBy(port: number): Promise<string> {
@@ -29,7 +33,7 @@ function shownBy(port: number): Promise<string> {
 Deno.test("messages go over WebSockets with TLS as over any other connection", async () => {
   await using server = await startServer();
   await using client = await connect(server, "tls");
-  const queue = await client.createQueue();
+  const queue = await client.createQueue({ keyPair });
   const events = client.events(queue)[Symbol.asyncIterator]();
   await client.send(queue, textBytes("over TLS"));
   const event = await next(events);

@@ -3,6 +3,10 @@ import { SmpClient } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/mod.ts";
 import { type Outcome, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
 import { filesIn, openWorkers, prepareFolder } from "../../support/worker_files.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 const journal = "[STORE_LOG]\nenable: on\nmessages: journal\n";
 
@@ -21,7 +25,7 @@ async function makeServer(folder: string, texts: readonly string[]) {
   {
     await using client = await SmpClient.connect(server.address);
     for (const text of texts) {
-      const queue = await client.createQueue();
+      const queue = await client.createQueue({ keyPair });
       await client.send(queue, textBytes(text));
       await client.send(queue, textBytes(`${text} again`));
       queues.push(queue);

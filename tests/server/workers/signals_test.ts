@@ -6,6 +6,10 @@ import { requiring } from "../../support/requires.ts";
 import { commandOf, run, temporaryFolder } from "../../support/server_process.ts";
 import { next, soon, until } from "../../support/wait.ts";
 import { childrenOf, isAlive, startWorkers, workersIni } from "../../support/worker_processes.ts";
+import { keyOf } from "../../support/test_keys.ts";
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
 
 const test = requiring(Deno.build.os === "linux" ? null : "processes can share a port only on Linux");
 
@@ -50,7 +54,7 @@ test("SIGHUPs until the end do not make a stop of workers look like a crash", as
   await using server = await startWorkers({ folder: folder.path });
   {
     await using client = await SmpClient.connect(server.address);
-    await client.send(await client.createQueue(), textBytes("x"));
+    await client.send(await client.createQueue({ keyPair }), textBytes("x"));
   }
   const storm = setInterval(() => {
     try {
@@ -76,7 +80,7 @@ test("peers that read nothing are closed by all workers, and hold up nobody", as
   const ini = `${workersIni}write_timeout_seconds: 1\n`;
   await using server = await startWorkers({ folder: folder.path, ini });
   const honest = await Promise.all(Array.from({ length: 4 }, () => SmpClient.connect(server.address)));
-  const queues = await Promise.all(honest.map((client) => client.createQueue()));
+  const queues = await Promise.all(honest.map((client) => client.createQueue({ keyPair })));
   const events = honest.map((client, i) => client.events(queues[i]!));
   const peers = await Promise.all(Array.from({ length: 8 }, async () => {
     return await RawClient.handshake(await connectTcp("127.0.0.1", server.port("TCP")));
