@@ -42,6 +42,8 @@ export interface RefusalOptions {
   /** How often each probe is sent. */
   readonly rounds: number;
   readonly verify: Verify;
+  /** Which probes are sent alone. @default all */
+  readonly group?: string;
   /** Leaves out the verification where there is no key to decide by, as a broker without the defence would. */
   readonly isDefenceless?: boolean;
   /** What is between the prober and the broker. @default nothing */
@@ -92,7 +94,9 @@ export function superiority(a: readonly number[], b: readonly number[]): number 
   return count / a.length / b.length;
 }
 
-async function prepare({ bits, costs, verify, isDefenceless = false }: Omit<RefusalOptions, "rounds">) {
+async function prepare(
+  { bits, costs, verify, group, isDefenceless = false }: Omit<RefusalOptions, "rounds">,
+) {
   let isPreparing = true;
   const keys = new Set<PublicKey>(), accepted = new Set<PublicKey>();
   const authorizer = new Authorizer(async (key, ...work) => {
@@ -150,7 +154,7 @@ async function prepare({ bits, costs, verify, isDefenceless = false }: Omit<Refu
       { ...unsigned, group: "unsigned SEND", name: "recipient's ID", queueIds: recipientIds },
     );
   }
-  return { test, probes };
+  return { test, probes: probes.filter((probe) => group === undefined || probe.group === group) };
 }
 
 function anyOf<T>(values: readonly T[]): T {
