@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly openSsl?: boolean;
   /** Settings in the environment, which it may read. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Has it take keys that were made once, of which the first is always the same. @default false, as tests of keys need */
+  readonly ready?: boolean;
   /** What runs the executable instead of the system, for instance `unshare`. */
   readonly wrapper?: readonly string[];
 }
@@ -48,6 +50,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     env = {},
     wrapper = [],
     script = "server/main.ts",
+    ready = script !== "server/main.ts",
   } = options;
   const files = [...(folder === undefined ? [] : [folder]), ...folders].join(",");
   const variables = [
@@ -64,8 +67,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     ...(workers ? [`--allow-run=${Deno.execPath()}`] : []),
     ...(openSsl ? [`--allow-ffi=${openSslPaths.join(",")}`] : []),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
-    // What a server makes keys for is another one each time.
-    ...(script === "server/main.ts" ? [] : [`--preload=${readyKeys}`]),
+    ...(ready ? [`--preload=${readyKeys}`] : []),
     script,
     ...args,
   ];

@@ -63,6 +63,6 @@ Deno.test("whatever fails, no node answers that was taken for dead, and all come
       await clock.advance(2000);
       await ended;
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });
