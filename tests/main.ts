@@ -45,10 +45,13 @@ const sockets = [
 const cluster = ["tests/faults", "tests/server/cluster"];
 const server = ["tests/server", "tests/hostile", "tests/operator", "tests/protocol"];
 
-/** In the order in which they are begun: what takes long comes first, that nothing long is left alone at the end. */
+/**
+ * In the order in which they are begun: what takes long comes first, that nothing long is left alone at the end, and
+ * before all others what waits for most of its time.
+ */
 const groups: readonly Group[] = [
-  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
   { name: "the tests of clusters", args: usual, paths: cluster, parts: 2 },
+  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
   {
     name: "the tests of the server",
     args: usual,

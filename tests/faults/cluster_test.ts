@@ -9,7 +9,7 @@ const test = requiring(Deno.build.os === "windows" ? "there is no SIGSTOP" : nat
 test("nothing that was answered is lost with a node that is killed, and one that is taken for dead and goes on", async () => {
   await using target = await ClusterTarget.start({ servers: 1 });
   const faults = ["kill-node", "stop-node"];
-  const { verdict } = await run(target, { faults, pairs: 5, seed: 1 });
+  const { verdict } = await run(target, { faults, pairs: 5, seed: 1, pace: 3 });
   assertEquals([verdict.problems, verdict.undone], [[], 0]);
   assert(verdict.accepted > 0 && verdict.acknowledged > 0);
 });
@@ -17,7 +17,7 @@ test("nothing that was answered is lost with a node that is killed, and one that
 test("nothing that was answered is lost with a node that is cut off from NATS, and one that is killed with it", async () => {
   await using target = await ClusterTarget.start({ servers: 1, proxies: true });
   const faults = ["cut-node", "kill-both"];
-  const { verdict } = await run(target, { faults, pairs: 5, seed: 1 });
+  const { verdict } = await run(target, { faults, pairs: 5, seed: 1, pace: 3 });
   assertEquals([verdict.problems, verdict.undone], [[], 0]);
   assert(verdict.accepted > 0 && verdict.acknowledged > 0);
 });

@@ -93,7 +93,7 @@ export class Pair implements AsyncDisposable {
       const failed = batch.filter((_, i) => outcomes[i] !== "OK");
       again = [...failed.map(([number, attempt]) => [number, attempt + 1] as [number, number]), ...again];
       if (random.chance(leaving)) await session.leave();
-      const most = this.kind.isAway ? mostLongPause : mostSenderPause;
+      const most = this.#world.pace * (this.kind.isAway ? mostLongPause : mostSenderPause);
       await pause(random.below(most), undefined, { signal: stop }).catch(() => {});
     }
   }

@@ -21,6 +21,8 @@ export interface World {
   /** Of all queues, on both sides. */
   readonly keyPair: KeyPair<"sign">;
   readonly random: Random;
+  /** How many times as long as usual senders wait. */
+  readonly pace: number;
   /** Aborts when no more is to be begun. */
   readonly stop: AbortSignal;
 }

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly pairs: number;
   /** The same one makes the same choices; what becomes of them depends on time. */
   readonly seed: number;
+  /** How many times as long as usual senders wait between messages. @default 1 */
+  readonly pace?: number;
   /** Milliseconds between a recovery and the next fault, at most. @default 1000 */
   readonly mostPause?: number;
   /** Milliseconds that clients may take after a fault until each has had an answer, and each END has come. @default 60 000 */
@@ -53,6 +55,7 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
     addresses: () => target.addresses(),
     keyPair: await generateKeyPair("sign", 1024),
     random: new Random(seed, "load"),
+    pace: options.pace ?? 1,
     stop: stop.signal,
   };
   const churns = [new Churn(world, "churn")];
