@@ -82,10 +82,15 @@ const records = [
 /** What is behind the place where a file was cut. */
 const tails = { "nothing": "", "NULs": "\0".repeat(50) };
 
-/** How files are cut: each end of lines and each tail at every place, both others where something begins or ends. */
+/** How files are cut: one kind at every place, the others where something begins or ends. */
 const cuts = [
   { name: "LF, cut anywhere and followed by nothing", lineEnd: "\n", after: tails.nothing, isAnywhere: true },
-  { name: "CRLF, cut anywhere and followed by NULs", lineEnd: "\r\n", after: tails.NULs, isAnywhere: true },
+  {
+    name: "CRLF, cut at any word and followed by NULs",
+    lineEnd: "\r\n",
+    after: tails.NULs,
+    isAnywhere: false,
+  },
   { name: "LF, cut at any word and followed by NULs", lineEnd: "\n", after: tails.NULs, isAnywhere: false },
   {
     name: "CRLF, cut at any word and followed by nothing",
@@ -95,10 +100,19 @@ const cuts = [
   },
 ] as const;
 
-/** Where to cut a text: at every place, or within two characters of a space, `=`, `:` or end of a line. */
+/**
+ * Where to cut a text: within two characters of a space, `=`, `:` or end of a line, and at every other place if it is
+ * asked for, but only once in words that come again.
+ */
 function placesIn(text: string, isAnywhere: boolean): number[] {
   const isNear = (at: number) => at < 2 || at > text.length - 2 || /[\s=:]/.test(text.slice(at - 2, at + 2));
-  return Array.from({ length: text.length + 1 }, (_, at) => at).filter((at) => isAnywhere || isNear(at));
+  const inner = new Set<number>();
+  const words = new Set<string>();
+  for (const { 0: word, index } of isAnywhere ? text.matchAll(/\S+/g) : []) {
+    for (let at = 0; !words.has(word) && at < word.length; at++) inner.add(index + at);
+    words.add(word);
+  }
+  return Array.from({ length: text.length + 1 }, (_, at) => at).filter((at) => inner.has(at) || isNear(at));
 }
 
 for (const { name, lineEnd, after, isAnywhere } of cuts) {
