@@ -6,6 +6,7 @@ export class CutProxy implements AsyncDisposable {
   readonly #tasks = new Set<Promise<void>>();
   #isClosed = false;
   #cut: PromiseWithResolvers<void> | null = null;
+  #isRefusing = false;
 
   /** `port`: where it connects to, on loopback; `accepted` is told the number of each connection, from 1. */
   constructor(port: number, accepted: (number: number) => void = () => {}) {
@@ -16,9 +17,10 @@ export class CutProxy implements AsyncDisposable {
     return this.#listener.addr.port;
   }
 
-  /** Nothing goes through any more; connections stay open, and new ones are accepted. */
-  cut(): void {
+  /** Nothing goes through any more; connections stay open. New ones are accepted; `isRefusing`: and closed at once. */
+  cut(isRefusing = false): void {
     this.#cut ??= Promise.withResolvers();
+    this.#isRefusing = isRefusing;
   }
 
   /** What was on its way when it was cut arrives now. */
@@ -49,6 +51,7 @@ export class CutProxy implements AsyncDisposable {
     this.#open.add(client);
     let server: Deno.Conn | null = null;
     try {
+      if (this.#cut !== null && this.#isRefusing) return;
       await this.#cut?.promise;
       if (this.#isClosed) return;
       server = await Deno.connect({ hostname: "127.0.0.1", port });

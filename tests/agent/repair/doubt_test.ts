@@ -87,8 +87,8 @@ for (const role of sides) {
     await other.start();
     await told(other, "lost 2");
     // What it sends now waits here, and the receipts come.
-    others.proxy.cut();
-    own.proxy.cut();
+    others.proxy.cut(true);
+    own.proxy.cut(true);
     await restored.start(backup);
     for (const text of ["new 1", "new 2"]) await restored.send(text);
     own.proxy.mend();
@@ -109,7 +109,7 @@ for (const role of sides) {
       const backup = await restored.backup();
       await sent(restored, ...lost);
       await restored.stop();
-      own.proxy.cut();
+      own.proxy.cut(true);
       await other.start();
       await untilText(other, lost.at(-1)!);
       await other.restore(other.store);
@@ -132,7 +132,7 @@ for (const role of sides) {
     await sent(restored, "lost 1", "lost 2");
     await untilText(other, "lost 2");
     await restored.stop();
-    own.proxy.cut();
+    own.proxy.cut(true);
     await restored.start(backup);
     await sent(restored, "new 1", "new 2");
     const isRead = () => others.server.gauges().messages === 0;
