@@ -57,7 +57,8 @@ async function read(
   surroundings: Surroundings,
 ): Promise<BackupCounts> {
   await using store = await openStore(opening, surroundings);
-  const opened = await Deno.open(file);
+  // It is not read where the database has connections.
+  using opened = await Deno.open(file);
   try {
     return await readBackup(store, untilAborted(opened.readable, surroundings.signal), { passphrase });
   } catch (error) {

@@ -1,6 +1,8 @@
-import type { TestAgent } from "./agent.ts";
-import { formatQueueInfo } from "../../mod.ts";
+import { SqliteStore } from "../../agent/store/sqlite.ts";
+import { connectAgents, TestAgent } from "./agent.ts";
+import { agentUntil } from "./agent_here.ts";
 import { commandOf, linesOf, type Outcome, temporaryFolder } from "./server_process.ts";
+import { sessions, settled } from "./streams.ts";
 import { next, patience, soon } from "./wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -102,6 +104,20 @@ export class AgentFolder implements AsyncDisposable {
     return await (await this.start(args, { isRead: true, ...(input && { input }) })).end();
   }
 
+  /** Runs a command that prints lines in this process; one that makes keys is faster in one of its own. */
+  here(args: readonly string[], input?: Uint8Array<ArrayBuffer>): Promise<Outcome> {
+    return agentUntil(new AbortController().signal, args, { ...(input && { input }) });
+  }
+
+  /** Makes an invitation to `alias` in the database `db`, as `invite` does. */
+  async invite(
+    alias: string,
+    { db, server }: { readonly db: string; readonly server: string },
+  ): Promise<void> {
+    await using side = await TestAgent.start(server, { store: await SqliteStore.open(db), ...sessions });
+    await side.agent.create(alias);
+  }
+
   /** Runs a line of a shell in which `agent` is the program; gives how it ends. */
   async shell(line: string, env: Readonly<Record<string, string>>): Promise<Outcome> {
     const quoted = commandOf([], { script: new URL(script, root).pathname, folder: this.path })
@@ -123,16 +139,22 @@ export class AgentFolder implements AsyncDisposable {
   }
 }
 
-/** Connects the database `db` of a folder, as "b", with an agent, who calls it "a". */
+/**
+ * Connects the database `db`, as "b", with an agent, who calls it "a". As commands do the database's side announces
+ * sessions; `isSession`: so does the agent, and it is waited for that there is one.
+ */
 export async function connectCommand(
-  folder: AgentFolder,
   agent: TestAgent,
-  { db, server }: { readonly db: string; readonly server: string },
+  { db, server, isSession = false }: {
+    readonly db: string;
+    readonly server: string;
+    readonly isSession?: boolean;
+  },
 ): Promise<void> {
-  const { invitation } = await agent.agent.create("a");
-  const joined = await folder.run(["join", "b", formatQueueInfo(invitation), "--db", db, "--server", server]);
-  if (joined.code !== 0) throw new Error(joined.stderr);
-  await agent.next("connected");
+  const store = await SqliteStore.open(db);
+  await using side = await TestAgent.start(server, { store, ...sessions });
+  await connectAgents(agent, side, ["a", "b"]);
+  if (isSession) await settled(agent, side);
 }
 
 async function rest(lines: AsyncIterator<string>): Promise<string> {

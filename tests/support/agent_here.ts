@@ -1,19 +1,25 @@
 import { runCommand } from "../../agent/cli/commands.ts";
+import { printable } from "../../agent/cli/print.ts";
+import { UsageError } from "../../cli/options.ts";
 import type { Outcome } from "./server_process.ts";
 
-/** Runs a command of the agent that prints lines in this process. */
+/** Runs a command of the agent that prints lines in this process, which takes a tenth of the time; see `agent/main.ts`. */
 export function agentHere(...args: readonly string[]): Promise<Outcome> {
   return agentUntil(new AbortController().signal, args);
 }
 
-/** The same until a signal; `printed` is told of each line. */
+/** The same until a signal; `printed` is told of each line, and `input` is what the standard input has. */
 export async function agentUntil(
   signal: AbortSignal,
   args: readonly string[],
-  printed: (line: string) => void = () => {},
+  { printed = () => {}, input = new Uint8Array() }: {
+    readonly printed?: (line: string) => void;
+    readonly input?: Uint8Array<ArrayBuffer>;
+  } = {},
 ): Promise<Outcome> {
   let [stdout, stderr] = ["", ""];
   const none = () => Promise.resolve(null);
+  const tell = (line: string) => void (stderr += `${printable(line)}\n`);
   try {
     await runCommand(args, {
       write: () => Promise.reject(new Error("it prints lines only")),
@@ -22,18 +28,21 @@ export async function agentUntil(
         printed(line);
         return Promise.resolve();
       },
-      tell: (line) => void (stderr += `${line}\n`),
+      tell,
       isTerminal: false,
       isInputTerminal: false,
       terminal: null,
       readSome: none,
-      readInput: () => Promise.resolve(new Uint8Array()),
+      readInput: () => Promise.resolve(input),
       ask: none,
       askSecret: none,
       signal,
     }, "");
     return { code: 0, stdout, stderr };
   } catch (error) {
-    return { code: 1, stdout, stderr: `${stderr}${error instanceof Error ? error.message : error}\n` };
+    const message = error instanceof Error ? error.message : String(error);
+    const isUsage = error instanceof UsageError;
+    tell(isUsage ? `${message}; --help lists what there is` : message);
+    return { code: isUsage ? 2 : 1, stdout, stderr };
   }
 }

@@ -3,7 +3,7 @@ import { TestAgent } from "./agent.ts";
 import { AgentFolder, connectCommand } from "./agent_command.ts";
 import { startServer } from "./server.ts";
 import { sessions } from "./streams.ts";
-import { soon, until } from "./wait.ts";
+import { soon } from "./wait.ts";
 
 /** An agent "a" of this process, and a database whose commands call it "b". */
 export async function pair(given?: string) {
@@ -12,8 +12,7 @@ export async function pair(given?: string) {
   const server = given ?? resources.use(await startServer()).address;
   const peer = resources.use(await TestAgent.start(server, sessions));
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server });
-  await until(() => peer.agent.connection("a").session?.active === true);
+  await connectCommand(peer, { db, server, isSession: true });
   return { folder, peer, db, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 

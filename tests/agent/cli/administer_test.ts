@@ -134,7 +134,7 @@ socketTest("what waits for an agent ends with a signal", async () => {
   assertEquals(await soon(status), { code: 1, stdout: "", stderr: "interrupted\n" });
 
   const stopping = new AbortController();
-  const stop = agentUntil(stopping.signal, ["stop", "--db", db], () => stopping.abort());
+  const stop = agentUntil(stopping.signal, ["stop", "--db", db], { printed: () => stopping.abort() });
   using asked = await listener.accept();
   await asked.write(new TextEncoder().encode('{"ok":true,"lines":["stopping"]}\n'));
   assertStringIncludes((await soon(stop)).stderr, "interrupted: the agent goes on stopping");

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../../deno.json" with { type: "json" };
 import { TestAgent } from "../../support/agent.ts";
 import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
+import { agentHere } from "../../support/agent_here.ts";
 import { startServer } from "../../support/server.ts";
 import { run, ServerProcess } from "../../support/server_process.ts";
 
@@ -21,7 +22,7 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
     string,
     string,
   ];
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
   {
     const args = ["--db", db, "--port", "0", "--server", server.address];
@@ -42,7 +43,7 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
       "--remove",
     ]];
     for (const other of [...others, ["import", backup, ...key]]) {
-      const { code, stdout, stderr } = await folder.run([...other, "--db", db]);
+      const { code, stdout, stderr } = await folder.here([...other, "--db", db]);
       assertEquals([code, stdout], [1, ""], other.join(" "));
       assert(stderr.startsWith(`Cannot open ${db}: another agent uses it; `), stderr);
       assertStringIncludes(stderr, '"smp-agent start"');
@@ -54,8 +55,8 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
   const imported = await folder.run(["import", backup, "--db", moved, "--json", ...key]);
   assertEquals(JSON.parse(imported.stdout), { type: "imported", connections: 1, messages: 0 });
   assertStringIncludes(imported.stderr, "never run the agent that the backup is of again");
-  assertEquals((await folder.run(["receive", "b", "--db", moved])).stdout, "sent meanwhile\n");
-  assertEquals((await folder.run(["send", "b", "from elsewhere", "--db", moved])).code, 0);
+  assertEquals((await folder.here(["receive", "b", "--db", moved])).stdout, "sent meanwhile\n");
+  assertEquals((await folder.here(["send", "b", "from elsewhere", "--db", moved])).code, 0);
   assertEquals(await peer.text(), "from elsewhere");
 });
 
@@ -69,8 +70,8 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   ];
   const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
   const wrong = ["--backup-passphrase-file", await folder.write("wrong", "battery staple\n")];
-  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
-  assertEquals((await folder.run(["export", backup, "--db", db, ...key])).code, 0);
+  await folder.invite("bob", { db, server: server.address });
+  assertEquals((await folder.here(["export", backup, "--db", db, ...key])).code, 0);
   const bytes = await Deno.readFile(backup);
   const unfinished = await folder.write("b.backup.new", "somebody's");
   await Deno.writeFile(folder.file("cut"), bytes.subarray(0, bytes.length - 1));
@@ -85,7 +86,7 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
     [["import", folder.file("missing"), "--db", other, ...key], "missing"],
   ] as const;
   for (const [args, text] of cases) {
-    const { code, stdout, stderr } = await folder.run(args);
+    const { code, stdout, stderr } = await folder.here(args);
     assertEquals([code, stdout], [1, ""], args.join(" "));
     assertStringIncludes(stderr, text);
     assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
@@ -93,7 +94,7 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   assertEquals(await Deno.readFile(backup), bytes);
   assertEquals(await Deno.readTextFile(unfinished), "somebody's");
   assertEquals([namesOf(folder.path, "b.db"), namesOf(folder.path, "c")], [[], ["cut"]]);
-  assertEquals((await folder.run(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  bob\n");
+  assertEquals((await folder.here(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  bob\n");
   const asked = await folder.run(["export", folder.file("c"), "--db", db]);
   assertEquals([asked.code, asked.stdout], [2, ""]);
   assertStringIncludes(asked.stderr, "--backup-passphrase-file is missing: nobody is there to ask");
@@ -104,10 +105,11 @@ Deno.test("the passphrase of a database is set, changed and removed", async () =
   await using server = await startServer();
   const db = folder.file("a.db");
   const [first, second] = [await folder.write("first", "one\n"), await folder.write("second", "two\n")];
-  await folder.run(["invite", "bob-and-more", "--db", db, "--server", server.address]);
-  const list = (...args: string[]) => folder.run(["list", "--db", db, ...args]);
-  const change = (...args: string[]) => folder.run(["passphrase", "--db", db, ...args]);
-  assertEquals((await change("--new-passphrase-file", first)).code, 0);
+  await folder.invite("bob-and-more", { db, server: server.address });
+  const list = (...args: string[]) => folder.here(["list", "--db", db, ...args]);
+  const change = (...args: string[]) => folder.here(["passphrase", "--db", db, ...args]);
+  const set = ["passphrase", "--db", db, "--new-passphrase-file", first];
+  assertEquals((await folder.run(set)).code, 0);
   const locked = await list();
   assertEquals([locked.code, locked.stdout], [1, ""]);
   assertStringIncludes(locked.stderr, "it needs its passphrase; give it with --passphrase-file");
@@ -123,15 +125,17 @@ Deno.test("a file that is no database, or a damaged one, is refused with what to
   await using folder = await AgentFolder.make();
   await using server = await startServer();
   const [db, other] = [folder.file("a.db"), await folder.write("other.db", "x".repeat(5000))];
-  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
+  await folder.invite("bob", { db, server: server.address });
   const bytes = await Deno.readFile(db);
   bytes.fill(0xff, 100);
   await Deno.writeFile(db, bytes);
   for (const command of [["list"], ["receive", "bob"], ["start", "--server", server.address]]) {
-    const damaged = await folder.run([...command, "--db", db]);
+    // It changes what the whole process computes with.
+    const call = (args: readonly string[]) => args[0] === "start" ? folder.run(args) : folder.here(args);
+    const damaged = await call([...command, "--db", db]);
     assertEquals([damaged.code, damaged.stdout], [1, ""]);
     assertStringIncludes(damaged.stderr, "malformed; keep a copy of it, then remove");
-    const foreign = await folder.run([...command, "--db", other]);
+    const foreign = await call([...command, "--db", other]);
     assertEquals([foreign.code, foreign.stdout], [1, ""]);
     assertStringIncludes(foreign.stderr, `Cannot open ${other}: it belongs to another program`);
   }
@@ -166,7 +170,7 @@ Deno.test("what commands cannot be asked for ends with 2 and one line, and makes
   await Promise.all(cases.map(async ([args, text], i) => {
     const isUnnamed = args[0] === "bogus" || args[0] === "help";
     const db = isUnnamed ? [] : ["--db", folder.file(`${i}.db`)];
-    const { code, stdout, stderr } = await folder.run([...args, ...db]);
+    const { code, stdout, stderr } = await (i === 0 ? folder.run(args) : folder.here([...args, ...db]));
     assertEquals([code, stdout], [2, ""], stderr);
     assert(stderr.startsWith(text), stderr);
     assert(!stderr.includes("secret"), stderr);
@@ -179,17 +183,17 @@ Deno.test("nothing is deleted without a question or -y", async () => {
   await using folder = await AgentFolder.make();
   await using server = await startServer();
   const db = folder.file("a.db");
-  await folder.run(["invite", "bob", "--db", db, "--server", server.address]);
-  const { code, stderr } = await folder.run(["delete", "bob", "--db", db]);
+  await folder.invite("bob", { db, server: server.address });
+  const { code, stderr } = await folder.here(["delete", "bob", "--db", db]);
   assertEquals([code, stderr], [1, 'nobody is there to ask whether "bob" is to be deleted; pass -y\n']);
-  const unknown = await folder.run(["delete", "alice", "-y", "--db", db]);
+  const unknown = await folder.here(["delete", "alice", "-y", "--db", db]);
   assertEquals(unknown.code, 1);
   assertStringIncludes(unknown.stderr, 'There is no connection "alice"');
   await server[Symbol.asyncDispose]();
-  const gone = await folder.run(["delete", "bob", "-y", "--timeout", "1", "--db", db]);
+  const gone = await folder.here(["delete", "bob", "-y", "--timeout", "1", "--db", db]);
   assertEquals([gone.code, gone.stdout], [0, ""]);
   assertStringIncludes(gone.stderr, "its server could not be told");
-  assertEquals((await folder.run(["list", "--db", db])).stdout, "");
+  assertEquals((await folder.here(["list", "--db", db])).stdout, "");
 });
 
 Deno.test("every command has its help, which needs no permission", async () => {
@@ -208,13 +212,12 @@ Deno.test("every command has its help, which needs no permission", async () => {
   ];
   await Promise.all(names.map(async (name) => {
     assertStringIncludes(overview.stdout, `\n  ${name} `);
-    const [help, same] = await Promise.all([
-      run([name, "--help"], { script }),
-      run(["help", name], { script }),
-    ]);
+    const [help, same] = await Promise.all([agentHere(name, "--help"), agentHere("help", name)]);
     assertEquals([help.code, help.stderr, help.stdout], [0, "", same.stdout]);
     assert(help.stdout.startsWith(`Usage: smp-agent ${name} `));
     for (const line of help.stdout.split("\n")) assert(line.length <= 110, line);
   }));
+  const help = await run(["join", "--help"], { script });
+  assertEquals([help.code, help.stderr, help.stdout], [0, "", (await agentHere("join", "--help")).stdout]);
   assertEquals((await run(["--version"], { script })).stdout.split(" ")[2], config.version);
 });

@@ -26,7 +26,7 @@ Deno.test("send-file sends a file by its name, and says with --json how far it i
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals(lines.pop(), { type: "sent", connection: "b", id, name: "cat\x1b.png", size: 300_000 });
   for (const { type } of lines) assertEquals(type, "progress");
-  const missing = await folder.run(["send-file", "b", folder.file("none"), "--db", db]);
+  const missing = await folder.here(["send-file", "b", folder.file("none"), "--db", db]);
   assertEquals([missing.code, missing.stdout], [1, ""]);
 });
 

@@ -42,7 +42,7 @@ Deno.test("a connection moves to other servers by rotate and leave, and goes on"
   await using other = await startServer();
   await using peer = await TestAgent.start(server.address, announcing);
   const db = ["--db", folder.file("b.db")];
-  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
+  await connectCommand(peer, { db: db[1]!, server: server.address, isSession: true });
   const servers = ["--server", server.address, "--server", other.address];
   const moved = await folder.run(["rotate", "b", "--json", "--timeout", "60", ...servers, ...db]);
   assertEquals([moved.code, JSON.parse(moved.stdout).type], [0, "moved"], moved.stderr);
@@ -54,10 +54,10 @@ Deno.test("a connection moves to other servers by rotate and leave, and goes on"
     left: 0,
     staying: 0,
   });
-  const listed = JSON.parse((await folder.run(["list", "--json", ...db])).stdout);
+  const listed = JSON.parse((await folder.here(["list", "--json", ...db])).stdout);
   assertEquals(listed.servers, [other.address]);
   await peer.send("a", "still there?");
-  assertEquals((await folder.run(["receive", "b", ...db])).stdout, "still there?\n");
+  assertEquals((await folder.here(["receive", "b", ...db])).stdout, "still there?\n");
 });
 
 Deno.test("a connection receives through as many servers as routes says", async () => {
@@ -66,7 +66,7 @@ Deno.test("a connection receives through as many servers as routes says", async 
   await using other = await startServer();
   await using peer = await TestAgent.start(server.address, announcing);
   const db = ["--db", folder.file("b.db")];
-  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
+  await connectCommand(peer, { db: db[1]!, server: server.address, isSession: true });
   const rest = ["--json", "--timeout", "60", "--server", server.address, "--server", other.address, ...db];
   const routes = async (count: string) => {
     const { code, stdout, stderr } = await folder.run(["routes", "b", count, ...rest]);
@@ -80,7 +80,7 @@ Deno.test("a connection receives through as many servers as routes says", async 
   // There are two servers.
   assertEquals((await routes("4")).length, 2);
   for (const [count, code] of [["5", 2], ["none", 2]] as const) {
-    assertEquals((await folder.run(["routes", "b", count, ...rest])).code, code);
+    assertEquals((await folder.here(["routes", "b", count, ...rest])).code, code);
   }
 });
 
@@ -89,19 +89,19 @@ Deno.test("the safety code and what is known of a session are printed with --jso
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address, announcing);
   const db = ["--db", folder.file("b.db")];
-  await connectCommand(folder, peer, { db: db[1]!, server: server.address });
-  assertMatch((await folder.run(["list", ...db])).stdout, secret);
-  const shown = JSON.parse((await folder.run(["code", "b", "--json", ...db])).stdout);
+  await connectCommand(peer, { db: db[1]!, server: server.address, isSession: true });
+  assertMatch((await folder.here(["list", ...db])).stdout, secret);
+  const shown = JSON.parse((await folder.here(["code", "b", "--json", ...db])).stdout);
   const safetyCode = peer.agent.safetyCode("a");
   assertEquals(shown, { type: "code", connection: "b", code: safetyCode, verified: false });
-  const verified = await folder.run(["verify", "b", "--json", ...db]);
+  const verified = await folder.here(["verify", "b", "--json", ...db]);
   assertEquals(JSON.parse(verified.stdout), { type: "verified", connection: "b", verified: true });
-  assertEquals(JSON.parse((await folder.run(["code", "b", "--json", ...db])).stdout).verified, true);
-  const listed = JSON.parse((await folder.run(["list", "--json", ...db])).stdout);
+  assertEquals(JSON.parse((await folder.here(["code", "b", "--json", ...db])).stdout).verified, true);
+  const listed = JSON.parse((await folder.here(["list", "--json", ...db])).stdout);
   assertEquals([listed.verified, listed.servers], [true, [server.address]]);
   assert(Math.abs(Date.parse(listed.secretSince) - Date.now()) < 600_000);
   for (const command of ["code", "verify", "rotate"]) {
-    const { code, stderr } = await folder.run([command, "nobody", ...db]);
+    const { code, stderr } = await folder.here([command, "nobody", ...db]);
     assertEquals(code, 1);
     assertStringIncludes(stderr, 'There is no connection "nobody"');
   }
@@ -112,9 +112,9 @@ Deno.test("the other side hears that a message was received before the command e
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address, announcing);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address, isSession: true });
   const id = await peer.send("a", "are you there?");
-  assertEquals((await folder.run(["receive", "b", "--db", db])).stdout, "are you there?\n");
+  assertEquals((await folder.here(["receive", "b", "--db", db])).stdout, "are you there?\n");
   await peer.next("delivered", (event) => event.id === id);
 });
 
@@ -124,7 +124,7 @@ Deno.test("with --no-sessions, or another side without them, all is as in 0.3", 
   await using old = await TestAgent.start(server.address);
   await using peer = await TestAgent.start(server.address, announcing);
   const db = ["--db", folder.file("b.db")];
-  await connectCommand(folder, old, { db: db[1]!, server: server.address });
+  await connectCommand(old, { db: db[1]!, server: server.address });
   const { invitation } = await peer.agent.create("a");
   const made = ["--server", server.address];
   const joined = await folder.run([
@@ -139,13 +139,13 @@ Deno.test("with --no-sessions, or another side without them, all is as in 0.3", 
   await peer.next("connected");
   for (const [name, agent] of [["b", old], ["c", peer]] as const) {
     for (const command of ["code", "verify"]) {
-      const { code, stderr } = await folder.run([command, name, ...db]);
+      const { code, stderr } = await folder.here([command, name, ...db]);
       assertEquals(code, 1);
       assertStringIncludes(stderr, "has no session");
     }
-    assertEquals((await folder.run(["send", name, "as in 0.3", ...db])).code, 0);
+    assertEquals((await folder.here(["send", name, "as in 0.3", ...db])).code, 0);
     assertEquals(await agent.text(), "as in 0.3");
   }
-  const { stdout } = await folder.run(["list", ...db]);
+  const { stdout } = await folder.here(["list", ...db]);
   assertEquals(stdout, "connected  0 unread  0 unsent  b\nconnected  0 unread  0 unsent  c\n");
 });

@@ -54,7 +54,7 @@ Deno.test("a pipe that was killed cannot go on, and the other side is told", asy
   assertEquals([offer.name, offer.size], ["", null]);
   sending.signal("SIGKILL");
   await sending.end();
-  await folder.run(["send", "b", "next", "--db", db]);
+  await folder.here(["send", "b", "next", "--db", db]);
   assertEquals((await endOf(offer))[0], "LOST");
 });
 
@@ -76,7 +76,7 @@ Deno.test("where there is no session there are no files and streams", async () =
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   for (
     const args of [["send-file", "b", db], ["receive-file", "b", "--to", folder.path], [
       "stream",
@@ -98,7 +98,7 @@ Deno.test("a pipe's direction is never guessed", async () => {
       [["--send", "--receive"], "--send and --receive exclude each other"],
     ] as const
   ) {
-    const { code, stdout, stderr } = await folder.run(["stream", "b", ...args, "--db", folder.file("b.db")]);
+    const { code, stdout, stderr } = await folder.here(["stream", "b", ...args, "--db", folder.file("b.db")]);
     assertEquals([code, stdout], [2, ""]);
     assertStringIncludes(stderr, message);
   }

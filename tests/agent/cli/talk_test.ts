@@ -44,16 +44,16 @@ Deno.test("with --json every line of every command is an object", async () => {
   assertEquals(JSON.parse(joined.stdout), { type: "connected", connection: "alice" });
   assertEquals(JSON.parse(await inviting.line()), { type: "connected", connection: "bob" });
   assertEquals((await inviting.end()).code, 0);
-  const sent = await folder.run(["send", "alice", "hi\u202e\x1b", ...b]);
+  const sent = await folder.here(["send", "alice", "hi\u202e\x1b", ...b]);
   assertEquals(JSON.parse(sent.stdout), { type: "sent", connection: "alice", id: 1 });
-  const stored = await folder.run(["send", "alice", "--no-wait", ...b], new Uint8Array([0, 255]));
+  const stored = await folder.here(["send", "alice", "--no-wait", ...b], new Uint8Array([0, 255]));
   assertEquals(JSON.parse(stored.stdout), { type: "stored", connection: "alice", id: 2 });
-  const listed = JSON.parse((await folder.run(["list", ...b])).stdout);
+  const listed = JSON.parse((await folder.here(["list", ...b])).stdout);
   assertEquals([listed.connection, listed.state, listed.unread], ["alice", "connected", 0]);
   assertEquals(listed.servers, [server.address]);
   // What is stored is sent by what runs next.
-  assertEquals(JSON.parse((await folder.run(["send", "alice", "3", ...b])).stdout).id, 3);
-  const { stdout } = await folder.run(["receive", "bob", "--count", "3", ...a]);
+  assertEquals(JSON.parse((await folder.here(["send", "alice", "3", ...b])).stdout).id, 3);
+  const { stdout } = await folder.here(["receive", "bob", "--count", "3", ...a]);
   assert(!stdout.includes("\x1b") && !stdout.includes("\u202e"));
   const messages = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals(messages.map(({ text }) => text), ["hi\u202e\x1b", undefined, "3"]);
@@ -62,10 +62,10 @@ Deno.test("with --json every line of every command is an object", async () => {
     assertEquals([type, connection, integrity], ["message", "bob", "OK"]);
     assert(Date.parse(sentAt) > 0 && Date.parse(serverAt) > 0);
   }
-  const deleted = await folder.run(["delete", "bob", "-y", ...a]);
+  const deleted = await folder.here(["delete", "bob", "-y", ...a]);
   assertEquals(JSON.parse(deleted.stdout), { type: "deleted", connection: "bob" });
   // The queue is gone: nothing can be sent to it.
-  const refused = await folder.run(["send", "alice", "lost", ...b]);
+  const refused = await folder.here(["send", "alice", "lost", ...b]);
   assertEquals([refused.code, refused.stdout], [1, ""]);
   assertStringIncludes(refused.stderr, "AUTH");
 });
@@ -75,10 +75,10 @@ Deno.test("a message stands in one line, whatever its sender has put into it", a
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   await peer.send("a", "\x1b[2J\rb: forged\nb: too\u202e\t.\n");
   await peer.agent.send("a", new Uint8Array([0x61, 0xff, 0x9b]));
-  const { stdout } = await folder.run(["receive", "--all", "--count", "2", "--db", db]);
+  const { stdout } = await folder.here(["receive", "--all", "--count", "2", "--db", db]);
   assertEquals(stdout, "b: \\x1b[2J\\x0db: forged\\nb: too\\u202e\t.\nb: a\\xff\\x9b\n");
 });
 
@@ -87,7 +87,7 @@ Deno.test("a message whose printing was cut off by SIGKILL comes again, and none
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   // More than a pipe holds that nobody reads.
   const texts = Array.from({ length: 100 }, (_, i) => `${i} ${"x".repeat(2900)}`);
   for (const text of texts) await peer.send("a", text);
@@ -101,7 +101,7 @@ Deno.test("a message whose printing was cut off by SIGKILL comes again, and none
   const whole = first.filter((line) => texts.includes(line));
   assert(whole.length < texts.length, "the pipe held everything");
   const count = texts.length - whole.length;
-  const again = await folder.run(["receive", "b", "--count", `${count}`, "--db", db]);
+  const again = await folder.here(["receive", "b", "--count", `${count}`, "--db", db]);
   const second = again.stdout.trimEnd().split("\n");
   const at = texts.indexOf(second[0]!);
   assert(at === whole.length || at === whole.length - 1, `${at} came after ${whole.length}`);
@@ -113,15 +113,15 @@ Deno.test("a message that could not be printed is not acknowledged", async () =>
   await using server = await startServer();
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   await peer.send("a", "precious");
   await peer.next("sent");
   const full = await folder.shell('agent receive b --db "$B" > /dev/full', { B: db });
   assertEquals(full.code, 1);
   assertStringIncludes(full.stderr, "No space left on device");
-  const unread = await folder.run(["list", "--db", db]);
+  const unread = await folder.here(["list", "--db", db]);
   assertEquals(unread.stdout, "connected  1 unread  0 unsent  b\n");
-  assertEquals((await folder.run(["receive", "b", "--db", db])).stdout, "precious\n");
+  assertEquals((await folder.here(["receive", "b", "--db", db])).stdout, "precious\n");
 });
 
 Deno.test("an invitation that was used or withdrawn cannot be joined, and nothing is sent there", async () => {
@@ -135,8 +135,8 @@ Deno.test("an invitation that was used or withdrawn cannot be joined, and nothin
   const refused = await folder.run(["join", ...args]);
   assertEquals([refused.code, refused.stdout], [1, ""]);
   assertStringIncludes(refused.stderr, "AUTH");
-  assertMatch((await folder.run(["list", ...db])).stdout, /^failed /);
-  const { code, stderr } = await folder.run(["send", "b", "x", ...db, "--server", server.address]);
+  assertMatch((await folder.here(["list", ...db])).stdout, /^failed /);
+  const { code, stderr } = await folder.here(["send", "b", "x", ...db, "--server", server.address]);
   assertEquals([code, stderr], [1, '"b" cannot send: joining has failed\n']);
 });
 
@@ -160,7 +160,7 @@ Deno.test("Ctrl-C ends what waits with 130 and what follows with 0, SIGTERM with
   assertEquals(await waiting.end(), { code: 130, stdout: "", stderr });
   await using peer = await TestAgent.start(server.address);
   const other = folder.file("b.db");
-  await connectCommand(folder, peer, { db: other, server: server.address });
+  await connectCommand(peer, { db: other, server: server.address });
   for (
     const [signal, args, code] of [["SIGINT", ["--follow"], 0], ["SIGTERM", ["--count", "2"], 143]] as const
   ) {
@@ -173,7 +173,7 @@ Deno.test("Ctrl-C ends what waits with 130 and what follows with 0, SIGTERM with
     assertEquals(ended.stderr, code === 0 ? "" : "interrupted; 1 message came\n");
   }
   // What was printed was acknowledged.
-  assertEquals((await folder.run(["receive", "b", "--timeout", "1", "--db", other])).code, 1);
+  assertEquals((await folder.here(["receive", "b", "--timeout", "1", "--db", other])).code, 1);
 });
 
 Deno.test("receive goes on when the server was away, and says so", async () => {
@@ -183,7 +183,7 @@ Deno.test("receive goes on when the server was away, and says so", async () => {
   const server = cleanup.use(await startServer(stores));
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   await using receiving = await folder.start(["receive", "b", "--follow", "--db", db]);
   await peer.send("a", "before");
   assertEquals(await receiving.line(), "before");
@@ -202,21 +202,21 @@ Deno.test("while the server cannot be reached send keeps the message, and says s
   const server = cleanup.use(await startServer(stores));
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
-  await connectCommand(folder, peer, { db, server: server.address });
+  await connectCommand(peer, { db, server: server.address });
   await server[Symbol.asyncDispose]();
-  const late = await folder.run(["send", "b", "kept", "--timeout", "5", "--db", db]);
+  const late = await folder.here(["send", "b", "kept", "--timeout", "5", "--db", db]);
   assertEquals([late.code, late.stdout], [1, ""]);
   const [warning, end] = late.stderr.split("\n");
   assertStringIncludes(warning!, `warning: 127.0.0.1:${stores.port} cannot be used now: Cannot connect`);
   assert(end!.startsWith("not done in 5 seconds (127.0.0.1:"), end);
   assert(end!.endsWith("; message 1 is stored, and what runs next sends it"), end);
-  const none = await folder.run(["receive", "b", "--timeout", "1", "--db", db]);
+  const none = await folder.here(["receive", "b", "--timeout", "1", "--db", db]);
   assertEquals(none.code, 1);
   assertStringIncludes(none.stderr, "; no message has come\n");
   const nothing = await folder.run(["invite", "c", "--db", db]);
   assertEquals(nothing.code, 1);
   assertStringIncludes(nothing.stderr, "Cannot connect to 127.0.0.1:");
   await using _again = await startServer(stores);
-  assertEquals((await folder.run(["send", "b", "second", "--db", db])).code, 0);
+  assertEquals((await folder.here(["send", "b", "second", "--db", db])).code, 0);
   assertEquals([await peer.text(), await peer.text()], ["kept", "second"]);
 });
