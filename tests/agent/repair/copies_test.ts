@@ -4,14 +4,16 @@ import { MemoryStore } from "../../../agent/mod.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
+import { together } from "../../support/together.ts";
 import { until } from "../../support/wait.ts";
 
 type Pair = { readonly alice: Restorable; readonly bob: Restorable };
 
-const roles = {
-  initiator: ({ alice, bob }: Pair) => [alice, bob] as const,
-  joiner: ({ alice, bob }: Pair) => [bob, alice] as const,
-};
+const roles = ["initiator", "joiner"] as const;
+
+/** The restored side of a pair, and the other one. */
+const of = (role: typeof roles[number], { alice, bob }: Pair) =>
+  role === "initiator" ? [alice, bob] as const : [bob, alice] as const;
 
 /** Both sides talk again after one was restored. */
 async function goOn({ alice, bob }: Pair, restored: Restorable): Promise<void> {
@@ -73,13 +75,13 @@ Deno.test("a copy of a database file goes on, also when its agent is started aga
   }
 });
 
-for (const [role, of] of Object.entries(roles)) {
-  Deno.test(`the ${role} is restored to between a message and its receipt, and uses the same keys again`, async () => {
+Deno.test("a side is restored to between a message and its receipt, and uses the same keys again", () =>
+  together(roles, async (role) => {
     await using server = await startServer();
     const pair = await connected(server.address);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
-    const [restored, other] = of(pair);
+    const [restored, other] = of(role, pair);
     await talk(pair.alice, pair.bob, "1");
     await other.stop();
     const send = async (text: string) => {
@@ -97,15 +99,16 @@ for (const [role, of] of Object.entries(roles)) {
     await talk(pair.alice, pair.bob, "2");
     assertEquals(textsOf(other), ["kept", "lost 1", "lost 2", "new 1", "new 2", "new 3"]);
     assert(reasonsOf(other).includes("session repaired"));
-  });
+  }));
 
-  Deno.test(`the ${role} is restored where both have two routes`, async () => {
+Deno.test("a side is restored where both have two routes", () =>
+  together(roles, async (role) => {
     await using one = await startServer();
     await using two = await startServer();
     const pair = await connected([one.address, two.address], { routes: 2 });
     await using _alice = pair.alice;
     await using _bob = pair.bob;
-    const [restored, other] = of(pair);
+    const [restored, other] = of(role, pair);
     const routes = ({ agent, other }: Restorable) =>
       agent.agent.connection(other).session!.servers.sending.length;
     await until(() => routes(restored) === 2 && routes(other) === 2);
@@ -119,16 +122,15 @@ for (const [role, of] of Object.entries(roles)) {
     await talk(pair.alice, pair.bob, "4");
     assertEquals(textsOf(other), ["new 1", "new 2"]);
     assertEquals(reasonsOf(restored).filter((reason) => reason === "session repaired").length, 1);
-  });
-}
+  }));
 
-for (const [role, of] of Object.entries(roles)) {
-  Deno.test(`what a restored ${role} had in work since its start, and has sent after the backup, comes once`, async () => {
+Deno.test("what a restored side had in work since its start, and has sent after the backup, comes once", () =>
+  together(roles, async (role) => {
     await using server = await startServer();
     const pair = await connected(server.address);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
-    const [restored, other] = of(pair);
+    const [restored, other] = of(role, pair);
     await talk(pair.alice, pair.bob, "1");
     await other.stop();
     // Nothing tells this life of it that its messages have come.
@@ -146,5 +148,4 @@ for (const [role, of] of Object.entries(roles)) {
     await talk(pair.alice, pair.bob, "4");
     assertEquals(textsOf(other), ["kept 1", "kept 2", "new 1", "new 2"]);
     await until(() => restored.agent.events.filter(({ type }) => type === "delivered").length >= 4);
-  });
-}
+  }));

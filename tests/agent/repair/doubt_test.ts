@@ -25,6 +25,7 @@ import {
   untilText,
 } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
+import { together } from "../../support/together.ts";
 import { until } from "../../support/wait.ts";
 import { connectionIn } from "../core/scenes.ts";
 import { inboundRoute } from "../store/samples.ts";
@@ -75,8 +76,10 @@ async function untilStored(
   await until(async () => isRight((await store.connections())[0]!.session!));
 }
 
-for (const role of sides) {
-  Deno.test(`receipts of what a restored ${role} had sent before are none of what it sends now`, async () => {
+const losses = sides.flatMap((role) => [["lost 1"], ["lost 1", "lost 2"]].map((lost) => ({ role, lost })));
+
+Deno.test("receipts of what a restored side had sent before are none of what it sends now", () =>
+  together(sides, async (role) => {
     await using pair = await apart(role);
     const { alice, bob, restored, other, own, others } = pair;
     await other.stop();
@@ -97,33 +100,32 @@ for (const role of sides) {
     await untilText(other, "new 2");
     await talk(alice, bob, "2");
     assertEquals(textsOf(other), ["kept", "lost 1", "lost 2", "new 1", "new 2"]);
-  });
+  }));
 
-  for (const lost of [["lost 1"], ["lost 1", "lost 2"]]) {
-    const title = `what a restored ${role} sends after ${lost.length} that it does not know of comes`;
-    Deno.test(`${title}, though the other side was started again`, async () => {
-      await using pair = await apart(role);
-      const { alice, bob, restored, other, own } = pair;
-      await other.stop();
-      await sent(restored, "kept");
-      const backup = await restored.backup();
-      await sent(restored, ...lost);
-      await restored.stop();
-      own.proxy.cut(true);
-      await other.start();
-      await untilText(other, lost.at(-1)!);
-      await other.restore(other.store);
-      await restored.start(backup);
-      await sent(restored, "new");
-      own.proxy.mend();
-      await untilText(other, "new");
-      await talk(alice, bob, "2");
-      assert(textsOf(other).includes("new"));
-      assert(reasonsOf(restored).includes("session repaired"));
-    });
-  }
+Deno.test("what a restored side sends after some that it does not know of comes, though the other side was started again", () =>
+  together(losses, async ({ role, lost }) => {
+    await using pair = await apart(role);
+    const { alice, bob, restored, other, own } = pair;
+    await other.stop();
+    await sent(restored, "kept");
+    const backup = await restored.backup();
+    await sent(restored, ...lost);
+    await restored.stop();
+    own.proxy.cut(true);
+    await other.start();
+    await untilText(other, lost.at(-1)!);
+    await other.restore(other.store);
+    await restored.start(backup);
+    await sent(restored, "new");
+    own.proxy.mend();
+    await untilText(other, "new");
+    await talk(alice, bob, "2");
+    assert(textsOf(other).includes("new"));
+    assert(reasonsOf(restored).includes("session repaired"));
+  }));
 
-  Deno.test(`who has found a restored ${role} still knows that after a start, and takes nothing of it`, async () => {
+Deno.test("who has found a restored side still knows that after a start, and takes nothing of it", () =>
+  together(sides, async (role) => {
     await using pair = await apart(role);
     const { alice, bob, restored, other, own, others } = pair;
     await sent(restored, "kept");
@@ -144,9 +146,10 @@ for (const role of sides) {
     await untilText(other, "new 3");
     await talk(alice, bob, "2");
     assertEquals(textsOf(other), ["new 1", "new 2", "new 3"]);
-  });
+  }));
 
-  Deno.test(`a ${role} that was started again is told that its only message was delivered, and is not repaired`, async () => {
+Deno.test("a side that was started again is told that its only message was delivered, and is not repaired", () =>
+  together(sides, async (role) => {
     await using pair = await apart(role);
     const { restored, other } = pair;
     await other.stop();
@@ -160,8 +163,7 @@ for (const role of sides) {
       ({ fork, receipted, lastNumber }) => fork === null && receipted.upTo === lastNumber,
     );
     assertEquals([...reasonsOf(restored), ...reasonsOf(other)], []);
-  });
-}
+  }));
 
 const permissions = "none";
 const lastSent = { id: 3, hash: new Uint8Array(32) };

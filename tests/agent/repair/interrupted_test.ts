@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { dyingStore } from "../../support/dying_store.ts";
 import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
+import { together } from "../../support/together.ts";
 import { until } from "../../support/wait.ts";
 
 /**
@@ -13,6 +14,9 @@ const seed = Math.floor(Math.random() * stride);
 
 /** Changes of a store until the repair is done and messages have come, about. */
 const mostCommits = 24;
+
+/** Pairs that are repaired at once: most of the time they wait. */
+const atOnce = 4;
 
 interface Interruption {
   readonly restored: "alice" | "bob";
@@ -93,9 +97,13 @@ for (const restored of ["alice", "bob"] as const) {
     Deno.test(`the repair of a restored ${role} goes on when ${whose} ends at any change of its store`, async () => {
       await using server = await startServer();
       let deaths = 0;
-      for (let commits = seed; commits < mostCommits; commits += stride) {
-        const isAfter = Math.random() < 0.5;
-        deaths += Number(await interrupted(server.address, { restored, dies, commits, isAfter }));
+      const all = Array.from({ length: mostCommits }, (_, commits) => commits)
+        .filter((commits) => commits % stride === seed);
+      for (let at = 0; at < all.length; at += atOnce) {
+        await together(all.slice(at, at + atOnce), async (commits) => {
+          const isAfter = Math.random() < 0.5;
+          if (await interrupted(server.address, { restored, dies, commits, isAfter })) deaths++;
+        });
       }
       assert(deaths > 0);
     });

@@ -1,21 +1,26 @@
 import { assert, assertEquals } from "@std/assert";
 import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
+import { together } from "../../support/together.ts";
 
 type Pair = { readonly alice: Restorable; readonly bob: Restorable };
 
 const code = ({ agent, other }: Restorable) => agent.agent.safetyCode(other);
 const isVerified = ({ agent, other }: Restorable) => agent.agent.connection(other).session?.verified;
 
-for (const role of ["initiator", "joiner"] as const) {
-  const of = ({ alice, bob }: Pair) => role === "initiator" ? [alice, bob] as const : [bob, alice] as const;
+const roles = ["initiator", "joiner"] as const;
 
-  Deno.test(`the ${role} is restored from a backup: the session goes on, and both are told`, async () => {
+/** The restored side of a pair, and the other one. */
+const of = (role: typeof roles[number], { alice, bob }: Pair) =>
+  role === "initiator" ? [alice, bob] as const : [bob, alice] as const;
+
+Deno.test("a side is restored from a backup: the session goes on, and both are told", () =>
+  together(roles, async (role) => {
     await using server = await startServer();
     const pair = await connected(server.address);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
-    const [restored, other] = of(pair);
+    const [restored, other] = of(role, pair);
     await talk(pair.alice, pair.bob, "1", "2");
     for (const { agent, other } of [pair.alice, pair.bob]) await agent.agent.verify(other);
     const backup = await restored.backup();
@@ -37,14 +42,15 @@ for (const role of ["initiator", "joiner"] as const) {
     }
     assertEquals(code(restored), code(other));
     assert(code(restored) !== before);
-  });
+  }));
 
-  Deno.test(`the ${role} is restored: what is on its way both ways comes once and in order`, async () => {
+Deno.test("a side is restored: what is on its way both ways comes once and in order", () =>
+  together(roles, async (role) => {
     await using server = await startServer();
     const pair = await connected(server.address);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
-    const [restored, other] = of(pair);
+    const [restored, other] = of(role, pair);
     await talk(pair.alice, pair.bob, "1");
     // In the backup are messages of both that the other has not got.
     await other.stop();
@@ -69,8 +75,7 @@ for (const role of ["initiator", "joiner"] as const) {
     assertEquals(textsOf(other), [...Array.from({ length: 5 }, (_, i) => `kept ${i}`), ...after]);
     const [first, ...rest] = textsOf(restored);
     assertEquals([first?.slice(0, 7), ...rest], after);
-  });
-}
+  }));
 
 Deno.test("both are restored, from backups of different days", async () => {
   await using server = await startServer();
