@@ -41,8 +41,7 @@ async function apart(role: typeof sides[number]) {
     return { server, proxy, address: server.address.replace(`:${server.port}`, `:${proxy.port}`) };
   };
   const [one, two] = [await place(), await place()];
-  const client = { connectTimeout: 1000 };
-  const pair = await connectedOver({ alice: one.address, bob: two.address }, { client });
+  const pair = await connectedOver({ alice: one.address, bob: two.address });
   const { alice, bob } = pair;
   stack.use(alice);
   stack.use(bob);
