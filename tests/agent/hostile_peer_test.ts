@@ -18,6 +18,7 @@ import { mutate, randomOf } from "../fuzz/mutate.ts";
 import { TestAgent } from "../support/agent.ts";
 import { HostileAgent, hostileKeys } from "../support/hostile_agent.ts";
 import { startServer } from "../support/server.ts";
+import { keysOf } from "../support/test_keys.ts";
 import { next, until } from "../support/wait.ts";
 
 // agent.md Duplex procedure: anything out of order is A_PROHIBITED, changes nothing and blocks nothing.
@@ -189,8 +190,8 @@ Deno.test("a joiner follows no REPLY", async () => {
   await using agent = await TestAgent.start(server.address, { store });
   // The hostile agent makes the invitation, and gets what joins it.
   await using client = await SmpClient.connect(server.address);
-  const { publicKey, privateKey } = await generateKeyPair("decrypt");
-  const queue = await client.createQueue();
+  const { publicKey, privateKey } = (await keysOf("client", "decrypt"))[0]!;
+  const queue = await client.createQueue({ keyPair: hostileKeys[2]! });
   const address = { host: "127.0.0.1", port: server.port, keyHash: server.keyHash };
   const events = client.events(queue);
   await agent.agent.join({ server: address, senderId: queue.senderId, encryptionKey: publicKey }, {
@@ -327,7 +328,7 @@ Deno.test("whatever order of whatever messages comes, the agent neither stops no
       if (sending !== null) redirectable++;
       await agent.agent.delete(alias);
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
   assert(redirectable > 0);
 });

@@ -7,11 +7,11 @@ import { textBytes } from "../../protocol/mod.ts";
 import { soon, until } from "../support/wait.ts";
 
 Deno.test("a key pool makes keys before they are needed, and when there is none left", async () => {
-  await using pool = new KeyPool(2);
-  await until(() => pool.ready === 2);
-  const pairs = await Promise.all([pool.take(), pool.take(), pool.take()]);
-  assertEquals(new Set(pairs.map(({ publicKey }) => publicKey.join())).size, 3);
-  await until(() => pool.ready === 2);
+  await using pool = new KeyPool(1);
+  await until(() => pool.ready === 1);
+  const pairs = await Promise.all([pool.take(), pool.take()]);
+  assertEquals(new Set(pairs.map(({ publicKey }) => publicKey.join())).size, 2);
+  await until(() => pool.ready === 1);
   // One pair is good for either use.
   const keys = new LoadedKeys();
   const data = Uint8Array.of(1, 2, 3);

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { encodeExtensions } from "../../../agent/protocol/extensions.ts";
-import { generateKeyPair, SmpClient } from "../../../mod.ts";
+import { SmpClient } from "../../../mod.ts";
 import {
   encodeJoinerUpgrade,
   formatAddress,
@@ -13,6 +13,7 @@ import { storedKeys, TestAgent } from "../../support/agent.ts";
 import { HostileAgent, hostileKeys } from "../../support/hostile_agent.ts";
 import { routeRecord } from "../../support/route_record.ts";
 import { startServer } from "../../support/server.ts";
+import { keyOf } from "../../support/test_keys.ts";
 import { until } from "../../support/wait.ts";
 
 const sessions = { extensions: ["session1"] };
@@ -40,8 +41,8 @@ Deno.test("of what is no UPG nothing is left, a second one changes nothing, and 
   const hello = () => hostile.message({ type: "HELLO", verificationKey, noAck: false, ...head(1000) });
   // It is refused until the victim has secured its queue.
   await until(() => hello().then(() => true, () => false));
-  const own = await client.createQueue({ keyPair: await generateKeyPair("sign") });
-  const { publicKey: encryptionKey } = await generateKeyPair("decrypt");
+  const own = await client.createQueue({ keyPair: hostileKeys[2]! });
+  const { publicKey: encryptionKey } = await keyOf("client", "decrypt");
   const queueInfo = { server: invitation.server, senderId: own.senderId, encryptionKey };
   await hostile.message({ type: "REPLY", queueInfo, ...head(2000) });
   await until(() => info().session !== null);
@@ -101,7 +102,7 @@ Deno.test("when the joiner's queue is gone, what waits for the session is given 
   const { publicKey: verificationKey } = hostileKeys[1]!;
   const hello = () => joiner.message({ type: "HELLO", verificationKey, noAck: false, ...head(1000) });
   await until(() => hello().then(() => true, () => false));
-  const { publicKey: encryptionKey } = await generateKeyPair("decrypt");
+  const { publicKey: encryptionKey } = await keyOf("client", "decrypt");
   const queueInfo = { server: invitation.server, senderId: "AAAAAAAAAAAA", encryptionKey };
   await joiner.message({ type: "REPLY", queueInfo, ...head(2000) });
   await initiator.next("error", ({ error }) => error.code === "SMP AUTH");
