@@ -7,7 +7,7 @@ import { World } from "../support/mortal_world.ts";
  * Of the steps of a scenario one in so many is tried, others each time. Every one, in some minutes:
  * `deno test -A tests/agent/crash_test.ts tests/agent/crash_steps_test.ts -- --every-step`
  */
-const stride = Deno.args.includes("--every-step") ? 1 : 60;
+const stride = Deno.args.includes("--every-step") ? 1 : 120;
 const seed = Math.floor(Math.random() * stride);
 
 const modes: Record<string, Mode> = {
