@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { findInvitation } from "../../examples/web-chat/page/invitation.ts";
-import { parseQueueInfo } from "../../mod.ts";
+import { parseAddress, parseQueueInfo } from "../../mod.ts";
 import { chromiumLack, withBrowser } from "../support/browser.ts";
 import { choose, hear, invite, openChat, say } from "../support/chat_page.ts";
 import { requiring } from "../support/requires.ts";
+import { startServer } from "../support/server.ts";
 import { WebChat } from "../support/web_chat.ts";
 
 const test = requiring(chromiumLack);
@@ -51,4 +52,67 @@ test("pages of two servers talk, and make invitations on the servers that were c
     await bob.reload();
     await choose(bob, "Servers");
     assertEquals(await list.inputValue(), address);
+  }));
+
+test("a server that wants a password is given it by the person, each time that the page is loaded", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    // One that counts wrong passwords takes the next one seconds later.
+    const limits = { refusedTimePerSecondPerIp: 0 };
+    const password = "of:the@operator";
+    await using server = await startServer({ create: { password }, limits });
+    const { host, keyHash } = parseAddress(server.address);
+    const address = `${host}:${server.webSocketPort}#${keyHash}`;
+    const { page } = await openChat(browser, chat);
+    const dialog = page.getByRole("dialog", { name: "Password of a server" });
+    const field = dialog.getByLabel(`Password of ${host}`);
+    const use = dialog.getByRole("button", { name: "Use" });
+
+    await choose(page, "Servers");
+    const list = page.getByLabel("Addresses of servers");
+    const save = page.getByRole("button", { name: "Save" });
+    await list.fill(`not-it@${address}`);
+    await save.click();
+    await dialog.getByText(`This is not the password of ${host}`).waitFor();
+    assertEquals(await list.inputValue(), address);
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("those alone who know its password").waitFor();
+    await save.click();
+    await field.fill("nor-this");
+    await use.click();
+    await dialog.getByText(`This is not the password of ${host}`).waitFor();
+    await field.fill(password);
+    await use.click();
+    await list.waitFor({ state: "hidden" });
+    const link = await invite(page, "Bob");
+    assertEquals(parseQueueInfo(findInvitation(link)!).server.keyHash, keyHash);
+    assert(!JSON.stringify(await page.evaluate(() => ({ ...localStorage }))).includes("operator"));
+
+    await page.reload();
+    await page.getByRole("button", { name: "Invite" }).click();
+    await page.getByRole("textbox", { name: "Name of the conversation" }).fill("Carol");
+    await page.getByRole("button", { name: "Make invitation" }).click();
+    await field.fill(password);
+    await use.click();
+    await page.getByRole("heading", { name: "Carol" }).waitFor();
+
+    // The server has another one from now on.
+    server.setCreate({ password: "another" });
+    await page.getByRole("button", { name: "Invite" }).click();
+    await page.getByRole("textbox", { name: "Name of the conversation" }).fill("Dave");
+    await page.getByRole("button", { name: "Make invitation" }).click();
+    await field.fill("another");
+    await use.click();
+    await page.getByRole("heading", { name: "Dave" }).waitFor();
+
+    // Who joins makes a queue too, of which nobody waits for the answer.
+    server.setCreate({ password });
+    const { page: erin } = await openChat(browser, chat);
+    await page.getByRole("button", { name: "Join", exact: true }).click();
+    await page.getByLabel("Invitation that you were sent").fill(await invite(erin, "Alice"));
+    await page.getByRole("textbox", { name: "Name of the conversation" }).fill("Erin");
+    await page.getByRole("dialog").getByRole("button", { name: "Join" }).click();
+    await field.fill(password);
+    await use.click();
+    await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
   }));

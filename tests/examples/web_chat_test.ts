@@ -179,17 +179,24 @@ Deno.test(
     const key = `#${"A".repeat(43)}=`;
     assertEquals(serversIn(` a.example:443${key}\n\na.example:443${key}\nb.example${key} `), {
       servers: [`a.example:443${key}`, `b.example${key}`],
+      passwords: new Map(),
+    });
+    const withPassword = serversIn(`pass@word@a.example:443${key}`);
+    assertEquals(withPassword, {
+      servers: [`a.example:443${key}`],
+      passwords: new Map([[`a.example:443${key}`, "pass@word"]]),
     });
     for (
       const [text, problem] of [
         [" \n", "at least one"],
-        ["a.example:443", "a.example:443: the key hash behind # is missing"],
+        ["secret@a.example:443", "a.example:443: the key hash behind # is missing"],
         [`a.example:x${key}`, 'port "x" is not a number'],
         [Array.from({ length: 17 }, (_, i) => `s${i}.example${key}`).join("\n"), "There may be 16"],
       ] as const
     ) {
       const found = serversIn(text);
       assertStringIncludes("problem" in found ? found.problem : "none", problem);
+      assert(!("problem" in found && found.problem.includes("secret")));
     }
     assertEquals(urlsOf({ host: "a", port: 5223 }, true), ["wss://a:5223/", "wss://a/"]);
     assertEquals(urlsOf({ host: "a", port: 443 }, true), ["wss://a/"]);

@@ -11,6 +11,7 @@ import {
   conversationOf,
   errorText,
   isNews,
+  isRefusedReply,
   messageOf,
 } from "./conversation.ts";
 import { element } from "./dom.ts";
@@ -30,6 +31,8 @@ import { bindSearch } from "./search_view.ts";
 import { LostServers, type ServerState, serverText } from "./server_state.ts";
 import { bindServers } from "./servers_view.ts";
 import { ChatSession } from "./session.ts";
+import { createInvitation, needPasswords } from "./password_view.ts";
+import { Passwords } from "./passwords.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
 import { showSection } from "./sections.ts";
 import { forgetEverything } from "./start_view.ts";
@@ -51,6 +54,7 @@ export class App {
   readonly #config: PageConfig;
   readonly #session: ChatSession;
   readonly #chat: ChatView;
+  readonly #passwords: Passwords;
   readonly #transfers: Transfers;
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
@@ -59,15 +63,20 @@ export class App {
   readonly #search: { close(): void };
   readonly #lost = new LostServers();
   #server: ServerState = null;
+  #hasAsked = false;
   #open: { readonly name: string; readonly log: LogView } | null = null;
 
   private constructor(
     config: PageConfig,
     session: ChatSession,
-    { store, files, shell }: Opened & { readonly files: FileStore },
+    { store, files, shell, passwords }: Opened & {
+      readonly files: FileStore;
+      readonly passwords: Passwords;
+    },
   ) {
     this.#config = config;
     this.#session = session;
+    this.#passwords = passwords;
     const { agent } = session;
     for (const info of agent.connections()) this.#reload(info.connection);
     this.#transfers = new Transfers(agent, files, (file) => this.#changed(file));
@@ -102,10 +111,11 @@ export class App {
   static async run(config: PageConfig, opened: Opened): Promise<StoreError | null> {
     const { store } = opened;
     const files = await FileStore.open(!store.isEncrypted);
-    const session = await ChatSession.start(config, { store, files });
+    const passwords = new Passwords(config);
+    const session = await ChatSession.start(config, { store, files, passwords });
     const { agent } = session;
     const closing = store.closed.then(() => agent.close());
-    const app = new App(config, session, { ...opened, files });
+    const app = new App(config, session, { ...opened, files, passwords });
     await app.#count();
     showSection("app");
     session.subscribe().then((isReached) => isReached && app.#showServer(app.#server ?? "reached"));
@@ -141,6 +151,7 @@ export class App {
     const { connection: name } = event;
     const conversation = this.#conversations.get(name);
     if (conversation === undefined) return;
+    if (isRefusedReply(conversation, event)) void this.#askPasswords();
     const known = event.type === "error" ? this.#known(conversation) : conversation;
     const log = this.#open?.name === name ? this.#open.log : null;
     if (event.type === "message") {
@@ -309,15 +320,33 @@ export class App {
     this.#close();
   }
 
+  /** The servers of new conversations. */
+  get #servers(): readonly string[] {
+    return this.#session.agent.servers.map(formatAddress);
+  }
+
+  /** Once: who does not give them now finds them under the servers. */
+  async #askPasswords(): Promise<void> {
+    if (this.#hasAsked) return;
+    this.#hasAsked = true;
+    await needPasswords(this.#servers, this.#passwords, { tries: true });
+  }
+
   #bindDialogs(signal: AbortSignal): void {
     const { agent } = this.#session;
     bindJoin(this.#config, {
       invite: (name) =>
         this.#add(name, async () => {
-          await agent.create(name);
-          this.#showServer(this.#server ?? "reached");
+          const problem = await createInvitation(agent, name, this.#passwords);
+          if (problem === null) this.#showServer(this.#server ?? "reached");
+          return problem;
         }),
-      join: (name, invitation) => this.#add(name, () => agent.join(invitation, { alias: name })),
+      join: (name, invitation) =>
+        this.#add(name, async () => {
+          const problem = await needPasswords(this.#servers, this.#passwords, { tries: false });
+          if (problem === null) await agent.join(invitation, { alias: name });
+          return problem;
+        }),
       // The dialog that closes gives the keyboard back to its button.
       done: () => this.#chat.focus(),
       servers: () => agent.servers,
@@ -328,8 +357,9 @@ export class App {
   #bindMenu(store: IndexedDbStore): void {
     const { agent } = this.#session;
     bindServers(element("servers", HTMLElement), this.#config, {
-      get: () => agent.servers.map(formatAddress),
+      get: () => this.#servers,
       set: (servers) => agent.setServers(servers),
+      passwords: this.#passwords,
     });
     bindExport(element("export", HTMLElement), store);
     bindNotifications(element("notifications", HTMLElement));
@@ -345,10 +375,11 @@ export class App {
   }
 
   /** Makes a conversation and opens it; gives what went wrong. */
-  async #add(name: string, make: () => Promise<unknown>): Promise<string | null> {
+  async #add(name: string, make: () => Promise<string | null>): Promise<string | null> {
     if (name === "") return "Give the conversation a name.";
     try {
-      await make();
+      const problem = await make();
+      if (problem !== null) return problem;
       this.#reload(name);
       await this.#select(name);
     } catch (error) {

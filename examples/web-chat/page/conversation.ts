@@ -68,7 +68,7 @@ export function conversationOf(info: ConnectionInfo, isInvited: boolean): Conver
 export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen: boolean): Conversation {
   switch (event.type) {
     case "connected":
-      return { ...conversation, phase: "connected", canSend: true };
+      return { ...withoutNotice(conversation, refusedText), phase: "connected", canSend: true };
     case "message": {
       // One of a connection of one direction, which is never told to be connected.
       const phase = conversation.phase === "invited" ? "connecting" : conversation.phase;
@@ -89,7 +89,10 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     case "error":
       // That one message cannot be sent is said at the message, and that a server cannot be reached is not of one.
       if (event.id !== undefined || event.error.code.startsWith("BROKER ")) return conversation;
-      return { ...conversation, notice: noticeText(conversation, event.error) };
+      return {
+        ...conversation,
+        notice: isRefusedReply(conversation, event) ? refusedText : noticeText(conversation, event.error),
+      };
     case "sent":
     case "delivered":
       return conversation;
@@ -99,7 +102,7 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
       if (event.change === "slow") return { ...conversation, notice: slowText };
       return event.change === "closed"
         ? { ...conversation, canSend: false, notice: closedText }
-        : { ...conversation, notice: conversation.notice === slowText ? null : conversation.notice };
+        : withoutNotice(conversation, slowText);
     case "stream offered":
       return { ...conversation, unread: isOpen ? 0 : conversation.unread + 1 };
     case "down":
@@ -108,6 +111,16 @@ export function afterEvent(conversation: Conversation, event: AgentEvent, isOpen
     default:
       return event satisfies never;
   }
+}
+
+function withoutNotice(conversation: Conversation, text: string): Conversation {
+  return conversation.notice === text ? { ...conversation, notice: null } : conversation;
+}
+
+/** Whether a server of this side refuses the queue for what the other side sends. */
+export function isRefusedReply({ phase }: Conversation, event: AgentEvent): boolean {
+  return phase === "connecting" && event.type === "error" && event.id === undefined &&
+    event.error.code === "SMP AUTH";
 }
 
 /** Whether an event is one that a person wants to know of; it may be told again. */
@@ -185,6 +198,8 @@ export function integrityText(integrity: MessageIntegrity): string | null {
 }
 
 const closedText = "The other side has deleted this conversation: nothing can be sent any more.";
+const refusedText =
+  "A server takes no new conversations from you: save Servers under More, which asks for its password.";
 const slowText = "The other side does not answer yet. What you write waits until it does.";
 
 const unusableText =

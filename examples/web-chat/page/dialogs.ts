@@ -8,12 +8,12 @@ export interface DialogActions {
   done(): void;
 }
 
-/** Lets a button open a dialog with a form. */
+/** Lets a button, if there is one, open a dialog with a form. */
 export function bindDialog(
   dialogId: string,
-  button: HTMLElement,
+  button: HTMLElement | null,
   { submit, done }: DialogActions,
-): { open(): void } {
+): { open(problem?: string): void } {
   const dialog = element(dialogId, HTMLDialogElement);
   const form = inside(dialog, "form", HTMLFormElement);
   const problem = inside(dialog, ".error", HTMLElement);
@@ -30,10 +30,10 @@ export function bindDialog(
     done();
   };
   dialog.onclose = () => form.reset();
-  const open = () => {
-    problem.textContent = "";
+  const open = (text = "") => {
+    problem.textContent = text;
     if (!dialog.open) dialog.showModal();
   };
-  button.onclick = open;
+  if (button !== null) button.onclick = () => open();
   return { open };
 }

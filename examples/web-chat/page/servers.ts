@@ -1,9 +1,10 @@
-import { SmpClient, type Transport } from "@simplexmq/smp/client";
+import type { Transport } from "@simplexmq/smp/client";
 import {
   connectWebSocket,
   formatAddress,
   parseAddress,
   ParseError,
+  parseServer,
   type ServerAddress,
   TransportError,
 } from "@simplexmq/smp/protocol";
@@ -34,42 +35,39 @@ export function forgetServers(): void {
   localStorage.removeItem(key);
 }
 
-/** The addresses in a text, one a line, or what is wrong with it. */
-export function serversIn(
-  text: string,
-): { readonly servers: readonly string[] } | { readonly problem: string } {
+/** Addresses, and the passwords that stood before some. */
+export interface GivenServers {
+  readonly servers: readonly string[];
+  /** By address. */
+  readonly passwords: ReadonlyMap<string, string>;
+}
+
+/** The addresses in a text, one a line, or what is wrong with it, which has no password. */
+export function serversIn(text: string): GivenServers | { readonly problem: string } {
   const lines = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-  const servers = [...new Set(lines)];
-  if (servers.length === 0) return { problem: "Give at least one server." };
-  if (servers.length > mostServers) return { problem: `There may be ${mostServers} servers.` };
-  for (const line of servers) {
-    const problem = problemOfAddress(line);
-    if (problem !== null) return { problem: `${line.slice(0, 80)}: ${problem}` };
+  const passwords = new Map<string, string>();
+  const servers = new Set<string>();
+  for (const line of lines) {
+    try {
+      const { server, password } = parseServer(line);
+      const address = formatAddress(server);
+      if (server.keyHash === undefined) {
+        return wrong(line, "the key hash behind # is missing, by which the server is known");
+      }
+      servers.add(address);
+      if (password !== undefined) passwords.set(address, password);
+    } catch (error) {
+      if (!(error instanceof ParseError)) throw error;
+      return wrong(line, error.message.replace("Cannot parse server address: ", ""));
+    }
   }
-  return { servers };
+  if (servers.size === 0) return { problem: "Give at least one server." };
+  if (servers.size > mostServers) return { problem: `There may be ${mostServers} servers.` };
+  return { servers: [...servers], passwords };
 }
 
-function problemOfAddress(text: string): string | null {
-  try {
-    return parseAddress(text).keyHash === undefined
-      ? "the key hash behind # is missing, by which the server is known."
-      : null;
-  } catch (error) {
-    if (!(error instanceof ParseError)) throw error;
-    return `${error.message.replace("Cannot parse server address: ", "")}.`;
-  }
-}
-
-/** Connects to a server once; gives what is wrong with it, `null` when nothing is. */
-export async function problemOfServer(address: string, config: PageConfig): Promise<string | null> {
-  try {
-    const client = await SmpClient.connect(address, { transport: transportTo(config) });
-    await client.close();
-    return null;
-  } catch (error) {
-    if (!(error instanceof TransportError)) throw error;
-    return `${parseAddress(address).host} cannot be reached by WebSockets as this server: ${error.message}.`;
-  }
+function wrong(line: string, what: string): { readonly problem: string } {
+  return { problem: `${line.slice(line.lastIndexOf("@") + 1).slice(0, 80)}: ${what}.` };
 }
 
 /**

@@ -1,12 +1,15 @@
 import type { PageConfig } from "../smp_server.ts";
 import { bindDialog } from "./dialogs.ts";
 import { element } from "./dom.ts";
-import { problemOfServer, serversIn, storeServers } from "./servers.ts";
+import { needPasswords } from "./password_view.ts";
+import type { Passwords } from "./passwords.ts";
+import { serversIn, storeServers } from "./servers.ts";
 
 /** The servers of new conversations. */
 export interface ServerChoice {
   get(): readonly string[];
   set(servers: readonly string[]): void;
+  readonly passwords: Passwords;
 }
 
 /** Lets a button choose the servers on which new conversations are made. */
@@ -16,11 +19,14 @@ export function bindServers(button: HTMLElement, config: PageConfig, choice: Ser
   const submit = async () => {
     const given = serversIn(list.value);
     if ("problem" in given) return given.problem;
+    // What is tried and stored has no password.
+    list.value = given.servers.join("\n");
+    for (const [server, password] of given.passwords) choice.passwords.give(server, password);
     const before = choice.get();
-    for (const server of given.servers.filter((server) => !before.includes(server))) {
-      const problem = await problemOfServer(server, config);
-      if (problem !== null) return problem;
-    }
+    const tried = given.servers.filter((server) => !before.includes(server) || given.passwords.has(server));
+    const problem = await needPasswords(tried, choice.passwords, { tries: true }) ??
+      await needPasswords(given.servers, choice.passwords, { tries: false });
+    if (problem !== null) return problem;
     choice.set(given.servers);
     storeServers(given.servers, config);
     return null;

@@ -1,7 +1,9 @@
 import { Agent, AgentError } from "@simplexmq/smp/agent";
+import { formatAddress } from "@simplexmq/smp/protocol";
 import type { IndexedDbStore } from "@simplexmq/smp/agent/indexeddb";
 import type { PageConfig } from "../smp_server.ts";
 import type { FileStore } from "./file_store.ts";
+import type { Passwords } from "./passwords.ts";
 import { chosenServers, transportTo } from "./servers.ts";
 import { Transfers } from "./transfers.ts";
 
@@ -26,12 +28,19 @@ export class ChatSession {
   /** Starts the agent, which closes the store with the page. Throws what the agent throws. */
   static async start(
     config: PageConfig,
-    { store, files }: { readonly store: IndexedDbStore; readonly files: FileStore },
+    { store, files, passwords }: {
+      readonly store: IndexedDbStore;
+      readonly files: FileStore;
+      readonly passwords: Passwords;
+    },
   ): Promise<ChatSession> {
     const agent = await Agent.start({
       servers: chosenServers(config),
       store,
-      client: { transport: transportTo(config) },
+      client: {
+        transport: transportTo(config),
+        password: (server) => passwords.of(formatAddress(server)),
+      },
       // Making keys keeps a phone busy.
       keyPool: 4,
       retry,

@@ -6,6 +6,7 @@ import { findInvitation } from "./invitation.ts";
 import { forgetNotifications } from "./notifications.ts";
 import { forgetAllRead } from "./read_marks.ts";
 import { showSection, useItHere } from "./sections.ts";
+import { forgetPasswords } from "./passwords.ts";
 import { forgetServers } from "./servers.ts";
 import { databaseName } from "./session.ts";
 import type { Tabs } from "./tabs.ts";
@@ -45,6 +46,7 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
   forgetAllRead();
   forgetNotifications();
   forgetServers();
+  forgetPasswords();
   await FileStore.delete();
   try {
     await IndexedDbStore.delete(databaseName);
