@@ -1,5 +1,6 @@
 /** An agent's connections and messages as one encrypted file, which any store can be made from (docs/agent-store.md). */
 import { BackupError, maxFrame, openFrames, sealFrames } from "./backup_file.ts";
+import { formatAddress, parseAddress } from "../protocol/mod.ts";
 import { References } from "./backup_references.ts";
 import { parsePutChange, type PutChange } from "./store/parse_change.ts";
 import { deserialize, serialize } from "./store/serialize.ts";
@@ -14,6 +15,8 @@ export interface WriteBackupOptions {
   readonly passphrase: string;
   /** Rounds of PBKDF2. @default 600000 */
   readonly iterations?: number;
+  /** Addresses of servers on which the agent makes its queues, which no store has; 64 at most, without passwords. @default none */
+  readonly servers?: readonly string[];
 }
 
 /** How a backup is read. */
@@ -28,26 +31,32 @@ export interface BackupCounts {
   readonly connections: number;
   /** How many messages they had. */
   readonly messages: number;
+  /** The servers that were given when it was written. */
+  readonly servers: readonly string[];
 }
 
 /** A frame is closed when it has so many bytes. */
 const frameSize = 65_536 - 16;
+/** Servers of a backup. */
+const mostServers = 64;
 /** What is read is committed when it has so many bytes: a smaller backup is stored whole or not at all. */
 const commitSize = 16 << 20;
 
 /**
  * The backup of a store as it is when the stream is first read; the agent may go on meanwhile. The stream fails with
  * {@linkcode BackupError} when something stored cannot be in a backup, and with `StoreError` when the store does.
- * Throws `RangeError` when the passphrase is empty.
+ * Throws `RangeError` when the passphrase is empty or there are too many servers, `ParseError` for one that cannot be.
  *
  * A backup has the keys of all connections. Two agents that are made of it would take each other's messages.
  */
 export function writeBackup(
   store: Pick<AgentStore, "snapshot">,
-  { passphrase, iterations = defaultIterations }: WriteBackupOptions,
+  { passphrase, iterations = defaultIterations, servers = [] }: WriteBackupOptions,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   if (passphrase === "") throw new RangeError("passphrase: it is empty");
-  const parts = sealFrames(contentsOf(store.snapshot()), { passphrase, iterations });
+  const head: ServersRecord = { type: "servers", servers };
+  serversOf(head);
+  const parts = sealFrames(contentsOf(store.snapshot(), head), { passphrase, iterations });
   return new ReadableStream({
     async pull(controller) {
       const { done, value } = await parts.next();
@@ -74,13 +83,19 @@ export async function readBackup(
 ): Promise<BackupCounts> {
   await checkEmpty(store, source);
   const references = new References();
-  let now: PutChange[] = [], size = 0, isCommitted = false;
+  let now: PutChange[] = [], size = 0, isCommitted = false, isFirst = true;
+  let servers: readonly string[] = [];
   // Without routes a connection does nothing: all that makes it work comes at once, and last.
   const last: PutChange[] = [];
   try {
     for await (const content of openFrames(chunksOf(source), { passphrase })) {
-      for (const change of changesIn(content, references)) {
-        (isLast(change) ? last : now).push(change);
+      for (const record of recordsIn(content)) {
+        if (isFirst && isServers(record)) servers = reading(() => serversOf(record));
+        else {
+          const change = reading(() => changeOf(record, references));
+          (isLast(change) ? last : now).push(change);
+        }
+        isFirst = false;
       }
       size += content.length;
       if (size < commitSize) continue;
@@ -93,7 +108,25 @@ export async function readBackup(
     if (isCommitted) await undo(store, references.connections, error);
     throw error;
   }
-  return { connections: references.connections.size, messages: references.messages };
+  return { connections: references.connections.size, messages: references.messages, servers };
+}
+
+/** What is before all changes. */
+interface ServersRecord {
+  readonly type: "servers";
+  readonly servers: readonly string[];
+}
+
+function isServers(record: unknown): record is { readonly servers?: unknown } {
+  return typeof record === "object" && record !== null && "type" in record && record.type === "servers";
+}
+
+/** Throws `RangeError`, `ParseError`. */
+function serversOf({ servers }: { readonly servers?: unknown }): readonly string[] {
+  if (!Array.isArray(servers) || servers.length > mostServers) {
+    throw new RangeError(`servers: not a list of at most ${mostServers} addresses`);
+  }
+  return servers.map((server) => formatAddress(parseAddress(String(server))));
 }
 
 async function checkEmpty(
@@ -127,9 +160,12 @@ function isLast({ type }: PutChange): boolean {
 /** Changes in pieces of about the size of a frame: each with its length before it. */
 async function* contentsOf(
   changes: AsyncIterable<object>,
+  head: ServersRecord,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const references = new References();
-  let parts: Uint8Array<ArrayBuffer>[] = [], size = 0;
+  const first = serialize(head);
+  let parts = head.servers.length === 0 ? [] : [first],
+    size = head.servers.length === 0 ? 0 : 4 + first.length;
   for await (const change of changes) {
     const bytes = serialize(checked(change, references));
     if (bytes.length > maxFrame - 4) {
@@ -171,21 +207,28 @@ function join(parts: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffe
   return joined;
 }
 
-function* changesIn(content: Uint8Array<ArrayBuffer>, references: References): Generator<PutChange> {
+function* recordsIn(content: Uint8Array<ArrayBuffer>): Generator<unknown> {
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
   for (let at = 0; at < content.length;) {
     const start = at + 4;
     const end = start <= content.length ? start + view.getUint32(at) : Infinity;
     if (end > content.length) throw invalid("read", new RangeError("a change is cut"));
-    let change;
-    try {
-      change = parsePutChange(deserialize(content.subarray(start, end)));
-      references.check(change);
-    } catch (cause) {
-      throw invalid("read", cause);
-    }
-    yield change;
+    yield reading(() => deserialize(content.subarray(start, end)));
     at = end;
+  }
+}
+
+function changeOf(record: unknown, references: References): PutChange {
+  const change = parsePutChange(record);
+  references.check(change);
+  return change;
+}
+
+function reading<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw invalid("read", cause);
   }
 }
 

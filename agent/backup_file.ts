@@ -54,8 +54,8 @@ export class BackupError extends Error {
 export const maxFrame = 8 << 20;
 
 const magic = textBytes("SMP agent backup");
-/** Version 1 knew no sessions. */
-const formatVersion = 2;
+/** Version 1 knew no sessions, version 2 no servers. */
+const formatVersion = 3;
 const versionAt = magic.length, iterationsAt = versionAt + 4, saltAt = iterationsAt + 4;
 const saltLength = 16, checkAt = saltAt + saltLength, checkLength = 16, headerLength = checkAt + checkLength;
 const tagLength = 16, isLastBit = 2 ** 31;

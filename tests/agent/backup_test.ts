@@ -4,7 +4,7 @@ import { maxFrame, openFrames, sealFrames } from "../../agent/backup_file.ts";
 import { MemoryStore } from "../../agent/store/memory.ts";
 import { serialize } from "../../agent/store/serialize.ts";
 import { type AgentStore, type StoreChange, StoreError } from "../../agent/store/store.ts";
-import { asciiText, joinParts, textBytes } from "../../protocol/mod.ts";
+import { asciiText, joinParts, ParseError, textBytes } from "../../protocol/mod.ts";
 import {
   everything,
   farewell,
@@ -109,6 +109,7 @@ test("a backup has all that is in a store, in frames of bounded size", async () 
     const store = new MemoryStore();
     const messages = changes.filter(({ type }) => type === "put message").length;
     assertEquals(await readBackup(store, chunks(file), { passphrase }), {
+      servers: [],
       connections: changes.length === 0 ? 0 : 3,
       messages,
     });
@@ -245,7 +246,9 @@ test("a bit that was changed anywhere is noticed", async () => {
   const file = await backupOf([]);
   const codes: BackupErrorCode[] = [
     ...Array.from({ length: 16 }, () => "FORMAT" as const),
-    ...Array.from({ length: 4 }, () => "VERSION" as const),
+    ...Array.from({ length: 3 }, () => "VERSION" as const),
+    // That of an older version.
+    "DAMAGED",
     // Too many rounds.
     "DAMAGED",
     ...Array.from({ length: headerLength - 21 }, () => "PASSPHRASE" as const),
@@ -303,7 +306,7 @@ test("another program's file and a newer version's are told", async () => {
     await assertRefused(textBytes(text), "FORMAT", "not a backup");
   }
   const file = await backupOf([]);
-  file[19] = 3;
+  file[19] = 4;
   for (const length of [20, 30, file.length]) {
     await assertRefused(file.subarray(0, length), "VERSION", "newer");
   }
@@ -548,4 +551,20 @@ test("one frame after the other is opened", async () => {
   const contents = [textBytes("one"), new Uint8Array(), textBytes("three")];
   const file = await forged(...contents);
   assertEquals(await Array.fromAsync(openFrames(chunks(file, 1), { passphrase })), contents);
+});
+
+test("a backup has the servers that it is given, and no password", async () => {
+  const store = await storeWith(everything());
+  const servers = ["a.example:443", "[::1]:5223"].map((server) => `${server}#${"A".repeat(43)}=`);
+  const file = await new Response(writeBackup(store, { ...fast, servers })).bytes();
+  const copy = new MemoryStore();
+  assertEquals((await readBackup(copy, chunks(file), { passphrase })).servers, servers);
+  assertEquals(await all(copy), everything());
+  assertThrows(() => writeBackup(store, { ...fast, servers: ["secret@a.example"] }), ParseError, "password");
+  const many = Array.from({ length: 65 }, (_, i) => `s${i}`);
+  assertThrows(() => writeBackup(store, { ...fast, servers: many }), RangeError, "at most 64");
+  const record = (servers: unknown) => change({ type: "servers", servers });
+  await assertRefused(await forged(record(many)), "INVALID", "at most 64");
+  await assertRefused(await forged(record(["a b"])), "INVALID", "host has a space");
+  await assertRefused(await forged(record([]), record([])), "INVALID", "change");
 });

@@ -131,7 +131,7 @@ test("in Chromium a backup of the store has everything, whatever its passphrase 
       }
       return found;
     });
-    const each = [{ connections: 3, messages: 4 }, 6];
+    const each = [{ connections: 3, messages: 4, servers: [] }, 6];
     assertEquals(counts, [...each, ...each, ...each]);
   }));
 

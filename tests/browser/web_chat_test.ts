@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.ts";
-import { formatQueueInfo, parseQueueInfo, SmpError } from "../../mod.ts";
+import { formatQueueInfo, parseAddress, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
 import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
@@ -17,6 +17,7 @@ import {
 } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { requiring } from "../support/requires.ts";
+import { startServer } from "../support/server.ts";
 import { patience, until } from "../support/wait.ts";
 import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
 
@@ -319,6 +320,13 @@ test("a backup moves the chat to another browser", () =>
     await connectPages(alice, old);
     await say(alice, "before the move");
     await hear(old, "before the move");
+    await using server = await startServer();
+    const { host, keyHash } = parseAddress(server.address);
+    const chosen = `${host}:${server.webSocketPort}#${keyHash}`;
+    await choose(old, "Servers");
+    await old.getByLabel("Addresses of servers").fill(chosen);
+    await old.getByRole("button", { name: "Save" }).click();
+    await old.getByRole("dialog").waitFor({ state: "hidden" });
     await choose(old, "Export a backup");
     await old.getByRole("dialog").getByLabel("Passphrase of the file").fill("battery staple");
     const [download] = await Promise.all([
@@ -346,6 +354,10 @@ test("a backup moves the chat to another browser", () =>
     await hear(moved, "during the move");
     await say(moved, "after the move");
     await hear(alice, "after the move");
+
+    await choose(moved, "Servers");
+    assertEquals(await moved.getByLabel("Addresses of servers").inputValue(), chosen);
+    await moved.getByRole("button", { name: "Cancel" }).click();
 
     // Where there are conversations, none are read over them.
     await choose(moved, "Import a backup");

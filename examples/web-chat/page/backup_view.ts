@@ -2,6 +2,7 @@ import { BackupError, readBackup, writeBackup } from "@simplexmq/smp/agent/backu
 import { type IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { bindDialog } from "./dialogs.ts";
 import { element, make } from "./dom.ts";
+import { restoreServers, storedServers } from "./servers.ts";
 
 /** What is done around the reading of a backup. */
 export interface ImportActions {
@@ -17,7 +18,7 @@ export function bindExport(button: HTMLElement, store: IndexedDbStore): void {
   const passphrase = element("export-passphrase", HTMLInputElement);
   const submit = async () => {
     try {
-      const stream = writeBackup(store, { passphrase: passphrase.value });
+      const stream = writeBackup(store, { passphrase: passphrase.value, servers: storedServers() });
       const file = await new Response(stream).blob();
       download(file, `smp-web-chat-${new Date().toISOString().slice(0, 10)}.backup`);
       return null;
@@ -38,7 +39,8 @@ export function bindImport(button: HTMLElement, store: IndexedDbStore, actions: 
     try {
       await actions.before();
       try {
-        await readBackup(store, chosen.stream(), { passphrase: passphrase.value });
+        const { servers } = await readBackup(store, chosen.stream(), { passphrase: passphrase.value });
+        restoreServers(servers);
       } catch (error) {
         await actions.failed();
         throw error;

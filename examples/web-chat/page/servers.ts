@@ -19,8 +19,13 @@ const patience = 5_000;
 
 /** The servers on which new conversations are made: the page's own, or those that the person has chosen. */
 export function chosenServers({ server, anyServer }: PageConfig): readonly string[] {
-  const stored = anyServer ? localStorage.getItem(key) : null;
-  return stored === null ? [server] : stored.split("\n");
+  const stored = anyServer ? storedServers() : [];
+  return stored.length === 0 ? [server] : stored;
+}
+
+/** Those that the person has chosen; none where the page's own is used. */
+export function storedServers(): readonly string[] {
+  return localStorage.getItem(key)?.split("\n") ?? [];
 }
 
 /** Stores which servers were chosen. */
@@ -28,6 +33,11 @@ export function storeServers(servers: readonly string[], { server }: PageConfig)
   // The page's own one may get another address.
   if (servers.length === 1 && servers[0] === server) localStorage.removeItem(key);
   else localStorage.setItem(key, servers.join("\n"));
+}
+
+/** Stores those of a backup. */
+export function restoreServers(servers: readonly string[]): void {
+  if (servers.length > 0) localStorage.setItem(key, servers.slice(0, mostServers).join("\n"));
 }
 
 /** Forgets which were chosen. */
