@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFirstLineSync } from "./first_line.ts";
 import { shownArgument, UsageError } from "./options.ts";
 
 /**
@@ -8,9 +8,9 @@ import { shownArgument, UsageError } from "./options.ts";
 export function serverText(argument: string): string {
   if (!argument.startsWith("@")) return argument;
   const path = argument.slice(1);
-  let text;
+  let line;
   try {
-    text = readFileSync(path, "utf8");
+    line = readFirstLineSync(path);
   } catch (error) {
     // Without the path, which is the rest of a password that begins with "@".
     const reason = error instanceof Error
@@ -18,7 +18,6 @@ export function serverText(argument: string): string {
       : String(error);
     throw new UsageError(`cannot read the server in ${shownArgument(path)}: ${reason}`);
   }
-  const [line = ""] = text.split(/\r?\n/, 1);
   if (line.trim() === "") throw new UsageError(`${path} has no server in its first line`);
   return line.trim();
 }

@@ -1,3 +1,4 @@
+import { readFirstLine } from "../../cli/first_line.ts";
 import { SqliteStore, StoreError } from "../store/sqlite.ts";
 import type { Surroundings } from "./command.ts";
 
@@ -33,9 +34,9 @@ export function withAdvice(error: unknown, path: string): unknown {
   return advice === null ? error : new Error(`${error.message}; ${advice}`, { cause: error });
 }
 
-/** The first line of a file. Throws when there is none. */
+/** The first line of a file. Throws when there is none, or no end of it. */
 export async function firstLine(path: string): Promise<string> {
-  const [line = ""] = (await Deno.readTextFile(path)).split(/\r?\n/, 1);
+  const line = await readFirstLine(path);
   if (line === "") throw new Error(`${path} has nothing in its first line`);
   return line;
 }

@@ -89,7 +89,16 @@ async function readServer(argument: string, allowUnverified: boolean): Promise<s
 }
 
 async function firstLine(path: string): Promise<string> {
-  const [line = ""] = (await Deno.readTextFile(path)).split(/\r?\n/, 1);
+  using file = await Deno.open(path);
+  // However much there is, as of a device.
+  const bytes = new Uint8Array(4096);
+  let length = 0;
+  for (let read: number | null = 0; read !== null && length < bytes.length; length += read ?? 0) {
+    read = await file.read(bytes.subarray(length));
+    if (bytes.subarray(0, length).includes(0x0a)) break;
+  }
+  const [line = "", ...more] = new TextDecoder().decode(bytes.subarray(0, length)).split(/\r?\n/, 2);
+  if (more.length === 0 && length === bytes.length) throw new Error(`the first line of ${path} is too long`);
   if (line === "") throw new Error(`${path} has nothing in its first line`);
   return line;
 }

@@ -129,6 +129,8 @@ export function settings(directories: Directories): readonly Setting[] {
         comment: "who may create queues: anyone, or a list of password, IP addresses and networks",
         read: readCreate,
         example: "127.0.0.1, 2001:db8::/32",
+        // Where the password was written, it must not get into a log.
+        isSecret: true,
       }),
       setting("createPassword", {
         key: "password",

@@ -133,6 +133,13 @@ Deno.test("what is wrong with a password is said without it", { permissions }, (
     const text = `[ACCESS]\ncreate: password\npassword: ${secret}\n`;
     const error = assertThrows(() => parse(text), ConfigError, "password must be 1 to 256 printable");
     assert(!/cret/.test(error.message), error.message);
+    // Where somebody has written it in the place of the word.
+    const misplaced = assertThrows(
+      () => parse(`[ACCESS]\ncreate: ${secret}\n`),
+      ConfigError,
+      "create must be",
+    );
+    assert(!/cret/.test(misplaced.message), misplaced.message);
   }
   const slip = assertThrows(
     () => parse("[ACCESS]\npasword: secret\n"),
