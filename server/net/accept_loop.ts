@@ -55,15 +55,37 @@ export function acceptConnections(options: ListenOptions, events: AcceptEvents):
   };
 }
 
-type Listen = (options: Deno.TcpListenOptions) => Deno.TcpListener;
+/** What a system does with ports. */
+export interface Ports {
+  listen(options: Deno.TcpListenOptions): Deno.TcpListener;
+  /** Whether sockets of IPv6 take no IPv4 (Windows, `bindv6only`); `false` where it may not be found out. */
+  isIpv6Alone(): boolean;
+}
+
+const systemPorts: Ports = {
+  listen: (options) => Deno.listen(options),
+  isIpv6Alone() {
+    // Asking a person would be worse than not to know.
+    const { state } = Deno.permissions.querySync({ name: "net", host: "0.0.0.0:0" });
+    if (state !== "granted") return false;
+    try {
+      using first = Deno.listen({ hostname: everywhere, port: 0 });
+      using _second = Deno.listen({ hostname: everywhereIpv4, port: first.addr.port });
+      return true;
+    } catch {
+      return false;
+    }
+  },
+};
 
 /**
  * The sockets of one port. `::` is all addresses: where the system has no IPv6 those of IPv4, and where a socket of IPv6
- * takes no IPv4 (Windows, `bindv6only`) there is another one for that.
+ * takes no IPv4 (Windows, `bindv6only`) there is another one for that. Throws `TransportError` where another program has
+ * the port.
  */
 export function listenAll(
   { host, port, reusePort = false }: ListenOptions,
-  listen: Listen = Deno.listen,
+  { listen, isIpv6Alone }: Ports = systemPorts,
 ): readonly Deno.TcpListener[] {
   const on = (hostname: string, port: number) => listen({ hostname, port, ...(reusePort && { reusePort }) });
   let first: Deno.TcpListener | null = null;
@@ -80,7 +102,8 @@ export function listenAll(
     return first === null ? [second] : [first, second];
   } catch (cause) {
     // The first one takes IPv4 as well: nobody else can have the port.
-    if (first !== null) return [first];
+    if (first !== null && !isIpv6Alone()) return [first];
+    first?.close();
     throw networkError(`listen on ${formatAddress({ host: everywhereIpv4, port })}`, cause);
   }
 }

@@ -92,9 +92,10 @@ function fakeListen(refuse: (options: Deno.TcpListenOptions) => Error | null) {
     const error = refuse(options);
     asked.push(`${hostname} ${port} ${error === null ? "has" : "not"}`);
     if (error !== null) throw error;
-    return { addr: { hostname, port: port || 1234, transport: "tcp" } } as Deno.TcpListener;
+    const close = () => void asked.push(`${hostname} closed`);
+    return { addr: { hostname, port: port || 1234, transport: "tcp" }, close } as Deno.TcpListener;
   };
-  return { asked, listen };
+  return { asked, listen, isIpv6Alone: () => false };
 }
 
 const missing = () => Object.assign(new Error("Address family not supported"), { code: "EAFNOSUPPORT" });
@@ -120,8 +121,8 @@ Deno.test(
       readonly [(options: Deno.TcpListenOptions) => Error | null, readonly string[]]
     >;
     for (const [name, [refuse, expected]] of Object.entries(cases)) {
-      const { asked, listen } = fakeListen(refuse);
-      const listeners = listenAll({ host: "::", port: 0 }, listen);
+      const { asked, ...ports } = fakeListen(refuse);
+      const listeners = listenAll({ host: "::", port: 0 }, ports);
       assertEquals(asked, expected, name);
       assertEquals(listeners.length, expected.filter((line) => line.endsWith("has")).length, name);
       assertEquals(new Set(listeners.map(({ addr }) => addr.port)), new Set([1234]), name);
@@ -134,17 +135,30 @@ Deno.test("a port that cannot be had is told, and another address is listened on
 }, () => {
   const refused = [inUse, missing] as const;
   for (const error of refused) {
-    const { listen } = fakeListen(error);
-    const thrown = assertThrows(() => listenAll({ host: "::", port: 5 }, listen), TransportError);
+    const ports = fakeListen(error);
+    const thrown = assertThrows(() => listenAll({ host: "::", port: 5 }, ports), TransportError);
     const where = error === inUse ? "[::]:5" : "0.0.0.0:5";
     assert(thrown.message.startsWith(`Cannot listen on ${where}: `), thrown.message);
   }
   for (const host of ["0.0.0.0", "::1", "localhost"]) {
-    const { asked, listen } = fakeListen(() => null);
-    assertEquals([listenAll({ host, port: 5, reusePort: true }, listen).length, asked], [1, [
+    const { asked, ...ports } = fakeListen(() => null);
+    assertEquals([listenAll({ host, port: 5, reusePort: true }, ports).length, asked], [1, [
       `${host} 5 has`,
     ]]);
-    const { listen: none } = fakeListen(missing);
-    assertThrows(() => listenAll({ host, port: 5 }, none), TransportError, "Cannot listen on ");
+    assertThrows(
+      () => listenAll({ host, port: 5 }, fakeListen(missing)),
+      TransportError,
+      "Cannot listen on ",
+    );
   }
+});
+
+Deno.test("where IPv6 takes no IPv4 the port is refused that another program has there", {
+  permissions: "none",
+}, () => {
+  const { asked, ...ports } = fakeListen(({ hostname }) => hostname === "::" ? null : inUse());
+  const listen = () => listenAll({ host: "::", port: 5 }, { ...ports, isIpv6Alone: () => true });
+  const { message } = assertThrows(listen, TransportError);
+  assert(message.startsWith("Cannot listen on 0.0.0.0:5: "), message);
+  assertEquals(asked, [":: 5 has", "0.0.0.0 5 not", ":: closed"]);
 });
