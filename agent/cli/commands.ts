@@ -21,7 +21,7 @@ import { stream } from "./stream.ts";
 import { verify } from "./verify.ts";
 
 /** The commands by their names, in the order in which they are listed. */
-const commands: ReadonlyMap<string, Command> = new Map([
+export const commands: ReadonlyMap<string, Command> = new Map([
   ["start", start],
   ["status", status],
   ["top", top],
@@ -48,7 +48,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
 ]);
 
 /** What `--help` prints. */
-function overview(): string {
+export function overview(): string {
   const lines = [...commands].map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`);
   return `SMP agent: end-to-end encrypted connections between two sides
 
@@ -65,7 +65,8 @@ Without a command it does what start does:
 ${help("start", start)}`;
 }
 
-function help(name: string, { usage, help }: Command): string {
+/** What `--help` of a command prints. */
+export function help(name: string, { usage, help }: Command): string {
   return `Usage: smp-agent ${name} ${usage}\n\n${help}\n  --help                  print this`;
 }
 

@@ -9,6 +9,9 @@
 // deno-lint-ignore-file no-console
 import { parseArgs } from "node:util";
 import config from "../../deno.json" with { type: "json" };
+import { manualPages } from "../man/pages.ts";
+import { roffOf } from "../man/roff.ts";
+import { debianChangelog } from "./changelog.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
 const own = `${root}deploy/debian`;
@@ -64,6 +67,25 @@ async function fillCache(place: string): Promise<void> {
   }
 }
 
+/** The manual page of the server, and its changes. */
+async function writeDocs(place: string): Promise<void> {
+  const [, maintainer] = /^Maintainer: (.*)$/m.exec(await Deno.readTextFile(`${own}/control`))!;
+  const { mtime } = await Deno.stat(`${root}CHANGELOG.md`);
+  const changes = debianChangelog(await Deno.readTextFile(`${root}CHANGELOG.md`), {
+    name: "smp-server",
+    maintainer: maintainer!,
+    date: mtime ?? new Date(),
+  });
+  const page = manualPages().find(({ name }) => name === "smp-server")!;
+  const texts = { "doc/smp-server/changelog": changes, [`man/man8/${page.name}.8`]: roffOf(page) };
+  for (const [path, text] of Object.entries(texts)) {
+    const file = `${place}/${path}`;
+    await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
+    await Deno.writeTextFile(file, text, { mode: 0o644 });
+    await run("gzip", ["-9n", file]);
+  }
+}
+
 /** Bytes of all files in a folder, and the lines of `md5sums`. */
 async function measure(folder: string): Promise<{ readonly size: number; readonly sums: string }> {
   let size = 0;
@@ -104,6 +126,7 @@ try {
   await copy(`${own}/smp-server`, `${folder}/usr/bin/smp-server`, 0o755);
   await copy(`${own}/default`, `${folder}/etc/default/smp-server`);
   await copy(`${own}/copyright`, `${folder}/usr/share/doc/smp-server/copyright`);
+  await writeDocs(`${folder}/usr/share`);
   const { size, sums } = await measure(folder);
   const control = (await Deno.readTextFile(`${own}/control`)).replace("VERSION", config.version)
     .replace("ARCHITECTURE", architecture).replace("SIZE", `${Math.ceil(size / 1024)}`);

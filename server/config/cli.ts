@@ -54,7 +54,7 @@ export const mostWorkers = 64;
 
 export const helpText = `SMP server
 
-Usage: server/main.ts [command] [options]
+Usage: smp-server [COMMAND] [options]
 
   start             start the server (the default)
   init              make the server's key and smp-server.ini, and print its address; --host, --port,

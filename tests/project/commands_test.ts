@@ -13,7 +13,7 @@ const notRun: readonly (readonly [pattern: RegExp, reason: string])[] = [
     /^(useradd|install|cp|systemctl|journalctl|chown|scp|\(cd \/opt)/,
     "tests/project/deploy_test.ts has the unit",
   ],
-  [/task deb$|^dpkg/, "tests/project/debian_test.ts"],
+  [/task deb$|^apt install/, "tests/project/debian_test.ts"],
   [/^docker/, "there is no container engine; tests/project/deploy_test.ts has the image's command"],
   [/^nats-server/, "tests/project/cluster_deploy_test.ts has NATS servers"],
   [/--cluster|cluster status/, "tests/server/cluster/operator_test.ts, and start_test.ts beside it"],

@@ -40,6 +40,17 @@ requiring(lack)(
     assert((await Deno.stat(place + page)).isFile);
     const added = await Deno.readTextFile(`${units}/smp-server.service.d/package.conf`);
     assertStringIncludes(added, "\nExecStart=\nExecStart=/usr/bin/smp-server start -y\n");
+    const manual = await run("gzip", "-dc", `${place}/usr/share/man/man8/smp-server.8.gz`);
+    assertStringIncludes(manual, "smp\\-server \\- broker");
+    assertStringIncludes(manual, '.B "\\-\\-config\\-dir DIR"\nwhere server_key');
+    assertStringIncludes(manual, '.B "[STORE_LOG] enable"');
+    const changes = await run("gzip", "-dc", `${place}/usr/share/doc/smp-server/changelog.gz`);
+    // deb-changelog(5)
+    assert(
+      /^smp-server \(\d\S*\) \w+; urgency=medium\n\n( {2,4}\S.*\n)+\n -- .* <\S+> {2}\w{3}, \d\d /.test(
+        changes,
+      ),
+    );
     for (const script of ["postinst", "prerm", "postrm"]) await run("sh", "-n", `${place}/DEBIAN/${script}`);
 
     // As it is installed, but for where everything is.
