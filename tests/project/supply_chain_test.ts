@@ -3,6 +3,7 @@ import config from "../../deno.json" with { type: "json" };
 import { billOfMaterials, type LockFile } from "../../deploy/sbom.ts";
 import { cacheOf } from "../support/module_cache.ts";
 import { temporaryFolder } from "../support/server_process.ts";
+import { permissionFlags } from "../support/web_chat.ts";
 
 const permissions = "none";
 const root = new URL("../../", import.meta.url);
@@ -132,7 +133,8 @@ Deno.test("programs of tasks and pages get the network, and named files, variabl
   const tasks: Record<string, { readonly command: string }> = config.tasks;
   // tests/project/deploy_test.ts has the permissions of the others.
   const names = ["start-workers", "admin", "try", "web-chat", "terminal-chat", "smp"];
-  const commands = names.map((name) => tasks[name]!.command);
+  const flags = permissionFlags(config.permissions["web-chat"]).join(" ");
+  const commands = names.map((name) => tasks[name]!.command.replace("-P=web-chat", flags));
   const pages = ["README.md"];
   for await (const { name } of Deno.readDir(new URL("docs", root))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);

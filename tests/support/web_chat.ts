@@ -12,10 +12,17 @@ export function steadyPorts(): readonly string[] {
   return ["--port", `${steadyPort()}`, "--ws-port", `${steadyPort()}`];
 }
 
+/** What a set of permissions in deno.json is on the command line. */
+export function permissionFlags(permissions: Readonly<Record<string, readonly string[]>>): string[] {
+  return Object.entries(permissions).map(([name, values]) => `--allow-${name}=${values.join(",")}`);
+}
+
 /** The two programs of `deno task web-chat`, with another folder. */
 async function taskCommands(folder: string): Promise<string[][]> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-  const text: string = tasks["web-chat"].command.replaceAll("data/web-chat", folder);
+  const { tasks, permissions } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const flags = permissionFlags(permissions["web-chat"]).join(" ");
+  const written: string = tasks["web-chat"].command.replace("-P=web-chat", flags);
+  const text = written.replaceAll("data/web-chat", folder);
   return text.split(" && ").map((command) => [Deno.execPath(), ...command.split(" ").slice(1)]);
 }
 
