@@ -327,7 +327,8 @@ export class App {
 
   /** Once: who does not give them now finds them under the servers. */
   async #askPasswords(): Promise<void> {
-    if (this.#hasAsked) return;
+    // Another dialog may be asking just now; the agent tries again.
+    if (this.#hasAsked || document.querySelector("dialog[open]") !== null) return;
     this.#hasAsked = true;
     await needPasswords(this.#servers, this.#passwords, { tries: true });
   }
