@@ -69,6 +69,11 @@ export class Chunks {
     return this.#hasLast;
   }
 
+  /** The number of the first one that is not there. */
+  get missing(): number {
+    return this.#next;
+  }
+
   /** Whether something is missing before what has come. */
   get hasGap(): boolean {
     return this.#early.size > 0;

@@ -27,7 +27,10 @@ interface Waiting {
   readonly packet: Uint8Array<ArrayBuffer>;
 }
 
-/** Sends the packets of one run by one route of the receiver, each until its server has taken it. */
+/**
+ * Sends the packets of one run by one route of the receiver, each until its server has taken it. The last one goes again
+ * after a lost connection: the server may have been killed, and have lost it with those before it, which shows when it comes.
+ */
 export class Lane {
   readonly #context: AgentContext;
   readonly #links: StreamLinks;
@@ -38,6 +41,10 @@ export class Lane {
   ports: LanePorts = { taken() {}, lost() {} };
   /** What no server is known to have, by number. */
   #waiting: Waiting[] = [];
+  /** The last one that a server has taken; `null` while it goes again. */
+  #last: Waiting | null = null;
+  /** The number of the one that goes again. */
+  #repeated = 0;
   #onWay = 0;
   /** How many may be: a slow connection has no more to carry than it does in time. */
   #mostOnWay = firstOnWay;
@@ -100,6 +107,7 @@ export class Lane {
         this.#failure = null;
         this.#mostOnWay = 1;
         this.#release();
+        if (!(failure.error instanceof SmpError)) this.#repeatLast();
         // What was behind the one that failed may have come before it.
         this.#waiting.sort((a, b) => a.number - b.number);
         if (failure.error instanceof SmpError && failure.error.code === "AUTH") {
@@ -109,7 +117,8 @@ export class Lane {
         }
         const now = performance.now();
         if (failures++ === 0) since = now;
-        if (now - since > patience && now - askedAt > askInterval) {
+        const isUrgent = this.#waiting.some(({ number }) => number !== this.#repeated);
+        if (isUrgent && now - since > patience && now - askedAt > askInterval) {
           askedAt = now;
           this.ports.lost();
         }
@@ -128,8 +137,8 @@ export class Lane {
   async #sendNext(): Promise<boolean> {
     try {
       const { senderId, senderKey, server, blockSize } = this.#keys;
-      this.#link ??= await this.#links.use(server);
-      const { client } = this.#link;
+      const link = this.#link ??= await this.#use(server);
+      const { client } = link;
       if (client.blockSize < blockSize) {
         throw new Error(`Blocks of ${formatAddress(server)} are smaller here than the receiver's`);
       }
@@ -155,7 +164,7 @@ export class Lane {
       this.#pace(onWay, performance.now() - sentAt);
       // After a failure it may still be on its way.
       this.#bodies.give(body);
-      this.#packets.give(sent.packet);
+      this.#keepLast(sent);
       this.#onWay--;
       this.ports.taken();
     } catch (error) {
@@ -171,6 +180,33 @@ export class Lane {
     const { answerTime } = this.#links;
     const wanted = time > answerTime ? Math.floor(onWay * answerTime / time) : this.#mostOnWay + 1;
     this.#mostOnWay = Math.max(1, Math.min(mostOnWay, wanted));
+  }
+
+  /** Keeps the packet with the greatest number of those that were taken. */
+  #keepLast(taken: Waiting): void {
+    const last = this.#last;
+    const isLast = last === null || taken.number > last.number;
+    if (isLast) this.#last = taken;
+    const done = isLast ? last : taken;
+    if (done !== null) this.#packets.give(done.packet);
+  }
+
+  #repeatLast(): void {
+    if (this.#last === null) return;
+    this.#repeated = this.#last.number;
+    this.#waiting.push(this.#last);
+    this.#last = null;
+  }
+
+  /** A connection; that it is lost is a failure also when nothing is on its way. */
+  async #use(server: OutboundRoute["keys"]["server"]): Promise<StreamLink> {
+    const link = await this.#links.use(server);
+    void link.client.closed.then((error) => {
+      if (this.#link !== link || this.#isClosed) return;
+      this.#failure ??= { error };
+      this.#wake?.();
+    });
+    return link;
   }
 
   #release(): void {

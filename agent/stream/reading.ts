@@ -1,10 +1,16 @@
-import { formatAddress, type ServerAddress, type StreamRunContent } from "../../protocol/mod.ts";
+import {
+  formatAddress,
+  readStreamHead,
+  type ServerAddress,
+  type StreamRunContent,
+} from "../../protocol/mod.ts";
 import { backoffDelay, Pause } from "../backoff.ts";
 import type { StreamRecord } from "../store/store.ts";
 import { type Chunk, Chunks } from "./chunks.ts";
 import { Credits } from "./credits.ts";
 import { StreamError } from "./error.ts";
 import { bytesOfHex } from "./hex.ts";
+import { Passed } from "./passed.ts";
 import type { StreamPorts } from "./ports.ts";
 import { Way } from "./way.ts";
 
@@ -176,7 +182,10 @@ export class Reading {
     } else await this.#ports.tell({ kind: "stream resume", ...content });
     this.#listen();
     // When one way has ended, all others are made anew with it.
-    const receiving = ways.map((way) => this.#receiveBy(way, chunks).finally(() => attempt.abort()));
+    const passed = new Passed(ways.length);
+    const receiving = ways.map((way, at) =>
+      this.#receiveBy(way, { at, chunks, passed }).finally(() => attempt.abort())
+    );
     try {
       await Promise.all(receiving);
     } finally {
@@ -185,13 +194,24 @@ export class Reading {
     }
   }
 
-  async #receiveBy(way: Way, chunks: Chunks): Promise<void> {
+  async #receiveBy(
+    way: Way,
+    { at, chunks, passed }: { readonly at: number; readonly chunks: Chunks; readonly passed: Passed },
+  ): Promise<void> {
     const { signal } = this.#attempt;
     for await (const packet of way.packets(signal)) {
+      if (packet === null) {
+        passed.broken();
+        this.#tellCredit();
+        continue;
+      }
+      const number = readStreamHead(packet)?.number ?? 0;
       await chunks.take(packet, signal);
       this.#silences = 0;
       if (this.#isComplete) return;
       this.#listen();
+      passed.came(at, number);
+      if (chunks.hasGap && passed.isLost(chunks.missing)) this.asked();
     }
   }
 
@@ -210,11 +230,16 @@ export class Reading {
     const delay = Math.min(longestSilence, firstSilence * 2 ** this.#silences);
     this.#silence = setTimeout(() => {
       this.#silences++;
-      const { run, hasGap } = this.#chunks;
-      if (hasGap && this.#silences >= mostSilences) return this.#attempt.abort();
-      if (run !== null && this.#credited > 0) this.#credits.tell(run, this.#credited);
+      if (this.#chunks.hasGap && this.#silences >= mostSilences) return this.#attempt.abort();
+      this.#tellCredit();
       this.#listen();
     }, delay);
+  }
+
+  /** Tells again what was told last, which may be lost. */
+  #tellCredit(): void {
+    const { run } = this.#chunks;
+    if (run !== null && this.#credited > 0) this.#credits.tell(run, this.#credited);
   }
 
   /** Waits until the application has taken so much that another run may begin. */

@@ -54,10 +54,11 @@ export class Way {
   }
 
   /**
-   * Gives what packets of the queue carry, acknowledged when the next one is asked for, over lost connections; ends when
-   * `signal` aborts, or when the queue is gone or its server cannot be reached.
+   * Gives what packets of the queue carry, acknowledged when the next one is asked for, over lost connections; after each
+   * of these `null`: what came before it to the server may be lost. Ends when `signal` aborts, or when the queue is gone or its
+   * server cannot be reached.
    */
-  async *packets(signal: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  async *packets(signal: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer> | null, void, void> {
     while (!signal.aborted) {
       const { client } = this.#link;
       const events = client.events(this.#made.route.keys)[Symbol.asyncIterator]();
@@ -71,6 +72,7 @@ export class Way {
         this.#acknowledge(client, event.value.messageId);
       }
       if (signal.aborted || !await this.#again(signal)) return;
+      yield null;
     }
   }
 
