@@ -1,3 +1,4 @@
+import type { SmpClient } from "../../client/mod.ts";
 import {
   equalBytes,
   formatAddress,
@@ -21,6 +22,9 @@ const inFlight = 16;
 /** Milliseconds between two repetitions of frames that may be lost. */
 const repeatInterval = 10_000;
 
+/** How often the same frame goes again because its connection was lost: to a side that is away, no more copies. */
+const mostLosses = 3;
+
 interface SendOutcome {
   /** How many of the messages the server has, from the first. */
   readonly count: number;
@@ -42,6 +46,10 @@ export class PacketSender {
   #later: ReturnType<typeof setTimeout> | undefined;
   /** The message of which not all packets could be sent last, and how many of them the server has. */
   #begun: { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number } | null = null;
+  /** The connection that packets went by last. */
+  #client: SmpClient | null = null;
+  /** The last frame that had gone when a connection was lost, and how many were since it has. */
+  #losses = { number: 0, count: 0 };
   /** Whether the last try that failed brought the server something new. */
   #hasAdvanced = false;
   readonly #pause = new Pause();
@@ -98,6 +106,33 @@ export class PacketSender {
     clearTimeout(this.#later);
     this.#pause.end();
     await this.#work;
+  }
+
+  /**
+   * A server whose connection is lost may have been killed, and have lost what it had taken: the last frame goes again, and
+   * when it comes the other side sees what is missing before it.
+   */
+  #watch(client: SmpClient): void {
+    if (this.#client === client) return;
+    this.#client = client;
+    void client.closed.then(({ code }) => {
+      if (this.#client !== client) return;
+      this.#client = null;
+      if (code !== "CLOSED") this.#repeatLast();
+    });
+  }
+
+  #repeatLast(): void {
+    const at = this.#context.connections.outbound(this.#id);
+    const receipted = at?.connection.session?.receipted;
+    if (at === undefined || receipted === undefined || this.#isClosed) return;
+    const { cursor } = at.route;
+    if (receipted.upTo >= cursor) return;
+    const count = this.#losses.number === cursor ? this.#losses.count + 1 : 1;
+    if (count > mostLosses) return;
+    this.#losses = { number: cursor, count };
+    this.#repeatAfter ??= hasNumber(receipted, cursor) ? receipted.upTo : cursor - 1;
+    this.wake();
   }
 
   async #sendAll(): Promise<void> {
@@ -198,6 +233,7 @@ export class PacketSender {
     messages: readonly Uint8Array<ArrayBuffer>[],
   ): Promise<SendOutcome> {
     const client = await this.#context.servers.client(keys.server);
+    this.#watch(client);
     const queue = { senderId: keys.senderId, senderKey: await this.#context.keys.signing(keys.senderKey) };
     /** The first packet that failed, by its message and its place there. */
     let failed: { readonly index: number; readonly at: number; readonly error: unknown } | null = null;

@@ -22,6 +22,7 @@ Deno.test({
     const sent: number[] = [];
     let room = 2;
     const client = {
+      closed: new Promise(() => {}),
       async send(_: unknown, body: Uint8Array<ArrayBuffer>) {
         if (room-- <= 0) throw new SmpError("QUOTA");
         const opened = await openPacket(body, keys);
