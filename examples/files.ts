@@ -78,6 +78,8 @@ export function endText({ code, told }: StreamError, direction: "sending" | "rec
       return "files need forward secrecy, which there is not, or not yet";
     case "FAILED":
       return told === null ? "it could not be stored here" : "it could not be stored on the other side";
+    case "NO_ROOM":
+      return "there is no room for it: it goes on where it is when it is accepted again";
     case "CLOSED":
       return "the conversation has ended";
     default:

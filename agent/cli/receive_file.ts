@@ -36,8 +36,8 @@ ${serverHelp}
 It takes what the other side has sent with smp-agent send-file, and prints the path that it has. The file is called as
 its sender calls it, without folders and what terminals or file systems may obey, and with a number where there is
 one of that name; nothing is ever overwritten. Until all has come and has the right SHA-256 it is .ID.part in the
-same folder. What was ended by kill -9 or --timeout goes on from there when the command is given again, with the
-same --to; Ctrl-C cancels the file and tells the other side.`,
+same folder. What was ended by kill -9, --timeout or a full disk goes on from there when the command is given again,
+with the same --to; Ctrl-C cancels the file and tells the other side.`,
   async run(args, surroundings) {
     const { options, positional } = readArguments(args, kinds, { names: ["NAME"] });
     const name = positional[0]!;

@@ -177,6 +177,8 @@ const both: Reasons = {
   EXPIRED: "nobody has accepted it in time",
   CHANGED: "the file has changed since it was offered",
   HASH: "what came is not what was offered: it has another SHA-256",
+  NO_ROOM:
+    "there is no room for it; what has come stays, and it goes on from there when the command is given again",
 };
 
 const own: Reasons = { ...both, CANCELLED: "it was cancelled" };

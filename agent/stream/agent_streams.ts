@@ -25,8 +25,9 @@ export interface AgentStreams {
   /**
    * Accepts an offer and writes it to a path or a writable file; resolves when all is there and has the right SHA-256. With
    * a path it is written to a temporary file in the same folder, `.<id>.part`, which gets its name at the end, never in
-   * place of another file, and goes when the stream ends otherwise. What `signal` or the end of the agent has stopped goes on
-   * when it is called again with that path, after a restart with the offer of {@linkcode AgentStreams.streams}.
+   * place of another file, and goes when the stream ends otherwise. What `signal`, a full disk (`NO_ROOM`) or the end of the
+   * agent has stopped goes on when it is called again with that path, after a restart with the offer of
+   * {@linkcode AgentStreams.streams}; nobody does for as long as an offer waits, and it ends with `EXPIRED`.
    */
   receiveFile(
     offer: StreamOffer,

@@ -5,7 +5,8 @@ import { streamReasons } from "../../protocol/mod.ts";
  * `EXPIRED`: nobody has accepted it in time. `CANCELLED`: one side does not want to go on. `CHANGED`: the file is another
  * one than was offered. `LOST`: what is sent is not there any more, or cannot be read again. `SIZE`: it is longer or
  * shorter than was said. `PROTOCOL`: the other side does not keep to the rules. `HASH`: what came has another SHA-256.
- * `FAILED`: one side cannot go on. `CLOSED`: the connection has ended, or the agent was closed. `UNSUPPORTED`: there is no
+ * `FAILED`: one side cannot go on. `NO_ROOM`: the disk is full; it has not ended, and the file can be received again from
+ * where it is, when there is room. `CLOSED`: the connection has ended, or the agent was closed. `UNSUPPORTED`: there is no
  * session, or the other side knows no streams.
  */
 export type StreamErrorCode =
@@ -19,6 +20,7 @@ export type StreamErrorCode =
   | "PROTOCOL"
   | "HASH"
   | "FAILED"
+  | "NO_ROOM"
   | "CLOSED"
   | "UNSUPPORTED";
 

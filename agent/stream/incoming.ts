@@ -1,5 +1,7 @@
 import type { StreamCloseContent, StreamRunContent } from "../../protocol/mod.ts";
+import type { StreamRecord } from "../store/store.ts";
 import { StreamError, toldError } from "./error.ts";
+import type { StreamPorts } from "./ports.ts";
 import { Reading } from "./reading.ts";
 import { LiveStream } from "./stream.ts";
 import type { StreamOffer, StreamProgress } from "./types.ts";
@@ -24,6 +26,14 @@ export class Incoming extends LiveStream implements StreamOffer {
   readonly direction = "receiving";
   #reading: Reading | null = null;
   #received = 0;
+  /** Since when nobody reads it; `null`: somebody does. */
+  #leftAt: number | null;
+
+  /** Waits for whoever accepts it, or goes on with it after a restart. */
+  constructor(connection: string, record: StreamRecord, ports: StreamPorts) {
+    super(connection, record, ports);
+    this.#leftAt = record.status === "offered" ? record.at : ports.context.now();
+  }
 
   /** What has come in order. */
   get total(): number {
@@ -33,6 +43,10 @@ export class Incoming extends LiveStream implements StreamOffer {
   /** What the application has taken. */
   get progress(): StreamProgress {
     return { bytes: this.#reading?.taken ?? this.#received, size: this.size };
+  }
+
+  override get idleSince(): number | null {
+    return this.#leftAt;
   }
 
   /** See {@linkcode StreamOffer.accept}. */
@@ -62,6 +76,7 @@ export class Incoming extends LiveStream implements StreamOffer {
     if (this.#reading !== null) throw new TypeError("Cannot accept stream: it is accepted already");
     if (this.hasEnded) throw new TypeError("Cannot accept stream: it has ended");
     const reading = this.#reading = new Reading(this.first, this.ports, from);
+    this.#leftAt = null;
     return {
       read: () => reading.read(),
       finish: async () => {
@@ -73,6 +88,7 @@ export class Incoming extends LiveStream implements StreamOffer {
         this.#received = reading.taken;
         await reading.stop(new StreamError("CLOSED", "The stream is not read any more"));
         this.#reading = null;
+        this.#leftAt = this.ports.context.now();
       },
     };
   }

@@ -2,7 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import { equalBytes } from "../../protocol/mod.ts";
 import { fileModules } from "./builtin.ts";
 import { StreamError } from "./error.ts";
-import { giveName, isThere } from "./final_name.ts";
+import { codeOf, giveName, isThere } from "./final_name.ts";
 import { type Hash, newHash } from "./hash.ts";
 import type { Incoming, StreamReader } from "./incoming.ts";
 import { tellProgress } from "./send_file.ts";
@@ -61,7 +61,17 @@ export async function receiveFile(
   } finally {
     signal?.removeEventListener("abort", pause);
     await paused;
+    if (!offer.hasEnded) removeAtEnd(offer, file);
   }
+}
+
+/** What is there of a file that has stopped goes with its stream, when nobody goes on with it. */
+function removeAtEnd(offer: Incoming, file: Target): void {
+  const remove = (error?: unknown) => {
+    const isStored = error instanceof StreamError && error.code === "CLOSED";
+    if (!isStored) void file.remove();
+  };
+  offer.ended.then(() => remove(), remove);
 }
 
 /** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
@@ -106,6 +116,7 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
       : new StreamError("FAILED", "The stream cannot go on", { cause: error });
     // What has stopped can go on.
     if (failed.code === "CLOSED") await file.close();
+    else if (failed.code === "NO_ROOM") await Promise.all([reader.pause(), file.close()]);
     else {
       await file.remove();
       if (!offer.hasEnded) await reader.fail(failed).catch(() => {});
@@ -114,11 +125,18 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
   }
 }
 
+function isFull(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 async function writing<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw new StreamError("FAILED", "The file cannot be written", { cause });
+    throw isFull(cause)
+      ? new StreamError("NO_ROOM", "There is no room for the file", { cause })
+      : new StreamError("FAILED", "The file cannot be written", { cause });
   }
 }
 

@@ -67,6 +67,11 @@ export abstract class LiveStream implements StreamInfo {
     return this.#ended.promise;
   }
 
+  /** Since when it waits for somebody to accept it, or to go on with it; `null`: it does not, or the other side knows. */
+  get idleSince(): number | null {
+    return this.status === "offered" ? this.first.at : null;
+  }
+
   /** Whether it has ended. */
   get hasEnded(): boolean {
     return this.#hasEnded;
@@ -79,7 +84,7 @@ export abstract class LiveStream implements StreamInfo {
     }
   }
 
-  /** Nobody has accepted it in time. */
+  /** Nobody has accepted it, or gone on with it, in time. */
   expire(): Promise<void> {
     return this.ports.end(new StreamError("EXPIRED", "Nobody has accepted the stream in time"));
   }

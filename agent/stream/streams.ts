@@ -327,7 +327,8 @@ export class Streams implements AsyncDisposable {
   #inspect(): void {
     const now = this.#context.now();
     for (const stream of this.#live.values()) {
-      if (stream.status !== "offered" || now - stream.offeredAt.getTime() <= this.#lifetime) continue;
+      const { idleSince } = stream;
+      if (idleSince === null || now - idleSince <= this.#lifetime) continue;
       this.#track(stream.expire().catch(() => {}));
     }
   }

@@ -17,6 +17,14 @@ const doubt = "tests/agent/repair/doubt_test.ts";
 /** Mutations of sessions in the agent. */
 export const sessionMutations: readonly Mutation[] = [
   {
+    name: "session-last-again",
+    what: "what a killed server had of a session is missed after a day",
+    file: sender,
+    from: 'if (code !== "CLOSED") this.#repeatLast();',
+    to: "void code;",
+    tests: ["tests/agent/session/lost_frames_test.ts"],
+  },
+  {
     name: "session-always-announced",
     what: "sessions are announced in connections that cannot have one",
     file: session,

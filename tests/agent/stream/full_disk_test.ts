@@ -1,0 +1,94 @@
+import { assert, assertEquals } from "@std/assert";
+import { startServer } from "../../support/server.ts";
+import { temporaryFolder } from "../../support/server_process.ts";
+import { codeOf, nextOffer, someBytes, streamPair } from "../../support/streams.ts";
+import { namesIn, partIn } from "../../support/transfer.ts";
+import { soon, until } from "../../support/wait.ts";
+
+/** A disk on which files that are being received have room for so many bytes, until there is more. */
+function smallDisk(room: number) {
+  const module = process.getBuiltinModule("node:fs/promises");
+  const { open } = module;
+  let used = 0, isFull = false;
+  const opened = async (...args: Parameters<typeof open>) => {
+    const handle = await open(...args);
+    if (!`${args[0]}`.endsWith(".part")) return handle;
+    const write = handle.write.bind(handle) as (
+      bytes: Uint8Array,
+      at: number,
+      length: number,
+      position: number,
+    ) => ReturnType<typeof handle.write>;
+    handle.write = ((bytes: Uint8Array, at: number, length: number, position: number) => {
+      const fits = Math.min(length, room - used);
+      if (fits === 0) {
+        isFull = true;
+        return Promise.reject(Object.assign(new Error("no space left on device"), { code: "ENOSPC" }));
+      }
+      used += fits;
+      return write(bytes, at, fits, position);
+    }) as typeof handle.write;
+    return handle;
+  };
+  Object.assign(module, { open: opened });
+  return {
+    isFull: () => isFull,
+    clear: () => void (room = Infinity),
+    [Symbol.dispose]: () => void Object.assign(module, { open }),
+  };
+}
+
+const size = 1_500_000, room = 600_001;
+
+Deno.test("a file for which there is no room goes on where it was when there is", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  using disk = smallDisk(room);
+  const bytes = someBytes(size), to = `${folder.path}/to`;
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([bytes]), { name: "big" });
+  const offer = await nextOffer(pair.bob);
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, to))), "NO_ROOM");
+  assert(disk.isFull());
+  assertEquals([partIn(folder.path), offer.progress.bytes < size, offer.status], [room, true, "accepted"]);
+  await until(() => server.gauges().queues === 2);
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, to))), "NO_ROOM");
+  disk.clear();
+  const starts: number[] = [];
+  const onProgress = ({ bytes }: { readonly bytes: number }) => void starts.push(bytes);
+  const received = await soon(pair.bob.agent.receiveFile(offer, to, { onProgress }));
+  assertEquals(received.size, size);
+  await soon(outgoing.ended);
+  assert(starts[0]! >= room, `${starts}`);
+  assertEquals(await Deno.readFile(to), bytes);
+  assertEquals(namesIn(folder.path), ["to"]);
+});
+
+for (const who of ["sender", "receiver"] as const) {
+  Deno.test(`the part of a file for which there is no room goes when its ${who} cancels it`, async () => {
+    await using folder = await temporaryFolder();
+    await using server = await startServer();
+    await using pair = await streamPair(server);
+    using _ = smallDisk(room);
+    const outgoing = await pair.alice.agent.sendFile("b", new Blob([someBytes(size)]));
+    const offer = await nextOffer(pair.bob);
+    assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, `${folder.path}/to`))), "NO_ROOM");
+    assertEquals(partIn(folder.path), room);
+    await (who === "sender" ? outgoing : offer).cancel();
+    await until(() => namesIn(folder.path).length === 0);
+    assertEquals([await codeOf(outgoing.ended), await codeOf(offer.ended)], ["CANCELLED", "CANCELLED"]);
+    await until(() => server.gauges().queues === 2);
+  });
+}
+
+Deno.test("the part of a file with which nobody goes on goes after as long as an offer waits", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server, { b: { streamOfferLifetime: 2_000 } });
+  using _ = smallDisk(room);
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([someBytes(size)]));
+  const offer = await nextOffer(pair.bob);
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, `${folder.path}/to`))), "NO_ROOM");
+  assertEquals([await codeOf(soon(offer.ended)), await codeOf(soon(outgoing.ended))], ["EXPIRED", "EXPIRED"]);
+  await until(() => namesIn(folder.path).length === 0);
+});
