@@ -163,7 +163,7 @@ export const streamMutations: readonly Mutation[] = [
     file: "agent/stream/lane.ts",
     from: "if (!(failure.error instanceof SmpError)) this.#repeatLast();",
     to: "",
-    tests: test("lost_chunks"),
+    tests: test("lane"),
   },
   {
     name: "stream-idle-lost",
@@ -171,7 +171,7 @@ export const streamMutations: readonly Mutation[] = [
     file: "agent/stream/lane.ts",
     from: "if (this.#link !== link || this.#isClosed) return;",
     to: "if (error !== null) return;",
-    tests: test("lost_chunks"),
+    tests: test("lane"),
   },
   {
     name: "stream-passed",
