@@ -2,6 +2,7 @@ import { cpuTime, ffiPermission, memoryOf, startServerProcess } from "./server_p
 import type { StreamFigures } from "./stream_agent.ts";
 import { percentiles, printTable, record } from "./table.ts";
 
+/** MiB. */
 const size = 256;
 
 /** A stream from one agent to another, each in a process of its own, through a server in a third one. */
@@ -24,6 +25,9 @@ export async function benchStreams(): Promise<void> {
     const { latencies: _, ...numbers } = figures;
     record(`stream ${openSsl ? "openssl" : "plain"}`, numbers);
   }
+  const limit = await copyByTls();
+  record("stream limit", { rate: limit });
+  rows.push(["a copy through one TCP connection with TLS", (limit / 1e6).toFixed(1), ...Array(6).fill("–")]);
   printTable(
     `streams: ${size} MiB from agent to agent, with messages beside it; MiB of memory above idle (target 32)`,
     ["", "MB/s", "target", "sender", "receiver", "server", "message p99 ms (50)", "CPU ms a MB"],
@@ -63,6 +67,25 @@ async function measure(openSsl: boolean) {
     processor: sent.processor + received.processor +
       (await cpuTime(server.pid) - before) / (size * 1024 * 1024) * 1e6,
   };
+}
+
+/** Bytes a second of the same through TLS alone, from one process to another: what there is to reach. */
+async function copyByTls(): Promise<number> {
+  const start = (...args: readonly string[]) => {
+    const main = new URL("tls_copy.ts", import.meta.url).pathname;
+    const certificates = new URL("../tests/vectors/tls", import.meta.url).pathname;
+    return new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--allow-net=127.0.0.1", `--allow-read=${certificates}`, main, ...args],
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+  };
+  const receiver = start("receive");
+  const lines = linesOf(receiver.stdout);
+  const sender = start("send", await next(lines), `${size}`);
+  const rate = Number(await next(lines));
+  await Promise.all([receiver.status, sender.output()]);
+  return rate;
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void, void> {

@@ -10,35 +10,69 @@ export const victims = ["sender", "receiver", "server"] as const;
 /** One of {@linkcode victims}. */
 export type Victim = typeof victims[number];
 
+/** How far a transfer is. */
+export interface Progress {
+  /** Bytes that are there of the file; `null`: none are, or all have come. */
+  part(): number | null;
+  /** Whether it has begun to come, or has come. */
+  hasBegun(): boolean;
+  /** Milliseconds that are left. */
+  left(): number;
+}
+
+/** Something that happens to a transfer. */
+export interface Fault {
+  /** Resolves when it is time. */
+  when(progress: Progress): Promise<void>;
+  /** What is killed and started again, or what else is done. */
+  readonly what: Victim | (() => Promise<void>);
+}
+
 /** What became of a transfer. */
 export interface Transferred {
-  readonly victim: Victim;
   readonly bytes: number;
-  /** Bytes that were in the part when it was killed; `null`: there was none. */
-  readonly killedAt: number | null;
+  /** Bytes that were in the part at each fault; `null`: there was none. */
+  readonly faultsAt: readonly (number | null)[];
   /** Milliseconds from its first start to its end. */
   readonly time: number;
-  /** It was all over when the victim was to be killed, or the end of it was known already. */
+  /** It was all over when the last victim was to be killed, or the end of it was known already. */
   readonly isLate: boolean;
   readonly problems: readonly string[];
 }
 
+/** Where transfers take place. */
+export interface Place {
+  /** Where the server listens. @default 127.0.0.1 */
+  readonly host?: string;
+  /** What its command begins with, and those of agents. @default nothing */
+  readonly wrappers?: { readonly server: readonly string[]; readonly agent: readonly string[] };
+  /** Milliseconds in which a transfer must come to its end. @default 90 seconds */
+  readonly patience?: number;
+  /** A module that agents load first. */
+  readonly preload?: string;
+  /** Ends what is under way, as far as it has come. */
+  readonly signal?: AbortSignal;
+}
+
 const root = new URL("../../", import.meta.url).pathname;
 
-/** Milliseconds in which a transfer must come to its end. */
-const patience = 90_000;
+const usualPatience = 90_000;
+
+/** Milliseconds of looking without a pause. */
+const spinning = 20;
 
 /** Milliseconds between a kill and the start of the same command. */
 const rest = 1_000;
 
 /** A program that a user started. */
-class Program {
+export class Program {
   readonly #process: Deno.ChildProcess;
   /** What it has printed, both outputs. */
   readonly lines: string[] = [];
   readonly ended: Promise<number>;
   code: number | null = null;
 
+  /** Starts it. */
   constructor(command: readonly string[]) {
     const [file, ...args] = command;
     const options = { args, cwd: root, stdin: "null", stdout: "piped", stderr: "piped" } as const;
@@ -66,19 +100,25 @@ class Program {
 export class Transfers implements AsyncDisposable {
   readonly #folder: string;
   readonly #port: number;
+  readonly #place: Place;
   #server: ServerProcess;
 
-  private constructor(folder: string, port: number, server: ServerProcess) {
+  private constructor(folder: string, port: number, { place, server }: {
+    readonly place: Place;
+    readonly server: ServerProcess;
+  }) {
     this.#folder = folder;
     this.#port = port;
+    this.#place = place;
     this.#server = server;
   }
 
   /** Starts the server in a new folder, and connects the agents. */
-  static async start(): Promise<Transfers> {
+  static async start(place: Place = {}): Promise<Transfers> {
     const folder = await Deno.makeTempDir({ prefix: "smp-streams-" });
     const port = steadyPort();
-    const transfers = new Transfers(folder, port, await startServer(folder, port));
+    const server = await startServer(folder, port, place);
+    const transfers = new Transfers(folder, port, { place, server });
     try {
       await transfers.#connect();
       return transfers;
@@ -86,6 +126,11 @@ export class Transfers implements AsyncDisposable {
       await transfers[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Where everything is. */
+  get folder(): string {
+    return this.#folder;
   }
 
   /** Queues on the server. */
@@ -100,39 +145,57 @@ export class Transfers implements AsyncDisposable {
   async settle(): Promise<void> {
     const agents = [["bob", "a.db"], ["alice", "b.db"]] as const;
     const receive = ([name, db]: typeof agents[number]) => ["receive", name, "--db", db, "--timeout", "4"];
-    await Promise.all(agents.map((agent) => this.#agent(receive(agent)).ended));
+    await Promise.all(agents.map((agent) => this.agent(receive(agent)).ended));
   }
 
-  /** Sends a file, kills one of the three somewhere in between, starts it again, and looks at what came. */
-  async transfer(bytes: number, victim: Victim, random: Random): Promise<Transferred> {
+  /** Writes the file that is sent; gives its SHA-256. */
+  newFile(bytes: number): Promise<string> {
+    return writeFile(`${this.#folder}/file`, bytes);
+  }
+
+  /** Sends a file, has things happen to it, and looks at what came. */
+  async transfer(bytes: number, faults: readonly Fault[]): Promise<Transferred> {
+    const { patience = usualPatience, signal } = this.#place;
     const begun = performance.now(), end = begun + patience;
     const problems: string[] = [];
-    const file = `${this.#folder}/file`, to = `${this.#folder}/received`;
+    const to = `${this.#folder}/received`;
     await Deno.mkdir(to);
-    const sha256 = await writeFile(file, bytes);
+    const sha256 = await this.newFile(bytes);
     const commands = {
       sender: ["send-file", "bob", "file", "--db", "a.db"],
       receiver: ["receive-file", "alice", "--to", "received", "--db", "b.db"],
     };
-    const programs = { sender: this.#agent(commands.sender), receiver: this.#agent(commands.receiver) };
-    await this.#moment(to, bytes, random, end);
-    const killedAt = partOf(to);
-    const { sender, receiver } = programs;
-    const isLate = sender.code !== null || receiver.code !== null;
-    if (victim === "server") {
-      await this.#server.kill("SIGKILL");
-      await pause(rest);
-      this.#server = await startServer(this.#folder, this.#port);
-    } else if (programs[victim].code === null) {
-      await programs[victim].signal("SIGKILL");
-      await pause(rest);
-      programs[victim] = this.#agent(commands[victim]);
+    const programs = { sender: this.agent(commands.sender), receiver: this.agent(commands.receiver) };
+    const isOver = () => Object.values(programs).every(({ code }) => code !== null);
+    const progress = {
+      part: () => partOf(to),
+      hasBegun: () => namesIn(to).length > 0 || isOver(),
+      left: () => isOver() || signal?.aborted ? 0 : end - performance.now(),
+    };
+    const faultsAt: (number | null)[] = [];
+    let isKnown = false, victim: Victim = "server";
+    for (const { when, what } of faults) {
+      await when(progress);
+      faultsAt.push(partOf(to));
+      isKnown = programs.sender.code !== null || programs.receiver.code !== null;
+      if (typeof what === "function") await what();
+      else {
+        victim = what;
+        if (what === "server") await this.#killServer();
+        else if (programs[what].code === null) {
+          await programs[what].signal("SIGKILL");
+          await pause(rest);
+          programs[what] = this.agent(commands[what]);
+        }
+      }
     }
     // What was killed when its end was stored already waits for another file, or offers it anew.
     const other = victim === "sender" ? programs.receiver : programs.sender;
-    const isOver = () => Object.values(programs).every(({ code }) => code !== null);
-    let isKnown = isLate;
     while (!isOver()) {
+      if (signal?.aborted) {
+        problems.push("interrupted");
+        break;
+      }
       if (performance.now() > end) {
         problems.push(`hangs: ${
           Object.entries(programs).map(([name, { code, lines }]) => {
@@ -160,7 +223,31 @@ export class Transfers implements AsyncDisposable {
     await Deno.remove(to, { recursive: true });
     // An offer that was taken back is not to be there for the next one.
     if (isKnown) await this.settle();
-    return { victim, bytes, killedAt, time: performance.now() - begun, isLate: isKnown, problems };
+    return { bytes, faultsAt, time: performance.now() - begun, isLate: isKnown, problems };
+  }
+
+  /** Starts a command of an agent, of which some words are files of the folder. */
+  agent(
+    given: readonly string[],
+    { wrapper = [], folder }: { readonly wrapper?: readonly string[]; readonly folder?: string } = {},
+  ): Program {
+    const { wrappers, preload } = this.#place;
+    const files = ["a.db", "b.db", "file", "received"];
+    const args = given.map((word) => files.includes(word) ? `${this.#folder}/${word}` : word);
+    return new Program(commandOf(args, {
+      script: `${root}agent/main.ts`,
+      folder: this.#folder,
+      ...(folder !== undefined && { folders: [folder] }),
+      openSsl: true,
+      wrapper: [...wrapper, ...wrappers?.agent ?? []],
+      ...(preload !== undefined && { preload }),
+    }));
+  }
+
+  async #killServer(): Promise<void> {
+    await this.#server.kill("SIGKILL");
+    await pause(rest);
+    this.#server = await startServer(this.#folder, this.#port, this.#place);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -168,38 +255,47 @@ export class Transfers implements AsyncDisposable {
     await Deno.remove(this.#folder, { recursive: true });
   }
 
-  /** When as much has come as chance wants, or a while after the start. */
-  async #moment(to: string, bytes: number, random: Random, end: number): Promise<void> {
-    if (random.below(4) === 0) return await pause(random.below(3_000));
-    const wanted = random.below(bytes);
-    while (performance.now() < end && namesIn(to).length === 0) await pause(1);
-    // Without a pause, in which much comes.
-    while (performance.now() < end && (partOf(to) ?? Infinity) < wanted);
-  }
-
   async #connect(): Promise<void> {
     const server = ["--server", this.#server.address];
-    const invite = this.#agent(["invite", "bob", "--wait", "--db", "a.db", ...server]);
+    const invite = this.agent(["invite", "bob", "--wait", "--db", "a.db", ...server]);
     const invitation = () => invite.lines.find((line) => line.startsWith("smp::"));
     while (invitation() === undefined && invite.code === null) await pause(20);
-    const join = this.#agent(["join", "alice", invitation() ?? "", "--db", "b.db", ...server]);
+    const join = this.agent(["join", "alice", invitation() ?? "", "--db", "b.db", ...server]);
     const codes = await Promise.all([invite.ended, join.ended]);
     if (codes.some((code) => code !== 0)) {
       throw new Error(`not connected: ${[...invite.lines, ...join.lines].join("\n")}`);
     }
   }
-
-  #agent(given: readonly string[]): Program {
-    const files = ["a.db", "b.db", "file", "received"];
-    const args = given.map((word) => files.includes(word) ? `${this.#folder}/${word}` : word);
-    return new Program(commandOf(args, { script: "agent/main.ts", folder: this.#folder, openSsl: true }));
-  }
 }
 
-function startServer(folder: string, port: number): Promise<ServerProcess> {
+/** When as much has come as chance wants, or a while after the start. */
+export function bySome(bytes: number, random: Random): Fault["when"] {
+  const isEarly = random.below(4) === 0;
+  const wanted = random.below(isEarly ? 3_000 : bytes);
+  return isEarly ? () => pause(wanted) : whenThere(wanted);
+}
+
+/** When so many bytes have come. */
+export function whenThere(wanted: number): Fault["when"] {
+  return async ({ part, hasBegun, left }) => {
+    while (left() > 0 && !hasBegun()) await pause(1);
+    const isComing = () => (part() ?? Infinity) < wanted;
+    while (left() > 0 && isComing()) {
+      // In a pause much comes.
+      for (const end = performance.now() + spinning; performance.now() < end && isComing(););
+      await pause(1);
+    }
+  };
+}
+
+function startServer(
+  folder: string,
+  port: number,
+  { host = "127.0.0.1", wrappers }: Place,
+): Promise<ServerProcess> {
   const directories = ["--config-dir", folder, "--log-dir", folder];
-  const args = ["start", "-y", "-l", ...directories, "--host", "127.0.0.1", "--port", `${port}`];
-  return ServerProcess.startBare({ folder, openSsl: true, args });
+  const args = ["start", "-y", "-l", ...directories, "--host", host, "--port", `${port}`];
+  return ServerProcess.startBare({ folder, openSsl: true, args, wrapper: wrappers?.server ?? [] });
 }
 
 /** What is wrong with what was received. */
@@ -207,7 +303,7 @@ async function faultsOf(folder: string, sha256: string): Promise<string[]> {
   const names = namesIn(folder);
   const problems = names.join() === "file" ? [] : [`there is ${JSON.stringify(names)}`];
   for (const name of names) {
-    if (!name.startsWith(".") && hashOf(await Deno.readFile(`${folder}/${name}`)) !== sha256) {
+    if (!name.startsWith(".") && await hashOf(`${folder}/${name}`) !== sha256) {
       problems.push(`${name} is another file`);
     }
   }
@@ -230,12 +326,19 @@ function namesIn(folder: string): string[] {
 
 /** Writes a file of random bytes; gives its hash. */
 async function writeFile(path: string, bytes: number): Promise<string> {
-  const content = new Uint8Array(bytes);
-  for (let at = 0; at < bytes; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536));
-  await Deno.writeFile(path, content);
-  return hashOf(content);
+  using file = await Deno.open(path, { write: true, create: true, truncate: true });
+  const hash = createHash("sha256"), part = new Uint8Array(65_536);
+  for (let left = bytes; left > 0; left -= part.length) {
+    crypto.getRandomValues(part);
+    const content = part.subarray(0, Math.min(left, part.length));
+    hash.update(content);
+    for (let at = 0; at < content.length;) at += await file.write(content.subarray(at));
+  }
+  return hash.digest("hex");
 }
 
-function hashOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const part of (await Deno.open(path)).readable) hash.update(part);
+  return hash.digest("hex");
 }

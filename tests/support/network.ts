@@ -2,15 +2,23 @@ import type { Lack } from "./requires.ts";
 import { soon } from "./wait.ts";
 
 /** How the connection between the two sides is. */
-export type Condition = "good" | "cut" | "slow and lossy";
+export type Condition = "good" | "cut" | "slow and lossy" | "1 Mbit/s" | "5 Mbit/s";
 
 const device = { client: "smp0", server: "smp1" };
 const addresses = { client: "10.77.0.1", server: "10.77.0.2" };
+
+/** What a slow connection is made with: a queue of half a second drains at that rate. */
+const slow = {
+  "1 Mbit/s": ["tbf", "rate", "1mbit", "burst", "16kb", "latency", "500ms"],
+  "5 Mbit/s": ["tbf", "rate", "5mbit", "burst", "16kb", "latency", "500ms"],
+} as const;
 
 /** Two network namespaces with a cable between them, which can be pulled out. */
 export class TestNetwork implements AsyncDisposable {
   /** Where the server is, as the client's side reaches it. */
   readonly serverAddress = addresses.server;
+  /** Whether the kernel can delay and lose packets by chance, known once the connection was slow and lossy. */
+  hasNetem = false;
   readonly #holders: Record<"client" | "server", Deno.ChildProcess>;
 
   private constructor(holders: Record<"client" | "server", Deno.ChildProcess>) {
@@ -59,19 +67,27 @@ export class TestNetwork implements AsyncDisposable {
     for (const side of ["client", "server"] as const) {
       await this.#run(side, ["tc", "qdisc", "del", "dev", device[side], "root"]);
     }
-    if (condition === "slow and lossy" && !await this.#worsen()) {
-      throw new Error("the connection cannot be made worse");
-    }
+    const isMade = condition === "slow and lossy"
+      ? await this.#worsen()
+      : condition in slow
+      ? await this.#shape(slow[condition as keyof typeof slow])
+      : true;
+    if (!isMade) throw new Error("the connection cannot be made worse");
   }
 
   async #worsen(): Promise<boolean> {
     const netem = ["netem", "delay", "30ms", "20ms", "loss", "5%", "reorder", "20%"];
     // Where the kernel has no netem: a queue of a few packets, which drops what is more, and drains slowly.
     const narrow = ["tbf", "rate", "2mbit", "burst", "5kb", "limit", "15kb"];
+    this.hasNetem = await this.#shape(netem);
+    return this.hasNetem || await this.#shape(narrow);
+  }
+
+  /** Both ways through a queue of that kind; `false` when this kernel has none. */
+  async #shape(kind: readonly string[]): Promise<boolean> {
     for (const side of ["client", "server"] as const) {
-      const add = (kind: readonly string[]) =>
-        this.#run(side, ["tc", "qdisc", "add", "dev", device[side], "root", ...kind]);
-      if (!await add(netem) && !await add(narrow)) return false;
+      const command = ["tc", "qdisc", "add", "dev", device[side], "root", ...kind];
+      if (!await this.#run(side, command)) return false;
     }
     return true;
   }

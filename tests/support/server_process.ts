@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly ready?: boolean;
   /** What runs the executable instead of the system, for instance `unshare`. */
   readonly wrapper?: readonly string[];
+  /** A module that is loaded first. */
+  readonly preload?: string;
 }
 
 /** How a run has ended. */
@@ -49,6 +51,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     workers = false,
     env = {},
     wrapper = [],
+    preload,
     script = "server/main.ts",
     ready = script !== "server/main.ts",
   } = options;
@@ -68,6 +71,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     ...(openSsl ? [`--allow-ffi=${openSslPaths.join(",")}`] : []),
     ...(variables.length === 0 ? [] : [`--allow-env=${variables.join(",")}`]),
     ...(ready ? [`--preload=${readyKeys}`] : []),
+    ...(preload === undefined ? [] : [`--preload=${preload}`]),
     script,
     ...args,
   ];

@@ -7,7 +7,8 @@ import { deferred, openPacket, randomBytes } from "../../../protocol/mod.ts";
 import { until } from "../../support/wait.ts";
 
 Deno.test({
-  name: "after a lost connection the last chunk that was taken goes first again, also when nothing is on its way",
+  name:
+    "after a lost connection the last chunk that was taken goes first again, also when nothing is on its way",
   permissions: "none",
   async fn() {
     const keys = {
