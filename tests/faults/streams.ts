@@ -103,7 +103,7 @@ async function kill({ count, least, most, chosen, seed, signal }: {
     );
   }
   console.log(`${count - wrong} of ${count} came as they should; queues before ${before}, after ${after}`);
-  return wrong > 0 || after !== before ? 1 : 0;
+  return wrong > 0 || after > before ? 1 : 0;
 }
 
 /** One file, and three kills. */

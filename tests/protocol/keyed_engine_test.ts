@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import * as nodeCrypto from "node:crypto";
-import { nodeKeyedEngine, webKeyedEngine } from "../../protocol/crypto/engine/keyed.ts";
+import { manyBytes, nodeKeyedEngine, webKeyedEngine } from "../../protocol/crypto/engine/keyed.ts";
 import { openSsl } from "../support/openssl.ts";
 import { keyedCrypto } from "../../protocol/crypto/runtime.ts";
 import { randomBytes, textBytes } from "../../protocol/mod.ts";
@@ -72,6 +72,10 @@ Deno.test("What one engine seals the other opens, of any length; what was change
       await engine.sealInPlace(inPlace, parameters);
       assertEquals(inPlace, sealed);
       assertEquals(await engine.open(sealed, parameters), plaintext);
+      const opened = await engine.openInPlace(inPlace, parameters);
+      assertEquals(opened, plaintext);
+      if (length >= manyBytes) assert(opened!.buffer === inPlace.buffer, "no other memory is left behind");
+      assertEquals(await engine.openInPlace(sealed.with(0, sealed[0]! ^ 1), parameters), null);
       for (const at of [0, length, length + 15]) {
         assertEquals(await engine.open(sealed.with(at, sealed[at]! ^ 1), parameters), null);
       }

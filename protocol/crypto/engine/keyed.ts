@@ -1,6 +1,7 @@
 import type * as NodeCrypto from "node:crypto";
 import { hkdf } from "../hkdf.ts";
 import { type MaybePromise, tagLength } from "./engine.ts";
+import { release } from "./release.ts";
 
 /** What HKDF takes beside the secret. */
 export interface HkdfParameters {
@@ -63,9 +64,17 @@ export const webKeyedEngine: KeyedEngine = {
   },
   hkdf,
   async sealInPlace(bytes, parameters) {
-    bytes.set(await webKeyedEngine.seal(bytes.subarray(0, -tagLength), parameters));
+    const sealed = await webKeyedEngine.seal(bytes.subarray(0, -tagLength), parameters);
+    bytes.set(sealed);
+    release(sealed);
   },
-  openInPlace: (sealed, parameters) => webKeyedEngine.open(sealed, parameters),
+  async openInPlace(sealed, parameters) {
+    const text = await webKeyedEngine.open(sealed, parameters);
+    if (text === null) return null;
+    sealed.set(text);
+    release(text);
+    return sealed.subarray(0, -tagLength);
+  },
   async seal(plaintext, { key, nonce: iv, additional: additionalData }) {
     const imported = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);
     return new Uint8Array(
@@ -88,7 +97,10 @@ export const webKeyedEngine: KeyedEngine = {
 /** The synchronous functions of `node:crypto`: 4 to 11 µs a call in Deno; AES of many bytes is WebCrypto's. */
 export function nodeKeyedEngine(node: typeof NodeCrypto): KeyedEngine {
   const engine: KeyedEngine = {
-    openInPlace: (sealed, parameters) => engine.open(sealed, parameters),
+    openInPlace: (sealed, parameters) =>
+      sealed.length >= manyBytes
+        ? webKeyedEngine.openInPlace(sealed, parameters)
+        : engine.open(sealed, parameters),
     hmac: (key, data) => plain(node.createHmac("sha256", key).update(data).digest()),
     hkdf: (secret, { salt, info, length }) =>
       new Uint8Array(node.hkdfSync("sha256", secret, salt, info, length)),

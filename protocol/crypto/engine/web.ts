@@ -1,6 +1,7 @@
 import { type AesKey, type CryptoEngine, tagLength, textOf } from "./engine.ts";
 import { mgf1By } from "./mgf1.ts";
 import { publicOperation, startWorker } from "./public_operation.ts";
+import { release } from "./release.ts";
 
 const sha256: CryptoEngine["sha256"] = async (data) =>
   new Uint8Array(await crypto.subtle.digest("SHA-256", data));
@@ -35,9 +36,21 @@ async function aesKey(raw: Uint8Array<ArrayBuffer>): Promise<AesKey> {
       const result = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv }, key, text));
       text.set(result.subarray(0, text.length));
       sealed.set(result.subarray(text.length));
+      release(result);
     },
-    open: (iv, sealed) => open(iv, sealed.slice()),
-    openInPlace: open,
+    async open(iv, sealed) {
+      const own = sealed.slice();
+      const text = await open(iv, own);
+      release(own);
+      return text;
+    },
+    async openInPlace(iv, sealed) {
+      const text = await open(iv, sealed);
+      if (text === null) return null;
+      sealed.set(text);
+      release(text);
+      return sealed.subarray(0, -tagLength);
+    },
     // The runtime has the only copy, and lets nobody at it.
     wipe() {},
   };
