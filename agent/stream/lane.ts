@@ -43,8 +43,9 @@ export class Lane {
   #waiting: Waiting[] = [];
   /** The last one that a server has taken; `null` while it goes again. */
   #last: Waiting | null = null;
-  /** The number of the one that goes again. */
+  /** The number of the one that goes again, and whether another one was taken since a failure. */
   #repeated = 0;
+  #hasAdvanced = false;
   #onWay = 0;
   /** How many may be: a slow connection has no more to carry than it does in time. */
   #mostOnWay = firstOnWay;
@@ -105,6 +106,7 @@ export class Lane {
         if (await this.#sendNext()) continue;
       } else if (failure !== null && this.#onWay === 0) {
         this.#failure = null;
+        this.#hasAdvanced = false;
         this.#mostOnWay = 1;
         this.#release();
         if (!(failure.error instanceof SmpError)) this.#repeatLast();
@@ -124,10 +126,10 @@ export class Lane {
         }
         await this.#pause.wait(backoffDelay(this.#context.retry, failures));
       } else {
-        const before = this.unanswered;
         await new Promise<void>((resolve) => this.#wake = resolve);
         this.#wake = null;
-        if (this.unanswered < before && this.#failure === null) failures = 0;
+        // A server that only ends connections is not tried at once each time.
+        if (this.#hasAdvanced && this.#failure === null) failures = 0;
       }
     }
     this.#release();
@@ -166,6 +168,7 @@ export class Lane {
       this.#bodies.give(body);
       this.#keepLast(sent);
       this.#onWay--;
+      if (sent.number !== this.#repeated) this.#hasAdvanced = true;
       this.ports.taken();
     } catch (error) {
       this.#onWay--;
