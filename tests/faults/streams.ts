@@ -75,13 +75,15 @@ async function kill({ count, least, most, chosen, seed, signal }: {
   await transfers.settle();
   const before = await transfers.queues();
   const times = new Map<Victim, number[]>(chosen.map((victim) => [victim, []]));
-  let wrong = 0;
+  let wrong = 0, done = 0;
   for (let i = 0; i < count && !signal.aborted; i++) {
     const bytes = least * 1e6 + random.below((most - least) * 1e6 + 1);
     const victim = chosen[i % chosen.length]!;
     const { faultsAt: [killedAt], time, isLate, problems } = await transfers.transfer(bytes, [
       { when: bySome(bytes, random), what: victim },
     ]);
+    if (signal.aborted) break;
+    done++;
     const where = killedAt == null ? "without a part" : `at ${megabytes(killedAt)}`;
     const late = isLate ? ", too late to matter" : "";
     console.log(
@@ -102,7 +104,7 @@ async function kill({ count, least, most, chosen, seed, signal }: {
       } at most`,
     );
   }
-  console.log(`${count - wrong} of ${count} came as they should; queues before ${before}, after ${after}`);
+  console.log(`${done - wrong} of ${done} came as they should; queues before ${before}, after ${after}`);
   return wrong > 0 || after > before ? 1 : 0;
 }
 
