@@ -99,8 +99,12 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   };
   for (const name of ["start", "start-workers"]) assertStringIncludes(tasks[name]!.command, " -P=server ");
   assertEquals(allowed(tasks.start!.command.split(" ")), []);
-  assertEquals(permissions, {
-    server: { net: true, read: ["data"], write: ["data"], env: names, ffi: [...openSslPaths] },
+  assertEquals(permissions.server, {
+    net: true,
+    read: ["data"],
+    write: ["data"],
+    env: names,
+    ffi: [...openSslPaths],
   });
   const compile = tasks.compile!.command.split(" ");
   assertEquals(allowed(compile), ["--allow-net", "--allow-read", "--allow-write", env, ffi(openSslPaths)]);
