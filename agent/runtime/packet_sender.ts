@@ -182,7 +182,8 @@ export class PacketSender {
   async #sendAgain(at: AtOutbound): Promise<boolean> {
     const after = this.#repeatAfter;
     if (after === null) return false;
-    const frames = await this.#frames(at, after);
+    // What has never gone by this route goes next, and once.
+    const frames = (await this.#frames(at, after)).filter(({ number }) => number <= at.route.cursor);
     if (frames.length === 0) {
       this.#repeatAfter = null;
       return false;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
 import type { Interpreter } from "../../../agent/runtime/interpreter.ts";
 import { PacketSender } from "../../../agent/runtime/packet_sender.ts";
-import { openPacket, randomBytes, SmpError } from "../../../protocol/mod.ts";
+import { deferred, openPacket, randomBytes, SmpError } from "../../../protocol/mod.ts";
 import { until } from "../../support/wait.ts";
 
 Deno.test({
@@ -55,5 +55,75 @@ Deno.test({
     await until(() => sent.length === 6);
     assertEquals(sent.slice(3), [0, 1, 2]);
     await sender.close();
+  },
+});
+
+Deno.test({
+  name:
+    "what was never sent goes once with what is sent again after a lost connection, and that not for ever",
+  permissions: "none",
+  async fn() {
+    const keys = {
+      server: {},
+      senderId: "c2lk",
+      senderKey: null,
+      routeKey: randomBytes(32),
+      blockSize: 4096,
+    };
+    const session = { receipted: { upTo: 0, ranges: [] }, lastEncrypted: 1, keys: { safetyCode: null } };
+    let cursor = 0;
+    const at = () => ({ connection: { record: { id: "c" }, session }, route: { id: "r", keys, cursor } });
+    const sent: number[] = [];
+    const lose: (() => void)[] = [];
+    const newClient = () => {
+      const closed = deferred<{ readonly code: string }>();
+      lose.push(() => {
+        client = newClient();
+        closed.resolve({ code: "NETWORK" });
+      });
+      return {
+        closed: closed.promise,
+        async send(_: unknown, body: Uint8Array<ArrayBuffer>) {
+          const opened = await openPacket(body, keys);
+          if (opened.ok && opened.packet.type === "message") sent.push(opened.packet.message[0]!);
+        },
+      };
+    };
+    let client = newClient();
+    const frames = [1, 2, 3].map((number) => ({
+      number,
+      messageId: number,
+      frame: new Uint8Array(0),
+      message: Uint8Array.of(number),
+    }));
+    const context = {
+      connections: { outbound: at },
+      store: {
+        frames: (_: string, after: number) => Promise.resolve(frames.filter(({ number }) => number > after)),
+      },
+      servers: { client: () => Promise.resolve(client) },
+      keys: { signing: () => Promise.resolve(null) },
+      retry: { first: 1, most: 1 },
+      failed: () => {},
+    } as unknown as AgentContext;
+    const interpreter = {
+      do: (_: string, event: { readonly cursor: number }) => {
+        cursor = event.cursor;
+        return Promise.resolve(null);
+      },
+    } as unknown as Interpreter;
+    const sender = new PacketSender("r", context, interpreter);
+    sender.wake();
+    await until(() => cursor === 1);
+    session.lastEncrypted = 3;
+    lose[0]!();
+    await until(() => cursor === 3);
+    assertEquals(sent.sort(), [1, 1, 2, 3]);
+    for (const copies of [1, 2, 3, 3]) {
+      lose.at(-1)!();
+      await until(() => sent.filter((number) => number === 3).length === 1 + copies);
+    }
+    await sender.close();
+    assertEquals(sent.sort(), [1, 1, 2, 3, 3, 3, 3]);
   },
 });
