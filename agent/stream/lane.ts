@@ -43,9 +43,11 @@ export class Lane {
   #waiting: Waiting[] = [];
   /** The last one that a server has taken; `null` while it goes again. */
   #last: Waiting | null = null;
-  /** The number of the one that goes again, and whether another one was taken since a failure. */
+  /** The number of the one that goes again. */
   #repeated = 0;
+  /** Whether a server has taken one that it had not taken before, since the last failure. */
   #hasAdvanced = false;
+  #linkedAt = 0;
   #onWay = 0;
   /** How many may be: a slow connection has no more to carry than it does in time. */
   #mostOnWay = firstOnWay;
@@ -106,8 +108,8 @@ export class Lane {
         if (await this.#sendNext()) continue;
       } else if (failure !== null && this.#onWay === 0) {
         this.#failure = null;
-        this.#hasAdvanced = false;
         this.#mostOnWay = 1;
+        const isLinked = this.#link !== null;
         this.#release();
         if (!(failure.error instanceof SmpError)) this.#repeatLast();
         // What was behind the one that failed may have come before it.
@@ -117,19 +119,21 @@ export class Lane {
           this.ports.lost();
           continue;
         }
-        const now = performance.now();
-        if (failures++ === 0) since = now;
         const isUrgent = this.#waiting.some(({ number }) => number !== this.#repeated);
+        const now = performance.now(), { retry } = this.#context;
+        const hasHeld = isLinked && !isUrgent && now - this.#linkedAt > retry.most;
+        // A server that takes what goes again and closes each connection is not one that is back.
+        if (this.#hasAdvanced || hasHeld) failures = 0;
+        this.#hasAdvanced = false;
+        if (failures++ === 0 || !isUrgent) since = now;
         if (isUrgent && now - since > patience && now - askedAt > askInterval) {
           askedAt = now;
           this.ports.lost();
         }
-        await this.#pause.wait(backoffDelay(this.#context.retry, failures));
+        await this.#pause.wait(backoffDelay(retry, failures));
       } else {
         await new Promise<void>((resolve) => this.#wake = resolve);
         this.#wake = null;
-        // A server that only ends connections is not tried at once each time.
-        if (this.#hasAdvanced && this.#failure === null) failures = 0;
       }
     }
     this.#release();
@@ -166,9 +170,9 @@ export class Lane {
       this.#pace(onWay, performance.now() - sentAt);
       // After a failure it may still be on its way.
       this.#bodies.give(body);
+      this.#hasAdvanced ||= sent.number !== this.#repeated;
       this.#keepLast(sent);
       this.#onWay--;
-      if (sent.number !== this.#repeated) this.#hasAdvanced = true;
       this.ports.taken();
     } catch (error) {
       this.#onWay--;
@@ -204,6 +208,7 @@ export class Lane {
   /** A connection; that it is lost is a failure also when nothing is on its way. */
   async #use(server: OutboundRoute["keys"]["server"]): Promise<StreamLink> {
     const link = await this.#links.use(server);
+    this.#linkedAt = performance.now();
     void link.client.closed.then((error) => {
       if (this.#link !== link || this.#isClosed) return;
       this.#failure ??= { error };
