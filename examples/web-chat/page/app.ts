@@ -330,7 +330,7 @@ export class App {
     // Another dialog may be asking just now; the agent tries again.
     if (this.#hasAsked || document.querySelector("dialog[open]") !== null) return;
     this.#hasAsked = true;
-    await needPasswords(this.#servers, this.#passwords, { tries: true });
+    await needPasswords(this.#servers, this.#passwords, { tries: true, isUnexpected: true });
   }
 
   #bindDialogs(signal: AbortSignal): void {

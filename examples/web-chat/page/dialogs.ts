@@ -18,18 +18,27 @@ export function bindDialog(
   const form = inside(dialog, "form", HTMLFormElement);
   const problem = inside(dialog, ".error", HTMLElement);
   const submitButton = inside(dialog, "button[type=submit]", HTMLButtonElement);
+  let closings = 0;
   inside(dialog, ".cancel", HTMLButtonElement).onclick = () => dialog.close();
   form.onsubmit = async (event) => {
     event.preventDefault();
     problem.textContent = "";
     submitButton.disabled = true;
+    const before = closings;
     const wrong = await submit();
-    submitButton.disabled = false;
-    if (wrong !== null) return void (problem.textContent = wrong);
-    dialog.close();
-    done();
+    // Of what was asked for before it was closed, it shows nothing.
+    if (closings === before) {
+      submitButton.disabled = false;
+      if (wrong === null) dialog.close();
+      else problem.textContent = wrong;
+    }
+    if (wrong === null) done();
   };
-  dialog.onclose = () => form.reset();
+  dialog.onclose = () => {
+    closings++;
+    submitButton.disabled = false;
+    form.reset();
+  };
   const open = (text = "") => {
     problem.textContent = text;
     if (!dialog.open) dialog.showModal();

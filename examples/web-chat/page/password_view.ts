@@ -6,18 +6,19 @@ import type { Access, Passwords } from "./passwords.ts";
 
 /**
  * Sees to it that conversations can be made on servers, asking for passwords; gives what is wrong with one, or `null`. All
- * are tried with `tries`, else nothing is done but for those that have wanted a password which the page does not have.
+ * are tried with `tries`, else nothing is done but for those that have wanted a password which the page does not have. With
+ * `isUnexpected` none is asked for while another dialog is open: what a person is writing there would go to the server.
  */
 export async function needPasswords(
   servers: readonly string[],
   passwords: Passwords,
-  { tries }: { readonly tries: boolean },
+  { tries, isUnexpected = false }: { readonly tries: boolean; readonly isUnexpected?: boolean },
 ): Promise<string | null> {
   for (const server of servers) {
     if (!tries && !passwords.isMissing(server)) continue;
     const access = passwords.isMissing(server) ? wanted : await passwords.try(server);
     const problem = access.type === "password"
-      ? await ask(server, passwords, access)
+      ? await passwords.inTurn(() => ask(server, passwords, { ...access, isUnexpected }))
       : access.type === "problem"
       ? access.text
       : null;
@@ -50,17 +51,20 @@ export async function createInvitation(
 const wanted: Access = { type: "password", isWrong: false };
 
 /** Asks until the server takes the password, or the person does not go on. */
-function ask(
+async function ask(
   server: string,
   passwords: Passwords,
-  { isWrong }: { readonly isWrong: boolean },
+  { isWrong, isUnexpected }: { readonly isWrong: boolean; readonly isUnexpected: boolean },
 ): Promise<string | null> {
+  // It was given while another one was asked for.
+  if (passwords.of(server) !== undefined) return null;
   const { host } = parseAddress(server);
   const dialog = element("password-dialog", HTMLDialogElement);
   const field = element("server-password", HTMLInputElement);
   element("password-label", HTMLElement).textContent = `Password of ${host}`;
   const { promise, resolve } = Promise.withResolvers<string | null>();
   let given: string | null = `${host} makes conversations for those alone who know its password.`;
+  if (isUnexpected && document.querySelector("dialog[open]") !== null) return given;
   const submit = async () => {
     if (!passwords.give(server, field.value)) {
       return "A password has up to 256 letters, digits and signs, and no spaces.";
@@ -74,7 +78,7 @@ function ask(
   const { open } = bindDialog("password-dialog", null, { submit, done: () => {} });
   dialog.addEventListener("close", () => resolve(given), { once: true });
   open(isWrong ? wrongText(host) : "");
-  return promise;
+  return await promise;
 }
 
 function wrongText(host: string): string {

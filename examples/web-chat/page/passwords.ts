@@ -20,6 +20,7 @@ export class Passwords {
   readonly #config: PageConfig;
   readonly #known = new Map<string, string>();
   readonly #wanted = new Set(localStorage.getItem(key)?.split("\n"));
+  #asking: Promise<unknown> = Promise.resolve();
 
   /** Knows of no password yet. */
   constructor(config: PageConfig) {
@@ -41,6 +42,13 @@ export class Passwords {
   /** Whether a server has wanted a password that the page does not have. */
   isMissing(address: string): boolean {
     return this.#wanted.has(address) && !this.#known.has(address);
+  }
+
+  /** Asks a person, when all who have asked before have their answer. */
+  inTurn<T>(ask: () => Promise<T>): Promise<T> {
+    const turn = this.#asking.then(ask);
+    this.#asking = turn.catch(() => {});
+    return turn;
   }
 
   /** Creates a queue on a server, and deletes it. */
