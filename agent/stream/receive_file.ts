@@ -44,7 +44,7 @@ export async function receiveFile(
   } catch (error) {
     const end = offer.hasEnded ? await offer.ended.catch((end) => end) : null;
     // It may have been taken back meanwhile; what the end of the agent has stopped can go on.
-    if (!(end instanceof StreamError) || end.code === "CLOSED") await file.close();
+    if (!(end instanceof StreamError) || offer.isStored) await file.close();
     else await file.remove();
     throw end ?? error;
   }
@@ -56,22 +56,21 @@ export async function receiveFile(
   try {
     return await receive(offer, reader, file);
   } catch (error) {
+    await paused;
+    const removed = removeAtEnd(offer, file);
+    if (offer.hasEnded) await removed;
     signal?.throwIfAborted();
     throw error;
   } finally {
     signal?.removeEventListener("abort", pause);
     await paused;
-    if (!offer.hasEnded) removeAtEnd(offer, file);
   }
 }
 
 /** What is there of a file that has stopped goes with its stream, when nobody goes on with it. */
-function removeAtEnd(offer: Incoming, file: Target): void {
-  const remove = (error?: unknown) => {
-    const isStored = error instanceof StreamError && error.code === "CLOSED";
-    if (!isStored) void file.remove();
-  };
-  offer.ended.then(() => remove(), remove);
+async function removeAtEnd(offer: Incoming, file: Target): Promise<void> {
+  await offer.ended.catch(() => {});
+  if (!offer.isStored) await file.remove();
 }
 
 /** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
@@ -130,13 +129,15 @@ function isFull(error: unknown): boolean {
   return code === "ENOSPC" || code === "EDQUOT";
 }
 
+function noRoom(cause: unknown): StreamError {
+  return new StreamError("NO_ROOM", "There is no room for the file", { cause });
+}
+
 async function writing<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw isFull(cause)
-      ? new StreamError("NO_ROOM", "There is no room for the file", { cause })
-      : new StreamError("FAILED", "The file cannot be written", { cause });
+    throw isFull(cause) ? noRoom(cause) : new StreamError("FAILED", "The file cannot be written", { cause });
   }
 }
 
@@ -179,7 +180,11 @@ async function openPart(
   }
   // Never through a link that somebody else has put there.
   const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600);
+  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600).catch(
+    (error) => {
+      throw isFull(error) ? noRoom(error) : error;
+    },
+  );
   try {
     const hash = newHash();
     const start = await hashPart(handle, { size: offer.size, hash });

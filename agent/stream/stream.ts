@@ -72,6 +72,11 @@ export abstract class LiveStream implements StreamInfo {
     return this.status === "offered" ? this.first.at : null;
   }
 
+  /** Whether it goes on, after a restart if not before. */
+  get isStored(): boolean {
+    return this.ports.record() !== undefined;
+  }
+
   /** Whether it has ended. */
   get hasEnded(): boolean {
     return this.#hasEnded;

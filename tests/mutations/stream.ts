@@ -201,7 +201,7 @@ export const streamMutations: readonly Mutation[] = [
     name: "stream-part-left",
     what: "the part of a file that was stopped stays when that is cancelled",
     file: "agent/stream/receive_file.ts",
-    from: "    if (!offer.hasEnded) removeAtEnd(offer, file);\n",
+    from: "    const removed = removeAtEnd(offer, file);\n    if (offer.hasEnded) await removed;\n",
     to: "",
     tests: test("full_disk"),
   },

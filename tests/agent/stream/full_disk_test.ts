@@ -5,12 +5,23 @@ import { codeOf, nextOffer, someBytes, streamPair } from "../../support/streams.
 import { namesIn, partIn } from "../../support/transfer.ts";
 import { soon, until } from "../../support/wait.ts";
 
-/** A disk on which files that are being received have room for so many bytes, until there is more. */
-function smallDisk(room: number) {
+/**
+ * A disk on which files that are being received have room for so many bytes, until there is more; none for their names
+ * without `hasNames`. That it is full is said when `said` resolves.
+ */
+function smallDisk(
+  room: number,
+  { hasNames = true, said = Promise.resolve() }: {
+    readonly hasNames?: boolean;
+    readonly said?: Promise<void>;
+  } = {},
+) {
   const module = process.getBuiltinModule("node:fs/promises");
   const { open } = module;
   let used = 0, isFull = false;
+  const full = () => Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
   const opened = async (...args: Parameters<typeof open>) => {
+    if (!hasNames && `${args[0]}`.endsWith(".part")) throw full();
     const handle = await open(...args);
     if (!`${args[0]}`.endsWith(".part")) return handle;
     const write = handle.write.bind(handle) as (
@@ -23,7 +34,7 @@ function smallDisk(room: number) {
       const fits = Math.min(length, room - used);
       if (fits === 0) {
         isFull = true;
-        return Promise.reject(Object.assign(new Error("no space left on device"), { code: "ENOSPC" }));
+        return said.then(() => Promise.reject(full()));
       }
       used += fits;
       return write(bytes, at, fits, position);
@@ -33,7 +44,10 @@ function smallDisk(room: number) {
   Object.assign(module, { open: opened });
   return {
     isFull: () => isFull,
-    clear: () => void (room = Infinity),
+    clear() {
+      room = Infinity;
+      hasNames = true;
+    },
     [Symbol.dispose]: () => void Object.assign(module, { open }),
   };
 }
@@ -91,4 +105,48 @@ Deno.test("the part of a file with which nobody goes on goes after as long as an
   assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, `${folder.path}/to`))), "NO_ROOM");
   assertEquals([await codeOf(soon(offer.ended)), await codeOf(soon(outgoing.ended))], ["EXPIRED", "EXPIRED"]);
   await until(() => namesIn(folder.path).length === 0);
+});
+
+Deno.test("the part of a file goes when its stream ends while the disk is found full", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const { promise: said, resolve: say } = Promise.withResolvers<void>();
+  using disk = smallDisk(room, { said });
+  await pair.alice.agent.sendFile("b", new Blob([someBytes(size)]));
+  const offer = await nextOffer(pair.bob);
+  const received = codeOf(soon(pair.bob.agent.receiveFile(offer, `${folder.path}/to`)));
+  await until(disk.isFull);
+  const cancelled = offer.cancel();
+  assertEquals(await codeOf(offer.ended), "CANCELLED");
+  say();
+  assertEquals(await received, "NO_ROOM");
+  await cancelled;
+  await until(() => namesIn(folder.path).length === 0);
+});
+
+Deno.test("the part of a file for which there is no room goes with its connection", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  using _ = smallDisk(room);
+  await pair.alice.agent.sendFile("b", new Blob([someBytes(size)]));
+  const offer = await nextOffer(pair.bob);
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, `${folder.path}/to`))), "NO_ROOM");
+  await pair.bob.agent.delete("a");
+  await until(() => namesIn(folder.path).length === 0);
+});
+
+Deno.test("a file for whose name there is no room is received when there is", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  using disk = smallDisk(Infinity, { hasNames: false });
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([someBytes(1000)]));
+  const offer = await nextOffer(pair.bob), to = `${folder.path}/to`;
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, to))), "NO_ROOM");
+  assertEquals(offer.status, "offered");
+  disk.clear();
+  await soon(pair.bob.agent.receiveFile(offer, to));
+  await soon(outgoing.ended);
 });
