@@ -17,7 +17,13 @@ import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf, warningFor } from "../../examples/web-chat/page/invitation.ts";
 import { findMessages } from "../../examples/web-chat/page/search.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
-import { serversIn, urlsOf } from "../../examples/web-chat/page/servers.ts";
+import {
+  chosenServers,
+  restoreServers,
+  serversIn,
+  storedServers,
+  urlsOf,
+} from "../../examples/web-chat/page/servers.ts";
 import { certificateFor } from "../../examples/web-chat/tls.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
@@ -207,6 +213,34 @@ Deno.test(
     // An address has more characters than a URL may have there.
     for (const host of ["a/b", "me@a", "a?b", "a\\b", "%61"]) {
       assertEquals(urlsOf({ host, port: 443 }, false), []);
+    }
+  },
+);
+
+Deno.test(
+  "of the servers in a backup those are taken that an agent can use, and no more than may be chosen",
+  pure,
+  () => {
+    const before = Object.getOwnPropertyDescriptor(globalThis, "localStorage");
+    const stored = new Map<string, string>();
+    const localStorage = {
+      getItem: (key: string) => stored.get(key) ?? null,
+      setItem: (key: string, value: string) => void stored.set(key, value),
+    };
+    Object.defineProperty(globalThis, "localStorage", { value: localStorage, configurable: true });
+    try {
+      const key = `#${"A".repeat(43)}=`, good = [`a.example${key}`, `b.example:443${key}`];
+      const config = { server: `own${key}`, webSocketUrl: "", anyServer: true, sessions: true };
+      const unusable = ["a.example", `${"a".repeat(1_000_000)}${key}`];
+      restoreServers(unusable);
+      assertEquals([storedServers(), chosenServers(config)], [[], [config.server]]);
+      restoreServers([...unusable, ...good]);
+      assertEquals(chosenServers(config), good);
+      restoreServers(Array.from({ length: 64 }, (_, i) => `s${i}.example${key}`));
+      assertEquals(storedServers().length, 16);
+    } finally {
+      if (before === undefined) Reflect.deleteProperty(globalThis, "localStorage");
+      else Object.defineProperty(globalThis, "localStorage", before);
     }
   },
 );

@@ -14,6 +14,8 @@ import type { PageConfig } from "../smp_server.ts";
 const key = "smp-web-chat servers";
 /** Servers on which conversations are made; each has a connection. */
 const mostServers = 16;
+/** Characters of an address that a backup brings: more than a name of the DNS needs. */
+const longestAddress = 512;
 /** Milliseconds that one of several places where a server may be has to answer. */
 const patience = 5_000;
 
@@ -35,9 +37,12 @@ export function storeServers(servers: readonly string[], { server }: PageConfig)
   else localStorage.setItem(key, servers.join("\n"));
 }
 
-/** Stores those of a backup. */
+/** Stores those of a backup that can be chosen here: with another one no agent would start. */
 export function restoreServers(servers: readonly string[]): void {
-  if (servers.length > 0) localStorage.setItem(key, servers.slice(0, mostServers).join("\n"));
+  const usable = servers.filter((server) =>
+    server.length <= longestAddress && parseAddress(server).keyHash !== undefined
+  );
+  if (usable.length > 0) localStorage.setItem(key, usable.slice(0, mostServers).join("\n"));
 }
 
 /** Forgets which were chosen. */
