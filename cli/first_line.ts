@@ -47,8 +47,9 @@ class Line {
 
   text(): string {
     const found = this.#bytes.subarray(0, this.#length).indexOf(0x0a);
-    const end = found < 0 ? this.#length : found;
-    if (end > longest) throw new Error(`the first line has more than ${longest} bytes`);
-    return new TextDecoder().decode(this.#bytes.subarray(0, end)).replace(/\r$/, "");
+    const line = this.#bytes.subarray(0, found < 0 ? this.#length : found);
+    const own = line.at(-1) === 0x0d ? line.subarray(0, -1) : line;
+    if (own.length > longest) throw new Error(`the first line has more than ${longest} bytes`);
+    return new TextDecoder().decode(own);
   }
 }

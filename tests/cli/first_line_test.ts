@@ -7,10 +7,19 @@ Deno.test("the first line of a file is read, and no more of it than a line may h
   const path = `${folder.path}/lines`;
   const long = "x".repeat(4096);
   for (
-    const [text, line] of [["", ""], ["a", "a"], ["a\nb\n", "a"], ["ä\r\nb", "ä"], ["\na", ""], [
-      `${long}\nb`,
-      long,
-    ]] as const
+    const [text, line] of [
+      ["", ""],
+      ["a", "a"],
+      ["a\nb\n", "a"],
+      ["ä\r\nb", "ä"],
+      ["\na", ""],
+      [
+        `${long}\nb`,
+        long,
+      ],
+      [`${long}\r\nb`, long],
+      [`${long}\r`, long],
+    ] as const
   ) {
     await Deno.writeTextFile(path, text);
     assertEquals([readFirstLineSync(path), await readFirstLine(path)], [line, line]);
