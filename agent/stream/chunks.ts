@@ -74,6 +74,11 @@ export class Chunks {
     return this.#next;
   }
 
+  /** How many have come, however often and in whatever order. */
+  get count(): number {
+    return this.#next - 1 + this.#early.size;
+  }
+
   /** Whether something is missing before what has come. */
   get hasGap(): boolean {
     return this.#early.size > 0;

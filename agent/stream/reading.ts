@@ -206,10 +206,14 @@ export class Reading {
         continue;
       }
       const number = readStreamHead(packet)?.number ?? 0;
+      const before = chunks.count;
       await chunks.take(packet, signal);
-      this.#silences = 0;
       if (this.#isComplete) return;
-      this.#listen();
+      // What comes again breaks no silence.
+      if (chunks.count > before) {
+        this.#silences = 0;
+        this.#listen();
+      }
       passed.came(at, number);
       if (chunks.hasGap && passed.isLost(chunks.missing)) this.asked();
     }

@@ -9,3 +9,13 @@ export function withoutSilences(): Disposable {
   globalThis.setTimeout = slow as typeof setTimeout;
   return { [Symbol.dispose]: () => void (globalThis.setTimeout = setTimeout) };
 }
+
+/** Until it is disposed of, the first three silences are over in a moment. */
+export function shortSilences(): Disposable {
+  const { setTimeout } = globalThis;
+  const silences = [shortest, 2 * shortest, 4 * shortest];
+  const fast = (run: () => void, delay = 0) =>
+    setTimeout(run, silences.includes(delay) ? delay / 200 : delay);
+  globalThis.setTimeout = fast as typeof setTimeout;
+  return { [Symbol.dispose]: () => void (globalThis.setTimeout = setTimeout) };
+}

@@ -26,6 +26,7 @@ import { routeRecord } from "../../support/route_record.ts";
 import { startServer } from "../../support/server.ts";
 import { keysOf } from "../../support/test_keys.ts";
 import { codeOf, nextOffer, sessions } from "../../support/streams.ts";
+import { shortSilences } from "../../support/silences.ts";
 import { soon, until } from "../../support/wait.ts";
 
 /** An agent, and the other side of its connection "hostile", which never receipts: what the agent says can be read. */
@@ -255,6 +256,34 @@ Deno.test("a sender that breaks the rules on the route ends its stream alone, an
   await until(() => at.server.gauges().queues === queues);
   assertEquals(at.victim.agent.streams(), []);
   await at.isWell();
+});
+
+Deno.test("what came before, again and again, does not keep the receiver from missing what is lost", async () => {
+  await using at = await scene();
+  const offer = offerOf({ size: 100 });
+  await at.say(offer);
+  using _ = shortSilences();
+  const told = await nextOffer(at.victim);
+  const reading = codeOf(new Response(told.accept()).bytes());
+  await until(async () => (await at.said("stream accept")).length === 1);
+  const [record] = (await at.said("stream accept"))[0]!.routes;
+  const pair = await senderKeyOf({ p: record!.p.slice(), q: record!.q.slice() });
+  const senderKey = await new LoadedKeys().signing(await exportPrivateKey(pair!.privateKey));
+  const { blockSize } = record!, run = randomBytes(16);
+  const senderId = encodeBase64(record!.senderId), routeKey = record!.routeKey.slice();
+  await using client = await SmpClient.connect(at.server.address, { blockSize });
+  const keys = { run, key: await runKeyOf(offer.key, run), chunkSize: 10 };
+  await at.say({ kind: "stream run", streamId: offer.streamId, run, offset: 0, chunkSize: 10 });
+  const again = await sealChunk(new Uint8Array(10), keys, { number: 2, isLast: false, blockSize });
+  let left = 1_000;
+  for (; left > 0 && (await at.said("stream resume")).length === 0; left--) {
+    const body = await sealPacket(again, { senderId, routeKey, blockSize });
+    // The queue is gone in the moment in which it is missed.
+    await client.send({ senderId, senderKey }, body).catch(() => {});
+  }
+  assert(left > 0);
+  await told.cancel();
+  assertEquals(await soon(reading), "CANCELLED");
 });
 
 /** A hostile sender that sends as much as each way takes that it is told; `fill` gives how much that was. */
