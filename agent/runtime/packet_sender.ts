@@ -44,8 +44,10 @@ export class PacketSender {
   #repeatAfter: number | null = null;
   #repeatedAt = -Infinity;
   #later: ReturnType<typeof setTimeout> | undefined;
-  /** The message of which not all packets could be sent last, and how many of them the server has. */
-  #begun: { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number } | null = null;
+  /** The message of which not all packets could be sent last, how many the server has, and how often it lost its connection. */
+  #begun:
+    | { readonly message: Uint8Array<ArrayBuffer>; readonly sent: number; readonly losses: number }
+    | null = null;
   /** The connection that packets went by last. */
   #client: SmpClient | null = null;
   /** The last frame that had gone when a connection was lost, and how many were since it has. */
@@ -264,9 +266,12 @@ export class PacketSender {
     }
     const { index, at, error } = failed as NonNullable<typeof failed>;
     const message = messages[index]!;
-    const before = begun !== null && equalBytes(begun.message, message) ? begun.sent : 0;
-    this.#hasAdvanced = index > 0 || at > before;
-    this.#begun = { message, sent: at };
+    const former = begun !== null && equalBytes(begun.message, message) ? begun : null;
+    this.#hasAdvanced = index > 0 || at > (former?.sent ?? 0);
+    const isLoss = isLost(error);
+    const losses = (former?.losses ?? 0) + (isLoss ? 1 : 0);
+    // The server may have lost its first packets, of which nothing would be seen before another message.
+    this.#begun = { message, sent: isLoss && losses <= mostLosses ? 0 : at, losses };
     return { count: index, failure: { error } };
   }
 }
@@ -282,6 +287,11 @@ function reasonOf(error: unknown, { route: { keys } }: AtOutbound): unknown {
 
 function isGone(error: unknown): boolean {
   return error instanceof SmpError && error.code === "AUTH";
+}
+
+/** Whether a failure is that of a connection. */
+function isLost(error: unknown): boolean {
+  return error instanceof TransportError;
 }
 
 /** Whether a failure is a matter of time, and told elsewhere. */
