@@ -131,6 +131,22 @@ export const sessionMutations: readonly Mutation[] = [
     tests: ["tests/agent/session/left_test.ts"],
   },
   {
+    name: "unsent-twice",
+    what: "what was never sent goes twice after a lost connection",
+    file: sender,
+    from: ".filter(({ number }) => number <= at.route.cursor)",
+    to: "",
+    tests: ["tests/agent/session/repeat_test.ts"],
+  },
+  {
+    name: "begun-lost",
+    what: "the first packets of a message that a killed server had are missed after another message only",
+    file: sender,
+    from: "sent: isLoss && losses <= mostLosses ? 0 : at",
+    to: "sent: at",
+    tests: ["tests/agent/session/repeat_test.ts"],
+  },
+  {
     name: "begun-kept",
     what: "a message that is repeated goes on where it once could not be sent",
     file: sender,

@@ -166,6 +166,22 @@ export const streamMutations: readonly Mutation[] = [
     tests: test("lane"),
   },
   {
+    name: "stream-cutting",
+    what: "a server that closes each connection is connected to without a pause",
+    file: "agent/stream/lane.ts",
+    from: "this.#hasAdvanced ||= sent.number !== this.#repeated;",
+    to: "this.#hasAdvanced = true;",
+    tests: test("lane"),
+  },
+  {
+    name: "stream-again-silence",
+    what: "what comes again keeps the receiver from missing what is lost",
+    file: "agent/stream/reading.ts",
+    from: "if (chunks.count > before) {",
+    to: "if (chunks.count >= before) {",
+    tests: test("hostile"),
+  },
+  {
     name: "stream-idle-lost",
     what: "a connection that is lost while nothing is on its way is not missed",
     file: "agent/stream/lane.ts",
