@@ -15,6 +15,7 @@ import { benchFlood } from "./flood.ts";
 import { benchGrowth } from "./growth.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchRestart } from "./restart.ts";
+import { benchScale } from "./scale.ts";
 import { benchStreams } from "./streams.ts";
 import { writeResults } from "./table.ts";
 
@@ -31,6 +32,10 @@ const benches: Readonly<Record<string, Bench>> = {
   },
   cluster: { run: benchCluster, about: "what several processes make of the same load, beside one" },
   nodes: { run: benchNodes, about: "what three nodes over three NATS servers make of a load" },
+  scale: {
+    run: benchScale,
+    about: "what an idle cluster takes, and what 10 to 1 000 nodes would carry by that",
+  },
   exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
   extensions: {
     run: benchExtensions,

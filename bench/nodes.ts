@@ -14,15 +14,30 @@ import { noLimits, startServerProcess } from "./server_process.ts";
 
 const count = 3;
 
-const nodes: Deployment = { name: "3 nodes", homes: count, start: startNodes };
+const nodes: Deployment = {
+  name: "3 nodes",
+  homes: count,
+  start: (openSsl) => startNodes(count, { openSsl }),
+};
 
-async function startNodes(openSsl: boolean): Promise<Running> {
+/** Nodes whose engine's processes are told apart. */
+export interface RunningNodes extends Running {
+  readonly enginePids: readonly number[];
+}
+
+/** Starts nodes over three NATS servers. */
+export async function startNodes(
+  count: number,
+  { openSsl, partitions = 8 }: { readonly openSsl: boolean; readonly partitions?: number },
+): Promise<RunningNodes> {
   await using resources = new AsyncDisposableStack();
   const nats = resources.use(await Nats.start({ servers: 3 }));
   const folder = await Deno.makeTempDir();
   resources.defer(() => Deno.remove(folder, { recursive: true }));
   const addresses: string[] = [];
-  const pids = nats.servers.map(({ pid }) => pid!);
+  const enginePids = nats.servers.map(({ pid }) => pid!);
+  const pids = [...enginePids];
+  const ini = `${noLimits}[CLUSTER]\npartitions: ${partitions}\n`;
   for (let i = 0; i < count; i++) {
     const files = `${folder}/${i}`;
     await Deno.mkdir(files);
@@ -30,12 +45,12 @@ async function startNodes(openSsl: boolean): Promise<Running> {
     if (i > 0) await Deno.copyFile(`${folder}/0/server_key`, `${files}/server_key`);
     const urls = [...nats.urls.slice(i), ...nats.urls.slice(0, i)].join();
     const args = ["--cluster", urls, "--node", `node-${i + 1}`];
-    const node = resources.use(await startServerProcess({ openSsl, folder: files, ini: noLimits, args }));
+    const node = resources.use(await startServerProcess({ openSsl, folder: files, ini, args }));
     addresses.push(node.address);
     pids.push(node.pid);
   }
   const kept = resources.move();
-  return { addresses, pids, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { addresses, pids, enginePids, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 const loaded: readonly Variant[] = [
