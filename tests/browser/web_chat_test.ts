@@ -4,7 +4,7 @@ import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.
 import { formatQueueInfo, parseAddress, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
-import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
+import { chromiumLack, downloadLack, openPage, withBrowser } from "../support/browser.ts";
 import {
   choose,
   connectPages,
@@ -312,7 +312,7 @@ test("everything can be deleted from one tab while another one has the chat", ()
     assertEquals(await second.evaluate(() => localStorage.length), 0);
   }));
 
-test("a backup moves the chat to another browser", () =>
+requiring(downloadLack)("a backup moves the chat to another browser", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice } = await openChat(browser, chat);

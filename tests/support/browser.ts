@@ -21,11 +21,22 @@ const executablePath = places.find(isFile);
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
 
+/** Why tests of downloads have to be left out. */
+export const downloadLack: Lack = isFirefox()
+  ? "Playwright does not tell of downloads in Firefox"
+  : chromiumLack;
+
+/** Whether a Firefox is to stand in for Chromium, where a test needs no options of that. */
+function isFirefox(): boolean {
+  return Deno.env.get("SMP_TEST_BROWSER") === "firefox";
+}
+
 /** Gives `test` a Chromium with options and closes it; what fails says what was on the pages. */
 export async function withBrowser(
   test: (browser: Browser) => Promise<void>,
   ...options: readonly string[]
 ): Promise<void> {
+  if (isFirefox() && options.length === 0) return await withFirefox(test);
   if (executablePath === undefined) {
     throw new Error("there is no Chromium (Debian: apt-get install chromium)");
   }
@@ -85,7 +96,10 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
   page.on("console", (message) => {
     if (message.type() === "error") problems.push(message.text());
   });
-  page.on("request", (request) => origins.add(new URL(request.url()).origin));
+  page.on("request", (request) => {
+    // In Firefox Playwright takes WebSockets for requests, too.
+    if (!isFirefox() || request.isNavigationRequest()) origins.add(new URL(request.url()).origin);
+  });
   return { page, problems, origins };
 }
 
