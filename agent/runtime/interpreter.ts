@@ -247,8 +247,10 @@ export class Interpreter {
 
 /** The application has done with a message. */
 function acknowledging(store: AgentStore, id: number): Happening {
-  return async ({ record, session }) => {
-    const message = session && await store.message(record.id, id);
+  return async ({ record, session }, unstored) => {
+    // A copy that has just come has given it another number.
+    const put = unstored.findLast((change) => change.type === "put message" && change.message.id === id);
+    const message = put?.type === "put message" ? put.message : session && await store.message(record.id, id);
     const number = message === null || message.done ? 0 : message.received?.senderId ?? 0;
     return { type: "acknowledged", id, number };
   };

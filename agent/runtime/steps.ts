@@ -10,10 +10,16 @@ import { sealFrames } from "./frames.ts";
 /** Steps of one connection that are stored together at most. */
 const mostTogether = 64;
 
-/** What happens, or how it is made of the connection as it is when its turn comes; `null`: nothing happens. */
+/**
+ * What happens, or how it is made of the connection as it is when its turn comes; `null`: nothing happens. `unstored`: what
+ * steps before it change that are stored with it.
+ */
 export type Happening =
   | ConnectionEvent
-  | ((connection: Connection) => ConnectionEvent | null | Promise<ConnectionEvent | null>);
+  | ((
+    connection: Connection,
+    unstored: readonly StoreChange[],
+  ) => ConnectionEvent | null | Promise<ConnectionEvent | null>);
 
 /** What is told of steps that were stored. */
 export interface StepsPorts {
@@ -56,8 +62,8 @@ export class Steps {
 
   /**
    * Makes a step when its turn comes; gives it when it is stored, `null` when there is none. `isTogether`: it reads
-   * nothing from the store that steps before it change, and can be stored with the one before it. Throws what the store
-   * throws.
+   * nothing from the store that steps before it change, but what it is given of that, and can be stored with the one
+   * before it. Throws what the store throws.
    */
   make(id: string, happening: Happening, isTogether: boolean): Promise<Step | null> {
     const waiting: Waiting = { happening, isTogether, settled: deferred<Step | null>() };
@@ -95,14 +101,16 @@ export class Steps {
     const before = connections.find(id);
     if (before === undefined) return batch.forEach(({ settled }) => settled.resolve(null));
     let after = before;
+    const unstored: StoreChange[] = [];
     for (const waiting of batch) {
       try {
-        const one = await this.#make(id, after, waiting);
+        const one = await this.#make(after, waiting, unstored);
         if (one === null) {
           waiting.settled.resolve(null);
           continue;
         }
         made.push(one);
+        unstored.push(...one.step.changes);
         after = one.step.connection;
       } catch (error) {
         waiting.settled.reject(error);
@@ -119,10 +127,15 @@ export class Steps {
     }
   }
 
-  async #make(id: string, connection: Connection, waiting: Waiting): Promise<Made | null> {
+  async #make(
+    connection: Connection,
+    waiting: Waiting,
+    unstored: readonly StoreChange[],
+  ): Promise<Made | null> {
+    const { record: { id } } = connection;
     const { announced, now, deadlines, discardTimeout } = this.#context;
     const { happening } = waiting;
-    const event = typeof happening === "function" ? await happening(connection) : happening;
+    const event = typeof happening === "function" ? await happening(connection, unstored) : happening;
     if (event === null) return null;
     const context = { now: now(), announced, discardUntil: deadlines.after(discardTimeout) };
     const stepped = step(connection, event, context);
