@@ -1,4 +1,4 @@
-import { encodeFrame, equalBytes, type Frame } from "../../protocol/mod.ts";
+import { encodeBase64, encodeFrame, equalBytes, type Frame, sha256 } from "../../protocol/mod.ts";
 import type { ArrivedFrame } from "../session/arrival.ts";
 import type { AgentStore, Connection, HeldFrame, MessageRecord } from "../store/store.ts";
 
@@ -9,26 +9,67 @@ const batchSize = 100;
 type Message = Frame & { readonly kind: "message" };
 
 /**
- * The message of the other side that was made at the same time and says the same: a restored side sends again, with other
- * numbers, what it does not know to have come. `null` when there is none.
+ * The messages of the other side that may come again: a restored side sends with other numbers what it does not know to have
+ * come. What is stored is looked through once, the newest first, as far as it has to be, and each message has one copy.
  */
-export async function findCopy(
-  store: AgentStore,
-  connection: string,
-  frame: Pick<Message, "time" | "body">,
-): Promise<MessageRecord | null> {
-  return await findMessage(store, connection, (message) => isSame(message, frame));
+export class Copies {
+  readonly #store: AgentStore;
+  readonly #connection: string;
+  /** The IDs of stored messages, and the reliable numbers of those that are not stored yet, by what they say. */
+  readonly #stored = new Map<string, number[]>();
+  readonly #arrived = new Map<string, number[]>();
+  #searched = 0;
+  #before: number | undefined;
+
+  /** Has read nothing yet. */
+  constructor(store: AgentStore, connection: string) {
+    this.#store = store;
+    this.#connection = connection;
+  }
+
+  /** A message has come that is no copy, and is not stored yet. */
+  async arrived({ number, time, body }: Pick<Message, "number" | "time" | "body">): Promise<void> {
+    add(this.#arrived, await nameOf(time, body), number);
+  }
+
+  /**
+   * The message that was made at the same time and says the same; of one that is not stored yet its reliable number; `null`
+   * when there is none. It is not found again.
+   */
+  async take({ time, body }: Pick<Message, "time" | "body">): Promise<MessageRecord | number | null> {
+    const name = await nameOf(time, body);
+    const arrived = this.#arrived.get(name)?.shift();
+    if (arrived !== undefined) return arrived;
+    for (;;) {
+      const id = this.#stored.get(name)?.shift();
+      if (id === undefined && !await this.#search()) return null;
+      const message = id === undefined ? null : await this.#store.message(this.#connection, id);
+      if (message !== null) return message;
+    }
+  }
+
+  /** Looks at some more; `false`: there are none, or enough. */
+  async #search(): Promise<boolean> {
+    if (this.#searched >= mostSearched) return false;
+    const messages: MessageRecord[] = await this.#store.messages(this.#connection, {
+      limit: batchSize,
+      ...this.#before !== undefined && { before: this.#before },
+    });
+    this.#searched = messages.length < batchSize ? mostSearched : this.#searched + batchSize;
+    this.#before = messages[0]?.id;
+    for (const { id, received, body } of messages.toReversed()) {
+      if (received !== null) add(this.#stored, await nameOf(received.senderAt, body), id);
+    }
+    return messages.length > 0;
+  }
 }
 
-/** The reliable number of the same among messages that have come and are not stored yet; `null` when there is none. */
-export function findArrived(
-  arrived: readonly ArrivedFrame[],
-  { time, body }: Pick<Message, "time" | "body">,
-): number | null {
-  const found = arrived.find(({ frame }) =>
-    frame.kind === "message" && frame.time === time && equalBytes(frame.body, body)
-  );
-  return found?.frame.number ?? null;
+function add(known: Map<string, number[]>, name: string, number: number): void {
+  known.set(name, [...known.get(name) ?? [], number]);
+}
+
+async function nameOf(time: number, body: Uint8Array<ArrayBuffer>): Promise<string> {
+  return `${time} ${encodeBase64(await sha256(body))}`;
 }
 
 /**

@@ -21,7 +21,7 @@ import {
   tagLength,
 } from "../../protocol/mod.ts";
 import type { AgentContext } from "./context.ts";
-import { findArrived, findCopy, isOtherFrame } from "./copies.ts";
+import { Copies, isOtherFrame } from "./copies.ts";
 import { ReceivedReceipts } from "./received_receipts.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, OpenedPackets } from "../session/arrival.ts";
@@ -132,6 +132,7 @@ class Opening {
   #isOther: boolean;
   /** See {@linkcode Session.copies}. */
   #copies: number | null;
+  readonly #known: Copies;
   #heardAt: number;
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
   #fork: Fork | null;
@@ -161,6 +162,7 @@ class Opening {
     this.#decrypted = [...connection.decrypted ?? []];
     this.#isOther = connection.session!.parted ?? false;
     this.#copies = connection.session!.copies ?? null;
+    this.#known = new Copies(context.store, connection.record.id);
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;
     this.#receipts = new ReceivedReceipts(context.store, connection);
@@ -424,9 +426,12 @@ class Opening {
 
   /** The message that has come with another number before, in these packets or before them. */
   async #copyOf(frame: Frame & { readonly kind: "message" }): Promise<MessageRecord | number | null> {
-    if (this.#copies === null || frame.number <= this.#copies) return null;
-    const copy = findArrived(this.#frames, frame) ??
-      await findCopy(this.#store, this.#connection.record.id, frame);
+    if (this.#copies === null) return null;
+    if (frame.number <= this.#copies) {
+      await this.#known.arrived(frame);
+      return null;
+    }
+    const copy = await this.#known.take(frame);
     if (copy === null) this.#copies = null;
     return copy;
   }

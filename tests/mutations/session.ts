@@ -270,9 +270,26 @@ export const sessionMutations: readonly Mutation[] = [
     name: "repair-copies-behind",
     what: "what a restored side sends again is told again when something else comes before it",
     file: "agent/runtime/packets.ts",
-    from: "if (this.#copies === null || frame.number <= this.#copies) return null;",
-    to: "if (this.#copies === null) return null;",
+    from: "if (frame.number <= this.#copies) {",
+    to: "if (frame.number < 0) {",
     tests: ["tests/agent/repair/late_copies_test.ts"],
+  },
+  {
+    name: "repair-copies-alike",
+    what:
+      "of messages that say the same one is taken for the copy of all, and the others are never acknowledged",
+    file: "agent/runtime/copies.ts",
+    from: "const id = this.#stored.get(name)?.shift();",
+    to: "const id = this.#stored.get(name)?.[0];",
+    tests: ["tests/agent/repair/late_copies_test.ts"],
+  },
+  {
+    name: "repair-copies-acknowledged",
+    what: "a message that is acknowledged when its copy comes is never told to be delivered",
+    file: "agent/runtime/interpreter.ts",
+    from: 'change.type === "put message" && change.message.id === id);',
+    to: 'change.type === "put message" && change.message.id < 0);',
+    tests: ["tests/agent/runtime/interpreter_test.ts"],
   },
   {
     name: "repair-former-silent",

@@ -1,12 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
+import { withRecord } from "../../../agent/core/connection.ts";
 import { step } from "../../../agent/core/step.ts";
-import { MemoryStore, type MessageRecord } from "../../../agent/mod.ts";
+import { changesBetween } from "../../../agent/core/changes.ts";
+import { MemoryStore, type MessageRecord, type StoreChange } from "../../../agent/mod.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
 import { newSession, withSession } from "../../../agent/session/session.ts";
 import { encodeFrame, messageHash, ratchetEncrypt, textBytes } from "../../../protocol/mod.ts";
 import { newSessions } from "../../support/ratchet.ts";
 import { connectionIn } from "../core/scenes.ts";
-import { inboundRoute } from "../store/samples.ts";
+import { inboundRoute, messageRecord } from "../store/samples.ts";
 
 interface Message {
   readonly number: number;
@@ -14,16 +16,37 @@ interface Message {
   readonly text: string;
 }
 
+/** How often messages were read, at most 100 at a time. */
+class CountingStore extends MemoryStore {
+  reads = 0;
+
+  override messages(...args: Parameters<MemoryStore["messages"]>): ReturnType<MemoryStore["messages"]> {
+    this.reads++;
+    return super.messages(...args);
+  }
+}
+
+/** The number of the first message that comes: more are stored never. */
+const firstId = 1001;
+
+interface Before {
+  readonly text: string;
+  readonly isDone: boolean;
+}
+
 /**
- * What becomes of messages that come together when 1 to 1000 are there but 2, and what comes after 1000 may be a copy: their
- * bodies and the numbers by which they are acknowledged.
+ * What becomes of messages that come together when 1 to 1000 are there but 2, and what comes after 1000 may be a copy.
+ * `before`: user messages that are stored.
  */
-async function stored(...messages: readonly Message[]): Promise<[string, number][]> {
+async function open(messages: readonly Message[], before: readonly Before[] = []) {
   const { joiner, initiator } = await newSessions();
   const route = inboundRoute("one");
   const state = { reply: true, receiving: "active", sending: "active", connected: true } as const;
   const connection = withSession(
-    { ...connectionIn({ role: "initiator", ...state }), session: newSession({}), inbound: [route] },
+    withRecord(
+      { ...connectionIn({ role: "initiator", ...state }), session: newSession({}), inbound: [route] },
+      { lastMessageId: firstId - 1 },
+    ),
     {
       status: "active",
       ratchet: initiator.state,
@@ -49,20 +72,49 @@ async function stored(...messages: readonly Message[]): Promise<[string, number]
     const packet = { type: "message", message: made.message } as const;
     incoming.push({ serverId: "AAAA", serverAt: 5000, packet });
   }
-  const context = { store: new MemoryStore(), allowUnverified: true };
+  const store = new CountingStore();
+  const { id } = connection.record;
+  await store.commit([
+    ...changesBetween(null, connection),
+    ...before.map(({ text, isDone }, at): StoreChange => {
+      const message = messageRecord(id, at + 1);
+      const received = { ...message.received!, senderId: at + 1, senderAt: 1 };
+      return {
+        type: "put message",
+        message: {
+          ...message,
+          body: textBytes(text),
+          done: isDone,
+          received,
+          number: null,
+          delivered: false,
+        },
+      };
+    }),
+  ]);
+  const context = { store, allowUnverified: true };
   const opened = await openPackets(context, connection, { route: route.id, incoming, now: 6000 });
-  const { changes } = step(connection, { type: "packets", route: route.id, opened }, {
-    now: 6000,
-    announced: [],
-    discardUntil: 0,
-  });
+  const { connection: { session }, changes } = step(
+    connection,
+    { type: "packets", route: route.id, opened },
+    {
+      now: 6000,
+      announced: [],
+      discardUntil: 0,
+    },
+  );
   const records = new Map<number, MessageRecord>();
   for (const change of changes) {
     if (change.type === "put message") records.set(change.message.id, change.message);
   }
-  return [...records.values()].map((
-    { body, received },
-  ) => [new TextDecoder().decode(body), received!.senderId]);
+  const { reads } = store;
+  return { records: [...records.values()], acknowledged: session!.acknowledged, reads };
+}
+
+/** Their bodies and the numbers by which they are acknowledged. */
+async function stored(...messages: readonly Message[]): Promise<[string, number][]> {
+  const { records } = await open(messages);
+  return records.map(({ body, received }) => [new TextDecoder().decode(body), received!.senderId]);
 }
 
 Deno.test("what a restored side sends again comes once also behind what it had not sent yet, and with that", async () => {
@@ -74,4 +126,28 @@ Deno.test("what a restored side sends again comes once also behind what it had n
   );
   // The first one is acknowledged by the number that its sender has given it last.
   assertEquals(messages, [["kept", 2], ["other", 3], ["other", 4]]);
+});
+
+/** What is sent again, behind what was missing. */
+const again = (before: number, ...texts: readonly string[]) => [
+  { number: 2, userNumber: before + 1, text: "missing" },
+  ...texts.map((text, at) => ({ number: 1001 + at, userNumber: before + 2 + at, text })),
+];
+
+Deno.test("of messages that were sent at the same time and say the same each is one copy, acknowledged or not", async () => {
+  const sent = again(2, "same", "same");
+  const waiting = await open(sent, [1, 2].map(() => ({ text: "same", isDone: false })));
+  const numbers = waiting.records.map(({ id, received }) => `${id} is ${received!.senderId}`);
+  assertEquals(numbers.sort(), ["1 is 5", `${firstId} is 3`, "2 is 4"]);
+  assertEquals(waiting.acknowledged.ranges, []);
+  const done = await open(sent, [1, 2].map(() => ({ text: "same", isDone: true })));
+  assertEquals(done.records.map(({ id }) => id), [firstId]);
+  assertEquals(done.acknowledged.ranges, [[4, 5]]);
+});
+
+Deno.test("however many copies come together, what is stored is looked through once", async () => {
+  const texts = Array.from({ length: 150 }, (_, at) => `${at}`);
+  const { records, reads } = await open(again(150, ...texts), texts.map((text) => ({ text, isDone: true })));
+  assertEquals(records.map(({ id }) => id), [firstId]);
+  assertEquals(reads, 2);
 });
