@@ -57,7 +57,9 @@ export class Copies {
     });
     this.#searched = messages.length < batchSize ? mostSearched : this.#searched + batchSize;
     this.#before = messages[0]?.id;
-    for (const { id, received, body } of messages.toReversed()) {
+    // One that has got a number by a copy before has a greater one than those that have not.
+    const number = ({ received }: MessageRecord) => received?.senderId ?? 0;
+    for (const { id, received, body } of messages.toSorted((a, b) => number(a) - number(b))) {
       if (received !== null) add(this.#stored, await nameOf(received.senderAt, body), id);
     }
     return messages.length > 0;

@@ -1,10 +1,10 @@
 import { withRecord } from "../core/connection.ts";
 import { type Step, type StepContext, stepTo } from "../core/types.ts";
 import { AgentError } from "../protocol/error.ts";
-import { checkIntegrity } from "../protocol/integrity.ts";
+import { checkIntegrity, type LastMessage } from "../protocol/integrity.ts";
 import type { Connection, MessageRecord } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
-import { union } from "./number_set.ts";
+import { withAcknowledged } from "./receipt.ts";
 import { mostFrames, withSession } from "./session.ts";
 
 const noHash = new Uint8Array(0);
@@ -41,6 +41,11 @@ export function previousHashOf({ record: { lastSent } }: Connection): Uint8Array
   return lastSent.id === 0 ? new Uint8Array(32) : lastSent.hash.slice();
 }
 
+/** What is the last message when one has come: a lower number must not make those that follow look whole. */
+function lastReceivedWith({ record: { lastReceived } }: Connection, message: LastMessage): LastMessage {
+  return message.id > lastReceived.id ? message : lastReceived;
+}
+
 /** What has come before with another number: the application has it, and has acknowledged it or does so by the new number. */
 function receiveCopy(
   connection: Connection,
@@ -50,14 +55,16 @@ function receiveCopy(
     readonly copy: MessageRecord;
   },
 ): Partial<Step> {
-  const { acknowledged } = connection.session!;
-  const known = withRecord(connection, { lastReceived: { id: userNumber, hash } });
-  if (copy.done) {
-    const told = union(acknowledged, { upTo: 0, ranges: [[userNumber, userNumber]] });
-    return { connection: withSession(known, { acknowledged: told }) };
-  }
+  const known = withRecord(connection, {
+    lastReceived: lastReceivedWith(connection, { id: userNumber, hash }),
+  });
   const message = { ...copy, received: { ...copy.received!, senderId: userNumber } };
-  return { connection: known, changes: [{ type: "put message", message }] };
+  return {
+    connection: copy.done
+      ? withSession(known, { acknowledged: withAcknowledged(known.session!, userNumber) })
+      : known,
+    changes: [{ type: "put message", message }],
+  };
 }
 
 /** A message of the other side. */
@@ -89,8 +96,7 @@ export const receiveMessage: FrameHandler<"message"> = (
   };
   const changed = withRecord(connection, {
     lastMessageId: id,
-    // A lower number must not make those that follow look whole.
-    lastReceived: userNumber > lastReceived.id ? { id: userNumber, hash } : lastReceived,
+    lastReceived: lastReceivedWith(connection, { id: userNumber, hash }),
   });
   return {
     connection: withSession(changed, { waiting: session!.waiting + 1 }),

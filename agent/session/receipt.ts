@@ -1,4 +1,4 @@
-import type { Receipt } from "../../protocol/mod.ts";
+import type { NumberSet, Receipt } from "../../protocol/mod.ts";
 import type { Command } from "../core/types.ts";
 import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
@@ -66,6 +66,12 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   return { connection: changed, changes, events, commands };
 };
 
+/** The numbers that the application has acknowledged, with one more where there is room for it. */
+export function withAcknowledged({ acknowledged }: Session, number: number): NumberSet {
+  const united = union(acknowledged, { upTo: 0, ranges: [[number, number]] });
+  return united.ranges.length > mostScattered ? acknowledged : united;
+}
+
 /** The application has acknowledged a message, for the first time, that the other side has given a number. */
 export function acknowledgedInSession(
   connection: Connection,
@@ -73,8 +79,7 @@ export function acknowledgedInSession(
 ): { readonly connection: Connection; readonly commands: readonly Command[] } {
   const { session, inbound } = connection;
   if (number === 0) return { connection, commands: [] };
-  const united = union(session!.acknowledged, { upTo: 0, ranges: [[number, number]] });
-  const acknowledged = united.ranges.length > mostScattered ? session!.acknowledged : united;
+  const acknowledged = withAcknowledged(session!, number);
   const waiting = Math.max(0, session!.waiting - 1);
   return {
     connection: withSession(connection, { acknowledged, waiting, receiptDue: true }),

@@ -284,6 +284,14 @@ export const sessionMutations: readonly Mutation[] = [
     tests: ["tests/agent/repair/late_copies_test.ts"],
   },
   {
+    name: "repair-copies-unbounded",
+    what: "a peer can have any number of ranges remembered that were acknowledged",
+    file: "agent/session/receipt.ts",
+    from: "return united.ranges.length > mostScattered ? acknowledged : united;",
+    to: "return united;",
+    tests: ["tests/agent/repair/late_copies_test.ts"],
+  },
+  {
     name: "repair-copies-acknowledged",
     what: "a message that is acknowledged when its copy comes is never told to be delivered",
     file: "agent/runtime/interpreter.ts",

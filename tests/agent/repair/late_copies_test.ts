@@ -2,13 +2,15 @@ import { assert, assertEquals } from "@std/assert";
 import { withRecord } from "../../../agent/core/connection.ts";
 import { step } from "../../../agent/core/step.ts";
 import { changesBetween } from "../../../agent/core/changes.ts";
-import { MemoryStore, type MessageRecord, type StoreChange } from "../../../agent/mod.ts";
+import { type Connection, MemoryStore, type MessageRecord, type StoreChange } from "../../../agent/mod.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
+import { receiveMessage } from "../../../agent/session/message.ts";
+import { mostScattered } from "../../../agent/session/receipt.ts";
 import { newSession, withSession } from "../../../agent/session/session.ts";
 import { encodeFrame, messageHash, ratchetEncrypt, textBytes } from "../../../protocol/mod.ts";
 import { newSessions } from "../../support/ratchet.ts";
 import { connectionIn } from "../core/scenes.ts";
-import { inboundRoute, messageRecord } from "../store/samples.ts";
+import { fullSession, inboundRoute, messageRecord, sessionConnection } from "../store/samples.ts";
 
 interface Message {
   readonly number: number;
@@ -32,6 +34,8 @@ const firstId = 1001;
 interface Before {
   readonly text: string;
   readonly isDone: boolean;
+  /** @default its place */
+  readonly userNumber?: number;
 }
 
 /**
@@ -76,9 +80,9 @@ async function open(messages: readonly Message[], before: readonly Before[] = []
   const { id } = connection.record;
   await store.commit([
     ...changesBetween(null, connection),
-    ...before.map(({ text, isDone }, at): StoreChange => {
+    ...before.map(({ text, isDone, userNumber }, at): StoreChange => {
       const message = messageRecord(id, at + 1);
-      const received = { ...message.received!, senderId: at + 1, senderAt: 1 };
+      const received = { ...message.received!, senderId: userNumber ?? at + 1, senderAt: 1 };
       return {
         type: "put message",
         message: {
@@ -134,20 +138,56 @@ const again = (before: number, ...texts: readonly string[]) => [
   ...texts.map((text, at) => ({ number: 1001 + at, userNumber: before + 2 + at, text })),
 ];
 
-Deno.test("of messages that were sent at the same time and say the same each is one copy, acknowledged or not", async () => {
+/** Which messages are stored, with the numbers by which they are acknowledged. */
+const numbersOf = ({ records }: Awaited<ReturnType<typeof open>>) =>
+  records.map(({ id, received }) => `${id} is ${received!.senderId}`).sort();
+
+Deno.test("of messages that were sent at the same time and say the same each has a copy of its own, acknowledged or not", async () => {
   const sent = again(2, "same", "same");
-  const waiting = await open(sent, [1, 2].map(() => ({ text: "same", isDone: false })));
-  const numbers = waiting.records.map(({ id, received }) => `${id} is ${received!.senderId}`);
-  assertEquals(numbers.sort(), ["1 is 5", `${firstId} is 3`, "2 is 4"]);
-  assertEquals(waiting.acknowledged.ranges, []);
-  const done = await open(sent, [1, 2].map(() => ({ text: "same", isDone: true })));
-  assertEquals(done.records.map(({ id }) => id), [firstId]);
-  assertEquals(done.acknowledged.ranges, [[4, 5]]);
+  for (const isDone of [false, true]) {
+    const came = await open(sent, [1, 2].map(() => ({ text: "same", isDone })));
+    assertEquals(numbersOf(came), ["1 is 4", `${firstId} is 3`, "2 is 5"]);
+    assertEquals(came.acknowledged.ranges, isDone ? [[4, 5]] : []);
+    // The copy of the first one has come before.
+    const one = { text: "same", isDone };
+    const late = await open(again(4, "same"), [{ ...one, userNumber: 4 }, { ...one, userNumber: 2 }]);
+    assertEquals(numbersOf(late), [`${firstId} is 5`, "2 is 6"]);
+  }
 });
 
 Deno.test("however many copies come together, what is stored is looked through once", async () => {
   const texts = Array.from({ length: 150 }, (_, at) => `${at}`);
   const { records, reads } = await open(again(150, ...texts), texts.map((text) => ({ text, isDone: true })));
-  assertEquals(records.map(({ id }) => id), [firstId]);
+  assertEquals(records.length, 151);
   assertEquals(reads, 2);
+});
+
+/** What becomes of a connection by a copy with a number. */
+function copied(connection: Connection, userNumber: number): Connection {
+  const copy = { ...messageRecord("s", 1), done: true };
+  const content = { kind: "message", previousHash: new Uint8Array(32), body: copy.body } as const;
+  const frame = { ...content, number: 1001, userNumber, time: 8 };
+  const none = {
+    serverId: "",
+    serverAt: 0,
+    hash: new Uint8Array(32),
+    delivered: null,
+    taken: [],
+    outbound: null,
+  };
+  const context = { now: 0, announced: [], discardUntil: 0 };
+  return receiveMessage(connection, { ...none, frame, copy }, context)!.connection!;
+}
+
+Deno.test("a peer cannot have more numbers remembered by copies than by messages", () => {
+  const ranges = Array.from({ length: mostScattered }, (_, at): [number, number] => [3 * at + 2, 3 * at + 2]);
+  const session = { ...fullSession(), acknowledged: { upTo: 0, ranges } };
+  const changed = copied({ ...sessionConnection("s"), session }, 4 * mostScattered);
+  assertEquals(changed.session!.acknowledged.ranges.length, mostScattered);
+});
+
+Deno.test("a copy with a lower number does not make messages that follow look whole", () => {
+  const lastReceived = { id: 15, hash: new Uint8Array(32) };
+  const changed = copied(withRecord(sessionConnection("s"), { lastReceived }), 14);
+  assertEquals(changed.record.lastReceived, lastReceived);
 });
