@@ -1,5 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
+import { commands, help, overview } from "../../agent/cli/commands.ts";
+import { helpText as clientHelp } from "../../client/cli/help.ts";
 import config from "../../deno.json" with { type: "json" };
+import { helpText as webChatHelp } from "../../examples/web-chat/options.ts";
+import { helpText as serverHelp } from "../../server/config/cli.ts";
 import { run } from "../support/server_process.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -72,13 +76,6 @@ Deno.test("every task that a page names exists", () => {
 });
 
 Deno.test("every command line of the programs has options that the programs know", async () => {
-  const scripts = [
-    "server/main.ts",
-    "agent/main.ts",
-    "client/main.ts",
-    "examples/web-chat/main.ts",
-    "examples/terminal-chat/main.ts",
-  ];
   const tasks: Record<string, string> = {
     "admin": "server/main.ts",
     "agent": "agent/main.ts",
@@ -86,14 +83,17 @@ Deno.test("every command line of the programs has options that the programs know
     "terminal-chat": "examples/terminal-chat/main.ts",
     "web-chat": "examples/web-chat/main.ts",
   };
-  const helps = new Map<string, string>();
-  for (const script of scripts) helps.set(script, (await run(["--help"], { script })).stdout);
-  const agentHelp = helps.get("agent/main.ts")!;
-  // Each of its commands has options of its own.
-  for (const [, name] of agentHelp.matchAll(/^ {2}([a-z-]+) {2,}\w/gm)) {
-    const { stdout } = await run([name!, "--help"], { script: "agent/main.ts" });
-    helps.set("agent/main.ts", `${helps.get("agent/main.ts")}\n${stdout}`);
-  }
+  // What `--help` of each prints; each command of the agent has options of its own.
+  const agentHelps = [...commands].map(([name, command]) => help(name, command));
+  const { stdout: terminalHelp } = await run(["--help"], { script: "examples/terminal-chat/main.ts" });
+  const helps = new Map([
+    ["server/main.ts", serverHelp],
+    ["agent/main.ts", [overview(), ...agentHelps].join("\n")],
+    ["client/main.ts", clientHelp],
+    ["examples/web-chat/main.ts", webChatHelp],
+    ["examples/terminal-chat/main.ts", terminalHelp],
+  ]);
+  const scripts = [...helps.keys()];
   let checked = 0;
   for (const page of pages) {
     for (const block of blocks(page, "sh")) {
