@@ -1,3 +1,4 @@
+import { connectDeno } from "./deno_connection.ts";
 import { connectNode } from "./node_connection.ts";
 import { formatAddress } from "../address.ts";
 import { joinParts } from "../bytes.ts";
@@ -22,9 +23,7 @@ export interface TcpConnection {
 export async function connectTcp(host: string, port: number, signal?: AbortSignal): Promise<Channel> {
   signal?.throwIfAborted();
   try {
-    const connection = "Deno" in globalThis
-      ? await Deno.connect({ hostname: host, port, ...(signal && { signal }) })
-      : await connectNode(host, port, signal);
+    const connection = await ("Deno" in globalThis ? connectDeno : connectNode)(host, port, signal);
     return tcpChannel(connection);
   } catch (cause) {
     signal?.throwIfAborted();

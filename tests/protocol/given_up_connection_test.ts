@@ -1,0 +1,26 @@
+import { connectTcp } from "../../protocol/mod.ts";
+import { soon } from "../support/wait.ts";
+
+Deno.test("connections that are given up in the moment in which they are made are closed", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const accepting = (async () => {
+    for await (const connection of listener) connection.close();
+  })();
+  const attempt = async (delay: number) => {
+    const giveUp = new AbortController();
+    setTimeout(() => giveUp.abort(), delay);
+    await connectTcp("127.0.0.1", port, giveUp.signal).then((channel) => channel.close(), () => {});
+  };
+  for (let round = 0; round < 100; round++) {
+    const attempts = Array.from({ length: 20 }, (_, i) => attempt(i % 5));
+    // Timers and connections are due together after that.
+    setTimeout(() => {
+      const until = performance.now() + 2;
+      while (performance.now() < until);
+    }, round % 4);
+    await soon(Promise.all(attempts));
+  }
+  listener.close();
+  await accepting;
+});
