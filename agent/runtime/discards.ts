@@ -98,8 +98,11 @@ export class Discards implements AsyncDisposable {
 
   async #delete(queue: Discarded, pause: Pause, tried: () => void): Promise<void> {
     const { store, deadlines, discardTimeout } = this.#context;
+    let isDone = false;
     for (let failures = 1; !this.#isClosed; failures++) {
-      if (await this.#try(queue) || deadlines.isOver(queue.giveUpAt, discardTimeout)) {
+      // While the store is full the same is not said again and again.
+      isDone ||= await this.#try(queue) || deadlines.isOver(queue.giveUpAt, discardTimeout);
+      if (isDone) {
         const change: StoreChange = { type: "delete discarded", id: queue.id };
         if (await store.commit([change]).then(() => true, () => false)) return;
       }

@@ -316,6 +316,14 @@ export const sessionMutations: readonly Mutation[] = [
     tests: ["tests/agent/repair/taken_again_test.ts"],
   },
   {
+    name: "farewell-again",
+    what: "the other side of a deleted connection is told again and again while the own store is full",
+    file: "agent/runtime/discards.ts",
+    from: "isDone ||= await",
+    to: "isDone = await",
+    tests: ["tests/agent/runtime/discards_test.ts"],
+  },
+  {
     name: "farewell-not-stored",
     what: "the other side of a deleted connection is not told when its server is down, or the agent ends",
     file: "agent/runtime/deletion.ts",
