@@ -5,12 +5,11 @@ import type { IndexedDbStore, StoreError } from "../../agent/store/indexeddb.ts"
 import type { MemoryStore } from "../../agent/store/memory.ts";
 import type { everything } from "../agent/store/samples.ts";
 import dumps from "../vectors/agent/indexeddb_v2.json" with { type: "json" };
-import { chromiumLack, withBrowser } from "../support/browser.ts";
-import { requiring } from "../support/requires.ts";
+import { testsInChromium, withBrowser } from "../support/browser.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { patience } from "../support/wait.ts";
 
-const test = requiring(chromiumLack);
+const test = testsInChromium();
 const root = new URL("../../", import.meta.url);
 
 /** What tests/support/store_page.ts and these tests leave in a page. */
@@ -23,22 +22,24 @@ interface InPage {
   store: IndexedDbStore;
 }
 
-/** Gives `run` two pages of one browser that share their databases. */
-async function withPages(run: (one: Page, two: Page) => Promise<void>): Promise<void> {
+/** The program of the pages. */
+let made: Promise<string> | undefined;
+
+async function make(): Promise<string> {
   await using folder = await temporaryFolder();
   const program = `${folder.path}/page.js`;
-  const args = [
-    "bundle",
-    "--quiet",
-    "--platform",
-    "browser",
-    "--output",
-    program,
-    "tests/support/store_page.ts",
-  ];
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).output();
+  const args = ["bundle", "--quiet", "--platform", "browser", "--output", program];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args, "tests/support/store_page.ts"],
+    cwd: root,
+  }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
-  const script = await Deno.readTextFile(program);
+  return await Deno.readTextFile(program);
+}
+
+/** Gives `run` two pages of one browser that share their databases. */
+async function withPages(run: (one: Page, two: Page) => Promise<void>): Promise<void> {
+  const script = await (made ??= make());
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     ({ url }) =>

@@ -1,10 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { Monitor } from "../../server/observe/monitor.ts";
 import { gauges, nodeStatus, testSource } from "../server/observe/samples.ts";
-import { chromiumLack, openPage, withBrowser } from "../support/browser.ts";
-import { requiring } from "../support/requires.ts";
+import { openPage, testsInChromium, withBrowser } from "../support/browser.ts";
 
-const test = requiring(chromiumLack);
+const test = testsInChromium();
 const phone = { viewport: { width: 320, height: 640 } };
 
 test("the status page is live, readable on a phone, and asks nobody but the server", () =>

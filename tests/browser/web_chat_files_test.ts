@@ -5,7 +5,7 @@ import { findInvitation } from "../../examples/web-chat/page/invitation.ts";
 import { formatAddress, parseQueueInfo } from "../../mod.ts";
 import { connectWebSocket, equalBytes, textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
-import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { testsInChromium, withBrowser } from "../support/browser.ts";
 import {
   connectForFiles,
   doWith,
@@ -18,12 +18,11 @@ import {
   saved,
   sendFiles,
 } from "../support/chat_page.ts";
-import { requiring } from "../support/requires.ts";
 import { sessions, someBytes } from "../support/streams.ts";
 import { soon, until } from "../support/wait.ts";
 import { WebChat } from "../support/web_chat.ts";
 
-const test = requiring(chromiumLack);
+const test = testsInChromium();
 
 function fileOf(name: string, length: number, mimeType = "application/octet-stream"): PageFile {
   return { name, mimeType, buffer: Buffer.from(someBytes(length)) };

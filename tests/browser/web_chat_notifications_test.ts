@@ -1,12 +1,11 @@
 import { assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
-import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { testsInChromium, withBrowser } from "../support/browser.ts";
 import { choose, connectPages, hear, openChat, say } from "../support/chat_page.ts";
-import { requiring } from "../support/requires.ts";
 import { until } from "../support/wait.ts";
 import { WebChat } from "../support/web_chat.ts";
 
-const test = requiring(chromiumLack);
+const test = testsInChromium();
 
 declare const ExtendableEvent: typeof Event;
 

@@ -1,13 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { findInvitation } from "../../examples/web-chat/page/invitation.ts";
 import { parseAddress, parseQueueInfo } from "../../mod.ts";
-import { chromiumLack, withBrowser } from "../support/browser.ts";
+import { testsInChromium, withBrowser } from "../support/browser.ts";
 import { choose, hear, invite, openChat, say } from "../support/chat_page.ts";
-import { requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { WebChat } from "../support/web_chat.ts";
 
-const test = requiring(chromiumLack);
+const test = testsInChromium();
 
 test("pages of two servers talk, and make invitations on the servers that were chosen", () =>
   withBrowser(async (browser) => {

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { launchFirefox } from "./firefox.ts";
-import type { Lack } from "./requires.ts";
+import { type Lack, requiring } from "./requires.ts";
 import { patience } from "./wait.ts";
 
 /** Where a Chromium may be. */
@@ -18,6 +18,25 @@ export interface TestPage {
 
 const executablePath = places.find(isFile);
 
+/** What Chromium has for who types into its window, which takes most of the time of a page and is seen by nobody. */
+const unseen = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup"];
+/** What Playwright turns off, which another list of features replaces. */
+const offAnyway = [
+  "AimEnabled",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsFirstBalancedModeAutoEnable",
+  "HttpsUpgrades",
+  "LensOverlay",
+  "MediaRouter",
+  "NetworkTimeServiceQuerying",
+  "OptimizationHints",
+  "PaintHolding",
+  "PreconnectToSearch",
+  "ThirdPartyStoragePartitioning",
+];
+
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
 
@@ -31,26 +50,53 @@ function isFirefox(): boolean {
   return Deno.env.get("SMP_TEST_BROWSER") === "firefox";
 }
 
-/** Gives `test` a Chromium with options and closes it; what fails says what was on the pages. */
+/** The Chromium of all tests of {@linkcode testsInChromium} in this process, from before the first to after the last. */
+let shared: Browser | null = null;
+let isShared = false;
+
+/** As {@linkcode requiring} a Chromium, which tests that want no options of their own share: a start takes a second. */
+export function testsInChromium(): ReturnType<typeof requiring> {
+  if (chromiumLack === null && !isShared && !isFirefox()) {
+    isShared = true;
+    Deno.test.beforeAll(async () => {
+      shared = await launch();
+    });
+    Deno.test.afterAll(async () => {
+      await shared?.close();
+      shared = null;
+    });
+  }
+  return requiring(chromiumLack);
+}
+
+/** Gives `test` a Chromium, which has no pages of others; what fails says what was on the pages. */
 export async function withBrowser(
   test: (browser: Browser) => Promise<void>,
   ...options: readonly string[]
 ): Promise<void> {
   if (isFirefox() && options.length === 0) return await withFirefox(test);
-  if (executablePath === undefined) {
-    throw new Error("there is no Chromium (Debian: apt-get install chromium)");
-  }
-  // Its sandbox is not for root, and these pages are our own.
-  const browser = await chromium.launch({
-    executablePath,
-    args: ["--no-sandbox", ...options],
-    timeout: patience,
-  });
+  const common = options.length === 0 ? shared : null;
+  const browser = common ?? await launch(...options);
   try {
     await tellingScreens(browser, test);
   } finally {
-    await browser.close();
+    if (common === null) await browser.close();
+    // What a test leaves open would go on beside the next one.
+    else await Promise.all(browser.contexts().map((context) => context.close()));
   }
+}
+
+function launch(...options: readonly string[]): Promise<Browser> {
+  if (executablePath === undefined) {
+    throw new Error("there is no Chromium (Debian: apt-get install chromium)");
+  }
+  const features = `--disable-features=${[...unseen, ...offAnyway].join(",")}`;
+  // Its sandbox is not for root, and these pages are our own.
+  return chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", features, ...options],
+    timeout: patience,
+  });
 }
 
 /** Gives `test` a Firefox and closes it; what fails says what was on the pages. */

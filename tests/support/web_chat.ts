@@ -26,6 +26,21 @@ async function taskCommands(folder: string): Promise<string[][]> {
   return text.split(" && ").map((command) => [Deno.execPath(), ...command.split(" ").slice(1)]);
 }
 
+/** The files of the page's program. */
+let made: ReturnType<typeof make> | undefined;
+
+async function make(
+  [program, ...args]: readonly string[],
+  folder: string,
+): Promise<(readonly [name: string, text: string])[]> {
+  const { success, stderr } = await new Deno.Command(program!, { args, cwd: root }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  return await Promise.all(
+    names.map(async (name) => [name, await Deno.readTextFile(`${folder}/${name}`)] as const),
+  );
+}
+
 /** The chat as its task starts it, in processes of its own. */
 export class WebChat implements AsyncDisposable {
   readonly #folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -42,14 +57,13 @@ export class WebChat implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Makes the page's program and starts the server, on free ports unless `options` say otherwise. */
+  /** Makes the page's program, once in a process, and starts the server, on free ports unless `options` say otherwise. */
   static async start(options: readonly string[] = freePorts): Promise<WebChat> {
     const folder = await temporaryFolder();
     try {
       const [bundle, serve] = await taskCommands(folder.path);
-      const [program, ...args] = bundle!;
-      const { success, stderr } = await new Deno.Command(program!, { args, cwd: root }).output();
-      if (!success) throw new Error(new TextDecoder().decode(stderr));
+      made ??= make(bundle!, folder.path);
+      for (const [name, text] of await made) await Deno.writeTextFile(`${folder.path}/${name}`, text);
       const server = await spawn([...serve!, "--dir", folder.path, ...options]);
       return new WebChat(folder, serve!, server);
     } catch (error) {
