@@ -37,13 +37,18 @@ async function runClient(
   assertEquals(await peer.ended(), 0);
 }
 
-/** Runs a test with the URL from which peers load ML-KEM. */
-function testWithMlKem(name: string, test: (mlKem: string) => Promise<void>): void {
-  Deno.test(name, async () => {
-    await using folder = await temporaryFolder();
-    await test(await installMlKem(folder.path));
-  });
-}
+/** What peers load ML-KEM from: a URL. */
+let mlKem = "";
+let packages: Awaited<ReturnType<typeof temporaryFolder>> | undefined;
+
+Deno.test.beforeAll(async () => {
+  packages = await temporaryFolder();
+  mlKem = await installMlKem(packages.path);
+});
+
+Deno.test.afterAll(async () => {
+  await packages?.[Symbol.asyncDispose]();
+});
 
 const unsignedScenarios = ["open", "refusedOpen", "replayedOpen"];
 const windowScenarios = ["window", "windowRedelivery", "fullWindow", "syntax"];
@@ -52,32 +57,29 @@ const lifeScenarios = "handshake,life,takeover,redelivery,suspended,deleted,tamp
 
 for (const webSocket of [false, true]) {
   const over = webSocket ? " over a WebSocket" : "";
-  for (const scenario of [...unsignedScenarios, ...windowScenarios]) {
-    testWithMlKem(
-      `an independent client${over} is content with ${scenario}, with REKEY and without`,
-      async (mlKem) => {
-        await using server = await startServer({ limits: { ...limits, messagesPerQueue: 200 } });
-        await runClient("extension_client.mjs", server, scenario, { webSocket });
-        await runClient("extension_client.mjs", server, scenario, { webSocket, mlKem });
-        assertEquals(server.metrics.internalErrors, 0);
-      },
-    );
-  }
-
-  for (const scenario of rekeyScenarios) {
-    testWithMlKem(`an independent client${over} is content with ${scenario}`, async (mlKem) => {
-      await using server = await startServer({ limits });
-      await runClient("extension_client.mjs", server, scenario, { webSocket, mlKem });
+  Deno.test(
+    `an independent client${over} is content with open1 and window1, with REKEY and without`,
+    async () => {
+      await using server = await startServer({ limits: { ...limits, messagesPerQueue: 200 } });
+      const scenarios = [...unsignedScenarios, ...windowScenarios].join();
+      await runClient("extension_client.mjs", server, scenarios, { webSocket });
+      await runClient("extension_client.mjs", server, scenarios, { webSocket, mlKem });
       assertEquals(server.metrics.internalErrors, 0);
-    });
-  }
+    },
+  );
 
-  testWithMlKem(`an independent client${over} does all of 0.3 in sessions with new keys`, async (mlKem) => {
+  Deno.test(`an independent client${over} is content with rekey1`, async () => {
+    await using server = await startServer({ limits });
+    await runClient("extension_client.mjs", server, rekeyScenarios.join(), { webSocket, mlKem });
+    assertEquals(server.metrics.internalErrors, 0);
+  });
+
+  Deno.test(`an independent client${over} does all of 0.3 in sessions with new keys`, async () => {
     await using server = await startServer({ limits: { ...limits, messagesPerQueue: 200 } });
     await runClient("client.mjs", server, lifeScenarios, { webSocket, mlKem });
   });
 
-  testWithMlKem(`an independent client${over} fills blocks of every size, with REKEY`, async (mlKem) => {
+  Deno.test(`an independent client${over} fills blocks of every size, with REKEY`, async () => {
     await using server = await startServer({ limits });
     for (const blockSize of blockSizes) {
       await runClient("extension_client.mjs", server, "blocks", { webSocket, mlKem, blockSize });
@@ -91,9 +93,9 @@ for (const webSocket of [false, true]) {
 }
 
 for (const extension of serverExtensions) {
-  testWithMlKem(
+  Deno.test(
     `an independent client uses ${extension} where it is the only one that is on`,
-    async (mlKem) => {
+    async () => {
       await using server = await startServer({ limits, extensions: [extension] });
       const scenarios = {
         open1: unsignedScenarios.join(),
@@ -131,9 +133,9 @@ async function secured(
   return queue;
 }
 
-testWithMlKem(
+Deno.test(
   "the client uses what an independent server lists: REKEY, OPEN, windows and ACKM",
-  async (mlKem) => {
+  async () => {
     await using server = await PeerServer.start({ extensions: serverExtensions, mlKem });
     await using client = await server.connect({ forwardSecrecy: "required" });
     await server.line("event", "rekeyed");
@@ -167,9 +169,9 @@ testWithMlKem(
 );
 
 for (const extension of serverExtensions) {
-  testWithMlKem(
+  Deno.test(
     `the client works with an independent server that lists ${extension} alone`,
-    async (mlKem) => {
+    async () => {
       await using server = await PeerServer.start({ extensions: [extension], mlKem });
       await using client = await server.connect({ blockSize: "large", allowUnverified: false });
       assertEquals(client.isForwardSecret, extension === "rekey1");
@@ -188,7 +190,7 @@ for (const extension of serverExtensions) {
   );
 }
 
-testWithMlKem("the client asks an independent server that lists blocks1 for large blocks", async (mlKem) => {
+Deno.test("the client asks an independent server that lists blocks1 for large blocks", async () => {
   await using server = await PeerServer.start({ extensions: serverExtensions, mlKem });
   await using client = await server.connect({ blockSize: "large" });
   await client.ping();
@@ -197,9 +199,9 @@ testWithMlKem("the client asks an independent server that lists blocks1 for larg
   await server.line("name", "PING");
 });
 
-testWithMlKem(
+Deno.test(
   "the independent client and server agree with each other about the extensions",
-  async (mlKem) => {
+  async () => {
     await using server = await PeerServer.start({ extensions: serverExtensions, mlKem });
     const scenarios = [...unsignedScenarios, ...windowScenarios].join();
     await runClient("extension_client.mjs", server, scenarios);
