@@ -67,7 +67,7 @@ const groups: readonly Group[] = [
     ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
     parts: 3,
   },
-  { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"] },
+  { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"], parts: 2 },
   {
     name: "the tests with 2 workers",
     args: usual,
