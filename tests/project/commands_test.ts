@@ -87,8 +87,15 @@ const commands = (await readCommands()).filter(({ line }) => !notRun.some(([patt
 /** Commands that go on where those before have ended. */
 const inTurn = /smp |client\/main|task agent |task admin /;
 
-for (const { page, line } of commands.filter(({ line }) => !inTurn.test(line))) {
-  Deno.test(`${page}: ${line}`, async () => {
+/** One command line each, with the pages that have it, with Deno by npx or without. */
+const alone = Map.groupBy(
+  commands.filter(({ line }) => !inTurn.test(line)),
+  ({ line }) => line.replace(/^npx deno@\S+ /, "deno "),
+);
+
+for (const [line, found] of alone) {
+  const pages = [...new Set(found.map(({ page }) => page))];
+  Deno.test(`${pages.join(", ")}: ${line}`, async () => {
     await using folder = await temporaryFolder();
     await checkout(folder.path);
     await using server = await startServer();
