@@ -5,7 +5,7 @@ import { parseInput } from "../../examples/terminal-chat/input.ts";
 import { harmless } from "../../examples/terminal-chat/screen.ts";
 import { formatQueueInfo } from "../../mod.ts";
 import { equalBytes } from "../../protocol/mod.ts";
-import { TestAgent } from "../support/agent.ts";
+import { keySource, TestAgent } from "../support/agent.ts";
 import { startServer } from "../support/server.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
@@ -241,10 +241,15 @@ Deno.test("the terminal chat that is started before its server receives when it 
     ServerProcess.startBare({ folder: path, args: ["start", "-y", ...directories, "--port", `${port}`] });
   const server = await serve(steadyPort());
   const { address } = server;
-  await using bob = await Agent.start({ servers: [address], retry: { first: 10, most: 100 } });
+  await using bob = await Agent.start({
+    servers: [address],
+    keyPool: keySource(),
+    retry: { first: 10, most: 100 },
+  });
   {
     await using alice = await Agent.start({
       servers: [address],
+      keyPool: keySource(),
       store: await SqliteStore.open(`${path}/chat.db`),
     });
     const { invitation } = await alice.create("bob");
