@@ -29,14 +29,13 @@ const noWebSocket = "TransportError NETWORK: Cannot connect to ws://127.0.0.1:PO
 const noSqlite = "StoreError OPEN: Cannot open alice.db: " +
   "there is no node:sqlite here; Node has it since version 22.13";
 
-/** The command line of a runtime that is installed, or that npm has fetched before; `null` when there is none. */
-async function commandOf({ package: name, version }: Runtime): Promise<string[] | null> {
-  for (const command of [["node"], ["npx", "--offline", "--yes", name]]) {
-    const [file, ...args] = command;
+/** The file of a runtime that is installed, or that npm has fetched before; `null` when there is none. */
+async function executableOf({ package: name, version }: Runtime): Promise<string | null> {
+  for (const [file, ...args] of [["node"], ["npx", "--offline", "--yes", name]]) {
     try {
-      const { stdout } = await new Deno.Command(file!, { args: [...args, "--version"], stderr: "null" })
-        .output();
-      if (version.test(new TextDecoder().decode(stdout))) return command;
+      // npx takes much longer than what it runs, and is asked once for it.
+      const executable = await outputOf(file!, ...args, "--print", "process.execPath");
+      if (version.test(await outputOf(executable, "--version"))) return executable;
     } catch {
       // It is not installed.
     }
@@ -44,12 +43,13 @@ async function commandOf({ package: name, version }: Runtime): Promise<string[] 
   return null;
 }
 
-/** The file of Node that a command line of {@linkcode commandOf} runs: npx takes longer than it does. */
-async function executableOf([file, ...args]: readonly string[]): Promise<string> {
-  const { stdout } = await new Deno.Command(file!, { args: [...args, "--print", "process.execPath"] })
-    .output();
+async function outputOf(file: string, ...args: readonly string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(file, { args: [...args], stderr: "null" }).output();
   return new TextDecoder().decode(stdout).trim();
 }
+
+const executables = new Map<Runtime, string | null>();
+for (const runtime of runtimes) executables.set(runtime, await executableOf(runtime));
 
 Deno.test("the npm package has client and agent, and depends on idb and mlkem of the tested versions alone", async () => {
   await using folder = await temporaryFolder();
@@ -103,10 +103,11 @@ Deno.test("what stands in for Deno has all that the programs of the npm package 
   assertEquals([...used].filter((name) => !has.has(name)), []);
 });
 
+const npmLack = lackOf("npm", "--version");
 for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
-  const command = await commandOf(runtime);
-  const lack = command === null ? `${runtime.name} is not installed, nor kept by npm` : null;
-  requiring(lack, lackOf("npm", "--version"))(
+  const executable = executables.get(runtime) ?? null;
+  const lack = executable === null ? `${runtime.name} is not installed, nor kept by npm` : null;
+  requiring(lack, npmLack)(
     `smp and smp-agent run on ${runtime.name}, as npm installs them`,
     async () => {
       await using folder = await temporaryFolder();
@@ -115,7 +116,7 @@ for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
       const programs = `set -e
         smp() { "$NODE" "$B/smp" "$@"; }
         agent() { "$NODE" "$B/smp-agent" "$@"; }`;
-      const env = { A: server.address, B, NODE: await executableOf(command!) };
+      const env = { A: server.address, B, NODE: executable! };
       const run = async (script: string) => {
         const args = ["-c", `${programs}\n${script}`];
         const options = { args, cwd: folder.path, env, stdin: "null" } as const;
@@ -158,8 +159,8 @@ for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
 
 for (const runtime of runtimes) {
   const { name, hasWebSocket, hasSqlite } = runtime;
-  const command = await commandOf(runtime);
-  const lack = command === null ? `${name} is not installed, nor kept by npm` : null;
+  const executable = executables.get(runtime) ?? null;
+  const lack = executable === null ? `${name} is not installed, nor kept by npm` : null;
   requiring(lack)(`client and agent work on ${name}, as an npm package`, async () => {
     await using folder = await temporaryFolder();
     await installNpmPackage(folder.path);
@@ -167,9 +168,9 @@ for (const runtime of runtimes) {
     for (const name of wanted) await takeFromCache(name, `${folder.path}/node_modules/${name}`);
     await Deno.copyFile(new URL("../peers/npm_client.mjs", import.meta.url), `${folder.path}/npm_client.mjs`);
     await using server = await startServer();
-    const [file, ...args] = [...command!, "npm_client.mjs", server.address, `${server.webSocketPort}`];
+    const args = ["npm_client.mjs", server.address, `${server.webSocketPort}`];
     const { success, stdout, stderr } = await deadline(
-      new Deno.Command(file!, { args, cwd: folder.path }).output(),
+      new Deno.Command(executable!, { args, cwd: folder.path }).output(),
       4 * patience,
     );
     assert(success, new TextDecoder().decode(stderr));

@@ -41,22 +41,20 @@ export type { Channel };
 
 const versions = ["5", "7"];
 
-/** The command line of a TypeScript that npm has fetched before; `null` when there is none. */
-async function compilerOf(version: string): Promise<string[] | null> {
-  const command = ["npx", "--offline", "--yes", "--package", `typescript@${version}`, "tsc"];
-  const [file, ...args] = command;
+/** The compiler of a TypeScript that npm has fetched before; `null` when there is none. */
+async function compilerOf(version: string): Promise<string | null> {
+  const args = ["--offline", "--yes", "--package", `typescript@${version}`, "which", "tsc"];
   try {
-    const { stdout } = await new Deno.Command(file!, { args: [...args, "--version"], stderr: "null" })
-      .output();
-    return new TextDecoder().decode(stdout).startsWith(`Version ${version}.`) ? command : null;
+    const { success, stdout } = await new Deno.Command("npx", { args, stderr: "null" }).output();
+    return success ? new TextDecoder().decode(stdout).trim() : null;
   } catch {
     return null;
   }
 }
 
 for (const version of versions) {
-  const command = await compilerOf(version);
-  const lack = command === null ? `npm keeps no TypeScript ${version}` : null;
+  const compiler = await compilerOf(version);
+  const lack = compiler === null ? `npm keeps no TypeScript ${version}` : null;
   requiring(lack)(`TypeScript ${version} checks a program that uses the npm package`, async () => {
     await using folder = await temporaryFolder();
     await installNpmPackage(folder.path);
@@ -71,9 +69,8 @@ for (const version of versions) {
       `${folder.path}/tsconfig.json`,
       JSON.stringify({ compilerOptions: given, files: ["program.ts"] }),
     );
-    const [file, ...args] = command!;
     const { success, stdout } = await deadline(
-      new Deno.Command(file!, { args: [...args, "--project", "."], cwd: folder.path }).output(),
+      new Deno.Command(compiler!, { args: ["--project", "."], cwd: folder.path }).output(),
       4 * patience,
     );
     assertEquals(new TextDecoder().decode(stdout), "");
