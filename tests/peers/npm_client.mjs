@@ -37,8 +37,10 @@ async function openStore(path) {
 async function talk() {
   const store = await openStore("alice.db");
   console.log(store.store === undefined ? "in memory" : "in SQLite");
-  const alice = await Agent.start({ servers: [address], ...store });
-  const bob = await Agent.start({ servers: [address] });
+  // It makes its keys itself, but few in reserve.
+  const keyPool = 1;
+  const alice = await Agent.start({ servers: [address], keyPool, ...store });
+  const bob = await Agent.start({ servers: [address], keyPool });
   const { invitation } = await alice.create("bob");
   await bob.join(invitation, { alias: "alice" });
   await bob.send("alice", bytes("hello from an agent"));
