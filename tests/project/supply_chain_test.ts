@@ -125,7 +125,7 @@ Deno.test("no documented task has more permissions than it says it needs", { per
   );
   assertEquals(all.map(([name]) => name), ["screenshots"]);
   assertEquals([...runner.matchAll(/"--allow-all".*/g)].map(([rest]) => rest), [
-    '"--allow-all"], paths: ["tests/browser"] },',
+    '"--allow-all"], paths: ["tests/browser"], parts: 2 },',
   ]);
 });
 
