@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { blockSizes, serverExtensions } from "../../protocol/mod.ts";
 import { generateKeyPair, type KeyPair, type QueueEvent, type RecipientQueue } from "../../mod.ts";
 import { installMlKem } from "../support/independent_ml_kem.ts";
-import { NodePeer, type PeerLine, PeerServer } from "../support/node_peer.ts";
+import { type PeerLine, PeerServer } from "../support/node_peer.ts";
+import { type Listening, PeerClients } from "../support/peer_clients.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { next } from "../support/wait.ts";
@@ -16,13 +17,6 @@ const senderPair = await generateKeyPair("sign", 1024);
 /** REKEY must come within it: as long as it takes on a busy machine. */
 const limits = { handshakeTimeout: 600_000 };
 
-/** Where a server of either kind listens. */
-interface Listening {
-  readonly port: number;
-  readonly keyHash: string;
-  readonly webSocketPort?: number | undefined;
-}
-
 /** Runs scenarios of a client of tests/peers, each of which checks every answer itself. */
 async function runClient(
   script: "client.mjs" | "extension_client.mjs",
@@ -30,12 +24,10 @@ async function runClient(
   scenarios: string,
   options: PeerLine = {},
 ): Promise<void> {
-  const port = options.webSocket === true ? server.webSocketPort : server.port;
-  const given = JSON.stringify({ senderKey: "rsa1024", ...options });
-  await using peer = new NodePeer(script, ["127.0.0.1", String(port), server.keyHash, scenarios, given]);
-  await peer.line("done", scenarios);
-  assertEquals(await peer.ended(), 0);
+  await clients[script]!.run(server, scenarios, { senderKey: "rsa1024", ...options });
 }
+
+const clients: { [script: string]: PeerClients } = {};
 
 /** What peers load ML-KEM from: a URL. */
 let mlKem = "";
@@ -44,9 +36,13 @@ let packages: Awaited<ReturnType<typeof temporaryFolder>> | undefined;
 Deno.test.beforeAll(async () => {
   packages = await temporaryFolder();
   mlKem = await installMlKem(packages.path);
+  for (const script of ["client.mjs", "extension_client.mjs"] as const) {
+    clients[script] = new PeerClients(script);
+  }
 });
 
 Deno.test.afterAll(async () => {
+  for (const client of Object.values(clients)) await client[Symbol.asyncDispose]();
   await packages?.[Symbol.asyncDispose]();
 });
 

@@ -1,9 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { blockSizes } from "../../protocol/mod.ts";
-import { parseIdentity, type SmpServer } from "../../server/mod.ts";
+import { parseIdentity } from "../../server/mod.ts";
 import { openSslLack } from "../support/openssl.ts";
 import { extensionSettings } from "../support/extension_settings.ts";
 import { requiring } from "../support/requires.ts";
+import type { PeerLine } from "../support/node_peer.ts";
+import { PeerClients } from "../support/peer_clients.ts";
 import { startServer } from "../support/server.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { rsaVector } from "../support/vectors.ts";
@@ -11,61 +13,24 @@ import { rsaVector } from "../support/vectors.ts";
 // The server against tests/peers/client.mjs, which checks every answer itself: it was written from the specification
 // alone and takes its cryptography from OpenSSL.
 
-/** One line of what the client prints. */
-interface Line {
-  readonly step?: string;
-  readonly [detail: string]: unknown;
-}
+let client: PeerClients;
 
-/** Options of client.mjs. */
-interface PeerOptions {
-  readonly [name: string]: unknown;
-  /** Connects to the server's WebSocket port. */
-  readonly webSocket?: boolean;
-}
+Deno.test.beforeAll(() => {
+  client = new PeerClients("client.mjs");
+});
 
-const script = new URL("../peers/client.mjs", import.meta.url).pathname;
-const decoder = new TextDecoder();
-
-/** Runs scenarios of the client, named with commas between them, against a server; gives its lines, throws when it was not content. */
-async function runPeer(
-  server: Pick<SmpServer, "port" | "keyHash"> & Partial<Pick<SmpServer, "webSocketPort">>,
-  scenario: string,
-  options: PeerOptions = {},
-): Promise<Line[]> {
-  const port = options.webSocket ? server.webSocketPort : server.port;
-  const args = [script, "127.0.0.1", String(port), server.keyHash, scenario, JSON.stringify(options)];
-  const { code, stdout, stderr } = await outputOfNode(args);
-  const lines = decoder.decode(stdout).trimEnd().split("\n");
-  if (code !== 0) {
-    throw new Error(
-      `client.mjs ended with code ${code}:\n${lines.slice(-8).join("\n")}\n${decoder.decode(stderr)}`,
-    );
-  }
-  const parsed = lines.map((line): Line => JSON.parse(line));
-  assertEquals(parsed.at(-1)?.done, scenario);
-  return parsed;
-}
-
-async function outputOfNode(args: string[]): Promise<Deno.CommandOutput> {
-  try {
-    return await new Deno.Command("node", { args, stdin: "null", stdout: "piped", stderr: "piped" }).output();
-  } catch (cause) {
-    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
-    throw new Error("Node 20 is needed on PATH as `node`: the independent peers run in it", { cause });
-  }
-}
+Deno.test.afterAll(() => client[Symbol.asyncDispose]());
 
 /** Tests of one scenario, each against a server of its own. */
 function testPeer(
   name: string,
   scenario: string,
-  options: PeerOptions = {},
+  options: PeerLine = {},
 ): void {
   for (const { suffix, extensions } of extensionSettings) {
     Deno.test(`${name}${suffix}`, async () => {
       await using server = await startServer({ extensions, limits: { messagesPerQueue: 200 } });
-      await runPeer(server, scenario, options);
+      await client.run(server, scenario, options);
     });
   }
 }
@@ -77,7 +42,7 @@ for (const webSocket of [false, true]) {
     Deno.test(`an independent client ${over}shakes hands with the server at its every block size${suffix}`, async () => {
       for (const blockSize of blockSizes) {
         await using server = await startServer({ blockSize, extensions });
-        const lines = await runPeer(server, "handshake", { webSocket });
+        const lines = await client.run(server, "handshake", { webSocket });
         const handshake = lines.find((line) => line.step === "handshake");
         const { serverBlockSize, blockSize: used, version, extra } = handshake!;
         assertEquals({ serverBlockSize, used, version, extra }, {
@@ -93,7 +58,7 @@ for (const webSocket of [false, true]) {
   Deno.test(`an independent client ${over}lives the life of a queue at every block size it asks for`, async () => {
     await using server = await startServer();
     for (const blockSize of blockSizes) {
-      const lines = await runPeer(server, "life", { webSocket, blockSize });
+      const lines = await client.run(server, "life", { webSocket, blockSize });
       const handshakes = lines.filter((line) => line.step === "handshake");
       assertEquals(new Set(handshakes.map((line) => line.serverBlockSize)), new Set([4096]));
       assertEquals(new Set(handshakes.map((line) => line.blockSize)), new Set([blockSize]));
@@ -157,7 +122,7 @@ testOpenSsl("a server on OpenSSL takes exponents of 1024 bits, also greater than
   await using server = await ServerProcess.start({ folder: folder.path, openSsl: true });
   const peer = { port: server.port("TCP"), keyHash: server.keyHash };
   for (const name of ["rsa1024GreaterExponent", "rsa1024BigExponent", "rsa2048BigExponent"]) {
-    await runPeer(peer, "life,wrongSignatures", { recipientKey: name, senderKey: name });
+    await client.run(peer, "life,wrongSignatures", { recipientKey: name, senderKey: name });
   }
 });
 
@@ -184,7 +149,7 @@ for (const name of ["rsa2048", "rsa3072", "rsa4096"]) {
     const identity = await parseIdentity(rsaVector(name).pkcs1Pem);
     assertEquals(identity.keyHash, rsaVector(name).hash);
     await using server = await startServer({ identity });
-    await runPeer(server, "handshake,refusedHandshakes");
+    await client.run(server, "handshake,refusedHandshakes");
   });
 }
 
@@ -207,8 +172,8 @@ testPeer("a WebSocket message of a million bytes ends its connection and no othe
 
 Deno.test("nothing of an independent client is left in the server when it has closed", async () => {
   await using server = await startServer();
-  await runPeer(server, "life,takeover,tampered,refusedHandshakes");
-  await runPeer(server, "life,takeover,tampered,text,wrongLength", { webSocket: true });
+  await client.run(server, "life,takeover,tampered,refusedHandshakes");
+  await client.run(server, "life,takeover,tampered,text,wrongLength", { webSocket: true });
   await server.stop();
   assertEquals(server.connections, 0);
   assertEquals(server.metrics.internalErrors, 0);

@@ -3,25 +3,34 @@
 // built-ins, sharing no code with the rest of the repository.
 //
 // A client is a process: `node <client>.mjs <host> <port> <keyHash> <scenario>[,<scenario>…] [options as JSON]`. It
-// prints one JSON line per step, and exits with 0, or with 1 after a line with `failed`.
+// prints one JSON line per step, and exits with 0, or with 1 after a line with `failed`. Without arguments it takes them
+// as lines of its input, each a JSON array of such arguments, one after the other, and exits when its input ends.
 // Options: `blockSize` (asked for instead of echoing the server's), `webSocket`, `recipientKey`, `senderKey` (names of
 // tests/vectors/rsa.json), `mlKem` (the URL of @noble/post-quantum's ml-kem.js: every connection begins with REKEY).
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { keyPair } from "./keys.mjs";
 import { loadMlKem, rekey } from "./rekey.mjs";
 import { clientHandshake, fromBase64, Session, signedText, signText, TcpLink } from "./smp_peer.mjs";
 import { WebSocketLink } from "./websocket.mjs";
 
-export const [host, portText, keyHash, scenarioText, optionsText = "{}"] = process.argv.slice(2);
-export const options = { recipientKey: "rsa2048", senderKey: "rsa2048", ...JSON.parse(optionsText) };
-export const recipientKey = keyPair(options.recipientKey);
-export const senderKey = keyPair(options.senderKey);
+let host, portText, scenarioText;
+export let keyHash, options, recipientKey, senderKey, mlKem;
 /** The longest body whose MSG, pushed without a corrId, fits a block of 4096. */
 export const FULL_SIZE = 4015;
-export const mlKem = options.mlKem === undefined ? null : await loadMlKem(options.mlKem);
 let steps = 0;
+/** What may be open still. */
+const links = new Set();
+
+async function take([givenHost, givenPort, givenKeyHash, scenarios, optionsText = "{}"]) {
+  [host, portText, keyHash, scenarioText, steps] = [givenHost, givenPort, givenKeyHash, scenarios, 0];
+  options = { recipientKey: "rsa2048", senderKey: "rsa2048", ...JSON.parse(optionsText) };
+  recipientKey = keyPair(options.recipientKey);
+  senderKey = keyPair(options.senderKey);
+  mlKem = options.mlKem === undefined ? null : await loadMlKem(options.mlKem);
+}
 
 function print(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -50,8 +59,10 @@ export function check(name, actual, expected) {
   step(name, { got: String(actual).slice(0, 60) });
 }
 
-export function connectLink() {
-  return (options.webSocket ? WebSocketLink : TcpLink).connect(host, Number(portText));
+export async function connectLink() {
+  const link = await (options.webSocket ? WebSocketLink : TcpLink).connect(host, Number(portText));
+  links.add(link);
+  return link;
 }
 
 /** A connection whose answers are checked. */
@@ -164,27 +175,41 @@ export async function expectRefusedBlock(client, what) {
   check("nothing comes after it", client.session.unreadPushes, 0);
 }
 
-const watchdog = setTimeout(() => finish(new Error("no end within 80 s")), 80_000);
-
-function finish(error) {
-  clearTimeout(watchdog);
+function reported(error) {
   const line = error === undefined
     ? { done: scenarioText, steps }
     : { failed: scenarioText, error: error.message };
-  process.stdout.write(`${JSON.stringify(line)}\n`, () => process.exit(error === undefined ? 0 : 1));
+  return new Promise((resolve) => process.stdout.write(`${JSON.stringify(line)}\n`, resolve));
 }
 
-/** Runs the scenarios that were asked for, one after the other, and ends the process. */
-export async function run(scenarios) {
+/** Runs the scenarios that were asked for, one after the other; whether all were content. */
+async function runAsked(scenarios, args) {
+  const watchdog = setTimeout(async () => {
+    await reported(new Error("no end within 80 s"));
+    process.exit(1);
+  }, 80_000);
+  let error;
   try {
+    await take(args);
     for (const name of scenarioText.split(",")) {
       step("scenario", { name });
       const scenario = scenarios[name];
       if (scenario === undefined) throw new Error(`no scenario is named ${name}`);
       await scenario();
     }
-    finish();
-  } catch (error) {
-    finish(error);
+  } catch (caught) {
+    error = caught;
   }
+  clearTimeout(watchdog);
+  for (const link of links) link.destroy();
+  links.clear();
+  await reported(error);
+  return error === undefined;
+}
+
+/** Runs what the command line asks for, or the input, and ends the process. */
+export async function run(scenarios) {
+  const args = process.argv.slice(2);
+  if (args.length > 0) process.exit(await runAsked(scenarios, args) ? 0 : 1);
+  for await (const line of createInterface(process.stdin)) await runAsked(scenarios, JSON.parse(line));
 }

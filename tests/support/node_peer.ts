@@ -12,8 +12,7 @@ export class NodePeer implements AsyncDisposable {
   readonly #lines: AsyncGenerator<PeerLine, void>;
 
   constructor(script: string, args: readonly string[]) {
-    const path = new URL(`../peers/${script}`, import.meta.url).pathname;
-    this.#process = spawnNode([path, ...args]);
+    this.#process = spawnNode(script, args);
     this.#lines = linesOf(this.#process.stdout);
   }
 
@@ -48,9 +47,15 @@ export class NodePeer implements AsyncDisposable {
   }
 }
 
-function spawnNode(args: string[]): Deno.ChildProcess {
+/** Runs a program of tests/peers in Node. */
+export function spawnNode(
+  script: string,
+  args: readonly string[],
+  stdin: "null" | "piped" = "null",
+): Deno.ChildProcess {
+  const all = [new URL(`../peers/${script}`, import.meta.url).pathname, ...args];
   try {
-    return new Deno.Command("node", { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn();
+    return new Deno.Command("node", { args: all, stdin, stdout: "piped", stderr: "inherit" }).spawn();
   } catch (cause) {
     if (!(cause instanceof Deno.errors.NotFound)) throw cause;
     throw new Error("Node 20 is needed on PATH as `node`: the independent peers run in it", { cause });
