@@ -32,10 +32,16 @@ export async function connectTcp(host: string, port: number, signal?: AbortSigna
 }
 
 /**
- * A channel over a TCP connection, which it owns from now on. `readAhead` bounds the memory of many channels that are
- * given the same one.
+ * A channel over a TCP connection, which it owns from now on; throws what the connection throws when it has broken, and
+ * has closed it then. `readAhead` bounds the memory of many channels that are given the same one.
  */
 export function tcpChannel(connection: TcpConnection, readAhead: ReadAhead = new ReadAhead(1)): Channel {
+  try {
+    connection.setNoDelay(true);
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
   return new TcpChannel(connection, readAhead);
 }
 
@@ -50,7 +56,6 @@ class TcpChannel implements Channel {
   constructor(connection: TcpConnection, readAhead: ReadAhead) {
     this.#connection = connection;
     this.#buffer = new ReadBuffer(readAhead);
-    connection.setNoDelay(true);
   }
 
   async read(size: number): Promise<Uint8Array<ArrayBuffer> | null> {

@@ -1,4 +1,5 @@
-import { connectTcp } from "../../protocol/mod.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { connectTcp, tcpChannel } from "../../protocol/mod.ts";
 import { soon } from "../support/wait.ts";
 
 Deno.test("connections that are given up in the moment in which they are made are closed", async () => {
@@ -23,4 +24,19 @@ Deno.test("connections that are given up in the moment in which they are made ar
   }
   listener.close();
   await accepting;
+});
+
+Deno.test("a connection that breaks before it is a channel is closed", () => {
+  let closed = 0;
+  const connection = {
+    read: () => Promise.resolve(null),
+    write: () => Promise.resolve(0),
+    closeWrite: () => Promise.resolve(),
+    close: () => void closed++,
+    setNoDelay() {
+      throw new Error("it was reset");
+    },
+  };
+  assertThrows(() => tcpChannel(connection), Error, "it was reset");
+  assertEquals(closed, 1);
 });

@@ -110,6 +110,7 @@ Deno.test("what a connection is made into throws when it was reset, so that it i
     setNoDelay() {
       throw systemError("EINVAL");
     },
+    close: () => {},
   } as unknown as Deno.TcpConn;
   assertThrows(() => tcpChannel(connection), Error, "EINVAL");
   assertThrows(() => new ConnectionStream(connection), Error, "EINVAL");
