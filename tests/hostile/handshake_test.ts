@@ -216,3 +216,47 @@ Deno.test("silent connections of an address end for those that come after, and k
   for (const connection of silent) connection.close();
   await until(() => server.connections === 1);
 });
+
+/** Shakes hands with a server over TCP, with something to do around the handshake's being sent. */
+async function handshake(
+  server: SmpServer,
+  around: (send: () => Promise<void>) => Promise<void>,
+): Promise<RawClient> {
+  const channel = await openChannel(server, "tcp");
+  let hasSent = false;
+  return await RawClient.handshake({
+    read: (size) => channel.read(size),
+    async write(units) {
+      const isFirst = !hasSent;
+      hasSent = true;
+      if (isFirst) await around(() => channel.write(units));
+      else await channel.write(units);
+    },
+    end: () => channel.end(),
+    close: () => channel.close(),
+  });
+}
+
+async function answers(client: RawClient): Promise<void> {
+  await client.send(" 1  PING ");
+  assertEquals(await client.receive(), " 1  PONG ");
+}
+
+Deno.test("a handshake that came in time is served, though the server's own work on it goes on longer", async () => {
+  const handshakeTimeout = 2_000;
+  const pause = (part: number) => new Promise((resolve) => setTimeout(resolve, part * handshakeTimeout));
+  const isNew = () => pause(0.75).then(() => true);
+  await using server = await startServer({ limits: { handshakeTimeout }, replayGuard: { isNew } });
+  await using client = await handshake(server, (send) => pause(0.5).then(send));
+  await answers(client);
+});
+
+Deno.test("a server that did not run for handshakeTimeout reads what came meanwhile", async () => {
+  const handshakeTimeout = 1_000;
+  await using server = await startServer({ limits: { handshakeTimeout } });
+  await using client = await handshake(server, async (send) => {
+    await send();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, handshakeTimeout);
+  });
+  await answers(client);
+});
