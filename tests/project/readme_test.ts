@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { openSsl } from "../support/openssl.ts";
-import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { readyKeys, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { startServer } from "../support/server.ts";
 
 const root = new URL("../../", import.meta.url).pathname;
@@ -8,7 +8,10 @@ const root = new URL("../../", import.meta.url).pathname;
 /** Runs a program against a server and gives what it prints. */
 async function run(program: string, address: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--config", `${root}deno.json`, "--allow-net=127.0.0.1", program, address],
+    args: [
+      ...["run", "--config", `${root}deno.json`, `--preload=${readyKeys}`, "--allow-net=127.0.0.1"],
+      ...[program, address],
+    ],
     env: { NO_COLOR: "1" },
   }).output();
   assertEquals([success, new TextDecoder().decode(stderr)], [true, ""]);
