@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { startServer } from "../support/server.ts";
-import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { readyKeys, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -52,17 +52,52 @@ async function readCommands(): Promise<Command[]> {
   return commands;
 }
 
-/** A checkout whose `data` and new files are its own, with the pages' programs under the names that they say. */
-async function checkout(folder: string): Promise<void> {
+/** A checkout with files of its own, which are gone when it is disposed of. */
+interface Checkout extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Of the modules of a folder that is new, all would be compiled anew. */
+let shared: { readonly folder: AsyncDisposable & { readonly path: string }; readonly names: Set<string> };
+
+Deno.test.beforeAll(async () => {
+  const folder = await temporaryFolder();
   for (const page of ["README.md", "docs/client.md"]) {
     const text = await Deno.readTextFile(new URL(page, root));
     for (const [, name, program] of text.matchAll(/\bas `(\w+\.ts)`:\s+```ts\n(.*?)```/gsi)) {
-      await Deno.writeTextFile(`${folder}/${name}`, program!);
+      await Deno.writeTextFile(`${folder.path}/${name}`, program!);
     }
   }
   for await (const { name } of Deno.readDir(root)) {
-    if (!["data", ".git"].includes(name)) await Deno.symlink(new URL(name, root), `${folder}/${name}`);
+    if (!["data", ".git", "deno.json"].includes(name)) {
+      await Deno.symlink(new URL(name, root), `${folder.path}/${name}`);
+    }
   }
+  const config = await Deno.readTextFile(new URL("deno.json", root));
+  const ready = config.replaceAll(
+    /deno run (?=.*\b(server|client|agent|examples)\/)/g,
+    `deno run ${preload} `,
+  );
+  await Deno.writeTextFile(`${folder.path}/deno.json`, ready);
+  shared = { folder, names: new Set(Array.from(Deno.readDirSync(folder.path), ({ name }) => name)) };
+});
+
+Deno.test.afterAll(async () => await shared.folder[Symbol.asyncDispose]());
+
+/** Has programs take keys that were made once. */
+const preload = `--preload=${readyKeys}`;
+
+/** The checkout, with the pages' programs under the names that they say. */
+function checkout(): Checkout {
+  const { folder: { path }, names } = shared;
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      for await (const { name } of Deno.readDir(path)) {
+        if (!names.has(name)) await Deno.remove(`${path}/${name}`, { recursive: true });
+      }
+    },
+  };
 }
 
 /** The words of a command line, with Deno where it says `deno` and values for variables. */
@@ -71,7 +106,10 @@ function wordsOf(line: string, variables: Readonly<Record<string, string>>): str
   const filled = found.replaceAll(/\$(\w+)|\bADDRESS\b/g, (word, name) => variables[name ?? word] ?? word);
   const words = [...filled.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
   const program = words[0] === "npx" ? words.slice(2) : words.slice(1);
-  return [Deno.execPath(), ...program];
+  return [
+    Deno.execPath(),
+    ...program.flatMap((word, i) => i === 0 && word === "run" ? [word, preload] : [word]),
+  ];
 }
 
 /** How the last line begins that a program prints when it is ready, by what its command line has. */
@@ -96,8 +134,7 @@ const alone = Map.groupBy(
 for (const [line, found] of alone) {
   const pages = [...new Set(found.map(({ page }) => page))];
   Deno.test(`${pages.join(", ")}: ${line}`, async () => {
-    await using folder = await temporaryFolder();
-    await checkout(folder.path);
+    await using folder = checkout();
     await using server = await startServer();
     const words = wordsOf(line, { ADDRESS: server.address }).map((word, i, all) =>
       // Ports that the tests of other programs may have.
@@ -123,8 +160,7 @@ for (const [line, found] of alone) {
 }
 
 Deno.test("the commands of the smp tool in the pages, one after the other", async () => {
-  await using folder = await temporaryFolder();
-  await checkout(folder.path);
+  await using folder = checkout();
   await using server = await startServer();
   const variables: Record<string, string> = { ADDRESS: server.address };
   const lines = commands.filter(({ line }) => /smp |client\/main/.test(line)).map(({ line }) => line);
@@ -153,8 +189,7 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
 });
 
 Deno.test("the commands for a running server in the pages, one after the other", async () => {
-  await using folder = await temporaryFolder();
-  await checkout(folder.path);
+  await using folder = checkout();
   const lines = commands.filter(({ line }) => line.includes("task admin ")).map(({ line }) => line);
   assert(lines.length >= 4);
   const start = [...wordsOf("deno task start", {}), "--host", "127.0.0.1", "--port", "0"];
@@ -172,8 +207,7 @@ Deno.test("the commands for a running server in the pages, one after the other",
 const toRunningAgent = /task agent (status|reload|log-level|stop) /;
 
 Deno.test("the commands for a running agent in the pages, one after the other", async () => {
-  await using folder = await temporaryFolder();
-  await checkout(folder.path);
+  await using folder = checkout();
   const lines = commands.filter(({ line }) => toRunningAgent.test(line)).map(({ line }) => line);
   assert(lines.length >= 4);
   const env = { INIT_CWD: folder.path };
@@ -195,8 +229,7 @@ Deno.test("the commands of the agent in the pages, one after the other", async (
   const pages = Map.groupBy(all, ({ page }) => page);
   assert(pages.get("docs/agent-command-line.md")!.length >= 8);
   for (const [page, commands] of pages) {
-    await using folder = await temporaryFolder();
-    await checkout(folder.path);
+    await using folder = checkout();
     await Deno.writeTextFile(`${folder.path}/backup-passphrase`, "correct horse\n");
     await Deno.writeTextFile(`${folder.path}/holiday.jpg`, "not really");
     await Deno.mkdir(`${folder.path}/downloads`);
