@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { largestChunk, type StreamContent } from "../../protocol/mod.ts";
 import { routeRecord } from "./route_record.ts";
+import { anyText } from "./any_text.ts";
 
 const u48 = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
@@ -9,7 +10,7 @@ const routes = fc.array(fc.integer({ min: 1, max: 255 }).map((fill) => routeReco
   minLength: 1,
   maxLength: 4,
 });
-const name = fc.string({ unit: "binary", maxLength: 63 });
+const name = anyText({ maxLength: 63 });
 const reason = fc.integer({ min: 1, max: 255 });
 
 /** Any content of a stream's frame. */

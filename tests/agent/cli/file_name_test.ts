@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { numbered, safeName } from "../../../agent/cli/file_name.ts";
+import { anyCharacter } from "../../support/any_text.ts";
 
 const permissions = "none";
 
@@ -40,7 +41,7 @@ Deno.test(
   { permissions },
   () => {
     const unit = fc.oneof(
-      fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
+      anyCharacter,
       fc.constantFrom(..."/\\.~- :\0\x1b\n\u202e\u2066a\ud800"),
     );
     fc.assert(fc.property(fc.array(unit, { maxLength: 300 }), (units) => {
