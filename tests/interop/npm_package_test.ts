@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { deadline } from "@std/async/deadline";
 import config from "../../deno.json" with { type: "json" };
 import { installByNpm, installNpmPackage, takeFromCache } from "../support/npm_package.ts";
+import { fetchedProgram } from "../support/npx.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { temporaryFolder } from "../support/server_process.ts";
@@ -31,11 +32,9 @@ const noSqlite = "StoreError OPEN: Cannot open alice.db: " +
 
 /** The file of a runtime that is installed, or that npm has fetched before; `null` when there is none. */
 async function executableOf({ package: name, version }: Runtime): Promise<string | null> {
-  for (const [file, ...args] of [["node"], ["npx", "--offline", "--yes", name]]) {
+  for (const executable of ["node", await fetchedProgram(name, name.split("@")[0]!)]) {
     try {
-      // npx takes much longer than what it runs, and is asked once for it.
-      const executable = await outputOf(file!, ...args, "--print", "process.execPath");
-      if (version.test(await outputOf(executable, "--version"))) return executable;
+      if (executable !== null && version.test(await outputOf(executable, "--version"))) return executable;
     } catch {
       // It is not installed.
     }
@@ -218,19 +217,8 @@ export const wrong: Promise<number> = SmpClient.connect("localhost");
 export type { Channel };
 `;
 
-/** The compiler of a TypeScript that npm has fetched before; `null` when there is none. */
-async function compilerOf(version: string): Promise<string | null> {
-  const args = ["--offline", "--yes", "--package", `typescript@${version}`, "which", "tsc"];
-  try {
-    const { success, stdout } = await new Deno.Command("npx", { args, stderr: "null" }).output();
-    return success ? new TextDecoder().decode(stdout).trim() : null;
-  } catch {
-    return null;
-  }
-}
-
 for (const version of ["5", "7"]) {
-  const compiler = await compilerOf(version);
+  const compiler = await fetchedProgram(`typescript@${version}`, "tsc");
   const lack = compiler === null ? `npm keeps no TypeScript ${version}` : null;
   requiring(lack)(`TypeScript ${version} checks a program that uses the npm package`, async () => {
     await using folder = await temporaryFolder();
