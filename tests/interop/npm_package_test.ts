@@ -102,6 +102,18 @@ Deno.test("what stands in for Deno has all that the programs of the npm package 
   assertEquals([...used].filter((name) => !has.has(name)), []);
 });
 
+/** Where npm installs the programs, and where they are then. */
+let place: Awaited<ReturnType<typeof temporaryFolder>> | undefined;
+let programs: Promise<string> | undefined;
+
+Deno.test.beforeAll(async () => {
+  place = await temporaryFolder();
+});
+
+Deno.test.afterAll(async () => {
+  await place?.[Symbol.asyncDispose]();
+});
+
 const npmLack = lackOf("npm", "--version");
 for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
   const executable = executables.get(runtime) ?? null;
@@ -110,14 +122,14 @@ for (const runtime of runtimes.filter(({ name }) => /Node 2[24]/.test(name))) {
     `smp and smp-agent run on ${runtime.name}, as npm installs them`,
     async () => {
       await using folder = await temporaryFolder();
-      const B = await installByNpm(folder.path);
+      const B = await (programs ??= installByNpm(place!.path));
       await using server = await startServer();
-      const programs = `set -e
+      const functions = `set -e
         smp() { "$NODE" "$B/smp" "$@"; }
         agent() { "$NODE" "$B/smp-agent" "$@"; }`;
       const env = { A: server.address, B, NODE: executable! };
       const run = async (script: string) => {
-        const args = ["-c", `${programs}\n${script}`];
+        const args = ["-c", `${functions}\n${script}`];
         const options = { args, cwd: folder.path, env, stdin: "null" } as const;
         const { stdout, stderr } = await deadline(new Deno.Command("sh", options).output(), 4 * patience);
         return {
