@@ -86,25 +86,25 @@ export class TmuxTerminal implements AsyncDisposable {
 
   /** Waits until all that is on the screen, without white space and with it the ends of lines, matches; gives it. */
   async packed(pattern: RegExp): Promise<string> {
-    const end = performance.now() + patience;
+    const end = performance.now() + patience, pause = pauses();
     for (;;) {
       const screen = await this.screen();
       const packed = screen.replaceAll(/\s/g, "");
       if (pattern.test(packed)) return packed;
       if (performance.now() > end) throw new Error(`there is no ${pattern} on the screen:\n${screen}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await pause();
     }
   }
 
   /** Waits until a line matches; gives it. */
   async line(pattern: RegExp): Promise<string> {
-    const end = performance.now() + patience;
+    const end = performance.now() + patience, pause = pauses();
     for (;;) {
       const screen = await this.screen();
       const found = screen.split("\n").find((line) => pattern.test(line));
       if (found !== undefined) return found;
       if (performance.now() > end) throw new Error(`there is no ${pattern} on the screen:\n${screen}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await pause();
     }
   }
 
@@ -120,4 +120,13 @@ export class TmuxTerminal implements AsyncDisposable {
     if (!success) throw new Error(`tmux ${command}: ${decoder.decode(stderr).trim()}`);
     return decoder.decode(stdout);
   }
+}
+
+/** Pauses that become longer: to look at a screen takes a process. */
+function pauses(): () => Promise<void> {
+  let time = 20;
+  return () => {
+    time = Math.min(200, time * 1.5);
+    return new Promise((resolve) => setTimeout(resolve, time));
+  };
 }

@@ -101,11 +101,11 @@ const cuts = [
 ] as const;
 
 /**
- * Where to cut a text: within two characters of a space, `=`, `:` or end of a line, and at every other place if it is
- * asked for, but only once in words that come again.
+ * Where to cut a text: beside a space, `=`, `:` or end of a line, and at every other place if it is asked for, but only
+ * once in words that come again.
  */
 function placesIn(text: string, isAnywhere: boolean): number[] {
-  const isNear = (at: number) => at < 2 || at > text.length - 2 || /[\s=:]/.test(text.slice(at - 2, at + 2));
+  const isNear = (at: number) => at < 2 || at > text.length - 2 || /[\s=:]/.test(text.slice(at - 1, at + 1));
   const inner = new Set<number>();
   const words = new Set<string>();
   for (const { 0: word, index } of isAnywhere ? text.matchAll(/\S+/g) : []) {
