@@ -327,8 +327,7 @@ export class App {
 
   /** Once: who does not give them now finds them under the servers. */
   async #askPasswords(): Promise<void> {
-    // Another dialog may be asking just now; the agent tries again.
-    if (this.#hasAsked || document.querySelector("dialog[open]") !== null) return;
+    if (this.#hasAsked) return;
     this.#hasAsked = true;
     await needPasswords(this.#servers, this.#passwords, { tries: true, isUnexpected: true });
   }

@@ -7,7 +7,8 @@ import type { Access, Passwords } from "./passwords.ts";
 /**
  * Sees to it that conversations can be made on servers, asking for passwords; gives what is wrong with one, or `null`. All
  * are tried with `tries`, else nothing is done but for those that have wanted a password which the page does not have. With
- * `isUnexpected` none is asked for while another dialog is open: what a person is writing there would go to the server.
+ * `isUnexpected` the page only says that it wants one, until the person does: what somebody is writing just then would go
+ * to the server.
  */
 export async function needPasswords(
   servers: readonly string[],
@@ -17,8 +18,9 @@ export async function needPasswords(
   for (const server of servers) {
     if (!tries && !passwords.isMissing(server)) continue;
     const access = passwords.isMissing(server) ? wanted : await passwords.try(server);
+    if (access.type === "password" && isUnexpected) await personWants(server);
     const problem = access.type === "password"
-      ? await passwords.inTurn(() => ask(server, passwords, { ...access, isUnexpected }))
+      ? await passwords.inTurn(() => ask(server, passwords, access.isWrong))
       : access.type === "problem"
       ? access.text
       : null;
@@ -50,21 +52,29 @@ export async function createInvitation(
 
 const wanted: Access = { type: "password", isWrong: false };
 
+/** Says that a server wants its password, until the person wants to give it. */
+async function personWants(server: string): Promise<void> {
+  element("wanted-text", HTMLElement).textContent = `${
+    parseAddress(server).host
+  } wants its password, or a conversation that you have joined does not begin.`;
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  element("wanted-give", HTMLButtonElement).onclick = resolve;
+  element("wanted", HTMLElement).hidden = false;
+  await promise;
+  element("wanted", HTMLElement).hidden = true;
+}
+
 /** Asks until the server takes the password, or the person does not go on. */
-async function ask(
-  server: string,
-  passwords: Passwords,
-  { isWrong, isUnexpected }: { readonly isWrong: boolean; readonly isUnexpected: boolean },
-): Promise<string | null> {
+async function ask(server: string, passwords: Passwords, isWrong: boolean): Promise<string | null> {
   // It was given while another one was asked for.
   if (passwords.of(server) !== undefined) return null;
   const { host } = parseAddress(server);
+  element("wanted", HTMLElement).hidden = true;
   const dialog = element("password-dialog", HTMLDialogElement);
   const field = element("server-password", HTMLInputElement);
   element("password-label", HTMLElement).textContent = `Password of ${host}`;
   const { promise, resolve } = Promise.withResolvers<string | null>();
   let given: string | null = `${host} makes conversations for those alone who know its password.`;
-  if (isUnexpected && document.querySelector("dialog[open]") !== null) return given;
   const submit = async () => {
     if (!passwords.give(server, field.value)) {
       return "A password has up to 256 letters, digits and signs, and no spaces.";
