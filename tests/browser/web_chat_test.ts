@@ -4,7 +4,7 @@ import { findInvitation, linkOf } from "../../examples/web-chat/page/invitation.
 import { formatQueueInfo, parseAddress, parseQueueInfo, SmpError } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { AgentPeer } from "../support/agent_peer.ts";
-import { downloadLack, openPage, testsInChromium, withBrowser } from "../support/browser.ts";
+import { downloaded, openPage, testsInChromium, withBrowser } from "../support/browser.ts";
 import {
   choose,
   connectPages,
@@ -16,7 +16,6 @@ import {
   textsIn,
 } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
-import { requiring } from "../support/requires.ts";
 import { startServer } from "../support/server.ts";
 import { patience, until } from "../support/wait.ts";
 import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
@@ -312,7 +311,7 @@ test("everything can be deleted from one tab while another one has the chat", ()
     assertEquals(await second.evaluate(() => localStorage.length), 0);
   }));
 
-requiring(downloadLack)("a backup moves the chat to another browser", () =>
+test("a backup moves the chat to another browser", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice } = await openChat(browser, chat);
@@ -329,11 +328,8 @@ requiring(downloadLack)("a backup moves the chat to another browser", () =>
     await old.getByRole("dialog").waitFor({ state: "hidden" });
     await choose(old, "Export a backup");
     await old.getByRole("dialog").getByLabel("Passphrase of the file").fill("battery staple");
-    const [download] = await Promise.all([
-      old.waitForEvent("download"),
-      old.getByRole("button", { name: "Export", exact: true }).click(),
-    ]);
-    const path = await download.path();
+    const { path } = await downloaded(old, () =>
+      old.getByRole("button", { name: "Export", exact: true }).click());
     await old.goto("about:blank");
     await say(alice, "during the move");
 
@@ -379,7 +375,9 @@ requiring(downloadLack)("a backup moves the chat to another browser", () =>
       }
       await moved.getByRole("button", { name: /^Alice/ }).click();
       await hear(moved, "before the move");
-      if (next === null) break;
+      if (next === null) {
+        break;
+      }
       await choose(moved, "Change the passphrase");
       await moved.getByRole("dialog").getByLabel("New passphrase").fill(next);
       await moved.getByRole("button", { name: "Change", exact: true }).click();
@@ -584,6 +582,8 @@ test("on a phone and by keyboard alone", () =>
     await say(bob, "a".repeat(500));
     await hear(alice, "a".repeat(500));
     await fits();
+    // Where windows have a focus, the one that was opened last has it.
+    await alice.bringToFront();
     await alice.getByRole("button", { name: "Back to conversations" }).press("Enter");
     await say(bob, "second");
     // The keyboard is where it was, and opens the conversation again.

@@ -1,6 +1,6 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { launchFirefox } from "./firefox.ts";
+import { type Downloaded, launchFirefox, nextDownload } from "./firefox.ts";
 import { type Lack, requiring } from "./requires.ts";
 import { patience } from "./wait.ts";
 
@@ -39,11 +39,6 @@ const offAnyway = [
 
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
-
-/** Why tests of downloads have to be left out. */
-export const downloadLack: Lack = isFirefox()
-  ? "Playwright does not tell of downloads in Firefox"
-  : chromiumLack;
 
 /** Whether a Firefox is to stand in for Chromium, where a test needs no options of that. */
 function isFirefox(): boolean {
@@ -147,6 +142,14 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
     if (!isFirefox() || request.isNavigationRequest()) origins.add(new URL(request.url()).origin);
   });
   return { page, problems, origins };
+}
+
+/** The file that a page downloads by what `click` does, and the name that the browser gives it. */
+export async function downloaded(page: Page, click: () => Promise<void>): Promise<Downloaded> {
+  const coming = nextDownload(page);
+  if (coming !== null) return (await Promise.all([coming, click()]))[0];
+  const [download] = await Promise.all([page.waitForEvent("download"), click()]);
+  return { path: await download.path(), name: download.suggestedFilename() };
 }
 
 function isFile(path: string): boolean {

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import testKeys from "../vectors/test_keys.json" with { type: "json" };
-import { openPage, type TestPage } from "./browser.ts";
+import { downloaded, openPage, type TestPage } from "./browser.ts";
 import type { WebChat } from "./web_chat.ts";
 
 /** Opens the page in a context of its own, past its first form. */
@@ -135,11 +135,8 @@ export async function doWith(page: Page, name: string, what: string): Promise<vo
 
 /** Saves a file that has come; gives its bytes, and the name that the browser gives it. */
 export async function saved(page: Page, name: string): Promise<{ bytes: Uint8Array; name: string }> {
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    fileIn(page, name).getByRole("link", { name: "Save" }).click(),
-  ]);
-  return { bytes: await Deno.readFile(await download.path()), name: download.suggestedFilename() };
+  const file = await downloaded(page, () => fileIn(page, name).getByRole("link", { name: "Save" }).click());
+  return { bytes: await Deno.readFile(file.path), name: file.name };
 }
 
 /** A picture of hills under the sun, PNG. */
