@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { assert, assertEquals } from "@std/assert";
 import { Agent, AgentError, type AgentEvent, type AgentOptions } from "../../agent/mod.ts";
 import { formatQueueInfo, textBytes } from "../../protocol/mod.ts";
@@ -52,6 +53,9 @@ interface Journal {
 
 const alias = "peer";
 
+/** Milliseconds after which it is looked whether something has come about of which nothing tells. */
+const lookEvery = 5;
+
 /** An application that does all its rounds, however often it dies; what it is told counts as stored at once. */
 export class MortalApp {
   readonly store = new WitnessStore();
@@ -65,6 +69,7 @@ export class MortalApp {
   }[] = [];
   /** What it was told, for a test that fails. */
   readonly #log: string[] = [];
+  readonly #sending: Promise<void>[] = [];
   #isCalm = true;
   #isOver = false;
   #wake = () => {};
@@ -125,6 +130,7 @@ export class MortalApp {
         await (await agent)?.close();
         await work;
       }
+      await Promise.all(this.#sending);
     }
   }
 
@@ -234,7 +240,7 @@ export class MortalApp {
       await peer.join(agent.invitation(alias)!, { alias: peerAlias, reply: round.reply });
     }
     if (round.role === "initiator" || round.reply) {
-      void this.#peerSends(peerAlias, round.receive);
+      this.#sending.push(this.#peerSends(peerAlias, round.receive));
     }
   }
 
@@ -254,7 +260,7 @@ export class MortalApp {
   async #peerSends(peerAlias: string, texts: readonly string[]): Promise<void> {
     const { peer } = this.#world;
     const info = () => peer.agent.connections().find(({ connection }) => connection === peerAlias);
-    for (let now; !this.#isOver && (now = info()) !== undefined && !now.canSend;) await turn();
+    for (let now; !this.#isOver && (now = info()) !== undefined && !now.canSend;) await pause(lookEvery);
     for (const text of texts) await peer.send(peerAlias, text).catch(() => {});
   }
 
@@ -342,7 +348,7 @@ export class MortalApp {
       await Promise.race([
         life.died,
         new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, 5);
+          const timer = setTimeout(resolve, lookEvery);
           this.#wake = () => (clearTimeout(timer), resolve());
         }),
       ]);

@@ -15,11 +15,16 @@ export async function next<T>(iterator: AsyncIterator<T>): Promise<T> {
   return result.value;
 }
 
-/** Waits until a condition holds that no event tells of, looking again each turn of the event loop. */
+/** Milliseconds between two looks at a condition, at first and at most: a look takes a tenth of one, which adds up. */
+const firstPause = 1, longestPause = 10;
+
+/** Waits until a condition holds that no event tells of, looking again and again: the longer it waits, the less often. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + patience;
+  const begin = performance.now();
   while (!await condition()) {
-    if (performance.now() > end) throw new Error("the condition did not come to hold");
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    const waited = performance.now() - begin;
+    if (waited > patience) throw new Error("the condition did not come to hold");
+    const pause = Math.min(Math.max(waited / 16, firstPause), longestPause);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
