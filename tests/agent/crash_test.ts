@@ -14,7 +14,7 @@ const keys = { 1024: encoded(smallKeys), 2048: encoded(storedKeys) };
 const script = new URL("crash_child.ts", import.meta.url).pathname;
 /** Of the steps one in so many is tried, others each time; see crash_steps_test.ts. */
 const isEvery = Deno.args.includes("--every-step");
-const strides = { "in 0.3": isEvery ? 1 : 12, "in a session": isEvery ? 1 : 60 } as const;
+const strides = { "in 0.3": isEvery ? 1 : 30, "in a session": isEvery ? 1 : 70 } as const;
 const [toPeer, fromPeer] = [["a", "b", "c"], ["x", "y", "z"]] as const;
 
 /** What the child prints. */
@@ -190,6 +190,7 @@ for (const { where, ...options } of children) {
       }
     };
     await Promise.all([worker(), worker(), worker()]);
-    assert(died > tried / 2);
+    // Of the last steps there may be fewer in another life.
+    assert(died > 0 && died >= tried - 1, `${died} of ${tried}`);
   });
 }
