@@ -115,3 +115,14 @@ export async function connectAgents(
     b.next("connected", ({ connection }) => connection === nameOfA),
   ]);
 }
+
+/** What agents announce that have sessions. */
+export const sessions = { extensions: ["session1"] };
+
+/** Waits until both sides have replaced the routes that only RSA protected. */
+export async function settled(...agents: readonly TestAgent[]): Promise<void> {
+  for (const agent of agents) {
+    await agent.next("route", ({ direction }) => direction === "receiving");
+    await agent.next("route", ({ direction }) => direction === "sending");
+  }
+}

@@ -1,4 +1,4 @@
-import { type ServerIdentity, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
+import { MemoryQueueStore, type ServerIdentity, SmpServer, type SmpServerOptions } from "../../server/mod.ts";
 import {
   SmpClient,
   type SmpClientOptions,
@@ -18,15 +18,29 @@ const keyPair = await keyOf("server", "decrypt");
 /** One key for all servers of tests. */
 export const identity: ServerIdentity = { keyPair, keyHash: await publicKeyHash(keyPair.publicKey) };
 
+const kept = new WeakMap<SmpServer, MemoryQueueStore>();
+
+/** The store of all queues of a server that keeps them in memory; `null` for others, and what has partitions. */
+export function queuesOf(server: SmpServer): MemoryQueueStore | null {
+  return kept.get(server) ?? null;
+}
+
 /** Starts a server on free loopback ports, with WebSockets, over TLS too. */
-export function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
+export async function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
   const tls = { ...certificate, port: 0 };
   const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0, tls };
-  if (workers > 1 && options.partitions === undefined) return startLinkedServer({ ...usual, ...options });
-  const { queues, messages, ...others } = options;
-  if (partitions === 1 || options.partitions !== undefined) return SmpServer.start({ ...usual, ...options });
-  const stores = cutStores({ ...(queues && { queues }), ...(messages && { messages }) });
-  return SmpServer.start({ ...usual, ...others, partitions: stores });
+  if (workers > 1 && options.partitions === undefined) {
+    return await startLinkedServer({ ...usual, ...options });
+  }
+  const { queues = new MemoryQueueStore(), messages, ...others } = options;
+  if (options.partitions !== undefined) return await SmpServer.start({ ...usual, ...options });
+  if (partitions === 1) {
+    const server = await SmpServer.start({ ...usual, ...options, queues });
+    if (queues instanceof MemoryQueueStore) kept.set(server, queues);
+    return server;
+  }
+  const stores = cutStores({ queues, ...(messages && { messages }) });
+  return await SmpServer.start({ ...usual, ...others, partitions: stores });
 }
 
 /** The kinds of connection that every client test runs over. */

@@ -1,18 +1,10 @@
-import type { AgentOptions, StreamOffer } from "../../agent/mod.ts";
+import type { AgentOptions, AgentStore, StreamOffer } from "../../agent/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
-import { connectAgents, TestAgent } from "./agent.ts";
+import { connectAgents, sessions, settled, TestAgent } from "./agent.ts";
+import { readyPair } from "./ready_pair.ts";
 import { until } from "./wait.ts";
 
-/** What agents announce that have streams. */
-export const sessions = { extensions: ["session1"] };
-
-/** Waits until both sides have replaced the routes that only RSA protected. */
-export async function settled(...agents: readonly TestAgent[]): Promise<void> {
-  for (const agent of agents) {
-    await agent.next("route", ({ direction }) => direction === "receiving");
-    await agent.next("route", ({ direction }) => direction === "sending");
-  }
-}
+export { sessions, settled };
 
 /** Connects two agents that have streams, as "b" and "a"; the server has two queues then. */
 export async function connectForStreams(server: SmpServer, a: TestAgent, b: TestAgent): Promise<void> {
@@ -26,9 +18,12 @@ export async function streamPair(
   server: SmpServer,
   { a = {}, b = {} }: { readonly a?: Partial<AgentOptions>; readonly b?: Partial<AgentOptions> } = {},
 ) {
-  const alice = await TestAgent.start(server.address, { ...sessions, ...a });
-  const bob = await TestAgent.start(server.address, { ...sessions, ...b });
-  await connectForStreams(server, alice, bob);
+  const stores = await readyPair(server, { alice: a.store, bob: b.store });
+  const start = (options: Partial<AgentOptions>, store?: AgentStore) =>
+    TestAgent.start(server.address, { ...sessions, ...options, ...store && { store } });
+  const alice = await start(a, stores?.alice), bob = await start(b, stores?.bob);
+  if (stores === null) await connectForStreams(server, alice, bob);
+  else await Promise.all([alice, bob].map(({ agent }) => agent.subscribeAll()));
   return {
     alice,
     bob,

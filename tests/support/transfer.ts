@@ -1,6 +1,9 @@
 import type { OutgoingStream, StreamOffer } from "../../agent/mod.ts";
+import { SqliteStore } from "../../agent/store/sqlite.ts";
+import type { SmpServer } from "../../server/mod.ts";
 import { TestAgent } from "./agent.ts";
 import { AgentFolder, connectCommand } from "./agent_command.ts";
+import { readyPair } from "./ready_pair.ts";
 import { startServer } from "./server.ts";
 import { sessions } from "./streams.ts";
 import { soon } from "./wait.ts";
@@ -9,11 +12,22 @@ import { soon } from "./wait.ts";
 export async function pair(given?: string) {
   const resources = new AsyncDisposableStack();
   const folder = resources.use(await AgentFolder.make());
-  const server = given ?? resources.use(await startServer()).address;
-  const peer = resources.use(await TestAgent.start(server, sessions));
   const db = folder.file("b.db");
-  await connectCommand(peer, { db, server, isSession: true });
+  const own = given === undefined ? resources.use(await startServer()) : null;
+  const server = given ?? own!.address;
+  const stores = own && await inDatabase(own, db);
+  const peer = resources.use(
+    await TestAgent.start(server, { ...sessions, ...stores && { store: stores.alice } }),
+  );
+  if (stores === null) await connectCommand(peer, { db, server, isSession: true });
+  else await peer.agent.subscribeAll();
   return { folder, peer, db, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** Stores of two agents with a session, bob's in a database. */
+async function inDatabase(server: SmpServer, db: string): ReturnType<typeof readyPair> {
+  await using bob = await SqliteStore.open(db);
+  return await readyPair(server, { bob, names: ["a", "b"] });
 }
 
 /** The names of files in a folder, sorted. */
