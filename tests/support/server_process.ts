@@ -26,7 +26,7 @@ export interface RunOptions {
   readonly openSsl?: boolean;
   /** Settings in the environment, which it may read. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Has it take keys that were made once, of which the first is always the same. @default false, as tests of keys need */
+  /** Has it take keys that were made once, of which the first is always the same. @default true */
   readonly ready?: boolean;
   /** What runs the executable instead of the system, for instance `unshare`. */
   readonly wrapper?: readonly string[];
@@ -53,7 +53,7 @@ export function commandOf(args: readonly string[], options: RunOptions = {}): st
     wrapper = [],
     preload,
     script = "server/main.ts",
-    ready = script !== "server/main.ts",
+    ready = true,
   } = options;
   const files = [...(folder === undefined ? [] : [folder]), ...folders].join(",");
   const variables = [

@@ -24,7 +24,7 @@ const logs = ["smp-server-messages.log", "smp-server-store.log"];
 
 /** Runs a command on the files of a folder. */
 function onFolder(folder: string, ...args: readonly string[]): Promise<Outcome> {
-  return run([...args, "--config-dir", folder, "--log-dir", folder], { folder, ready: true });
+  return run([...args, "--config-dir", folder, "--log-dir", folder], { folder });
 }
 
 async function metricsOf(server: ServerProcess): Promise<string> {

@@ -37,7 +37,7 @@ for (const [mode, log] of [["without a store log", []], ["with a store log", ["-
   Deno.test(`whoever needs the key of a running server ${mode} for itself is refused, and it goes on`, async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;
-    await using server = await ServerProcess.start({ folder: path, args: ["-y", ...log], ready: true });
+    await using server = await ServerProcess.start({ folder: path, args: ["-y", ...log] });
     const names = await namesIn(path);
     const key = `${path}/server_key`;
     const all = { folder: path };
@@ -58,7 +58,7 @@ for (const [mode, log] of [["without a store log", []], ["with a store log", ["-
   Deno.test(`init and verify work beside a running server ${mode}`, async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;
-    await using server = await ServerProcess.start({ folder: path, args: ["-y", ...log], ready: true });
+    await using server = await ServerProcess.start({ folder: path, args: ["-y", ...log] });
     for (const command of ["init", "verify"]) {
       const { code, stdout, stderr } = await run([command, ...at(path)], { folder: path });
       assertEquals([code, stderr], [0, ""]);
@@ -69,7 +69,7 @@ for (const [mode, log] of [["without a store log", []], ["with a store log", ["-
   Deno.test(`a server ${mode} that was killed keeps nobody out`, async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;
-    await using first = await ServerProcess.start({ folder: path, args: ["-y", ...log], ready: true });
+    await using first = await ServerProcess.start({ folder: path, args: ["-y", ...log] });
     await first.kill("SIGKILL");
     {
       await using second = await ServerProcess.start({ folder: path, args: [...log] });

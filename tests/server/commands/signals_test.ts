@@ -179,7 +179,7 @@ Deno.test("a second signal ends the server at once", async () => {
 Deno.test("Ctrl-C that comes twice at once, as through npx, is one: messages are saved", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
-  await using server = await ServerProcess.start({ folder: path, args: ["-y", "-l"], ready: true });
+  await using server = await ServerProcess.start({ folder: path, args: ["-y", "-l"] });
   {
     await using client = await SmpClient.connect(server.address);
     await client.send(await client.createQueue({ keyPair }), textBytes("x"));
@@ -213,7 +213,7 @@ Deno.test("SIGHUP while the server stops changes nothing: messages are saved", a
 
 Deno.test("SIGHUPs until the process has ended do not make a stop look like a crash", async () => {
   await using folder = await temporaryFolder();
-  await using server = await ServerProcess.start({ folder: folder.path, args: ["-y", "-l"], ready: true });
+  await using server = await ServerProcess.start({ folder: folder.path, args: ["-y", "-l"] });
   const storm = setInterval(() => {
     try {
       server.signal("SIGHUP");
