@@ -45,29 +45,35 @@ const sockets = [
 const cluster = ["tests/faults", "tests/server/cluster"];
 const server = ["tests/server", "tests/hostile", "tests/operator", "tests/protocol"];
 
+/** The files that take longest, longest first: no two of them are to be dealt to one part while another has none. */
+const longest = [
+  "tests/agent/crash_steps_test.ts",
+  "tests/interop/npm_package_test.ts",
+  "tests/project/commands_test.ts",
+  "tests/examples/terminal_chat_test.ts",
+  "tests/interop/openssl_client_test.ts",
+  "tests/client/cli_test.ts",
+  "tests/interop/openssl_server_test.ts",
+  "tests/server/commands/commands_test.ts",
+  "tests/server/store/torn_files_test.ts",
+  "tests/server/workers/conversion_crash_test.ts",
+  "tests/hostile/websocket_memory_test.ts",
+  "tests/project/docs_test.ts",
+  "tests/project/tasks_test.ts",
+  "tests/interop/openssl_agent_test.ts",
+  "tests/hostile/flood_test.ts",
+  "tests/server/commands/signals_test.ts",
+  "tests/server/commands/administer_test.ts",
+  "tests/operator/restart_test.ts",
+  "tests/hostile/reset_anywhere_test.ts",
+];
+
 /**
  * In the order in which they are begun: what takes long comes first, that nothing long is left alone at the end, and
  * before all others what waits for most of its time.
  */
 const groups: readonly Group[] = [
   { name: "the tests of clusters", args: usual, paths: cluster, parts: 2 },
-  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
-  {
-    name: "the tests of the server",
-    args: usual,
-    paths: server,
-    ignored: [...cluster, ...sockets],
-    parts: 5,
-  },
-  { name: "the tests of the project", args: usual, paths: ["tests/project"], parts: 2 },
-  {
-    name: "the tests of the client, of examples and with other programs",
-    args: usual,
-    paths: ["tests"],
-    ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
-    parts: 3,
-  },
-  { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"], parts: 2 },
   {
     name: "the tests with 2 workers",
     args: usual,
@@ -82,6 +88,23 @@ const groups: readonly Group[] = [
     ],
     env: { SMP_TEST_WORKERS: "2" },
   },
+  { name: "the tests in a browser", args: ["--allow-all"], paths: ["tests/browser"], parts: 2 },
+  {
+    name: "the tests of the client, of examples and with other programs",
+    args: usual,
+    paths: ["tests"],
+    ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
+    parts: 3,
+  },
+  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
+  {
+    name: "the tests of the server",
+    args: usual,
+    paths: server,
+    ignored: [...cluster, ...sockets],
+    parts: 5,
+  },
+  { name: "the tests of the project", args: usual, paths: ["tests/project"], parts: 2 },
   {
     name: "the tests with 16 partitions",
     args: usual,
@@ -110,8 +133,11 @@ async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group)
   const files = found.flat().sort().filter((file) =>
     file.endsWith("_test.ts") && !ignored.some((path) => file === path || file.startsWith(`${path}/`))
   );
+  const isLong = (file: string) => longest.includes(file);
+  const dealt = [...longest.filter((file) => files.includes(file)), ...files.filter((file) => !isLong(file))];
   return await Promise.all(Array.from({ length: parts }, async (_, i) => {
-    const imports = files.filter((_, at) => at % parts === i).map((file) =>
+    // To and fro: who gets the longest gets the shortest of the next round.
+    const imports = dealt.filter((_, at) => partOf(at, parts) === i).map((file) =>
       `import ${JSON.stringify(pathToFileURL(file).href)};`
     );
     const part = parts === 1 ? name : `${name}, ${i + 1} of ${parts}`;
@@ -119,6 +145,11 @@ async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group)
     await Deno.writeTextFile(module, imports.join("\n"));
     return { name: part, module, ...rest };
   }));
+}
+
+function partOf(at: number, parts: number): number {
+  const place = at % (2 * parts);
+  return place < parts ? place : 2 * parts - 1 - place;
 }
 
 /** Runs a part; gives what its report says, and a failure more when it ended badly without any in it. */
@@ -163,8 +194,8 @@ const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
 const reports: TestReport[] = [];
 try {
   const parts = (await Promise.all(groups.map(partsOf))).flat().values();
-  // Tests wait for much of their time.
-  const running = Array.from({ length: 2 * navigator.hardwareConcurrency }, () => runAll(parts));
+  // Tests wait for more than half of their time.
+  const running = Array.from({ length: Math.ceil(2.5 * navigator.hardwareConcurrency) }, () => runAll(parts));
   reports.push(...(await Promise.all(running)).flat());
 } finally {
   await Deno.remove(folder, { recursive: true });
