@@ -1,9 +1,10 @@
+import { joinParts } from "../../protocol/mod.ts";
 import { type LogFile, type LogIo, systemIo } from "../../server/store/log_io.ts";
 
 /** A file by whatever name: what was written, and what of it was synced. */
 interface Node {
-  live: Uint8Array;
-  synced: Uint8Array;
+  live: Uint8Array<ArrayBuffer>;
+  synced: Uint8Array<ArrayBuffer>;
 }
 
 type Names = Map<string, Node>;
@@ -71,7 +72,7 @@ export class PowerCutDisk implements LogIo {
       write: async (bytes) => {
         const part = bytes.slice(0, this.#largestWrite);
         for (let at = 0; at < part.length;) at += await file.write(part.subarray(at));
-        opened.live = Uint8Array.from([...opened.live, ...part]);
+        opened.live = joinParts([opened.live, part]);
         await this.#after(this);
         return part.length;
       },
