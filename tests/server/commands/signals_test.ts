@@ -22,7 +22,8 @@ const moments = [
 function startIn(folder: string, args: readonly string[]) {
   const [file, ...rest] = commandOf(
     ["start", "--host", "127.0.0.1", "--port", "0", "--config-dir", folder, "--log-dir", folder, ...args],
-    { folder },
+    // It is to make a key while it gets a signal.
+    { folder, ready: false },
   );
   const process = new Deno.Command(file!, { args: rest, stdin: "null", stdout: "piped", stderr: "piped" })
     .spawn();
