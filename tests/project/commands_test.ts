@@ -169,7 +169,7 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
   let received: AsyncIterator<string> | null = null;
   for (const line of lines) {
     const [file, ...args] = wordsOf(line, variables);
-    if (line.includes("smp load")) args.push("--seconds", "1");
+    if (line.includes("smp load")) args.push("--seconds", "1", "--rate", "100");
     // What started the tests may have set it.
     const env = { INIT_CWD: folder.path };
     const options = { args, cwd: folder.path, env, stdin: "null", stdout: "piped", stderr: "piped" } as const;
