@@ -4,14 +4,14 @@ import { parseAddress, parseQueueInfo } from "../../mod.ts";
 import { testsInChromium, withBrowser } from "../support/browser.ts";
 import { choose, hear, invite, openChat, say } from "../support/chat_page.ts";
 import { startServer } from "../support/server.ts";
-import { WebChat } from "../support/web_chat.ts";
+import { freePorts, WebChat } from "../support/web_chat.ts";
 
 const test = testsInChromium();
 
 test("pages of two servers talk, and make invitations on the servers that were chosen", () =>
   withBrowser(async (browser) => {
     await using first = await WebChat.start();
-    await using second = await WebChat.start();
+    await using second = await WebChat.start(freePorts, { makesKeys: true });
     const { page: alice } = await openChat(browser, first);
     const { page: bob } = await openChat(browser, second);
     const link = await invite(alice, "Bob");

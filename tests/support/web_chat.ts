@@ -1,6 +1,6 @@
 import { parseAddress } from "../../protocol/mod.ts";
 import { steadyPort } from "./ports.ts";
-import { type Outcome, ServerProcess, temporaryFolder } from "./server_process.ts";
+import { type Outcome, readyKeys, ServerProcess, temporaryFolder } from "./server_process.ts";
 
 const root = new URL("../../", import.meta.url);
 
@@ -57,15 +57,22 @@ export class WebChat implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Makes the page's program, once in a process, and starts the server, on free ports unless `options` say otherwise. */
-  static async start(options: readonly string[] = freePorts): Promise<WebChat> {
+  /**
+   * Makes the page's program, once in a process, and starts the server, on free ports unless `options` say otherwise;
+   * its key is the same each time unless it `makesKeys`.
+   */
+  static async start(
+    options: readonly string[] = freePorts,
+    { makesKeys = false }: { readonly makesKeys?: boolean } = {},
+  ): Promise<WebChat> {
     const folder = await temporaryFolder();
     try {
-      const [bundle, serve] = await taskCommands(folder.path);
-      made ??= make(bundle!, folder.path);
+      const [bundle, [deno, run, ...args]] = await taskCommands(folder.path) as [string[], string[]];
+      const serve = [deno!, run!, ...(makesKeys ? [] : [`--preload=${readyKeys}`]), ...args];
+      made ??= make(bundle, folder.path);
       for (const [name, text] of await made) await Deno.writeTextFile(`${folder.path}/${name}`, text);
-      const server = await spawn([...serve!, "--dir", folder.path, ...options]);
-      return new WebChat(folder, serve!, server);
+      const server = await spawn([...serve, "--dir", folder.path, ...options]);
+      return new WebChat(folder, serve, server);
     } catch (error) {
       await folder[Symbol.asyncDispose]();
       throw error;
