@@ -6,13 +6,13 @@ import { steadyPort } from "../support/ports.ts";
 import { startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
 
-Deno.test("deleting a connection that receives messages disturbs no other, ten times over", async () => {
+Deno.test("deleting a connection that receives messages disturbs no other, again and again", async () => {
   await using server = await startServer();
   await using a = await TestAgent.start(server.address);
   await using b = await TestAgent.start(server.address);
   await connectAgents(a, b, ["stays", "a"]);
   const before = server.metrics.connectionsAccepted;
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 6; i++) {
     await connectAgents(a, b, [`x${i}`, `y${i}`]);
     for (let k = 0; k < 30; k++) await b.send(`y${i}`, "m");
     await a.next("message", ({ connection }) => connection === `x${i}`);

@@ -6,7 +6,7 @@ import { HostileAgent, hostileKeys } from "../support/hostile_agent.ts";
 import { startServer } from "../support/server.ts";
 import { until } from "../support/wait.ts";
 
-const flood = 60, count = 30;
+const flood = 30, count = 15;
 const oddKey = makePublicKey(2n ** 2055n + 1n, 65537n);
 const costlyKey = makePublicKey(2n ** 2047n + 1n, 2n ** 1023n + 1n);
 const unnumbered = (at: number) => ({ id: 0, timestamp: new Date(at), previousHash: new Uint8Array(0) });

@@ -328,7 +328,7 @@ Deno.test("whatever order of whatever messages comes, the agent neither stops no
       if (sending !== null) redirectable++;
       await agent.agent.delete(alias);
     }),
-    { numRuns: 30 },
+    { numRuns: 20 },
   );
   assert(redirectable > 0);
 });

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../../deno.json" with { type: "json" };
 import type { SmpServer } from "../../../server/mod.ts";
+import { agentHere } from "../../support/agent_here.ts";
 import { startService } from "../../support/agent_service.ts";
 import { startServer } from "../../support/server.ts";
 import { run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
@@ -159,12 +160,12 @@ Deno.test("what the command line does not know ends with 2 and one line", async 
     [["--server", "a", allow, "--db="], "--db needs a value"],
     [["--server", "a", allow, "--keep-days", "0"], "--keep-days 0 is not a number"],
   ] as const;
-  await Promise.all(cases.map(async ([args, text]) => {
-    const { code, stdout, stderr } = await run(args, { script });
+  for (const [i, [args, text]] of cases.entries()) {
+    const { code, stdout, stderr } = i === 0 ? await run(args, { script }) : await agentHere(...args);
     assertEquals([code, stdout], [2, ""]);
     assert(stderr.startsWith(text), stderr);
     assertEquals(stderr.trimEnd().split("\n").length, 1);
-  }));
+  }
 });
 
 Deno.test("a port that is taken is explained", async () => {

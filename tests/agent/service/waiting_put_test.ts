@@ -1,10 +1,11 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { type Clock, systemClock } from "../../../agent/clock.ts";
 import { LineReader } from "../../../agent/service/line_reader.ts";
 import { FakeSocket, startService } from "../../support/agent_service.ts";
 import { TestAgent } from "../../support/agent.ts";
+import { readyPair } from "../../support/ready_pair.ts";
 import { startServer } from "../../support/server.ts";
 import { codeOf, nextOffer, sessions } from "../../support/streams.ts";
 import { Telnet } from "../../support/telnet.ts";
@@ -49,13 +50,15 @@ class Client {
 /** An agent that serves a port, and another one that it is connected to. */
 async function connected(made: AsyncDisposableStack, options: Parameters<typeof startService>[1]) {
   const server = made.use(await startServer());
-  const service = made.use(await startService(server, { roomNotice: 20, ...options }, sessions));
-  const other = made.use(await TestAgent.start(server.address, sessions));
+  const stores = await readyPair(server);
+  assert(stores !== null);
+  const { alice, bob } = stores;
+  const agent = { ...sessions, store: alice };
+  const service = made.use(await startService(server, { roomNotice: 20, ...options }, agent));
+  const other = made.use(await TestAgent.start(server.address, { ...sessions, store: bob }));
+  await other.agent.subscribeAll();
   const first = made.use(await Telnet.connect(service.port));
-  const invitation = (await first.ask("1", "b", "NEW"))![2].slice(4);
-  await other.agent.join(invitation, { alias: "a" });
-  assertEquals((await first.said())![2], "CON");
-  await other.next("session", ({ change }) => change === "active");
+  assertEquals((await first.ask("1", "b", "SUB"))![2], "OK");
   await other.send("a", "ready");
   assertMatch((await first.said())![2], /^MSG/);
   return { service, other };

@@ -75,12 +75,12 @@ for (const who of ["sender", "receiver", "both"] as const) {
       ...who !== "sender" && { b: client },
     });
     const from = `${folder.path}/from`, to = `${folder.path}/to`;
-    const bytes = someBytes(12_000_000);
+    const bytes = someBytes(8_000_000);
     await Deno.writeFile(from, bytes);
     const outgoing = await pair.alice.agent.sendFile("b", from);
     const offer = await nextOffer(pair.bob);
     const receiving = pair.bob.agent.receiveFile(offer, to);
-    for (let i = 1; i <= 8; i++) {
+    for (let i = 1; i <= 5; i++) {
       await until(() => offer.progress.bytes >= i * 1_200_000);
       await cut();
     }
