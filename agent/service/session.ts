@@ -1,21 +1,11 @@
-import {
-  formatAddress,
-  joinParts,
-  largestBody,
-  latin1Bytes,
-  type ServerAddress,
-  textBytes,
-} from "../../protocol/mod.ts";
-import { inBatches } from "../batches.ts";
+import { joinParts, largestBody, latin1Bytes, textBytes } from "../../protocol/mod.ts";
 import type { Clock } from "../clock.ts";
-import { AgentError, agentError } from "../protocol/error.ts";
+import { AgentError } from "../protocol/error.ts";
 import type { StreamOffer } from "../stream/types.ts";
-import { subscriptionBatch } from "../servers.ts";
 import {
   type BodyLine,
   type Extension,
   formatResponse,
-  helpText,
   type Mode,
   parseCommandLine,
   type ServiceCommand,
@@ -27,8 +17,9 @@ import { formatJson, parseJsonRequest, type RequestId } from "./json.ts";
 import { LineError, LineReader } from "./line_reader.ts";
 import type { Notifier } from "./notifier.ts";
 import { Output } from "./output.ts";
+import { SessionCommands } from "./session_commands.ts";
 import { SessionStreams } from "./session_streams.ts";
-import { StreamRefusal, utf8 } from "./stream_command.ts";
+import { utf8 } from "./stream_command.ts";
 import type { Subscriber } from "./watch.ts";
 
 /** A socket of a client. */
@@ -63,8 +54,6 @@ const longestJson = 2 * largestBody;
 const longestBody = 65_536;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
-/** Servers that a session can leave at a time. */
-const mostLeaving = 16;
 /** Milliseconds for, and bytes of, what a client sends after it was told that the session ends. */
 const farewell = { wait: 1000, bytes: 1 << 20 };
 
@@ -78,9 +67,7 @@ export class Session implements Subscriber {
   readonly #admitted = new AbortController();
   #isAdmitted: boolean;
   #acknowledges = false;
-  readonly #extensions = new Set<Extension>();
-  /** Servers of which it is told how far they are left. */
-  #leaving = 0;
+  readonly #commands: SessionCommands;
   readonly #streams: SessionStreams;
   /** Whether the agent stops, and not the client. */
   #isStopping = false;
@@ -106,6 +93,12 @@ export class Session implements Subscriber {
       isWritten: () => this.#output.isIdle,
       signal: this.#closed.signal,
     });
+    this.#commands = new SessionCommands(notifier, {
+      client: this,
+      streams: this.#streams,
+      isJson: () => this.#isJson,
+      set: (mode) => this.#set(mode),
+    });
     this.#isAdmitted = options.token === null;
   }
 
@@ -126,7 +119,7 @@ export class Session implements Subscriber {
 
   /** See {@linkcode Subscriber}. */
   get extensions(): ReadonlySet<Extension> {
-    return this.#extensions;
+    return this.#commands.extensions;
   }
 
   /** Serves the client until it goes or does not speak the protocol. Never rejects. */
@@ -165,7 +158,7 @@ export class Session implements Subscriber {
 
   /** See {@linkcode Subscriber}. */
   offered(offer: StreamOffer, about: string): void {
-    if (!this.#extensions.has("streams")) return;
+    if (!this.extensions.has("streams")) return;
     this.#streams.offered(offer, { about, isOwn: () => this.#options.notifier.owns(this, about) });
   }
 
@@ -313,146 +306,11 @@ export class Session implements Subscriber {
       if (alias === "" && needsName && !(this.#isJson && type === "SUBALL")) {
         throw new AgentError("CMD NO_CONN", "the command is about a connection, which it does not name");
       }
-      await this.#execute(id, alias, command);
+      await this.#commands.execute(id, alias, command);
     } catch (error) {
-      await this.#fail(id, alias, error);
+      await this.#commands.fail(id, alias, error);
     }
     return type !== "QUIT";
-  }
-
-  async #fail(id: RequestId, alias: string, error: unknown): Promise<void> {
-    const { code, message } = error instanceof StreamRefusal ? error : agentError(error);
-    await this.say(id, alias, { type: "ERR", error: code, message });
-  }
-
-  async #execute(id: RequestId, alias: string, command: ServiceCommand): Promise<void> {
-    const { notifier } = this.#options;
-    const { agent } = notifier;
-    switch (command.type) {
-      case "NEW": {
-        const { connection, invitation } = await agent.create(alias || undefined);
-        notifier.claim(this, connection);
-        return await this.say(id, connection, { type: "INV", invitation });
-      }
-      case "JOIN": {
-        // In text CON is the first that is said; in JSON every command is answered.
-        const connection = await notifier.join(this, this.#isJson ? null : id, alias, command);
-        if (this.#isJson) await this.say(id, connection, { type: "OK" });
-        return;
-      }
-      case "SUB":
-        return await notifier.subscribe(this, id, alias);
-      case "SUBALL":
-        return await this.#subscribeAll(id);
-      case "SEND":
-        return await notifier.send(this, id, alias, command.body);
-      case "ACK":
-        await notifier.acknowledge(this, alias, command.id);
-        break;
-      case "OFF":
-        await agent.suspend(alias);
-        break;
-      case "DEL":
-        await notifier.delete(this, alias);
-        break;
-      case "CODE": {
-        const code = agent.safetyCode(alias);
-        if (code !== null) return await this.say(id, alias, { type: "CODE", code });
-        throw new AgentError("CMD PROHIBITED", `"${alias}" has no session, and so no safety code`);
-      }
-      case "VERIFY":
-        await agent.verify(alias, command.isVerified);
-        break;
-      case "ROTATE":
-        await agent.rotate(alias);
-        break;
-      case "ROUTES":
-        await agent.setRoutes(alias, command.routes);
-        break;
-      case "LEAVE":
-        return this.#leave(id, alias, command.server);
-      case "EXT":
-        return await this.#extend(id, alias, command.extensions);
-      case "SNEW":
-      case "SJOIN":
-      case "SRESUME":
-      case "SPUT":
-      case "SCLOSE":
-        if (this.#extensions.has("streams")) return await this.#streams.execute(id, alias, command);
-        throw new AgentError("CMD PROHIBITED", "Commands about streams come after EXT streams");
-      case "LIST":
-        return await this.#list(id);
-      case "HELP":
-        return await this.say(id, alias, { type: "HELP", text: helpText });
-      case "MODE": {
-        const said = this.say(id, alias, { type: "OK" });
-        for (const mode of command.modes) this.#set(mode);
-        return await said;
-      }
-      case "TOKEN":
-      case "QUIT":
-        break;
-      default:
-        return command satisfies never;
-    }
-    await this.say(id, alias, { type: "OK" });
-  }
-
-  async #extend(id: RequestId, alias: string, extensions: readonly Extension[]): Promise<void> {
-    const had = this.#extensions.has("streams");
-    for (const extension of extensions) this.#extensions.add(extension);
-    const said = this.say(id, alias, { type: "OK" });
-    if (!had) this.#options.notifier.tellOffers(this);
-    await said;
-  }
-
-  /** Goes on beside other commands: the other sides may be away for long. */
-  #leave(id: RequestId, alias: string, server: ServerAddress): void {
-    if (this.#leaving >= mostLeaving) {
-      throw new AgentError("INTERNAL", "Too many servers are being left in this session");
-    }
-    this.#leaving++;
-    void this.#tellLeaving(id, alias, server).catch((error) => this.#fail(id, alias, error)).catch(() => {})
-      .finally(() => this.#leaving--);
-  }
-
-  async #tellLeaving(id: RequestId, alias: string, server: ServerAddress): Promise<void> {
-    const { agent } = this.#options.notifier;
-    if (agent.servers.every((other) => formatAddress(other) === formatAddress(server))) {
-      throw new AgentError("CMD PROHIBITED", "The agent has no other server");
-    }
-    for await (const { left, staying } of agent.leave(server)) {
-      await this.say(id, alias, { type: "LEAVING", left, staying });
-      if (left === 0) await this.say(id, alias, { type: "OK" });
-    }
-  }
-
-  async #subscribeAll(id: RequestId): Promise<void> {
-    const { notifier } = this.#options;
-    const done = await inBatches(notifier.agent.connections(), subscriptionBatch, async ({ connection }) => {
-      try {
-        await notifier.subscribe(this, id, connection);
-        return 1;
-      } catch (error) {
-        // What it cannot receive from is none that it asked for.
-        if (error instanceof AgentError && error.code === "CONN SIMPLEX") return 0;
-        await this.#fail(id, connection, error);
-        return 0;
-      }
-    });
-    if (!this.#isJson) return;
-    const count = done.reduce((sum: number, one) => sum + one, 0);
-    await this.say(id, "", { type: "DONE", count });
-  }
-
-  async #list(id: RequestId): Promise<void> {
-    const { notifier } = this.#options;
-    const all = notifier.agent.connections();
-    await inBatches(all, subscriptionBatch, (info) => {
-      const isOwn = notifier.owns(this, info.id);
-      return this.say(id, info.connection, { type: "CONNECTION", info, isOwn });
-    });
-    await this.say(id, "", { type: "DONE", count: all.length });
   }
 
   #set(mode: Mode): void {

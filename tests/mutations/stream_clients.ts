@@ -11,9 +11,9 @@ export const streamClientMutations: readonly Mutation[] = [
   {
     name: "port-streams-unasked",
     what: "a client has streams that has not asked for them",
-    file: "agent/service/session.ts",
-    from: 'if (this.#extensions.has("streams")) return await',
-    to: "if (this.#isAdmitted) return await",
+    file: "agent/service/session_commands.ts",
+    from: 'if (this.extensions.has("streams")) return await',
+    to: "if (this.extensions !== null) return await",
     tests: port,
   },
   {
