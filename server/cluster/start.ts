@@ -61,7 +61,7 @@ export async function startNode(
   await using monitor = startMonitor(settings, source);
   stop.throwIfAborted();
   const cluster = `${settings.clusterName}, as ${settings.clusterNode}`;
-  announce(settings, { server, monitor, engine, cluster }, terminal);
+  announce(settings, { server, monitor, engine, hint: options.hint, cluster }, terminal);
   operate({
     options,
     settings,

@@ -71,7 +71,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
     };
     await using monitor = startMonitor(settings, source);
     stop.throwIfAborted();
-    announce(settings, { server, monitor, engine }, terminal);
+    announce(settings, { server, monitor, engine, hint: options.hint }, terminal);
     operate({
       options,
       settings,
@@ -297,10 +297,11 @@ export function startMonitor(
 /** smp.md Server files: what is printed on every start. */
 export function announce(
   settings: ServerConfig,
-  { server, monitor, engine, workers, cluster }: {
+  { server, monitor, engine, hint, workers, cluster }: {
     readonly server: Pick<SmpServer, "port" | "webSocketPort" | "tlsPort" | "keyHash">;
     readonly monitor: Monitor | null;
     readonly engine: string;
+    readonly hint: string | undefined;
     readonly workers?: number;
     /** Which one this is a node of. */
     readonly cluster?: string;
@@ -332,7 +333,9 @@ export function announce(
     }`,
   );
   print(`server address: ${address}`);
-  print(`try it from another terminal: npx deno@2.9.6 task try "${address}"`);
+  // The executable is alone: nothing has come with it that could try it.
+  const command = hint ?? (Deno.build.standalone ? null : "smp ping");
+  if (command !== null) print(`try it from another terminal: ${command} "${address}"`);
 }
 
 function urlHost(host: string): string {

@@ -46,6 +46,8 @@ export interface CliOptions extends GivenSettings {
   readonly configDir: string;
   readonly logDir: string;
   readonly repair: boolean;
+  /** What the start says that the server can be tried with; its address follows. */
+  readonly hint?: string;
   /** Processes that serve, 0: one per core; without it this one alone does. */
   readonly workers?: number;
 }
@@ -82,6 +84,7 @@ Usage: smp-server [COMMAND] [options]
   --workers N       serve with N processes, 0: one per core; implies -l and messages: journal; Linux alone
   --cluster SERVERS run as a node of a cluster over NATS, nats://host:port[,…]; needs --node
   --node NAME       the name of this node, which no other one has
+  --hint COMMAND    what start says that the server can be tried with, but for its address (default "smp ping")
   --json            with status and cluster status: print JSON
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
   --help            print this
@@ -114,6 +117,7 @@ const kinds = {
   "workers": "value",
   "cluster": "value",
   "node": "value",
+  "hint": "value",
   "json": "flag",
   "help": "flag",
   "version": "flag",
@@ -128,6 +132,7 @@ const special = [
   "workers",
   "cluster",
   "node",
+  "hint",
   "json",
 ] as const;
 
@@ -229,6 +234,7 @@ function readOptions(given: Given, environment: Environment): CliOptions {
     repair: given.repair,
     configDir: given["config-dir"] ?? (environment.SMP_CONFIG_DIR || "/etc/opt/simplex"),
     logDir: given["log-dir"] ?? (environment.SMP_LOG_DIR || "/var/opt/simplex"),
+    ...(given.hint !== undefined && { hint: given.hint }),
     ...(given.workers !== undefined && {
       workers: readWhole("workers", given.workers, { least: 0, most: mostWorkers }),
     }),

@@ -70,7 +70,13 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
   certificates?.follow((certificate) => server.setCertificate(certificate));
   await using monitor = startMonitor(settings, server.status);
   signals.stop.throwIfAborted();
-  announce(settings, { server: server.listening, monitor, engine: server.engine, workers }, terminal);
+  announce(settings, {
+    server: server.listening,
+    monitor,
+    engine: server.engine,
+    hint: options.hint,
+    workers,
+  }, terminal);
   const { listening, engine, status: source } = server;
   operate({ options, settings, logger, admin, signals, server, listening, source, engine, certificates });
   await serve(server, signals.stop);

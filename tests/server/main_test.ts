@@ -21,7 +21,7 @@ Deno.test("start prints hash, store log and one line a transport when it accepts
   assert(/^cryptography: node:crypto;/.test(engine ?? ""), engine);
   const expected = `127.0.0.1:${server.port("TCP")}#${server.keyHash}`;
   assertEquals([address, more], [`server address: ${expected}`, []]);
-  assertStringIncludes(hint ?? "", `task try "${expected}"`);
+  assertStringIncludes(hint ?? "", `: smp ping "${expected}"`);
   const at = { host: "127.0.0.1", keyHash: server.keyHash };
   await using _tcp = await soon(SmpClient.connect({ ...at, port: server.port("TCP") }));
   await using _webSocket = await soon(
