@@ -1,5 +1,5 @@
 /**
- * Makes a Debian package of the server and of the Deno that runs it: `deno task deb [FILE] [--deno FILE]
+ * Makes a Debian package of the server, the agent, the `smp` tool and the Deno that runs them: `deno task deb [FILE] [--deno FILE]
  * [--compression xz|gzip|none]`, without FILE `smp-server_VERSION_ARCHITECTURE.deb`.
  *
  * It is the service of docs/operations.md: `/opt/smp`, with the unit of `deploy/smp-server.service`.
@@ -26,9 +26,12 @@ const sources = [
   "import_map.json",
   "protocol",
   "cli",
+  "client",
+  "agent",
   "server",
   "docs/operations.md",
 ];
+const programs = ["smp-server", "smp-agent", "smp"];
 
 async function run(command: string, args: readonly string[]): Promise<string> {
   const { success, stdout } = await new Deno.Command(command, {
@@ -54,7 +57,12 @@ async function copy(from: string, to: string, mode = 0o644): Promise<void> {
 /** Puts the npm packages of the server's lock file, and no others, into a cache for Deno. */
 async function fillCache(place: string): Promise<void> {
   const options = ["--no-config", "--import-map=import_map.json", "--lock=deploy/server.lock", "--frozen"];
-  const modules = ["server/main.ts", "server/net/websocket_listener.ts"];
+  const modules = [
+    "server/main.ts",
+    "server/net/websocket_listener.ts",
+    "client/main.ts",
+    "agent/main.ts",
+  ];
   await run(Deno.execPath(), ["cache", "--quiet", ...options, ...modules]);
   const { npmCache } = JSON.parse(await run(Deno.execPath(), ["info", "--json"])) as { npmCache: string };
   for await (const { name: registry } of Deno.readDir(npmCache)) {
@@ -67,7 +75,7 @@ async function fillCache(place: string): Promise<void> {
   }
 }
 
-/** The manual page of the server, and its changes. */
+/** The manual pages of the programs, and what has changed. */
 async function writeDocs(place: string): Promise<void> {
   const [, maintainer] = /^Maintainer: (.*)$/m.exec(await Deno.readTextFile(`${own}/control`))!;
   const { mtime } = await Deno.stat(`${root}CHANGELOG.md`);
@@ -76,8 +84,10 @@ async function writeDocs(place: string): Promise<void> {
     maintainer: maintainer!,
     date: mtime ?? new Date(),
   });
-  const page = manualPages().find(({ name }) => name === "smp-server")!;
-  const texts = { "doc/smp-server/changelog": changes, [`man/man8/${page.name}.8`]: roffOf(page) };
+  const pages = manualPages().map((page) =>
+    [`man/man${page.section}/${page.name}.${page.section}`, roffOf(page)] as const
+  );
+  const texts = { "doc/smp-server/changelog": changes, ...Object.fromEntries(pages) };
   for (const [path, text] of Object.entries(texts)) {
     const file = `${place}/${path}`;
     await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
@@ -123,7 +133,9 @@ try {
   const units = `${folder}/usr/lib/systemd/system`;
   await copy(`${root}deploy/smp-server.service`, `${units}/smp-server.service`);
   await copy(`${own}/package.conf`, `${units}/smp-server.service.d/package.conf`);
-  await copy(`${own}/smp-server`, `${folder}/usr/bin/smp-server`, 0o755);
+  for (const name of programs) {
+    await copy(`${root}deploy/programs/${name}`, `${folder}/usr/bin/${name}`, 0o755);
+  }
   await copy(`${own}/default`, `${folder}/etc/default/smp-server`);
   await copy(`${own}/copyright`, `${folder}/usr/share/doc/smp-server/copyright`);
   await writeDocs(`${folder}/usr/share`);

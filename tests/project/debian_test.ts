@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { manualPages } from "../../deploy/man/pages.ts";
 import { SmpClient } from "../../mod.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -39,7 +40,7 @@ requiring(lack)(
     const [, page] = /^Documentation=file:\/\/(\S+)$/m.exec(unit)!;
     assert((await Deno.stat(place + page)).isFile);
     const added = await Deno.readTextFile(`${units}/smp-server.service.d/package.conf`);
-    assertStringIncludes(added, "\nExecStart=\nExecStart=/usr/bin/smp-server start -y\n");
+    assertStringIncludes(added, "\nEnvironmentFile=-/etc/default/smp-server\n");
     const manual = await run("gzip", "-dc", `${place}/usr/share/man/man8/smp-server.8.gz`);
     assertStringIncludes(manual, "smp\\-server \\- broker");
     assertStringIncludes(manual, '.B "\\-\\-config\\-dir DIR"\nwhere server_key');
@@ -54,14 +55,17 @@ requiring(lack)(
     for (const script of ["postinst", "prerm", "postrm"]) await run("sh", "-n", `${place}/DEBIAN/${script}`);
 
     // As it is installed, but for where everything is.
-    const program = `${folder.path}/smp-server`;
-    const installed = await Deno.readTextFile(`${place}/usr/bin/smp-server`);
-    const text = installed.replaceAll("/opt/smp/", `${place}/opt/smp/`).replaceAll(
-      "/etc/opt/simplex",
-      folder.path,
-    )
-      .replaceAll("/var/opt/simplex", folder.path).replaceAll(/\/usr\/lib\S*libcrypto\S*/g, "/none");
-    await Deno.writeTextFile(program, text, { mode: 0o755 });
+    const programs = `${folder.path}/bin`;
+    await Deno.mkdir(programs);
+    for (const name of ["smp-server", "smp", "smp-agent"]) {
+      const installed = await Deno.readTextFile(`${place}/usr/bin/${name}`);
+      const text = installed.replaceAll("/opt/smp/", `${place}/opt/smp/`)
+        .replaceAll(/\/(etc|var)\/opt\/simplex/g, folder.path)
+        .replaceAll(/\/usr\/lib\S*libcrypto\S*/g, "/none");
+      await Deno.writeTextFile(`${programs}/${name}`, text, { mode: 0o755 });
+      const { section } = manualPages().find((page) => page.name === name)!;
+      assert((await Deno.stat(`${place}/usr/share/man/man${section}/${name}.${section}.gz`)).isFile);
+    }
     const directories = ["--config-dir", folder.path, "--log-dir", folder.path];
     const args = ["start", "-y", ...directories, "--host", "127.0.0.1", "--port", "0"];
     const settings = Object.fromEntries(
@@ -70,22 +74,21 @@ requiring(lack)(
       )
         .map((line) => line.split("=")),
     );
-    await using server = await ServerProcess.spawned({ command: [program, ...args], env: settings });
+    await using server = await ServerProcess.spawned({
+      command: [`${programs}/smp-server`, ...args],
+      env: settings,
+    });
     assert(server.printed.some((line) => line.startsWith("store log: /")), "the settings are not used");
     await using client = await soon(SmpClient.connect(server.address));
     await client.createQueue();
+    const [, hint] = /^try it from another terminal: (.*)$/.exec(server.printed.at(-1)!)!;
+    assertStringIncludes(await run("sh", "-c", `${programs}/${hint} --count 1`), '"type":"summary"');
+    assertStringIncludes(await run(`${programs}/smp-agent`, "--version"), "SMP agent");
     assertEquals((await server.kill("SIGTERM")).code, 0);
   },
 );
 
-Deno.test("the Debian package's program has the permissions of the container's, and keeps to its folders", async () => {
-  const program = await read("deploy/debian/smp-server");
-  const command = /^exec (.*)$/m.exec(program)![1]!.replaceAll("/opt/smp/server/", "").split(" ");
-  const container = JSON.parse(
-    /^ENTRYPOINT (\[.*\])$/m.exec(await read("deploy/Dockerfile"))![1]!,
-  ) as string[];
-  assertEquals(command.slice(1, -1), container.slice(1));
-  // What is removed with everything is what was made.
+Deno.test("the Debian package removes with everything what it has made", async () => {
   assertStringIncludes(await read("deploy/debian/postrm"), "rm -rf /etc/opt/simplex /var/opt/simplex\n");
   assertStringIncludes(await read("deploy/debian/postinst"), "-m 700 /etc/opt/simplex /var/opt/simplex\n");
 });

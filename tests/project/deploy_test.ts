@@ -17,19 +17,26 @@ const [configDir, logDir] = ["/etc/opt/simplex", "/var/opt/simplex"];
 function forTest(command: readonly string[], folder: string): string[] {
   const args = command.slice(1).map((arg) =>
     arg.replaceAll(configDir, `${folder}/etc`).replaceAll(logDir, `${folder}/log`)
-      .replaceAll("/opt/smp/bin/deno", Deno.execPath())
+      .replaceAll("/opt/smp/bin/deno", Deno.execPath()).replaceAll("/opt/smp/server/", root.pathname)
   );
   const place = ["--config-dir", `${folder}/etc`, "--log-dir", `${folder}/log`];
   return [...args, ...place, "--host", "127.0.0.1", "--port", "0", "--ws-port", "0", "-l"];
 }
 
-/** The arguments of `ENTRYPOINT` and `CMD`. */
+/** What the program runs that `ENTRYPOINT` names, with the arguments of `CMD`. */
 async function dockerCommand(): Promise<string[]> {
   const text = await read("deploy/Dockerfile");
-  return ["ENTRYPOINT", "CMD"].flatMap((word) => {
-    const json = new RegExp(`^${word} (\\[.*\\])$`, "m").exec(text)![1]!;
-    return JSON.parse(json) as string[];
-  });
+  const [[program, ...none], args] = ["ENTRYPOINT", "CMD"].map((word) =>
+    JSON.parse(new RegExp(`^${word} (\\[.*\\])$`, "m").exec(text)![1]!)
+  ) as [string[], string[]];
+  assertEquals(none, []);
+  return [...await programCommand(program!), ...args];
+}
+
+/** What a program of `deploy/programs` runs. */
+async function programCommand(name: string): Promise<string[]> {
+  const [, command] = /^exec (.*) "\$@"$/m.exec(await read(`deploy/programs/${name}`))!;
+  return command!.split(" ");
 }
 
 async function unitCommand(file = "smp-server.service"): Promise<string[]> {
@@ -66,7 +73,9 @@ Deno.test("the container's image has every module of the server", async () => {
     [, paths],
   ) => paths!.split(" "));
   const modules: string[] = [];
-  for (const path of ["server/main.ts", "server/net/websocket_listener.ts"]) {
+  for (
+    const path of ["server/main.ts", "server/net/websocket_listener.ts", "client/main.ts", "agent/main.ts"]
+  ) {
     const args = ["info", "--json", path];
     const { stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: root }).output();
     const graph = JSON.parse(new TextDecoder().decode(stdout)) as { modules: { specifier: string }[] };
@@ -85,14 +94,13 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   const files = [`--allow-read=${configDir},${logDir}`, `--allow-write=${configDir},${logDir}`];
   const ffi = (paths: readonly string[]) => `--allow-ffi=${paths.join(",")}`;
   const onLinux = ffi(openSslPaths.filter((path) => path.endsWith(".so.3")));
-  assertEquals(allowed(await unitCommand()), [
-    "--allow-net",
-    ...files,
-    `--allow-env=${names.join(",")}`,
-    onLinux,
-  ]);
   const env = `--allow-env=${[...environmentNames, ...names].join(",")}`;
-  assertEquals(allowed(await dockerCommand()), ["--allow-net", ...files, env, onLinux]);
+  for (const command of [await unitCommand(), await dockerCommand()]) {
+    assertEquals(allowed(command), ["--allow-net", ...files, env, onLinux]);
+  }
+  for (const name of ["smp", "smp-agent"]) {
+    assertEquals(allowed(await programCommand(name)), ["--allow-net", "--allow-read=.", "--allow-write=."]);
+  }
   const { tasks, permissions } = JSON.parse(await read("deno.json")) as {
     tasks: Record<string, { command: string }>;
     permissions: Record<string, unknown>;
