@@ -72,6 +72,15 @@ Deno.test("the release workflow names what there is: tasks, scripts, targets and
   assertMatch(workflow, /^permissions:\n {2}contents: read\n\n/m);
 });
 
+Deno.test("the release workflow names its actions by commit, which nobody can move", () => {
+  const actions = [...workflow.matchAll(/^ *- uses: (.*)$/gm)].map(([, action]) => action!);
+  assert(actions.length > 10);
+  assertEquals(
+    actions.filter((action) => !/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/.test(action)),
+    [],
+  );
+});
+
 Deno.test("an executable for another system is compiled as the one of task compile is", async () => {
   await using folder = await temporaryFolder();
   await Deno.writeTextFile(`${folder.path}/npx`, '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
