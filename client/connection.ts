@@ -5,6 +5,7 @@ import {
   decodeServerTransmission,
   deferred,
   encodeBase64,
+  GiveWay,
   type ServerResponse,
   type ServerTransmission,
   TransportError,
@@ -62,6 +63,8 @@ const batchSize = 16;
 
 /** Bytes of the blocks that are written together at most, unless one has more: large arrays are slow to be made and freed. */
 const batchBytes = 262_144;
+/** Bytes of blocks from which on reading gives way to other connections: of smaller ones as much is not sent at a time. */
+const largeBlock = 65_536;
 /** Milliseconds without anything from the server after which a connection that takes no more is closed. */
 const lastAnswersTime = 1_000;
 
@@ -95,6 +98,7 @@ export class Connection {
   #silence: ReturnType<typeof setTimeout> | undefined;
   /** Keep-alive intervals in which the write that is under way has not ended; `null`: none is. */
   #stuckIntervals: number | null = null;
+  readonly #way = new GiveWay();
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
   /** Takes over `blocks` and begins to read. */
@@ -147,7 +151,8 @@ export class Connection {
     this.#error = error;
     clearInterval(this.#keepAlive);
     clearTimeout(this.#silence);
-    this.#released = Promise.all([this.#blocks.close(), ...this.#signing]).then(() => {});
+    const underWay = [this.#way[Symbol.asyncDispose](), ...this.#signing];
+    this.#released = Promise.all([this.#blocks.close(), ...underWay]).then(() => {});
     for (const request of this.#outgoing) this.#reject(request, this.#closedError(request.isGivenAgain));
     for (const request of this.#pending.values()) this.#reject(request, this.#closedError(true));
     this.#wake();
@@ -216,7 +221,9 @@ export class Connection {
   }
 
   async #readLoop(): Promise<void> {
+    const isLarge = this.blockSize >= largeBlock;
     while (this.#error === null) {
+      if (isLarge && !this.#way.hasTime) await this.#way.look();
       // Nothing that is decoded of it is a part of it.
       const content = await this.#blocks.readLent();
       if (content === null) throw new TransportError("NETWORK", "The server has closed the connection");

@@ -149,6 +149,8 @@ export class Lane {
         throw new Error(`Blocks of ${formatAddress(server)} are smaller here than the receiver's`);
       }
       const key = await this.#context.keys.signing(senderKey);
+      const { way } = this.#links;
+      if (!way.hasTime) await way.look();
       const next = this.#waiting[0];
       if (next === undefined || this.#isClosed) return false;
       const body = this.#bodies.take();

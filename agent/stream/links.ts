@@ -1,5 +1,5 @@
 import { SmpClient, type SmpClientOptions } from "../../client/mod.ts";
-import { formatAddress, type ServerAddress } from "../../protocol/mod.ts";
+import { formatAddress, GiveWay, type ServerAddress } from "../../protocol/mod.ts";
 
 /** Milliseconds after which a connection that no stream uses is closed. */
 const idleTime = 5_000;
@@ -25,6 +25,8 @@ interface Link {
 export class StreamLinks implements AsyncDisposable {
   /** Milliseconds in which what is sent should be answered: with more on its way it might be given up. */
   readonly answerTime: number;
+  /** Who sends gives way to messages by it. */
+  readonly way: GiveWay = new GiveWay();
   readonly #options: SmpClientOptions;
   readonly #links = new Map<string, Link>();
   readonly #closing = new Set<Promise<void>>();
@@ -63,6 +65,7 @@ export class StreamLinks implements AsyncDisposable {
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     for (const [name, link] of this.#links) this.#close(name, link);
     await Promise.all(this.#closing);
+    await this.way[Symbol.asyncDispose]();
   }
 
   #connect(name: string, server: ServerAddress): Link {

@@ -1,5 +1,13 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { blockSizes, formatAddress, parseAddress, serverExtensions } from "../../protocol/mod.ts";
+import { Connection } from "../../client/connection.ts";
+import {
+  type BlockChannel,
+  blockSizes,
+  deferred,
+  formatAddress,
+  parseAddress,
+  serverExtensions,
+} from "../../protocol/mod.ts";
 import {
   encodeServerHeader,
   generateKeyPair,
@@ -152,4 +160,26 @@ Deno.test("forward secrecy is required of the connection that stays", async () =
   assertInstanceOf(error, TransportError);
   assertEquals(error.code, "FORWARD_SECRECY");
   await until(() => server.gauges().connections === 0);
+});
+
+Deno.test("a connection whose large blocks come without end lets all others have their turn", async () => {
+  const end = performance.now() + 1_000;
+  const closed = deferred<void>();
+  const blocks = {
+    blockSize: 65536,
+    binding: new Uint8Array(32),
+    readLent: () => Promise.resolve(performance.now() < end ? new Uint8Array(1) : null),
+    close: () => Promise.resolve(),
+  } as unknown as BlockChannel;
+  const connection = new Connection(blocks, {
+    limits: { commandTimeout: 1000, keepAliveInterval: 1e6, keepAliveCount: 1, inFlight: 1, waiting: 1 },
+    events: { notified() {}, closed: () => closed.resolve() },
+    canOpen: false,
+  });
+  const timer = deferred<void>();
+  const id = setTimeout(timer.resolve, 1);
+  const first = await Promise.race([timer.promise.then(() => "timer"), closed.promise.then(() => "closed")]);
+  clearTimeout(id);
+  assertEquals(first, "timer");
+  await connection.close(reason);
 });

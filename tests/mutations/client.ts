@@ -166,6 +166,14 @@ export const clientMutations: readonly Mutation[] = [
     tests: ["tests/client/password_test.ts"],
   },
   {
+    name: "reading-gives-way",
+    what: "large blocks that come without end keep all other connections waiting",
+    file: "client/connection.ts",
+    from: "if (isLarge && !this.#way.hasTime) await this.#way.look();",
+    to: "",
+    tests: ["tests/client/large_blocks_test.ts"],
+  },
+  {
     name: "ok-for-anything",
     what: "an OK without queue ID answers any command",
     file: "client/connection.ts",

@@ -158,6 +158,14 @@ export const streamMutations: readonly Mutation[] = [
     tests: test("faults"),
   },
   {
+    name: "stream-gives-way",
+    what: "a stream keeps messages waiting as long as its server takes all at once",
+    file: "agent/stream/lane.ts",
+    from: "if (!way.hasTime) await way.look();",
+    to: "",
+    tests: test("lane"),
+  },
+  {
     name: "stream-last-again",
     what: "a stream waits for ever when its server has lost all that was on its way",
     file: "agent/stream/lane.ts",

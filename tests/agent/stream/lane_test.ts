@@ -4,7 +4,7 @@ import type { AgentContext } from "../../../agent/runtime/context.ts";
 import type { OutboundRoute } from "../../../agent/store/store.ts";
 import { Lane } from "../../../agent/stream/lane.ts";
 import type { StreamLinks } from "../../../agent/stream/links.ts";
-import { deferred, openPacket, randomBytes } from "../../../protocol/mod.ts";
+import { deferred, GiveWay, openPacket, randomBytes } from "../../../protocol/mod.ts";
 import { until } from "../../support/wait.ts";
 
 /** A lane to a server of which the test closes the connections. */
@@ -20,6 +20,7 @@ function fakeLane(retry: Backoff) {
   const connections: ReturnType<typeof deferred<Error>>[] = [];
   const links = {
     answerTime: 1000,
+    way: new GiveWay(),
     use: () => {
       const closed = deferred<Error>();
       connections.push(closed);
@@ -63,6 +64,25 @@ Deno.test({
     connections[1]!.resolve(new Error("lost"));
     await until(() => taken === 6);
     assertEquals([sent.slice(3), connections.length], [[3, 4, 4], 3]);
+    await lane.close();
+  },
+});
+
+Deno.test({
+  name: "a lane to a server that takes all at once lets all else of the agent have its turn",
+  permissions: "none",
+  async fn() {
+    const { lane, send } = fakeLane({ first: 1, most: 1, factor: 1 });
+    const end = performance.now() + 1_000;
+    const others = deferred<boolean>();
+    lane.ports = {
+      taken: () => performance.now() < end ? send(1) : others.resolve(false),
+      lost: () => {},
+    };
+    send(1);
+    const timer = setTimeout(() => others.resolve(true), 1);
+    assertEquals(await others.promise, true);
+    clearTimeout(timer);
     await lane.close();
   },
 });
