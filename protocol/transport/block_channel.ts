@@ -1,6 +1,7 @@
 import { type Part, partsLength, putParts } from "../bytes.ts";
 import { TransportError } from "../error.ts";
 import type { AesKey } from "../crypto/runtime.ts";
+import { release } from "../crypto/engine/release.ts";
 import { importAesKey } from "../crypto/runtime.ts";
 import { type Channel, closedError } from "./channel.ts";
 import { sessionBinding } from "./session_binding.ts";
@@ -15,7 +16,10 @@ const tagLength = 16;
 const padding = 0x23;
 const counterEnd = 2 ** 32;
 
-/** Bytes of the blocks from which on a client writes with an array that it keeps: there are few such connections. */
+/**
+ * Bytes of the blocks from which on a client writes with an array that it keeps, as there are few such connections, and a
+ * server gives back what it has written with.
+ */
 const keptBlock = 65_536;
 
 /** The most bytes of content that a block of `blockSize` bytes can carry (transport.md Blocks). */
@@ -205,8 +209,9 @@ export class BlockChannel {
     }
     await this.#channel.write(blocks);
     // After a failure the system may still read it.
-    const keeps = this.#end?.isClient === true && this.blockSize >= keptBlock;
-    if (keeps && this.#channel.releasesWritten === true) this.#free = bytes;
+    if (this.blockSize < keptBlock || this.#channel.releasesWritten !== true) return;
+    if (this.#end?.isClient === true) this.#free = bytes;
+    else release(bytes);
   }
 
   /** See `Channel.end`. */

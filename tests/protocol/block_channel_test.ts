@@ -326,3 +326,19 @@ for (const parameters of [{ releasesWritten: false }, { isClient: false }, { blo
     assert((await begin(1)).memory !== first.memory);
   });
 }
+
+Deno.test("A server gives back the memory of large blocks when they are written, and of no others", async () => {
+  const lengthAfter = async (parameters: Parameters<typeof writing>[0], error?: Error) => {
+    const { memory, written, finish } = await (await writing({ isClient: false, ...parameters })).begin(1);
+    finish(error);
+    await written.catch(() => {});
+    return memory.byteLength;
+  };
+  const lengths = [
+    await lengthAfter({}),
+    await lengthAfter({}, new Error("broken")),
+    await lengthAfter({ releasesWritten: false }),
+    await lengthAfter({ blockSize: 4096 }),
+  ];
+  assertEquals(lengths, [0, 65_536, 65_536, 4096]);
+});
