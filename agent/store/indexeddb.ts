@@ -56,6 +56,11 @@ export { type PassphraseOptions, StoreError };
 export interface IndexedDbStoreOptions extends PassphraseOptions {
   /** Takes the database from the page that has it, whose store closes itself. @default false */
   readonly steal?: boolean;
+  /**
+   * Called when the browser has no room for what is to be written; `true` when it has some by now: then that is written
+   * once more. @default there is none
+   */
+  readonly makeRoom?: () => Promise<boolean>;
 }
 
 /**
@@ -78,11 +83,19 @@ export class IndexedDbStore implements AgentStore {
   readonly #close: (error: StoreError | null) => void;
   readonly #commits = new GroupCommit<readonly Write[]>({
     prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
-    write: (prepared) =>
-      this.#transact(async (transaction) => {
-        for (const write of prepared.flat()) await write(transaction);
-      }),
+    write: async (prepared) => {
+      const write = async (transaction: WriteTransaction) => {
+        for (const one of prepared.flat()) await one(transaction);
+      };
+      try {
+        await this.#transact(write);
+      } catch (error) {
+        if (!isQuotaError(error) || !await this.#makeRoom()) throw error;
+        await this.#transact(write);
+      }
+    },
   });
+  readonly #makeRoom: () => Promise<boolean>;
   #vault: Vault = plainVault;
   /** What reads wait for: values are sealed anew. */
   #resealing: Promise<unknown> | null = null;
@@ -90,12 +103,12 @@ export class IndexedDbStore implements AgentStore {
   #isClosed = false;
 
   private constructor(
-    { name, database, lock, iterations }: {
+    { name, database, lock }: {
       readonly name: string;
       readonly database: Database;
       readonly lock: Lock;
-      readonly iterations: number | undefined;
     },
+    { iterations, makeRoom = () => Promise.resolve(false) }: IndexedDbStoreOptions,
   ) {
     const closed = deferred<StoreError | null>();
     this.closed = closed.promise;
@@ -104,6 +117,7 @@ export class IndexedDbStore implements AgentStore {
     this.#database = database;
     this.#lock = lock;
     this.#iterations = iterations;
+    this.#makeRoom = makeRoom;
     lock.lost.then(() => this.#lose());
   }
 
@@ -123,7 +137,7 @@ export class IndexedDbStore implements AgentStore {
           taken: lose,
           removed: () => lose(new StoreError("READ", `Cannot use ${name}: the browser has closed it`)),
         });
-        store = new IndexedDbStore({ name, database, lock: held, iterations: options.iterations });
+        store = new IndexedDbStore({ name, database, lock: held }, options);
         await store.#start(options);
         return store;
       } catch (error) {
@@ -385,6 +399,10 @@ function openError(name: string, cause: unknown): StoreError {
   const isNewer = cause instanceof DOMException && cause.name === "VersionError";
   const reason = isNewer ? "it was written by a newer version of the agent" : messageOf(cause);
   return new StoreError("OPEN", `Cannot open ${name}: ${reason}`, { cause });
+}
+
+function isQuotaError(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
 function messageOf(error: unknown): string {

@@ -42,6 +42,7 @@ import type {
   SessionKeys,
   Start,
   StreamFile,
+  StreamPart,
   StreamRecord,
 } from "./session_records.ts";
 import {
@@ -155,6 +156,7 @@ const streams = list(
         throw new TypeError(`${place} is not a number`);
       },
     })),
+    part: optional(object<StreamPart>({ path: text(65_536, /^/), file: text(64, /^\d+:\d+$/) })),
   }),
 );
 

@@ -131,6 +131,16 @@ export interface StreamRecord {
   readonly at: number;
   /** The file that this side sends; `null`: it sends something else, or receives. */
   readonly file: StreamFile | null;
+  /** Where the first bytes are of a file that this side receives; not there before they come. */
+  readonly part?: StreamPart;
+}
+
+/** A temporary file, which goes with its stream. */
+export interface StreamPart {
+  /** Absolute. */
+  readonly path: string;
+  /** What the system knows it by. */
+  readonly file: string;
 }
 
 /** A file as it was when it was offered. */

@@ -1,6 +1,7 @@
 import type { StreamCloseContent, StreamRunContent } from "../../protocol/mod.ts";
-import type { StreamRecord } from "../store/store.ts";
+import type { StreamPart, StreamRecord } from "../store/store.ts";
 import { StreamError, toldError } from "./error.ts";
+import { removePart } from "./part_file.ts";
 import type { StreamPorts } from "./ports.ts";
 import { Reading } from "./reading.ts";
 import { LiveStream } from "./stream.ts";
@@ -28,11 +29,13 @@ export class Incoming extends LiveStream implements StreamOffer {
   #received = 0;
   /** Since when nobody reads it; `null`: somebody does. */
   #leftAt: number | null;
+  #part: StreamPart | null;
 
   /** Waits for whoever accepts it, or goes on with it after a restart. */
   constructor(connection: string, record: StreamRecord, ports: StreamPorts) {
     super(connection, record, ports);
     this.#leftAt = record.status === "offered" ? record.at : ports.context.now();
+    this.#part = record.part ?? null;
   }
 
   /** What has come in order. */
@@ -93,6 +96,15 @@ export class Incoming extends LiveStream implements StreamOffer {
     };
   }
 
+  /** What has come is in a temporary file, and goes with the stream; also what was in another one before. */
+  async keep(part: StreamPart): Promise<void> {
+    const former = this.#part;
+    if (former?.path === part.path && former.file === part.file) return;
+    this.#part = part;
+    await this.ports.keep(part);
+    if (former !== null && former.file !== part.file) await removePart(former);
+  }
+
   /** All of it is there, from before a restart: the stream has ended. */
   async finish(size: number): Promise<void> {
     this.#received = size;
@@ -117,5 +129,7 @@ export class Incoming extends LiveStream implements StreamOffer {
   /** Stops receiving. */
   protected async stop(error: StreamError | null): Promise<void> {
     await this.#reading?.stop(error);
+    // Whoever receives it has given it its name, or removes it, too.
+    if (this.#part !== null && !this.isStored) await removePart(this.#part);
   }
 }

@@ -1,6 +1,6 @@
 import type { StreamContent } from "../../protocol/mod.ts";
 import type { AgentContext } from "../runtime/context.ts";
-import type { Connection, StreamRecord } from "../store/store.ts";
+import type { Connection, StreamPart, StreamRecord } from "../store/store.ts";
 import type { StreamError } from "./error.ts";
 import type { StreamLinks } from "./links.ts";
 
@@ -16,6 +16,8 @@ export interface StreamPorts {
   tell(content: StreamContent): Promise<void>;
   /** The same; and it is accepted from now on. */
   accept(content: StreamContent): Promise<void>;
+  /** Remembers where what has come is, if the stream has not ended. Throws what the store throws. */
+  keep(part: StreamPart): Promise<void>;
   /** Ends it here, once, and tells the other side, which does not know it; `null`: all of it was received. */
   end(error: StreamError | null): Promise<void>;
 }

@@ -3,6 +3,7 @@ import { equalBytes } from "../../protocol/mod.ts";
 import { fileModules } from "./builtin.ts";
 import { StreamError } from "./error.ts";
 import { codeOf, giveName, isThere } from "./final_name.ts";
+import { partAt } from "./part_file.ts";
 import { type Hash, newHash } from "./hash.ts";
 import type { Incoming, StreamReader } from "./incoming.ts";
 import { tellProgress } from "./send_file.ts";
@@ -126,7 +127,8 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
 
 function isFull(error: unknown): boolean {
   const code = codeOf(error);
-  return code === "ENOSPC" || code === "EDQUOT";
+  const isOfBrowser = error instanceof DOMException && error.name === "QuotaExceededError";
+  return code === "ENOSPC" || code === "EDQUOT" || isOfBrowser;
 }
 
 function noRoom(cause: unknown): StreamError {
@@ -188,6 +190,7 @@ async function openPart(
   try {
     const hash = newHash();
     const start = await hashPart(handle, { size: offer.size, hash });
+    await offer.keep(await partAt(part, handle));
     const names = (attempt: number) => attempt === 1 || otherPath === undefined ? given : otherPath(attempt);
     const isOnly = otherPath === undefined;
     return partTarget(handle, { start, hash, names, isOnly, part, folder });

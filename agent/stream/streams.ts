@@ -255,12 +255,12 @@ export class Streams implements AsyncDisposable {
       const connection = connections.find(id);
       return connection && streamOf(connection, record.direction, record.id);
     };
-    const tell = async (content: StreamContent, change: Partial<StreamRecord>) => {
+    const tell = async (contents: readonly StreamContent[], change: Partial<StreamRecord>) => {
       await this.#interpreter.do(id, (connection) => {
         const found = streamOf(connection, record.direction, record.id);
         if (found === undefined) return null;
         const changed = withStream(connection, { ...found, ...change });
-        return { type: "streams", streams: streamsOf(changed), contents: [content] };
+        return { type: "streams", streams: streamsOf(changed), contents };
       });
     };
     return {
@@ -268,8 +268,9 @@ export class Streams implements AsyncDisposable {
       links: this.#links,
       connection: () => connections.find(id),
       record: stored,
-      tell: (content) => tell(content, {}),
-      accept: (content) => tell(content, { status: "accepted" }),
+      tell: (content) => tell([content], {}),
+      accept: (content) => tell([content], { status: "accepted" }),
+      keep: (part) => tell([], { part }),
       end: async (error) => {
         const stream = this.#live.get(nameOf(id, record));
         await this.#end(id, record, { error, total: stream?.total ?? 0 });

@@ -5,19 +5,22 @@ import { findInvitation } from "../../examples/web-chat/page/invitation.ts";
 import { formatAddress, parseQueueInfo } from "../../mod.ts";
 import { connectWebSocket, equalBytes, textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
-import { testsInChromium, withBrowser } from "../support/browser.ts";
+import { quotaLack, testsInChromium, withBrowser } from "../support/browser.ts";
 import {
   connectForFiles,
   doWith,
   fileIn,
+  hear,
   invite,
   openChat,
   type PageFile,
   passphraseField,
   picture,
   saved,
+  say,
   sendFiles,
 } from "../support/chat_page.ts";
+import { requiring } from "../support/requires.ts";
 import { sessions, someBytes } from "../support/streams.ts";
 import { soon, until } from "../support/wait.ts";
 import { WebChat } from "../support/web_chat.ts";
@@ -322,3 +325,52 @@ test("with a passphrase nothing of files is stored, and what is lost with the pa
     await alice.locator("#log .text").getByText("hello").first().waitFor();
     assertEquals([await alice.locator("#log li[data-file]").count(), await stored(alice)], [0, null]);
   }));
+
+/** Takes all room that a page has left. */
+async function takeAllRoom(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const opening = indexedDB.open("other", 1);
+      opening.onupgradeneeded = () => opening.result.createObjectStore("bytes", { autoIncrement: true });
+      opening.onsuccess = () => resolve(opening.result);
+    });
+    for (let length = 65_536; length > 100;) {
+      const isStored = await new Promise<boolean>((resolve) => {
+        const transaction = database.transaction("bytes", "readwrite");
+        transaction.objectStore("bytes").put(crypto.getRandomValues(new Uint8Array(length)));
+        transaction.oncomplete = () => resolve(true);
+        transaction.onabort = () => resolve(false);
+      });
+      if (!isStored) length >>= 1;
+    }
+    database.close();
+  });
+}
+
+requiring(quotaLack)(
+  "messages go on in a page whose browser does not say that files have taken all room",
+  () =>
+    withBrowser(async (browser) => {
+      await using chat = await WebChat.start();
+      const { page: alice } = await openChat(browser, chat),
+        { page: bob, problems } = await openChat(browser, chat, { quota: 12e6 });
+      await connectForFiles(alice, bob);
+      const small = fileOf("small.bin", 10_000), large = fileOf("large.bin", 5_000_000);
+      await sendFiles(alice, small, large);
+      for (const { name } of [small, large]) {
+        await doWith(bob, name, "Accept");
+        await fileIn(alice, name).getByText("✓✓ received").waitFor();
+      }
+      // The large one is in memory.
+      assertEquals((await stored(bob))?.parts, 1);
+      assert(equalBytes((await saved(bob, large.name)).bytes, large.buffer));
+      await takeAllRoom(bob);
+      for (const text of ["one", "two"]) {
+        await say(alice, text);
+        await hear(bob, text);
+        await say(bob, `${text}, too`);
+        await hear(alice, `${text}, too`);
+      }
+      assertEquals(problems, []);
+    }),
+);

@@ -1,8 +1,10 @@
-import { assertEquals } from "@std/assert";
-import type { Agent } from "../../agent/mod.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Agent, StreamError, type StreamOffer } from "../../agent/mod.ts";
 import { type FileEntry, FileStore, keyOf } from "../../examples/web-chat/page/file_store.ts";
+import { keptFile } from "../../examples/web-chat/page/incoming_file.ts";
 import { Transfers } from "../../examples/web-chat/page/transfers.ts";
 import "../support/indexeddb.ts";
+import { until } from "../support/wait.ts";
 
 /** Of an agent that has no streams any more. */
 const agent = { streams: () => [], connections: () => [] } as unknown as Agent;
@@ -30,4 +32,62 @@ Deno.test("a file that nobody has accepted is not received when its page is open
   } finally {
     transfers.close();
   }
+});
+
+Deno.test("a file for which a page has no room can be accepted again, and nothing of it stays", {
+  permissions: "none",
+}, async () => {
+  const store = await FileStore.open(false);
+  const offer = {
+    ...{
+      connection: "bob",
+      direction: "receiving",
+      id: "i",
+      status: "offered",
+      name: "f",
+      type: "",
+      size: 3,
+    },
+    ...{ offeredAt: new Date(0), progress: { bytes: 0, size: 3 }, ended: new Promise(() => {}) },
+  } as unknown as StreamOffer;
+  const kept: number[] = [];
+  const full = {
+    streams: () => [],
+    connections: () => [{ connection: "bob", id: "c" }],
+    messages: () => Promise.resolve([]),
+    async receiveFile(_: StreamOffer, target: WritableStream<Uint8Array>, { kept: part }: { kept: Blob }) {
+      kept.push(part.size);
+      const writer = target.getWriter();
+      await writer.write(new Uint8Array(2_000_000));
+      await writer.abort();
+      throw new StreamError("NO_ROOM", "There is no room for the file");
+    },
+  } as unknown as Agent;
+  const transfers = new Transfers(full, store, () => {});
+  try {
+    await transfers.offered(offer);
+    const key = keyOf({ conversation: "c", direction: "receiving", id: "i" });
+    for (const count of [1, 2]) {
+      transfers.accept(key);
+      await until(() => kept.length === count && store.get(key)?.status === "offered");
+      assertEquals([store.get(key)!.note.startsWith("there is no room"), store.hasContent(key)], [
+        true,
+        false,
+      ]);
+    }
+    assertEquals(kept, [0, 0]);
+  } finally {
+    transfers.close();
+  }
+});
+
+Deno.test("what is too large for the memory of a page has no room", { permissions: "none" }, async () => {
+  const store = {
+    get: () => ({ status: "going" }),
+    lasts: () => false,
+    content: () => ({ size: 600 * 1024 * 1024 }),
+  } as unknown as FileStore;
+  const writer = keptFile(store, { key: "k", size: null }).getWriter();
+  const error = await assertRejects(() => writer.write(new Uint8Array(1024 * 1024)), DOMException);
+  assertEquals(error.name, "QuotaExceededError");
 });

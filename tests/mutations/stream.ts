@@ -166,6 +166,14 @@ export const streamMutations: readonly Mutation[] = [
     tests: test("lane"),
   },
   {
+    name: "stream-full-browser",
+    what: "a file for which a browser has no room is ended",
+    file: "agent/stream/receive_file.ts",
+    from: "|| isOfBrowser;",
+    to: ";",
+    tests: test("full_disk"),
+  },
+  {
     name: "stream-last-again",
     what: "a stream waits for ever when its server has lost all that was on its way",
     file: "agent/stream/lane.ts",

@@ -40,6 +40,9 @@ const offAnyway = [
 /** Why tests have to do without a browser. */
 export const chromiumLack: Lack = executablePath === undefined ? "Chromium is not installed" : null;
 
+/** Why tests that say how much a page may store have to be left out. */
+export const quotaLack: Lack = isFirefox() ? "Firefox lets nobody set what a page may store" : chromiumLack;
+
 /** Whether a Firefox is to stand in for Chromium, where a test needs no options of that. */
 function isFirefox(): boolean {
   return Deno.env.get("SMP_TEST_BROWSER") === "firefox";

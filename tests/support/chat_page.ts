@@ -8,16 +8,23 @@ import type { WebChat } from "./web_chat.ts";
 export async function openChat(
   browser: Browser,
   chat: WebChat,
-  { passphrase = "", url = chat.url, makesKeys = false, ...options }: BrowserContextOptions & {
+  { passphrase = "", url = chat.url, makesKeys = false, quota, ...options }: BrowserContextOptions & {
     readonly passphrase?: string;
     /** Where the page is behind a proxy. */
     readonly url?: string;
     /** Makes its RSA keys itself, which takes most of the time of a page; otherwise it gets {@linkcode giveKeys}. */
     readonly makesKeys?: boolean;
+    /** Bytes that Chromium has for the page, which it does not say. */
+    readonly quota?: number;
   } = {},
 ): Promise<TestPage> {
   const opened = await openPage(browser, options);
   if (!makesKeys) await opened.page.context().addInitScript(giveKeys, testKeys.agents);
+  if (quota !== undefined) {
+    // Before it stores anything: it does not count again each time.
+    const devTools = await opened.page.context().newCDPSession(opened.page);
+    await devTools.send("Storage.overrideQuotaForOrigin", { origin: url, quotaSize: quota });
+  }
   await opened.page.goto(url);
   await passphraseField(opened.page).fill(passphrase);
   await opened.page.getByRole("button", { name: "Start" }).click();

@@ -1,4 +1,5 @@
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from "idb";
+import { giveReserve, takeReserve } from "./reserve.ts";
 
 /** The database of files, beside that of the agent. */
 const databaseName = "smp-web-chat-files";
@@ -73,7 +74,7 @@ export class FileStore {
   /** Opens it; `lasts`: whether they last longer than the page. Where the browser has no room they do not. */
   static async open(lasts: boolean, estimate: Estimate = roomOfPage): Promise<FileStore> {
     if (!lasts) {
-      await deleteDB(databaseName).catch(() => {});
+      await FileStore.delete();
       return new FileStore(null, estimate);
     }
     const database = await openDB<Schema>(databaseName, 1, {
@@ -91,6 +92,7 @@ export class FileStore {
 
   /** Deletes what is stored, also while another tab has it open. */
   static async delete(): Promise<void> {
+    await giveReserve();
     await deleteDB(databaseName).catch(() => {});
   }
 
@@ -131,7 +133,8 @@ export class FileStore {
     const parts = this.#parts.get(key) ?? [];
     this.#parts.set(key, [...parts, part]);
     if (this.#incomplete.has(key)) return;
-    const isStored = part.size <= this.#free &&
+    // What browsers say of their room need not be true.
+    const isStored = part.size <= this.#free && this.#database !== null && await takeReserve() &&
       await this.#write((database) => database.put("parts", part, [key, parts.length]));
     if (isStored) return await this.#look();
     this.#incomplete.add(key);

@@ -31,7 +31,9 @@ export function keptFile(
   let waiting: Uint8Array<ArrayBuffer>[] = [], length = 0;
   const write = async () => {
     if (store.get(key)?.status !== "going") throw new Error("the file is not wanted any more");
-    if (!store.lasts(key) && store.content(key).size > mostUnstored) throw new Error("the file is too large");
+    if (!store.lasts(key) && store.content(key).size > mostUnstored) {
+      throw new DOMException("the page has no room for the file", "QuotaExceededError");
+    }
     const part = new Blob(waiting);
     waiting = [];
     length = 0;

@@ -5,6 +5,7 @@ import { FileStore } from "./file_store.ts";
 import { findInvitation } from "./invitation.ts";
 import { forgetNotifications } from "./notifications.ts";
 import { forgetAllRead } from "./read_marks.ts";
+import { giveReserve } from "./reserve.ts";
 import { showSection, useItHere } from "./sections.ts";
 import { forgetPasswords } from "./passwords.ts";
 import { forgetServers } from "./servers.ts";
@@ -73,10 +74,12 @@ async function openHere(
   taken: string | null,
 ): Promise<IndexedDbStore> {
   if (taken === null) {
-    const opening = IndexedDbStore.open(databaseName, options).catch((error) => {
-      if (isCode(error, "IN_USE")) return null;
-      throw error;
-    });
+    const opening = IndexedDbStore.open(databaseName, { ...options, makeRoom: giveReserve }).catch(
+      (error) => {
+        if (isCode(error, "IN_USE")) return null;
+        throw error;
+      },
+    );
     const invitation = findInvitation(location.hash);
     let isTaken = false;
     const other = tabs.other(invitation).then(() => {
@@ -92,7 +95,7 @@ async function openHere(
     ]);
     if (late !== null) return late;
   } else await useItHere(taken);
-  return await IndexedDbStore.open(databaseName, { ...options, steal: true });
+  return await IndexedDbStore.open(databaseName, { ...options, makeRoom: giveReserve, steal: true });
 }
 
 function isCode(error: unknown, code: StoreError["code"]): boolean {

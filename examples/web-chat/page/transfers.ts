@@ -246,10 +246,14 @@ export class Transfers {
       const target = incomingFile(await this.#targetOf(entry, place), () => live.resuming?.signal ?? null);
       await this.#agent.receiveFile(stream, target, { kept });
     } catch (error) {
-      // The agent says why it has ended; when it was not begun it can still be accepted.
-      if (error instanceof StreamError || !this.#live.has(key)) return;
+      const isFull = error instanceof StreamError && error.code === "NO_ROOM";
+      // The agent says why it has ended; else it can still be accepted.
+      if (error instanceof StreamError && !isFull || !this.#live.has(key)) return;
       live.isReceiving = false;
-      await this.#change(key, { status: "offered", isElsewhere: false, note: String(error) });
+      // What has come would only be in the way, of messages, too.
+      if (isFull) await this.#store.clear(key);
+      const note = isFull ? "there is no room for it here: accept it again when there is" : String(error);
+      await this.#change(key, { status: "offered", isElsewhere: false, note });
     }
   }
 

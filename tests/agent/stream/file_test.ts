@@ -255,6 +255,34 @@ Deno.test("what cannot be read again ends with a restart of its sender", async (
   await alice[Symbol.asyncDispose]();
 });
 
+Deno.test("what its sender cannot read again is lost for both sides at once when a receiver that was started again wants it", async () => {
+  await using server = await startServer();
+  const store = new MemoryStore();
+  await using alice = await TestAgent.start(server.address, sessions);
+  let bob = await TestAgent.start(server.address, { ...sessions, store });
+  await connectForStreams(server, alice, bob);
+  const outgoing = await alice.agent.offerStream("b");
+  const reader = (await nextOffer(bob)).accept().getReader();
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  const writing = (async () => {
+    for (;;) await writer.write(new Uint8Array(60_000));
+  })();
+  const isLost = codeOf(writing);
+  // So much that the sender has been told of it.
+  while (outgoing.progress.bytes === 0) await soon(reader.read());
+  await bob[Symbol.asyncDispose]();
+  bob = await TestAgent.start(server.address, { ...sessions, store });
+  try {
+    await bob.agent.subscribeAll();
+    const offer = streamAt(bob, "receiving");
+    assertEquals(await soon(codeOf(new Response(offer.accept()).bytes())), "LOST");
+    assertEquals([await soon(isLost), await codeOf(soon(outgoing.ended))], ["LOST", "LOST"]);
+    assertEquals([alice.agent.streams(), bob.agent.streams()], [[], []]);
+  } finally {
+    await bob[Symbol.asyncDispose]();
+  }
+});
+
 Deno.test("a Blob that was kept is sent on after a restart of its sender, behind what the receiver has kept", async () => {
   await using server = await startServer();
   const [storeA, storeB] = [new MemoryStore(), new MemoryStore()];

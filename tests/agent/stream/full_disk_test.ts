@@ -150,3 +150,17 @@ Deno.test("a file for whose name there is no room is received when there is", as
   await soon(pair.bob.agent.receiveFile(offer, to));
   await soon(outgoing.ended);
 });
+
+Deno.test("a file for which a browser has no room is received when there is", async () => {
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([someBytes(1000)]));
+  const offer = await nextOffer(pair.bob);
+  const full = new WritableStream<Uint8Array>({
+    write: () => Promise.reject(new DOMException("no room", "QuotaExceededError")),
+  });
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, full))), "NO_ROOM");
+  const { size } = await soon(pair.bob.agent.receiveFile(offer, new WritableStream<Uint8Array>()));
+  assertEquals(size, 1000);
+  await soon(outgoing.ended);
+});

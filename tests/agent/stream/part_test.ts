@@ -1,0 +1,79 @@
+import { assert, assertEquals } from "@std/assert";
+import { open } from "node:fs/promises";
+import { MemoryStore } from "../../../agent/store/memory.ts";
+import { partAt, removePart } from "../../../agent/stream/part_file.ts";
+import { TestAgent } from "../../support/agent.ts";
+import { startServer } from "../../support/server.ts";
+import { temporaryFolder } from "../../support/server_process.ts";
+import { codeOf, connectForStreams, nextOffer, sessions, someBytes } from "../../support/streams.ts";
+import { namesIn } from "../../support/transfer.ts";
+import { soon, until } from "../../support/wait.ts";
+
+/** A file of which a part has come to a folder, and both agents; the receiving one was started again since. */
+async function stopped(path: string) {
+  const resources = new AsyncDisposableStack();
+  const server = resources.use(await startServer());
+  const store = new MemoryStore();
+  const alice = resources.use(await TestAgent.start(server.address, sessions));
+  const before = await TestAgent.start(server.address, { ...sessions, store });
+  await connectForStreams(server, alice, before);
+  const outgoing = await alice.agent.sendFile("b", new Blob([someBytes(1_000_000)]));
+  outgoing.pause();
+  const offer = await nextOffer(before);
+  const receiving = codeOf(before.agent.receiveFile(offer, `${path}/to`));
+  await until(() => outgoing.status === "accepted");
+  await before[Symbol.asyncDispose]();
+  assertEquals([await soon(receiving), namesIn(path)], ["CLOSED", [`.${offer.id}.part`]]);
+  const bob = resources.use(await TestAgent.start(server.address, { ...sessions, store }));
+  await bob.agent.subscribeAll();
+  return { bob, outgoing, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+Deno.test("the part of a file that was stopped goes with its stream after a restart, in which nobody receives it", async () => {
+  await using folder = await temporaryFolder();
+  await using file = await stopped(folder.path);
+  await file.outgoing.cancel();
+  await until(() => namesIn(folder.path).length === 0);
+  assertEquals(file.bob.agent.streams(), []);
+});
+
+Deno.test("a file that is received into another folder after a restart leaves nothing in the first one", async () => {
+  await using one = await temporaryFolder();
+  await using two = await temporaryFolder();
+  await using file = await stopped(one.path);
+  const [offer] = file.bob.agent.streams();
+  assert(offer?.direction === "receiving");
+  file.outgoing.resume();
+  await soon(file.bob.agent.receiveFile(offer, `${two.path}/to`));
+  assertEquals([namesIn(one.path), namesIn(two.path)], [[], ["to"]]);
+});
+
+Deno.test("only the file that was made is removed, where it was made", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/in/.id.part`, other = `${folder.path}/other`;
+  await Deno.mkdir(`${folder.path}/in`);
+  const handle = await open(path, "w");
+  const part = await partAt(path, handle);
+  await handle.close();
+  await Deno.rename(`${folder.path}/in`, `${folder.path}/moved`);
+  await removePart(part);
+  await Deno.mkdir(`${folder.path}/in`);
+  await Deno.writeTextFile(path, "of another program");
+  await removePart(part);
+  assertEquals([await Deno.readTextFile(path), namesIn(`${folder.path}/moved`)], ["of another program", [
+    ".id.part",
+  ]]);
+  await Deno.remove(path);
+  await Deno.rename(`${folder.path}/moved/.id.part`, other);
+  await Deno.symlink(other, path);
+  await removePart(part);
+  assertEquals([namesIn(`${folder.path}/in`), namesIn(folder.path)], [[".id.part"], [
+    "in",
+    "moved",
+    "other",
+  ]]);
+  await Deno.remove(path);
+  await Deno.rename(other, path);
+  await removePart(part);
+  assertEquals(namesIn(`${folder.path}/in`), []);
+});
