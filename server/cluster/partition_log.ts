@@ -1,6 +1,8 @@
 import { encodeBase64, joinParts, randomBytes } from "../../protocol/mod.ts";
 import { encodeBatch, headerLength } from "./batch.ts";
+import type { ClusterClock } from "./clock.ts";
 import { PartitionLostError } from "./error.ts";
+import { Gathering } from "./gathering.ts";
 import { loadPartition, replayTo } from "./load.ts";
 import type { BatchKind, LogStream } from "./log_stream.ts";
 import type { PartitionState } from "./partition_state.ts";
@@ -27,6 +29,8 @@ export interface PartitionLogOptions {
   readonly snapshotAfter?: number;
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
+  /** Of pauses between batches. @default the machine's */
+  readonly clock?: ClusterClock;
   readonly log?: (message: string, error?: unknown) => void;
 }
 
@@ -53,6 +57,7 @@ export class PartitionLog implements AsyncDisposable {
   readonly #options: PartitionLogOptions & typeof defaults;
   readonly #stop = new AbortController();
   readonly #snapshots: Snapshots;
+  readonly #gathering: Gathering;
   #sequence: number;
   #batches = 1;
   #pending: Pending[] = [];
@@ -76,6 +81,7 @@ export class PartitionLog implements AsyncDisposable {
     this.epoch = this.#sequence = epoch;
     this.state = state;
     this.#options = options;
+    this.#gathering = new Gathering(options.clock);
     this.#snapshots = new Snapshots({ ...options, owner: this, bytes, signal: this.#stop.signal });
     options.signal?.addEventListener("abort", this.#abort);
   }
@@ -155,6 +161,7 @@ export class PartitionLog implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.#waiting += bytes.length;
       this.#pending.push({ records, bytes, kind, resolve, reject });
+      this.#gathering.grown(this.#waiting);
       this.#running ??= this.#run();
     });
   }
@@ -188,6 +195,7 @@ export class PartitionLog implements AsyncDisposable {
   /** Takes nothing more, and ends when all that waits is stored: for an owner that hands its partition over. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#gathering.end();
     this.#snapshots.close();
     await this.#running;
     await this.#snapshots.idle();
@@ -209,8 +217,12 @@ export class PartitionLog implements AsyncDisposable {
       while (this.#pending.length > 0) {
         this.#storingSince = performance.now();
         await this.#unpaused();
-        await this.#store(this.#storing = this.#take());
+        const batch = this.#storing = this.#take();
+        const began = this.#gathering.now();
+        const isAlone = await this.#store(batch);
         this.#storing = [];
+        if (this.#pending.length === 0) this.#storingSince = null;
+        if (!isAlone) await this.#gathering.pause(this.#gathering.now() - began, this.#waiting);
       }
     } catch (cause) {
       // The partition was given up, or the fold is not what the log says.
@@ -234,7 +246,8 @@ export class PartitionLog implements AsyncDisposable {
     return this.#pending.splice(0, count);
   }
 
-  async #store(batch: readonly Pending[]): Promise<void> {
+  /** Resolves with whether nothing else came before it was answered. */
+  async #store(batch: readonly Pending[]): Promise<boolean> {
     const { stream, now = Date.now, log } = this.#options;
     const at = now();
     const { kind } = batch[0]!;
@@ -245,16 +258,18 @@ export class PartitionLog implements AsyncDisposable {
     if (fate !== "stored") {
       const neverStored = fate === "superseded";
       this.#lose("Cannot write to the partition: another owner has followed", { neverStored });
-      return;
+      return true;
     }
     await this.#unpaused();
     const changes = batch.map(({ records }) => records.map((record) => this.state.apply(record, at)));
     this.#sequence++;
+    const isAlone = batch.length === 1 && this.#pending.length === 0;
     for (const [i, { bytes, resolve }] of batch.entries()) {
       this.#waiting -= bytes.length;
       resolve(changes[i]!);
     }
     this.#snapshots.grown(data.length);
+    return isAlone;
   }
 
   async #unpaused(): Promise<void> {
@@ -272,6 +287,7 @@ export class PartitionLog implements AsyncDisposable {
     for (const { reject } of this.#pending.splice(0)) reject(never);
     this.#storing = [];
     this.#waiting = 0;
+    this.#gathering.end();
     this.#stop.abort(error);
     this.#options.onLost?.(error);
   }

@@ -5,6 +5,7 @@ import { PartitionDamagedError, PartitionLostError } from "../../../server/clust
 import type { LogStream, PublishOutcome } from "../../../server/cluster/log_stream.ts";
 import { PartitionLog, type PartitionLogOptions } from "../../../server/cluster/partition_log.ts";
 import type { LogRecord } from "../../../server/cluster/records.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
 import { MemorySnapshots, MemoryStream } from "../../support/memory_stream.ts";
 import { contentOf, FaultyStream } from "../../support/partition_log.ts";
 import { soon, until } from "../../support/wait.ts";
@@ -50,6 +51,57 @@ Deno.test("appends of a turn and those during a publish are one batch each", { p
   const batches = [...memory.messages.values()].map(({ data }) => decodeBatch(data));
   assertEquals(batches.map(({ records }) => records.length), [1, 3, 2]);
   assertEquals(batches.map(({ epoch, number }) => [epoch, number]), [[1, 0], [1, 1], [1, 2]]);
+});
+
+/** A log whose batches take 5 ms of a clock each, and how many records those have that are stored. */
+function slowLog() {
+  const clock = new FakeClock();
+  const memory = new MemoryStream();
+  const stream = new FaultyStream(memory, {
+    times: Infinity,
+    fault: (publish) => {
+      clock.advance(5);
+      return publish();
+    },
+  });
+  const { claim } = world(stream);
+  const batches = () => [...memory.messages.values()].map(({ data }) => decodeBatch(data).records.length);
+  return { clock, claim, batches };
+}
+
+Deno.test("a batch behind one of several waits for more, in proportion to what that one took", {
+  permissions,
+}, async () => {
+  const { clock, claim, batches } = slowLog();
+  await using log = await claim("a", { clock });
+  await Promise.all([log.append([message("1")]), log.append([message("2")])]);
+  const third = log.append([message("3")]);
+  await until(() => clock.pauses.size === 1);
+  const fourth = log.append([message("4")]);
+  assertEquals(batches(), [1, 2]);
+  assertEquals(await clock.endPause(), 10);
+  await Promise.all([third, fourth]);
+  await clock.endPause();
+  await log.append([message("5")]);
+  await log.append([message("6")]);
+  assertEquals(batches(), [1, 2, 2, 1, 1]);
+  assertEquals(clock.begun, [10, 10]);
+});
+
+Deno.test("a batch that is large enough, or the last one, does not wait for more", { permissions }, async () => {
+  const { clock, claim, batches } = slowLog();
+  await using log = await claim("a", { clock });
+  const several = () => Promise.all([log.append([message("1")]), log.append([message("2")])]);
+  await several();
+  const large = [log.append([message("3")]), log.append([message("4", 131_072)])];
+  await Promise.all(large);
+  assertEquals(batches(), [1, 2, 2]);
+  await until(() => clock.pauses.size === 1);
+  const last = log.append([message("5")]);
+  await log.close();
+  await last;
+  assertEquals(batches(), [1, 2, 2, 1]);
+  assertEquals(clock.begun, [10, 10]);
 });
 
 Deno.test("a batch holds what it may, and what no batch can hold is refused", { permissions }, async () => {
