@@ -5,7 +5,7 @@ const enough = 131_072;
 /** Pause for each millisecond that the batch before took. */
 const share = 2;
 /** Milliseconds. */
-const longest = 24;
+const longest = 40;
 /** Milliseconds that no timer is worth. */
 const shortest = 1;
 
