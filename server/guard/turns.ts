@@ -20,6 +20,9 @@ export class Turns implements AsyncDisposable {
   #scheduled = 0;
   #polling: Promise<void> | null = null;
   #polled = performance.now();
+  /** Since when nobody has come; `null`: somebody has, or is served. */
+  #restsSince: number | null = null;
+  #isResting = false;
   #cheapLooks = 0;
 
   next(source: Source): Promise<void> {
@@ -41,7 +44,21 @@ export class Turns implements AsyncDisposable {
   }
 
   #isBusy(): boolean {
-    return performance.now() - this.#polled > busyTime;
+    const now = performance.now();
+    // Whoever has something to do after so long a rest was found by a look at the sockets.
+    if (this.#restsSince !== null && now - this.#restsSince > busyTime) this.#polled = now;
+    this.#restsSince = null;
+    return now - this.#polled > busyTime;
+  }
+
+  /** What was begun in this turn may go on in it: the rest begins when that is done. */
+  #rest(): void {
+    if (this.#isResting || this.#scheduled > 0 || this.#unscheduled > 0) return;
+    this.#isResting = true;
+    setImmediate(() => {
+      this.#isResting = false;
+      if (this.#scheduled === 0 && this.#unscheduled === 0) this.#restsSince = performance.now();
+    });
   }
 
   /** A callback for each command: what one does at once is done before the next one begins, which takes less time. */
@@ -62,6 +79,7 @@ export class Turns implements AsyncDisposable {
     if (this.#isBusy()) this.#polling = this.#poll();
     this.#waiting.take()?.();
     this.#schedule();
+    this.#rest();
   }
 
   /** Leaves Deno nothing to do but to wait: only then does it look at the sockets. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Turns } from "../../../server/guard/turns.ts";
-import { soon } from "../../support/wait.ts";
+import { nextTurn } from "../../../server/next_turn.ts";
+import { soon, until } from "../../support/wait.ts";
 
 const permissions = "none";
 
@@ -77,6 +78,21 @@ Deno.test("commands that have no turn of their own end before the sockets are lo
   await soon(turns.next({ client: null }));
   assert(turns.hasTime());
 });
+
+Deno.test(
+  "who comes after a rest need not wait until the sockets are looked at",
+  { permissions },
+  async () => {
+    await using turns = new Turns();
+    await soon(turns.next({ client: null }));
+    await nextTurn();
+    const since = performance.now();
+    await until(() => performance.now() - since > 6);
+    assert(turns.hasTime());
+    while (performance.now() - since < 20);
+    assert(!turns.hasTime());
+  },
+);
 
 Deno.test("sockets are looked at again and again as long as there is work", {
   permissions: { net: ["127.0.0.1"] },
