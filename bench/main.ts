@@ -17,6 +17,7 @@ import { benchNodes } from "./nodes.ts";
 import { benchRestart } from "./restart.ts";
 import { benchScale } from "./scale.ts";
 import { benchStreams } from "./streams.ts";
+import { benchTakeover } from "./takeover.ts";
 import { writeResults } from "./table.ts";
 
 interface Bench {
@@ -35,6 +36,10 @@ const benches: Readonly<Record<string, Bench>> = {
   scale: {
     run: benchScale,
     about: "what an idle cluster takes, and what 10 to 1 000 nodes would carry by that",
+  },
+  takeover: {
+    run: benchTakeover,
+    about: "how long a cluster with up to a million queues takes to start, and to go on when a node dies",
   },
   exponents: { run: benchLargeExponents, about: "what peers with large exponents get, and others meanwhile" },
   extensions: {
