@@ -88,21 +88,25 @@ Deno.test("a batch behind one of several waits for more, in proportion to what t
   assertEquals(clock.begun, [10, 10]);
 });
 
-Deno.test("a batch that is large enough, or the last one, does not wait for more", { permissions }, async () => {
-  const { clock, claim, batches } = slowLog();
-  await using log = await claim("a", { clock });
-  const several = () => Promise.all([log.append([message("1")]), log.append([message("2")])]);
-  await several();
-  const large = [log.append([message("3")]), log.append([message("4", 131_072)])];
-  await Promise.all(large);
-  assertEquals(batches(), [1, 2, 2]);
-  await until(() => clock.pauses.size === 1);
-  const last = log.append([message("5")]);
-  await log.close();
-  await last;
-  assertEquals(batches(), [1, 2, 2, 1]);
-  assertEquals(clock.begun, [10, 10]);
-});
+Deno.test(
+  "a batch that is large enough, or the last one, does not wait for more",
+  { permissions },
+  async () => {
+    const { clock, claim, batches } = slowLog();
+    await using log = await claim("a", { clock });
+    const several = () => Promise.all([log.append([message("1")]), log.append([message("2")])]);
+    await several();
+    const large = [log.append([message("3")]), log.append([message("4", 131_072)])];
+    await Promise.all(large);
+    assertEquals(batches(), [1, 2, 2]);
+    await until(() => clock.pauses.size === 1);
+    const last = log.append([message("5")]);
+    await log.close();
+    await last;
+    assertEquals(batches(), [1, 2, 2, 1]);
+    assertEquals(clock.begun, [10, 10]);
+  },
+);
 
 Deno.test("a batch holds what it may, and what no batch can hold is refused", { permissions }, async () => {
   const { stream, claim } = world();
