@@ -13,6 +13,8 @@ export interface TransportOptions {
   readonly ca?: string;
 }
 
+type Open = (options: Deno.ConnectOptions) => Promise<Deno.TcpConn>;
+
 const readSize = 65_536;
 
 /** Makes those connections of the client that are begun in this turn or the next few. */
@@ -25,12 +27,13 @@ export function useTransport(options: TransportOptions): void {
  * keeps the sockets of attempts that took too long, and has an error that nobody catches when a peer resets the
  * connection while it refuses it.
  */
-class EngineTransport implements Transport {
+export class EngineTransport implements Transport {
   readonly lang = "deno";
   readonly version = "1.0.0";
   isClosed = false;
   closeError?: Error;
   readonly #options: TransportOptions;
+  readonly #open: Open;
   readonly #connecting = new AbortController();
   readonly #closed = Promise.withResolvers<void | Error>();
   readonly #waiting: Uint8Array[] = [];
@@ -40,13 +43,18 @@ class EngineTransport implements Transport {
   #isConnected = false;
   #isWriting = false;
 
-  constructor(options: TransportOptions) {
+  /** `open`: makes the socket. @default Deno.connect */
+  constructor(options: TransportOptions, open: Open = Deno.connect) {
     this.#options = options;
+    this.#open = open;
   }
 
-  async connect({ hostname, port }: Server, _options: ConnectionOptions): Promise<void> {
+  async connect(
+    { hostname, port }: Pick<Server, "hostname" | "port">,
+    _options: ConnectionOptions,
+  ): Promise<void> {
     try {
-      const socket = await Deno.connect({ hostname, port, signal: this.#connecting.signal });
+      const socket = await this.#open({ hostname, port, signal: this.#connecting.signal });
       this.#adopt(socket);
       socket.setNoDelay(true);
       const { info, bytes, hasMore } = await readInfo(socket);
@@ -62,17 +70,21 @@ class EngineTransport implements Transport {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
-    yield this.#first;
     const buffer = new Uint8Array(readSize);
-    while (!this.isClosed) {
-      try {
+    try {
+      if (!this.isClosed) yield this.#first;
+      while (!this.isClosed) {
         const length = await this.#socket!.read(buffer);
-        if (length === null) return this.#end();
+        // The client would take it for the beginning of what the next connection says.
+        if (this.isClosed || length === null) return;
         // The parser keeps what it was given.
         yield buffer.slice(0, length);
-      } catch (error) {
-        return this.#end(error);
       }
+    } catch (error) {
+      this.#end(error);
+    } finally {
+      // A client that understands nothing stops to read, and does not begin again by itself.
+      this.#end();
     }
   }
 

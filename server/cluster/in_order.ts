@@ -1,7 +1,7 @@
-/** Gives what `work` gives for each number, in order, while it works for the next ones already. */
+/** Gives what `work` gives for each number, in order, while it works for the next ones already: `ahead` is asked each time. */
 export async function* inOrder<T>(
   work: (number: number) => Promise<T>,
-  { from, to, ahead }: { readonly from: number; readonly to: number; readonly ahead: number },
+  { from, to, ahead }: { readonly from: number; readonly to: number; readonly ahead: () => number },
 ): AsyncGenerator<T> {
   const started: Promise<T>[] = [];
   let next = from;
@@ -11,10 +11,13 @@ export async function* inOrder<T>(
     promise.catch(() => {});
     started.push(promise);
   };
-  while (next < Math.min(to, from + ahead)) start();
+  const startMore = () => {
+    while (next < to && started.length < ahead()) start();
+  };
+  startMore();
   while (started.length > 0) {
     const value = await started.shift()!;
-    if (next < to) start();
+    startMore();
     yield value;
   }
 }

@@ -23,8 +23,13 @@ export interface LoadedPartition {
   readonly bytes: number;
 }
 
-/** Messages of the log that are asked for at a time. */
-const readAhead = 64;
+/**
+ * Messages of the log that are asked for at a time, and how many bytes they may have: signs of life of NATS wait behind
+ * them, and are missed after 3 s.
+ */
+const readAhead = { messages: 32, bytes: 2 << 20 };
+/** Bytes of a batch, at most. */
+const largestBatch = 1 << 19;
 /** Times that a load is started over. */
 const mostAttempts = 5;
 
@@ -72,9 +77,12 @@ export async function replayTo(
   last: number,
 ): Promise<LoadedPartition | null> {
   const read = (number: number) => readMessage(stream, number, retry);
-  let length = bytes, folded = sequence;
-  for await (const data of inOrder(read, { from: sequence + 1, to: last + 1, ahead: readAhead })) {
+  let length = bytes, folded = sequence, size = largestBatch;
+  const ahead = () => Math.max(1, Math.min(readAhead.messages, Math.floor(readAhead.bytes / size)));
+  for await (const data of inOrder(read, { from: sequence + 1, to: last + 1, ahead })) {
     if (data === null) return null;
+    // Those that follow are mostly like those before.
+    size = Math.max(data.length, size - size / 8);
     const { at, records } = decode(data, ++folded);
     for (const record of records) state.apply(record, at);
     length += data.length;

@@ -62,7 +62,7 @@ export async function* readSnapshot(
 ): AsyncGenerator<readonly LogRecord[]> {
   const hashes: Uint8Array[] = [];
   const read = (index: number) => retrying("read a snapshot", () => store.read(name, index), retry);
-  for await (const data of inOrder(read, { from: 0, to: chunks, ahead: readAhead })) {
+  for await (const data of inOrder(read, { from: 0, to: chunks, ahead: () => readAhead })) {
     const index = hashes.length;
     if (data === null) throw new RecordError(`chunk ${index} of snapshot ${name} is missing`);
     const { epoch, number, records } = decodeBatch(data);

@@ -5,6 +5,7 @@ import { PartitionDamagedError, PartitionLostError } from "../../../server/clust
 import type { LogStream, PublishOutcome } from "../../../server/cluster/log_stream.ts";
 import { PartitionLog, type PartitionLogOptions } from "../../../server/cluster/partition_log.ts";
 import type { LogRecord } from "../../../server/cluster/records.ts";
+import { nextTurn } from "../../../server/next_turn.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { MemorySnapshots, MemoryStream } from "../../support/memory_stream.ts";
 import { contentOf, FaultyStream } from "../../support/partition_log.ts";
@@ -350,6 +351,33 @@ Deno.test("a log that is damaged or of which a part is missing is refused", { pe
   data[0] = 1;
   await stream.purge(2);
   await assertRejects(() => claim("b"), PartitionDamagedError, "the log lacks what comes after message 0");
+});
+
+Deno.test("of large batches few are read at a time, of small ones many", { permissions }, async () => {
+  for (const [length, most] of [[400_000, 5], [4, 32]] as const) {
+    const memory = new MemoryStream();
+    const { snapshots } = world();
+    const options = { snapshots, node: "a", largestBatch: 1 << 19 };
+    const first = await soon(PartitionLog.claim({ stream: memory, ...options }));
+    for (let i = 0; i < 150; i++) await first.append([message(`${i}`, i < 100 ? 4 : length)]);
+    await first.close();
+    let reading = 0;
+    const counts: number[] = [];
+    const stream: LogStream = {
+      publish: (...args) => memory.publish(...args),
+      last: (kind) => memory.last(kind),
+      state: () => memory.state(),
+      purge: (first) => memory.purge(first),
+      async get(sequence) {
+        counts.push(++reading);
+        await nextTurn();
+        reading--;
+        return await memory.get(sequence);
+      },
+    };
+    await using _second = await soon(PartitionLog.claim({ stream, ...options }));
+    assertEquals(Math.max(...counts.slice(-10)), most);
+  }
 });
 
 Deno.test("a leader that has not come so far is asked again", { permissions }, async () => {
