@@ -50,24 +50,25 @@ export async function startServerProcess(
     stderr: "null",
   }).spawn();
   let output = "";
-  for await (
-    const text of process.stdout.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
-  ) {
+  const texts = process.stdout.pipeThrough(new TextDecoderStream());
+  for await (const text of texts.values({ preventCancel: true })) {
     output += text;
-    const match = /server address: (\S+)/.exec(output);
-    if (match === null) continue;
-    return {
-      address: match[1]!,
-      pid: process.pid,
-      metricsUrl: /metrics: (\S+)/.exec(output)?.[1],
-      async [Symbol.asyncDispose]() {
-        process.kill("SIGTERM");
-        await process.status;
-        if (folder === undefined) await Deno.remove(files, { recursive: true });
-      },
-    };
+    if (/server address: \S+/.test(output)) break;
   }
-  throw new Error("the server did not start");
+  const address = /server address: (\S+)/.exec(output)?.[1];
+  if (address === undefined) throw new Error("the server did not start");
+  // A pipe that nobody reads stops who writes into it.
+  void texts.pipeTo(new WritableStream());
+  return {
+    address,
+    pid: process.pid,
+    metricsUrl: /metrics: (\S+)/.exec(output)?.[1],
+    async [Symbol.asyncDispose]() {
+      process.kill("SIGTERM");
+      await process.status;
+      if (folder === undefined) await Deno.remove(files, { recursive: true });
+    },
+  };
 }
 
 /** CPU time that a process has used, milliseconds; 0 where the system does not tell. */
