@@ -106,4 +106,12 @@ export const clusterMutations: readonly Mutation[] = [
     to: "if (place === undefined) {",
     tests: snapshotTests,
   },
+  {
+    name: "late-bytes-of-nats",
+    what: "what was read from a connection to NATS that was left is taken for the next one's",
+    file: "server/cluster/engine_transport.ts",
+    from: "if (this.isClosed || length === null) return;",
+    to: "if (length === null) return;",
+    tests: ["tests/server/cluster/engine_transport_test.ts"],
+  },
 ];
