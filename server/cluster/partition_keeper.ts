@@ -27,14 +27,24 @@ export interface PartitionKeeperOptions {
 
 /** Partitions that are handed over at a time. */
 const mostMoves = 2;
+/**
+ * Partitions that are claimed at a time: nodes that start meanwhile take their share of the others before this one has
+ * loaded all. One that takes longer than `slowClaim` may be waiting for its log, and holds up none.
+ */
+const mostClaims = 2;
 /** Milliseconds. */
-const times = { look: 1_000, afterFailure: 5_000 };
+const times = { look: 1_000, afterFailure: 5_000, slowClaim: 5_000 };
+
+interface Claim {
+  readonly ending: AbortController;
+  readonly since: number;
+}
 
 /** The partitions of this node: claims those that it should have and nobody has, and gives away what others should have. */
 export class PartitionKeeper {
   readonly #options: PartitionKeeperOptions;
   readonly #owned = new Map<number, OwnedPartition>();
-  readonly #claims = new Map<number, AbortController>();
+  readonly #claims = new Map<number, Claim>();
   readonly #releasing = new Set<number>();
   readonly #failedAt = new Map<number, number>();
   readonly #tasks = new Set<Promise<void>>();
@@ -133,7 +143,7 @@ export class PartitionKeeper {
     clearInterval(this.#timer);
     const ends = new Error("the node ends");
     this.#ending.abort(ends);
-    for (const claim of this.#claims.values()) claim.abort(ends);
+    for (const { ending } of this.#claims.values()) ending.abort(ends);
     const giveUp = () => [...this.#owned.values()].forEach((owned) => this.#run(owned.giveUp()));
     signal.addEventListener("abort", giveUp);
     if (signal.aborted) giveUp();
@@ -144,16 +154,22 @@ export class PartitionKeeper {
 
   #claim(partition: number): void {
     const failedAt = this.#failedAt.get(partition) ?? -Infinity;
-    if (this.#claims.has(partition) || performance.now() - failedAt < times.afterFailure) return;
-    const claim = new AbortController();
-    this.#claims.set(partition, claim);
+    const now = performance.now();
+    if (this.#claims.has(partition) || now - failedAt < times.afterFailure) return;
+    const others = [...this.#claims.values()].filter(({ since }) => now - since < times.slowClaim);
+    if (others.length >= mostClaims) return;
+    const ending = new AbortController();
+    this.#claims.set(partition, { ending, since: now });
     this.#run(
-      this.#claimNow(partition, claim.signal).catch((error) => {
+      this.#claimNow(partition, ending.signal).catch((error) => {
         if (this.#ending.signal.aborted) return;
         this.#failedAt.set(partition, performance.now());
         const wasLost = error instanceof PartitionLostError;
         this.#options.log(wasLost ? "warn" : "error", `Cannot take over partition ${partition}`, error);
-      }).finally(() => this.#claims.delete(partition)),
+      }).finally(() => {
+        this.#claims.delete(partition);
+        this.look();
+      }),
     );
   }
 
