@@ -192,7 +192,7 @@ export type SessionEvent =
     readonly contents: readonly StreamContent[];
   }
   /** This side has something to say to repair its session. */
-  | { readonly type: "repair said"; readonly repair: Pick<Repair, "stage" | "asked" | "called"> }
+  | { readonly type: "repair said"; readonly repair: Pick<Repair, "stage" | "asked" | "called" | "ids"> }
   /** The other side has not seen what shows that this one has the new session. */
   | { readonly type: "receipt wanted" }
   /** A packet that is to repair a session is not authentic, or nobody can have said it. */
@@ -209,7 +209,7 @@ export type SessionEvent =
     readonly opened: Pick<OpenedPackets, "frames" | "changes">;
     readonly stage: RepairStage | null;
     /** After which number the other side sends what may have come with another one: see {@linkcode Session.copies}. */
-    readonly copies: number | null;
+    readonly copies: number;
   }
   /** The user has compared the safety code. */
   | { readonly type: "verified"; readonly isVerified: boolean };
@@ -223,7 +223,9 @@ export interface BegunSession {
 }
 
 /** What numbers there are after a repair. */
-export interface RepairedNumbers extends Pick<Session, "receipted" | "stored" | "lastNumber"> {
+export interface RepairedNumbers extends Pick<Session, "receipted" | "stored" | "lastNumber" | "delivered"> {
+  /** See {@linkcode Session.receiptedDigest}. */
+  readonly receiptedDigest: Uint8Array<ArrayBuffer> | null;
   readonly lastSent: LastMessage;
   /** What is in doubt then: see {@linkcode Session.fork}. */
   readonly fork: Fork | null;

@@ -8,28 +8,43 @@ const batchSize = 100;
 
 type Message = Frame & { readonly kind: "message" };
 
+/** Messages of the other side that may come again, by the times at which they were made; nothing of it is stored. */
+export type CopyIndex = ReadonlyMap<number, readonly number[]>;
+
 /**
  * The messages of the other side that may come again: a restored side sends with other numbers what it does not know to have
- * come. What is stored is looked through once, the newest first, as far as it has to be, and each message has one copy.
+ * come. What is stored is looked through once, and each message has one copy.
  */
 export class Copies {
   readonly #store: AgentStore;
   readonly #connection: string;
-  /** The IDs of stored messages, and the reliable numbers of those that are not stored yet, by what they say. */
-  readonly #stored = new Map<string, number[]>();
+  /** The greatest user number that may have a copy: who has one has a greater number by that. */
+  readonly #last: number;
+  /** What is stored, when it was looked through; it stays when what is taken is not stored. */
+  index: CopyIndex | undefined;
+  readonly #taken = new Set<number>();
+  /** The reliable numbers of messages that are not stored yet, by what they say. */
   readonly #arrived = new Map<string, number[]>();
-  #searched = 0;
-  #before: number | undefined;
 
-  /** Has read nothing yet. */
-  constructor(store: AgentStore, connection: string) {
+  /** Has read nothing yet; `last`: the greatest user number that may have a copy. */
+  constructor(
+    store: AgentStore,
+    connection: string,
+    { last = Infinity, index }: {
+      readonly last?: number | undefined;
+      readonly index?: CopyIndex | undefined;
+    },
+  ) {
     this.#store = store;
     this.#connection = connection;
+    this.#last = last;
+    this.index = index;
   }
 
   /** A message has come that is no copy, and is not stored yet. */
   async arrived({ number, time, body }: Pick<Message, "number" | "time" | "body">): Promise<void> {
-    add(this.#arrived, await nameOf(time, body), number);
+    const name = await nameOf(time, body);
+    this.#arrived.set(name, [...this.#arrived.get(name) ?? [], number]);
   }
 
   /**
@@ -37,37 +52,42 @@ export class Copies {
    * when there is none. It is not found again.
    */
   async take({ time, body }: Pick<Message, "time" | "body">): Promise<MessageRecord | number | null> {
-    const name = await nameOf(time, body);
-    const arrived = this.#arrived.get(name)?.shift();
+    const arrived = this.#arrived.get(await nameOf(time, body))?.shift();
     if (arrived !== undefined) return arrived;
-    for (;;) {
-      const id = this.#stored.get(name)?.shift();
-      if (id === undefined && !await this.#search()) return null;
-      const message = id === undefined ? null : await this.#store.message(this.#connection, id);
-      if (message !== null) return message;
+    this.index ??= await this.#read();
+    let found: MessageRecord | null = null;
+    for (const id of this.index.get(time) ?? []) {
+      const message = this.#taken.has(id) ? null : await this.#store.message(this.#connection, id);
+      const number = message === null ? NaN : numberOf(message);
+      // One that has got a number by a copy before has a greater one than those that have not.
+      const isBetter = found === null || number < numberOf(found);
+      if (number <= this.#last && isBetter && equalBytes(message!.body, body)) found = message;
     }
+    if (found !== null) this.#taken.add(found.id);
+    return found;
   }
 
-  /** Looks at some more; `false`: there are none, or enough. */
-  async #search(): Promise<boolean> {
-    if (this.#searched >= mostSearched) return false;
-    const messages: MessageRecord[] = await this.#store.messages(this.#connection, {
-      limit: batchSize,
-      ...this.#before !== undefined && { before: this.#before },
-    });
-    this.#searched = messages.length < batchSize ? mostSearched : this.#searched + batchSize;
-    this.#before = messages[0]?.id;
-    // One that has got a number by a copy before has a greater one than those that have not.
-    const number = ({ received }: MessageRecord) => received?.senderId ?? 0;
-    for (const { id, received, body } of messages.toSorted((a, b) => number(a) - number(b))) {
-      if (received !== null) add(this.#stored, await nameOf(received.senderAt, body), id);
+  async #read(): Promise<CopyIndex> {
+    const index = new Map<number, number[]>();
+    let before: number | undefined;
+    for (let searched = 0; searched < mostSearched; searched += batchSize) {
+      const messages: MessageRecord[] = await this.#store.messages(this.#connection, {
+        limit: batchSize,
+        ...before !== undefined && { before },
+      });
+      for (const { id, received } of messages) {
+        if (received === null || received.senderId > this.#last) continue;
+        index.set(received.senderAt, [...index.get(received.senderAt) ?? [], id]);
+      }
+      if (messages.length < batchSize) break;
+      before = messages[0]!.id;
     }
-    return messages.length > 0;
+    return index;
   }
 }
 
-function add(known: Map<string, number[]>, name: string, number: number): void {
-  known.set(name, [...known.get(name) ?? [], number]);
+function numberOf({ received }: MessageRecord): number {
+  return received?.senderId ?? Infinity;
 }
 
 async function nameOf(time: number, body: Uint8Array<ArrayBuffer>): Promise<string> {

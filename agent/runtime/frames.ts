@@ -10,6 +10,7 @@ import {
 import type { FrameDraft } from "../core/types.ts";
 import { AgentError } from "../protocol/error.ts";
 import { previousHashOf } from "../session/message.ts";
+import { toldDigest } from "../session/digest.ts";
 import { receiptOf } from "../session/receipt.ts";
 import { isAheadOfFrames, isInDoubt } from "../session/fork.ts";
 import { readyFrame } from "../session/ready.ts";
@@ -104,6 +105,8 @@ export async function encryptReceipt({ session }: Connection, now: number): Prom
   if (session === null || session.status !== "active" || !session.receiptDue) return null;
   if (!isSending(session.ratchet) || isBeingRepaired(session, now) || isAheadOfFrames(session)) return null;
   const frames: Frame[] = [{ kind: "receipt", ...receiptOf(session), number: 0, time: now }];
+  const digest = toldDigest(session);
+  if (digest !== null) frames.push({ kind: "digest", digest, number: 0, time: now });
   // What has come before is answered by a receipt, in a chain that answers this side's last one.
   if (isInDoubt(session)) frames.push({ ...readyFrame(now).content, number: readyNumber, time: now });
   return { ...await encrypt(session.ratchet!, encodeFrames(frames)), told: session };

@@ -6,6 +6,9 @@ import type { Connection } from "../store/store.ts";
 import { nextMessageHash } from "./frames.ts";
 import { longestPlaintext } from "./seal.ts";
 
+/** Milliseconds by which times may be ahead when many messages are sent at once. */
+const longestAhead = 60_000;
+
 /**
  * What happens when a body is sent: as a message of 0.3, or as a frame, which may wait for its session. Throws
  * {@linkcode AgentError} (`CMD LARGE`, `CONN SIMPLEX`).
@@ -31,7 +34,13 @@ export async function outgoing(
     checkSize(plaintext.length, Math.min(...routes.map(({ keys }) => longestPlaintext(keys))));
     if (session === null) return { type: "send", body, plaintext, hash: await sha256(plaintext) };
   }
-  return { type: "send frame", body, time, hash: await nextMessageHash(connection, { body, time }) };
+  const at = timeAfter(session.sentAt ?? 0, time);
+  return { type: "send frame", body, time: at, hash: await nextMessageHash(connection, { body, time: at }) };
+}
+
+/** The time of a message: no two of a connection that say the same have the same one, as long as clocks are not set. */
+function timeAfter(last: number, now: number): number {
+  return now <= last && last - now < longestAhead ? last + 1 : now;
 }
 
 function checkSize(length: number, most: number): void {

@@ -4,6 +4,7 @@ import {
   decodeFrames,
   decodeHeader,
   decodeRatchetState,
+  digestWith,
   type DroppedMessage,
   encodeBase64,
   encodeFrame,
@@ -25,7 +26,8 @@ import { Copies, isOtherFrame } from "./copies.ts";
 import { ReceivedReceipts } from "./received_receipts.ts";
 import { outboundOf } from "./inbound.ts";
 import type { ArrivedFrame, OpenedPackets } from "../session/arrival.ts";
-import { countBeyond, hasNumber, union, withNumber } from "../session/number_set.ts";
+import { digestBehind } from "../session/digest.ts";
+import { countBeyond, greatest, hasNumber, union, withNumber } from "../session/number_set.ts";
 import { isAnother, withTag } from "../session/chain_tags.ts";
 import { answered } from "../session/fork.ts";
 import { reassemblyOf } from "../session/pieces.ts";
@@ -115,6 +117,8 @@ class Opening {
   readonly #now: number;
   #ratchet: RatchetState | null;
   #stored: NumberSet;
+  /** See {@linkcode Session.storedDigest}. */
+  #storedDigest: Bytes | undefined;
   readonly #receipts: ReceivedReceipts;
   #reassembly: Reassembly | undefined;
   readonly #frames: ArrivedFrame[] = [];
@@ -155,6 +159,7 @@ class Opening {
     const { ratchet, stored } = connection.session!;
     this.#ratchet = ratchet;
     this.#stored = stored;
+    this.#storedDigest = connection.session!.storedDigest;
     this.#undecrypted = connection.session!.undecrypted;
     this.#reassembly = connection.reassembly;
     this.#routeBudget = connection.routeBudget;
@@ -162,7 +167,10 @@ class Opening {
     this.#decrypted = [...connection.decrypted ?? []];
     this.#isOther = connection.session!.parted ?? false;
     this.#copies = connection.session!.copies ?? null;
-    this.#known = new Copies(context.store, connection.record.id);
+    this.#known = new Copies(context.store, connection.record.id, {
+      last: connection.session!.lastCopied,
+      index: connection.copyIndex,
+    });
     this.#heardAt = connection.session!.heardAt ?? 0;
     this.#fork = connection.session!.fork ?? null;
     this.#receipts = new ReceivedReceipts(context.store, connection);
@@ -189,8 +197,13 @@ class Opening {
       isOther: this.#isOther,
       isAhead: this.#receipts.isAhead,
       copies: this.#copies,
+      ...this.#copies !== null && this.#known.index && { copyIndex: this.#known.index },
       heardAt: this.#heardAt,
       fork: this.#fork,
+      isStrayed: this.#receipts.isStrayed,
+      ...this.#storedDigest && { storedDigest: this.#storedDigest },
+      receiptedDigest: this.#receipts.digest,
+      tellsDigests: this.#receipts.tellsDigests,
       isDoubted: this.#receipts.isDoubted && this.#fork !== null,
       ...this.#tags && { tags: this.#tags },
       repairs: this.#repairs,
@@ -255,6 +268,8 @@ class Opening {
     }
     // What a restored side sends with keys that it had not used may have numbers of something else.
     if (await this.#isOfRepair(message) || this.#isOther) return;
+    // The other side was told what this one has, and the new session begins with that: what comes now comes again.
+    if (this.#connection.session!.keys.repair?.stage?.type === "answered") return;
     const decrypted = await ratchetDecrypt(this.#ratchet, message, this.#now);
     // One of a session that was repaired comes again in the new one, unless its sender has that no more: a receipt shows it.
     if (!decrypted.ok && isFormer(this.#connection.session!, message.subarray(1, 9))) {
@@ -289,7 +304,9 @@ class Opening {
     // There is no room: its key is kept, and it comes again.
     if (stored === null) return;
     this.#advance(decrypted.state, message);
-    for (const frame of decoded.frames) await this.#frame(frame, incoming);
+    for (const [i, frame] of decoded.frames.entries()) {
+      await this.#frame(frame, incoming, digestBehind(decoded.frames[i + 1]));
+    }
     this.#stored = stored;
   }
 
@@ -370,13 +387,22 @@ class Opening {
     return countBeyond(stored) > most ? null : stored;
   }
 
-  async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket): Promise<void> {
+  async #frame(frame: Frame, { serverId, serverAt }: IncomingPacket, digest: Bytes | null): Promise<void> {
     const { number } = frame;
-    if (frame.kind === "receipt") return this.#receipts.unite(frame, { serverId, serverAt }, this.#fork);
+    if (frame.kind === "receipt") {
+      const told = { from: { serverId, serverAt }, fork: this.#fork, digest };
+      const isSame = await this.#receipts.unite(frame, told);
+      // What was sent since has come as it was sent.
+      if (isSame && this.#fork !== null && greatest(frame.stored) > this.#fork.number) this.#fork = null;
+      return;
+    }
+    // It belongs to the receipt before it.
+    if (frame.kind === "digest") return;
     // The end, and what has no number, whatever is missing before it.
     if (number === 0 || frame.kind === "close") return await this.#arrive(frame, { serverId, serverAt });
     if (hasNumber(this.#stored, number)) return await this.#again(frame);
     const connection = this.#connection.record.id;
+    if (this.#storedDigest) this.#storedDigest = await digestWith(this.#storedDigest, encodeFrame(frame));
     if (number > this.#stored.upTo + 1) {
       this.#held.set(number, { connection, number, frame: encodeFrame(frame), serverId, serverAt });
       this.#stored = union(this.#stored, { upTo: 0, ranges: [[number, number]] });
@@ -427,12 +453,13 @@ class Opening {
   /** The message that has come with another number before, in these packets or before them. */
   async #copyOf(frame: Frame & { readonly kind: "message" }): Promise<MessageRecord | number | null> {
     if (this.#copies === null) return null;
-    if (frame.number <= this.#copies) {
-      await this.#known.arrived(frame);
+    // What was further from the first one without receipt was not on its way before.
+    if (frame.number > this.#copies + mostUnreceipted) {
+      this.#copies = null;
       return null;
     }
     const copy = await this.#known.take(frame);
-    if (copy === null) this.#copies = null;
+    if (copy === null && frame.number <= this.#copies) await this.#known.arrived(frame);
     return copy;
   }
 

@@ -3,7 +3,10 @@ import {
   decodeFrames,
   equalBytes,
   type Frame,
+  frameName,
+  frameNameLength,
   messageHash,
+  mostNames,
   mostRanges,
   type NumberSet,
   type RepairAccount,
@@ -11,17 +14,23 @@ import {
   repairWindow,
 } from "../../protocol/mod.ts";
 import type { LastMessage } from "../protocol/integrity.ts";
-import { greatest } from "../session/number_set.ts";
+import { tellsDigests, toldDigest } from "../session/digest.ts";
+import { countBeyond, difference, greatest } from "../session/number_set.ts";
 import { mostUnreceipted } from "../session/session.ts";
 import type { AgentStore, Connection, FrameRecord, RepairPlan, Session } from "../store/store.ts";
+import { digestOver } from "./frame_digest.ts";
 
 /** Frames that are read at a time. */
 const batchSize = 100;
 
 type Stored = { readonly store: AgentStore };
 
-/** What this side has of the other's frames, those that are held too. */
-export async function accountOf({ store }: Stored, { record, session }: Connection): Promise<RepairAccount> {
+/** What this side has of the other's frames, those that are held too; `isCompared`: with a digest, if all of it can be told. */
+export async function accountOf(
+  { store }: Stored,
+  { record, session }: Connection,
+  isCompared: boolean,
+): Promise<RepairAccount> {
   const { id, lastReceived } = record;
   const { stored } = session!;
   let last = { id: lastReceived.id, hash: padded(lastReceived.hash) };
@@ -33,7 +42,24 @@ export async function accountOf({ store }: Stored, { record, session }: Connecti
       last = { id: frame.userNumber, hash: await messageHash(frame) };
     }
   }
-  return { stored: windowOf(stored), greatest: greatest(stored), last };
+  const digest = isCompared && toldEnd(stored) >= greatest(stored) ? toldDigest(session!) : null;
+  const account = { stored: windowOf(stored), greatest: greatest(stored), last };
+  return digest === null
+    ? account
+    : { ...account, told: { digest, names: await heldNames(store, id, stored) } };
+}
+
+/** The names of the frames that are held; none when there are too many. */
+async function heldNames(store: AgentStore, connection: string, stored: NumberSet) {
+  const names: Uint8Array<ArrayBuffer>[] = [];
+  if (countBeyond(stored) > mostNames) return names;
+  for (const [from, to] of stored.ranges) {
+    for (let number = from; number <= to; number++) {
+      const held = await store.held(connection, number);
+      names.push(held === null ? new Uint8Array(frameNameLength) : await frameName(held.frame));
+    }
+  }
+  return names;
 }
 
 /** What this side can still send. */
@@ -50,7 +76,11 @@ export async function planOf(
   connection: Connection,
   account: RepairAccount,
 ): Promise<RepairPlan> {
-  const { lastNumber, fork, receipted } = connection.session!;
+  const { session } = connection;
+  if (tellsDigests(session!) || account.told !== undefined && session!.receiptedDigest != null) {
+    return await comparedPlan(store, connection, account);
+  }
+  const { lastNumber, fork, receipted } = session!;
   const { number: kept, lastSent } = fork ?? { number: lastNumber, lastSent: connection.record.lastSent };
   const same = { kept: lastNumber, next: lastNumber, base: null };
   const isSame = account.greatest <= kept ||
@@ -67,6 +97,107 @@ export async function planOf(
 }
 
 /**
+ * The same where the other side tells digests: what has no receipt has new numbers, unless what the other side has of it is
+ * what was sent.
+ */
+async function comparedPlan(
+  store: AgentStore,
+  connection: Connection,
+  account: RepairAccount,
+): Promise<RepairPlan> {
+  const { record: { id, lastSent }, session } = connection;
+  const { lastNumber, receipted } = session!;
+  const last = Math.max(lastNumber, greatest(receipted));
+  const before = await messageBefore(store, id, receipted.upTo) ?? lastSent;
+  const likeness = account.greatest > last
+    ? "other"
+    : await likenessOf(store, connection, { account, before });
+  const unsure = likeness === "same" ? {} : { isUnsure: true };
+  if (likeness !== "other") {
+    const told = toldEnd(receipted), same = { kept: lastNumber, next: lastNumber, base: null };
+    const isWhole = told >= greatest(receipted) || account.greatest > told;
+    return { ...isWhole ? same : await shortened(store, connection, told), ...unsure };
+  }
+  const { upTo } = account.stored;
+  const next = Math.max(last, upTo + 2 * mostUnreceipted, account.greatest + mostUnreceipted);
+  // The numbers of messages that have receipts are not given again.
+  const base = receipted.ranges.length > 0 ? lastSent : before;
+  return { kept: receipted.upTo, next, base: account.last.id >= base.id ? account.last : base, ...unsure };
+}
+
+/**
+ * Whether what the other side has is what this side has sent, is less than it has told, or is something else; `before`: the
+ * last message before those without receipt.
+ */
+async function likenessOf(
+  store: AgentStore,
+  { record: { id, lastSent }, session }: Connection,
+  { account: { stored, last, told }, before }: {
+    readonly account: RepairAccount;
+    readonly before: LastMessage;
+  },
+): Promise<"same" | "less" | "other"> {
+  const { receipted, receiptedDigest } = session!;
+  const news = difference(stored, receipted), isBehind = difference(receipted, stored).length > 0;
+  if (news.length === 0 && (last.id > before.id || last.id === before.id && !isHashOf(last, before))) {
+    return "other";
+  }
+  // What it had is lost there, and what has no receipt has not come.
+  if (isBehind) {
+    return news.length === 0 || told && await areHeld(store, id, { stored, news, names: told.names })
+      ? "less"
+      : "other";
+  }
+  if (told === undefined || receiptedDigest == null || last.id > lastSent.id) return "other";
+  const expected = await digestOver(store, id, { digest: receiptedDigest, ranges: news });
+  return equalBytes(expected, told.digest) ? "same" : "other";
+}
+
+/** Whether frames that the other side has and has not told before are those of this side, by their names. */
+async function areHeld(
+  store: AgentStore,
+  connection: string,
+  { stored, news, names }: {
+    readonly stored: NumberSet;
+    readonly news: readonly (readonly [from: number, to: number])[];
+    readonly names: readonly Uint8Array[];
+  },
+): Promise<boolean> {
+  const held = stored.ranges.flatMap(([from, to]) => numbersFrom(from, to));
+  if (names.length !== held.length) return false;
+  for (const number of news.flatMap(([from, to]) => numbersFrom(from, to))) {
+    const name = names[held.indexOf(number)];
+    const [frame] = await store.frames(connection, number - 1, 1);
+    if (name === undefined || frame?.number !== number) return false;
+    if (!equalBytes(name, await frameName(frame.frame))) return false;
+  }
+  return true;
+}
+
+function numbersFrom(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
+}
+
+function isHashOf(last: LastMessage, before: LastMessage): boolean {
+  return equalBytes(padded(last.hash), padded(before.hash));
+}
+
+/** The user message before the first one after a number that has no receipt; `null`: there is none. */
+async function messageBefore(
+  store: AgentStore,
+  connection: string,
+  number: number,
+): Promise<LastMessage | null> {
+  for await (const { frame } of framesAfter(store, connection, number)) {
+    const content = onlyFrame(frame);
+    if (content?.kind === "message") {
+      return { id: content.userNumber - 1, hash: content.previousHash.slice() };
+    }
+  }
+  return null;
+}
+
+/**
  * More was left out in a repair before than can be told: what comes after what can has other numbers, and all else is as
  * it was.
  */
@@ -76,12 +207,7 @@ async function shortened(
   kept: number,
 ): Promise<RepairPlan> {
   const next = Math.max(session!.lastNumber, greatest(session!.receipted));
-  for await (const { frame } of framesAfter(store, id, kept)) {
-    const content = onlyFrame(frame);
-    if (content?.kind !== "message") continue;
-    return { kept, next, base: { id: content.userNumber - 1, hash: content.previousHash.slice() } };
-  }
-  return { kept, next, base: lastSent };
+  return { kept, next, base: await messageBefore(store, id, kept) ?? lastSent };
 }
 
 /** Whether the last user message that the other side has is the one that this side has sent since it was started. */

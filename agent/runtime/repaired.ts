@@ -8,7 +8,7 @@ import {
 import type { BegunSession, ConnectionEvent, RenumberedFrame } from "../core/types.ts";
 import type { LastMessage } from "../protocol/integrity.ts";
 import { forkOfRepaired } from "../session/fork.ts";
-import { hasNumber, union } from "../session/number_set.ts";
+import { difference, hasNumber, noNumbers, union } from "../session/number_set.ts";
 import type { Connection, FrameRecord, RepairPlan, RepairStage } from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { releaseHeld } from "./packets.ts";
@@ -39,6 +39,8 @@ export async function repairedEvent(
   const stored = union(union(session.stored, rest.receipted), between(rest.kept, rest.next));
   const opened = await releaseHeld(context, connection, { stored, now: context.now() });
   const taken: Pick<FrameRecord, "number" | "messageId">[] = [];
+  /** The user numbers that messages without receipt have. */
+  let left = noNumbers;
   const renumbered: RenumberedFrame[] = [];
   let last = plan.base ?? connection.record.lastSent;
   for await (const frame of framesAfter(context.store, connection.record.id, session.receipted.upTo)) {
@@ -48,12 +50,19 @@ export async function repairedEvent(
       renumbered.push(made.renumbered);
       last = made.last;
     } else if (hasNumber(receipted, number)) taken.push({ number, messageId });
+    else if (plan.isUnsure) left = withMessage(left, frame.frame);
   }
   const lastNumber = plan.base === null ? session.lastNumber : plan.next + renumbered.length;
   const fork = forkOfRepaired(session.fork ?? null, plan, begun.ratchet.ownKey);
-  const numbers = { receipted, stored, lastNumber, lastSent: last, fork };
-  const copies = rest.next > rest.kept ? rest.next : null;
-  return { type: "repaired", begun, numbers, taken, renumbered, opened, stage, copies };
+  // What the other side has told is what it begins with.
+  const receiptedDigest = account.told?.digest ?? null;
+  // Of those that have a receipt the other side may have other ones: nothing is told of them any more.
+  const upTo = (plan.base ?? connection.record.lastSent).id;
+  const delivered = plan.isUnsure
+    ? union(session.delivered, { upTo: 0, ranges: difference({ upTo, ranges: [] }, left) })
+    : session.delivered;
+  const numbers = { receipted, receiptedDigest, delivered, stored, lastNumber, lastSent: last, fork };
+  return { type: "repaired", begun, numbers, taken, renumbered, opened, stage, copies: rest.next };
 }
 
 /** A frame with another number; of a user message with another user number too, after the last one. */
@@ -82,6 +91,14 @@ async function renumber(
     },
     last: { id: changed.userNumber, hash: await messageHash(changed) },
   };
+}
+
+/** User numbers with that of a message. */
+function withMessage(numbers: NumberSet, bytes: Uint8Array<ArrayBuffer>): NumberSet {
+  const frame = onlyFrame(bytes);
+  return frame?.kind === "message"
+    ? union(numbers, between(frame.userNumber - 1, frame.userNumber))
+    : numbers;
 }
 
 /** The numbers after one up to another one. */

@@ -2,6 +2,7 @@
 import {
   decodePublicPair,
   decodeRatchetState,
+  encodeBase64,
   encodePublicPair,
   encodeRatchetState,
   equalBytes,
@@ -22,8 +23,11 @@ import {
   sealRepair,
 } from "../../protocol/mod.ts";
 import type { ConnectionEvent } from "../core/types.ts";
+import { tellsDigests } from "../session/digest.ts";
 import { greatest } from "../session/number_set.ts";
 import {
+  idsWith,
+  isKnown,
   mayAnswer,
   mayBegin,
   mayRepair,
@@ -146,11 +150,12 @@ async function ask(
 ): Promise<ConnectionEvent | null> {
   const since = context.now();
   const time = Math.max(since, asked + 1);
-  const account = await accountOf(context, connection);
+  const account = await accountOf(context, connection, tellsDigests(session));
   if (time >= repairTimes || !isSayable(account)) return null;
   const packet = { step: "ask", time, id: randomBytes(repairIdLength), account } as const;
   const { bytes: said } = await sealRepair(packet, { repairKey: session.keys.repairKey! });
-  return { type: "repair said", repair: { stage: { type: "asked", since, said }, asked: time, called } };
+  const ids = idsWith(session, packet.id);
+  return { type: "repair said", repair: { stage: { type: "asked", since, said }, asked: time, called, ids } };
 }
 
 interface Heard<Step extends RepairPacket["step"]> {
@@ -202,7 +207,7 @@ async function hearAsk(
   const [pair, plan, account] = [
     await generateRatchetPair(),
     await planOf(context, connection, packet.account),
-    await accountOf(context, connection),
+    await accountOf(context, connection, packet.account.told !== undefined),
   ];
   if (!isSayable(account)) return null;
   const question = bytes.slice();
@@ -215,7 +220,8 @@ async function hearAsk(
   } as const;
   const { bytes: said } = await sealRepair(offer, { repairKey, before: [question] });
   const next: RepairStage = { type: "offered", since: context.now(), said, ask: question, pair, plan };
-  return { type: "repair said", repair: { stage: next, asked: packet.time, called } };
+  const ids = idsWith(session, packet.id);
+  return { type: "repair said", repair: { stage: next, asked: packet.time, called, ids } };
 }
 
 async function hearOffer(
@@ -226,14 +232,14 @@ async function hearOffer(
   const { asked, called, stage } = repairOf(session);
   if (stage?.type === "answered" && equalBytes(stage.offer, heard.bytes)) return sayAgain(stage, session);
   const question = stage?.type === "asked" ? stage.said : stage?.type === "answered" ? stage.ask : null;
-  // One of a repair that is over.
-  if (question === null) return null;
+  // One of a repair that is over, or of one that another life of this side has begun.
+  if (question === null) return await beginUnknown(context, connection, { session, heard });
   const repairKey = session.keys.repairKey!;
   if (!await isAuthenticRepair(heard, { repairKey, before: [question] })) return refused;
   const { account, rest, pair: encoded } = heard.packet;
   const told = readRepair(question)?.packet;
   // What this side has is not what the other has reckoned with.
-  const isStale = told?.step !== "ask" || !isSame(told.account, await accountOf(context, connection)) ||
+  const isStale = told?.step !== "ask" || !await isCurrent(context, connection, told.account) ||
     greatest(session.stored) > rest.next;
   if (isStale) return await ask(context, connection, { session, asked, called });
   const joiner = decodePublicPair(encoded);
@@ -273,7 +279,7 @@ async function hearAnswer(
   const { stage } = repairOf(session);
   // The other side has not seen this one's first message.
   if (stage?.type === "begun" && equalBytes(stage.answer, heard.bytes)) return { type: "receipt wanted" };
-  if (stage?.type !== "offered") return null;
+  if (stage?.type !== "offered") return await beginUnknown(context, connection, { session, heard });
   const repairKey = session.keys.repairKey!;
   const before = [stage.ask, stage.said];
   if (!await isAuthenticRepair(heard, { repairKey, before })) return refused;
@@ -288,7 +294,7 @@ async function beginNew(
   const { rest, pair: encoded, ciphertext } = heard.packet;
   const question = readRepair(stage.ask)?.packet, told = readRepair(stage.said)?.packet;
   const isStale = told?.step !== "offer" || question?.step !== "ask" ||
-    !isSame(told.account, await accountOf(context, connection)) || greatest(session.stored) > rest.next;
+    !await isCurrent(context, connection, told.account) || greatest(session.stored) > rest.next;
   if (isStale) return await begin(context, connection, session);
   const initiator = decodePublicPair(encoded);
   const answer = heard.bytes.slice();
@@ -311,7 +317,24 @@ function isSayable({ greatest, last: { id } }: RepairAccount): boolean {
   return greatest < repairNumbers && id < repairNumbers;
 }
 
-function isSame(a: RepairAccount, b: RepairAccount): boolean {
-  return JSON.stringify([a.stored, a.greatest, a.last.id]) ===
-    JSON.stringify([b.stored, b.greatest, b.last.id]);
+/** Whether what was told of a side is so. */
+async function isCurrent(context: Context, connection: Connection, told: RepairAccount): Promise<boolean> {
+  const account = await accountOf(context, connection, told.told !== undefined);
+  const textOf = ({ stored, greatest, last, told }: RepairAccount) => (
+    JSON.stringify([stored, greatest, last.id, told === undefined ? "" : encodeBase64(told.digest)])
+  );
+  return textOf(account) === textOf(told);
+}
+
+/**
+ * The other side waits for something that this one knows nothing of: it was restored, as nobody else can say that, unless a
+ * server plays again what it has kept for long.
+ */
+async function beginUnknown(
+  context: Context,
+  connection: Connection,
+  { session, heard: { packet } }: Heard<"offer" | "answer">,
+): Promise<ConnectionEvent | null> {
+  if (isKnown(session, packet.id) || !mayBegin(session, context.now())) return null;
+  return await begin(context, connection, session);
 }

@@ -7,6 +7,11 @@ import type { AgentContext } from "./context.ts";
 import type { EventLog } from "./event_log.ts";
 import { sealFrames } from "./frames.ts";
 
+type Context = Pick<
+  AgentContext,
+  "connections" | "store" | "announced" | "now" | "deadlines" | "discardTimeout"
+>;
+
 /** Steps of one connection that are stored together at most. */
 const mostTogether = 64;
 
@@ -48,13 +53,13 @@ interface Made {
  * may be stored together.
  */
 export class Steps {
-  readonly #context: AgentContext;
+  readonly #context: Context;
   readonly #log: EventLog;
   readonly #ports: StepsPorts;
   readonly #waiting = new Map<string, Waiting[]>();
 
   /** Does nothing by itself. */
-  constructor(context: AgentContext, log: EventLog, ports: StepsPorts) {
+  constructor(context: Context, log: EventLog, ports: StepsPorts) {
     this.#context = context;
     this.#log = log;
     this.#ports = ports;

@@ -1,5 +1,11 @@
 /** What comes in a session (sessions.md Content frames). */
-import type { Frame, NumberSet, RatchetState, Reassembly } from "../../protocol/mod.ts";
+import {
+  type Frame,
+  frameKinds,
+  type NumberSet,
+  type RatchetState,
+  type Reassembly,
+} from "../../protocol/mod.ts";
 import { withInbound, withRecord } from "../core/connection.ts";
 import { type Command, type FrameDraft, type Step, type StepContext, stepTo } from "../core/types.ts";
 import type { AgentError } from "../protocol/error.ts";
@@ -18,7 +24,7 @@ import { receiveMessage } from "./message.ts";
 import { receiveReady } from "./ready.ts";
 import { receiveReceipt } from "./receipt.ts";
 import { receiveRouteAdd, receiveRouteEnd, receiveRouteOk, receiveRouteRefused } from "./routes.ts";
-import { isSending, mostUndecrypted, withSession } from "./session.ts";
+import { isSending, mostUndecrypted, withSession, withSessionKeys } from "./session.ts";
 import { receiveStreamFrame } from "../stream/step.ts";
 
 /** A frame whose turn it is, and the packet that brought it. */
@@ -87,12 +93,22 @@ export interface OpenedPackets {
   readonly fork?: Fork | null;
   /** Whether a receipt tells of what was sent since a start in doubt: it is to be asked for again. */
   readonly isDoubted?: boolean;
+  /** Whether a receipt tells of other frames than this side's with the same numbers. */
+  readonly isStrayed?: boolean;
+  /** See {@linkcode Session.storedDigest}. */
+  readonly storedDigest?: Uint8Array<ArrayBuffer>;
+  /** See {@linkcode Session.receiptedDigest}; `null`: what is believed cannot be compared. */
+  readonly receiptedDigest?: Uint8Array<ArrayBuffer> | null;
+  /** Whether the other side has told a digest, which it was not known to do. */
+  readonly tellsDigests?: boolean;
   /** See {@linkcode Session.tags}. */
   readonly tags?: Uint8Array<ArrayBuffer>;
   /** See {@linkcode Session.heardAt}. */
   readonly heardAt?: number;
   /** See {@linkcode Session.copies}. */
   readonly copies?: number | null;
+  /** See {@linkcode Connection.copyIndex}. */
+  readonly copyIndex?: ReadonlyMap<number, readonly number[]>;
   /** Contents of packets that are to repair the session. */
   readonly repairs?: readonly Uint8Array<ArrayBuffer>[];
 }
@@ -119,11 +135,16 @@ export function packets(
   if (heard.length > 0) changed = { ...changed, heard };
   const { copies = null } = opened;
   if (copies !== (connection.session.copies ?? null)) changed = withSession(changed, { copies });
+  if (opened.copyIndex !== connection.copyIndex) {
+    const { copyIndex: _, ...rest } = changed;
+    changed = opened.copyIndex ? { ...changed, copyIndex: opened.copyIndex } : rest;
+  }
   const { heardAt = 0 } = opened;
   if (heardAt > (connection.session.heardAt ?? 0)) changed = withSession(changed, { heardAt });
   const { fork, tags } = opened;
   if (fork !== undefined && fork !== connection.session.fork) changed = withSession(changed, { fork });
   if (tags !== undefined) changed = withSession(changed, { tags });
+  changed = withDigests(changed, opened);
   if (opened.isOther && !connection.session.parted) changed = withSession(changed, { parted: true });
   if (opened.decrypted !== undefined) changed = { ...changed, decrypted: opened.decrypted };
   if (reassembly !== undefined) changed = { ...changed, reassembly };
@@ -145,11 +166,27 @@ export function packets(
   }
   // What the other side says to that goes on before anything is begun anew.
   for (const content of opened.repairs ?? []) commands.push({ type: "hear repair", content });
-  if (opened.isAhead || opened.isOther || undecrypted > 0) commands.push({ type: "repair" });
+  if (opened.isAhead || opened.isOther || opened.isStrayed || undecrypted > 0) {
+    commands.push({ type: "repair" });
+  }
   const isDropped = changed.inbound.every((route) => route.id !== id);
   // No store takes a piece of a route that is not there.
   const left = isDropped ? changes.filter(({ type }) => type !== "put piece") : changes;
   return stepTo(changed, { frames: made.frames, changes: left, events, commands });
+}
+
+/** What packets tell of digests. */
+function withDigests(connection: Connection, opened: OpenedPackets): Connection {
+  const { keys: { kinds } } = connection.session!;
+  const { storedDigest, receiptedDigest } = opened;
+  const known = opened.tellsDigests && kinds !== null && !kinds.includes(frameKinds.digest)
+    ? withSessionKeys(connection, { kinds: [...kinds, frameKinds.digest] })
+    : connection;
+  return withSession(known, {
+    ...storedDigest && { storedDigest },
+    ...receiptedDigest !== undefined && { receiptedDigest },
+    ...opened.isStrayed && { strayed: true },
+  });
 }
 
 /** Applies frames in their order. */
@@ -204,6 +241,8 @@ function receive(connection: Connection, arrived: ReceivedFrame, context: StepCo
     case "stream close":
     case "stream resume":
       return receiveStreamFrame(connection, { ...arrived, frame }, context);
+    // It belongs to the receipt before it.
+    case "digest":
     // Of kinds that are not announced, and of kinds to come.
     case "skip":
     case "last":

@@ -1,6 +1,7 @@
 /** What a side that may have been restored believes of what it has sent since it was started (sessions.md Repair). */
 import { equalBytes, type NumberSet } from "../../protocol/mod.ts";
 import type { Connection, Fork, RepairPlan, Session, Start } from "../store/store.ts";
+import { isCompared, withDigest } from "./digest.ts";
 import { withSession } from "./session.ts";
 
 /** A connection as it is when the agent starts: from now on it may part from what it had sent before. */
@@ -8,7 +9,7 @@ export function started(connection: Connection): Connection {
   const { session, record: { lastSent } } = connection;
   if (session?.status !== "active" || session.ratchet === null) return connection;
   const here = { number: session.lastNumber, lastSent, ownKey: session.ratchet.ownKey.slice() };
-  return withSession(connection, { fork: startedAgain(session.fork ?? null, here) });
+  return withSession(connection, { ...withDigest(session), fork: startedAgain(session.fork ?? null, here) });
 }
 
 function startedAgain(fork: Fork | null, here: Required<Start>): Fork {
@@ -46,9 +47,10 @@ export function upTo({ upTo, ranges }: NumberSet, most: number): NumberSet {
   };
 }
 
-/** Whether this side has sent something of which it believes no receipt yet. */
-export function isInDoubt({ fork, lastNumber }: Session): boolean {
-  return fork != null && lastNumber > fork.number;
+/** Whether this side has sent something of which it believes no receipt yet, as none tells what it is of. */
+export function isInDoubt(session: Session): boolean {
+  const { fork, lastNumber } = session;
+  return fork != null && lastNumber > fork.number && !isCompared(session);
 }
 
 /**

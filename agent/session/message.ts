@@ -30,7 +30,7 @@ export function sendFrame(
   const previousHash = previousHashOf(connection);
   const message = { connection: record.id, id, body, at: now, done: false, received: null };
   const lastSent = { id: number, hash };
-  return stepTo(withRecord(connection, { lastMessageId: id, lastSent }), {
+  return stepTo(withSession(withRecord(connection, { lastMessageId: id, lastSent }), { sentAt: time }), {
     frames: [{ content: { kind: "message", userNumber: number, previousHash, body }, time, messageId: id }],
     changes: [{ type: "put message", message: { ...message, number, delivered: false } }],
   });

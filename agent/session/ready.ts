@@ -20,6 +20,7 @@ export const knownKinds: readonly number[] = [
   frameKinds["stream run"],
   frameKinds["stream close"],
   frameKinds["stream resume"],
+  frameKinds.digest,
 ];
 
 /** What a side says first. */

@@ -2,10 +2,17 @@ import type { NumberSet, Receipt } from "../../protocol/mod.ts";
 import type { Command } from "../core/types.ts";
 import type { Connection, Session, StoreChange, StoredEvent } from "../store/store.ts";
 import type { FrameHandler } from "./arrival.ts";
+import { tellsDigests } from "./digest.ts";
 import { difference, greatest, hasNumber, toldSet, union } from "./number_set.ts";
 import { unansweredRepair } from "./repair_state.ts";
 import { dropEnded } from "./routes.ts";
 import { canEncrypt, mostWaiting, withSession } from "./session.ts";
+
+/**
+ * Milliseconds for which the other side may miss a frame that is sent again and again: then the key of its message was used
+ * for another one, by another life of this side, and it needs a new one.
+ */
+const longestGap = 3_600_000;
 
 /** Ranges of user numbers that are remembered: only a peer that leaves out numbers has more. */
 export const mostScattered = 4 * mostWaiting;
@@ -45,6 +52,12 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
       receipted: united,
       ...news.length > 0 && { quietSince: context.now },
     });
+    const missed = gapOf(changed.session!, context.now);
+    changed = withSession(changed, { missed });
+    if (missed !== null && Math.abs(context.now - missed.since) > longestGap && tellsDigests(session!)) {
+      changed = withSession(changed, { strayed: true });
+      commands.push({ type: "repair" });
+    }
     if (canEncrypt(changed.session!)) commands.push({ type: "encrypt" });
     // What lies before something that came on the same route is lost.
     for (const { id: route, cursor } of united.ranges.length > 0 ? outbound : []) {
@@ -65,6 +78,12 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   }
   return { connection: changed, changes, events, commands };
 };
+
+/** What the other side misses, and since when it has had what came after that; `null`: nothing. */
+function gapOf({ receipted: { upTo, ranges }, missed }: Session, now: number) {
+  if (ranges.length === 0) return null;
+  return missed?.after === upTo ? missed : { after: upTo, since: now };
+}
 
 /** The numbers that the application has acknowledged, with one more where there is room for it. */
 export function withAcknowledged({ acknowledged }: Session, number: number): NumberSet {

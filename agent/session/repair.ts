@@ -41,7 +41,7 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
     changes.push({ type: "put frame", frame });
     if (message !== null) changes.push({ type: "put message", message });
   }
-  const { receipted, stored, lastNumber, lastSent, fork } = numbers;
+  const { receipted, receiptedDigest, delivered, stored, lastNumber, lastSent, fork } = numbers;
   const keyed = withSessionKeys(withRecord(connection, { lastSent }), {
     safetyCode: begun.safetyCode,
     verified: false,
@@ -57,10 +57,14 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
       lastEncrypted: receipted.upTo,
       lastTaken: Math.min(session.lastTaken, lastNumber),
       receipted,
+      receiptedDigest,
+      delivered,
       stored,
       receiptDue: true,
       undecrypted: 0,
       parted: false,
+      strayed: false,
+      missed: null,
       fork,
       copies,
     },
@@ -75,7 +79,9 @@ export function repaired(connection: Connection, event: Event<"repaired">, conte
     }),
   };
   const arrived = applyFrames(moved, opened.frames, context);
-  return stepTo(arrived.connection, {
+  const lastCopied = arrived.connection.record.lastReceived.id;
+  const { copyIndex: _, ...whole } = withSession(arrived.connection, { lastCopied });
+  return stepTo(whole, {
     frames: arrived.frames,
     changes: [...changes, ...opened.changes, ...arrived.changes],
     events: [...events, ...arrived.events],

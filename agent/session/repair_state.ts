@@ -12,6 +12,9 @@ const attemptInterval = 60_000;
 /** Milliseconds after which an offer or an answer that leads to nothing is given up. */
 const patience = 86_400_000;
 
+/** Questions that are remembered: what is said to others was said to another life of this side. */
+const mostIds = 16;
+
 /** Sessions before that are remembered, so that messages of theirs that come late say nothing. */
 const mostFormer = 4;
 
@@ -72,9 +75,9 @@ export function isGivenUp(session: Session, now: number): boolean {
   return Math.abs(now - stage.since) >= patience;
 }
 
-/** Whether what the other side sends is not decrypted. */
-function isOutOfStep({ parted = false, undecrypted }: Session): boolean {
-  return parted || undecrypted > 0;
+/** Whether what the other side sends is not decrypted, or what it has is not what was sent. */
+function isOutOfStep({ parted = false, strayed = false, undecrypted }: Session): boolean {
+  return parted || strayed || undecrypted > 0;
 }
 
 /** What a side has said to repair a session, and is not answered. */
@@ -93,6 +96,17 @@ export function unansweredRepair(session: Session): UnansweredRepair | null {
 export function isBeingRepaired(session: Session, now: number): boolean {
   const stage = unansweredRepair(session);
   return stage !== null && stage.since <= now && now - stage.since < attemptInterval;
+}
+
+/** The IDs of the questions before, with one more. */
+export function idsWith(session: Session, id: Uint8Array): readonly Uint8Array<ArrayBuffer>[] {
+  const { ids = [] } = repairOf(session);
+  return isKnown(session, id) ? ids : [...ids, id.slice()].slice(-mostIds);
+}
+
+/** Whether this side has asked a question, or answered it. */
+export function isKnown(session: Session, id: Uint8Array): boolean {
+  return repairOf(session).ids?.some((known) => equalBytes(known, id)) ?? false;
 }
 
 /** The names of the sessions before, with one more. */

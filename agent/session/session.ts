@@ -1,4 +1,4 @@
-import type { RatchetState, SessionTranscript } from "../../protocol/mod.ts";
+import { emptyDigest, type RatchetState, type SessionTranscript } from "../../protocol/mod.ts";
 import type { Connection, Session, SessionKeys } from "../store/store.ts";
 import { noNumbers } from "./number_set.ts";
 
@@ -47,6 +47,8 @@ export function newSession(transcript: Partial<SessionTranscript>): Session {
     waiting: 0,
     undecrypted: 0,
     routes: null,
+    storedDigest: emptyDigest(),
+    receiptedDigest: emptyDigest(),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What a backup has of sessions: types and sizes are checked, and that sets of numbers are in order. */
 import {
   decodeBase64,
+  digestLength,
   headerLength,
   largestBody,
   largestMessage,
@@ -18,6 +19,7 @@ import {
   ratchetPairLength,
   type RatchetState,
   type ReceivingChain,
+  repairIdLength,
   routeIdLength,
   type SendingChain,
   type SessionTranscript,
@@ -65,6 +67,8 @@ const largestBlock = 65_536;
 const mostPieces = 65_535;
 /** More sessions than are remembered. */
 const mostFormer = 16;
+/** More than are remembered by their IDs. */
+const mostRepairs = 64;
 /** More than is kept of the tags of messages. */
 const mostTagBytes = 1024;
 
@@ -166,7 +170,12 @@ const noStreams: Parse<undefined> = (value, place) => {
   return undefined;
 };
 const lastMessage = object<LastMessage>({ id: count, hash: bytes(0, 32) });
-const plan = object<RepairPlan>({ kept: count, next: count, base: nullable(lastMessage) });
+const plan = object<RepairPlan>({
+  kept: count,
+  next: count,
+  base: nullable(lastMessage),
+  isUnsure: optional(flag),
+});
 /** A packet has some thousand bytes. */
 const packet = bytes(1, 4096);
 
@@ -201,6 +210,7 @@ const repair = object<Repair>({
   asked: count,
   called: count,
   former: list(mostFormer, bytes(8, 8)),
+  ids: optional(list(mostRepairs, bytes(repairIdLength, repairIdLength))),
   stage: nullable(stage),
 });
 
@@ -231,6 +241,7 @@ const keys = object<SessionKeys>({
   repair: optional(repair),
 });
 
+const digest = bytes(digestLength, digestLength);
 const start = { number: count, lastSent: lastMessage, ownKey: optional(secret) };
 const fork = object<Fork>({ ...start, later: optional(object<Start>(start)) });
 
@@ -252,9 +263,15 @@ export const session: Parse<Session> = object<Session>({
   routes: nullable(integer(1, 4)),
   quietSince: optional(count),
   copies: optional(nullable(count)),
+  lastCopied: optional(count),
   heardAt: optional(count),
+  sentAt: optional(count),
   fork: optional(nullable(fork)),
   parted: optional(flag),
+  strayed: optional(flag),
+  missed: optional(nullable(object<NonNullable<Session["missed"]>>({ after: count, since: count }))),
+  storedDigest: optional(digest),
+  receiptedDigest: optional(nullable(digest)),
   tags: optional(bytes(0, mostTagBytes)),
 });
 

@@ -126,6 +126,8 @@ export interface Connection {
   readonly reassembly?: Reassembly;
   /** By which of several inbound routes the last messages came, each with its tag; not stored. */
   readonly heard?: readonly string[];
+  /** The messages that may come again, by their times (`copies.ts`); not stored. */
+  readonly copyIndex?: ReadonlyMap<number, readonly number[]>;
   /** The last messages of the ratchet that were decrypted: the place of each in its chain, and its tag; not stored. */
   readonly decrypted?: readonly string[];
   /** When the other side has refused a route, milliseconds since 1970; not stored. */

@@ -54,13 +54,25 @@ export interface Session {
   readonly fork?: Fork | null;
   /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired. */
   readonly parted?: boolean;
+  /** The number after which the other side misses a frame, though it has a later one, and since when it has told so, milliseconds since 1970. */
+  readonly missed?: { readonly after: number; readonly since: number } | null;
+  /** Whether a receipt has told of other frames than this side's: what it has sent is repaired. */
+  readonly strayed?: boolean;
+  /** The digest of the frames in `stored`, but for what there was when it was begun (`digest.ts`). */
+  readonly storedDigest?: Uint8Array<ArrayBuffer>;
+  /** What the other side has told of `receipted` as this side knows it; `null` or not there: nothing that could be compared. */
+  readonly receiptedDigest?: Uint8Array<ArrayBuffer> | null;
   /** What the last messages of the other side's chain are known by (`chain_tags.ts`). */
   readonly tags?: Uint8Array<ArrayBuffer>;
   /**
-   * The other side was restored, and what it sends after this reliable number may be what has come with other ones; until
-   * something else comes with such a number: then `null`.
+   * The other side was restored, and what it sends after this reliable number may be what has come with other ones, as far
+   * as that could be on its way; then `null`.
    */
   readonly copies?: number | null;
+  /** The last user message that had come by then: what has come later is no copy's. */
+  readonly lastCopied?: number;
+  /** The time of the last message that this side has sent, milliseconds since 1970. */
+  readonly sentAt?: number;
   /** When a server took the last message that was decrypted, milliseconds since 1970. */
   readonly heardAt?: number;
 }
@@ -163,6 +175,8 @@ export interface Repair {
   readonly called: number;
   /** How messages name the sessions that were before, the last ones, 8 bytes each. */
   readonly former: readonly Uint8Array<ArrayBuffer>[];
+  /** The IDs of the last questions that this side has asked or answered, 16 bytes each. */
+  readonly ids?: readonly Uint8Array<ArrayBuffer>[];
   /** How far one is; `null`: none is under way. */
   readonly stage: RepairStage | null;
 }
@@ -203,6 +217,8 @@ export interface RepairPlan {
   readonly kept: number;
   /** What is new begins after this number. */
   readonly next: number;
+  /** Whether the other side may have other messages than this one's under their numbers. */
+  readonly isUnsure?: boolean;
   /** Frames after `kept` are given new numbers, user messages after this one; `null`: they are as they were. */
   readonly base: LastMessage | null;
 }

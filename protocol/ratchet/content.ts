@@ -23,6 +23,7 @@ export const frameKinds = {
   "stream run": 14,
   "stream close": 15,
   "stream resume": 16,
+  "digest": 17,
 } as const;
 
 /** Why an agent does not take a route, as `route refused` says it; other numbers may come from later versions. */
@@ -51,6 +52,8 @@ export type FrameContent =
   /** The number of the sender's last user message before the session, 0 for none. */
   | { readonly kind: "last"; readonly userNumber: number }
   | { readonly kind: "close" }
+  /** Of the frames that the receipt before it tells to be stored (`digest.ts`). */
+  | { readonly kind: "digest"; readonly digest: Uint8Array<ArrayBuffer> }
   | StreamContent
   | UnknownContent;
 

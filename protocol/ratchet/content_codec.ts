@@ -2,6 +2,7 @@
 import { encodeStreamContent, isValidStreamContent, readStreamContent } from "../stream/content_codec.ts";
 import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
 import { type FrameContent, frameKinds, largestBody } from "./content.ts";
+import { digestLength } from "./digest.ts";
 import { encodeReceipt, isReceipt, readReceipt } from "./receipt.ts";
 import { encodeRouteRecord, readRouteRecord, routeIdLength } from "./route_record.ts";
 
@@ -47,6 +48,8 @@ export function encodeContent(content: FrameContent): Bytes {
       return numberBytes(content.userNumber, 6, "user number");
     case "close":
       return noBytes;
+    case "digest":
+      return exactly(content.digest, digestLength, "digest");
     case "stream offer":
     case "stream accept":
     case "stream refuse":
@@ -99,6 +102,8 @@ function contentOf(kindNumber: number, reader: ByteReader, bytes: Bytes): FrameC
       return { kind: "last", userNumber: reader.u48() };
     case frameKinds.close:
       return { kind: "close" };
+    case frameKinds.digest:
+      return { kind: "digest", digest: reader.bytes(digestLength) };
     case frameKinds["stream offer"]:
       return readStreamContent("stream offer", reader);
     case frameKinds["stream accept"]:
@@ -142,6 +147,7 @@ export function isValidContent(content: FrameContent): boolean {
     case "ready":
     case "last":
     case "close":
+    case "digest":
       return true;
     default:
       return content satisfies never;

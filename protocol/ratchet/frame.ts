@@ -9,7 +9,7 @@ export const mostFrames = 1_000;
 
 /** One frame. */
 export type Frame = FrameContent & {
-  /** The sender's reliable number, from 1; 0 for a receipt, and for kinds to come that have none. */
+  /** The sender's reliable number, from 1; 0 for a receipt and its digest, and for kinds to come that have none. */
   readonly number: number;
   /** When it was made, milliseconds since 1970. */
   readonly time: number;
@@ -17,7 +17,7 @@ export type Frame = FrameContent & {
 
 /**
  * Why a plaintext is refused as a whole. `EMPTY`: it has no frame. `LENGTH`: a frame is cut off. `FRAMES`: it has more than
- * {@linkcode mostFrames}. `NUMBER`: a receipt has a number, or another known kind has none. `CONTENT`: the content of a
+ * {@linkcode mostFrames}. `NUMBER`: a receipt or a digest has a number, or another known kind has none. `CONTENT`: the content of a
  * known kind is not valid.
  */
 export type FrameRefusal = "EMPTY" | "LENGTH" | "FRAMES" | "NUMBER" | "CONTENT";
@@ -82,5 +82,5 @@ export async function messageHash(
 }
 
 function isNumber(kind: FrameContent["kind"], number: number): boolean {
-  return kind === "unknown" || (kind === "receipt") === (number === 0);
+  return kind === "unknown" || (kind === "receipt" || kind === "digest") === (number === 0);
 }

@@ -45,6 +45,7 @@
 export * from "./content.ts";
 export { type Decrypted, type DecryptRefusal, largestGap, ratchetDecrypt } from "./decrypt.ts";
 export { type Encrypted, type EncryptRefusal, largestPlaintext, ratchetEncrypt } from "./encrypt.ts";
+export * from "./digest.ts";
 export * from "./frame.ts";
 export {
   decodeHeader,

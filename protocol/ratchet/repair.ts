@@ -7,6 +7,7 @@ import { equalBytes, textBytes } from "../bytes.ts";
 import { ciphertextLength } from "../crypto/ml_kem.ts";
 import { keyedCrypto, sha256 } from "../crypto/runtime.ts";
 import { ByteReader, concat, exactly, numberBytes } from "./_bytes.ts";
+import { digestLength, frameNameLength } from "./digest.ts";
 import { packetLength } from "./packet.ts";
 import { publicPairLength } from "./pair.ts";
 import { mostRanges, type NumberSet } from "./receipt.ts";
@@ -21,6 +22,13 @@ export interface RepairAccount {
   readonly greatest: number;
   /** The last user message that it has: its number, 0 for none, and {@linkcode messageHash}, zeros for none, 32 bytes. */
   readonly last: { readonly id: number; readonly hash: Uint8Array<ArrayBuffer> };
+  /** What they are, of an agent that tells it; not there: it does not. */
+  readonly told?: {
+    /** Of the frames in `stored`, 16 bytes (`digest.ts`). */
+    readonly digest: Uint8Array<ArrayBuffer>;
+    /** `frameName` of those in its ranges, in their order, 8 bytes each, zeros for none; at most {@linkcode mostNames}. */
+    readonly names: readonly Uint8Array<ArrayBuffer>[];
+  };
 }
 
 /** What a side can still send of its own. */
@@ -74,6 +82,8 @@ export interface SealedRepair {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** Names of frames that are told at most. */
+export const mostNames = 200;
 /** Numbers beyond the first missing one that are told. */
 export const repairWindow = 512;
 /** Bytes of the ID of a repair. */
@@ -87,10 +97,14 @@ export const repairTimes: number = 2 ** 47;
 const repairKind = 2;
 const most = repairTimes;
 const macLength = 32;
-const steps = ["call", "ask", "offer", "answer"] as const;
+/** By their numbers; the last two are those whose account has a digest. */
+const steps = ["call", "ask", "offer", "answer", "ask", "offer"] as const;
+const firstWithDigest = 4;
 const windowBytes = repairWindow / 8;
 const accountLength = 6 + windowBytes + 6 + 6 + 32;
 const restLength = 6 + windowBytes + 6 + 6;
+/** Bytes before the count of names in an account. */
+const namesAt = { ask: 1 + 6 + repairIdLength, offer: 1 + repairIdLength + publicPairLength };
 const lengths: Readonly<Record<RepairPacket["step"], number>> = {
   call: 1 + 6 + repairIdLength + 6 + macLength,
   ask: 1 + 6 + repairIdLength + accountLength + macLength,
@@ -115,12 +129,23 @@ export async function sealRepair(
 
 /** Reads the content of a packet (kind 2, with its padding), whose memory its parts are; `null` when it is none. */
 export function readRepair(content: Uint8Array<ArrayBuffer>): SealedRepair | null {
-  const step = steps[content[0] ?? steps.length];
-  if (step === undefined || content.length < lengths[step]) return null;
-  const bytes = content.subarray(0, lengths[step]);
+  const number = content[0] ?? steps.length, step = steps[number];
+  if (step === undefined) return null;
+  const hasDigest = number >= firstWithDigest;
+  const length = lengths[step] + (hasDigest ? toldLength(step, content) : 0);
+  if (content.length < length) return null;
+  const bytes = content.subarray(0, length);
   if (content.subarray(bytes.length).some((byte) => byte !== 0)) return null;
-  const packet = decode(step, new ByteReader(bytes, 1));
+  const packet = decode(step, new ByteReader(bytes, 1), hasDigest);
   return packet && { packet, bytes };
+}
+
+/** Bytes of what an account with a digest has more; more than there can be when it is cut off. */
+function toldLength(step: RepairPacket["step"], content: Bytes): number {
+  if (step !== "ask" && step !== "offer") return 0;
+  const at = namesAt[step] + accountLength + digestLength;
+  const count = ((content[at] ?? 0xff) << 8) | (content[at + 1] ?? 0xff);
+  return digestLength + 2 + count * frameNameLength;
 }
 
 /** Whether a packet is authentic: one HMAC. */
@@ -164,7 +189,8 @@ async function macOf(step: RepairPacket["step"], repairKey: Bytes, parts: readon
 }
 
 function encode(packet: RepairPacket): Bytes {
-  const step = Uint8Array.of(steps.indexOf(packet.step));
+  const hasDigest = "account" in packet && packet.account.told !== undefined;
+  const step = Uint8Array.of(hasDigest ? steps.lastIndexOf(packet.step) : steps.indexOf(packet.step));
   const id = exactly(packet.id, repairIdLength, "ID of a repair");
   switch (packet.step) {
     case "call":
@@ -192,19 +218,23 @@ function encode(packet: RepairPacket): Bytes {
   }
 }
 
-function decode(step: RepairPacket["step"], reader: ByteReader): RepairPacket | null {
+function decode(
+  step: RepairPacket["step"],
+  reader: ByteReader,
+  hasDigest: boolean,
+): RepairPacket | null {
   switch (step) {
     case "call": {
       const time = reader.u48(), id = reader.bytes(repairIdLength), asked = reader.u48();
       return areNumbers(time, asked) ? { step, time, id, asked } : null;
     }
     case "ask": {
-      const time = reader.u48(), id = reader.bytes(repairIdLength), account = readAccount(reader);
+      const time = reader.u48(), id = reader.bytes(repairIdLength), account = readAccount(reader, hasDigest);
       return account && areNumbers(time) ? { step, time, id, account } : null;
     }
     case "offer": {
       const id = reader.bytes(repairIdLength), pair = reader.bytes(publicPairLength);
-      const account = readAccount(reader), rest = readRest(reader);
+      const account = readAccount(reader, hasDigest), rest = readRest(reader);
       return account && rest && { step, id, pair, account, rest };
     }
     case "answer": {
@@ -226,21 +256,33 @@ function areNumbers(...values: readonly number[]): boolean {
   return values.every((value) => value < most);
 }
 
-function accountParts({ stored, greatest, last: { id, hash } }: RepairAccount): Bytes[] {
+function accountParts({ stored, greatest, last: { id, hash }, told }: RepairAccount): Bytes[] {
   return [
     ...windowParts(stored),
     number(greatest, "greatest number"),
     number(id, "user number"),
     exactly(hash, 32, "hash"),
+    ...told === undefined ? [] : [
+      exactly(told.digest, digestLength, "digest"),
+      numberBytes(told.names.length, 2, "number of names"),
+      ...told.names.map((name) => exactly(name, frameNameLength, "name")),
+    ],
   ];
 }
 
-function readAccount(reader: ByteReader): RepairAccount | null {
+function readAccount(reader: ByteReader, hasDigest: boolean): RepairAccount | null {
   const stored = readWindow(reader), greatest = reader.u48(), id = reader.u48();
   const hash = reader.bytes(32).slice();
+  const told = hasDigest ? readTold(reader) : null;
+  if (told !== null && told.names.length > mostNames) return null;
   if (stored === null || greatest >= repairNumbers || id >= repairNumbers) return null;
   if (greatest < lastOf(stored)) return null;
-  return { stored, greatest, last: { id, hash } };
+  return { stored, greatest, last: { id, hash }, ...told && { told } };
+}
+
+function readTold(reader: ByteReader): NonNullable<RepairAccount["told"]> {
+  const digest = reader.bytes(digestLength).slice(), count = reader.u16();
+  return { digest, names: Array.from({ length: count }, () => reader.bytes(frameNameLength).slice()) };
 }
 
 function restParts({ receipted, kept, next }: RepairRest): Bytes[] {

@@ -13,6 +13,8 @@ const upg = "tests/agent/session/upg_test.ts";
 const repairs = "agent/runtime/repairs.ts";
 const hostileRepair = "tests/agent/repair/hostile_repair_test.ts";
 const doubt = "tests/agent/repair/doubt_test.ts";
+const simulation = "tests/agent/repair/simulation_test.ts";
+const digests = "tests/agent/repair/digest_test.ts";
 
 /** Mutations of sessions in the agent. */
 export const sessionMutations: readonly Mutation[] = [
@@ -254,24 +256,81 @@ export const sessionMutations: readonly Mutation[] = [
     name: "repair-old-numbers",
     what: "what a restored side sends has the numbers that it had",
     file: "agent/runtime/repair_numbers.ts",
+    from: 'if (likeness !== "other") {',
+    to: "if (likeness.length > 0) {",
+    tests: ["tests/agent/repair/restored_test.ts"],
+  },
+  {
+    name: "repair-old-numbers-undigested",
+    what: "what a restored side sends to one that tells no digests has the numbers that it had",
+    file: "agent/runtime/repair_numbers.ts",
     from: "const isSame = account.greatest <= kept ||",
     to: "const isSame = account.greatest >= 0 ||",
-    tests: ["tests/agent/repair/restored_test.ts"],
+    tests: [simulation],
+  },
+  {
+    name: "digest-not-compared",
+    what: "a receipt of what another life has sent is believed",
+    file: "agent/runtime/received_receipts.ts",
+    from: "if (expected === null || !equalBytes(expected, digest)) {",
+    to: "if (expected === null) {",
+    tests: [simulation, digests],
+  },
+  {
+    name: "digest-left-out",
+    what: "a receipt that does not say of what it is is believed of a side that could say so",
+    file: "agent/runtime/received_receipts.ts",
+    from: "if (digest === null && tellsDigests(this.#connection.session!)) return false;",
+    to: "",
+    tests: [digests],
+  },
+  {
+    name: "digest-late",
+    what: "a receipt that comes late begins a repair",
+    file: "agent/runtime/received_receipts.ts",
+    from: "if (isBehind && news.length === 0) return false;",
+    to: "",
+    tests: [digests],
+  },
+  {
+    name: "digest-unsure-delivered",
+    what:
+      "of what the other side has lost it is told that it was delivered, though it may have something else",
+    file: "agent/runtime/repaired.ts",
+    from: "const delivered = plan.isUnsure\n",
+    to: "const delivered = plan.isUnsure && plan.next < 0\n",
+    tests: [digests],
+  },
+  {
+    name: "repair-reads-on",
+    what: "what is read in the old session after an answer is not what the new one begins with",
+    file: packets,
+    from: 'if (this.#connection.session!.keys.repair?.stage?.type === "answered") return;',
+    to: "",
+    tests: [hostileRepair],
+  },
+  {
+    name: "repair-unknown-answer",
+    what: "what the other side goes on to say to a life that is gone is not noticed",
+    file: repairs,
+    from: "if (question === null) return await beginUnknown(context, connection, { session, heard });",
+    to: "if (question === null) return null;",
+    tests: [hostileRepair],
   },
   {
     name: "repair-copies",
     what: "what a restored side sends again is told again",
     file: "agent/runtime/repaired.ts",
-    from: "const copies = rest.next > rest.kept ? rest.next : null;",
-    to: "const copies = rest.next < rest.kept ? rest.next : null;",
+    from: "copies: rest.next };",
+    to: "copies: -1000 };",
     tests: ["tests/agent/repair/copies_test.ts"],
   },
   {
     name: "repair-copies-behind",
     what: "what a restored side sends again is told again when something else comes before it",
     file: "agent/runtime/packets.ts",
-    from: "if (frame.number <= this.#copies) {",
-    to: "if (frame.number < 0) {",
+    from: "if (copy === null && frame.number <= this.#copies) await this.#known.arrived(frame);",
+    to: "",
     tests: ["tests/agent/repair/late_copies_test.ts"],
   },
   {
@@ -279,8 +338,8 @@ export const sessionMutations: readonly Mutation[] = [
     what:
       "of messages that say the same one is taken for the copy of all, and the others are never acknowledged",
     file: "agent/runtime/copies.ts",
-    from: "const id = this.#stored.get(name)?.shift();",
-    to: "const id = this.#stored.get(name)?.[0];",
+    from: "if (found !== null) this.#taken.add(found.id);",
+    to: "",
     tests: ["tests/agent/repair/late_copies_test.ts"],
   },
   {
@@ -337,7 +396,7 @@ export const sessionMutations: readonly Mutation[] = [
     file: "agent/runtime/received_receipts.ts",
     from: "const believed = fork?.number ?? Infinity",
     to: "const believed = Infinity",
-    tests: [doubt],
+    tests: [simulation],
   },
   {
     name: "doubt-not-asked",

@@ -228,14 +228,18 @@ Deno.test("a receipt asks for one in return while what was sent is in doubt, aft
     assert(frames.ok);
     return frames.frames.map(({ kind, number }) => `${kind} ${number}`);
   };
-  assertEquals(await kinds({ fork: null }), ["receipt 0"]);
-  assertEquals(await kinds({ fork: { ...fork, number: 2 } }), ["receipt 0"]);
-  assertEquals(await kinds({ fork }), ["receipt 0", "ready 1"]);
+  assertEquals(await kinds({ fork: null }), ["receipt 0", "digest 0"]);
+  assertEquals(await kinds({ fork: { ...fork, number: 2 } }), ["receipt 0", "digest 0"]);
+  assertEquals(await kinds({ fork }), ["receipt 0", "digest 0", "ready 1"]);
   await joiner.receive(await initiator.send("answer"));
   // It would begin a chain before all of the one before is at a server.
   assertEquals(await kinds({ fork, ratchet: joiner.state }), null);
-  assertEquals(await kinds({ fork, ratchet: joiner.state, lastTaken: 2 }), ["receipt 0", "ready 1"]);
-  assertEquals(await kinds({ fork: null, ratchet: joiner.state }), ["receipt 0"]);
+  assertEquals(await kinds({ fork, ratchet: joiner.state, lastTaken: 2 }), [
+    "receipt 0",
+    "digest 0",
+    "ready 1",
+  ]);
+  assertEquals(await kinds({ fork: null, ratchet: joiner.state }), ["receipt 0", "digest 0"]);
 });
 
 Deno.test("who ends a chain before what has come of it was restored", { permissions }, async () => {

@@ -117,15 +117,21 @@ Deno.test("what is forged, cut off, reflected or too early is counted or dropped
     await sealRepair(ask, { repairKey: scene.repairKey }),
   ];
   for (const one of counted) await scene.say(one);
-  // Nobody has asked.
-  const made = (await sealRepair(ask, { repairKey: scene.repairKey })).bytes;
-  await scene.say((await scene.offer(made)).sealed);
   await scene.settle("after");
   assertEquals(scene.unreadable - before, counted.length);
   assertEquals(await scene.repair(), undefined);
+  // Nobody has asked: it is taken for a sign that this side was restored, and nothing else of it is believed.
+  const made = (await sealRepair(ask, { repairKey: scene.repairKey })).bytes;
+  const { sealed } = await scene.offer(made);
+  await scene.say(sealed);
+  await until(async () => (await scene.repair())?.stage?.type === "asked");
+  const question = await scene.question();
+  await scene.say(sealed);
+  await scene.settle("asked");
+  assertEquals(await scene.question(), question);
 });
 
-Deno.test("a repair is done once an hour, the old session goes on until then, and replays change nothing", async () => {
+Deno.test("a repair is done once an hour, the old session goes on until it is agreed on, and replays change nothing", async () => {
   await using server = await startServer();
   await using scene = await Scene.start(server.address);
   const { victim, hostile, repairKey } = scene;
@@ -156,7 +162,11 @@ Deno.test("a repair is done once an hour, the old session goes on until then, an
   const answered = (await scene.repair())!.stage!;
   if (answered.type !== "answered") throw new Error(answered.type);
   await scene.say(sealed);
-  await scene.settle("in the old session");
+  // The new session begins with what was told before.
+  await hostile.send(await hostile.message({ text: "in the old session" }));
+  await scene.say({ bytes: forged });
+  await until(() => scene.unreadable - before === 2);
+  assertEquals(victim.events.filter(({ type }) => type === "message"), []);
   assertEquals((await scene.repair())!.stage, answered);
   assertEquals(victim.agent.safetyCode("hostile"), code);
 

@@ -143,7 +143,7 @@ export class Side {
 }
 
 /** What a database has of the other side, what is held included. */
-async function textsIn(store: AgentStore): Promise<Set<string>> {
+export async function textsIn(store: AgentStore): Promise<Set<string>> {
   const texts = new Set<string>();
   const add = (body: Uint8Array) => texts.add(new TextDecoder().decode(body));
   for (const { record: { id }, session } of await store.connections()) {

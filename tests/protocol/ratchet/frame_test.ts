@@ -53,16 +53,17 @@ const content: fc.Arbitrary<FrameContent> = fc.oneof(
   fc.record({ kind: fc.constant("ready" as const), kinds: fc.array(fc.nat(255), { maxLength: 255 }) }),
   fc.record({ kind: fc.constant("last" as const), userNumber: u48 }),
   fc.constant({ kind: "close" as const }),
+  fc.record({ kind: fc.constant("digest" as const), digest: exactly(16) }),
   streamContent,
   fc.record({
     kind: fc.constant("unknown" as const),
-    kindNumber: fc.constantFrom(0, 17, 18, 200, 255),
+    kindNumber: fc.constantFrom(0, 18, 19, 200, 255),
     content: fc.uint8Array({ maxLength: 100 }),
   }),
 );
 const frame: fc.Arbitrary<Frame> = fc.tuple(content, positive, u48).map(([content, number, time]) => ({
   ...content,
-  number: content.kind === "receipt" ? 0 : number,
+  number: content.kind === "receipt" || content.kind === "digest" ? 0 : number,
   time,
 }));
 
@@ -209,6 +210,8 @@ Deno.test("What would be refused is not encoded", { permissions }, () => {
   const set = { upTo: 1, ranges: [] };
   const wrong: Frame[] = [
     { kind: "close", number: 0, time: 0 },
+    { kind: "digest", digest: new Uint8Array(16), number: 1, time: 0 },
+    { kind: "digest", digest: new Uint8Array(15), number: 0, time: 0 },
     { kind: "close", number: 2 ** 48, time: 0 },
     { kind: "close", number: 1, time: -1 },
     { kind: "receipt", stored: set, acknowledged: set, ...head },
