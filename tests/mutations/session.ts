@@ -396,7 +396,7 @@ export const sessionMutations: readonly Mutation[] = [
     file: "agent/runtime/received_receipts.ts",
     from: "const believed = fork?.number ?? Infinity",
     to: "const believed = Infinity",
-    tests: [simulation],
+    tests: [digests],
   },
   {
     name: "doubt-not-asked",

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { MemoryStore } from "../../../agent/mod.ts";
+import { type Connection, MemoryStore } from "../../../agent/mod.ts";
 import { withRecord } from "../../../agent/core/connection.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
 import { planOf } from "../../../agent/runtime/repair_numbers.ts";
@@ -59,7 +59,7 @@ async function scene(changed: Partial<Session> = {}) {
     withSession(empty, { status: "active", ratchet: initiator.state, ...numbers, ...changed }),
     { kinds },
   );
-  const connection = { ...whole, inbound: [inboundRoute("one")] };
+  const connection: Connection = { ...whole, inbound: [inboundRoute("one")] };
   const { record: { id } } = connection;
   const store = new MemoryStore();
   await store.commit([{ type: "put connection", record: connection.record }]);
@@ -121,6 +121,15 @@ Deno.test("a receipt that comes late is not believed, and begins nothing", { per
   assertEquals(await told(known, { stored: upTo(2), digest }), [null, [], false]);
   // This one has less than was told, and something new.
   assertEquals(await told(known, { stored: upTo(2, [4, 4]), digest }), [null, [], true]);
+});
+
+Deno.test("of a side that tells no digests nothing is believed of what was sent since a start in doubt", {
+  permissions,
+}, async () => {
+  const fork = { number: 2, lastSent: { id: 1, hash: new Uint8Array(32) } };
+  const made = await scene({ receiptedDigest: null, fork });
+  const known = { ...made, connection: withSessionKeys(made.connection, { kinds: [frameKinds.message] }) };
+  assertEquals(await told(known, { stored: upTo(3), digest: null }), [2, [2], false]);
 });
 
 /** What a side makes of its numbers, and of whom nothing is told any more, when the other one has this. */

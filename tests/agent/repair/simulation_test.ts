@@ -31,4 +31,4 @@ Deno.test("whichever side is restored when, nothing is said to be delivered that
 });
 
 Deno.test("sides that tell no digests go on when one of them is restored", () =>
-  simulateAll(runs > 0 ? [] : [1, 2, 3], { restores: "one", digests: false }));
+  simulateAll(runs > 0 ? [] : [1, 2], { restores: "one", digests: false }));
