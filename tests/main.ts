@@ -118,6 +118,9 @@ const groups: readonly Group[] = [
   },
 ];
 
+/** Milliseconds after which a part is ended: a test in it waits for what never comes. */
+const longestPart = 30 * 60_000;
+
 /** What one process runs. */
 interface Part extends Pick<Group, "name" | "args" | "env"> {
   readonly module: string;
@@ -164,7 +167,7 @@ async function run({ name, args, module, env = {} }: Part): Promise<TestReport> 
     ],
     env,
     stdin: "null",
-    signal: stopping.signal,
+    signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(longestPart)]),
   });
   const { success } = await printed(command);
   console.log(`${name}: ${Math.round((performance.now() - began) / 1000)} s\n`);
