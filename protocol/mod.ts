@@ -31,7 +31,7 @@ export * from "./crypto/mod.ts";
 export { deferred } from "./deferred.ts";
 export * from "./error.ts";
 export * from "./extensions.ts";
-export { GiveWay } from "./give_way.ts";
+export { GiveWay, SocketLooks } from "./give_way.ts";
 export * from "./password.ts";
 export * from "./ratchet/mod.ts";
 export * from "./stream/mod.ts";

@@ -1,14 +1,13 @@
 import { setImmediate } from "node:timers";
+import { SocketLooks } from "../../protocol/mod.ts";
 import { FairQueue } from "./fair_queue.ts";
 import { nextTurn } from "../next_turn.ts";
 import type { Source } from "./client_network.ts";
 
 /** Commands in one turn of the event loop, so that those that come meanwhile are not served after all that waited before. */
 const commandsPerTurn = 128;
-/** Milliseconds of work after which the sockets are looked at: as long as there is something to do, Deno does so only about every 60 turns. */
+/** Milliseconds of work after which the sockets are looked at. */
 const busyTime = 5;
-/** How often that is tried in the cheap way, which does not work where processors are short, before it is done for sure. */
-const cheapLooks = 9;
 
 /**
  * Reading does not go back to the event loop as long as data waits in a socket: a peer that floods would be
@@ -23,7 +22,7 @@ export class Turns implements AsyncDisposable {
   /** Since when nobody has come; `null`: somebody has, or is served. */
   #restsSince: number | null = null;
   #isResting = false;
-  #cheapLooks = 0;
+  readonly #looks = new SocketLooks();
 
   next(source: Source): Promise<void> {
     return new Promise((resolve) => {
@@ -82,15 +81,9 @@ export class Turns implements AsyncDisposable {
     this.#rest();
   }
 
-  /** Leaves Deno nothing to do but to wait: only then does it look at the sockets. */
   async #poll(): Promise<void> {
     await nextTurn();
-    // Another thread takes less than the shortest timer, a millisecond; it may be done before Deno waits.
-    if (this.#cheapLooks++ < cheapLooks) await crypto.subtle.digest("SHA-256", new Uint8Array(0));
-    else {
-      this.#cheapLooks = 0;
-      await new Promise<void>((resolve) => void setTimeout(resolve, 0));
-    }
+    await this.#looks.next();
     this.#polling = null;
     this.#polled = performance.now();
     this.#schedule();
