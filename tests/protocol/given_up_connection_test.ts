@@ -10,17 +10,19 @@ Deno.test("connections that are given up in the moment in which they are made ar
   })();
   const attempt = async (delay: number) => {
     const giveUp = new AbortController();
-    setTimeout(() => giveUp.abort(), delay);
+    const timer = setTimeout(() => giveUp.abort(), delay);
     await connectTcp("127.0.0.1", port, giveUp.signal).then((channel) => channel.close(), () => {});
+    clearTimeout(timer);
   };
   for (let round = 0; round < 100; round++) {
     const attempts = Array.from({ length: 20 }, (_, i) => attempt(i % 5));
     // Timers and connections are due together after that.
-    setTimeout(() => {
+    const busy = setTimeout(() => {
       const until = performance.now() + 2;
       while (performance.now() < until);
     }, round % 4);
     await soon(Promise.all(attempts));
+    clearTimeout(busy);
   }
   listener.close();
   await accepting;
