@@ -5,8 +5,8 @@ import { textBytes } from "../../protocol/mod.ts";
 import { parseConfig } from "../../server/config/config_file.ts";
 import { ClusterOperator } from "../../server/cluster/operator.ts";
 import { cacheOf } from "../support/module_cache.ts";
-import { balanced, startNode } from "../support/cluster_nodes.ts";
-import { Nats, natsLack, NatsServer } from "../support/nats.ts";
+import { balanced, startNode, type TestNode } from "../support/cluster_nodes.ts";
+import { beginTogether, Nats, natsLack, NatsServer } from "../support/nats.ts";
 import { steadyPort } from "../support/ports.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { ServerProcess, temporaryFolder } from "../support/server_process.ts";
@@ -50,13 +50,17 @@ withNats("nodes have what they need at the NATS servers of deploy/cluster, and n
   await using folder = await temporaryFolder();
   await using resources = new AsyncDisposableStack();
   const servers = await deployed(folder.path);
-  for (const server of servers) {
-    resources.use(server);
-    await server.restart();
-  }
+  for (const server of servers) resources.use(server);
   const engine = { address: servers.map(({ url }) => url).join(), ...credentials };
   const nodeOptions = { engine, cluster: "smp", snapshotAfter: 2_000 };
-  await using a = await startNode({ urls: [] } as unknown as Nats, "a", nodeOptions);
+  let first: TestNode;
+  await beginTogether(servers, async () => {
+    const giveUp = new AbortController();
+    const timer = setTimeout(() => giveUp.abort(), 20_000);
+    const options = { ...nodeOptions, signal: giveUp.signal };
+    first = await startNode({ urls: [] } as unknown as Nats, "a", options).finally(() => clearTimeout(timer));
+  });
+  await using a = first!;
   await using b = await startNode({ urls: [] } as unknown as Nats, "b", nodeOptions);
   await balanced([a, b]);
   await using client = await a.connect();

@@ -145,6 +145,25 @@ async function isListening(port: number): Promise<boolean> {
   }
 }
 
+/**
+ * Starts new servers, which find each other too late at times, and then never become a whole cluster: then once more.
+ * `becomeReady` rejects when they are none yet after a while.
+ */
+export async function beginTogether(
+  servers: readonly NatsServer[],
+  becomeReady: () => Promise<void>,
+): Promise<void> {
+  const end = performance.now() + patience;
+  for (;;) {
+    for (const server of servers) await server.restart();
+    try {
+      return await becomeReady();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+  }
+}
+
 /** How the servers of a test are started. */
 export interface NatsOptions {
   /** One, or a cluster of three. @default 1 */
@@ -195,7 +214,7 @@ export class Nats implements AsyncDisposable {
     }
     const nats = new Nats(servers, resources.move());
     try {
-      await nats.#begin();
+      await beginTogether(servers, () => nats.ready(servers.length === 1 ? patience : 6_000));
     } catch (error) {
       await nats[Symbol.asyncDispose]();
       throw error;
@@ -208,18 +227,6 @@ export class Nats implements AsyncDisposable {
    * other keeps. When they do so nevertheless, it takes the leader up to minutes to see that a server is there; those
    * that are started again find each other at once.
    */
-  async #begin(): Promise<void> {
-    const end = performance.now() + patience;
-    for (;;) {
-      for (const server of this.servers) await server.restart();
-      try {
-        return await this.ready(this.servers.length === 1 ? patience : 6_000);
-      } catch (error) {
-        if (performance.now() > end) throw error;
-      }
-    }
-  }
-
   /** Where clients connect. */
   get urls(): string[] {
     return this.servers.map(({ url }) => url);
