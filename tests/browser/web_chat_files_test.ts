@@ -368,6 +368,7 @@ requiring(quotaLack)(
       // The large one is in memory.
       assertEquals((await stored(bob))?.parts, 1);
       assert(equalBytes((await saved(bob, large.name)).bytes, large.buffer));
+      await bob.locator("#room").waitFor({ state: "hidden" });
       await takeAllRoom(bob);
       for (const text of ["one", "two"]) {
         await say(alice, text);
@@ -380,6 +381,10 @@ requiring(quotaLack)(
         databases.every(({ name }) => name !== "smp-web-chat-reserve"),
         "there was room without the reserve",
       );
+      await bob.getByText("This browser has no more room for this page").waitFor();
+      await bob.evaluate(() => void indexedDB.deleteDatabase("other"));
+      await doWith(bob, small.name, "Remove");
+      await bob.locator("#room").waitFor({ state: "hidden" });
       assertEquals(problems, []);
     }),
 );

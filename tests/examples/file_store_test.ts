@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { type FileEntry, FileStore, keyOf } from "../../examples/web-chat/page/file_store.ts";
+import { Reserve } from "../../examples/web-chat/page/reserve.ts";
 import "../support/indexeddb.ts";
 
 function entryOf(id: string): FileEntry {
@@ -15,7 +16,9 @@ Deno.test("files leave room for messages, and are in memory when there is no mor
 }, async () => {
   const quota = 400_000_000;
   let usage = 0;
-  const open = () => FileStore.open(true, () => Promise.resolve({ quota, usage }));
+  const changes: boolean[] = [];
+  const reserve = new Reserve((isUsed) => changes.push(isUsed));
+  const open = () => FileStore.open(true, reserve, () => Promise.resolve({ quota, usage }));
   const store = await open();
   const [small, large, next] = [entryOf("small"), entryOf("large"), entryOf("next")];
   try {
@@ -36,6 +39,10 @@ Deno.test("files leave room for messages, and are in memory when there is no mor
     const stored = [small, large, next].map(({ key }) => again.content(key).text());
     again.close();
     assertEquals(await Promise.all(stored), ["aa", "", "c"]);
+    assertEquals(changes, []);
+    assertEquals([await reserve.give(), await reserve.give(), changes], [true, false, [true]]);
+    (await open()).close();
+    assertEquals(changes, [true, false]);
   } finally {
     store.close();
     await FileStore.delete();

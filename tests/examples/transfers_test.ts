@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Agent, StreamError, type StreamOffer } from "../../agent/mod.ts";
 import { type FileEntry, FileStore, keyOf } from "../../examples/web-chat/page/file_store.ts";
+import { Reserve } from "../../examples/web-chat/page/reserve.ts";
 import { keptFile } from "../../examples/web-chat/page/incoming_file.ts";
 import { Transfers } from "../../examples/web-chat/page/transfers.ts";
 import "../support/indexeddb.ts";
@@ -12,7 +13,7 @@ const agent = { streams: () => [], connections: () => [] } as unknown as Agent;
 Deno.test("a file that nobody has accepted is not received when its page is opened again", {
   permissions: "none",
 }, async () => {
-  const store = await FileStore.open(false);
+  const store = await FileStore.open(false, new Reserve(() => {}));
   const entry = (id: string, status: FileEntry["status"]): FileEntry => ({
     ...{ id, conversation: "c", direction: "receiving", status, name: "empty", type: "", size: 0, at: 0 },
     key: keyOf({ conversation: "c", direction: "receiving", id }),
@@ -37,7 +38,7 @@ Deno.test("a file that nobody has accepted is not received when its page is open
 Deno.test("a file for which a page has no room can be accepted again, and nothing of it stays", {
   permissions: "none",
 }, async () => {
-  const store = await FileStore.open(false);
+  const store = await FileStore.open(false, new Reserve(() => {}));
   const offer = {
     ...{
       connection: "bob",

@@ -34,6 +34,7 @@ import { ChatSession } from "./session.ts";
 import { createInvitation, needPasswords } from "./password_view.ts";
 import { Passwords } from "./passwords.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
+import type { Reserve } from "./reserve.ts";
 import { showSection } from "./sections.ts";
 import { forgetEverything } from "./start_view.ts";
 import { type FileState, Transfers } from "./transfers.ts";
@@ -47,6 +48,7 @@ export interface Opened {
   readonly store: IndexedDbStore;
   /** What keeps the page; it shows notifications where there is one. */
   readonly shell: Promise<ServiceWorkerRegistration | null>;
+  readonly reserve: Reserve;
 }
 
 /** The page after the store was opened: conversations, and the one of them that is open. */
@@ -69,7 +71,7 @@ export class App {
   private constructor(
     config: PageConfig,
     session: ChatSession,
-    { store, files, shell, passwords }: Opened & {
+    { store, files, shell, passwords }: Omit<Opened, "reserve"> & {
       readonly files: FileStore;
       readonly passwords: Passwords;
     },
@@ -110,7 +112,7 @@ export class App {
    */
   static async run(config: PageConfig, opened: Opened): Promise<StoreError | null> {
     const { store } = opened;
-    const files = await FileStore.open(!store.isEncrypted);
+    const files = await FileStore.open(!store.isEncrypted, opened.reserve);
     const passwords = new Passwords(config);
     const session = await ChatSession.start(config, { store, files, passwords });
     const { agent } = session;

@@ -1,5 +1,5 @@
 import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from "idb";
-import { giveReserve, takeReserve } from "./reserve.ts";
+import { deleteReserve, type Reserve } from "./reserve.ts";
 
 /** The database of files, beside that of the agent. */
 const databaseName = "smp-web-chat-files";
@@ -62,20 +62,26 @@ export class FileStore {
   /** Files of which a part could not be stored: the others are of no use after a restart. */
   readonly #incomplete = new Set<string>();
   #database: IDBPDatabase<Schema> | null;
+  readonly #reserve: Reserve;
   readonly #estimate: Estimate;
   /** Bytes that may be stored. */
   #free = Infinity;
 
-  private constructor(database: IDBPDatabase<Schema> | null, estimate: Estimate) {
+  private constructor(database: IDBPDatabase<Schema> | null, reserve: Reserve, estimate: Estimate) {
     this.#database = database;
+    this.#reserve = reserve;
     this.#estimate = estimate;
   }
 
   /** Opens it; `lasts`: whether they last longer than the page. Where the browser has no room they do not. */
-  static async open(lasts: boolean, estimate: Estimate = roomOfPage): Promise<FileStore> {
+  static async open(
+    lasts: boolean,
+    reserve: Reserve,
+    estimate: Estimate = roomOfPage,
+  ): Promise<FileStore> {
     if (!lasts) {
       await FileStore.delete();
-      return new FileStore(null, estimate);
+      return new FileStore(null, reserve, estimate);
     }
     const database = await openDB<Schema>(databaseName, 1, {
       upgrade(upgraded) {
@@ -84,15 +90,16 @@ export class FileStore {
       },
       blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
     }).catch(() => null);
-    const store = new FileStore(database, estimate);
+    const store = new FileStore(database, reserve, estimate);
     if (database !== null) await store.#read(database);
+    if (store.#parts.size > 0) await reserve.restore();
     await store.#look();
     return store;
   }
 
   /** Deletes what is stored, also while another tab has it open. */
   static async delete(): Promise<void> {
-    await giveReserve();
+    await deleteReserve();
     await deleteDB(databaseName).catch(() => {});
   }
 
@@ -134,7 +141,7 @@ export class FileStore {
     this.#parts.set(key, [...parts, part]);
     if (this.#incomplete.has(key)) return;
     // What browsers say of their room need not be true.
-    const isStored = part.size <= this.#free && this.#database !== null && await takeReserve() &&
+    const isStored = part.size <= this.#free && this.#database !== null && await this.#reserve.take() &&
       await this.#write((database) => database.put("parts", part, [key, parts.length]));
     if (isStored) return await this.#look();
     this.#incomplete.add(key);
@@ -146,6 +153,7 @@ export class FileStore {
     this.#parts.delete(key);
     this.#incomplete.delete(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
+    await this.#reserve.retake();
     await this.#look();
   }
 

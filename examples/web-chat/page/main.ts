@@ -1,6 +1,7 @@
 import type { PageConfig } from "../smp_server.ts";
 import { App } from "./app.ts";
 import { element, inside } from "./dom.ts";
+import { Reserve } from "./reserve.ts";
 import { keepShell } from "./shell.ts";
 import { lostText, openStore } from "./start_view.ts";
 import { Tabs } from "./tabs.ts";
@@ -22,12 +23,13 @@ async function start(): Promise<void> {
   const config = await (await fetch(content)).json() as PageConfig;
   const shell = keepShell();
   const tabs = new Tabs();
+  const reserve = new Reserve((isUsed) => element("room", HTMLElement).hidden = !isUsed);
   // Until the store is closed by this page itself.
   for (let lost: string | null = null;;) {
-    const store = await openStore(tabs, lost);
+    const store = await openStore(tabs, reserve, lost);
     // Before the agent is closed, which takes a moment: other tabs that are opened then need not ask for it.
     store.closed.then(() => tabs.hasChat = false);
-    const error = await App.run(config, { store, shell });
+    const error = await App.run(config, { store, shell, reserve });
     if (error === null) return;
     lost = lostText(error);
   }

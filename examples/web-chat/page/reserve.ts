@@ -6,11 +6,55 @@ const databaseName = "smp-web-chat-reserve", count = 8, length = 1024 * 1024;
 /** Bytes that can be had at once of `crypto`. */
 const mostRandom = 65_536;
 
-/**
- * Takes room that files do not get, for messages when there is none left: some browsers do not say how much there is. Whether it
- * could be taken, or was before.
- */
-export async function takeReserve(): Promise<boolean> {
+/** Room that files do not get, for messages when there is none left: some browsers do not say how much there is. */
+export class Reserve {
+  readonly #changed: (isUsed: boolean) => void;
+  #isUsed = false;
+
+  /** `changed` is told when messages have it, and when it is there again. */
+  constructor(changed: (isUsed: boolean) => void) {
+    this.#changed = changed;
+  }
+
+  /** Whether it could be taken, or was before. */
+  async take(): Promise<boolean> {
+    const isThere = await takeReserve();
+    if (isThere) this.#set(false);
+    return isThere;
+  }
+
+  /** Takes it, when it was there before, of this page or of one that was closed. */
+  async restore(): Promise<void> {
+    if (!await this.take()) this.#set(true);
+  }
+
+  /** Takes it again when messages have got it. */
+  async retake(): Promise<void> {
+    if (this.#isUsed) await this.take();
+  }
+
+  /** Gives it to messages; whether there was any. */
+  async give(): Promise<boolean> {
+    const wasThere = await deleteReserve();
+    if (wasThere) this.#set(true);
+    return wasThere;
+  }
+
+  #set(isUsed: boolean): void {
+    if (isUsed === this.#isUsed) return;
+    this.#isUsed = isUsed;
+    this.#changed(isUsed);
+  }
+}
+
+/** Deletes it; whether there was any. */
+export async function deleteReserve(): Promise<boolean> {
+  const names = await indexedDB.databases().catch(() => []);
+  if (!names.some(({ name }) => name === databaseName)) return false;
+  return await deleteDB(databaseName).then(() => true, () => false);
+}
+
+async function takeReserve(): Promise<boolean> {
   const database = await openDB(databaseName, 1, {
     upgrade: (upgraded) => void upgraded.createObjectStore("bytes"),
   }).catch(() => null);
@@ -22,17 +66,12 @@ export async function takeReserve(): Promise<boolean> {
     await Promise.all([...all, done]);
     return true;
   } catch {
+    database.close();
+    await deleteReserve();
     return false;
   } finally {
     database.close();
   }
-}
-
-/** Gives it back; whether there was any. */
-export async function giveReserve(): Promise<boolean> {
-  const names = await indexedDB.databases().catch(() => []);
-  if (!names.some(({ name }) => name === databaseName)) return false;
-  return await deleteDB(databaseName).then(() => true, () => false);
 }
 
 function incompressible(): Uint8Array<ArrayBuffer> {

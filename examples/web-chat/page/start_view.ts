@@ -1,11 +1,11 @@
-import { IndexedDbStore, StoreError } from "@simplexmq/smp/agent/indexeddb";
+import { IndexedDbStore, type IndexedDbStoreOptions, StoreError } from "@simplexmq/smp/agent/indexeddb";
 import { bindImport } from "./backup_view.ts";
 import { element } from "./dom.ts";
 import { FileStore } from "./file_store.ts";
 import { findInvitation } from "./invitation.ts";
 import { forgetNotifications } from "./notifications.ts";
 import { forgetAllRead } from "./read_marks.ts";
-import { giveReserve } from "./reserve.ts";
+import type { Reserve } from "./reserve.ts";
 import { showSection, useItHere } from "./sections.ts";
 import { forgetPasswords } from "./passwords.ts";
 import { forgetServers } from "./servers.ts";
@@ -20,14 +20,19 @@ const invitationElsewhere =
  * Opens the store, asking for the passphrase, or on the first visit whether there is to be one, and before it is taken
  * from another tab. With `taken` another tab has it, which the text says. Throws `StoreError`.
  */
-export async function openStore(tabs: Tabs, taken: string | null = null): Promise<IndexedDbStore> {
-  let store = await openUnlocked(tabs, taken);
+export async function openStore(
+  tabs: Tabs,
+  reserve: Reserve,
+  taken: string | null = null,
+): Promise<IndexedDbStore> {
+  const options = { makeRoom: () => reserve.give() };
+  let store = await openUnlocked(tabs, options, taken);
   while ((await store.connections()).length === 0) {
     tabs.hasChat = true;
     const closed = await Promise.race([welcome(store), store.closed]);
     if (closed === null) break;
     tabs.hasChat = false;
-    store = await openUnlocked(tabs, lostText(closed));
+    store = await openUnlocked(tabs, options, lostText(closed));
   }
   tabs.hasChat = true;
   return store;
@@ -58,28 +63,28 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
   location.reload();
 }
 
-async function openUnlocked(tabs: Tabs, taken: string | null): Promise<IndexedDbStore> {
+type Options = Pick<IndexedDbStoreOptions, "makeRoom" | "passphrase">;
+
+async function openUnlocked(tabs: Tabs, options: Options, taken: string | null): Promise<IndexedDbStore> {
   try {
-    return await openHere(tabs, {}, taken);
+    return await openHere(tabs, options, taken);
   } catch (error) {
     if (!isCode(error, "PASSPHRASE")) throw error;
   }
-  return await unlock(tabs);
+  return await unlock(tabs, options);
 }
 
 /** Opens it, at once or when the person wants it to be taken from another tab. */
 async function openHere(
   tabs: Tabs,
-  options: { readonly passphrase?: string },
+  options: Options,
   taken: string | null,
 ): Promise<IndexedDbStore> {
   if (taken === null) {
-    const opening = IndexedDbStore.open(databaseName, { ...options, makeRoom: giveReserve }).catch(
-      (error) => {
-        if (isCode(error, "IN_USE")) return null;
-        throw error;
-      },
-    );
+    const opening = IndexedDbStore.open(databaseName, options).catch((error) => {
+      if (isCode(error, "IN_USE")) return null;
+      throw error;
+    });
     const invitation = findInvitation(location.hash);
     let isTaken = false;
     const other = tabs.other(invitation).then(() => {
@@ -95,7 +100,7 @@ async function openHere(
     ]);
     if (late !== null) return late;
   } else await useItHere(taken);
-  return await IndexedDbStore.open(databaseName, { ...options, makeRoom: giveReserve, steal: true });
+  return await IndexedDbStore.open(databaseName, { ...options, steal: true });
 }
 
 function isCode(error: unknown, code: StoreError["code"]): boolean {
@@ -135,8 +140,8 @@ async function welcome(store: IndexedDbStore): Promise<null> {
   return await Promise.race([imported, ask("welcome", setPassphrase).then(() => null)]);
 }
 
-function unlock(tabs: Tabs): Promise<IndexedDbStore> {
-  return ask("unlock", (passphrase) => openHere(tabs, { passphrase }, null));
+function unlock(tabs: Tabs, options: Options): Promise<IndexedDbStore> {
+  return ask("unlock", (passphrase) => openHere(tabs, { ...options, passphrase }, null));
 }
 
 /** Shows the form until `open` has worked. */
