@@ -16,7 +16,7 @@ class Element {
   onclose: Listener | null = null;
   onsubmit: ((event: { preventDefault(): void }) => void) | null = null;
   readonly #inside = new Map<string, Element>();
-  #listeners: Listener[] = [];
+  readonly #listeners = new Set<Listener>();
 
   querySelector(selector: string): Element {
     const found = this.#inside.get(selector) ?? new Element();
@@ -24,8 +24,9 @@ class Element {
     return found;
   }
 
-  addEventListener(_: "close", listener: Listener): void {
-    this.#listeners.push(listener);
+  addEventListener(_: "close", listener: Listener, { signal }: AddEventListenerOptions): void {
+    this.#listeners.add(listener);
+    signal?.addEventListener("abort", () => this.#listeners.delete(listener));
   }
 
   showModal(): void {
@@ -38,7 +39,7 @@ class Element {
     // A browser does it in a task.
     queueMicrotask(() => {
       this.onclose?.();
-      for (const listener of this.#listeners.splice(0)) listener();
+      for (const listener of this.#listeners) listener();
     });
   }
 
@@ -186,5 +187,31 @@ Deno.test({
     assertEquals(page.wanted.hidden, true);
     page.cancel();
     assertEquals(await asked, "one makes conversations for those alone who know its password.");
+  },
+});
+
+Deno.test({
+  name: "the page goes on saying that it wants a password until that server has it, from whatever dialog",
+  permissions: "none",
+  async fn() {
+    using page = dialogPage();
+    const { ask, answer } = askingServers();
+    const asked = ask("one", true);
+    await until(() => !page.wanted.hidden);
+    const other = ask("two");
+    await until(() => page.dialog.open);
+    page.use("secret-of-two");
+    answer("two", open);
+    assertEquals([await other, page.wanted.hidden], [null, false]);
+    const cancelled = ask("one");
+    await until(() => page.dialog.open);
+    page.cancel();
+    await cancelled;
+    assertEquals(page.wanted.hidden, false);
+    const given = ask("one");
+    await until(() => page.dialog.open);
+    page.use("secret-of-one");
+    answer("one", open);
+    assertEquals([await given, await asked, page.wanted.hidden], [null, null, true]);
   },
 });

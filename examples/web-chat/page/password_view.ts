@@ -18,7 +18,7 @@ export async function needPasswords(
   for (const server of servers) {
     if (!tries && !passwords.isMissing(server)) continue;
     const access = passwords.isMissing(server) ? wanted : await passwords.try(server);
-    if (access.type === "password" && isUnexpected) await personWants(server);
+    if (access.type === "password" && isUnexpected) await personWants(server, passwords);
     const problem = access.type === "password"
       ? await passwords.inTurn(() => ask(server, passwords, access.isWrong))
       : access.type === "problem"
@@ -52,15 +52,20 @@ export async function createInvitation(
 
 const wanted: Access = { type: "password", isWrong: false };
 
-/** Says that a server wants its password, until the person wants to give it. */
-async function personWants(server: string): Promise<void> {
+/** Says that a server wants its password, until the person wants to give it, or has given it elsewhere. */
+async function personWants(server: string, passwords: Passwords): Promise<void> {
   element("wanted-text", HTMLElement).textContent = `${
     parseAddress(server).host
   } wants its password, or a conversation that you have joined does not begin.`;
   const { promise, resolve } = Promise.withResolvers<unknown>();
   element("wanted-give", HTMLButtonElement).onclick = resolve;
+  const ended = new AbortController();
+  element("password-dialog", HTMLDialogElement).addEventListener("close", () => {
+    if (passwords.of(server) !== undefined) resolve(null);
+  }, { signal: ended.signal });
   element("wanted", HTMLElement).hidden = false;
   await promise;
+  ended.abort();
   element("wanted", HTMLElement).hidden = true;
 }
 
@@ -69,7 +74,6 @@ async function ask(server: string, passwords: Passwords, isWrong: boolean): Prom
   // It was given while another one was asked for.
   if (passwords.of(server) !== undefined) return null;
   const { host } = parseAddress(server);
-  element("wanted", HTMLElement).hidden = true;
   const dialog = element("password-dialog", HTMLDialogElement);
   const field = element("server-password", HTMLInputElement);
   element("password-label", HTMLElement).textContent = `Password of ${host}`;
