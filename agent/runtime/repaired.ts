@@ -9,7 +9,14 @@ import type { BegunSession, ConnectionEvent, RenumberedFrame } from "../core/typ
 import type { LastMessage } from "../protocol/integrity.ts";
 import { forkOfRepaired } from "../session/fork.ts";
 import { difference, hasNumber, noNumbers, union } from "../session/number_set.ts";
-import type { Connection, FrameRecord, RepairPlan, RepairStage } from "../store/store.ts";
+import type {
+  AgentStore,
+  Connection,
+  FrameRecord,
+  MessageRecord,
+  RepairPlan,
+  RepairStage,
+} from "../store/store.ts";
 import type { AgentContext } from "./context.ts";
 import { releaseHeld } from "./packets.ts";
 import { framesAfter, onlyFrame, padded } from "./repair_numbers.ts";
@@ -79,7 +86,7 @@ async function renumber(
     return { renumbered: { from: record.number, frame, message: null }, last };
   }
   const changed = { ...content, number, userNumber: last.id + 1, previousHash: padded(last.hash) };
-  const message = await store.message(record.connection, record.messageId);
+  const message = await messageOf(store, record, content.userNumber);
   // That a server has it is told once.
   const messageId = message?.done ? 0 : record.messageId;
   const frame = { ...empty, messageId, frame: encodeFrame(changed) };
@@ -91,6 +98,17 @@ async function renumber(
     },
     last: { id: changed.userNumber, hash: await messageHash(changed) },
   };
+}
+
+/** The message that a frame is of; a frame that has got new numbers before may have it by its user number alone. */
+async function messageOf(
+  store: AgentStore,
+  { connection, messageId }: Pick<FrameRecord, "connection" | "messageId">,
+  userNumber: number,
+): Promise<MessageRecord | null> {
+  if (messageId !== 0) return await store.message(connection, messageId);
+  const [found] = await store.undelivered(connection, userNumber, userNumber, 1);
+  return found === undefined ? null : await store.message(connection, found.id);
 }
 
 /** User numbers with that of a message. */

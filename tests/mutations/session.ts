@@ -302,6 +302,14 @@ export const sessionMutations: readonly Mutation[] = [
     tests: [digests],
   },
   {
+    name: "repair-renumbered-again",
+    what: "a message that gets new numbers for the second time is known by the old ones",
+    file: "agent/runtime/repaired.ts",
+    from: "return found === undefined ? null : await store.message(connection, found.id);",
+    to: "return found && null;",
+    tests: ["tests/agent/repair/renumbered_test.ts"],
+  },
+  {
     name: "repair-reads-on",
     what: "what is read in the old session after an answer is not what the new one begins with",
     file: packets,
