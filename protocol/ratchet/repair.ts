@@ -26,7 +26,10 @@ export interface RepairAccount {
   readonly told?: {
     /** Of the frames in `stored`, 16 bytes (`digest.ts`). */
     readonly digest: Uint8Array<ArrayBuffer>;
-    /** `frameName` of those in its ranges, in their order, 8 bytes each, zeros for none; at most {@linkcode mostNames}. */
+    /**
+     * `frameName` of those in its ranges, in their order, 8 bytes each, zeros for none; no name when there are more than
+     * {@linkcode mostNames}. One of another count is refused by who reads it.
+     */
     readonly names: readonly Uint8Array<ArrayBuffer>[];
   };
 }
@@ -274,10 +277,16 @@ function readAccount(reader: ByteReader, hasDigest: boolean): RepairAccount | nu
   const stored = readWindow(reader), greatest = reader.u48(), id = reader.u48();
   const hash = reader.bytes(32).slice();
   const told = hasDigest ? readTold(reader) : null;
-  if (told !== null && told.names.length > mostNames) return null;
-  if (stored === null || greatest >= repairNumbers || id >= repairNumbers) return null;
+  if (stored === null || told !== null && !areNamesOf(stored, told.names.length)) return null;
+  if (greatest >= repairNumbers || id >= repairNumbers) return null;
   if (greatest < lastOf(stored)) return null;
   return { stored, greatest, last: { id, hash }, ...told && { told } };
+}
+
+/** Whether so many names can be told of a set: of all numbers in its ranges, or of none. */
+function areNamesOf({ ranges }: NumberSet, count: number): boolean {
+  const numbers = ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+  return count === 0 || count === numbers && count <= mostNames;
 }
 
 function readTold(reader: ByteReader): NonNullable<RepairAccount["told"]> {

@@ -194,9 +194,15 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant("last"), ...common, userNumber: u48 }),
   fc.record({ kind: fc.constant("close"), ...common }),
   fc.record({
+    kind: fc.constant("digest"),
+    ...common,
+    number: fc.constant(0),
+    digest: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  }),
+  fc.record({
     kind: fc.constant("unknown"),
     ...common,
-    code: fc.integer({ min: 11, max: 255 }),
+    code: fc.integer({ min: 18, max: 255 }),
     content: fc.uint8Array({ maxLength: 100 }),
   }),
 );

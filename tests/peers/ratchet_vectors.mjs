@@ -23,7 +23,10 @@ const about = [
   "frames: `repeated` is a plaintext of one frame as often as may be, which is refused with one more.",
   "repair (docs/protocol.md, Repair), of the session of the upgrade: `said` is what each of `packets` says, whose bytes are",
   "those behind the kind, without padding; `others` are the numbers of a window beyond `upTo`. `malformed` are refused without",
-  "any HMAC, `forged` (after the packets of the steps before) by their MAC.",
+  "any HMAC, `forged` (after the packets of the steps before) by their MAC. digests: `frames` are those that a side has",
+  "sent, by their numbers from 1; `verdict` is what it takes each of `receipts` for, after those before: believed (all that",
+  "it tells is then known), late (dropped), or other (of other frames: a repair begins). told: a repair that tells of",
+  "frames; `most` is an ask with as many names as there may be, `tooMany` one that would have one more and has none.",
 ].join(" ");
 
 /** Compact JSON with a line for each part. */

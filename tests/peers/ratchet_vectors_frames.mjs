@@ -49,6 +49,7 @@ export function makeFrames(route) {
     { kind: "ready", number: 17, time, kinds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] },
     { kind: "last", number: 18, time, userNumber: 42 },
     { kind: "close", number: 19, time },
+    { kind: "digest", number: 0, time, digest: Buffer.from("00112233445566778899aabbccddeeff", "hex") },
     { kind: "unknown", code: 200, number: 20, time, content: Buffer.from("later") },
     { kind: "unknown", code: 0, number: 0, time, content: Buffer.alloc(0) },
   ];
@@ -144,6 +145,9 @@ function hostileFrames({ route, routeId, message }) {
     ["ready with more kinds than it says", raw(8, Buffer.of(1, 1, 2)), "length"],
     ["last with 5 bytes", raw(9, Buffer.alloc(5)), "length"],
     ["close with content", raw(10, Buffer.of(0)), "length"],
+    ["a digest with a number", raw(17, Buffer.alloc(16)), "number"],
+    ["a digest of 15 bytes", raw(17, Buffer.alloc(15), 0), "length"],
+    ["a digest of 17 bytes", raw(17, Buffer.alloc(17), 0), "length"],
   ];
   for (const [name, bytes, reason] of refused) expectRefused(name, parseFrames(bytes), reason);
   return refused.map(hostileEntry);

@@ -158,6 +158,7 @@ export type Frame =
     | { readonly kind: "ready"; readonly kinds: readonly number[] }
     | { readonly kind: "last"; readonly userNumber: number }
     | { readonly kind: "close" }
+    | { readonly kind: "digest"; readonly digest: Uint8Array }
     | { readonly kind: "unknown"; readonly code: number; readonly content: Uint8Array }
   );
 
@@ -165,3 +166,113 @@ export function encodeFrame(frame: Frame): Uint8Array;
 export function parseFrames(
   plaintext: Uint8Array,
 ): { readonly frames: readonly Frame[]; readonly refused?: undefined } | Refusal;
+
+export function hashOfMessage(
+  message: Pick<
+    Extract<Frame, { readonly kind: "message" }>,
+    "userNumber" | "previousHash" | "time" | "body"
+  >,
+): Uint8Array;
+
+/** Of frames as `encodeFrame` gives them. */
+export function digestOf(frames: readonly Uint8Array[]): Uint8Array;
+export function numbersOf(numbers: Progress): readonly number[];
+export function judgeReceipt(
+  receipt: { readonly stored: Progress; readonly digest: Uint8Array },
+  side: { readonly sent: ReadonlyMap<number, Uint8Array>; readonly told: ReadonlySet<number> },
+): "believed" | "late" | "other";
+
+/** The numbers up to one, and others beyond it. */
+export interface Window {
+  readonly upTo: number;
+  readonly others: readonly number[];
+}
+
+export interface Account {
+  readonly stored: Window;
+  readonly greatest: number;
+  readonly user: number;
+  readonly hash: Uint8Array;
+}
+
+export interface Told {
+  readonly digest: Uint8Array;
+  readonly names: readonly Uint8Array[];
+}
+
+export interface Rest {
+  readonly receipted: Window;
+  readonly kept: number;
+  readonly next: number;
+}
+
+export function toldOf(side: {
+  readonly stored: Window;
+  readonly frames: ReadonlyMap<number, Uint8Array>;
+  readonly digest: Uint8Array;
+}): Told;
+
+/** What each step of a repair says. */
+export interface RepairSayings {
+  readonly call: { readonly time: number; readonly id: Uint8Array; readonly asked: number };
+  readonly ask: {
+    readonly time: number;
+    readonly id: Uint8Array;
+    readonly account: Account;
+    readonly told?: Told;
+  };
+  readonly offer: {
+    readonly id: Uint8Array;
+    readonly publicPair: Uint8Array;
+    readonly account: Account;
+    readonly told?: Told;
+    readonly rest: Rest;
+  };
+  readonly answer: {
+    readonly id: Uint8Array;
+    readonly publicPair: Uint8Array;
+    readonly ciphertext: Uint8Array;
+    readonly rest: Rest;
+  };
+}
+
+export interface RepairKeys {
+  readonly repairKey: Uint8Array;
+  readonly before?: readonly Uint8Array[];
+}
+
+export function repairPacket<Step extends keyof RepairSayings>(
+  step: Step,
+  said: RepairSayings[Step],
+  keys: RepairKeys,
+): Uint8Array;
+export function readRepairPacket(
+  packet: Uint8Array,
+  keys: RepairKeys,
+):
+  | {
+    [Step in keyof RepairSayings]: {
+      readonly step: Step;
+      readonly said: RepairSayings[Step];
+      readonly bytes: Uint8Array;
+      readonly refused?: undefined;
+    };
+  }[keyof RepairSayings]
+  | Refusal;
+export function repairTranscript(packets: {
+  readonly ask: Uint8Array;
+  readonly offer: Uint8Array;
+  readonly answer: Uint8Array;
+}): Uint8Array;
+export function repairedRoot(parts: {
+  readonly transcript: Uint8Array;
+  readonly kemSecret: Uint8Array;
+  readonly ownPair: Pair;
+  readonly otherPublic: Uint8Array;
+  readonly repairKey: Uint8Array;
+}): Uint8Array;
+export function encapsulateFirst(
+  kit: Kit,
+  publicPair: Uint8Array,
+): { readonly ciphertext: Uint8Array; readonly secret: Uint8Array };
+export function decapsulateFirst(kit: Kit, ciphertext: Uint8Array, pair: Pair): Uint8Array;

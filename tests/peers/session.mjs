@@ -11,6 +11,7 @@
 // What a peer sends and is wrong gives `{ refused: code }`.
 
 export { Refused } from "./session_bytes.mjs";
+export { digestOf, judgeReceipt, numbersOf, toldOf } from "./session_digest.mjs";
 export { BODY_LIMIT, encodeFrame, FRAMES_LIMIT, hashOfMessage, parseFrames } from "./session_frames.mjs";
 export { HEADER_SIZE, MESSAGE_LIMIT } from "./session_header.mjs";
 export { isKemKey, loadMlKem, makePair, pairFromSeeds, x25519 } from "./session_keys.mjs";
@@ -33,7 +34,7 @@ export {
   SKIP_LIMIT,
   startRatchet,
 } from "./session_ratchet.mjs";
-export { repairedRoot, repairPacket, repairTranscript } from "./session_repair.mjs";
+export { readRepairPacket, repairedRoot, repairPacket, repairTranscript } from "./session_repair.mjs";
 export { decodeRoute, encodeRoute } from "./session_routes.mjs";
 export {
   decapsulateFirst,

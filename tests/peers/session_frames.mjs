@@ -10,6 +10,7 @@ export const BODY_LIMIT = 1024 * 1024;
 /** Frames of one plaintext. */
 export const FRAMES_LIMIT = 1000;
 const RANGES_LIMIT = 64;
+const DIGEST_SIZE = 16;
 const REPLACES = 1;
 const LOST = 2;
 
@@ -79,7 +80,15 @@ const kinds = {
     take: (fields) => ({ userNumber: fields.u48() }),
   },
   close: { code: 10, encode: () => [], take: () => ({}) },
+  digest: {
+    code: 17,
+    encode: ({ digest }) => [digest],
+    take: (fields) => ({ digest: fields.take(DIGEST_SIZE) }),
+  },
 };
+
+/** Kinds of frames that have no number. */
+const unnumbered = ["receipt", "digest"];
 
 const names = new Map(Object.entries(kinds).map(([name, { code }]) => [code, name]));
 
@@ -106,7 +115,7 @@ export function parseFrames(plaintext) {
         frames.push({ kind: "unknown", code, ...common, content });
         continue;
       }
-      if ((common.number === 0) !== (kind === "receipt")) throw new Refused("number");
+      if ((common.number === 0) !== unnumbered.includes(kind)) throw new Refused("number");
       const inner = new Fields(content, "length");
       frames.push({ kind, ...common, ...kinds[kind].take(inner) });
       inner.end();

@@ -35,8 +35,14 @@ const set: fc.Arbitrary<NumberSet> = fc.tuple(
   return { upTo, ranges };
 });
 const greatest = ({ upTo, ranges }: NumberSet) => ranges.at(-1)?.[1] ?? upTo;
-const account: fc.Arbitrary<RepairAccount> = fc.tuple(set, fc.nat(1000), number, bytes(32)).map(
-  ([stored, more, id, hash]) => ({ stored, greatest: greatest(stored) + more, last: { id, hash } }),
+const count = ({ ranges }: NumberSet) => ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
+/** Without digest, with one and names, with one alone. */
+const account: fc.Arbitrary<RepairAccount> = fc.tuple(set, fc.nat(1000), number, bytes(32), fc.nat(2)).map(
+  ([stored, more, id, hash, kind]) => {
+    const account = { stored, greatest: greatest(stored) + more, last: { id, hash } };
+    const names = kind === 1 ? Array.from({ length: count(stored) }, () => hash.slice(0, 8)) : [];
+    return kind === 0 ? account : { ...account, told: { digest: hash.slice(16), names } };
+  },
 );
 const rest: fc.Arbitrary<RepairRest> = fc.tuple(set, fc.nat(1000), fc.nat(1000)).map(
   ([receipted, more, room]) => {

@@ -2,8 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import {
   decodeBase64,
   decodePublicPair,
+  digestWith,
+  emptyDigest,
   encodeBase64,
   encodePublicPair,
+  frameName,
   generateRatchetPair,
   initiatorSession,
   isAuthenticRepair,
@@ -53,8 +56,16 @@ function setOf({ upTo, others }: { readonly upTo: number; readonly others: reado
   return { upTo, ranges };
 }
 
-function accountOf({ stored, greatest, user, hash }: typeof repair.said.ask.account): RepairAccount {
-  return { stored: setOf(stored), greatest, last: { id: user, hash: bytesOf(hash) } };
+type VectorAccount = Omit<typeof repair.told.said.ask.account, "stored"> & {
+  readonly stored: { readonly upTo: number; readonly others: readonly number[] };
+};
+type VectorTold = { readonly digest: string; readonly names: readonly string[] };
+
+function accountOf({ stored, greatest, user, hash }: VectorAccount, told?: VectorTold): RepairAccount {
+  const account = { stored: setOf(stored), greatest, last: { id: user, hash: bytesOf(hash) } };
+  return told === undefined
+    ? account
+    : { ...account, told: { digest: bytesOf(told.digest), names: told.names.map(bytesOf) } };
 }
 
 function restOf({ receipted, kept, next }: typeof repair.said.offer.rest): RepairRest {
@@ -123,3 +134,84 @@ Deno.test("What the vectors say to be malformed is refused, and what is forged i
     assert(!await isAuthenticRepair(heard!, context), name);
   }
 });
+
+/** The repair that tells of frames: its ask, its offer, and the packets before each. */
+const { told } = repair;
+const [toldAsk, toldOffer, toldAnswer] = [
+  bytesOf(told.packets.ask),
+  bytesOf(told.packets.offer),
+  bytesOf(told.packets.answer),
+];
+const beforeTold = { ask: [], offer: [toldAsk], answer: [toldAsk, toldOffer] };
+
+Deno.test("Packets that tell of frames are those of the vectors", { permissions }, async () => {
+  const { ask, offer, answer } = told.said;
+  const packets: RepairPacket[] = [
+    { step: "ask", time: ask.time, id: bytesOf(ask.id), account: accountOf(ask.account, ask.told) },
+    {
+      step: "offer",
+      id: bytesOf(offer.id),
+      pair: bytesOf(offer.publicPair),
+      account: accountOf({ ...offer.account, stored: { upTo: 0, others: [] } }, offer.told),
+      rest: restOf(offer.rest),
+    },
+    {
+      step: "answer",
+      id: bytesOf(answer.id),
+      pair: bytesOf(answer.publicPair),
+      ciphertext: bytesOf(answer.ciphertext),
+      rest: restOf({ ...answer.rest, receipted: { upTo: 5, others: [] } }),
+    },
+  ];
+  for (const packet of packets) {
+    const step = packet.step as keyof typeof beforeTold;
+    const context = { repairKey, before: beforeTold[step] };
+    assertEquals(encodeBase64((await sealRepair(packet, context)).bytes), told.packets[step]);
+    const heard = readRepair(bytesOf(told.packets[step]));
+    assertEquals(heard?.packet, packet);
+    assert(await isAuthenticRepair(heard!, context));
+  }
+  const parts = { ask: toldAsk, offer: toldOffer, answer: toldAnswer };
+  assertEquals(encodeBase64(await repairTranscript(parts)), told.transcript);
+});
+
+Deno.test("Digests and names of the frames of the vectors are told as they have them", {
+  permissions,
+}, async () => {
+  const frames = repair.digests.frames.map(bytesOf);
+  for (const { name, stored: { upTo, ranges }, digest, verdict } of repair.digests.receipts) {
+    if (verdict !== "believed") continue;
+    let made = emptyDigest();
+    for (const [i, frame] of frames.entries()) {
+      const isStored = i < upTo || ranges.some(({ from, to }) => from <= i + 1 && i + 1 <= to);
+      if (isStored) made = await digestWith(made, frame);
+    }
+    assertEquals(encodeBase64(made), digest, name);
+  }
+  const { account, told: { names } } = told.said.ask;
+  const noName = encodeBase64(new Uint8Array(8));
+  for (const [i, number] of account.stored.others.entries()) {
+    if (names[i] !== noName) assertEquals(encodeBase64(await frameName(frames[number - 1]!)), names[i]);
+  }
+});
+
+Deno.test(
+  "Of packets that tell of frames, too, what is malformed is refused, and what is forged is not authentic",
+  {
+    permissions,
+  },
+  async () => {
+    for (const { packet, names } of [told.most, told.tooMany]) {
+      const heard = readRepair(bytesOf(packet))?.packet;
+      assert(heard?.step === "ask");
+      assertEquals(heard.account.told?.names.length, names);
+    }
+    for (const { name, bytes } of told.malformed) assertEquals(readRepair(bytesOf(bytes)), null, name);
+    for (const { name, step, bytes } of told.forged) {
+      const heard = readRepair(bytesOf(bytes));
+      assertEquals(heard?.packet.step, step, name);
+      const context = { repairKey, before: beforeTold[step as keyof typeof beforeTold] };
+      assert(!await isAuthenticRepair(heard!, context), name);
+    }
+  },
+);

@@ -340,6 +340,8 @@ function contentOf(frame: VectorFrame): FrameContent {
       return { kind: "last", userNumber: frame.userNumber! };
     case "close":
       return { kind: "close" };
+    case "digest":
+      return { kind: "digest", digest: bytesOf(frame.digest!) };
     default:
       return { kind: "unknown", kindNumber: frame.code!, content: bytesOf(frame.content!) };
   }
