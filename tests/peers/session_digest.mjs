@@ -35,7 +35,8 @@ export function toldOf({ stored, frames, digest }) {
  */
 export function judgeReceipt({ stored, digest }, { sent, told }) {
   const numbers = numbersOf(stored);
-  if (numbers.length < told.size && numbers.every((number) => told.has(number))) return "late";
+  const isNew = numbers.some((number) => !told.has(number));
+  if ([...told].some((number) => !numbers.includes(number))) return isNew ? "other" : "late";
   if (numbers.some((number) => !sent.has(number))) return "other";
   return digestOf(numbers.map((number) => sent.get(number))).equals(digest) ? "believed" : "other";
 }
