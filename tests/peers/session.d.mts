@@ -276,3 +276,46 @@ export function encapsulateFirst(
   publicPair: Uint8Array,
 ): { readonly ciphertext: Uint8Array; readonly secret: Uint8Array };
 export function decapsulateFirst(kit: Kit, ciphertext: Uint8Array, pair: Pair): Uint8Array;
+
+/** One side of a session between agents that tell digests. */
+export class SessionSide {
+  constructor(options: {
+    readonly kit: Kit;
+    readonly role: Role;
+    readonly ratchet: RatchetState;
+    readonly repairKey: Uint8Array;
+    readonly safetyCode: string;
+    /** Milliseconds since 1970. */
+    readonly clock: { readonly now: number };
+  });
+  /** Packets that it sends, in their order. */
+  readonly outbox: (
+    | { readonly type: "message"; readonly message: Uint8Array }
+    | { readonly type: "repair"; readonly content: Uint8Array }
+  )[];
+  /** What its program was told, in order. */
+  readonly had: readonly string[];
+  /** What has come, also what waits for something before it. */
+  readonly came: ReadonlySet<string>;
+  /** What it has told to be delivered. */
+  readonly delivered: readonly string[];
+  /** How many sessions have taken the place of the one before. */
+  readonly repairs: number;
+  readonly isAtRest: boolean;
+  readonly safetyCode: string;
+  backup(): unknown;
+  restore(backup: unknown): void;
+  send(text: string): void;
+  /** Sends again what has no receipt. */
+  repeat(): void;
+  /** Tells what it has, if that is due. */
+  tell(): void;
+  /** What is due by the clock. */
+  look(): void;
+  receive(
+    packet: { readonly type: "message"; readonly message: Uint8Array } | {
+      readonly type: "repair";
+      readonly content: Uint8Array;
+    },
+  ): void;
+}

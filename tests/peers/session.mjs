@@ -35,6 +35,7 @@ export {
   startRatchet,
 } from "./session_ratchet.mjs";
 export { readRepairPacket, repairedRoot, repairPacket, repairTranscript } from "./session_repair.mjs";
+export { SessionSide } from "./session_side.mjs";
 export { decodeRoute, encodeRoute } from "./session_routes.mjs";
 export {
   decapsulateFirst,

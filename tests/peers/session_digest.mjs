@@ -31,14 +31,24 @@ export function toldOf({ stored, frames, digest }) {
 
 /**
  * What a side takes a receipt's `stored` for that has sent `sent` (bytes by number) and was told of `told` (numbers)
- * before: "late", "believed" or "other", which begins a repair.
+ * before: "late", "believed" or "other", which begins a repair. `base`: the digest of the numbers with which the last
+ * repair has begun, which counts instead of what was sent with them.
  */
-export function judgeReceipt({ stored, digest }, { sent, told }) {
+export function judgeReceipt({ stored, digest }, { sent, told, base = noBase }) {
   const numbers = numbersOf(stored);
   const isNew = numbers.some((number) => !told.has(number));
   if ([...told].some((number) => !numbers.includes(number))) return isNew ? "other" : "late";
-  if (numbers.some((number) => !sent.has(number))) return "other";
-  return digestOf(numbers.map((number) => sent.get(number))).equals(digest) ? "believed" : "other";
+  const later = numbers.filter((number) => !base.numbers.has(number));
+  if (later.some((number) => !sent.has(number))) return "other";
+  const expected = joined(base.digest, digestOf(later.map((number) => sent.get(number))));
+  return expected.equals(digest) ? "believed" : "other";
+}
+
+const noBase = { numbers: new Set(), digest: Buffer.alloc(DIGEST_SIZE) };
+
+/** The digest of two sets of frames that have none in common. */
+export function joined(digest, other) {
+  return Buffer.from(digest.map((byte, at) => byte ^ other[at]));
 }
 
 /** All numbers of a receipt's set. */

@@ -2,7 +2,7 @@
 // see session.mjs. A state is a value: what a function is given stays as it was.
 //
 // Why `decrypt` refuses: large, short, version, session, own key, used (decrypted before, or too old), unexpected chain (a new
-// one while a step is due here), far, all of these before any work; damaged.
+// one while a step is due here), far, all of these before any work; damaged, rewound.
 
 import { Buffer } from "node:buffer";
 import { orRefused, Refused } from "./session_bytes.mjs";
@@ -109,6 +109,7 @@ export function decrypt(kit, state, message, now) {
     const { rootKey, chainKey } = receivingStep(kit, state, header);
     const chain = advance({ dh: header.dh, chainKey, number: 0 }, header.number);
     const plaintext = opened(messageKey(chain.chainKey));
+    if (receiving !== null && header.previous < receiving.number) throw new Refused("rewound");
     if (receiving !== null && header.previous - receiving.number <= SKIP_LIMIT) {
       keep(skipped, advance(receiving, header.previous).passed, now);
     }

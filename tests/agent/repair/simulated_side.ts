@@ -84,7 +84,7 @@ export class SimulatedSide {
   lives = Infinity;
   inbound: readonly Queue[] = [];
   outbound: readonly Queue[] = [];
-  other!: SimulatedSide;
+  other!: { readonly everHad: ReadonlySet<string> };
   #life: Life | null = null;
   #lastId = 0;
 

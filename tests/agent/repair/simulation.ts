@@ -101,7 +101,8 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
       for (const side of sides) await send(side, `${side.name[0]}end${round}`);
       await rest(sides, queues, clock);
     }
-    for (const side of sides) await check(side, side.other, options.restores === "one");
+    await check(alice, bob, options.restores === "one");
+    await check(bob, alice, options.restores === "one");
   } catch (error) {
     const states = sides.map(({ name, sent, everHad, lostHad, security }) =>
       `${name} ${JSON.stringify({ sent, had: [...everHad], lost: [...lostHad], security })}`
