@@ -1,8 +1,7 @@
 // Sessions of agents (docs/protocol.md, Repair): what a side that tells digests says to have a session anew, and what it makes
 // of what the other one says. Part of an implementation that is independent of this project's, see session.mjs.
 
-import { Buffer } from "node:buffer";
-import { digestOf, joined, judgeReceipt, toldOf } from "./session_digest.mjs";
+import { digestOf, joined, toldOf } from "./session_digest.mjs";
 import { hashOfMessage, parseFrames } from "./session_frames.mjs";
 import { makePair, sha256 } from "./session_keys.mjs";
 import { startRatchet } from "./session_ratchet.mjs";
