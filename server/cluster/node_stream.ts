@@ -16,14 +16,15 @@ export interface NodeStreamEnds {
   readonly send: (number: number, data: Uint8Array) => void;
   /** Tells how many bytes were read in all. */
   readonly tellRead: (bytes: number) => void;
-  readonly tellAlive: () => void;
+  /** Tells the number of what was sent last, and how many bytes were read in all: either may have been lost. */
+  readonly tellAlive: (number: number, bytesRead: number) => void;
   /** It has ended; `tells`: the peer does not know. */
   readonly ended: (tells: boolean) => void;
 }
 
 /**
  * A stream of bytes to another node, made of messages that may be lost: a gap in their numbers, or two seconds without
- * any, end it.
+ * any, end it. When there is nothing to send, the number of the last one is told, as a gap at the end shows nowhere else.
  */
 export class NodeStream implements ByteStream {
   readonly #ends: NodeStreamEnds;
@@ -117,8 +118,10 @@ export class NodeStream implements ByteStream {
     this.#wake();
   }
 
-  alive(): void {
+  /** The peer lives. `sent`: the number of what it has sent last, if it has said so; what comes later comes behind this. */
+  alive(sent?: number): void {
     this.#isHeard = true;
+    if (sent !== undefined && sent >= this.#expected) this.fail("messages were lost", { tells: true });
   }
 
   /** To be called each half second: a process that was stopped looks once when it goes on. */
@@ -126,7 +129,10 @@ export class NodeStream implements ByteStream {
     this.#silent = this.#isHeard ? 0 : this.#silent + 1;
     this.#isHeard = false;
     if (this.#silent >= mostSilent) return this.fail("the peer says nothing", { tells: true });
-    if (!this.#hasSent) this.#ends.tellAlive();
+    if (!this.#hasSent) {
+      this.#toldRead = this.#bytesRead;
+      this.#ends.tellAlive(this.#number, this.#bytesRead);
+    }
     this.#hasSent = false;
   }
 

@@ -124,7 +124,8 @@ export class NodeStreams implements AsyncDisposable {
     const stream = new NodeStream({
       send: (number, data) => this.#send(peer, id, types.data, [integer(number), data]),
       tellRead: (bytes) => this.#send(peer, id, types.read, [integer(bytes)]),
-      tellAlive: () => this.#send(peer, id, types.alive, []),
+      tellAlive: (number, bytesRead) =>
+        this.#send(peer, id, types.alive, [integer(number), integer(bytesRead)]),
       ended: (tells) => {
         this.#streams.delete(key);
         if (tells) this.#send(peer, id, types.close, []);
@@ -170,7 +171,10 @@ export class NodeStreams implements AsyncDisposable {
       case types.read:
         return stream.taken(reader.integer("bytes"));
       case types.alive:
-        return stream.alive();
+        // Nodes of earlier versions say nothing more.
+        if (reader.left === 0) return stream.alive();
+        stream.alive(reader.integer("a number"));
+        return stream.taken(reader.integer("bytes"));
       case types.close:
         return stream.fail("the peer has closed it", { tells: false });
     }

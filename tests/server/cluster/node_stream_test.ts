@@ -29,7 +29,11 @@ class Ends {
         deliver(() => other().receive(number, copy));
       },
       tellRead: (bytes) => deliver(() => other().taken(bytes)),
-      tellAlive: () => deliver(() => other().alive()),
+      tellAlive: (number, bytesRead) =>
+        deliver(() => {
+          other().alive(number);
+          other().taken(bytesRead);
+        }),
       ended: (tells) => {
         this.closed.push(name);
         if (tells) other().fail("the peer has closed it", { tells: false });
@@ -98,6 +102,36 @@ Deno.test("a message that is lost ends both ends", { permissions }, async () => 
   assertEquals(await b.read(new Uint8Array(10)), 1);
   await assertRejects(() => b.read(new Uint8Array(10)), Error, "messages were lost");
 });
+
+Deno.test("a message that is lost behind all others ends both ends soon", { permissions }, async () => {
+  const ends = new Ends();
+  const [a, b] = ends.ends;
+  await a.write(new Uint8Array(1));
+  ends.lost = 1;
+  await a.write(new Uint8Array(1));
+  assertEquals(await b.read(new Uint8Array(10)), 1);
+  const reading = assertRejects(() => b.read(new Uint8Array(10)), Error, "messages were lost");
+  for (let i = 0; i < 2; i++) for (const end of [a, b]) end.look();
+  await reading;
+  assertEquals(ends.closed, ["b", "a"]);
+});
+
+Deno.test(
+  "a writer whose peer's word was lost of what it has read hears it again",
+  { permissions },
+  async () => {
+    const ends = new Ends();
+    const [a, b] = ends.ends;
+    await writeAll(a, new Uint8Array(streamWindow));
+    const writing = soon(a.write(new Uint8Array(1)));
+    ends.lost = Infinity;
+    await readSome(b, streamWindow);
+    ends.lost = 0;
+    for (let i = 0; i < 2; i++) for (const end of [a, b]) end.look();
+    await writing;
+    assertEquals(ends.closed, []);
+  },
+);
 
 Deno.test(
   "a peer that says nothing in four looks is gone, and one that lives is not",
