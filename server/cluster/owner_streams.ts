@@ -7,7 +7,7 @@ import type { PartitionKeeper } from "./partition_keeper.ts";
 
 export interface OwnerStreamsOptions {
   readonly node: string;
-  readonly keeper: () => PartitionKeeper;
+  readonly keeper: () => Pick<PartitionKeeper, "ownership" | "serves">;
   readonly streams: NodeStreams;
 }
 

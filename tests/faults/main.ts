@@ -9,6 +9,8 @@ import { readCommandLine, readWhole, UsageError } from "../../cli/options.ts";
 import { type Report, run } from "./run.ts";
 import type { Target } from "./target.ts";
 import { ClusterTarget } from "./cluster.ts";
+import { MomentsTarget } from "./moments.ts";
+import { natsLogs } from "./nats_logs.ts";
 import { WorkersTarget } from "./workers.ts";
 
 const targets: Readonly<Record<string, () => Promise<Target>>> = {
@@ -18,6 +20,8 @@ const targets: Readonly<Record<string, () => Promise<Target>>> = {
   "cluster-cut": () => ClusterTarget.start({ proxies: true }),
   "cluster-disk": () => ClusterTarget.start({ disks: true }),
   "cluster-one": () => ClusterTarget.start({ servers: 1 }),
+  moments: () => MomentsTarget.start(),
+  "moments-nats": async () => MomentsTarget.start({ logs: await natsLogs(4) }),
 };
 
 const help = `deno task faults [--target NAME] [--faults NAME,NAME] [--kills N] [--pairs N] [--pause MS]

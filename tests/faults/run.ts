@@ -91,6 +91,7 @@ export async function run(target: Target, options: RunOptions): Promise<Report> 
     calls: history.calls,
     queues: new Map(alone.map(({ name, queue }) => [name, queue.recipientId])),
   });
+  history.problems.push(...target.failures ?? []);
   return {
     verdict: check(history, target),
     faults: faults.map((fault, i) => ({ ...fault, gaps: gaps[i]! })),

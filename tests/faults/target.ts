@@ -16,6 +16,8 @@ export interface Target extends AsyncDisposable {
   readonly faults: readonly string[];
   /** Whether suspended queues may be gone after a start, as the files of one process have it (docs/files.md). */
   readonly forgetsSuspended: boolean;
+  /** What it has found wrong itself so far, each as a sentence. */
+  readonly failures?: readonly string[];
   /** Brings a fault about, and undoes what does not end by itself. */
   inject(fault: string, random: Random): Promise<Injected>;
   /** Resolves when everything that was hit serves again. */
