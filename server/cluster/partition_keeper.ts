@@ -2,7 +2,7 @@ import type { LocalBrokers } from "../broker/local_brokers.ts";
 import type { Turns } from "../guard/turns.ts";
 import type { Gate } from "../link/gated_stream.ts";
 import type { ClusterStreams } from "./cluster_streams.ts";
-import { steadyClock } from "./clock.ts";
+import { type ClusterClock, steadyClock } from "./clock.ts";
 import { PartitionLostError } from "./error.ts";
 import type { NodeLease } from "./lease.ts";
 import { OwnedPartition } from "./owned_partition.ts";
@@ -22,6 +22,8 @@ export interface PartitionKeeperOptions {
   readonly snapshotAfter?: number;
   /** What this node owns has changed. */
   readonly changed: () => void;
+  /** By which claims are slow, or have failed a while ago. @default the machine's */
+  readonly clock?: ClusterClock;
   readonly log: (level: "info" | "warn" | "error", message: string, error?: unknown) => void;
 }
 
@@ -43,6 +45,7 @@ interface Claim {
 /** The partitions of this node: claims those that it should have and nobody has, and gives away what others should have. */
 export class PartitionKeeper {
   readonly #options: PartitionKeeperOptions;
+  readonly #clock: ClusterClock;
   readonly #owned = new Map<number, OwnedPartition>();
   readonly #claims = new Map<number, Claim>();
   readonly #releasing = new Set<number>();
@@ -54,6 +57,7 @@ export class PartitionKeeper {
 
   constructor(options: PartitionKeeperOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? steadyClock;
     this.#timer = setInterval(() => this.look(), times.look);
     this.look();
   }
@@ -134,7 +138,7 @@ export class PartitionKeeper {
     const { lease, node } = this.#options;
     while (this.#owned.size > 0 && !signal.aborted && lease.live.some((other) => other !== node)) {
       this.look();
-      await steadyClock.wait(20, signal);
+      await this.#clock.wait(20, signal);
     }
   }
 
@@ -154,7 +158,7 @@ export class PartitionKeeper {
 
   #claim(partition: number): void {
     const failedAt = this.#failedAt.get(partition) ?? -Infinity;
-    const now = performance.now();
+    const now = this.#clock.now();
     if (this.#claims.has(partition) || now - failedAt < times.afterFailure) return;
     const others = [...this.#claims.values()].filter(({ since }) => now - since < times.slowClaim);
     if (others.length >= mostClaims) return;
@@ -163,7 +167,7 @@ export class PartitionKeeper {
     this.#run(
       this.#claimNow(partition, ending.signal).catch((error) => {
         if (this.#ending.signal.aborted) return;
-        this.#failedAt.set(partition, performance.now());
+        this.#failedAt.set(partition, this.#clock.now());
         const wasLost = error instanceof PartitionLostError;
         this.#options.log(wasLost ? "warn" : "error", `Cannot take over partition ${partition}`, error);
       }).finally(() => {
@@ -175,7 +179,7 @@ export class PartitionKeeper {
 
   async #claimNow(partition: number, signal: AbortSignal): Promise<void> {
     const { streams, node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
-    const begunAt = performance.now();
+    const begunAt = this.#clock.now();
     const owned = await OwnedPartition.claim({
       partition,
       partitions,
@@ -194,7 +198,7 @@ export class PartitionKeeper {
     if (signal.aborted) return await owned.giveUp();
     if (this.#isPaused) owned.log.pause();
     lease.own(partition, owned.epoch);
-    log("info", `owns partition ${partition}, loaded in ${Math.round(performance.now() - begunAt)} ms`);
+    log("info", `owns partition ${partition}, loaded in ${Math.round(this.#clock.now() - begunAt)} ms`);
     this.#options.changed();
   }
 

@@ -114,4 +114,20 @@ export const clusterMutations: readonly Mutation[] = [
     to: "if (length === null) return;",
     tests: ["tests/server/cluster/engine_transport_test.ts"],
   },
+  {
+    name: "lost-behind-all",
+    what: "a message between nodes that is lost behind all others is missed when the next one comes",
+    file: "server/cluster/node_stream.ts",
+    from: "if (sent !== undefined && sent >= this.#expected)",
+    to: "if (sent === 0 && sent >= this.#expected)",
+    tests: ["tests/server/cluster/node_stream_test.ts"],
+  },
+  {
+    name: "slow-claims-count",
+    what: "a partition whose log cannot be had keeps a node from claiming others",
+    file: "server/cluster/partition_keeper.ts",
+    from: "now - since < times.slowClaim",
+    to: "now - since < Infinity",
+    tests: ["tests/server/cluster/partition_keeper_test.ts"],
+  },
 ];

@@ -1,32 +1,82 @@
 import { assertEquals } from "@std/assert";
 import { PartitionKeeper, type PartitionKeeperOptions } from "../../../server/cluster/partition_keeper.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
 import { until } from "../../support/wait.ts";
 
-Deno.test("two partitions are claimed at a time, so that others have their share of the rest", {
-  permissions: "none",
-}, async () => {
-  const begun = new Map<number, (error: Error) => void>();
-  const logged: string[] = [];
-  const parts = {
-    node: "a",
-    partitions: 8,
-    lease: { holds: true, members: [], live: ["a"] },
-    streams: { log: (partition: number) => new Promise((_, reject) => begun.set(partition, reject)) },
-    changed: () => {},
-    log: (_: string, message: string) => void logged.push(message),
-  };
-  const keeper = new PartitionKeeper(parts as unknown as PartitionKeeperOptions);
-  try {
-    keeper.look();
-    const [first, second] = [...begun.keys()];
-    assertEquals([...keeper.claiming], [first, second]);
-    begun.get(first!)!(new Error("it has no log"));
-    await until(() => begun.size === 3);
-    assertEquals(logged, [`Cannot take over partition ${first}`]);
-    assertEquals(keeper.claiming, new Set([second!, [...begun.keys()][2]!]));
-  } finally {
-    const ended = keeper.end(AbortSignal.timeout(1_000));
-    for (const reject of begun.values()) reject(new Error("the test ends"));
+const permissions = "none";
+
+/** A node that claims eight partitions, none of which has a log before a test says that it cannot have one. */
+class ClaimingNode implements AsyncDisposable {
+  /** Rejects what was asked for of a partition, in the order in which they were claimed. */
+  readonly begun = new Map<number, (error: Error) => void>();
+  readonly logged: string[] = [];
+  readonly clock = new FakeClock();
+  readonly keeper: PartitionKeeper;
+
+  constructor() {
+    const parts = {
+      node: "a",
+      partitions: 8,
+      lease: { holds: true, members: [], live: ["a"] },
+      streams: { log: (partition: number) => new Promise((_, reject) => this.begun.set(partition, reject)) },
+      changed: () => {},
+      clock: this.clock,
+      log: (_: string, message: string) => void this.logged.push(message),
+    };
+    this.keeper = new PartitionKeeper(parts as unknown as PartitionKeeperOptions);
+    this.keeper.look();
+  }
+
+  get claimed(): readonly number[] {
+    return [...this.begun.keys()];
+  }
+
+  /** Lets time go by. */
+  after(milliseconds: number): readonly number[] {
+    this.clock.advance(milliseconds);
+    this.keeper.look();
+    return this.claimed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = this.keeper.end(AbortSignal.timeout(1_000));
+    for (const reject of this.begun.values()) reject(new Error("the test ends"));
     await ended;
   }
+}
+
+Deno.test("two partitions are claimed at a time, so that others have their share of the rest", {
+  permissions,
+}, async () => {
+  await using node = new ClaimingNode();
+  const [first, second] = node.claimed;
+  assertEquals([...node.keeper.claiming], [first, second]);
+  node.begun.get(first!)!(new Error("it has no log"));
+  await until(() => node.begun.size === 3);
+  assertEquals(node.logged, [`Cannot take over partition ${first}`]);
+  assertEquals(node.keeper.claiming, new Set([second!, node.claimed[2]!]));
 });
+
+Deno.test(
+  "a claim that takes more than 5 s holds up no other, and a partition whose claim has failed is claimed again after 5 s",
+  {
+    permissions,
+  },
+  async () => {
+    await using node = new ClaimingNode();
+    const [slow, failing] = node.claimed;
+    assertEquals(node.after(2_000).length, 2);
+    node.begun.get(failing!)!(new Error("it has no log"));
+    await until(() => node.begun.size === 3);
+    assertEquals(node.after(2_999).length, 3);
+    // The first one counts no more, the third one does.
+    assertEquals(node.after(1).length, 4);
+    assertEquals(node.keeper.claiming, new Set([slow!, ...node.claimed.slice(2)]));
+    // Nor do the others, 5 s after they were begun, when that of the second one failed.
+    node.begun.delete(failing!);
+    assertEquals(node.after(1_999).length, 3);
+    const later = node.after(1);
+    assertEquals(later.length, 4);
+    assertEquals(later[3], failing);
+  },
+);
