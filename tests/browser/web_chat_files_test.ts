@@ -142,6 +142,10 @@ test("two people send a picture and files, chosen, dropped and pasted", () =>
     await alice.page.getByRole("button", { name: /^Bob/ }).click();
     await fileIn(alice.page, hills.name).getByRole("img").waitFor();
     assert(equalBytes((await saved(alice.page, files[0]!.name)).bytes, files[0]!.buffer));
+    await alice.page.getByRole("button", { name: "Search", exact: true }).click();
+    await alice.page.getByPlaceholder("Search in this conversation").fill("MEGAbytes");
+    await alice.page.keyboard.press("Enter");
+    await alice.page.locator("#log li.found").getByText(files[0]!.name).waitFor();
     const shown = await alice.page.locator("#log li .text").allTextContents();
     assertEquals(shown.map((text) => text.replace(/ · .*/, "")), [
       "hello",

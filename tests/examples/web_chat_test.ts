@@ -15,7 +15,7 @@ import {
 } from "../../examples/web-chat/page/conversation.ts";
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf, warningFor } from "../../examples/web-chat/page/invitation.ts";
-import { findMessages } from "../../examples/web-chat/page/search.ts";
+import { find } from "../../examples/web-chat/page/search.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
 import {
   chosenServers,
@@ -309,14 +309,21 @@ Deno.test(
       },
     };
     const { signal } = new AbortController();
+    const files = [["Apfel.png", 0], ["\u00c4PFEL.png", 401], ["Wein \u00e4pfeln.txt", 401]].map((
+      [name, after],
+      i,
+    ) => ({ key: `${i}`, name: `${name}`, after: Number(after) }));
     // As one letter, and as a letter and its dots.
     for (const text of ["\u00e4pf", "A\u0308PF"]) {
-      assertEquals(await findMessages(agent, "a", { text, signal }), [801, 401, 1]);
+      assertEquals(
+        (await find(agent, "a", { text, files, signal })).map(({ number, file }) => file ?? number),
+        [801, "2", "1", 401, 1],
+      );
     }
-    assertEquals((await findMessages(agent, "a", { text: "", signal })).length, 1_000);
+    assertEquals((await find(agent, "a", { text: "", files, signal })).length, 1_000);
     reads = 0;
     await assertRejects(
-      () => findMessages(agent, "a", { text: "x", signal: AbortSignal.abort(new Error("over")) }),
+      () => find(agent, "a", { text: "x", files, signal: AbortSignal.abort(new Error("over")) }),
       Error,
       "over",
     );

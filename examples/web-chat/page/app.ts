@@ -26,7 +26,7 @@ import { bindNotifications, Notifications } from "./notifications.ts";
 import { Outbox } from "./outbox.ts";
 import { describe } from "./problem_text.ts";
 import { forgetRead, markRead, withUnread } from "./read_marks.ts";
-import { findMessages } from "./search.ts";
+import { find, type Found } from "./search.ts";
 import { bindSearch } from "./search_view.ts";
 import { LostServers, type ServerState, serverText } from "./server_state.ts";
 import { bindServers } from "./servers_view.ts";
@@ -92,8 +92,11 @@ export class App {
     const { signal } = this.#ended;
     this.#notifications = new Notifications(shell, (id) => this.#openById(id), signal);
     this.#search = bindSearch({
-      find: (text, signal) => findMessages(agent, this.#open?.name ?? "", { text, signal }),
-      show: (id) => this.#showMessage(id),
+      find: (text, signal) => {
+        const name = this.#open?.name ?? "";
+        return find(agent, name, { text, files: this.#filesOf(name), signal });
+      },
+      show: (found) => this.#showFound(found),
     });
     this.#outbox = new Outbox(this.#transfers, this.#chat);
     this.#bindDialogs(signal);
@@ -228,10 +231,9 @@ export class App {
       const waiting = await this.#session.queued(this.#conversations.get(name)?.id ?? "");
       const isFirst = records.length < pageSize;
       const from = isFirst ? 0 : records[0]!.id;
-      const files = this.#transfers.of(this.#conversations.get(name)?.id ?? "");
       log.add(
         records.map((record) => messageOf(record, waiting)),
-        files.filter(({ after }) => after >= from),
+        this.#filesOf(name).filter(({ after }) => after >= from),
       );
       if (this.#open?.log === log) this.#chat.setEarlier(!isFirst);
     } catch (error) {
@@ -243,18 +245,23 @@ export class App {
     if (this.#open !== null) await this.#load(this.#open.log, this.#open.name, this.#open.log.first());
   }
 
-  /** Loads what is between a message and those that are shown. */
-  async #showMessage(id: number): Promise<void> {
+  #filesOf(name: string): FileState[] {
+    return this.#transfers.of(this.#conversations.get(name)?.id ?? "");
+  }
+
+  /** Loads what is between what was found and what is shown. */
+  async #showFound(found: Found): Promise<void> {
     const open = this.#open;
     if (open === null) return;
-    for (let first = open.log.first(); first !== undefined && first > id;) {
+    for (let first = open.log.first(); first !== undefined && first > found.number;) {
       await this.#loadEarlier();
+      if (this.#open !== open) return;
       const now = open.log.first();
-      // It cannot be read, or another conversation is open by now.
-      if (now === first || this.#open !== open) return;
+      // A file that is before all messages is there now, or it cannot be read.
+      if (now === first) break;
       first = now;
     }
-    open.log.show(id);
+    open.log.show(found);
   }
 
   async #send(text: string): Promise<string | null> {

@@ -1,6 +1,7 @@
 import { type ChatMessage, type DeliveryState, deliveryText, integrityText } from "./conversation.ts";
 import { element, inside, make } from "./dom.ts";
 import { type FileActions, type FileView, fileView } from "./file_view.ts";
+import type { Found } from "./search.ts";
 import type { FileState } from "./transfers.ts";
 
 const sameDay = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
@@ -18,8 +19,8 @@ export interface LogView {
   changed(file: FileState): void;
   /** Removes a file. */
   remove(key: string): void;
-  /** Shows a message that is there among the others. */
-  show(id: number): void;
+  /** Shows a message or file that is there among the others. */
+  show(found: Found): void;
   /** The lowest number that is shown; `undefined` without messages. */
   first(): number | undefined;
   /** It is not shown any more. */
@@ -104,9 +105,9 @@ export function showLog(name: string, actions: FileActions): LogView {
       shown?.item.remove();
       files.delete(key);
     },
-    show(id) {
+    show({ number, file }) {
       list.querySelector(".found")?.classList.remove("found");
-      const item = items.get(id)?.item;
+      const { item } = (file === null ? items.get(number) : files.get(file)) ?? {};
       item?.classList.add("found");
       item?.scrollIntoView({ block: "center" });
     },

@@ -1,12 +1,12 @@
 import { element } from "./dom.ts";
-import { mostFound } from "./search.ts";
+import { type Found, mostFound } from "./search.ts";
 
 /** What is done in the open conversation. */
 export interface SearchActions {
-  /** The numbers of messages with a text, newest first. */
-  find(text: string, signal: AbortSignal): Promise<readonly number[]>;
-  /** Shows a message. */
-  show(id: number): Promise<void>;
+  /** What has a text, newest first. */
+  find(text: string, signal: AbortSignal): Promise<readonly Found[]>;
+  /** Shows a message or file. */
+  show(found: Found): Promise<void>;
 }
 
 /** Lets people search in the open conversation. */
@@ -17,7 +17,7 @@ export function bindSearch({ find, show }: SearchActions): { close(): void } {
   const older = element("search-older", HTMLButtonElement);
   const newer = element("search-newer", HTMLButtonElement);
   let searching = new AbortController();
-  let found: readonly number[] = [];
+  let found: readonly Found[] = [];
   let at = 0;
 
   const clear = () => {
@@ -48,9 +48,9 @@ export function bindSearch({ find, show }: SearchActions): { close(): void } {
     if (text === "") return;
     status.textContent = "Searching…";
     try {
-      const ids = await find(text, signal);
+      const all = await find(text, signal);
       if (signal.aborted) return;
-      found = ids;
+      found = all;
       if (found.length === 0) status.textContent = "Nothing found";
       else await go(0);
     } catch (error) {
