@@ -87,8 +87,8 @@ async function renumber(
   }
   const changed = { ...content, number, userNumber: last.id + 1, previousHash: padded(last.hash) };
   const message = await messageOf(store, record, content.userNumber);
-  // That a server has it is told once.
-  const messageId = message?.done ? 0 : record.messageId;
+  // That a server has it is told once; one that is not kept any more was told.
+  const messageId = message === null || message.done ? 0 : record.messageId;
   const frame = { ...empty, messageId, frame: encodeFrame(changed) };
   return {
     renumbered: {

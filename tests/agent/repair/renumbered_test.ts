@@ -48,29 +48,46 @@ async function scene() {
   return { store, connection };
 }
 
+/** A repair in which what has no receipt gets new numbers, after the last message that the other side has. */
+async function repair({ store, connection }: Awaited<ReturnType<typeof scene>>, lastOfOther: number) {
+  const account = { stored: upTo(1), greatest: 1, last: { id: lastOfOther, hash: new Uint8Array(32) } };
+  const event = await repairedEvent({ store, now: () => now, allowUnverified: true }, connection, {
+    begun: { ratchet: connection.session!.ratchet!, safetyCode: "" },
+    plan: { kept: 1, next: 100 * lastOfOther, base: account.last },
+    account,
+    rest: { receipted: upTo(1), kept: 1, next: 1 },
+    stage: null,
+  });
+  if (event.type !== "repaired") throw new Error(event.type);
+  const step = repaired(connection, event, { now, announced: [], discardUntil: now });
+  await store.commit([...step.changes]);
+  return { store, connection: step.connection };
+}
+
+/** Of which messages it would be told that a server has them. */
+async function untold({ store, connection: { record: { id } } }: Awaited<ReturnType<typeof scene>>) {
+  return (await store.frames(id, 0, 9)).map(({ messageId }) => messageId);
+}
+
 Deno.test("messages that a server has are known by their new user numbers after each of two repairs", {
   permissions,
 }, async () => {
-  let { store, connection } = await scene();
-  const { record: { id } } = connection;
+  let known = await scene();
   for (const lastOfOther of [4, 9]) {
-    const account = { stored: upTo(1), greatest: 1, last: { id: lastOfOther, hash: new Uint8Array(32) } };
-    const event = await repairedEvent({ store, now: () => now, allowUnverified: true }, connection, {
-      begun: { ratchet: connection.session!.ratchet!, safetyCode: "" },
-      plan: { kept: 1, next: 100 * lastOfOther, base: account.last },
-      account,
-      rest: { receipted: upTo(1), kept: 1, next: 1 },
-      stage: null,
-    });
-    if (event.type !== "repaired") throw new Error(event.type);
-    const step = repaired(connection, event, { now, announced: [], discardUntil: now });
-    await store.commit([...step.changes]);
-    connection = step.connection;
-    assertEquals(await store.undelivered(id, 0, 99, 9), [
+    known = await repair(known, lastOfOther);
+    assertEquals(await known.store.undelivered(known.connection.record.id, 0, 99, 9), [
       { id: 10, number: lastOfOther + 1 },
       { id: 11, number: lastOfOther + 2 },
     ]);
-    // That a server has them was told.
-    assertEquals((await store.frames(id, 0, 9)).map(({ messageId }) => messageId), [0, 0]);
+    assertEquals(await untold(known), [0, 0]);
   }
+});
+
+Deno.test("of a message that is not kept any more no repair leads to its being told again", {
+  permissions,
+}, async () => {
+  const known = await scene();
+  await known.store.prune(now);
+  assertEquals(await untold(known), [10, 11]);
+  assertEquals(await untold(await repair(known, 4)), [0, 0]);
 });
