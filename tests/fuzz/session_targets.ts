@@ -145,7 +145,8 @@ export const sessionTargets: readonly Target[] = [
   },
   {
     name: "what repairs a session",
-    seeds: Object.values(vectors.repair.packets).map((packet) => Uint8Array.fromBase64(packet)),
+    seeds: [...Object.values(vectors.repair.packets), ...Object.values(vectors.repair.told.packets)]
+      .map((packet) => Uint8Array.fromBase64(packet)),
     words: ["\0", "\x01", "\x02", "\x03", "\0".repeat(64), "\xff".repeat(6)],
     async run(input) {
       const heard = readRepair(input);
