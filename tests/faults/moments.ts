@@ -29,6 +29,9 @@ export interface MomentsOptions {
 const ofSnapshots: readonly Operation[] = ["write", "publish snapshot", "purge", "names", "delete"];
 /** Commands before whose answer the owner changes. */
 const changing = ["OFF", "OFF", "OFF", "DEL", "KEY", "NEW"] as const;
+/** Milliseconds that a partition has no owner: longer than commands wait. */
+const longWithoutOwner = 11_000;
+
 interface Brought {
   readonly partition: number;
   readonly what: string;
@@ -52,6 +55,7 @@ export class MomentsTarget implements Target {
     "lost-link-messages",
     "double-ack",
     "off-before-change",
+    "without-owner",
   ];
   readonly forgetsSuspended = false;
   /** What nodes have logged that should not be. */
@@ -129,6 +133,11 @@ export class MomentsTarget implements Target {
         return await this.#loseAnswer(random);
       case "off-before-change":
         return await this.#changeAt(random.pick(changing)!, random);
+      case "without-owner":
+        await owner.node.handOver(partition);
+        await pause(longWithoutOwner);
+        await this.#claim(partition, this.#other(owner.node, random));
+        return { partition, what: `nobody owns it for ${longWithoutOwner} ms` };
       default:
         throw new RangeError(`there is no fault ${fault}`);
     }

@@ -142,10 +142,13 @@ export class Pair implements AsyncDisposable {
       unacknowledged.push(messageId);
       if (window !== null && unacknowledged.length < 1 + random.below(window)) continue;
       const [last, messageIds] = [messageId, unacknowledged.splice(0)];
-      await session.perform(
-        { command: "ACK", queue: name, messageIds },
-        (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, last),
-      );
+      const acknowledge = () =>
+        session.perform(
+          { command: "ACK", queue: name, messageIds },
+          (client) => window === null ? client.acknowledge(queue) : client.acknowledge(queue, last),
+        );
+      // What the server could not do is still to be done: nothing more comes before.
+      while ((await acknowledge()).outcome === "ERR INTERNAL") await pause(100);
       if (count >= most || random.chance(leaving)) await session.leave();
     }
   }

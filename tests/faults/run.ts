@@ -6,7 +6,7 @@ import { Churn } from "./churn.ts";
 import { drain } from "./drain.ts";
 import { missingEnds } from "./ends.ts";
 import { type Fault, type Gaps, gapsOf } from "./gaps.ts";
-import { History } from "./history.ts";
+import { type Call, History } from "./history.ts";
 import { Pair, type PairKind } from "./pair.ts";
 import type { World } from "./peer.ts";
 import type { Target } from "./target.ts";
@@ -106,16 +106,29 @@ async function progress(history: History, pairs: readonly Pair[], patience: numb
   const end = performance.now() + patience;
   const from = history.calls.length;
   while (waiting.size > 0) {
+    // Commands that were given before are not counted, as their answers may be from before the fault.
+    const calls = history.calls.slice(from);
     if (performance.now() > end) {
-      history.problems.push(`no answer in ${patience} ms: ${[...waiting].join(", ")}`);
+      const missing = [...waiting].map((name) => `${name} (${outcomesOf(calls, name.split(" ")[0]!)})`);
+      history.problems.push(`no OK in ${patience} ms: ${missing.join(", ")}`);
       return;
     }
     await pause(10);
-    // Commands that were given before are not counted, as their answers may be from before the fault.
-    for (const { command, queue, outcome } of history.calls.slice(from)) {
+    for (const { command, queue, outcome } of calls) {
       if (outcome === "OK") waiting.delete(`${queue} ${command}`);
     }
   }
+}
+
+/** What became of the commands of a queue, and which one has no answer yet. */
+function outcomesOf(calls: readonly Call[], name: string): string {
+  const counts = new Map<string, number>();
+  for (const { command, queue, outcome, ended } of calls) {
+    if (queue !== name) continue;
+    const what = `${command} ${ended === Infinity ? "under way" : outcome}`;
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+  return [...counts].map(([what, count]) => `${count} ${what}`).join(", ");
 }
 
 async function untilEnded(history: History, pairs: readonly Pair[], patience: number): Promise<void> {
