@@ -17,6 +17,46 @@ function setSeen(page: Page, state: DocumentVisibilityState): Promise<void> {
   }, state);
 }
 
+/** What a page does with notifications. */
+interface Watched {
+  /** Those that are being shown, and those that are, ever. */
+  showing: number;
+  shown: number;
+  /** How often it has asked which are shown. */
+  listed: number;
+  /** The icon of the last one. */
+  icon: string | undefined;
+  /** What it waits for before it shows one. */
+  before: Promise<void>;
+}
+
+/** Watches what a page does with notifications. */
+function watch(page: Page): Promise<void> {
+  return page.evaluate(() => {
+    const watched = globalThis as unknown as Watched;
+    Object.assign(watched, { showing: 0, shown: 0, listed: 0, before: Promise.resolve() });
+    const registration = ServiceWorkerRegistration.prototype;
+    const { showNotification, getNotifications } = registration;
+    registration.showNotification = async function (...args) {
+      watched.showing++;
+      watched.icon = args[1]?.icon;
+      await watched.before;
+      await showNotification.apply(this, args);
+      watched.showing--;
+      watched.shown++;
+    };
+    registration.getNotifications = function (...args) {
+      watched.listed++;
+      return getNotifications.apply(this, args);
+    };
+  });
+}
+
+/** Waits until a page has shown so many: Chromium forgets one when it is asked for them while it shows it. */
+function hasShown(page: Page, count: number): Promise<void> {
+  return until(async () => await page.evaluate("shown") === count);
+}
+
 /** Notifications that are shown. */
 function shown(page: Page): Promise<(readonly [title: string, body: string])[]> {
   return page.evaluate(async () => {
@@ -46,6 +86,7 @@ test("messages to a page that is not seen are notified of, without what is in th
       });
       Notification.requestPermission = () => (counted.asked++, request());
     });
+    await watch(alice);
     const asked = () => alice.evaluate("asked");
     await setSeen(alice, "hidden");
     await say(bob, "before it was wanted");
@@ -60,18 +101,35 @@ test("messages to a page that is not seen are notified of, without what is in th
     await alice.getByRole("dialog").waitFor({ state: "hidden" });
     assertEquals(await asked(), 2);
     await say(bob, "secret");
-    await until(async () => (await shown(alice)).length > 0);
+    await hasShown(alice, 1);
     assertEquals(await shown(alice), [["SimpleXMQ chat", "New message"]]);
     assertEquals([await alice.title(), await alice.evaluate("badge")], ["(2) SimpleXMQ chat", 2]);
+    // The worker has its icon: a network that hangs would keep it from being shown.
+    assertEquals(await alice.evaluate("caches.match(icon).then((kept) => kept?.status)"), 200);
     await setSeen(alice, "visible");
     await until(async () => (await shown(alice)).length === 0);
     await say(bob, "seen");
     await hear(alice, "seen");
 
+    // What is being shown when the page is seen again is closed, too.
+    await setSeen(alice, "hidden");
+    await alice.evaluate(() => {
+      const watched = globalThis as unknown as Watched & { show: () => void };
+      watched.before = new Promise((resolve) => watched.show = resolve);
+      watched.listed = 0;
+    });
+    await say(bob, "half a secret");
+    await until(async () => await alice.evaluate("showing") === 1);
+    await setSeen(alice, "visible");
+    assertEquals(await alice.evaluate("listed"), 0);
+    await alice.evaluate("show()");
+    await hasShown(alice, 2);
+    await until(async () => (await shown(alice)).length === 0);
+
     await want(alice, "Yes, with the name of the conversation");
     await setSeen(alice, "hidden");
     await say(bob, "secret, too");
-    await until(async () => (await shown(alice)).length > 0);
+    await hasShown(alice, 3);
     assertEquals(await shown(alice), [["Bob", "New message"]]);
 
     // A click on it opens the conversation, in the tab that has the chat.
@@ -87,5 +145,26 @@ test("messages to a page that is not seen are notified of, without what is in th
       dispatchEvent(Object.assign(new ExtendableEvent("notificationclick"), { notification }));
     });
     await hear(alice, "secret, too");
+
+    // A worker that is not active yet shows none; the page does then.
+    await watch(alice);
+    await setSeen(alice, "hidden");
+    await alice.evaluate(() => {
+      const replaced = globalThis as unknown as { before: Promise<void>; titles: string[] };
+      replaced.before = Promise.reject(new TypeError("there is no active worker"));
+      replaced.before.catch(() => {});
+      replaced.titles = [];
+      Object.assign(globalThis, {
+        Notification: class {
+          static readonly permission = "granted";
+          constructor(title: string) {
+            replaced.titles.push(title);
+          }
+        },
+      });
+    });
+    await say(bob, "early");
+    await until(async () => (await alice.evaluate<string[]>("titles")).length > 0);
+    assertEquals(await alice.evaluate("titles"), ["Bob"]);
     assertEquals(problems, []);
   }));

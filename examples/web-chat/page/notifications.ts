@@ -1,5 +1,5 @@
 import { bindDialog } from "./dialogs.ts";
-import { element } from "./dom.ts";
+import { element, inside } from "./dom.ts";
 
 /** What notifications say: there are none, that there is a message, or in which conversation. */
 type Content = "off" | "nothing" | "name";
@@ -18,7 +18,8 @@ interface Badge {
 
 const appName = document.title;
 const key = "smp-web-chat notifications";
-const icon = "/icon-192.png";
+/** Milliseconds that the browser may take to show one, or to clear them, before the next thing begins. */
+const patience = 10_000;
 const refused =
   "The browser does not allow this page to notify you: its settings for the page can be changed.";
 
@@ -26,6 +27,8 @@ const refused =
 export class Notifications {
   readonly #shell: Promise<ServiceWorkerRegistration | null>;
   readonly #open: (id: string) => void;
+  /** Chromium forgets a notification when it is asked which are shown before this one is: nothing closes it then. */
+  #turn: Promise<void> = Promise.resolve();
 
   /** `open` is told the ID of a conversation whose notification was chosen, until the signal aborts. */
   constructor(
@@ -42,32 +45,45 @@ export class Notifications {
       // Of several tabs this one has the chat.
       ports[0]?.postMessage("opened");
     }, { signal });
-    document.addEventListener("visibilitychange", () => void this.#clear(), { signal });
+    document.addEventListener("visibilitychange", () => void this.#inTurn(() => this.#clear()), { signal });
   }
 
   /** Tells of a conversation, when the page is not seen and the person wants it. */
-  async tell({ id, name }: Notified): Promise<void> {
-    const content = wanted();
-    if (content === "off" || document.visibilityState === "visible") return;
-    const options = { body: "New message", tag: id, icon };
-    const title = content === "name" ? name : appName;
-    const shell = await this.#shell;
-    try {
-      if (shell !== null) return await shell.showNotification(title, options);
-      const notification = new Notification(title, options);
-      notification.onclick = () => {
-        notification.close();
-        focus();
-        this.#open(id);
-      };
-    } catch {
-      // It was forbidden meanwhile, or the browser has them of service workers alone, and there is none.
-    }
+  tell(notified: Notified): Promise<void> {
+    return this.#inTurn(() => this.#show(notified));
   }
 
   /** Shows on the icon of the installed page how many messages are new. */
   static count(unread: number): void {
     (navigator as Badge).setAppBadge?.(unread).catch(() => {});
+  }
+
+  /** Does one thing at a time; what fails, or takes long, holds nothing up. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const late = () => new Promise<void>((resolve) => setTimeout(resolve, patience));
+    return this.#turn = this.#turn.then(() => Promise.race([work(), late()])).catch(() => {});
+  }
+
+  async #show({ id, name }: Notified): Promise<void> {
+    const content = wanted();
+    if (content === "off" || document.visibilityState === "visible") return;
+    // The worker has it in the version of this page, and waits for no network.
+    const icon = inside(document.head, "link[rel=apple-touch-icon]", HTMLLinkElement).href;
+    const options = { body: "New message", tag: id, icon };
+    const title = content === "name" ? name : appName;
+    const shell = await this.#shell;
+    try {
+      if (shell !== null) return await shell.showNotification(title, options);
+    } catch {
+      // Its worker is not active yet.
+    }
+    // Throws where browsers have them of service workers alone.
+    const notification = new Notification(title, options);
+    notification.onclick = () => {
+      notification.close();
+      focus();
+      this.#open(id);
+    };
   }
 
   async #clear(): Promise<void> {
