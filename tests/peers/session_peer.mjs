@@ -52,7 +52,19 @@ const kit = { mlKem, random };
 
 /** The names of fields that are bytes wherever they are. */
 const byteFields = new Set([
-  ...["id", "senderId", "p", "q", "key", "routeId", "replaces", "previousHash", "content", "record"],
+  ...[
+    "id",
+    "senderId",
+    "p",
+    "q",
+    "key",
+    "routeId",
+    "replaces",
+    "previousHash",
+    "content",
+    "record",
+    "digest",
+  ],
   ...["message", "plaintext", "body", "joinerUpg", "initiatorUpg"],
 ]);
 
