@@ -111,7 +111,7 @@ async function comparedPlan(
   const before = await messageBefore(store, id, receipted.upTo) ?? lastSent;
   const likeness = account.greatest > last
     ? "other"
-    : await likenessOf(store, connection, { account, before });
+    : await likenessOf(store, connection, account);
   const unsure = likeness === "same" ? {} : { isUnsure: true };
   if (likeness !== "other") {
     const told = toldEnd(receipted), same = { kept: lastNumber, next: lastNumber, base: null };
@@ -125,20 +125,16 @@ async function comparedPlan(
   return { kept: receipted.upTo, next, base: account.last.id >= base.id ? account.last : base, ...unsure };
 }
 
-/**
- * Whether what the other side has is what this side has sent, is less than it has told, or is something else; `before`: the
- * last message before those without receipt.
- */
+/** Whether what the other side has is what this side has sent, is less than it has told, or is something else. */
 async function likenessOf(
   store: AgentStore,
   { record: { id, lastSent }, session }: Connection,
-  { account: { stored, last, told }, before }: {
-    readonly account: RepairAccount;
-    readonly before: LastMessage;
-  },
+  { stored, last, told }: RepairAccount,
 ): Promise<"same" | "less" | "other"> {
   const { receipted, receiptedDigest } = session!;
   const news = difference(stored, receipted), isBehind = difference(receipted, stored).length > 0;
+  // The last message that may have a receipt: some before it may have none.
+  const before = await messageBefore(store, id, greatest(receipted)) ?? lastSent;
   if (news.length === 0 && (last.id > before.id || last.id === before.id && !isHashOf(last, before))) {
     return "other";
   }

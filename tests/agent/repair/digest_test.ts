@@ -14,6 +14,7 @@ import {
   type Frame,
   frameKinds,
   frameName,
+  messageHash,
   type NumberSet,
   ratchetEncrypt,
   type RepairAccount,
@@ -204,3 +205,26 @@ Deno.test(
     });
   },
 );
+
+Deno.test(
+  "what waits at the other side for something before it, with a receipt, is no sign of another life",
+  {
+    permissions,
+  },
+  async () => {
+    const receiptedDigest = await digestOf(sent[2]!);
+    const made = await scene({ receipted: upTo(1, [4, 4]), receiptedDigest });
+    const known = { ...made, connection: withRecord(made.connection, { lastSent: await lastOf(sent[2]!) }) };
+    const id = known.connection.record.id;
+    await known.store.commit([{ type: "delete frame", connection: id, number: 4 }]);
+    const told = { digest: receiptedDigest, names: [await frameName(encodeFrame(sent[2]!))] };
+    const account = { stored: upTo(1, [4, 4]), greatest: 4, last: await lastOf(sent[2]!), told };
+    assertEquals((await repairedWith(known, account)).numbers, []);
+    const other = { ...account, last: await lastOf(message(4, "another")) };
+    assertEquals((await repairedWith(known, other)).numbers, [[2, 1002], [3, 1003]]);
+  },
+);
+
+async function lastOf(frame: Frame & { readonly kind: "message" }) {
+  return { id: frame.userNumber, hash: await messageHash(frame) };
+}
