@@ -109,9 +109,7 @@ async function comparedPlan(
   const { lastNumber, receipted } = session!;
   const last = Math.max(lastNumber, greatest(receipted));
   const before = await messageBefore(store, id, receipted.upTo) ?? lastSent;
-  const likeness = account.greatest > last
-    ? "other"
-    : await likenessOf(store, connection, account);
+  const likeness = account.greatest > last ? "other" : await likenessOf(store, connection, account);
   const unsure = likeness === "same" ? {} : { isUnsure: true };
   if (likeness !== "other") {
     const told = toldEnd(receipted), same = { kept: lastNumber, next: lastNumber, base: null };

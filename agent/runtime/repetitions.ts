@@ -15,6 +15,8 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout>;
   /** Whether it is begun anew the next time: the agent was closed meanwhile. */
   isInterrupted: boolean;
+  /** Whether what is waited for next is the same question, made anew: a server that nobody reads must not be filled. */
+  isAskedAnew: boolean;
 }
 
 /**
@@ -44,12 +46,13 @@ export class Repetitions implements AsyncDisposable {
   look(connection: Connection): void {
     const { record: { id } } = connection;
     const what = awaited(connection);
-    if (this.#waiting.get(id)?.what === what) return;
+    const before = this.#waiting.get(id);
+    if (before?.what === what) return;
     this.stop(id);
     if (what === undefined || this.#isClosed) return;
-    const delay = this.#context.upgradeTimeout;
+    const delay = before?.isAskedAnew ? before.delay : this.#context.upgradeTimeout;
     const timer = setTimeout(() => this.#repeat(id), delay);
-    this.#waiting.set(id, { what, delay, timer, isInterrupted: false });
+    this.#waiting.set(id, { what, delay, timer, isInterrupted: false, isAskedAnew: false });
   }
 
   /** Looks at what a connection has waited for when the agent was closed. */
@@ -81,8 +84,12 @@ export class Repetitions implements AsyncDisposable {
     if (connection === undefined || connection.session === null) return;
     const stage = unansweredRepair(connection.session);
     if (stage === null) await this.#interpreter.sayAgain(id, true);
-    else if (isAnew || isGivenUp(connection.session, now())) await this.#interpreter.repair(id, stage);
-    else this.#speaker.say(id);
+    else if (isAnew) await this.#interpreter.repair(id, stage);
+    else if (isGivenUp(connection.session, now())) {
+      const waiting = this.#waiting.get(id);
+      if (waiting !== undefined) waiting.isAskedAnew = isInterrupted(connection.session);
+      await this.#interpreter.repair(id, stage);
+    } else this.#speaker.say(id);
   }
 
   #repeat(id: string): void {

@@ -68,11 +68,15 @@ export function isInterrupted(session: Session): boolean {
   return stage?.type === "called" || stage?.type === "asked";
 }
 
-/** Whether what was agreed on is given up: it has led to nothing for long. The other side may have been restored to before it. */
+/**
+ * Whether what was said is given up: it has led to nothing for long. The other side may have been restored to before what was
+ * agreed on, or takes the time of a question for an old one, as this side's clock is behind, or was set back.
+ */
 export function isGivenUp(session: Session, now: number): boolean {
   const stage = unansweredRepair(session);
-  if (stage?.type !== "offered" && stage?.type !== "answered") return false;
-  return Math.abs(now - stage.since) >= patience;
+  if (stage === null) return false;
+  const isAgreed = stage.type === "offered" || stage.type === "answered";
+  return Math.abs(now - stage.since) >= (isAgreed ? patience : repairInterval);
 }
 
 /** Whether what the other side sends is not decrypted, or what it has is not what was sent. */

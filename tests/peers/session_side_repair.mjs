@@ -49,7 +49,8 @@ export class SideRepair {
     const { repair } = state, { stage } = repair, { now } = this.#clock;
     const isWaiting = stage !== null && stage.type !== "begun";
     const isAgreed = stage?.type === "offered" || stage?.type === "answered";
-    if (isWaiting && !(isAgreed ? now - stage.since >= DAY : stage.isOld)) {
+    const isOld = stage?.isOld || now - stage?.since >= (isAgreed ? DAY : HOUR);
+    if (isWaiting && !isOld) {
       if (now - stage.saidAt < AGAIN) return {};
       stage.saidAt = now;
       return { packets: [stage.said] };
@@ -227,13 +228,17 @@ function planOf(state, { account, told }) {
   const news = numbers.filter((number) => !receipted.has(number));
   const isBehind = [...receipted].some((number) => !numbers.includes(number));
   const last = Math.max(lastNumber, ...receipted), { upTo } = windowOf(receipted);
-  const first = [...sent].filter(([number]) => number > upTo && !receipted.has(number))
-    .sort(([a], [b]) => a - b).map(([, bytes]) => parseFrames(bytes).frames[0])
-    .find(({ kind }) => kind === "message");
-  const before = first === undefined ? lastUser : { number: first.userNumber - 1, hash: first.previousHash };
+  const left = [...sent].filter(([number]) => !receipted.has(number)).sort(([a], [b]) => a - b);
+  /** The last message before the first frame beyond a number. */
+  const messageBefore = (most) => {
+    const frames = left.filter(([number]) => number > most).map(([, bytes]) => parseFrames(bytes).frames[0]);
+    const first = frames.find(({ kind }) => kind === "message");
+    return first === undefined ? lastUser : { number: first.userNumber - 1, hash: first.previousHash };
+  };
+  const known = messageBefore(Math.max(...receipted)), before = messageBefore(upTo);
   const same = { kept: lastNumber, next: lastNumber, base: null };
-  const isBeyond = account.user > before.number ||
-    account.user === before.number && !account.hash.equals(before.hash);
+  const isBeyond = account.user > known.number ||
+    account.user === known.number && !account.hash.equals(known.hash);
   if (account.greatest <= last && !(news.length === 0 && isBeyond)) {
     if (isBehind) {
       const names = new Map(account.stored.others.map((number, at) => [number, told?.names[at]]));
@@ -245,8 +250,8 @@ function planOf(state, { account, told }) {
     } else if (told !== undefined && account.user <= lastUser.number) {
       const later = news.filter((number) => !base.numbers.has(number));
       const frames = later.map((number) => sent.get(number));
-      const known = receiptedDigest(state);
-      if (!frames.includes(undefined) && joined(known, digestOf(frames)).equals(told.digest)) return same;
+      const digest = receiptedDigest(state);
+      if (!frames.includes(undefined) && joined(digest, digestOf(frames)).equals(told.digest)) return same;
     }
   }
   const next = Math.max(last, account.stored.upTo + 1000, account.greatest + 500);
