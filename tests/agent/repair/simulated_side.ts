@@ -170,10 +170,11 @@ export class SimulatedSide {
     return texts;
   }
 
-  /** Whether it was told that something is missing before a message, or is another one. */
-  async hasGaps(): Promise<boolean> {
+  /** Messages with which it was told that something is missing before them, or is another one. */
+  async flagged(): Promise<ReadonlySet<string>> {
     const messages = await this.store.messages(this.connection.record.id, { limit: 1000 });
-    return messages.some(({ received }) => received !== null && received.integrity.type !== "OK");
+    const told = messages.filter(({ received }) => received !== null && received.integrity.type !== "OK");
+    return new Set(told.map(({ body }) => new TextDecoder().decode(body)));
   }
 
   async send(text: string): Promise<void> {
