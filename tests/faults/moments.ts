@@ -250,7 +250,9 @@ export class MomentsTarget implements Target {
     const { sequence } = log;
     let lost = 0;
     this.#bus.loses = (subject) => subject === `nodes.${node.name}.stream` && ++lost > 0;
-    await this.#soon(() => log.sequence > sequence + 1 && lost > 0);
+    // The longer it lasts, the more is executed whose answers are lost.
+    const batches = 2 + random.below(10);
+    await this.#soon(() => log.sequence >= sequence + batches && lost > 0);
     if (isFollowed) await this.#follow(owner, random);
     this.#bus.loses = () => false;
     const after = isFollowed ? "; another one follows" : "";
