@@ -136,6 +136,7 @@ test("two people send a picture and files, chosen, dropped and pasted", () =>
     });
     assertEquals(size, 2_000_000);
     await doWith(alice.page, "elsewhere.bin", "Remove");
+    await until(async () => (await stored(alice.page))?.files === 4);
 
     // All of it is there again, in its place, until it is removed.
     await alice.page.reload();
@@ -155,7 +156,7 @@ test("two people send a picture and files, chosen, dropped and pasted", () =>
       "image.png",
     ]);
     for (const { name } of [hills, ...files, { name: "image.png" }]) await doWith(alice.page, name, "Remove");
-    await until(async () => (await stored(alice.page))?.parts === 0);
+    await until(async () => (await stored(alice.page))?.files === 0);
     assertEquals(await stored(alice.page), { files: 0, parts: 0 });
     const origin = new URL(chat.url).origin;
     for (const { problems } of [alice, bob]) assertEquals(problems, []);

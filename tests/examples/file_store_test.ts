@@ -48,3 +48,24 @@ Deno.test("files leave room for messages, and are in memory when there is no mor
     await FileStore.delete();
   }
 });
+
+Deno.test("a file that is removed is gone, also when its page is left at once", {
+  permissions: "none",
+}, async () => {
+  let isLeft = false;
+  const store = await FileStore.open(true, () => isLeft ? new Promise(() => {}) : Promise.resolve({}));
+  const removed = entryOf("removed");
+  try {
+    await store.put(removed);
+    await store.append(removed.key, new Blob(["a"]));
+    isLeft = true;
+    void store.remove(removed.key);
+    const next = await FileStore.open(true, () => Promise.resolve({}));
+    const found = next.all();
+    next.close();
+    assertEquals(found, []);
+  } finally {
+    store.close();
+    await FileStore.delete();
+  }
+});

@@ -157,11 +157,20 @@ export class FileStore {
     await this.#look();
   }
 
-  /** Removes a file. */
+  /** Removes a file, all of it at once: the page may be left at any moment. */
   async remove(key: string): Promise<void> {
     this.#entries.delete(key);
-    await this.clear(key);
-    await this.#write((database) => database.delete("files", key));
+    this.#parts.delete(key);
+    this.#incomplete.delete(key);
+    await this.#write((database) => {
+      const transaction = database.transaction(["files", "parts"], "readwrite");
+      return Promise.all([
+        transaction.objectStore("files").delete(key),
+        transaction.objectStore("parts").delete(partsOf(key)),
+        transaction.done,
+      ]);
+    });
+    await this.#look();
   }
 
   /** From now on they are in memory alone, and nothing is stored any more. */
