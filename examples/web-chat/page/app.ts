@@ -67,6 +67,8 @@ export class App {
   #server: ServerState = null;
   #hasAsked = false;
   #open: { readonly name: string; readonly log: LogView } | null = null;
+  /** What is to be shown when what is between it and what is shown has been loaded. */
+  #sought: Found | null = null;
 
   private constructor(
     config: PageConfig,
@@ -253,6 +255,7 @@ export class App {
   async #showFound(found: Found): Promise<void> {
     const open = this.#open;
     if (open === null) return;
+    this.#sought = found;
     for (let first = open.log.first(); first !== undefined && first > found.number;) {
       await this.#loadEarlier();
       if (this.#open !== open) return;
@@ -261,7 +264,7 @@ export class App {
       if (now === first) break;
       first = now;
     }
-    open.log.show(found);
+    if (this.#sought === found) open.log.show(found);
   }
 
   async #send(text: string): Promise<string | null> {
