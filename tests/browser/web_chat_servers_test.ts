@@ -4,6 +4,7 @@ import { parseAddress, parseQueueInfo } from "../../mod.ts";
 import { testsInChromium, withBrowser } from "../support/browser.ts";
 import { choose, hear, invite, openChat, say } from "../support/chat_page.ts";
 import { startServer } from "../support/server.ts";
+import { until } from "../support/wait.ts";
 import { freePorts, WebChat } from "../support/web_chat.ts";
 
 const test = testsInChromium();
@@ -113,7 +114,7 @@ test("a server that wants a password is given it by the person, each time that t
     await page.getByRole("dialog").getByRole("button", { name: "Join" }).click();
     // What a person may be writing just then is none.
     await page.getByText(`${host} wants its password`).waitFor();
-    assertEquals(await page.locator("dialog[open]").count(), 0);
+    await until(async () => await page.locator("dialog[open]").count() === 0);
     await page.getByRole("button", { name: "Give the password" }).click();
     await field.fill(password);
     await use.click();

@@ -132,8 +132,10 @@ async function screenOf(page: Page): Promise<string> {
 
 /** Opens a page in a context of its own. */
 export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<TestPage> {
-  const page = await (await browser.newContext(options)).newPage();
-  page.setDefaultTimeout(patience);
+  const context = await browser.newContext(options);
+  // Of its other tabs, too.
+  context.setDefaultTimeout(patience);
+  const page = await context.newPage();
   const problems: string[] = [];
   const origins = new Set<string>();
   page.on("pageerror", (error) => problems.push(error.message));
