@@ -54,9 +54,10 @@ withNats("nodes have what they need at the NATS servers of deploy/cluster, and n
   const engine = { address: servers.map(({ url }) => url).join(), ...credentials };
   const nodeOptions = { engine, cluster: "smp", snapshotAfter: 2_000 };
   let first: TestNode;
-  await beginTogether(servers, async () => {
+  await beginTogether(servers, async (milliseconds) => {
     const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(), 20_000);
+    // The node makes streams and takes partitions, too.
+    const timer = setTimeout(() => giveUp.abort(), 3 * milliseconds);
     const options = { ...nodeOptions, signal: giveUp.signal };
     first = await startNode({ urls: [] } as unknown as Nats, "a", options).finally(() => clearTimeout(timer));
   });

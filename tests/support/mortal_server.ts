@@ -1,6 +1,7 @@
 import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { deferred } from "../../protocol/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore, type SmpServer } from "../../server/mod.ts";
+import { steadyPort } from "./ports.ts";
 import { startServer } from "./server.ts";
 
 /** A server that can be killed: the next one on its port has its queues, and none of their messages. */
@@ -17,7 +18,8 @@ export class MortalServer implements AsyncDisposable {
   /** Starts the first one. */
   static async start(): Promise<MortalServer> {
     const queues = new MemoryQueueStore();
-    return new MortalServer(queues, await startServer({ queues, messages: new MemoryMessageStore() }));
+    const options = { queues, messages: new MemoryMessageStore(), port: steadyPort() };
+    return new MortalServer(queues, await startServer(options));
   }
 
   /** Messages that it has. */

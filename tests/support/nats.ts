@@ -145,19 +145,24 @@ async function isListening(port: number): Promise<boolean> {
   }
 }
 
+/** Milliseconds that new servers have to become a whole cluster, at first. */
+const firstWait = 6_000;
+
 /**
- * Starts new servers, which find each other too late at times, and then never become a whole cluster: then once more.
- * `becomeReady` rejects when they are none yet after a while.
+ * Starts new servers, one after the other: those that connect to each other at the same moment may each close the
+ * connection that the other keeps. When they do so nevertheless, they take minutes to become a whole cluster, if ever;
+ * started again they find each other at once. `becomeReady` rejects when they are none within the given milliseconds:
+ * more each time, for a busy machine.
  */
 export async function beginTogether(
   servers: readonly NatsServer[],
-  becomeReady: () => Promise<void>,
+  becomeReady: (milliseconds: number) => Promise<void>,
 ): Promise<void> {
   const end = performance.now() + patience;
-  for (;;) {
+  for (let wait = firstWait;; wait *= 2) {
     for (const server of servers) await server.restart();
     try {
-      return await becomeReady();
+      return await becomeReady(servers.length === 1 ? patience : wait);
     } catch (error) {
       if (performance.now() > end) throw error;
     }
@@ -214,7 +219,7 @@ export class Nats implements AsyncDisposable {
     }
     const nats = new Nats(servers, resources.move());
     try {
-      await beginTogether(servers, () => nats.ready(servers.length === 1 ? patience : 6_000));
+      await beginTogether(servers, (milliseconds) => nats.ready(milliseconds));
     } catch (error) {
       await nats[Symbol.asyncDispose]();
       throw error;
@@ -222,11 +227,6 @@ export class Nats implements AsyncDisposable {
     return nats;
   }
 
-  /**
-   * One after the other: those that connect to each other at the same moment may each close the connection that the
-   * other keeps. When they do so nevertheless, it takes the leader up to minutes to see that a server is there; those
-   * that are started again find each other at once.
-   */
   /** Where clients connect. */
   get urls(): string[] {
     return this.servers.map(({ url }) => url);

@@ -23,14 +23,15 @@ export class TmuxTerminal implements AsyncDisposable {
     // A tmux that was killed still takes commands on its socket for a moment, and drops them.
     const terminal = new TmuxTerminal(`${folder}/${crypto.randomUUID().slice(0, 8)}.tmux`);
     const words = command.map((word) => `'${word}'`).join(" ");
-    const shell = `${words}; printf '\\nended with %d\\n' $?; cat`;
+    const shell = `${words}; printf '\\nended with %d.\\n' $?; cat`;
     await terminal.#run("new-session", "-d", "-x", `${columns}`, "-y", `${rows}`, shell);
     return terminal;
   }
 
   /** Waits for the program's end; gives its exit code. */
   async ended(): Promise<number> {
-    const [, code] = /^ended with (\d+)/.exec(await this.line(/^ended with \d/))!;
+    const ended = /^ended with (\d+)\./;
+    const [, code] = ended.exec(await this.line(ended))!;
     return Number(code);
   }
 

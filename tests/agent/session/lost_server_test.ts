@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { SmpServer } from "../../../server/mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
 
@@ -11,7 +12,7 @@ class Forgetful implements AsyncDisposable {
   private constructor(public server: SmpServer) {}
 
   static async start(): Promise<Forgetful> {
-    return new Forgetful(await startServer());
+    return new Forgetful(await startServer({ port: steadyPort() }));
   }
 
   get address(): string {

@@ -1,12 +1,14 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AgentError, MemoryStore } from "../../../agent/mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { steadyPort } from "../../support/ports.ts";
 import { startServer } from "../../support/server.ts";
 
 const session = { extensions: ["session1"] };
 
 Deno.test("who is away while a server forgets everything subscribes, and has another queue made", async () => {
-  let one = await startServer();
+  const port = steadyPort();
+  let one = await startServer({ port });
   await using two = await startServer();
   const store = new MemoryStore();
   await using bob = await TestAgent.start(two.address, session);
@@ -22,7 +24,7 @@ Deno.test("who is away while a server forgets everything subscribes, and has ano
     const { id } = await alice.next("delivered");
     assertEquals(id, 1);
   }
-  const { port, address } = one;
+  const { address } = one;
   await one.stop();
   one = await startServer({ port });
   try {
@@ -38,8 +40,9 @@ Deno.test("who is away while a server forgets everything subscribes, and has ano
 
 Deno.test("who has several servers subscribes when one of them can be reached, and to the other when that is back", async () => {
   await using one = await startServer();
-  let two = await startServer();
-  const { port, address } = two;
+  const port = steadyPort();
+  let two = await startServer({ port });
+  const { address } = two;
   const store = new MemoryStore();
   await using bob = await TestAgent.start(one.address, session);
   {
