@@ -3,20 +3,22 @@ import { AgentError, type KeySource, MemoryStore, type StoreChange } from "../..
 import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { type Channel, networkError } from "../../protocol/mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
+import { HeldStore } from "../support/held_store.ts";
 import { startServer } from "../support/server.ts";
-import { until } from "../support/wait.ts";
+import { soon, until } from "../support/wait.ts";
 
 Deno.test("a joiner that is away for longer than joining may take after REPLY is connected when it is back", async () => {
   await using server = await startServer();
   const inTime = { joinTimeout: 60_000 };
-  await using a = await TestAgent.start(server.address, { joinTimeout: 1 });
+  const held = new HeldStore();
+  await using a = await TestAgent.start(server.address, { store: held, joinTimeout: 1 });
   const store = new MemoryStore();
   const { invitation } = await a.agent.create("b");
   {
     await using b = await TestAgent.start(server.address, { store, ...inTime });
-    await b.agent.join(invitation, { alias: "a" });
-    await until(() => a.agent.connection("b").canSend);
+    await Promise.all([b.agent.join(invitation, { alias: "a" }), soon(held.asked)]);
   }
+  held.goOn();
   // HELLO is refused again and again, long after the time for joining is over.
   const refused = () => server.metrics.commands.get("SEND ERR AUTH") ?? 0;
   const before = refused();

@@ -4,6 +4,7 @@ import { tcpTransport, type Transport } from "../../client/mod.ts";
 import { type Channel, networkError } from "../../protocol/mod.ts";
 import type { SmpServer } from "../../server/mod.ts";
 import { connectAgents, keySource, TestAgent } from "../support/agent.ts";
+import { HeldStore } from "../support/held_store.ts";
 import { startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
 
@@ -149,14 +150,16 @@ Deno.test("a queue that is made while the connection to its server is lost is su
 
 Deno.test("who has made an invitation goes on answering for as long as it takes, whatever the joiner's patience", async () => {
   await using server = await startServer();
-  await using a = await TestAgent.start(server.address, { joinTimeout: 1 });
+  const held = new HeldStore();
+  await using a = await TestAgent.start(server.address, { store: held, joinTimeout: 1 });
   const { invitation } = await a.agent.create("b");
   const store = new MemoryStore();
   {
     await using b = await TestAgent.start(server.address, { store });
-    await b.agent.join(invitation, { alias: "a" });
+    await Promise.all([b.agent.join(invitation, { alias: "a" }), soon(held.asked)]);
     await until(async () => (await store.waitingRoutes()).length === 0);
   }
+  held.goOn();
   // Nobody secures the joiner's queue: HELLO is refused, again and again.
   await answered(server, "SEND ERR AUTH", 4);
   await using b = await TestAgent.start(server.address, { store });

@@ -128,8 +128,17 @@ Deno.test("a written stream goes on by another queue when its queue is gone, wit
   await writer.write(sent.subarray(0, 1000));
   assertEquals(await read(1000), sent.slice(0, 1000));
   await using client = await SmpClient.connect(server.address);
+  const gone: string[] = [];
   for (let i = 1; i <= 2; i++) {
-    const [{ recipientId, senderId, recipientKey }] = await store.discarded() as [DiscardedQueue];
+    let queue: DiscardedQueue | undefined;
+    await until(async () => {
+      queue = (await store.discarded() as DiscardedQueue[]).find(({ recipientId }) =>
+        !gone.includes(recipientId)
+      );
+      return queue !== undefined;
+    });
+    const { recipientId, senderId, recipientKey } = queue!;
+    gone.push(recipientId);
     const key = await new LoadedKeys().signing(recipientKey);
     await client.deleteQueue({ recipientId, senderId, recipientKey: key });
     await writer.write(sent.subarray(i * 1000, (i + 1) * 1000));

@@ -133,6 +133,8 @@ Deno.test("a file that changes after it was offered, or goes, is told and not se
   const from = `${folder.path}/from`;
   for (const code of ["CHANGED", "LOST"]) {
     await Deno.writeTextFile(from, "before");
+    // What is written within a few milliseconds may have the same time.
+    await Deno.utime(from, 1, 1);
     const outgoing = await pair.alice.agent.sendFile("b", from);
     const offer = await nextOffer(pair.bob);
     if (code === "CHANGED") await Deno.writeTextFile(from, "after!");

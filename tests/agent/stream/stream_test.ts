@@ -168,7 +168,7 @@ Deno.test("more offers than may wait are refused here, and one is taken when ano
 
 Deno.test("an offer that nobody accepts expires on both sides", async () => {
   await using server = await startServer();
-  await using pair = await streamPair(server, { a: { streamOfferLifetime: 100 } });
+  await using pair = await streamPair(server, { a: { streamOfferLifetime: 2_000 } });
   const outgoing = await pair.alice.agent.offerStream("b");
   const offer = await nextOffer(pair.bob);
   assertEquals([await codeOf(soon(outgoing.ended)), await codeOf(soon(offer.ended))], ["EXPIRED", "EXPIRED"]);
