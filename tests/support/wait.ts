@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 
 /** Milliseconds that a test waits for anything before it fails: only what never comes takes so long, on any machine. */
@@ -27,4 +28,21 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
     const pause = Math.min(Math.max(waited / 16, firstPause), longestPause);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
+}
+
+/** Waits until what is seen is what is expected; throws as {@linkcode assertEquals} does when it never is. */
+export async function untilEqual<T>(look: () => T | Promise<T>, expected: T): Promise<void> {
+  let difference: unknown = null;
+  await until(async () => {
+    const seen = await look();
+    try {
+      assertEquals(seen, expected);
+      return true;
+    } catch (error) {
+      difference = error;
+      return false;
+    }
+  }).catch((error) => {
+    throw difference ?? error;
+  });
 }

@@ -179,11 +179,12 @@ test("an engine leaves a frozen server that has not read what was sent", async (
   await using other = await Nats.start();
   const address = `${frozen.urls[0]},${other.urls[0]}`;
   await using engine = await soon(Engine.connect({ ...ofTests, address }));
+  const events: string[] = [];
+  engine.listen(({ type }) => void events.push(type));
   frozen.servers[0]!.stop();
   try {
     for (let i = 0; i < 64; i++) engine.connection.publish("log", new Uint8Array(512 * 1024));
-    await until(() => engine.lostAt !== null);
-    await until(() => engine.lostAt === null);
+    await until(() => events.includes("back"));
     assertEquals(`nats://${engine.connection.getServer()}`, other.urls[0]);
   } finally {
     frozen.servers[0]!.cont();
@@ -283,9 +284,10 @@ requiring(natsLack, lackOf("openssl", "version"))(
     {
       await using engine = await soon(Engine.connect({ ...ofTests, ...encrypted }));
       await soon(engine.connection.flush());
+      const events: string[] = [];
+      engine.listen(({ type }) => void events.push(type));
       await server.restart();
-      await until(() => engine.lostAt !== null);
-      await until(() => engine.lostAt === null);
+      await until(() => events.includes("back"));
       await soon(engine.connection.flush());
     }
     assert((await refusal({ address }, "TLS")).includes("it requires TLS"));

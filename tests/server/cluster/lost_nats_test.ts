@@ -5,7 +5,7 @@ import { balanced, startNode } from "../../support/cluster_nodes.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
-import { soon, until } from "../../support/wait.ts";
+import { soon, until, untilEqual } from "../../support/wait.ts";
 
 const test = requiring(natsLack);
 const keyPair = await generateKeyPair("sign", 1024);
@@ -20,7 +20,7 @@ test("without any NATS server nodes close their sessions, and go on by themselve
   await nats.servers[0]!.kill();
   await soon(ended);
   await until(() => a.server.notReady() !== null && b.server.notReady() !== null);
-  assertEquals([a.server.connections, a.node.status.holds], [0, false]);
+  await untilEqual(() => [a.server.connections, a.node.status.holds], [0, false]);
   await assertRejects(() => a.connect(), TransportError);
   await nats.servers[0]!.restart();
   await until(() =>
