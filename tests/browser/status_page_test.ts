@@ -25,7 +25,8 @@ test("the status page is live, readable on a phone, and asks nobody but the serv
     assertEquals(await page.locator("#charts svg").count(), 11);
     const chart = page.locator("#chart-connections svg");
     assertEquals(await chart.getAttribute("aria-label"), "Connections in the last hour: at most 5, now 3");
-    assert(/^M[\d.,]+(L[\d.,]+){3}$/.test((await chart.locator("path").getAttribute("d"))!));
+    // A slow browser sees what the monitor has sampled by itself, too.
+    assert(/^M[\d.,]+(L[\d.,]+){3,}$/.test((await chart.locator("path").getAttribute("d"))!));
     assertEquals(await page.getByRole("row", { name: "quota 1" }).count(), 1);
 
     // Nothing is wider than the screen, and text is not too small to read.

@@ -110,7 +110,7 @@ Deno.test("smp load measures, and leaves nothing", async () => {
   const args = ["--pairs", "3", "--connections", "1", "--seconds", "1"];
   const [result] = await smp("/tmp", "load", server.address, ...args);
   assertEquals([result?.type, result?.pairs, result?.connections], ["load", 3, 2]);
-  assert(Number(result!.messages) > 10 && Number(result!.p99) >= Number(result!.p50));
+  assert(Number(result!.messages) > 0 && Number(result!.p99) >= Number(result!.p50));
   assertEquals([server.gauges().queues, server.gauges().messages], [0, 0]);
 });
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { startServer } from "../support/server.ts";
-import { readyKeys, ServerProcess, temporaryFolder } from "../support/server_process.ts";
+import { linesOf, readyKeys, ServerProcess, temporaryFolder } from "../support/server_process.ts";
 import { next, soon } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -175,7 +175,7 @@ Deno.test("the commands of the smp tool in the pages, one after the other", asyn
     const options = { args, cwd: folder.path, env, stdin: "null", stdout: "piped", stderr: "piped" } as const;
     if (line.includes("receive")) {
       const child = receiving.use(new Deno.Command(file!, { ...options, stderr: "null" }).spawn());
-      received = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+      received = linesOf(child.stdout);
       continue;
     }
     const { code, stdout, stderr } = await soon(new Deno.Command(file!, options).output());
