@@ -18,9 +18,13 @@ const reasons: ReadonlyMap<string, string> = new Map([
 
 export function osReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code } = error as { readonly code?: unknown };
+  const { code, name, message } = error as Error & { readonly code?: unknown };
+  if (name === "NotCapable") {
+    const option = /--allow-[a-z]+/.exec(message)?.[0];
+    return `Deno's ${option} does not name it`;
+  }
   const reason = typeof code === "string" ? reasons.get(code) : undefined;
-  return reason ?? error.message.replace(/ \(os error \d+\).*$/s, "");
+  return reason ?? message.replace(/ \(os error \d+\).*$/s, "");
 }
 
 export function isDiskFull(error: unknown): boolean {

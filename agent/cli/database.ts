@@ -1,6 +1,7 @@
 import { readFirstLine } from "../../cli/first_line.ts";
 import { SqliteStore, StoreError } from "../store/sqlite.ts";
 import type { Surroundings } from "./command.ts";
+import { withNamed } from "./named_file.ts";
 
 /** Which database is opened. */
 export interface Opening {
@@ -36,7 +37,7 @@ export function withAdvice(error: unknown, path: string): unknown {
 
 /** The first line of a file. Throws when there is none, or no end of it. */
 export async function firstLine(path: string): Promise<string> {
-  const line = await readFirstLine(path);
+  const line = await withNamed("read", path, () => readFirstLine(path));
   if (line === "") throw new Error(`${path} has nothing in its first line`);
   return line;
 }

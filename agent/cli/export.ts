@@ -4,7 +4,8 @@ import { writeBackup } from "../backup.ts";
 import { SqliteStore, StoreError } from "../store/sqlite.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
-import { checkExists, exists, firstLine, withAdvice } from "./database.ts";
+import { checkExists, firstLine, withAdvice } from "./database.ts";
+import { fileError } from "./named_file.ts";
 import { readNewPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
 
@@ -60,9 +61,14 @@ async function openForReading(path: string, file: string | undefined, { askSecre
 }
 
 async function checkNew(file: string): Promise<void> {
-  if (await exists(file)) {
-    throw new Error(`Cannot write ${file}: it is there already, and never written over`);
+  let isThere = true;
+  try {
+    await Deno.lstat(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw fileError("write", file, error);
+    isThere = false;
   }
+  if (isThere) throw new Error(`Cannot write ${file}: it is there already, and never written over`);
 }
 
 /** Writes a new file, which is there when it is whole and on the disk; gives its length. */
@@ -95,7 +101,7 @@ async function openNew(file: string): Promise<Deno.FsFile> {
   try {
     return await Deno.open(file, { write: true, createNew: true, mode: 0o600 });
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AlreadyExists)) throw cause;
+    if (!(cause instanceof Deno.errors.AlreadyExists)) throw fileError("write", file, cause);
     const what = "it is there, of an export that goes on or has not ended; remove it in the second case";
     throw new Error(`Cannot write ${file}: ${what}`, { cause });
   }

@@ -4,6 +4,7 @@ import { type BackupCounts, BackupError, readBackup } from "../backup.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
 import { exists, openStore, withAdvice } from "./database.ts";
+import { withNamed } from "./named_file.ts";
 import { readPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
 
@@ -29,7 +30,7 @@ agent that the backup is of before this one is used: two of them would take each
     const { options, positional } = readArguments(args, kinds, { names: ["FILE"] });
     const [file, path] = [positional[0]!, options.db ?? defaultDatabase];
     // Before anything is asked or made.
-    (await Deno.open(file)).close();
+    (await withNamed("read", file, () => Deno.open(file))).close();
     const passphrase = await readPassphrase({
       what: `passphrase of ${file}`,
       option: "backup-passphrase-file",

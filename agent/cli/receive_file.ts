@@ -6,6 +6,7 @@ import type { ReceivedFile, StreamOffer } from "../stream/types.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
 import { type Command, Interrupted, Late, type Surroundings } from "./command.ts";
 import { numbered, safeName } from "./file_name.ts";
+import { withNamed } from "./named_file.ts";
 import { printable } from "./print.ts";
 import { formatBytes } from "./progress.ts";
 import { explained, Transfer } from "./transfer.ts";
@@ -26,7 +27,7 @@ export const receiveFile: Command = {
   summary: "wait for a file, and store it under a name of its own",
   usage: "NAME [--to DIR] [--count N | --follow] [options]",
   help: `\
-  --to DIR                the folder that it is put into (default: this one)
+  --to DIR                the folder that it is put into (default: this one); made if it is not there
   --count N               end after N files (default 1)
   --follow                go on until Ctrl-C or --timeout
   --timeout SECONDS       end after so long, and fail if no file has come
@@ -44,8 +45,7 @@ with the same --to; Ctrl-C cancels the file and tells the other side.`,
     const { to: folder = ".", follow, count } = options;
     if (follow && count !== undefined) throw new UsageError("--count and --follow exclude each other");
     const most = follow ? Infinity : readWhole("count", count ?? "1", { least: 1, most: 1_000_000_000 });
-    const { isDirectory } = await Deno.stat(folder);
-    if (!isDirectory) throw new Error(`${folder} is not a folder`);
+    await withNamed("receive into", folder, () => Deno.mkdir(folder, { recursive: true }));
     let received = 0;
     try {
       await Transfer.use(options, surroundings, {

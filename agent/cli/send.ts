@@ -2,6 +2,7 @@ import { type OptionKinds, UsageError } from "../../cli/options.ts";
 import { largestBody } from "../../protocol/mod.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
 import type { Command, Surroundings } from "./command.ts";
+import { withNamed } from "./named_file.ts";
 import { oneLine, printable } from "./print.ts";
 import { readAtMost } from "./terminal.ts";
 import { isUnmade, Session } from "./session.ts";
@@ -61,8 +62,10 @@ async function readBody(
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (text !== undefined) return new TextEncoder().encode(text);
   if (file === undefined) return await readInput(longestInput);
-  using opened = await Deno.open(file);
-  return await readAtMost(opened, { most: longestInput, name: file });
+  return await withNamed("read", file, async () => {
+    using opened = await Deno.open(file);
+    return await readAtMost(opened, { most: longestInput, name: "it" });
+  });
 }
 
 /** The side that has invited can send when the other one has joined. */

@@ -4,6 +4,7 @@ import type { OptionKinds } from "../../cli/options.ts";
 import type { OutgoingStream } from "../stream/types.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
 import type { Command } from "./command.ts";
+import { withNamed } from "./named_file.ts";
 import { formatBytes } from "./progress.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -28,8 +29,8 @@ offered is offered anew.`,
     const { options, positional } = readArguments(args, kinds, { names: ["NAME", "PATH"] });
     const [name, path] = positional as [string, string];
     // Before the other side is waited for.
-    const { isFile } = await Deno.stat(path);
-    if (!isFile) throw new Error(`${path} is not a file`);
+    const { isFile } = await withNamed("read", path, () => Deno.stat(path));
+    if (!isFile) throw new Error(`Cannot send ${path}: it is not a file`);
     let isOffered = false;
     await Transfer.use(options, surroundings, {
       name,

@@ -232,7 +232,6 @@ Deno.test("the commands of the agent in the pages, one after the other", async (
     await using folder = checkout();
     await Deno.writeTextFile(`${folder.path}/backup-passphrase`, "correct horse\n");
     await Deno.writeTextFile(`${folder.path}/holiday.jpg`, "not really");
-    await Deno.mkdir(`${folder.path}/downloads`);
     const variables: Record<string, string> = { ADDRESS: server.address };
     const waiting: ServerProcess[] = [];
     let sending: Promise<Deno.CommandOutput> | null = null;

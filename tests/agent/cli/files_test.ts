@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../../deno.json" with { type: "json" };
 import { TestAgent } from "../../support/agent.ts";
 import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
@@ -98,6 +98,43 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   const asked = await folder.run(["export", folder.file("c"), "--db", db]);
   assertEquals([asked.code, asked.stdout], [2, ""]);
   assertStringIncludes(asked.stderr, "--backup-passphrase-file is missing: nobody is there to ask");
+});
+
+Deno.test("a file that cannot be used is named, with the reason in words", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const db = ["--db", folder.file("a.db")];
+  await folder.invite("bob", { db: folder.file("a.db"), server: server.address });
+  const [none, key, here] = [folder.file("none"), await folder.write("key", "pass\n"), folder.path];
+  const missing = "there is no such file or directory";
+  const cases = [
+    [["send-file", "bob", none, ...db], `Cannot read ${none}: ${missing}`],
+    [["send-file", "bob", here, ...db], `Cannot send ${here}: it is not a file`],
+    [["send", "bob", "--file", none, ...db], `Cannot read ${none}: ${missing}`],
+    [["send", "bob", "--file", here, ...db], `Cannot read ${here}: it is a directory`],
+    [["receive-file", "bob", "--to", key, ...db], `Cannot receive into ${key}: `],
+    [["import", none, ...db], `Cannot read ${none}: ${missing}`],
+    [
+      ["export", `${none}/a`, "--backup-passphrase-file", key, ...db],
+      `Cannot write ${none}/a.new: ${missing}`,
+    ],
+    [["export", none, "--backup-passphrase-file", none, ...db], `Cannot read ${none}: ${missing}`],
+    [["list", "--passphrase-file", none, ...db], `Cannot read ${none}: ${missing}`],
+    [["list", "--passphrase-file", here, ...db], `Cannot read ${here}: it is a directory`],
+  ] as const;
+  for (const [args, text] of cases) {
+    const { code, stdout, stderr } = await folder.here(args);
+    assertEquals([code, stdout], [1, ""], args.join(" "));
+    assert(stderr.startsWith(text) && !/os error|E[A-Z]{4}/.test(stderr), `${args.join(" ")}: ${stderr}`);
+    assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+  // A file of which nothing may be known is none that is there.
+  const outside = await folder.run(["export", "/root-of-nobody", "--backup-passphrase-file", key, ...db]);
+  assertEquals(outside.code, 1);
+  assertMatch(
+    outside.stderr,
+    /^Cannot write \/root-of-nobody: Deno's --allow-read does not name it; deno task agent has /,
+  );
 });
 
 Deno.test("the passphrase of a database is set, changed and removed", async () => {
