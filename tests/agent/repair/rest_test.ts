@@ -26,10 +26,11 @@ function storeOf(numbers: readonly number[]): AgentStore {
       body: Uint8Array.of(i),
     }),
   }));
-  const store: Pick<AgentStore, "frames" | "message" | "held"> = {
+  const store: Pick<AgentStore, "frames" | "message" | "undelivered" | "held"> = {
     frames: (_, after, limit) =>
       Promise.resolve(frames.filter(({ number }) => number > after).slice(0, limit)),
     message: () => Promise.resolve(null),
+    undelivered: () => Promise.resolve([]),
     held: () => Promise.resolve(null),
   };
   return store as AgentStore;
