@@ -53,14 +53,19 @@ Deno.test("a file that is removed is gone, also when its page is left at once", 
   permissions: "none",
 }, async () => {
   let isLeft = false;
-  const store = await FileStore.open(true, () => isLeft ? new Promise(() => {}) : Promise.resolve({}));
+  const reserve = new Reserve(() => {});
+  const store = await FileStore.open(
+    true,
+    reserve,
+    () => isLeft ? new Promise(() => {}) : Promise.resolve({}),
+  );
   const removed = entryOf("removed");
   try {
     await store.put(removed);
     await store.append(removed.key, new Blob(["a"]));
     isLeft = true;
     void store.remove(removed.key);
-    const next = await FileStore.open(true, () => Promise.resolve({}));
+    const next = await FileStore.open(true, reserve, () => Promise.resolve({}));
     const found = next.all();
     next.close();
     assertEquals(found, []);
