@@ -153,8 +153,7 @@ export class FileStore {
     this.#parts.delete(key);
     this.#incomplete.delete(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
-    await this.#reserve.retake();
-    await this.#look();
+    await this.#freed();
   }
 
   /** Removes a file, all of it at once: the page may be left at any moment. */
@@ -170,7 +169,7 @@ export class FileStore {
         transaction.done,
       ]);
     });
-    await this.#look();
+    await this.#freed();
   }
 
   /** From now on they are in memory alone, and nothing is stored any more. */
@@ -196,6 +195,12 @@ export class FileStore {
       if (!this.#entries.has(key)) await database.delete("parts", partsOf(key));
       else if (!this.#parts.has(key)) this.#parts.set(key, await database.getAll("parts", partsOf(key)));
     }
+  }
+
+  /** There may be more room. */
+  async #freed(): Promise<void> {
+    await this.#reserve.retake();
+    await this.#look();
   }
 
   /** Looks how much may be stored. */
