@@ -67,7 +67,7 @@ export class Side {
       servers: this.#servers,
       keyPool: keySource(),
       retry: { first: 5, most: 50 },
-      client: { connectTimeout: 500 },
+      client: { connectTimeout: 2_000 },
       ...sessions,
       ...this.#servers.length > 1 && { routes: 2 },
       ...lookingOften,
