@@ -23,6 +23,11 @@ export interface ClusterHandshakesOptions {
 const times = { most: 10_000, request: 2_000, pause: 100 };
 const answers = { isNew: 1, isKnown: 2, isElsewhere: 3 } as const;
 
+/** The partition whose log has the number of a handshake. */
+export function handshakePartition(digest: number, partitions: number): number {
+  return Math.floor(digest / 2 ** 45) % partitions;
+}
+
 /**
  * Remembers handshakes for all nodes of a cluster: each is a record in the log of the partition that its number says. One
  * that cannot be kept in time counts as played back.
@@ -44,7 +49,7 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
   /** Never rejects. */
   async isNew(keys: SessionKeys): Promise<boolean> {
     const digest = await handshakeDigest(keys);
-    const partition = Math.floor(digest / 2 ** 45) % this.#options.partitions;
+    const partition = handshakePartition(digest, this.#options.partitions);
     const end = performance.now() + times.most;
     while (performance.now() < end && !this.#ended.signal.aborted) {
       const isNew = await this.#ask(partition, digest).catch(() => null);

@@ -3,6 +3,7 @@ import type { Bucket } from "./bucket.ts";
 import { EngineError } from "./error.ts";
 import type { LogStream } from "./log_stream.ts";
 import { createStream, openLogStream, openSnapshotStream } from "./nats_streams.ts";
+import { isImporting } from "./import_marker.ts";
 import { retrying } from "./retrying.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
 
@@ -13,6 +14,8 @@ export interface ClusterStreamsOptions {
   readonly name: string;
   readonly partitions: number;
   readonly replicas: number;
+  /** For whoever imports something, and has said so. @default false */
+  readonly isImport?: boolean;
   readonly signal: AbortSignal;
   readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
 }
@@ -31,8 +34,8 @@ export class ClusterStreams {
   }
 
   /**
-   * Makes the streams when the cluster is new. Throws `EngineError` (`STREAM`) when one that was made is gone: what was in
-   * it is lost, which must not look like a cluster without queues.
+   * Makes the streams when the cluster is new. Throws `EngineError`: `STREAM` when one that was made is gone, as what was
+   * in it is lost, which must not look like a cluster without queues; `CONTENT` when an import has not ended.
    */
   static async open(options: ClusterStreamsOptions): Promise<ClusterStreams> {
     const end = AbortSignal.timeout(patience);
@@ -63,7 +66,13 @@ export class ClusterStreams {
   }
 
   async #open(retry: Parameters<typeof retrying>[2]): Promise<void> {
-    const { bucket, partitions, name } = this.#options;
+    const { bucket, partitions, name, isImport = false } = this.#options;
+    if (!isImport && await retrying("look for an import", () => isImporting(bucket), retry)) {
+      throw new EngineError(
+        "CONTENT",
+        `Cannot start: an import into cluster ${name} has not ended: run it again`,
+      );
+    }
     const wasMade = await retrying("read what the cluster has", () => bucket.read(key), retry) !== null;
     const all = [...Array(partitions).keys()].map(String);
     for (const suffix of [...all, "snapshots"]) {

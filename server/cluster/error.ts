@@ -19,6 +19,8 @@ export type EngineErrorCode =
   | "MAX_PAYLOAD"
   /** There is no such node, or it cannot do what it is to do. */
   | "NODE"
+  /** The cluster has queues already, or not yet all of those that are being imported. */
+  | "CONTENT"
   /** A stream of the cluster is gone, or cannot be had. */
   | "STREAM"
   /** What the engine has under the cluster's names is not the cluster's. */

@@ -22,6 +22,11 @@ export async function runClusterTask(
     );
   }
   // What is for NATS is loaded only where there is a cluster.
+  if ("directory" in task) {
+    const { exportCluster, importCluster } = await import("./cluster_transfer.ts");
+    const transfer = task.type === "export" ? exportCluster : importCluster;
+    return await transfer({ ...settings, clusterServers }, task.directory, terminal);
+  }
   const { ClusterOperator } = await import("../cluster/operator.ts");
   const { engineOf } = await import("../cluster/engine_settings.ts");
   try {

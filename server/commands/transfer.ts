@@ -12,7 +12,8 @@ import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewF
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
-function exported(directory: string) {
+/** The files of an exported server. */
+export function exported(directory: string) {
   const { keyFile, storeLogFile, messagesFile } = defaultConfig({ configDir: directory, logDir: directory });
   return { keyFile, storeLogFile, messagesFile, ini: `${directory}/${iniName}` };
 }
@@ -126,7 +127,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-async function makeEmpty(directory: string): Promise<void> {
+export async function makeEmpty(directory: string): Promise<void> {
   try {
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     for await (const _entry of Deno.readDir(directory)) {

@@ -31,7 +31,8 @@ export type CliCommand =
 /** What is done with a cluster. */
 export type ClusterTask =
   | { readonly type: "status"; readonly isJson: boolean }
-  | { readonly type: "drain" | "undrain"; readonly node: string };
+  | { readonly type: "drain" | "undrain"; readonly node: string }
+  | { readonly type: "export" | "import"; readonly directory: string };
 
 /** What a running server is asked for. */
 export type AdminTask =
@@ -73,6 +74,8 @@ Usage: smp-server [COMMAND] [options]
   cluster status    show nodes and partitions of a cluster; --json: for programs
   cluster drain NODE     move the partitions of a node to the others, and give it none until it is started again
   cluster undrain NODE   give it some again
+  cluster export DIR     copy the key and what all nodes have to DIR, as export does, also while they run
+  cluster import DIR     fill a cluster without queues, whose nodes are stopped, with an exported DIR
 
   -y, --yes         answer questions with yes: make the server's files, remove them
   --config-dir DIR  where server_key and smp-server.ini are (default /etc/opt/simplex)
@@ -207,8 +210,18 @@ function readTask([word, ...rest]: readonly string[], { json }: Given): ClusterT
       if (json) throw new UsageError(`cluster ${word} does not take --json`);
       return { type: word, node };
     }
+    case "export":
+    case "import": {
+      const [directory = "", ...more] = rest;
+      if (directory === "") throw new UsageError(`cluster ${word} needs a directory`);
+      if (more.length > 0) throw new UsageError(`cluster ${word} does not take ${more.at(-1)}`);
+      if (json) throw new UsageError(`cluster ${word} does not take --json`);
+      return { type: word, directory };
+    }
     case undefined:
-      throw new UsageError("cluster needs what to do: status, drain NODE or undrain NODE");
+      throw new UsageError(
+        "cluster needs what to do: status, drain NODE, undrain NODE, export DIR or import DIR",
+      );
     default:
       throw new UsageError(`cluster does not take ${word}`);
   }

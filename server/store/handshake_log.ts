@@ -41,9 +41,15 @@ export class HandshakeLog {
   }
 }
 
-export async function copyHandshakes(from: string, to: string): Promise<void> {
+/** The handshakes of a file, none where there is no file. */
+export async function readHandshakes(path: string): Promise<ReplayGuard> {
   const guard = new ReplayGuard();
-  await load(from, guard);
+  await load(path, guard);
+  return guard;
+}
+
+export async function copyHandshakes(from: string, to: string): Promise<void> {
+  const guard = await readHandshakes(from);
   if (guard.size === 0) return;
   try {
     const { file } = await replaceFile(systemIo, to, digestLines(guard));

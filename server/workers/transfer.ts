@@ -13,6 +13,7 @@ import { describeForm, type Form, oneProcess, pathsOf, readForm } from "./form.t
 import { aliasNotice, findMissing } from "./files.ts";
 import { refuseStrays, whereIs } from "./leftovers.ts";
 import { LineFile } from "./line_file.ts";
+import type { MemoryMessageStore, MemoryQueueStore } from "../store/memory.ts";
 
 /** What was found in the files of a server, whatever its number of workers. */
 export interface Verified {
@@ -56,7 +57,7 @@ const unfinished = "a change of the number of workers has not ended";
 export async function copyFiles(
   from: StorePaths,
   to: StorePaths,
-): Promise<{ readonly queues: number; readonly messages: number }> {
+): Promise<Counts> {
   const base = await findPlaces(from);
   const form = await readForm(base.storeLog);
   if (await readConversion(base.storeLog) !== null) {
@@ -83,34 +84,73 @@ async function sourcesOf(form: Form, base: StorePaths): Promise<readonly StorePa
 }
 
 /** The content of one worker is in memory at a time. */
-async function copyWorkers(
-  sources: readonly StorePaths[],
+async function copyWorkers(sources: readonly StorePaths[], to: StorePaths): Promise<Counts> {
+  return await writeParts(to, {
+    parts: loadWorkers(sources),
+    handshakes: (file) => {
+      const paths = sources.map(({ storeLog }) => handshakesPath(storeLog));
+      return writeHandshakes(paths, [file], oneProcess);
+    },
+  });
+}
+
+async function* loadWorkers(sources: readonly StorePaths[]): AsyncGenerator<ContentPart> {
+  for (const source of sources) {
+    const queues = await loadStoreLog(source.storeLog, 0);
+    const messages = await loadMessages(source.messagesFile);
+    const problems = [...queues.problems, ...messages.problems];
+    if (problems.length > 0) throw corruptError(problems);
+    yield { queues: queues.memory, messages: messages.memory };
+  }
+}
+
+/** Some of the queues of a server, with their messages. */
+export interface ContentPart {
+  readonly queues: MemoryQueueStore;
+  readonly messages: MemoryMessageStore;
+}
+
+/** How many there are of them. */
+export interface Counts {
+  readonly queues: number;
+  readonly messages: number;
+}
+
+/**
+ * Writes the files of one process, one part in memory at a time; suspended queues and messages of no queue are left out,
+ * as no file of one process has them. Nothing is there unless all is. Throws `StoreError`.
+ */
+export async function writeParts(
   to: StorePaths,
-): Promise<{ readonly queues: number; readonly messages: number }> {
+  { parts, handshakes }: {
+    readonly parts: AsyncIterable<ContentPart>;
+    readonly handshakes: (file: LineFile) => Promise<void>;
+  },
+): Promise<Counts> {
   const places = { ...to, handshakes: handshakesPath(to.storeLog) };
   await using queueFile = await LineFile.open(systemIo, `${places.storeLog}.new`);
   await using messageFile = await LineFile.open(systemIo, `${places.messagesFile}.new`);
   await using handshakeFile = await LineFile.open(systemIo, `${places.handshakes}.new`);
   messageFile.add(messagesHeader);
   let [queueCount, messageCount] = [0, 0];
-  for (const source of sources) {
-    const queues = await loadStoreLog(source.storeLog, 0);
-    const messages = await loadMessages(source.messagesFile);
-    const problems = [...queues.problems, ...messages.problems];
-    if (problems.length > 0) throw corruptError(problems);
-    dropUnknown(messages.memory, queues.memory);
-    for (const line of storeLogLines(queues.memory.records())) {
-      queueFile.add(line);
+  for await (const { queues, messages } of parts) {
+    for (const record of queues.records()) {
+      if (record.suspended) {
+        messages.deleteQueue(record.recipientId);
+        continue;
+      }
+      for (const line of storeLogLines([record])) queueFile.add(line);
       await queueFile.drain();
+      queueCount++;
     }
-    for (const [recipientId, message] of messages.memory.messages()) {
+    dropUnknown(messages, queues);
+    for (const [recipientId, message] of messages.messages()) {
       messageFile.add(messageLine(recipientId, message));
       await messageFile.drain();
     }
-    queueCount += queues.memory.size;
-    messageCount += messages.memory.size;
+    messageCount += messages.size;
   }
-  await writeHandshakes(sources.map(({ storeLog }) => handshakesPath(storeLog)), [handshakeFile], oneProcess);
+  await handshakes(handshakeFile);
   for (const file of [queueFile, messageFile, handshakeFile]) await file.finish();
   for (const path of [places.storeLog, places.messagesFile, places.handshakes]) {
     try {

@@ -225,6 +225,17 @@ Deno.test(
       assertEquals(parseCli([type, ...given]), { type, options });
     }
     for (const type of ["export", "import"] as const) {
+      const task = { type, directory: "dir" };
+      assertEquals(parseCli(["cluster", type, "dir", "--config-dir", "c", "--log-dir", "l", "-y"]), {
+        type: "cluster",
+        options,
+        task,
+      });
+      assertEquals(errorOf(["cluster", type]), `cluster ${type} needs a directory`);
+      assertEquals(errorOf(["cluster", type, "a", "b"]), `cluster ${type} does not take b`);
+      assertEquals(errorOf(["cluster", type, "a", "--json"]), `cluster ${type} does not take --json`);
+    }
+    for (const type of ["export", "import"] as const) {
       assertEquals(parseCli([type, ...given, "dir"]), { type, options, directory: "dir" });
       assertEquals(errorOf([type]), `${type} needs a directory`);
       assertEquals(errorOf([type, ""]), `${type} needs a directory`);

@@ -1,0 +1,163 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { RecipientQueue, SmpClient } from "../../../client/mod.ts";
+import { asciiText, textBytes } from "../../../protocol/mod.ts";
+import { openBucket } from "../../../server/cluster/bucket.ts";
+import { checkCluster } from "../../../server/cluster/cluster_identity.ts";
+import { EngineError } from "../../../server/cluster/error.ts";
+import { markImport } from "../../../server/cluster/import_marker.ts";
+import { exportCluster, importCluster } from "../../../server/commands/cluster_transfer.ts";
+import { Fatal, type Terminal } from "../../../server/commands/terminal.ts";
+import { defaultConfig } from "../../../server/config/config.ts";
+import { SmpServer } from "../../../server/mod.ts";
+import { readHandshakes } from "../../../server/store/handshake_log.ts";
+import { startNode, type TestNode } from "../../support/cluster_nodes.ts";
+import { openStores } from "../../support/durable.ts";
+import { Nats, natsLack } from "../../support/nats.ts";
+import { requiring } from "../../support/requires.ts";
+import { connect, identity } from "../../support/server.ts";
+import { giveKey, temporaryFolder } from "../../support/server_process.ts";
+import { keyOf } from "../../support/test_keys.ts";
+import { next, soon } from "../../support/wait.ts";
+
+const test = requiring(natsLack);
+
+/** Of every queue: making one takes longer than most tests. */
+const keyPair = await keyOf("client", "sign");
+
+/** Serves what one process has in a folder. */
+async function served<T>(folder: string, use: (client: SmpClient) => Promise<T>): Promise<T> {
+  await using stores = await openStores(folder);
+  const { queues, messages, replayGuard } = stores;
+  await using server = await SmpServer.start({
+    identity,
+    host: "127.0.0.1",
+    port: 0,
+    queues,
+    messages,
+    replayGuard,
+  });
+  await using client = await connect(server);
+  return await use(client);
+}
+
+/** Calls what commands do, with what they print. */
+function commands(nats: Nats, folder: string) {
+  const printed: string[] = [];
+  const terminal: Pick<Terminal, "print" | "warn"> = {
+    print: (line) => void printed.push(line),
+    warn: () => {},
+  };
+  const settings = {
+    ...defaultConfig({ configDir: folder, logDir: folder }),
+    clusterServers: nats.urls.join(),
+    clusterName: "moved",
+  };
+  return {
+    printed,
+    export: (directory: string) => soon(exportCluster(settings, directory, terminal)),
+    import: (directory: string) => soon(importCluster(settings, directory, terminal)),
+    refusal: async (work: Promise<void>) => (await assertRejects(() => work, Fatal)).message,
+  };
+}
+
+function join(nats: Nats): Promise<TestNode> {
+  return startNode(nats, "a", { cluster: "moved", partitions: 8 });
+}
+
+async function textsOf(client: SmpClient, queues: readonly RecipientQueue[]): Promise<string[]> {
+  const texts: string[] = [];
+  for (const queue of queues) {
+    await client.subscribe(queue);
+    for (const event of [await next(client.events(queue))]) {
+      if (event.type === "MSG") texts.push(asciiText(event.body));
+    }
+  }
+  return texts;
+}
+
+test("what one process has is moved into a cluster and back, and backed up while that runs", async () => {
+  await using nats = await Nats.start();
+  await using one = await temporaryFolder();
+  await using outside = await temporaryFolder();
+  await giveKey(one.path);
+  const texts = ["a", "b", "c", "d"];
+  const queues = await served(one.path, async (client) => {
+    const queues = await Promise.all(texts.map(() => client.createQueue({ keyPair })));
+    await client.secureQueue(queues[0]!, keyPair.publicKey);
+    for (const [i, queue] of queues.entries()) {
+      const sender = { senderId: queue.senderId, ...(i === 0 && { senderKey: keyPair.privateKey }) };
+      for (const text of [texts[i]!, `${texts[i]} again`]) await client.send(sender, textBytes(text));
+    }
+    return queues;
+  });
+  const { printed, export: exportTo, import: importFrom, refusal } = commands(nats, one.path);
+  await importFrom(one.path);
+  assertEquals(printed.splice(0), [
+    "imported 4 queues and 8 messages into cluster moved",
+    `each of its nodes needs ${one.path}/server_key as its key`,
+  ]);
+  assertStringIncludes(await refusal(importFrom(one.path)), "cluster moved has queues already");
+  const [running, stopped] = [`${outside.path}/running`, `${outside.path}/stopped`];
+  {
+    const node = await join(nats);
+    await using client = await node.connect();
+    assertEquals(await textsOf(client, queues), texts);
+    await client.acknowledge(queues[0]!);
+    await client.suspendQueue(queues[3]!);
+    await exportTo(running);
+    assertStringIncludes(printed.splice(0).join("\n"), "a backup alone: a may have stored more since");
+    assertStringIncludes(await refusal(importFrom(one.path)), "node a runs; stop all nodes first");
+    await client.acknowledge(queues[1]!);
+    await client.close();
+    await node.stop();
+  }
+  await exportTo(stopped);
+  // What is suspended is in no file of one process.
+  assertEquals(printed.splice(0)[0], `exported the key, 3 queues and 4 messages to ${stopped}`);
+  const digests = async (folder: string) => {
+    const guard = await readHandshakes(`${folder}/smp-server-store.log.handshakes`);
+    return [...guard.digests()].toSorted((a, b) => a - b);
+  };
+  const before = await digests(one.path);
+  const after = await digests(stopped);
+  assertEquals([before.length, before.filter((digest) => !after.includes(digest))], [1, []]);
+  assertEquals(after.length, 2);
+  for (
+    const [folder, expected] of [[running, ["a again", "b", "c"]], [stopped, [
+      "a again",
+      "b again",
+      "c",
+    ]]] as const
+  ) {
+    const found = await served(folder, (client) => textsOf(client, queues.slice(0, 3)));
+    assertEquals(found, [...expected]);
+  }
+});
+
+test("no node starts on a part of an import, which is done again", async () => {
+  await using nats = await Nats.start();
+  await using one = await temporaryFolder();
+  await giveKey(one.path);
+  const [queue] = await served(one.path, async (client) => {
+    const queue = await client.createQueue({ keyPair });
+    await client.send(queue, textBytes("a"));
+    return [queue];
+  });
+  const { import: importFrom } = commands(nats, one.path);
+  await importFrom(one.path);
+  const connection = await nats.connect();
+  const { signal } = new AbortController();
+  const bucket = await soon(openBucket(connection, { name: "moved", log: () => {}, signal }));
+  await checkCluster(bucket, { keyHash: identity.keyHash, partitions: 8 });
+  await markImport(bucket, "begun");
+  await connection.close();
+  const { code, message } = await assertRejects(() => join(nats), EngineError);
+  assertEquals(code, "CONTENT");
+  assertStringIncludes(message, "an import into cluster moved has not ended: run it again");
+  await importFrom(one.path);
+  const node = await join(nats);
+  await using client = await node.connect();
+  assertEquals(await textsOf(client, [queue!]), ["a"]);
+  await client.close();
+  await node.stop();
+});
