@@ -11,7 +11,10 @@ export interface BucketEntry {
   readonly value: string;
 }
 
-/** Small values that all nodes of a cluster see alike. What fails says nothing of whether it was done. */
+/**
+ * Small values that all nodes of a cluster see alike. What fails says nothing of whether it was done, but for
+ * `EngineError` (`BUCKET`): this user may not do it.
+ */
 export interface Bucket {
   /** What is stored, as its leader knows it. */
   read(key: string): Promise<BucketEntry | null>;
@@ -163,7 +166,13 @@ class NatsBucket implements Bucket {
       return await this.#kv.put(key, value, { previousSeq: expected, timeout: times.request });
     } catch (error) {
       if (error instanceof JetStreamApiError && wrongLastSequences.includes(error.code)) return null;
-      throw error;
+      if (!isForbidden(error)) throw error;
+      const subjects = `${this.#names.prefix}>`;
+      throw new EngineError(
+        "BUCKET",
+        `Cannot store anything in the bucket of NATS: this user may not publish to ${subjects}`,
+        { cause: error },
+      );
     }
   }
 

@@ -90,8 +90,11 @@ export async function fillCluster(
   const bucket = await openBucket(connection, { name, replicas, log, signal });
   await checkCluster(bucket, { keyHash, partitions });
   const retry = { signal, log: (message: string, error?: unknown) => log("warn", message, error) };
-  const mark = (state: "begun" | "ended") =>
-    retrying("store the state of the import", () => markImport(bucket, state), retry);
+  const mark = async (state: "begun" | "ended") => {
+    const work = () => markImport(bucket, state).catch((error) => notForever(error));
+    const refusal = await retrying("store the state of the import", work, retry);
+    if (refusal instanceof EngineError) throw refusal;
+  };
   const isAgain = await retrying("look for an import", () => isImporting(bucket), retry);
   // Before it is looked whether a node runs: one that starts from now on finds it.
   await mark("begun");
@@ -124,6 +127,12 @@ export async function fillCluster(
   await fill(claimed, content);
   for (const log of claimed) await log.close();
   await mark("ended");
+}
+
+/** What waiting does not change. */
+function notForever(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  throw error;
 }
 
 async function fill(logs: readonly PartitionLog[], { queues, messages, handshakes }: Content): Promise<void> {

@@ -17,9 +17,14 @@ interface Node extends AsyncDisposable {
   readonly events: readonly LeaseEvent[];
 }
 
-async function join(nats: Nats, node: string, keyHash = "key"): Promise<Node> {
+async function join(
+  nats: Nats,
+  node: string,
+  { keyHash = "key", ...credentials }: { readonly keyHash?: string; user?: string; password?: string } = {},
+): Promise<Node> {
   await using resources = new AsyncDisposableStack();
-  const engine = resources.use(await soon(Engine.connect({ address: nats.urls.join(), name: node, log })));
+  const options = { address: nats.urls.join(), name: node, log, ...credentials };
+  const engine = resources.use(await soon(Engine.connect(options)));
   const bucket = await soon(openBucket(engine.connection, { name: "test", log, signal }));
   const events: LeaseEvent[] = [];
   const lease = resources.use(
@@ -116,7 +121,7 @@ test("when all NATS servers are killed and started again all nodes go on", async
 test("a node with another key, and a second one of the same name, are refused", async () => {
   await using nats = await Nats.start();
   await using _a = await join(nats, "a");
-  const other = await assertRejects(() => join(nats, "b", "other"), EngineError);
+  const other = await assertRejects(() => join(nats, "b", { keyHash: "other" }), EngineError);
   assertEquals(other.code, "OTHER_CLUSTER");
   const twin = await assertRejects(() => join(nats, "a"), EngineError);
   assertEquals(twin.code, "NAME_IN_USE");
@@ -130,4 +135,20 @@ test("a bucket that is none of a cluster is left alone", async () => {
   const options = { name: "test", log, signal };
   const error = await assertRejects(() => openBucket(engine.connection, options), EngineError);
   assertEquals(error.code, "BUCKET");
+});
+
+test("a node whose user may not store its lease says so at once", async () => {
+  const config = `authorization { users: [
+    { user: all, password: a }
+    { user: few, password: b, permissions: { publish: { deny: ["$KV.test.>"] } } }
+  ] }
+  no_auth_user: all`;
+  await using nats = await Nats.start({ config });
+  await using _other = await join(nats, "a");
+  const error = await assertRejects(() => join(nats, "b", { user: "few", password: "b" }), EngineError);
+  assertEquals(error.code, "BUCKET");
+  assertEquals(
+    error.message,
+    "Cannot store anything in the bucket of NATS: this user may not publish to $KV.test.>",
+  );
 });
