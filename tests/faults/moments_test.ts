@@ -2,10 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import { decodeBatch } from "../../server/cluster/batch.ts";
 import type { LogStream } from "../../server/cluster/log_stream.ts";
 import { MemorySnapshots, MemoryStream } from "../support/memory_stream.ts";
-import { type Logs, MomentsTarget } from "./moments.ts";
+import type { Logs } from "./moment_cluster.ts";
+import { MomentsTarget } from "./moments.ts";
 import { run } from "./run.ts";
 
-const options = { pairs: 4, seed: 1, pace: 4, mostPause: 20 };
+const options = { pairs: 4, seed: 1, pace: 8, mostPause: 20 };
 
 Deno.test("nothing that was answered is lost when owners change, or answers and batches are lost, at bad moments", async () => {
   await using target = await MomentsTarget.start({ partitions: 2 });

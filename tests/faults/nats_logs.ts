@@ -1,7 +1,7 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { createStream, openLogStream, openSnapshotStream } from "../../server/cluster/nats_streams.ts";
 import { Nats } from "../support/nats.ts";
-import type { Logs } from "./moments.ts";
+import type { Logs } from "./moment_cluster.ts";
 
 /** Logs of partitions on a NATS server; each node has a connection of its own. */
 export async function natsLogs(partitions: number): Promise<Logs> {
