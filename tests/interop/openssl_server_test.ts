@@ -214,16 +214,17 @@ Deno.test("an independent server's takeover ends the former client's events with
 
 Deno.test("the client keeps a connection to an independent server alive with PINGs", async () => {
   await using server = await PeerServer.start();
-  await using client = await server.connect({ keepAliveInterval: 10, keepAliveCount: 1000 });
+  await using client = await server.connect({ keepAliveInterval: 10, keepAliveCount: 10_000 });
   for (let pings = 0; pings < 3; pings++) await server.line("name", "PING");
   await client.createQueue({ keyPair: otherKey });
 });
 
 Deno.test("the client gives up an independent server that does not answer PINGs", async () => {
   await using server = await PeerServer.start({ mute: ["PING"] });
-  await using client = await server.connect({ keepAliveInterval: 10, keepAliveCount: 2 });
+  await using client = await server.connect({ keepAliveInterval: 100, keepAliveCount: 2 });
   assertEquals((await soon(client.closed)).code, "TIMEOUT");
-  for (let pings = 0; pings < 2; pings++) await server.line("name", "PING");
+  // On a busy machine the second one is not written before the end.
+  await server.line("name", "PING");
   await server.line("event", "disconnected");
 });
 

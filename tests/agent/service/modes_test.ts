@@ -151,9 +151,6 @@ Deno.test("a session that dies between MSG and ACK has lost nothing", async () =
   assertEquals(await b.ask("3", "alice", "SUB"), ["3", "alice", "OK"]);
   for (const [i, text] of texts.entries()) {
     assertMatch(command(await b.said(), "", "alice"), new RegExp(`^MSG OK R=${i + 1},.*\\n${text}$`));
-    await b.send("4", "alice", `ACK ${i + 1}`);
-    const isLast = i === texts.length - 1;
-    if (isLast) assertEquals(await b.said(), ["4", "alice", "OK"]);
-    else assertEquals(await b.said(), ["4", "alice", "OK"]);
+    assertEquals(await b.ask("4", "alice", `ACK ${i + 1}`), ["4", "alice", "OK"]);
   }
 });
