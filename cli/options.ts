@@ -95,10 +95,16 @@ export function readCommandLine<const Kinds extends OptionKinds>(
 
 /** An argument as it may be printed that nobody expects there: it may be a server with its password. */
 export function shownArgument(text: string): string {
-  return text.replace(/^(--[\w-]+=)?.*@/s, "$1…@");
+  return text === "" ? '""' : text.replace(/^(--[\w-]+=)?.*@/s, "$1…@");
 }
 
-/** The whole number that was given for an option. Throws {@linkcode UsageError}. */
+/** Whether a command line asks for help, whatever else it has. */
+export function isHelpAsked(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return args.slice(0, end < 0 ? args.length : end).some((arg) => arg === "--help" || arg === "-h");
+}
+
+/** The whole number that was given for an option, or for an argument: `N`. Throws {@linkcode UsageError}. */
 export function readWhole(
   option: string,
   text: string,
@@ -106,5 +112,6 @@ export function readWhole(
 ): number {
   const value = Number(text);
   if (/^\d{1,10}$/.test(text) && value >= least && value <= most) return value;
-  throw new UsageError(`--${option} ${text} is not a number from ${least} to ${most}`);
+  const given = option === option.toUpperCase() ? option : `--${option}`;
+  throw new UsageError(`${given} ${text} is not a number from ${least} to ${most}`);
 }

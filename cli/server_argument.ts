@@ -1,5 +1,6 @@
 import { readFirstLineSync } from "./first_line.ts";
 import { shownArgument, UsageError } from "./options.ts";
+import { osReason } from "./os_error.ts";
 
 /**
  * What was given for a server: a text, or `@FILE`, whose first line is it, so that a password in it is not seen by whoever
@@ -12,11 +13,8 @@ export function serverText(argument: string): string {
   try {
     line = readFirstLineSync(path);
   } catch (error) {
-    // Without the path, which is the rest of a password that begins with "@".
-    const reason = error instanceof Error
-      ? error.message.replace(/(, \w+ '| \(os error ).*$/s, "")
-      : String(error);
-    throw new UsageError(`cannot read the server in ${shownArgument(path)}: ${reason}`);
+    // Not what the system says, with the path, which is the rest of a password that begins with "@".
+    throw new UsageError(`cannot read the server in ${shownArgument(path)}: ${osReason(error)}`);
   }
   if (line.trim() === "") throw new UsageError(`${path} has no server in its first line`);
   return line.trim();
@@ -24,7 +22,7 @@ export function serverText(argument: string): string {
 
 /** What is wrong with a server that was given as `argument`, which is `text`; without its password. */
 export function serverProblem(argument: string, text: string, problem: string): string {
-  if (!argument.startsWith("@")) return `${shownServer(text)}${problem}`;
+  if (!argument.startsWith("@")) return `${shownServer(text) || '""'}${problem}`;
   // All of it may be a password whose server is missing.
   return text.includes("@")
     ? `${argument}${problem}`

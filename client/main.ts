@@ -9,7 +9,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
-import { shownArgument, UsageError } from "../cli/options.ts";
+import { isHelpAsked, shownArgument, UsageError } from "../cli/options.ts";
 import { helpText } from "./cli/help.ts";
 import { load } from "./cli/load_command.ts";
 import { oneLine } from "./cli/print.ts";
@@ -22,7 +22,7 @@ function print(value: Readonly<Record<string, unknown>>): void {
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
   const [command, ...rest] = args;
-  if (args.includes("--help")) return console.log(helpText);
+  if (isHelpAsked(args) || command === "help") return console.log(helpText);
   if (command === "--version") return console.log(`SMP client ${config.version} (SMP 0.3)`);
   const surroundings = { print, readInput, signal };
   switch (command) {

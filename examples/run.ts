@@ -6,16 +6,17 @@
 // deno-lint-ignore-file no-console
 import { ParseError } from "@simplexmq/smp";
 
-/** Runs an example with its arguments; ends with 2 when `start` gives `null` for them, with 1 when it fails. */
+/** Runs an example with its arguments; ends with 2 when `start` gives `null` for them (with 0 for `--help`), with 1 when it fails. */
 export async function run(
   usage: string,
   start: (args: readonly string[]) => Promise<void> | null,
 ): Promise<void> {
+  const isHelp = Deno.args.includes("--help") || Deno.args.includes("-h");
   try {
-    const running = start(Deno.args);
+    const running = isHelp ? null : start(Deno.args);
     if (running !== null) return await running;
     console.error(`usage: ${usage}`);
-    Deno.exitCode = 2;
+    if (!isHelp) Deno.exitCode = 2;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     Deno.exitCode = error instanceof ParseError ? 2 : 1;

@@ -15,11 +15,11 @@ import { oneLine, printable } from "./print.ts";
 const kinds = { "db": "value" } as const satisfies OptionKinds;
 
 const help = `\
-  --db FILE               the database that "agent start" was given (default smp-agent.db)`;
+  --db FILE               the database that "smp-agent start" was given (default smp-agent.db)`;
 
 /** `agent status`: what a running agent is and has to do. */
 export const status: Command = {
-  summary: 'look at the agent that "agent start" runs',
+  summary: 'look at the agent that "smp-agent start" runs',
   usage: "[options]",
   help: `  --json                  print a JSON object: status\n${help}`,
   async run(args, { print, signal }) {
@@ -125,7 +125,9 @@ async function askAgent(
     if (signal.aborted) throw new Interrupted("interrupted");
     throw new Error(`Cannot ask the agent of ${database}: ${reasonOf(error)}`, { cause: error });
   }
-  if (asked === null) throw new Error(`No agent serves ${database}: "agent start" does; --db says which one`);
+  if (asked === null) {
+    throw new Error(`No agent serves ${database}: "smp-agent start" does; --db says which one`);
+  }
   if (asked.reply.ok) return asked;
   asked[Symbol.dispose]();
   throw new Error(`The agent refuses ${request.type}: ${printable(asked.reply.error)}`);

@@ -1,4 +1,4 @@
-import { shownArgument, UsageError } from "../../cli/options.ts";
+import { isHelpAsked, shownArgument, UsageError } from "../../cli/options.ts";
 import { logLevel, reload, status, stop, top } from "./administer.ts";
 import { code } from "./code.ts";
 import type { Command, Surroundings } from "./command.ts";
@@ -67,7 +67,7 @@ ${help("start", start)}`;
 
 /** What `--help` of a command prints. */
 export function help(name: string, { usage, help }: Command): string {
-  return `Usage: smp-agent ${name} ${usage}\n\n${help}\n  --help                  print this`;
+  return `Usage: smp-agent ${name} ${usage}\n\n${help}\n  -h, --help              print this`;
 }
 
 /** Does what the command line says. Throws what commands throw. */
@@ -79,7 +79,7 @@ export async function runCommand(
   const { print } = surroundings;
   const [first] = args;
   if (first === undefined || first.startsWith("-")) {
-    if (args.includes("--help") || first === "-h") {
+    if (isHelpAsked(args)) {
       return await print(`${overview()}\n  --version               print the version`);
     }
     if (args.includes("--version")) return await print(version);
@@ -89,6 +89,6 @@ export async function runCommand(
   const [name, rest] = first === "help" ? [args[1]!, ["--help"]] : [first, args.slice(1)];
   const command = commands.get(name);
   if (command === undefined) throw new UsageError(`there is no command ${shownArgument(name)}`);
-  if (rest.includes("--help")) return await print(help(name, command));
+  if (isHelpAsked(rest)) return await print(help(name, command));
   await command.run(rest, surroundings);
 }

@@ -61,7 +61,8 @@ function readInvitation(text: string): QueueInfo {
   try {
     return parseQueueInfo(text.trim());
   } catch (error) {
-    if (error instanceof ParseError) throw new UsageError(`this is not an invitation: ${error.message}`);
-    throw error;
+    if (!(error instanceof ParseError)) throw error;
+    const advice = "copy all of the line that begins with smp::";
+    throw new UsageError(`this is not a whole invitation: ${advice} (${error.message})`);
   }
 }

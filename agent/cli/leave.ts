@@ -1,6 +1,7 @@
 import type { OptionKinds } from "../../cli/options.ts";
 import { shownServer } from "../../cli/server_argument.ts";
 import { counted } from "../../cli/counted.ts";
+import { formatAddress } from "../../protocol/mod.ts";
 import { readArguments, readServer, serverHelp, serverOptions } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { oneLine } from "./print.ts";
@@ -28,13 +29,19 @@ sides must run too. Queues of connections without a session stay.`,
       needs: { mayMake: false, needsServer: () => true },
       left: () => isBegun ? "what runs next goes on" : "nothing was done",
       async use(session) {
+        const isKnown = session.agent.servers.some((known) => formatAddress(known) === server);
         await session.agent.subscribeAll();
         for await (const { left, staying } of session.agent.leave(server)) {
+          if (!isBegun && !isKnown && left + staying === 0) {
+            const servers = session.agent.servers.map(formatAddress).join(", ");
+            tell(`nothing comes through ${server}, but through ${servers}`);
+          } else if (!options.json) {
+            tell(
+              `${counted(left, "queue")} left${staying === 0 ? "" : `, ${staying} without a session stay`}`,
+            );
+          }
           isBegun = true;
           if (options.json) await print(oneLine({ type: "leaving", server, left, staying }));
-          else {tell(
-              `${counted(left, "queue")} left${staying === 0 ? "" : `, ${staying} without a session stay`}`,
-            );}
         }
       },
     });

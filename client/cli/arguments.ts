@@ -17,16 +17,17 @@ export interface Arguments<Option extends string, Flag extends string = never> {
 }
 
 /**
- * Reads the arguments of a command that takes `options` with values, `flags` without, and from `least` to `most` other
- * arguments. Throws {@linkcode UsageError}.
+ * Reads the arguments of a command that takes `options` with values, `flags` without, and at least `least` of the other
+ * arguments that `names` names. Throws {@linkcode UsageError}.
  */
 export function readArguments<Option extends string, Flag extends string = never>(
   args: readonly string[],
-  { options, flags = [], least, most }: {
+  { options, flags = [], names, least = names.length }: {
     readonly options: readonly Option[];
     readonly flags?: readonly Flag[];
-    readonly least: number;
-    readonly most: number;
+    readonly names: readonly string[];
+    /** How many of them must be given. @default all */
+    readonly least?: number;
   },
 ): Arguments<Option, Flag> {
   const kinds: OptionKinds = {
@@ -35,8 +36,10 @@ export function readArguments<Option extends string, Flag extends string = never
     "allow-unverified": "flag",
   };
   const { options: given, positional } = readCommandLine(args, kinds);
-  if (positional.length < least) throw new UsageError("an argument is missing");
-  if (positional.length > most) throw new UsageError(`unknown argument ${shownArgument(positional[most]!)}`);
+  if (positional.length < least) throw new UsageError(`${names[positional.length]} is missing`);
+  if (positional.length > names.length) {
+    throw new UsageError(`unknown argument ${shownArgument(positional[names.length]!)}`);
+  }
   const values = given as Readonly<Partial<Record<Option, string>>>;
   return {
     positional,

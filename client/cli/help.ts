@@ -25,8 +25,9 @@ Usage: smp COMMAND [arguments]
 
   --allow-unverified                        take an address without a key hash: anybody on the way
                                             there can pretend to be the server
-  --help, --version
+  -h, --help, --version
 
 ADDRESS is host[:port]#keyhash, as servers print it; password@host[:port]#keyhash where a server wants
-a password from those who make queues (create, load); or @FILE, whose first line is it. Output is one JSON object a line.
+a password from those who make queues (create, load); or @FILE, whose first line is it. Output is one
+JSON object a line.
 `;

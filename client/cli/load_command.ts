@@ -15,8 +15,7 @@ export async function load(args: readonly string[], { print, signal }: Surroundi
   const given = readArguments(args, {
     options: ["pairs", "connections", "depth", "seconds", "rate", "window", "block-size"],
     flags: ["open", "rekey"],
-    least: 1,
-    most: 1,
+    names: ["ADDRESS"],
   });
   const number = (option: "pairs" | "connections" | "depth" | "seconds", fallback: number, most: number) =>
     readNumber(given, option, { fallback, least: 1, most });

@@ -4,7 +4,7 @@ import type { Surroundings } from "./surroundings.ts";
 
 /** `smp ping ADDRESS`: what a server can, how long a connection takes, and an answer. */
 export async function ping(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["count"], least: 1, most: 1 });
+  const given = readArguments(args, { options: ["count"], names: ["ADDRESS"] });
   const count = readNumber(given, "count", { fallback: 4, least: 1, most: 1_000_000 });
   const { allowUnverified } = given;
   const { server } = readServer(given.positional[0]!, allowUnverified);

@@ -41,7 +41,7 @@ export async function queueCommand(args: readonly string[], surroundings: Surrou
 
 /** `create ADDRESS --file FILE`: makes a queue and writes its credentials to a new file. */
 async function create(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: 1, most: 1 });
+  const given = readArguments(args, { options: ["file"], names: ["ADDRESS"] });
   const { allowUnverified } = given;
   const { server, password } = readServer(given.positional[0]!, allowUnverified);
   const file = required(given, "file");
@@ -64,19 +64,19 @@ async function create(args: readonly string[], { print, signal }: Surroundings):
 
 /** `key --file FILE`: makes a sender's key; the public half is for the recipient. */
 async function key(args: readonly string[], { print }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: 0, most: 0 });
+  const given = readArguments(args, { options: ["file"], names: [] });
   const { publicKey, privateKey } = await generateKeyPair("sign");
   await writeSenderKey(required(given, "file"), privateKey);
   print({ type: "key", publicKey: encodePublicKeyText(publicKey), file: required(given, "file") });
 }
 
-/** Connects to the server of the queue in `--file`, for a command with `count` other arguments. */
+/** Connects to the server of the queue in `--file`, for a command with other arguments that `names` names. */
 async function onQueue(
   args: readonly string[],
-  { count, signal }: { readonly count: number; readonly signal: AbortSignal },
+  { names, signal }: { readonly names: readonly string[]; readonly signal: AbortSignal },
   use: (client: SmpClient, queue: RecipientQueue) => Promise<void>,
 ): Promise<void> {
-  const given = readArguments(args, { options: ["file"], least: count, most: count });
+  const given = readArguments(args, { options: ["file"], names });
   const { server, queue } = await readQueue(required(given, "file"));
   await using client = await SmpClient.connect(server, { allowUnverified: given.allowUnverified, signal });
   await use(client, queue);
@@ -84,20 +84,21 @@ async function onQueue(
 
 /** `secure KEY --file FILE`: lets nobody but the owner of a key send to the queue from now on. */
 async function secure(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  const [text] = readArguments(args, { options: ["file"], least: 1, most: 1 }).positional;
+  const [text] = readArguments(args, { options: ["file"], names: ["KEY"] }).positional;
   const publicKey = readPublicKey(text!);
-  await onQueue(args, { count: 1, signal }, (client, queue) => client.secureQueue(queue, publicKey));
+  await onQueue(args, { names: ["KEY"], signal }, (client, queue) => client.secureQueue(queue, publicKey));
   print({ type: "secured" });
 }
 
 /** `send ADDRESS SENDER_ID [TEXT] [--key FILE]`: sends a text, or what comes from the standard input. */
 async function send(args: readonly string[], { print, readInput, signal }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["key"], least: 2, most: 3 });
+  const given = readArguments(args, { options: ["key"], names: ["ADDRESS", "SENDER_ID", "TEXT"], least: 2 });
   const [address, senderId, text] = given.positional as [string, string, string?];
   const { allowUnverified, options } = given;
   const { server } = readServer(address, allowUnverified);
   if (senderId === "" || decodeBase64(senderId) === null) {
-    throw new UsageError(`"${shownArgument(senderId)}" is not a sender ID, which smp queue create prints`);
+    const shown = senderId === "" ? '""' : `"${shownArgument(senderId)}"`;
+    throw new UsageError(`${shown} is not a sender ID, which smp queue create prints`);
   }
   const senderKey = options.key === undefined ? undefined : await readSenderKey(options.key);
   const body = text === undefined ? await readInput(signal) : new TextEncoder().encode(text);
@@ -108,7 +109,7 @@ async function send(args: readonly string[], { print, readInput, signal }: Surro
 
 /** `receive --file FILE [--count N] [--timeout S]`: prints messages, and acknowledges each when it is printed. */
 async function receive(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  const given = readArguments(args, { options: ["file", "count", "timeout"], least: 0, most: 0 });
+  const given = readArguments(args, { options: ["file", "count", "timeout"], names: [] });
   const count = readNumber(given, "count", { fallback: Infinity, least: 1, most: 1_000_000_000 });
   const seconds = readNumber(given, "timeout", { fallback: 0, least: 1, most: 2_000_000 });
   const { server, queue } = await readQueue(required(given, "file"));
@@ -144,13 +145,13 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
 
 /** `suspend --file FILE`: lets the queue take no more messages. */
 async function suspend(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  await onQueue(args, { count: 0, signal }, (client, queue) => client.suspendQueue(queue));
+  await onQueue(args, { names: [], signal }, (client, queue) => client.suspendQueue(queue));
   print({ type: "suspended" });
 }
 
 /** `delete --file FILE`: deletes the queue with its messages; the file stays. */
 async function remove(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
-  await onQueue(args, { count: 0, signal }, (client, queue) => client.deleteQueue(queue));
+  await onQueue(args, { names: [], signal }, (client, queue) => client.deleteQueue(queue));
   print({ type: "deleted" });
 }
 

@@ -90,7 +90,7 @@ Usage: smp-server [COMMAND] [options]
   --hint COMMAND    what start says that the server can be tried with, but for its address (default "smp ping")
   --json            with status and cluster status: print JSON
   --repair          start although logs are damaged: keeps a copy, leaves the damaged lines out
-  --help            print this
+  -h, --help        print this
   --version         print the version
 
 The environment is asked for what is not given: SMP_CONFIG_DIR, SMP_LOG_DIR, SMP_HOST, SMP_PORT, SMP_WS_PORT,
@@ -171,8 +171,12 @@ export function parseCli(args: readonly string[], environment: Environment = {})
 }
 
 function readCommand(args: readonly string[], environment: Environment): CliCommand {
-  const { options: given, positional } = readCommandLine(args, kinds, { y: "yes", l: "store-log" });
-  if (given.help) return { type: "help" };
+  const { options: given, positional } = readCommandLine(args, kinds, {
+    y: "yes",
+    l: "store-log",
+    h: "help",
+  });
+  if (given.help || positional[0] === "help") return { type: "help" };
   if (given.version) return { type: "version" };
   const [word = "start", ...rest] = positional;
   if (!Object.hasOwn(taken, word)) throw new UsageError(`unknown command ${word}`);

@@ -29,7 +29,7 @@ Deno.test("a server with a password in the wrong place, or in no file, is told w
   const acts = {
     "unknown option --servers=…@smp": () => readCommandLine([`--servers=${address}`], {}),
     "unknown argument …@smp": () => readAgentArguments([address], {}, { names: [] }),
-    "unknown argument …@smp.": () => readArguments(["a", address], { options: [], least: 0, most: 1 }),
+    "unknown argument …@smp.": () => readArguments(["a", address], { options: [], names: ["A"] }),
     "cannot read the server in …@smp.example.org:5223: ": () => readServer(`@${address}`, true),
     "--server smp.example.org:5223 has no key hash": () => readAgentServer(address, false),
     [`--server @${file}: `]: () => readAgentServer(`@${file}`, false),

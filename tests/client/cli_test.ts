@@ -6,7 +6,7 @@ import { median } from "../../client/cli/ping.ts";
 import { oneLine } from "../../client/cli/print.ts";
 import { formatAddress, serverExtensions, serverHandshake, smpVersion } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
-import { commandOf, run, temporaryFolder } from "../support/server_process.ts";
+import { commandOf, type Outcome, run, temporaryFolder } from "../support/server_process.ts";
 import { FakeServer } from "../support/fake_server.ts";
 import { identity, startServer } from "../support/server.ts";
 import { next, soon, until } from "../support/wait.ts";
@@ -159,7 +159,14 @@ Deno.test("what the command line of smp does not know ends with 2 and one line",
     [["queue", "dance"], "there is no smp queue dance: create, key, "],
     [["queue", "send", "a", "bad id", "x", "--allow-unverified"], '"bad id" is not a sender ID'],
     [["queue", "send", "a", "", "x", "--allow-unverified"], '"" is not a sender ID'],
-    [["ping"], "an argument is missing"],
+    [[""], 'there is no command ""'],
+    [["ping"], "ADDRESS is missing"],
+    [["ping", ""], '"": Cannot parse server address: host is empty'],
+    [["ping", "@none"], "cannot read the server in none: Deno's --allow-read does not name it;"],
+    [["queue", "create"], "ADDRESS is missing"],
+    [["queue", "secure", "--file", "f"], "KEY is missing"],
+    [["queue", "send", "a"], "SENDER_ID is missing"],
+    [["load"], "ADDRESS is missing"],
     [["ping", "a"], "a has no key hash"],
     [["ping", "a:x"], "a:x: "],
     [["ping", "a", "--allow-unverified", "--count", "0"], "--count 0 is not a number"],
@@ -384,8 +391,13 @@ Deno.test("deno task smp has the files where the user stands, and no others", as
 });
 
 Deno.test("smp --help and --version need no permission", async () => {
-  const [help, version] = await Promise.all([run(["--help"], { script }), run(["--version"], { script })]);
+  const all = [["--help"], ["--version"], ["-h"], ["help"], ["ping", "-h"]].map((args) =>
+    run(args, { script })
+  );
+  const [help, version, ...same] = await Promise.all(all) as [Outcome, Outcome, ...Outcome[]];
   assertEquals([help.code, version.code], [0, 0]);
+  for (const { stdout } of same) assertEquals(stdout, help.stdout);
+  for (const line of help.stdout.split("\n")) assert(line.length <= 110, line);
   for (const command of ["ping", "queue create", "queue receive", "load"]) {
     assert(help.stdout.includes(command));
   }

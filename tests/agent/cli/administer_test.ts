@@ -69,7 +69,7 @@ socketTest(
         assertEquals(await agentHere(...command, "--db", db), {
           code: 1,
           stdout: "",
-          stderr: `No agent serves ${db}: "agent start" does; --db says which one\n`,
+          stderr: `No agent serves ${db}: "smp-agent start" does; --db says which one\n`,
         });
       }
     };

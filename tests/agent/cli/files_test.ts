@@ -191,9 +191,15 @@ Deno.test("what commands cannot be asked for ends with 2 and one line, and makes
     [["invite", "a", "--server", "x"], "--server x has no key hash"],
     [["invite", "a", "--server", "secret@x"], "--server x has no key hash"],
     [["invite", "a", "--server", "secret@x:y"], "--server x:y: Cannot parse server address"],
-    [["invite", "a", "--server", `@${folder.file("none")}`], "cannot read the server in "],
+    [
+      ["invite", "a", "--server", `@${folder.file("none")}`],
+      `cannot read the server in ${folder.file("none")}: there is no such file`,
+    ],
     [["join", "a"], "INVITATION is missing"],
-    [["join", "a", "smp::x"], "this is not an invitation: "],
+    [["join", "a", "hello"], "this is not a whole invitation: copy all of the line that begins with smp::"],
+    [["join", "a", "smp::x"], "this is not a whole invitation: copy all of the line that begins with smp::"],
+    [["routes", "a", "9"], "N 9 is not a number from 1 to 4"],
+    [[""], 'there is no command ""'],
     [["send"], "NAME is missing"],
     [["send", "a", "text", "--file", "x"], "TEXT and --file exclude each other"],
     [["send", "a", "text", "--timeout", "0"], "--timeout 0 is not a number"],
@@ -205,7 +211,7 @@ Deno.test("what commands cannot be asked for ends with 2 and one line, and makes
     [["passphrase", "--remove", "--new-passphrase-file", "x"], "--remove and --new-passphrase-file"],
   ] as const;
   await Promise.all(cases.map(async ([args, text], i) => {
-    const isUnnamed = args[0] === "bogus" || args[0] === "help";
+    const isUnnamed = ["bogus", "help", ""].includes(args[0]);
     const db = isUnnamed ? [] : ["--db", folder.file(`${i}.db`)];
     const { code, stdout, stderr } = await (i === 0 ? folder.run(args) : folder.here([...args, ...db]));
     assertEquals([code, stdout], [2, ""], stderr);
@@ -249,8 +255,12 @@ Deno.test("every command has its help, which needs no permission", async () => {
   ];
   await Promise.all(names.map(async (name) => {
     assertStringIncludes(overview.stdout, `\n  ${name} `);
-    const [help, same] = await Promise.all([agentHere(name, "--help"), agentHere("help", name)]);
-    assertEquals([help.code, help.stderr, help.stdout], [0, "", same.stdout]);
+    const [help, ...same] = await Promise.all([
+      agentHere(name, "--help"),
+      agentHere("help", name),
+      agentHere(name, "-h"),
+    ]);
+    for (const { stdout } of same) assertEquals([help.code, help.stderr, help.stdout], [0, "", stdout]);
     assert(help.stdout.startsWith(`Usage: smp-agent ${name} `));
     for (const line of help.stdout.split("\n")) assert(line.length <= 110, line);
   }));

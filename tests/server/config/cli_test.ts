@@ -45,7 +45,13 @@ Deno.test("the options of start are read", { permissions }, async (t) => {
 });
 
 Deno.test("help and version come before start", { permissions }, () => {
-  for (const args of [["--help"], ["start", "--help"], ["--help", "--port", "x"], ["--help", "--version"]]) {
+  for (
+    const args of [["--help"], ["-h"], ["help"], ["help", "init"], ["start", "--help"], [
+      "--help",
+      "--port",
+      "x",
+    ], ["--help", "--version"]]
+  ) {
     assertEquals(parseCli(args), { type: "help" });
   }
   for (const args of [["--version"], ["start", "-y", "--version"]]) {
@@ -104,7 +110,6 @@ Deno.test("what is not known is told by its name", { permissions }, async (t) =>
     "--bogus=1",
     "-x",
     "-yx",
-    "-h",
     "-port",
     "--PORT",
     "--no-yes",
@@ -120,7 +125,7 @@ Deno.test("what is not known is told by its name", { permissions }, async (t) =>
       assertEquals(errorOf(["start", option, "--port", "1"]), `unknown option ${option}`);
     });
   }
-  for (const word of ["stopp", "help", "1", "-"]) {
+  for (const word of ["stopp", "1", "-"]) {
     await t.step(word, () => assertEquals(errorOf([word]), `unknown command ${word}`));
   }
   for (
