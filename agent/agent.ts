@@ -61,7 +61,7 @@ export class Agent implements AsyncDisposable, AgentStreams {
   /**
    * Starts an agent: what waits to be sent is sent from now on, messages come after {@linkcode Agent.subscribe}, and
    * events that were stored and not taken are told first.
-   * Throws `ParseError` or `TransportError` (`BAD_HASH`) for a server, `RangeError` for another option, and what the store throws.
+   * Throws `ParseError`, `TypeError` or `TransportError` (`BAD_HASH`) for a server, `RangeError` for another option, and what the store throws.
    */
   static async start(options: AgentOptions): Promise<Agent> {
     checkOptions(options);

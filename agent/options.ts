@@ -1,4 +1,4 @@
-import { checkVerifiable, type SmpClientOptions } from "../client/mod.ts";
+import { checkIsAddress, checkVerifiable, type SmpClientOptions } from "../client/mod.ts";
 import {
   formatAddress,
   parseAddress,
@@ -169,6 +169,7 @@ export function serverOf(server: string | ServerAddress): ServerAddress {
 export function checkServers(servers: readonly (string | ServerAddress)[], allowUnverified: boolean): void {
   if (servers.length === 0) throw new RangeError("Cannot start an agent without servers: give at least one");
   for (const server of servers) {
+    checkIsAddress(server);
     const address = parseAddress(formatAddress(serverOf(server)));
     if (!allowUnverified) checkVerifiable(address);
   }

@@ -24,6 +24,12 @@
  */
 export type { CommandOptions, ConnectionLimits } from "./connection.ts";
 export type { EndEvent, MessageEvent, QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
-export { checkVerifiable, type ForwardSecrecy, type KnownServers, type SmpClientOptions } from "./options.ts";
+export {
+  checkIsAddress,
+  checkVerifiable,
+  type ForwardSecrecy,
+  type KnownServers,
+  type SmpClientOptions,
+} from "./options.ts";
 export { type SendOptions, SmpClient, type SubscribeOptions } from "./smp_client.ts";
 export { secureWebSocketTransport, tcpTransport, type Transport, webSocketTransport } from "./transport.ts";

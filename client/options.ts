@@ -88,6 +88,17 @@ export function connectionLimits(options: SmpClientOptions): ConnectionLimits {
   return limits;
 }
 
+/** Throws `TypeError` for what is no address at all, as of a program whose argument was left out. */
+export function checkIsAddress(address: string | ServerAddress): void {
+  const given: unknown = address;
+  if (typeof given === "string" || typeof (given as Partial<ServerAddress> | undefined)?.host === "string") {
+    return;
+  }
+  throw new TypeError(
+    `Cannot use the server: its address is ${given}, not a text or an object with its host`,
+  );
+}
+
 /** Throws {@linkcode TransportError} (`BAD_HASH`) for an address by which the server cannot be told from an impostor. */
 export function checkVerifiable({ host, keyHash }: ServerAddress): void {
   if (keyHash !== undefined) return;

@@ -18,7 +18,13 @@ import {
 import { type CommandOptions, Connection } from "./connection.ts";
 import { Inbox } from "./inbox.ts";
 import type { CommandToSend } from "./request.ts";
-import { checkOptions, checkVerifiable, connectionLimits, type SmpClientOptions } from "./options.ts";
+import {
+  checkIsAddress,
+  checkOptions,
+  checkVerifiable,
+  connectionLimits,
+  type SmpClientOptions,
+} from "./options.ts";
 import type { QueueEvent, RecipientQueue, SenderQueue } from "./queue.ts";
 import { PasswordGate } from "./password.ts";
 import { openSession, type Session } from "./session.ts";
@@ -103,10 +109,12 @@ export class SmpClient implements AsyncDisposable {
    * Connects to a server, given as `[<password>@]<host>[:port]#<key hash>` or as a value, whose password is in the options. A server with another key is refused, and
    * an address without a key hash unless `options.allowUnverified` (both `BAD_HASH`); a server without forward secrecy if
    * `options.forwardSecrecy` is `required` (`FORWARD_SECRECY`).
-   * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, or the signal's reason.
+   * Throws `ParseError`, {@linkcode TransportError}, `RangeError` for an option, `TypeError` for no address, or the signal's
+   * reason.
    */
   static async connect(address: string | ServerAddress, options: SmpClientOptions = {}): Promise<SmpClient> {
     checkOptions(options);
+    checkIsAddress(address);
     const { server, password }: ServerWithPassword = typeof address === "string"
       ? parseServer(address)
       : { server: address };
