@@ -1,4 +1,4 @@
-import { type Certificate, checkCertificate } from "../net/certificate.ts";
+import { type Certificate, checkCertificate, validityProblem } from "../net/certificate.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { Logger } from "../../cli/logger.ts";
 import { osReason } from "../../cli/os_error.ts";
@@ -35,18 +35,11 @@ export class CertificateFiles implements Disposable {
     { tlsCert, tlsKey }: Pick<ServerConfig, "tlsCert" | "tlsKey">,
     logger: Logger,
   ): Promise<CertificateFiles | null> {
-    if (tlsCert === null && tlsKey === null) return null;
-    if (tlsCert === null || tlsKey === null) {
-      throw new Fatal("Cannot start TLS: tls_cert and tls_key of [TRANSPORT] are needed together");
-    }
-    const paths = { cert: tlsCert, key: tlsKey };
-    const current = await read(paths);
-    try {
-      checkCertificate(current);
-    } catch (error) {
-      throw new Fatal(`${messageOf(error)} (${tlsCert}, ${tlsKey})`);
-    }
-    return new CertificateFiles(paths, current, logger);
+    const settings = await readCertificate({ tlsCert, tlsKey });
+    if (settings === null) return null;
+    const { paths, certificate, warning } = settings;
+    if (warning !== null) logger.warn(warning);
+    return new CertificateFiles(paths, certificate, logger);
   }
 
   get current(): Certificate {
@@ -80,6 +73,8 @@ export class CertificateFiles implements Disposable {
       this.#use(found);
       this.#current = found;
       this.#logger.info("read the TLS certificate again");
+      const warning = warningOf(found, this.#paths);
+      if (warning !== null) this.#logger.warn(warning);
       return true;
     } catch (error) {
       this.#problem = messageOf(error);
@@ -91,6 +86,37 @@ export class CertificateFiles implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+/** What the settings of TLS lead to. */
+export interface ReadCertificate {
+  readonly paths: { readonly cert: string; readonly key: string };
+  readonly certificate: Certificate;
+  /** What is wrong with it for others. */
+  readonly warning: string | null;
+}
+
+/** The certificate in its files; `null`: the settings have none. Throws `Fatal` for one that cannot be used. */
+export async function readCertificate(
+  { tlsCert, tlsKey }: Pick<ServerConfig, "tlsCert" | "tlsKey">,
+): Promise<ReadCertificate | null> {
+  if (tlsCert === null && tlsKey === null) return null;
+  if (tlsCert === null || tlsKey === null) {
+    throw new Fatal("Cannot start TLS: tls_cert and tls_key of [TRANSPORT] are needed together");
+  }
+  const paths = { cert: tlsCert, key: tlsKey };
+  const certificate = await read(paths);
+  try {
+    checkCertificate(certificate);
+  } catch (error) {
+    throw new Fatal(`${messageOf(error)} (${tlsCert}, ${tlsKey})`);
+  }
+  return { paths, certificate, warning: warningOf(certificate, paths) };
+}
+
+function warningOf(certificate: Certificate, { cert }: { readonly cert: string }): string | null {
+  const problem = validityProblem(certificate, new Date());
+  return problem === null ? null : `browsers refuse the certificate in ${cert}: ${problem}`;
 }
 
 function isSame(a: Certificate, b: Certificate | null): boolean {

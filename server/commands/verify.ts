@@ -2,6 +2,7 @@ import { counted } from "../../cli/counted.ts";
 import type { CliOptions } from "../config/cli.ts";
 import { StoreError } from "../store/error.ts";
 import { verifyFiles } from "../workers/transfer.ts";
+import { readCertificate } from "./certificate_files.ts";
 import { exists, iniPath, readConfig, readIdentity, weaknesses } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
@@ -22,6 +23,15 @@ export async function verify(options: CliOptions, { print }: Terminal): Promise<
   } else {
     print(`ok: ${config.keyFile}, transport key hash: ${identity.keyHash}`);
     for (const warning of await weaknesses(options, config, identity)) print(`warning: ${warning}`);
+  }
+
+  try {
+    const read = await readCertificate(config);
+    if (read !== null) print(`ok: ${read.paths.cert} and ${read.paths.key}`);
+    if (read?.warning) print(`warning: ${read.warning}`);
+  } catch (error) {
+    if (!(error instanceof Fatal)) throw error;
+    bad(error.message);
   }
 
   try {

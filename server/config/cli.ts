@@ -63,7 +63,7 @@ Usage: smp-server [COMMAND] [options]
   init              make the server's key and smp-server.ini, and print its address; --host, --port,
                     --ws-port and -l are written into the ini
   delete            remove key, ini and logs
-  verify            check key, ini and logs; changes nothing
+  verify            check key, ini, logs and the TLS certificate; changes nothing
   export DIR        copy key, ini and the live content of the logs to DIR
   import DIR        make the server of an exported DIR
   status            show what the server is and has done; --json: for programs

@@ -33,6 +33,14 @@ export function checkCertificate({ cert, key }: Certificate): void {
   }
 }
 
+/** Why browsers refuse a certificate at a time, which can be used all the same; `null`: they do not. */
+export function validityProblem({ cert }: Certificate, now: Date): string | null {
+  const { validFrom, validTo } = new X509Certificate(cert);
+  const [from, to] = [new Date(validFrom), new Date(validTo)];
+  if (now < from) return `it is not valid before ${from.toISOString().slice(0, 10)}`;
+  return now > to ? `it has expired on ${to.toISOString().slice(0, 10)}` : null;
+}
+
 /** The certificate that new connections get; those that are there keep theirs. */
 export class CertificateHolder {
   readonly #listeners = new Set<() => void>();

@@ -1,11 +1,12 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect as connectTls } from "node:tls";
 import { CertificateFiles } from "../../../server/commands/certificate_files.ts";
+import { validityProblem } from "../../../server/net/certificate.ts";
 import { Fatal } from "../../../server/commands/terminal.ts";
 import { createLogger } from "../../../cli/logger.ts";
 import { requiring } from "../../support/requires.ts";
 import { commandOf, run, ServerProcess, temporaryFolder } from "../../support/server_process.ts";
-import { authority, certificate, otherCertificate } from "../../support/tls.ts";
+import { authority, certificate, expired, otherCertificate } from "../../support/tls.ts";
 import { soon } from "../../support/wait.ts";
 import { startWorkers, workersIni } from "../../support/worker_processes.ts";
 
@@ -86,10 +87,43 @@ Deno.test("a certificate that is not whole ends the start with the files and the
     assertEquals(code, 1);
     return new TextDecoder().decode(stderr);
   };
+  const wrong = async (ini: string) => {
+    await Deno.writeTextFile(`${path}/smp-server.ini`, ini);
+    const { code, stdout } = await run(["verify", "--config-dir", path, "--log-dir", path], { folder: path });
+    assertEquals(code, 1);
+    return /^wrong: (.*(?:TLS|key\.pem).*)$/m.exec(stdout)?.[1] ?? stdout;
+  };
   assertMatch(await refused(iniOf(path)), /the key is not that of the first certificate .*cert\.pem/);
-  assertMatch(await refused(`[TRANSPORT]\ntls_cert: ${path}/cert.pem\n`), /are needed together/);
+  assertMatch(await wrong(iniOf(path)), /the key is not that of the first certificate .*cert\.pem/);
+  const half = `[TRANSPORT]\ntls_cert: ${path}/cert.pem\n`;
+  assertMatch(await refused(half), /are needed together/);
+  assertMatch(await wrong(half), /are needed together/);
   await Deno.remove(`${path}/key.pem`);
   assertMatch(await refused(iniOf(path)), /Cannot read .*key\.pem: there is no such file/);
+  assertMatch(await wrong(iniOf(path)), /Cannot read .*key\.pem: there is no such file/);
+});
+
+Deno.test("a certificate that browsers refuse for its dates is used, and warned of", async () => {
+  const at = (text: string) => validityProblem(expired, new Date(text));
+  assertEquals(at("2020-06-01"), null);
+  assertEquals(at("2019-06-01"), "it is not valid before 2020-01-01");
+  assertEquals(at("2021-06-01"), "it has expired on 2021-01-01");
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await write(path, expired);
+  await Deno.writeTextFile(`${path}/smp-server.ini`, iniOf(path));
+  assertEquals((await run(["init", "--config-dir", path], { folder: path })).code, 0);
+  const { code, stdout } = await run(["verify", "--config-dir", path, "--log-dir", path], { folder: path });
+  assertEquals(code, 0, stdout);
+  const what = `browsers refuse the certificate in ${path}/cert.pem: it has expired on 2021-01-01`;
+  assertStringIncludes(stdout, `ok: ${path}/cert.pem and ${path}/key.pem\nwarning: ${what}\n`);
+  const logged: string[] = [];
+  const logger = createLogger({ level: "info", format: "text", write: (line) => void logged.push(line) });
+  const settings = { tlsCert: `${path}/cert.pem`, tlsKey: `${path}/key.pem` };
+  using files = (await CertificateFiles.open(settings, logger))!;
+  assertEquals(logged.map((line) => line.split(" WARN ")[1]), [what]);
+  await write(path);
+  assertEquals([await files.look(), logged.length], [true, 2]);
 });
 
 Deno.test("files that are being written change nothing until they are whole", async () => {
