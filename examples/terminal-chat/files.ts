@@ -63,7 +63,9 @@ export class Files {
     this.#do(async () => {
       this.#show(`reading ${harmless(path)} …`);
       const onProgress = () => this.#showStatus();
-      const stream = await this.#agent.sendFile(connection, path, { onProgress });
+      const stream = await this.#agent.sendFile(connection, path, { onProgress }).catch((cause) => {
+        throw unreadable(path, cause);
+      });
       const { number, name } = this.#add(stream);
       this.#show(`[#${number}] offered to ${connection}: ${name}, ${sizeText(stream.size)}`);
     });
@@ -204,6 +206,17 @@ function lineOf({ number, stream, name }: Transfer): string {
 /** Whether the agent was closed: it goes on after the next start. */
 function isClosed(error: unknown): boolean {
   return error instanceof StreamError && error.code === "CLOSED";
+}
+
+/** An error of a file that was to be sent, in words for whoever has typed its path. */
+function unreadable(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error)) return cause;
+  const { code } = cause as { readonly code?: unknown };
+  if (code === "ENOENT") return new Error(`there is no ${path}`, { cause });
+  if (/^Requires read access/.test(cause.message)) {
+    return new Error(`${path} is not in a folder that this program may read (--allow-read)`, { cause });
+  }
+  return cause instanceof TypeError ? new Error(`${path} is not a file`, { cause }) : cause;
 }
 
 function describe(error: unknown, direction: "sending" | "receiving"): string {

@@ -351,9 +351,11 @@ testInTerminal("files are sent and received in the terminal, in place of no othe
   assertEquals(await codeOf(soon(again.offer.ended)), "CANCELLED");
   await bob.line(/^\[#6\] the text\.txt: cancelled/);
   await bob.type(`/f @alice ${path}/missing`);
-  await bob.line(/^ENOENT/);
+  await bob.line(/^there is no \S+\/missing$/);
+  await bob.type(`/f @alice ${path}/files`);
+  await bob.line(/^\S+\/files is not a file$/);
   await bob.type("/f @alice /etc/passwd");
-  await bob.line(/^Requires read access to "\/etc\/passwd"/);
+  await bob.line(/^\/etc\/passwd is not in a folder that this program may read \(--allow-read\)$/);
   const names = [...Deno.readDirSync(`${path}/files`)].map(({ name }) => name);
   assertEquals(names.toSorted(), ["[2Jcat (2).png", "[2Jcat.png", "the text.txt"]);
 });
