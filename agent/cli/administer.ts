@@ -1,5 +1,4 @@
 import { ask, type Asked } from "../../cli/admin/ask.ts";
-import { reasonOf } from "../../cli/admin/listen.ts";
 import { canWatch, watchLive } from "../../cli/admin/live.ts";
 import type { AdminRequest } from "../../cli/admin/messages.ts";
 import { type LogLevel, logLevels } from "../../cli/logger.ts";
@@ -10,6 +9,7 @@ import type { AgentStatus, ListedServer } from "../admin/status.ts";
 import { topLines } from "../admin/top.ts";
 import { defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
+import { fileError } from "./named_file.ts";
 import { oneLine, printable } from "./print.ts";
 
 const kinds = { "db": "value" } as const satisfies OptionKinds;
@@ -123,7 +123,7 @@ async function askAgent(
     asked = await ask<AgentStatus>(await agentPlace(database), request, { signal });
   } catch (error) {
     if (signal.aborted) throw new Interrupted("interrupted");
-    throw new Error(`Cannot ask the agent of ${database}: ${reasonOf(error)}`, { cause: error });
+    throw fileError("ask the agent of", database, error);
   }
   if (asked === null) {
     throw new Error(`No agent serves ${database}: "smp-agent start" does; --db says which one`);

@@ -1,7 +1,7 @@
 import { ask, type Asked } from "../../cli/admin/ask.ts";
-import { reasonOf } from "../../cli/admin/listen.ts";
 import { canWatch, watchLive } from "../../cli/admin/live.ts";
 import type { AdminReply, AdminRequest } from "../../cli/admin/messages.ts";
+import { osReason } from "../../cli/os_error.ts";
 import { jsonText, printable } from "../../cli/printable.ts";
 import { adminPlace } from "../admin/place.ts";
 import { statusLines } from "../admin/report.ts";
@@ -37,7 +37,8 @@ async function askServer(options: CliOptions, request: AdminRequest): Promise<As
   try {
     asked = await ask<ServerStatus>(adminPlace(configDir), request);
   } catch (error) {
-    throw new Fatal(`Cannot ask the server of ${configDir}: ${printable(reasonOf(error))}`);
+    const advice = error instanceof Deno.errors.NotCapable ? "; --config-dir says where else it is" : "";
+    throw new Fatal(`Cannot ask the server of ${configDir}: ${printable(osReason(error))}${advice}`);
   }
   if (asked === null) {
     throw new Fatal(`No server runs with the files of ${configDir}; --config-dir says where else they are`);

@@ -117,6 +117,16 @@ Deno.test("where no server runs the commands say so, also when one was killed, a
   assertEquals([...Deno.readDirSync(path)], []);
 });
 
+Deno.test("a folder that may not be looked at is told, with what says where the server is", async () => {
+  await using folder = await temporaryFolder();
+  const { code, stdout, stderr } = await run(["status"], { folder: folder.path });
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(
+    stderr,
+    /^Cannot ask the server of \/etc\/opt\/simplex: Deno's --allow-\w+ does not name it; --config-dir /,
+  );
+});
+
 Deno.test("a server that may not make the socket says so, and serves", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
