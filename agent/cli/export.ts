@@ -5,7 +5,7 @@ import { SqliteStore, StoreError } from "../store/sqlite.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
 import { checkExists, firstLine, withAdvice } from "./database.ts";
-import { fileError } from "./named_file.ts";
+import { fileError, withNamed } from "./named_file.ts";
 import { readNewPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
 
@@ -83,10 +83,12 @@ async function writeNew(
   try {
     for await (const part of content) {
       if (signal.aborted) throw new Interrupted("interrupted; nothing was exported");
-      for (let at = 0; at < part.length;) at += await opened.write(part.subarray(at));
+      await withNamed("write", file, async () => {
+        for (let at = 0; at < part.length;) at += await opened.write(part.subarray(at));
+      });
       length += part.length;
     }
-    await opened.sync();
+    await withNamed("write", file, () => opened.sync());
     await checkNew(file);
     await Deno.rename(unfinished, file);
   } catch (error) {

@@ -9,6 +9,7 @@ import {
   type PrivateKey,
   type ServerAddress,
 } from "../../protocol/mod.ts";
+import { osReason } from "../../cli/os_error.ts";
 import type { RecipientQueue } from "../queue.ts";
 
 /** A queue and the server that has it. */
@@ -28,8 +29,12 @@ async function writeSecret(
   using file = await openNew(path);
   try {
     const bytes = new TextEncoder().encode(`${JSON.stringify(await make(), null, 2)}\n`);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
+    try {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      await file.sync();
+    } catch (cause) {
+      throw new Error(`Cannot write ${path}: ${reasonOf(cause)}`, { cause });
+    }
   } catch (error) {
     await Deno.remove(path);
     throw error;
@@ -53,7 +58,7 @@ function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) {
     return "this program may not use it; deno task smp has the files below the folder where it is called";
   }
-  return error instanceof Error ? error.message.replace(/ \(os error .*$/s, "") : String(error);
+  return osReason(error);
 }
 
 /** Reads the texts of a file. Throws an `Error` that names the file and what is missing. */

@@ -227,6 +227,7 @@ Deno.test("a disk that takes nothing leaves neither a file nor a queue", async (
     const args = ["queue", ...command, "--file", file];
     const { code, stdout, stderr } = await run(args, { script, folder: folder.path, wrapper });
     assertEquals([code, stdout], [1, ""], stderr);
+    assert(stderr.startsWith(`Cannot write ${file}: `) && !stderr.includes("os error"), stderr);
     assertEquals([...Deno.readDirSync(folder.path)], []);
   }
   assertEquals(server.gauges().queues, 0);
