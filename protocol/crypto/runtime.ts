@@ -16,13 +16,18 @@ const runtime = globalThis as { process?: { getBuiltinModule?(id: string): unkno
 const node = runtime.process?.getBuiltinModule?.("node:crypto") as typeof NodeCrypto | undefined;
 let engine: CryptoEngine = node ? nodeEngine(node) : webEngine;
 let keyed: KeyedEngine = node ? nodeKeyedEngine(node) : webKeyedEngine;
+/** What was opened stays open. */
+let openSsl: CryptoEngine | null = null;
 
 /**
  * Lets all crypto of this program from now on run in the system's OpenSSL, where `--allow-ffi` permits one of the paths
  * at which systems keep it, or the one that is given. Gives the name of what crypto runs on, whether it has changed or not.
  */
 export function preferOpenSsl(path?: string): string {
-  engine = openOpenSsl(path === undefined ? undefined : [path]) ?? engine;
+  if (openSsl === null || path !== undefined) {
+    openSsl = openOpenSsl(path === undefined ? undefined : [path]) ?? openSsl;
+  }
+  engine = openSsl ?? engine;
   keyed = { ...keyed, ...engine.aead };
   return engine.name;
 }

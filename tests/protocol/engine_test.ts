@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import * as nodeCrypto from "node:crypto";
 import { type CryptoEngine, tagLength } from "../../protocol/crypto/engine/engine.ts";
 import { manyBytes } from "../../protocol/crypto/engine/keyed.ts";
@@ -18,6 +18,10 @@ const engines: readonly CryptoEngine[] = [
   ...(openSsl === null ? [] : [openSsl]),
 ];
 const key = new Uint8Array(32).fill(1), nonce = new Uint8Array(16).fill(2);
+
+/** The module as it is in a program that has wanted OpenSSL. */
+const preferring: typeof runtime = await import("../../protocol/crypto/runtime.ts?preferring");
+preferring.preferOpenSsl();
 
 /** Encrypts into an array of its own. */
 async function seal(
@@ -83,6 +87,11 @@ async function importWithoutProcess(): Promise<typeof runtime> {
 
 requiring(openSslLack)("the engines are tested with OpenSSL among them", () => {
   assert(engines.includes(openSsl!));
+});
+
+requiring(openSslLack)("OpenSSL is not opened again when it was", () => {
+  // That would be left open.
+  assertMatch(preferring.preferOpenSsl(), /^OpenSSL 3/);
 });
 
 requiring(openSslLack)("closing a helper of OpenSSL waits for the thread that computes", async () => {
