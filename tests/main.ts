@@ -2,7 +2,8 @@
  * The whole test suite: `deno task test`. Runs the groups of tests, which have different permissions or settings,
  * in parts, some beside others, whatever comes of each, and prints what a part says when it ends; the last lines say
  * what failed, what this machine could not run and why, and how many of each there were. Options are passed on to
- * `deno test`, `--filter TEXT` for instance.
+ * `deno test`, `--filter TEXT` for instance; where files or folders are given, `tests/agent` for instance, no others are
+ * run.
  *
  * @module
  */
@@ -96,7 +97,13 @@ const groups: readonly Group[] = [
     ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
     parts: 3,
   },
-  { name: "the tests of the agent", args: usual, paths: ["tests/agent"], ignored: sockets, parts: 5 },
+  {
+    name: "the tests of the agent",
+    args: usual,
+    paths: ["tests/agent"],
+    ignored: sockets,
+    parts: 5,
+  },
   {
     name: "the tests of the server",
     args: usual,
@@ -118,6 +125,11 @@ const groups: readonly Group[] = [
   },
 ];
 
+/** What is run, where that is not everything, and what `deno test` is told. */
+const isPath = (arg: string) => arg.startsWith("tests/");
+const chosen = Deno.args.filter(isPath).map((path) => path.replace(/\/$/, ""));
+const options = Deno.args.filter((arg) => !isPath(arg));
+
 /** Milliseconds after which a part is ended: a test in it waits for what never comes. */
 const longestPart = 30 * 60_000;
 
@@ -133,16 +145,17 @@ async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group)
       ? [path]
       : (await readdir(path, { recursive: true })).map((file) => `${path}/${file}`)
   )));
+  const isIn = (file: string) => (path: string) => file === path || file.startsWith(`${path}/`);
   const files = found.flat().sort().filter((file) =>
-    file.endsWith("_test.ts") && !ignored.some((path) => file === path || file.startsWith(`${path}/`))
+    file.endsWith("_test.ts") && !ignored.some(isIn(file)) &&
+    (chosen.length === 0 || chosen.some(isIn(file)))
   );
   const isLong = (file: string) => longest.includes(file);
   const dealt = [...longest.filter((file) => files.includes(file)), ...files.filter((file) => !isLong(file))];
-  return await Promise.all(Array.from({ length: parts }, async (_, i) => {
+  return await Promise.all(Array.from({ length: Math.min(parts, files.length) }, async (_, i) => {
     // To and fro: who gets the longest gets the shortest of the next round.
-    const imports = dealt.filter((_, at) => partOf(at, parts) === i).map((file) =>
-      `import ${JSON.stringify(pathToFileURL(file).href)};`
-    );
+    const own = dealt.filter((_, at) => partOf(at, parts) === i);
+    const imports = own.map((file) => `import ${JSON.stringify(pathToFileURL(file).href)};`);
     const part = parts === 1 ? name : `${name}, ${i + 1} of ${parts}`;
     const module = `${folder}/${part}.ts`;
     await Deno.writeTextFile(module, imports.join("\n"));
@@ -163,7 +176,7 @@ async function run({ name, args, module, env = {} }: Part): Promise<TestReport> 
     // Types are what `deno task check` looks at.
     args: [
       ...["test", "--quiet", "--no-check", "--config=deno.json", `--junit-path=${reportPath}`],
-      ...[...args, ...Deno.args, module],
+      ...[...args, ...options, module],
     ],
     env,
     stdin: "null",
@@ -196,7 +209,9 @@ if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stoppin
 const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
 const reports: TestReport[] = [];
 try {
-  const parts = (await Promise.all(groups.map(partsOf))).flat().values();
+  const all = (await Promise.all(groups.map(partsOf))).flat();
+  if (all.length === 0) throw new Error(`There are no tests in ${chosen.join(", ")}`);
+  const parts = all.values();
   // Tests wait for more than half of their time.
   const running = Array.from({ length: Math.ceil(2.5 * navigator.hardwareConcurrency) }, () => runAll(parts));
   reports.push(...(await Promise.all(running)).flat());
@@ -207,7 +222,7 @@ const passed = reports.reduce((sum, report) => sum + report.passed, 0);
 const failed = reports.flatMap((report) => report.failed);
 // What a filter leaves out is skipped in the report too.
 const skipped = reports.flatMap((report) => report.skipped).filter((name) =>
-  Deno.args.length === 0 || name.includes("(skipped: ")
+  options.length === 0 || name.includes("(skipped: ")
 );
 for (const [what, names] of [["failed", failed], ["skipped", skipped]] as const) {
   if (names.length > 0) console.log(`${what}:\n${names.map((name) => `  ${name}`).join("\n")}`);
