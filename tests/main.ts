@@ -21,6 +21,8 @@ interface Group {
   readonly paths: readonly string[];
   readonly ignored?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A module that is imported before its files. */
+  readonly first?: string;
   /** Into how many modules its files are dealt, each of which runs in a process of its own. @default 1 */
   readonly parts?: number;
 }
@@ -102,6 +104,7 @@ const groups: readonly Group[] = [
     args: usual,
     paths: ["tests/agent"],
     ignored: sockets,
+    first: "tests/support/prefer_openssl.ts",
     parts: 5,
   },
   {
@@ -139,7 +142,7 @@ interface Part extends Pick<Group, "name" | "args" | "env"> {
 }
 
 /** Writes modules that import the files of a group. */
-async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group): Promise<Part[]> {
+async function partsOf({ name, paths, ignored = [], first, parts = 1, ...rest }: Group): Promise<Part[]> {
   const found = await Promise.all(paths.map(async (path) => (
     path.endsWith(".ts")
       ? [path]
@@ -155,7 +158,9 @@ async function partsOf({ name, paths, ignored = [], parts = 1, ...rest }: Group)
   return await Promise.all(Array.from({ length: Math.min(parts, files.length) }, async (_, i) => {
     // To and fro: who gets the longest gets the shortest of the next round.
     const own = dealt.filter((_, at) => partOf(at, parts) === i);
-    const imports = own.map((file) => `import ${JSON.stringify(pathToFileURL(file).href)};`);
+    const imports = [...first === undefined ? [] : [first], ...own].map((file) =>
+      `import ${JSON.stringify(pathToFileURL(file).href)};`
+    );
     const part = parts === 1 ? name : `${name}, ${i + 1} of ${parts}`;
     const module = `${folder}/${part}.ts`;
     await Deno.writeTextFile(module, imports.join("\n"));
