@@ -1,3 +1,4 @@
+import type { KeySource } from "../key_pool.ts";
 import type { Print } from "./print.ts";
 
 /** Where a command reads and writes, and how it is told to end. */
@@ -23,6 +24,8 @@ export interface Surroundings {
   readonly askSecret: (question: string) => Promise<string | null>;
   /** Aborts at SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
+  /** Where the keys of new queues come from. @default they are made */
+  readonly keys?: KeySource;
 }
 
 /** A terminal, on which lines are written again and again. */

@@ -146,7 +146,7 @@ export class Session {
         store,
         client: { allowUnverified },
         acknowledge: "manual",
-        keyPool: 0,
+        keyPool: surroundings.keys ?? 0,
         ...sessionsOf(options),
         retry: { first: 100, most: 5_000 },
       });

@@ -140,6 +140,7 @@ async function serveUntil(
       acknowledge: "manual",
       ...sessions,
       ...(retention !== undefined && { retention: retention * 86_400_000 }),
+      ...(surroundings.keys && { keyPool: surroundings.keys }),
     }),
   );
   const service = cleanup.use(AgentService.start({ agent, host, port, token, log: logger }));

@@ -1,6 +1,6 @@
 import { SqliteStore } from "../../agent/store/sqlite.ts";
 import { connectAgents, TestAgent } from "./agent.ts";
-import { agentUntil } from "./agent_here.ts";
+import { agentUntil, CommandHere } from "./agent_here.ts";
 import { commandOf, linesOf, type Outcome, temporaryFolder } from "./server_process.ts";
 import { sessions, settled } from "./streams.ts";
 import { next, patience, soon } from "./wait.ts";
@@ -104,9 +104,14 @@ export class AgentFolder implements AsyncDisposable {
     return await (await this.start(args, { isRead: true, ...(input && { input }) })).end();
   }
 
-  /** Runs a command that prints lines in this process; one that makes keys is faster in one of its own. */
+  /** Runs a command in this process, to its end. */
   here(args: readonly string[], input?: Uint8Array<ArrayBuffer>): Promise<Outcome> {
     return agentUntil(new AbortController().signal, args, { ...(input && { input }) });
+  }
+
+  /** Starts a command in this process. */
+  begin(args: readonly string[]): CommandHere {
+    return new CommandHere(args);
   }
 
   /** Makes an invitation to `alias` in the database `db`, as `invite` does. */

@@ -52,7 +52,7 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
   }
   await peer.send("a", "sent meanwhile");
   await peer.next("sent");
-  const imported = await folder.run(["import", backup, "--db", moved, "--json", ...key]);
+  const imported = await folder.here(["import", backup, "--db", moved, "--json", ...key]);
   assertEquals(JSON.parse(imported.stdout), { type: "imported", connections: 1, messages: 0 });
   assertStringIncludes(imported.stderr, "never run the agent that the backup is of again");
   assertEquals((await folder.here(["receive", "b", "--db", moved])).stdout, "sent meanwhile\n");
@@ -95,7 +95,7 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   assertEquals(await Deno.readTextFile(unfinished), "somebody's");
   assertEquals([namesOf(folder.path, "b.db"), namesOf(folder.path, "c")], [[], ["cut"]]);
   assertEquals((await folder.here(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  bob\n");
-  const asked = await folder.run(["export", folder.file("c"), "--db", db]);
+  const asked = await folder.here(["export", folder.file("c"), "--db", db]);
   assertEquals([asked.code, asked.stdout], [2, ""]);
   assertStringIncludes(asked.stderr, "--backup-passphrase-file is missing: nobody is there to ask");
 });
@@ -145,8 +145,7 @@ Deno.test("the passphrase of a database is set, changed and removed", async () =
   await folder.invite("bob-and-more", { db, server: server.address });
   const list = (...args: string[]) => folder.here(["list", "--db", db, ...args]);
   const change = (...args: string[]) => folder.here(["passphrase", "--db", db, ...args]);
-  const set = ["passphrase", "--db", db, "--new-passphrase-file", first];
-  assertEquals((await folder.run(set)).code, 0);
+  assertEquals((await change("--new-passphrase-file", first)).code, 0);
   const locked = await list();
   assertEquals([locked.code, locked.stdout], [1, ""]);
   assertStringIncludes(locked.stderr, "it needs its passphrase; give it with --passphrase-file");
@@ -167,12 +166,10 @@ Deno.test("a file that is no database, or a damaged one, is refused with what to
   bytes.fill(0xff, 100);
   await Deno.writeFile(db, bytes);
   for (const command of [["list"], ["receive", "bob"], ["start", "--server", server.address]]) {
-    // It changes what the whole process computes with.
-    const call = (args: readonly string[]) => args[0] === "start" ? folder.run(args) : folder.here(args);
-    const damaged = await call([...command, "--db", db]);
+    const damaged = await folder.here([...command, "--db", db]);
     assertEquals([damaged.code, damaged.stdout], [1, ""]);
     assertStringIncludes(damaged.stderr, "malformed; keep a copy of it, then remove");
-    const foreign = await call([...command, "--db", other]);
+    const foreign = await folder.here([...command, "--db", other]);
     assertEquals([foreign.code, foreign.stdout], [1, ""]);
     assertStringIncludes(foreign.stderr, `Cannot open ${other}: it belongs to another program`);
   }

@@ -13,7 +13,7 @@ Deno.test("send-file sends a file by its name, and says with --json how far it i
   const { folder, peer, db } = setting;
   const bytes = someBytes(300_000), path = folder.file("cat\x1b.png");
   await Deno.writeFile(path, bytes);
-  await using sending = await folder.start(["send-file", "b", path, "--db", db, "--json"]);
+  await using sending = folder.begin(["send-file", "b", path, "--db", db, "--json"]);
   const { id, ...offered } = JSON.parse(await sending.line());
   assertEquals(offered, { type: "offered", connection: "b", name: "cat\x1b.png", size: 300_000 });
   const offer = await nextOffer(peer);
@@ -40,11 +40,11 @@ Deno.test("receive-file puts files into a folder by names that are no paths, and
   const bytes = someBytes(100_000);
   await peer.agent.sendFile("a", new Blob([bytes]), { name });
   await peer.agent.sendFile("a", new Blob([]), { name });
-  const first = await folder.run(["receive-file", "b", "--to", to, "--db", db]);
+  const first = await folder.here(["receive-file", "b", "--to", to, "--db", db]);
   assertEquals([first.code, first.stdout], [0, `${to}/evil (2).txt\n`]);
   for (const control of "\x1b\u202e") assert(!first.stderr.includes(control), first.stderr);
   assert(equalBytes(await Deno.readFile(`${to}/evil (2).txt`), bytes));
-  const second = await folder.run(["receive-file", "b", "--to", to, "--db", db, "--json"]);
+  const second = await folder.here(["receive-file", "b", "--to", to, "--db", db, "--json"]);
   const lines = second.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   // How often that is told is a matter of time.
   const [receiving, received] = lines.filter(({ type }) => type !== "progress");
@@ -72,7 +72,7 @@ Deno.test("a file goes on where it was when receive-file was killed and is calle
   assert(part > 0 && part < bytes.length, `${part}`);
   await Deno.writeTextFile(`${to}/big`, "another one");
   outgoing.resume();
-  const { code, stderr } = await folder.run(args);
+  const { code, stderr } = await folder.here(args);
   assertEquals(code, 0, stderr);
   assertStringIncludes(stderr, 'going on with "big"');
   await soon(outgoing.ended);
@@ -101,7 +101,7 @@ for (const isLinked of [false, true]) {
     await Deno.writeFile(`${to}/x`, new Uint8Array(1000));
     await Deno.writeFile(`${to}/x (2)`, bytes);
     if (isLinked) await Deno.link(`${to}/x (2)`, `${to}/.${outgoing.id}.part`);
-    const { code, stdout, stderr } = await folder.run(args);
+    const { code, stdout, stderr } = await folder.here(args);
     assertEquals([code, stdout], [0, `${to}/x (2)\n`], stderr);
     assertEquals(namesIn(to), ["x", "x (2)"]);
   });
@@ -139,7 +139,7 @@ Deno.test("a file goes on when send-file or the server was killed and is started
   const parts = await read(reader, 100_000);
   killed.signal("SIGKILL");
   await killed.end();
-  await using again = await folder.start(args);
+  await using again = folder.begin(args);
   assertStringIncludes(await again.told(), 'going on with "big"');
   parts.push(...await read(reader, 2_000_000));
   await first.kill("SIGKILL");
@@ -154,14 +154,11 @@ Deno.test("a file that has changed since it was offered is offered anew, and the
   const { folder, peer, db } = setting;
   const path = await folder.write("notes", "before");
   const args = ["send-file", "b", path, "--db", db];
-  const made = await folder.run([...args, "--no-wait"]);
+  const made = await folder.here([...args, "--no-wait"]);
   assertEquals(made.code, 0, made.stderr);
-  const old = await (async () => {
-    // The offer leaves with the next command, if it has not yet.
-    await Deno.writeTextFile(path, "afterwards");
-    return await folder.start(args);
-  })();
-  await using sending = old;
+  // The offer leaves with the next command, if it has not yet.
+  await Deno.writeTextFile(path, "afterwards");
+  await using sending = folder.begin(args);
   assertStringIncludes(await sending.told(), '"notes" has changed since it was offered');
   const isNew = ({ offer }: { readonly offer: StreamOffer }) => offer.size === "afterwards".length;
   const { offer } = await peer.next("stream offered", isNew);
@@ -186,12 +183,12 @@ Deno.test("Ctrl-C cancels a file on either side, and the other one is told", asy
   const to = folder.file("in");
   await Deno.mkdir(to);
   const outgoing = await peer.agent.offerStream("a", { size: 1_000_000, name: "x" });
-  const receiving = await folder.start(["receive-file", "b", "--to", to, "--db", db]);
+  await using receiving = folder.begin(["receive-file", "b", "--to", to, "--db", db]);
   const writer = (await soon(outgoing.accepted)).getWriter();
   writer.closed.catch(() => {});
   await writer.write(new Uint8Array(100_000));
   await until(() => partIn(to) > 0);
-  receiving.signal("SIGINT");
+  receiving.interrupt();
   assertEquals(await endOf(outgoing), ["CANCELLED", "Cancelled by the user"]);
   const received = await receiving.end();
   assertEquals([received.code, received.stdout, namesIn(to)], [130, "", []]);
@@ -201,28 +198,20 @@ Deno.test("a file that is refused, or ends otherwise, fails with the words of th
   await using setting = await pair();
   const { folder, peer, db } = setting;
   const path = await folder.write("x", "x");
-  await using sending = await folder.start(["send-file", "b", path, "--db", db]);
+  await using sending = folder.begin(["send-file", "b", path, "--db", db]);
   await (await nextOffer(peer)).refuse("no \x1b[2J");
   const { code, stderr } = await sending.end();
   assertEquals(code, 1);
   assertStringIncludes(stderr, 'the other side does not want it: "no \\x1b[2J"');
   // One that follows goes on with the next.
-  await using following = await folder.start([
-    "receive-file",
-    "b",
-    "--follow",
-    "--to",
-    folder.path,
-    "--db",
-    db,
-  ]);
+  await using following = folder.begin(["receive-file", "b", "--follow", "--to", folder.path, "--db", db]);
   const outgoing = await peer.agent.offerStream("a", { size: 10, name: "y" });
   await soon(outgoing.accepted);
   await outgoing.cancel("changed my mind");
   for (let told = ""; !told.includes("did not come");) told = await following.told();
   await peer.agent.sendFile("a", new Blob(["z"]), { name: "z" });
   assertEquals(await following.line(), `${folder.path}/z`);
-  following.signal("SIGINT");
+  following.interrupt();
   assertEquals((await following.end()).code, 0);
   assert(!namesIn(folder.path).includes("y"));
 });
@@ -234,7 +223,7 @@ Deno.test("a name that another receive-file takes meanwhile is left to it", asyn
   await Deno.mkdir(to);
   const outgoing = await peer.agent.sendFile("a", new Blob(["mine"]), { name: "cat.txt" });
   outgoing.pause();
-  await using receiving = await folder.start(["receive-file", "b", "--to", to, "--db", db, "--json"]);
+  await using receiving = folder.begin(["receive-file", "b", "--to", to, "--db", db, "--json"]);
   assertEquals(JSON.parse(await receiving.line()).file, `${to}/cat.txt`);
   await Deno.writeTextFile(`${to}/cat.txt`, "theirs");
   outgoing.resume();

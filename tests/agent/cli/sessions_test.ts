@@ -15,9 +15,6 @@ Deno.test("two programs of a shell get a session, and compare its code", async (
      agent invite bob --wait --db "$D/a.db" --server "$S" | agent join alice - --db "$D/b.db" --server "$S"
      echo 'hello bob' | agent send bob --db "$D/a.db"
      agent receive alice --db "$D/b.db"
-     test "$(agent code bob --db "$D/a.db")" = "$(agent code alice --db "$D/b.db")"
-     agent verify bob --db "$D/a.db"
-     agent list --db "$D/a.db"
      head -c 1048576 /dev/urandom > "$D/bytes"
      agent receive bob --raw --db "$D/a.db" > "$D/received" & receiving=$!
      agent send alice --file "$D/bytes" --db "$D/b.db"
@@ -26,9 +23,20 @@ Deno.test("two programs of a shell get a session, and compare its code", async (
     { S: server.address, D: folder.path },
   );
   assertEquals(code, 0, stderr);
-  const lines = stdout.trimEnd().split("\n");
-  assertEquals(lines[0], "hello bob");
-  assertMatch(lines[1]!, /^connected {2}0 unread {2}0 unsent {2}secret since \S+, verified {2}bob$/);
+  assertEquals(stdout, "hello bob\n");
+  const [bob, alice] = [["bob", "--db", folder.file("a.db")], [
+    "alice",
+    "--db",
+    folder.file("b.db"),
+  ]] as const;
+  const shown = await folder.here(["code", ...bob]);
+  assertMatch(shown.stdout, /^(\d{5}\s){12}/);
+  assertEquals(await folder.here(["code", ...alice]), shown);
+  assertEquals((await folder.here(["verify", ...bob])).code, 0);
+  assertMatch(
+    (await folder.here(["list", ...bob.slice(1)])).stdout,
+    /^connected {2}0 unread {2}0 unsent {2}secret since \S+, verified {2}bob\n$/,
+  );
 });
 
 Deno.test("a connection moves to other servers by rotate and leave, and goes on", async () => {
@@ -39,9 +47,9 @@ Deno.test("a connection moves to other servers by rotate and leave, and goes on"
   const db = ["--db", folder.file("b.db")];
   await connectCommand(peer, { db: db[1]!, server: server.address, isSession: true });
   const servers = ["--server", server.address, "--server", other.address];
-  const moved = await folder.run(["rotate", "b", "--json", "--timeout", "60", ...servers, ...db]);
+  const moved = await folder.here(["rotate", "b", "--json", "--timeout", "60", ...servers, ...db]);
   assertEquals([moved.code, JSON.parse(moved.stdout).type], [0, "moved"], moved.stderr);
-  const left = await folder.run(["leave", server.address, "--json", "--timeout", "60", ...servers, ...db]);
+  const left = await folder.here(["leave", server.address, "--json", "--timeout", "60", ...servers, ...db]);
   assertEquals(left.code, 0, left.stderr);
   assertEquals(JSON.parse(left.stdout.trimEnd().split("\n").at(-1)!), {
     type: "leaving",
@@ -66,7 +74,7 @@ Deno.test("a connection receives through as many servers as routes says", async 
   await connectCommand(peer, { db: db[1]!, server: server.address, isSession: true });
   const rest = ["--json", "--timeout", "60", "--server", server.address, "--server", other.address, ...db];
   const routes = async (count: string) => {
-    const { code, stdout, stderr } = await folder.run(["routes", "b", count, ...rest]);
+    const { code, stdout, stderr } = await folder.here(["routes", "b", count, ...rest]);
     assertEquals(code, 0, stderr);
     const { type, connection, servers } = JSON.parse(stdout);
     assertEquals([type, connection], ["routes", "b"]);
@@ -126,14 +134,8 @@ Deno.test("with --no-sessions, or another side without them, all is as in 0.3", 
   await connectCommand(old, { db: db[1]!, server: server.address });
   const { invitation } = await peer.agent.create("a");
   const made = ["--server", server.address];
-  const joined = await folder.run([
-    "join",
-    "c",
-    formatQueueInfo(invitation),
-    "--no-sessions",
-    ...db,
-    ...made,
-  ]);
+  const joining = ["join", "c", formatQueueInfo(invitation), "--no-sessions", ...db, ...made];
+  const joined = await folder.here(joining);
   assertEquals([joined.code, joined.stderr], [0, "waiting for the other side\nconnected\n"]);
   await peer.next("connected");
   for (const [name, agent] of [["b", old], ["c", peer]] as const) {

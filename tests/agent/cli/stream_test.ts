@@ -40,13 +40,13 @@ Deno.test("a pipe that was killed cannot go on, and the other side is told", asy
   await soon(outgoing.accepted);
   receiving.signal("SIGKILL");
   await receiving.end();
-  const next = await folder.start(["stream", "b", "--receive", "--db", db], { isRead: true });
+  const next = folder.here(["stream", "b", "--receive", "--db", db]);
   assertEquals(await endOf(outgoing), ["CANCELLED", "The program that received it was killed"]);
   const second = await peer.agent.offerStream("a");
   const writer = (await soon(second.accepted)).getWriter();
   await writer.write(new TextEncoder().encode("whole"));
   await writer.close();
-  const { code, stdout } = await next.end();
+  const { code, stdout } = await soon(next);
   assertEquals([code, stdout], [0, "whole"]);
   // Input ends with the program here: nothing is sent again.
   const sending = await folder.start(["stream", "b", "--send", "--db", db], { input: someBytes(60_000) });
@@ -84,7 +84,7 @@ Deno.test("where there is no session there are no files and streams", async () =
       "--receive",
     ]]
   ) {
-    const { code, stderr } = await folder.run([...args, "--db", db]);
+    const { code, stderr } = await folder.here([...args, "--db", db]);
     assertEquals(code, 1);
     assertStringIncludes(stderr, '"b" has no session');
   }

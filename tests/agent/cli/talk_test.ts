@@ -19,14 +19,16 @@ Deno.test("two programs of a shell connect and talk through pipes", async () => 
      agent receive --all --db "$D/a.db"
      printf 'no\\0text\\377' > "$D/bytes"
      agent send alice --file "$D/bytes" --db "$D/b.db"
-     agent receive bob --raw --db "$D/a.db" | cmp - "$D/bytes"
-     agent list --db "$D/a.db"
-     agent delete bob -y --db "$D/a.db"
-     agent list --db "$D/a.db"`,
+     agent receive bob --raw --db "$D/a.db" | cmp - "$D/bytes"`,
     { S: server.address, D: folder.path },
   );
   assertEquals(code, 0, stderr);
-  assertEquals(stdout, "hello bob\nbob: hello alice\nconnected  0 unread  0 unsent  bob\n");
+  assertEquals(stdout, "hello bob\nbob: hello alice\n");
+  const db = ["--db", folder.file("a.db")];
+  const list = async () => (await folder.here(["list", ...db])).stdout;
+  assertEquals(await list(), "connected  0 unread  0 unsent  bob\n");
+  assertEquals((await folder.here(["delete", "bob", "-y", ...db])).code, 0);
+  assertEquals(await list(), "");
 });
 
 Deno.test("with --json every line of every command is an object", async () => {
@@ -37,10 +39,10 @@ Deno.test("with --json every line of every command is an object", async () => {
     string[],
   ];
   const made = ["--server", server.address, "--no-sessions"];
-  await using inviting = await folder.start(["invite", "bob", "--wait", ...a, ...made]);
+  await using inviting = folder.begin(["invite", "bob", "--wait", ...a, ...made]);
   const { type, invitation } = JSON.parse(await inviting.line());
   assertEquals(type, "invitation");
-  const joined = await folder.run(["join", "alice", invitation, ...b, ...made]);
+  const joined = await folder.here(["join", "alice", invitation, ...b, ...made]);
   assertEquals(JSON.parse(joined.stdout), { type: "connected", connection: "alice" });
   assertEquals(JSON.parse(await inviting.line()), { type: "connected", connection: "bob" });
   assertEquals((await inviting.end()).code, 0);
@@ -132,7 +134,7 @@ Deno.test("an invitation that was used or withdrawn cannot be joined, and nothin
   await peer.agent.delete("a");
   const db = ["--db", folder.file("b.db")];
   const args = ["b", formatQueueInfo(invitation), ...db, "--server", server.address];
-  const refused = await folder.run(["join", ...args]);
+  const refused = await folder.here(["join", ...args]);
   assertEquals([refused.code, refused.stdout], [1, ""]);
   assertStringIncludes(refused.stderr, "AUTH");
   assertMatch((await folder.here(["list", ...db])).stdout, /^failed /);
@@ -184,7 +186,7 @@ Deno.test("receive goes on when the server was away, and says so", async () => {
   await using peer = await TestAgent.start(server.address);
   const db = folder.file("b.db");
   await connectCommand(peer, { db, server: server.address });
-  await using receiving = await folder.start(["receive", "b", "--follow", "--db", db]);
+  await using receiving = folder.begin(["receive", "b", "--follow", "--db", db]);
   await peer.send("a", "before");
   assertEquals(await receiving.line(), "before");
   await server[Symbol.asyncDispose]();
@@ -213,7 +215,7 @@ Deno.test("while the server cannot be reached send keeps the message, and says s
   const none = await folder.here(["receive", "b", "--timeout", "1", "--db", db]);
   assertEquals(none.code, 1);
   assertStringIncludes(none.stderr, "; no message has come\n");
-  const nothing = await folder.run(["invite", "c", "--db", db]);
+  const nothing = await folder.here(["invite", "c", "--db", db]);
   assertEquals(nothing.code, 1);
   assertStringIncludes(nothing.stderr, "Cannot connect to 127.0.0.1:");
   await using _again = await startServer(stores);

@@ -79,7 +79,7 @@ Deno.test("a second agent on the same database is refused", async () => {
   await using server = await startServer();
   await using _agent = await start(folder.path, server);
   const args = ["--db", `${folder.path}/agent.db`, "--port", "0", "--server", server.address];
-  const { code, stderr } = await run(args, { script, folder: folder.path });
+  const { code, stderr } = await agentHere(...args);
   assertEquals(code, 1);
   assert(stderr.startsWith(`Cannot open ${folder.path}/agent.db: another agent uses it; `), stderr);
 });
@@ -113,7 +113,7 @@ Deno.test("a token and a passphrase come from files", async () => {
     [["--token-file", file("missing")], "missing"],
   ] as const;
   for (const [args, text] of cases) {
-    const { code, stderr } = await run([...base, ...args], { script, folder: folder.path });
+    const { code, stderr } = await agentHere(...base, ...args);
     assertEquals(code, 1);
     assertStringIncludes(stderr, text);
     assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
@@ -180,7 +180,7 @@ Deno.test("a port that is taken is explained", async () => {
     "--port",
     `${taken.addr.port}`,
   ];
-  const { code, stderr } = await run(args, { script, folder: folder.path });
+  const { code, stderr } = await agentHere(...args);
   assertEquals(code, 1);
   assertStringIncludes(stderr, `Cannot listen on 127.0.0.1:${taken.addr.port}: `);
 });
