@@ -1,5 +1,7 @@
 import { type AgentOptions, type AgentStore, MemoryStore } from "../../agent/mod.ts";
+import type { SmpServer } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "./agent.ts";
+import { readyPair } from "./ready_pair.ts";
 import { until } from "./wait.ts";
 
 /** Options of agents that have sessions. */
@@ -67,15 +69,30 @@ export class Restorable implements AsyncDisposable {
 
 type Servers = string | readonly string[];
 
-/** Two agents with a session whose first routes are replaced: alice has made the invitation. */
-export function connected(
-  server: Servers,
-  options: Partial<AgentOptions> = {},
+/** Two agents with a session whose first routes are replaced, on servers that have no others: alice has made the invitation. */
+export async function connected(
+  servers: SmpServer | { readonly alice: SmpServer; readonly bob: SmpServer },
+  { ports, ...options }: Partial<AgentOptions> & {
+    /** The ports by which they reach the servers. @default the servers' own */
+    readonly ports?: { readonly alice: number; readonly bob: number };
+  } = {},
 ): Promise<{ readonly alice: Restorable; readonly bob: Restorable }> {
-  return connectedOver({ alice: server, bob: server }, options);
+  const own = "alice" in servers ? servers : { alice: servers, bob: servers };
+  const addressOf = ({ address, port }: SmpServer, by = port) => address.replace(`:${port}`, `:${by}`);
+  const addresses = {
+    alice: addressOf(own.alice, ports?.alice),
+    bob: addressOf(own.bob, ports?.bob),
+  };
+  const stores = await readyPair(servers, { names: ["bob", "alice"], ...ports && { ports } });
+  if (stores === null) return await connectedOver(addresses, options);
+  const alice = new Restorable(addresses.alice, "bob", options);
+  const bob = new Restorable(addresses.bob, "alice", options);
+  await alice.start(stores.alice);
+  await bob.start(stores.bob);
+  return { alice, bob };
 }
 
-/** The same, each with servers of its own; `used`: what the agents are given in place of their stores. */
+/** The same, on any servers, each with its own; `used`: what the agents are given in place of their stores. */
 export async function connectedOver(
   servers: { readonly alice: Servers; readonly bob: Servers },
   options: Partial<AgentOptions> = {},

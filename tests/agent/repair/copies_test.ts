@@ -2,7 +2,15 @@ import { assert, assertEquals } from "@std/assert";
 import { readBackup, writeBackup } from "../../../agent/backup.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
-import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
+import {
+  connected,
+  connectedOver,
+  reasonsOf,
+  type Restorable,
+  talk,
+  textsOf,
+  untilText,
+} from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { together } from "../../support/together.ts";
 import { until } from "../../support/wait.ts";
@@ -26,7 +34,7 @@ async function goOn({ alice, bob }: Pair, restored: Restorable): Promise<void> {
 
 Deno.test("a backup that was exported and imported goes on", async () => {
   await using server = await startServer();
-  const pair = await connected(server.address);
+  const pair = await connected(server);
   await using alice = pair.alice;
   await using bob = pair.bob;
   await talk(alice, bob, "1");
@@ -42,7 +50,7 @@ Deno.test("a backup that was exported and imported goes on", async () => {
 
 Deno.test("a copy of a database file goes on, also when its agent is started again before it is repaired", async () => {
   await using server = await startServer();
-  const pair = await connected(server.address);
+  const pair = await connected(server);
   await using alice = pair.alice;
   await using bob = pair.bob;
   const folder = await Deno.makeTempDir();
@@ -78,7 +86,7 @@ Deno.test("a copy of a database file goes on, also when its agent is started aga
 Deno.test("a side is restored to between a message and its receipt, and uses the same keys again", () =>
   together(roles, async (role) => {
     await using server = await startServer();
-    const pair = await connected(server.address);
+    const pair = await connected(server);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
     const [restored, other] = of(role, pair);
@@ -105,7 +113,8 @@ Deno.test("a side is restored where both have two routes", () =>
   together(roles, async (role) => {
     await using one = await startServer();
     await using two = await startServer();
-    const pair = await connected([one.address, two.address], { routes: 2 });
+    const addresses = [one.address, two.address];
+    const pair = await connectedOver({ alice: addresses, bob: addresses }, { routes: 2 });
     await using _alice = pair.alice;
     await using _bob = pair.bob;
     const [restored, other] = of(role, pair);
@@ -127,7 +136,7 @@ Deno.test("a side is restored where both have two routes", () =>
 Deno.test("what a restored side had in work since its start, and has sent after the backup, comes once", () =>
   together(roles, async (role) => {
     await using server = await startServer();
-    const pair = await connected(server.address);
+    const pair = await connected(server);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
     const [restored, other] = of(role, pair);

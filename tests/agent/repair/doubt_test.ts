@@ -16,14 +16,7 @@ import {
 } from "../../../protocol/mod.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
 import { newSessions, newSides, Side } from "../../support/ratchet.ts";
-import {
-  connectedOver,
-  reasonsOf,
-  type Restorable,
-  talk,
-  textsOf,
-  untilText,
-} from "../../support/restored.ts";
+import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { together } from "../../support/together.ts";
 import { until } from "../../support/wait.ts";
@@ -38,10 +31,11 @@ async function apart(role: typeof sides[number]) {
   const place = async () => {
     const server = stack.use(await startServer());
     const proxy = stack.use(new CutProxy(server.port));
-    return { server, proxy, address: server.address.replace(`:${server.port}`, `:${proxy.port}`) };
+    return { server, proxy };
   };
   const [one, two] = [await place(), await place()];
-  const pair = await connectedOver({ alice: one.address, bob: two.address });
+  const ports = { alice: one.proxy.port, bob: two.proxy.port };
+  const pair = await connected({ alice: one.server, bob: two.server }, { ports });
   const { alice, bob } = pair;
   stack.use(alice);
   stack.use(bob);

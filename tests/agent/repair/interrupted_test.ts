@@ -43,7 +43,8 @@ function all(side: Restorable): string[] {
 }
 
 /** Repairs while the program of one side ends after some changes of its store; whether it came to that. */
-async function interrupted(server: string, how: Interruption): Promise<boolean> {
+async function interrupted(how: Interruption): Promise<boolean> {
+  await using server = await startServer();
   const pair = await connected(server);
   await using alice = pair.alice;
   await using bob = pair.bob;
@@ -95,14 +96,13 @@ for (const restored of ["alice", "bob"] as const) {
     const role = restored === "alice" ? "initiator" : "joiner";
     const whose = restored === dies ? "its own program" : "the other side's program";
     Deno.test(`the repair of a restored ${role} goes on when ${whose} ends at any change of its store`, async () => {
-      await using server = await startServer();
       let deaths = 0;
       const all = Array.from({ length: mostCommits }, (_, commits) => commits)
         .filter((commits) => commits % stride === seed);
       for (let at = 0; at < all.length; at += atOnce) {
         await together(all.slice(at, at + atOnce), async (commits) => {
           const isAfter = Math.random() < 0.5;
-          if (await interrupted(server.address, { restored, dies, commits, isAfter })) deaths++;
+          if (await interrupted({ restored, dies, commits, isAfter })) deaths++;
         });
       }
       assert(deaths > 0);

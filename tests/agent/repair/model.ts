@@ -2,7 +2,7 @@ import type { MemoryStore } from "../../../agent/mod.ts";
 import type { SmpServer } from "../../../server/mod.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
 import { dyingStore } from "../../support/dying_store.ts";
-import { connectedOver, copyOf } from "../../support/restored.ts";
+import { connected, connectedOver, copyOf } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
 import { Random } from "../model/random.ts";
@@ -39,6 +39,13 @@ const hour = 3_600_000;
 /** Changes of a store until a connection has a session whose first routes are replaced, about. */
 const mostUpgradeCommits = 30;
 
+/** Where two sides are that have a server each. */
+function betweenTwo(alice: Place, bob: Place): Parameters<typeof connected> {
+  return [{ alice: alice.server, bob: bob.server }, {
+    ports: { alice: alice.proxy.port, bob: bob.proxy.port },
+  }];
+}
+
 /** Two sides do what a seed says, and are restored. Throws when one does what it must not. */
 export async function run(seed: number, options: RunOptions = {}): Promise<void> {
   // What chance says in a step depends on nothing that has happened.
@@ -59,9 +66,13 @@ export async function run(seed: number, options: RunOptions = {}): Promise<void>
   const named = random.pick(["alice", "bob"] as const)!;
   const copies: MemoryStore[] = [];
   const commits = during === "upgrade" ? 1 + random.below(mostUpgradeCommits) : Infinity;
-  const pair = await connectedOver(own, { ...count > 1 && { routes: 2 } }, (name, store) => (
-    name === named ? copiedStore(store, { commits, copied: (copy) => copies.push(copy) }) : store
-  ));
+  const connect = () =>
+    connectedOver(own, { ...count > 1 && { routes: 2 } }, (name, store) => (
+      name === named ? copiedStore(store, { commits, copied: (copy) => copies.push(copy) }) : store
+    ));
+  const [alices, bobs] = places;
+  const isReady = count === 1 && during !== "upgrade";
+  const pair = await (isReady ? connected(...betweenTwo(alices!, bobs!)) : connect());
   await until(() =>
     [pair.alice, pair.bob].every(({ agent, other }) => {
       const { receiving, sending } = agent.agent.connection(other).session!.servers;

@@ -17,7 +17,7 @@ const of = (role: typeof roles[number], { alice, bob }: Pair) =>
 Deno.test("a side is restored from a backup: the session goes on, and both are told", () =>
   together(roles, async (role) => {
     await using server = await startServer();
-    const pair = await connected(server.address);
+    const pair = await connected(server);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
     const [restored, other] = of(role, pair);
@@ -47,7 +47,7 @@ Deno.test("a side is restored from a backup: the session goes on, and both are t
 Deno.test("a side is restored: what is on its way both ways comes once and in order", () =>
   together(roles, async (role) => {
     await using server = await startServer();
-    const pair = await connected(server.address);
+    const pair = await connected(server);
     await using _alice = pair.alice;
     await using _bob = pair.bob;
     const [restored, other] = of(role, pair);
@@ -79,7 +79,7 @@ Deno.test("a side is restored: what is on its way both ways comes once and in or
 
 Deno.test("both are restored, from backups of different days", async () => {
   await using server = await startServer();
-  const { alice, bob } = await connected(server.address);
+  const { alice, bob } = await connected(server);
   await using _alice = alice;
   await using _bob = bob;
   await talk(alice, bob, "1");

@@ -8,7 +8,7 @@ for (const name of ["alice", "bob"] as const) {
   Deno.test(`${role === "initiator" ? "an" : "a"} ${role} that is restored to before a repair finds out although the other side says nothing`, async () => {
     await using server = await startServer();
     let ahead = 0;
-    const pair = await connected(server.address, { now: () => Date.now() + ahead });
+    const pair = await connected(server, { now: () => Date.now() + ahead });
     await using alice = pair.alice;
     await using bob = pair.bob;
     const [restored, other] = name === "alice" ? [alice, bob] : [bob, alice];

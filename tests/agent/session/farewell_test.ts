@@ -3,7 +3,7 @@ import { MemoryMessageStore, MemoryQueueStore } from "../../../server/mod.ts";
 import { TestAgent } from "../../support/agent.ts";
 import { dyingStore } from "../../support/dying_store.ts";
 import { steadyPort } from "../../support/ports.ts";
-import { connectedOver, sessions } from "../../support/restored.ts";
+import { connected, sessions } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
 
@@ -18,7 +18,7 @@ for (const isRestarted of [false, true]) {
     const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore(), port: steadyPort() };
     await using own = await startServer();
     const server = await startServer(stores);
-    const pair = await connectedOver({ alice: own.address, bob: server.address });
+    const pair = await connected({ alice: own, bob: server });
     await using alice = pair.alice;
     await using bob = pair.bob;
     await bob.stop();
@@ -37,7 +37,7 @@ for (const isRestarted of [false, true]) {
 
 Deno.test("the other side of a deleted connection is told once, though the program ends at any change of its store", async () => {
   await using server = await startServer();
-  const pair = await connectedOver({ alice: server.address, bob: server.address });
+  const pair = await connected(server);
   await pair.alice.stop();
   await using bob = pair.bob;
   const { store } = pair.alice;
