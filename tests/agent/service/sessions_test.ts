@@ -1,44 +1,18 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { AgentService } from "../../../agent/service/service.ts";
 import { MemoryStore } from "../../../agent/store/memory.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
 import { command, connectClients, startService } from "../../support/agent_service.ts";
 import { startServer } from "../../support/server.ts";
+import { servicePair, untilSession } from "../../support/service_pair.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { until } from "../../support/wait.ts";
 import { Telnet } from "../../support/telnet.ts";
 
 const announcing = { extensions: ["session1"] };
 
-/** Asks until a connection's session is active: nothing tells of it in text. */
-async function untilSession(client: Telnet, alias: string): Promise<void> {
-  for (let isActive = false; !isActive;) {
-    await client.send("l", "", "LIST");
-    for (let said; !(said = (await client.said())!)[2].startsWith("DONE");) {
-      isActive ||= said[1] === alias && /\bsession\b/.test(said[2]);
-    }
-  }
-}
-
-/** Two clients of two services, connected with a session: "bob" and "alice". */
-async function connectSessions(one: AgentService, two: AgentService) {
-  const [a, b] = [await Telnet.connect(one.port), await Telnet.connect(two.port)];
-  await connectClients(a, b);
-  await Promise.all([untilSession(a, "bob"), untilSession(b, "alice")]);
-  return {
-    a,
-    b,
-    async [Symbol.asyncDispose]() {
-      await Promise.all([a, b].map((client) => client[Symbol.asyncDispose]()));
-    },
-  };
-}
-
 Deno.test("after EXT receipts RCVD tells that the other side has done with a message", async () => {
   await using server = await startServer();
-  await using one = await startService(server, {}, announcing);
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
+  await using clients = await servicePair(server);
   const { a, b } = clients;
   assertEquals(await a.ask("2", "", "EXT receipts"), ["2", "", "OK"]);
   assertEquals(await b.ask("2", "", "MODE manual"), ["2", "", "OK"]);
@@ -56,10 +30,8 @@ Deno.test("after EXT receipts RCVD tells that the other side has done with a mes
 Deno.test("a client that says no EXT sees what 0.3 has alone, and receipts are taken for it", async () => {
   await using server = await startServer();
   const store = new MemoryStore();
-  await using one = await startService(server, {}, { ...announcing, store });
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
-  const { a, b } = clients;
+  await using clients = await servicePair(server, { one: { store } });
+  const { one, a, b } = clients;
   for (let i = 0; i < 5; i++) {
     assertEquals(await a.ask("3", "bob", `SEND :${i}`), ["3", "bob", `SENT ${2 * i + 1}`]);
     assertMatch(command(await b.said(), "", "alice"), new RegExp(`^MSG OK R=.*\n${i}$`));
@@ -104,9 +76,7 @@ Deno.test("a receipt that nobody was there for is told to the next client that h
 
 Deno.test("both sides are told the same safety code, and remember that it was compared", async () => {
   await using server = await startServer();
-  await using one = await startService(server, {}, announcing);
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
+  await using clients = await servicePair(server);
   const { a, b } = clients;
   const code = command(await a.ask("2", "bob", "CODE"), "2", "bob");
   assertMatch(code, /^CODE( \d{5}){12}$/);
@@ -157,9 +127,7 @@ Deno.test("where there is no session there is no safety code", async () => {
 
 Deno.test("a message of 1 MiB goes through the port, in text and in JSON", async () => {
   await using server = await startServer();
-  await using one = await startService(server, {}, announcing);
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
+  await using clients = await servicePair(server);
   const { a, b } = clients;
   const text = "0123456789abcdef".repeat(65_536);
   assertEquals(await a.ask("2", "bob", `SEND ${text.length}\r\n${text}`), ["2", "bob", "SENT 1"]);
@@ -173,9 +141,7 @@ Deno.test("a message of 1 MiB goes through the port, in text and in JSON", async
 
 Deno.test("the same commands in JSON, and what LIST tells of a session", async () => {
   await using server = await startServer();
-  await using one = await startService(server, {}, announcing);
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
+  await using clients = await servicePair(server);
   const { a, b } = clients;
   assertEquals(await a.ask("2", "", "MODE json"), ["2", "", "OK"]);
   const said = async () => JSON.parse((await a.line())!);
@@ -226,12 +192,7 @@ Deno.test("the same commands in JSON, and what LIST tells of a session", async (
 Deno.test("a connection moves to other servers by ROTATE, ROUTES and LEAVE, and goes on", async () => {
   await using server = await startServer();
   await using other = await startServer();
-  await using one = await startService(server, {}, {
-    ...announcing,
-    servers: [server.address, other.address],
-  });
-  await using two = await startService(server, {}, announcing);
-  await using clients = await connectSessions(one, two);
+  await using clients = await servicePair(server, { one: { servers: [server.address, other.address] } });
   const { a, b } = clients;
   assertEquals(await a.ask("2", "", "MODE json"), ["2", "", "OK"]);
   const said = async () => JSON.parse((await a.line())!);

@@ -1,10 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { AgentOptions, AgentStore } from "../../../agent/mod.ts";
 import { SqliteStore } from "../../../agent/store/sqlite.ts";
-import type { SmpServer } from "../../../server/mod.ts";
 import { command, connectClients, startService } from "../../support/agent_service.ts";
-import { readyPair } from "../../support/ready_pair.ts";
 import { startServer } from "../../support/server.ts";
+import { type ServicePair, servicePair, untilSession } from "../../support/service_pair.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { sessions } from "../../support/streams.ts";
 import { until } from "../../support/wait.ts";
@@ -12,16 +10,6 @@ import { Telnet } from "../../support/telnet.ts";
 
 /** How a stream is named. */
 const id = "([0-9a-f]{32})";
-
-/** Waits until a client's connection has a session. */
-async function untilSession(client: Telnet, alias: string): Promise<void> {
-  for (let isActive = false; !isActive;) {
-    await client.send("l", "", "LIST");
-    for (let said; !(said = (await client.said())!)[2].startsWith("DONE");) {
-      isActive ||= said[1] === alias && /\bsession\b/.test(said[2]);
-    }
-  }
-}
 
 /** Waits until both sides have said what they know, which comes before any message. */
 async function untilReady(a: Telnet, b: Telnet, number = ""): Promise<void> {
@@ -34,37 +22,12 @@ async function untilReady(a: Telnet, b: Telnet, number = ""): Promise<void> {
 }
 
 /** Two clients of two services, "bob" and "alice", that have said `EXT streams`. */
-async function pair(
-  server: SmpServer,
-  { a: optionsA = {}, b: optionsB = {} }: {
-    readonly a?: Partial<AgentOptions>;
-    readonly b?: Partial<AgentOptions>;
-  } = {},
-) {
-  const names = ["bob", "alice"] as const;
-  const stores = await readyPair(server, { alice: optionsA.store, bob: optionsB.store, names });
-  const start = (options: Partial<AgentOptions>, store?: AgentStore) =>
-    startService(server, {}, { ...sessions, ...options, ...store && { store } });
-  const one = await start(optionsA, stores?.alice), two = await start(optionsB, stores?.bob);
-  const [a, b] = [await Telnet.connect(one.port), await Telnet.connect(two.port)];
-  if (stores === null) await connectClients(a, b);
-  else {
-    for (const [client, name] of [[a, "bob"], [b, "alice"]] as const) {
-      assertEquals(await client.ask("1", name, "SUB"), ["1", name, "OK"]);
-    }
-  }
+async function pair(...[server, options]: Parameters<typeof servicePair>): Promise<ServicePair> {
+  const clients = await servicePair(server, options);
+  const { a, b } = clients;
   await untilReady(a, b);
   for (const client of [a, b]) assertEquals(await client.ask("0", "", "EXT streams"), ["0", "", "OK"]);
-  return {
-    one,
-    two,
-    a,
-    b,
-    async [Symbol.asyncDispose]() {
-      await Promise.all([a, b].map((client) => client[Symbol.asyncDispose]()));
-      await Promise.all([one, two].map((service) => service[Symbol.asyncDispose]()));
-    },
-  };
+  return clients;
 }
 
 /** The ID of a stream that `a` offers `b` and `b` accepts. */
