@@ -14,7 +14,7 @@ const keys = { 1024: encoded(smallKeys), 2048: encoded(storedKeys) };
 const script = new URL("crash_child.ts", import.meta.url).pathname;
 /** Of the steps one in so many is tried, others each time; see crash_steps_test.ts. */
 const isEvery = Deno.args.includes("--every-step");
-const strides = { "in 0.3": isEvery ? 1 : 30, "in a session": isEvery ? 1 : 70 } as const;
+const strides = { "in 0.3": isEvery ? 1 : 52, "in a session": isEvery ? 1 : 110 } as const;
 const [toPeer, fromPeer] = [["a", "b", "c"], ["x", "y", "z"]] as const;
 
 /** What the child prints. */
