@@ -187,7 +187,9 @@ Deno.test("the server reads no more than inWork commands of a peer that does not
   })().catch(() => {});
   await soon(handling);
   await soon(sending);
-  assertEquals([reads, server.metrics.slowPeersClosed], [inWork, 1]);
+  // On a busy machine it may be closed before the server has read so many.
+  assert(reads > 0 && reads <= inWork, `${reads}`);
+  assertEquals(server.metrics.slowPeersClosed, 1);
 });
 
 for (const close of ["end", "close"] as const) {
