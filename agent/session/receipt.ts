@@ -79,10 +79,14 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
   return { connection: changed, changes, events, commands };
 };
 
-/** What the other side misses, and since when it has had what came after that; `null`: nothing. */
+/**
+ * What the other side misses, and since when it has told so though it has had what came after that, or all was sent again
+ * ({@linkcode repeatAll}); `null`: nothing.
+ */
 function gapOf({ receipted: { upTo, ranges }, missed }: Session, now: number) {
-  if (ranges.length === 0) return null;
-  return missed?.after === upTo ? missed : { after: upTo, since: now };
+  const isSame = missed?.after === upTo;
+  if (!isSame && ranges.length === 0) return null;
+  return isSame && missed.since > 0 ? missed : { after: upTo, since: now };
 }
 
 /** The numbers that the application has acknowledged, with one more where there is room for it. */

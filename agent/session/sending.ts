@@ -57,9 +57,14 @@ export function framesSent(
   };
 }
 
-/** Receipts have told nothing new for long: what has none is sent again by all routes. */
+/**
+ * Receipts have told nothing new for long: what has none is sent again by all routes. From the next receipt on that says the
+ * same it is missed there, as what is in a gap: the other side may have got it, and cannot read it.
+ */
 export function repeatAll(connection: Connection, { now }: StepContext): Step {
-  return stepTo(withSession(connection, { quietSince: now }), {
+  const { receipted: { upTo }, missed = null } = connection.session!;
+  const since = missed?.after === upTo ? missed.since : 0;
+  return stepTo(withSession(connection, { quietSince: now, missed: { after: upTo, since } }), {
     commands: connection.outbound.map(({ id }) => ({ type: "repeat", route: id })),
   });
 }

@@ -54,7 +54,10 @@ export interface Session {
   readonly fork?: Fork | null;
   /** Whether the other side was found to be restored: nothing is decrypted until the session is repaired. */
   readonly parted?: boolean;
-  /** The number after which the other side misses a frame, though it has a later one, and since when it has told so, milliseconds since 1970. */
+  /**
+   * The number after which the other side misses a frame, though it has a later one or all was sent again, and since when it
+   * has told so, milliseconds since 1970; 0: it has told nothing since.
+   */
   readonly missed?: { readonly after: number; readonly since: number } | null;
   /** Whether a receipt has told of other frames than this side's: what it has sent is repaired. */
   readonly strayed?: boolean;

@@ -342,6 +342,14 @@ export const sessionMutations: readonly Mutation[] = [
     tests: ["tests/protocol/ratchet/repair_vectors_test.ts"],
   },
   {
+    name: "repair-missed-at-once",
+    what: "who was away for days is taken for one that cannot read what was sent",
+    file: "agent/session/receipt.ts",
+    from: "return isSame && missed.since > 0 ? missed : { after: upTo, since: now };",
+    to: "return isSame ? missed : { after: upTo, since: now };",
+    tests: [digests],
+  },
+  {
     name: "repair-reads-on",
     what: "what is read in the old session after an answer is not what the new one begins with",
     file: packets,

@@ -4,6 +4,8 @@ import { withRecord } from "../../../agent/core/connection.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
 import { planOf } from "../../../agent/runtime/repair_numbers.ts";
 import { repairedEvent } from "../../../agent/runtime/repaired.ts";
+import { packets } from "../../../agent/session/arrival.ts";
+import { repeatAll } from "../../../agent/session/sending.ts";
 import { newSession, withSession, withSessionKeys } from "../../../agent/session/session.ts";
 import type { Session } from "../../../agent/store/store.ts";
 import {
@@ -228,3 +230,42 @@ Deno.test(
 async function lastOf(frame: Frame & { readonly kind: "message" }) {
   return { id: frame.userNumber, hash: await messageHash(frame) };
 }
+
+Deno.test("what the other side does not get though all is sent again for days is repaired", {
+  permissions,
+}, async () => {
+  const receiptedDigest = await digestOf(sent[0]!, sent[1]!);
+  const { connection, store, other } = await scene({ receipted: upTo(3), receiptedDigest });
+  let known = connection;
+  const context = (now: number) => ({ now, announced: [], discardUntil: 0 });
+  /** What comes of a receipt that says the same. */
+  const tell = async (now: number) => {
+    const head = { number: 0, time: now };
+    const frames: Frame[] = [
+      { kind: "receipt", stored: upTo(3), acknowledged: upTo(2), ...head },
+      { kind: "digest", digest: receiptedDigest, ...head },
+    ];
+    const sealed = await ratchetEncrypt(other.state, encodeFrames(frames));
+    if (!sealed.ok) throw new Error(sealed.code);
+    other.state = sealed.state;
+    const packet = { type: "message", message: sealed.message } as const;
+    const incoming = [{ serverId: "AAAA", serverAt: now, packet }];
+    const opened = await openPackets({ store, allowUnverified: true }, known, {
+      route: "one",
+      incoming,
+      now,
+    });
+    const step = packets(known, { route: "one", opened }, context(now));
+    known = step.connection;
+    return step.commands.some(({ type }) => type === "repair");
+  };
+  const day = 86_400_000;
+  // Who was away tells the same once more, before it has read what waits for it.
+  assertEquals(await tell(day), false);
+  assertEquals(await tell(3 * day), false);
+  known = repeatAll(known, context(4 * day)).connection;
+  assertEquals(await tell(8 * day), false);
+  known = repeatAll(known, context(9 * day)).connection;
+  assertEquals(await tell(9 * day + 1), true);
+  assertEquals(known.session!.strayed, true);
+});
