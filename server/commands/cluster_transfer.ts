@@ -83,7 +83,7 @@ export async function importCluster(
   const { clusterName, clusterPartitions: partitions } = settings;
   const counts = await failing(async () => {
     const [queues, messages] = [
-      await loadStoreLog(from.storeLogFile, 0),
+      await loadStoreLog(from.storeLogFile, Date.now()),
       await loadMessages(from.messagesFile),
     ];
     const problems = [...queues.problems, ...messages.problems];

@@ -3,6 +3,7 @@ import type { RecipientQueue, SmpClient } from "../../../client/mod.ts";
 import { asciiText, textBytes } from "../../../protocol/mod.ts";
 import { openBucket } from "../../../server/cluster/bucket.ts";
 import { checkCluster } from "../../../server/cluster/cluster_identity.ts";
+import { readContent } from "../../../server/cluster/content.ts";
 import { EngineError } from "../../../server/cluster/error.ts";
 import { markImport } from "../../../server/cluster/import_marker.ts";
 import { exportCluster, importCluster } from "../../../server/commands/cluster_transfer.ts";
@@ -64,6 +65,24 @@ function join(nats: Nats): Promise<TestNode> {
   return startNode(nats, "a", { cluster: "moved", partitions: 8 });
 }
 
+/** When the queues of the cluster were changed last. */
+async function changesOf(nats: Nats): Promise<number[]> {
+  const options = {
+    engine: { address: nats.urls.join() },
+    cluster: "moved",
+    keyHash: identity.keyHash,
+    log: () => {},
+    signal: new AbortController().signal,
+  };
+  return await soon(readContent(options, async ({ partitions }) => {
+    const times: number[] = [];
+    for await (const { queues } of partitions) {
+      for (const { changedAt } of queues.records()) times.push(changedAt);
+    }
+    return times;
+  }));
+}
+
 async function textsOf(client: SmpClient, queues: readonly RecipientQueue[]): Promise<string[]> {
   const texts: string[] = [];
   for (const queue of queues) {
@@ -80,6 +99,7 @@ test("what one process has is moved into a cluster and back, and backed up while
   await using one = await temporaryFolder();
   await using outside = await temporaryFolder();
   await giveKey(one.path);
+  const begin = Date.now();
   const texts = ["a", "b", "c", "d"];
   const queues = await served(one.path, async (client) => {
     const queues = await Promise.all(texts.map(() => client.createQueue({ keyPair })));
@@ -97,6 +117,8 @@ test("what one process has is moved into a cluster and back, and backed up while
     `each of its nodes needs ${one.path}/server_key as its key`,
   ]);
   assertStringIncludes(await refusal(importFrom(one.path)), "cluster moved has queues already");
+  // Files do not say when a queue was used last: it must not be too old at once.
+  assertEquals((await changesOf(nats)).filter((time) => time < begin), []);
   const [running, stopped] = [`${outside.path}/running`, `${outside.path}/stopped`];
   {
     const node = await join(nats);
