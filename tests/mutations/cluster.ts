@@ -130,4 +130,12 @@ export const clusterMutations: readonly Mutation[] = [
     to: "now - since < Infinity",
     tests: ["tests/server/cluster/partition_keeper_test.ts"],
   },
+  {
+    name: "served-while-imported",
+    what: "a node starts on a part of an import",
+    file: "server/cluster/import_marker.ts",
+    from: '?.value === "begun"',
+    to: '?.value === ""',
+    tests: ["tests/server/cluster/content_test.ts"],
+  },
 ];
