@@ -21,6 +21,9 @@ export class Way {
   /** The message to be acknowledged next, with all before it. */
   #acknowledging: { client: SmpClient; messageId: string } | null = null;
   #work: Promise<void> | null = null;
+  /** Between two attempts to acknowledge. */
+  readonly #pause = new Pause();
+  #isDeleted = false;
 
   private constructor(ports: StreamPorts, made: MadeInbound, link: StreamLink, window: number) {
     this.#ports = ports;
@@ -80,6 +83,8 @@ export class Way {
   async delete(): Promise<void> {
     const { context } = this.#ports;
     const { route } = this.#made;
+    this.#isDeleted = true;
+    this.#pause.end();
     try {
       // By this connection first: it has what was not read of the queue.
       await this.#link.client.deleteQueue(await recipientQueue(context, route.keys));
@@ -138,10 +143,20 @@ export class Way {
 
   async #acknowledgeAll(): Promise<void> {
     const queue = await recipientQueue(this.#ports.context, this.#made.route.keys);
+    let failures = 0;
     for (let next; (next = this.#acknowledging) !== null;) {
       this.#acknowledging = null;
-      // What it fails with ends the connection, or the message comes again and is acknowledged then.
-      await next.client.acknowledge(queue, next.messageId).catch(() => {});
+      try {
+        await next.client.acknowledge(queue, next.messageId);
+        failures = 0;
+      } catch (error) {
+        // With any other failure the connection ends, or the message comes again and is acknowledged then.
+        const isUndone = error instanceof SmpError && error.code === "INTERNAL";
+        if (!isUndone || this.#isDeleted) continue;
+        // When the window is full nothing comes before the server has done it.
+        await this.#pause.wait(backoffDelay(this.#ports.context.retry, ++failures));
+        this.#acknowledging ??= next;
+      }
     }
     this.#work = null;
   }

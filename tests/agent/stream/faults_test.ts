@@ -6,7 +6,8 @@ import type { DiscardedQueue } from "../../../agent/store/store.ts";
 import { SmpClient, tcpTransport, type Transport } from "../../../client/mod.ts";
 import { type Channel, equalBytes } from "../../../protocol/mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
-import { startServer } from "../../support/server.ts";
+import { MemoryMessageStore, SmpServer, type StoredMessage } from "../../../server/mod.ts";
+import { identity, startServer } from "../../support/server.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import {
   connectForStreams,
@@ -194,4 +195,42 @@ Deno.test("a stream goes through several servers at once, and through those that
   await writer.write(sent.subarray(1_500_000));
   await soon(writer.close());
   assert(equalBytes(await soon(reading), sent));
+});
+
+/** Messages of which none can be removed until the one that fills a window is to be. */
+class StuckMessages extends MemoryMessageStore {
+  /** How many could not be removed. */
+  failures = 0;
+  readonly #large = new Map<string, string[]>();
+  #isStuck = true;
+
+  override append(recipientId: string, message: StoredMessage): Promise<void> {
+    const ids = this.#large.get(recipientId) ?? [];
+    if (message.body.length > 10_000) this.#large.set(recipientId, [...ids, message.id]);
+    return super.append(recipientId, message);
+  }
+
+  override remove(recipientId: string, messageId: string): Promise<void> {
+    const ids = this.#large.get(recipientId);
+    if (!this.#isStuck || ids === undefined) return super.remove(recipientId, messageId);
+    this.failures++;
+    // It fails once more, as that of the others before it in the same acknowledgement.
+    if (messageId === ids[31]) this.#isStuck = false;
+    return Promise.reject(new Error("the disk is full"));
+  }
+}
+
+Deno.test("a file arrives whole although the server could not delete what fills the window of its queue", async () => {
+  await using folder = await temporaryFolder();
+  const messages = new StuckMessages();
+  await using server = await SmpServer.start({ identity, host: "127.0.0.1", port: 0, messages });
+  await using pair = await streamPair(server);
+  const from = `${folder.path}/from`, to = `${folder.path}/to`;
+  const bytes = someBytes(3_000_000);
+  await Deno.writeFile(from, bytes);
+  const outgoing = await pair.alice.agent.sendFile("b", from);
+  await soon(pair.bob.agent.receiveFile(await nextOffer(pair.bob), to));
+  await soon(outgoing.ended);
+  assert(equalBytes(await Deno.readFile(to), bytes));
+  assert(messages.failures >= 32);
 });
