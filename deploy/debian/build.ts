@@ -7,8 +7,8 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { parseArgs } from "node:util";
 import config from "../../deno.json" with { type: "json" };
+import { readTaskArguments } from "../task_arguments.ts";
 import { manualPages } from "../man/pages.ts";
 import { roffOf } from "../man/roff.ts";
 import { debianChangelog } from "./changelog.ts";
@@ -114,21 +114,25 @@ async function measure(folder: string): Promise<{ readonly size: number; readonl
   return { size, sums: new TextDecoder().decode(stdout) };
 }
 
-const { values, positionals } = parseArgs({
-  args: Deno.args,
-  options: {
-    deno: { type: "string", default: Deno.execPath() },
-    compression: { type: "string", default: "xz" },
-  },
-  allowPositionals: true,
-});
+const help = `deno task deb [FILE] [--deno FILE] [--compression xz|gzip|none]
+
+Makes a Debian package for this machine's architecture (docs/operations.md), by default
+smp-server_VERSION_ARCHITECTURE.deb.
+
+  --deno FILE         the Deno that is in it (default: the one that makes it)
+  --compression HOW   xz, gzip or none (default xz)`;
+const { options, positional } = readTaskArguments(
+  { "deno": "value", "compression": "value" },
+  { help, most: 1 },
+);
+const { deno = Deno.execPath(), compression = "xz" } = options;
 const architecture = architectures[Deno.build.arch];
-const output = positionals[0] ?? `smp-server_${config.version}_${architecture}.deb`;
+const output = positional[0] ?? `smp-server_${config.version}_${architecture}.deb`;
 const folder = await Deno.makeTempDir({ prefix: "smp-deb-" });
 try {
   for (const path of sources) await copy(`${root}${path}`, `${folder}/opt/smp/server/${path}`);
   await copy(`${root}deploy/server.lock`, `${folder}/opt/smp/server/deploy/server.lock`);
-  await copy(values.deno, `${folder}/opt/smp/bin/deno`, 0o755);
+  await copy(deno, `${folder}/opt/smp/bin/deno`, 0o755);
   await fillCache(`${folder}/opt/smp/deno`);
   const units = `${folder}/usr/lib/systemd/system`;
   await copy(`${root}deploy/smp-server.service`, `${units}/smp-server.service`);
@@ -149,7 +153,7 @@ try {
   await Deno.writeTextFile(`${folder}/DEBIAN/conffiles`, "/etc/default/smp-server\n");
   await Deno.writeTextFile(`${folder}/DEBIAN/md5sums`, sums);
   await Deno.chmod(folder, 0o755);
-  await run("dpkg-deb", [`-Z${values.compression}`, "--root-owner-group", "--build", folder, output]);
+  await run("dpkg-deb", [`-Z${compression}`, "--root-owner-group", "--build", folder, output]);
   console.log(`made ${output}`);
 } finally {
   await Deno.remove(folder, { recursive: true });

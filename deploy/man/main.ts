@@ -4,10 +4,15 @@
  * @module
  */
 // deno-lint-ignore-file no-console
+import { readTaskArguments } from "../task_arguments.ts";
 import { manualPages } from "./pages.ts";
 import { roffOf } from "./roff.ts";
 
-const [folder = "man"] = Deno.args;
+const help = `deno task man [FOLDER]
+
+Writes smp-server.8, smp-agent.1 and smp.1 to FOLDER (default man).`;
+
+const { positional: [folder = "man"] } = readTaskArguments({}, { help, most: 1 });
 await Deno.mkdir(folder, { recursive: true });
 for (const page of manualPages()) {
   const path = `${folder}/${page.name}.${page.section}`;

@@ -9,6 +9,7 @@
 // deno-lint-ignore-file no-console
 import { resolve } from "node:path";
 import config from "../../deno.json" with { type: "json" };
+import { readTaskArguments } from "../task_arguments.ts";
 import { forNode, withoutTypes } from "./program.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -100,7 +101,12 @@ async function amend(path: string): Promise<void> {
   await Deno.writeTextFile(path, `${JSON.stringify(amended, null, 2)}\n`);
 }
 
-const output = resolve(Deno.args[0] ?? "simplexmq-smp.tgz");
+const help = `deno task npm [FILE]
+
+Makes a package of the client, the agent and the programs smp and smp-agent for Node (docs/platforms.md), by default
+simplexmq-smp.tgz.`;
+const { positional: [file = "simplexmq-smp.tgz"] } = readTaskArguments({}, { help, most: 1 });
+const output = resolve(file);
 const folder = await Deno.makeTempDir({ prefix: "smp-npm-" });
 try {
   for (const path of [...sources, "LICENSE", "README.md", "SECURITY.md"]) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { patience } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -32,6 +32,25 @@ for (
     }
   });
 }
+
+Deno.test("tasks that make files, and the model, have a help too, and make nothing of what they do not know", async () => {
+  const names = ["man", "deb", "npm", "model"];
+  await Promise.all(names.map(async (name) => {
+    const help = await task(name, "--help");
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assertStringIncludes(help.stdout, `deno task ${name} [`);
+    const unknown = await task(name, "--bogus");
+    assertEquals([unknown.code, unknown.stdout], [2, ""], unknown.stderr);
+    assertEquals(unknown.stderr, "unknown option --bogus; --help lists what there is\n");
+  }));
+  for (const name of ["--help", "--bogus"]) await assertRejects(() => Deno.stat(new URL(name, root)));
+});
+
+Deno.test("task model runs with the permissions that it has", async () => {
+  const { code, stdout, stderr } = await task("model", "--runs", "1", "--steps", "4");
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertStringIncludes(stdout, "1 runs in ");
+});
 
 Deno.test("what is fuzzed leaves the corpus as it is, unless it is to be saved", async () => {
   const corpus = new URL("tests/fuzz/corpus/address.json", root);
