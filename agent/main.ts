@@ -9,6 +9,7 @@
  */
 import config from "../deno.json" with { type: "json" };
 import { UsageError } from "../cli/options.ts";
+import { portAdvice } from "../cli/port_advice.ts";
 import { runCommand } from "./cli/commands.ts";
 import { Interrupted } from "./cli/command.ts";
 import { processSurroundings, tell } from "./cli/terminal.ts";
@@ -35,7 +36,11 @@ async function main(): Promise<number> {
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    tell(error instanceof UsageError ? `${message}; --help lists what there is` : message);
+    tell(
+      error instanceof UsageError
+        ? `${message}; --help lists what there is`
+        : `${message}${portAdvice(error, "--port")}`,
+    );
     return error instanceof UsageError ? 2 : error instanceof Interrupted ? interruptedCode : 1;
   } finally {
     forget();

@@ -1,5 +1,6 @@
 import config from "../../deno.json" with { type: "json" };
 import { Administration } from "../../cli/admin/administration.ts";
+import { portAdvice } from "../../cli/port_advice.ts";
 import { PlaceTaken, reasonOf } from "../../cli/admin/listen.ts";
 import { adminPlace } from "../admin/place.ts";
 import type { ServerStatus } from "../admin/status.ts";
@@ -278,7 +279,7 @@ async function startServer(
       }),
     });
   } catch (error) {
-    throw new Fatal(messageOf(error));
+    throw new Fatal(`${messageOf(error)}${portAdvice(error, "--port, --ws-port, or tls_port in the ini")}`);
   }
 }
 
@@ -290,7 +291,7 @@ export function startMonitor(
   try {
     return Monitor.start({ host, port, hosts, source });
   } catch (error) {
-    throw new Fatal(messageOf(error));
+    throw new Fatal(`${messageOf(error)}${portAdvice(error, "port of [METRICS] in the ini")}`);
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from "../commands/start.ts";
 import { operate } from "../commands/operate.ts";
 import type { Signals } from "../commands/signals.ts";
+import { portAdvice } from "../../cli/port_advice.ts";
 import { Fatal, messageOf, type Terminal } from "../commands/terminal.ts";
 import { survive } from "../commands/uncaught.ts";
 import type { CliOptions } from "../config/cli.ts";
@@ -107,7 +108,9 @@ async function checkPorts(
           .close();
         break;
       } catch (error) {
-        if (performance.now() > end) throw new Fatal(messageOf(error));
+        if (performance.now() > end) {
+          throw new Fatal(messageOf(error) + portAdvice(error, "--port, --ws-port, or tls_port in the ini"));
+        }
         await pause(100, undefined, { signal: stop }).catch(() => stop.throwIfAborted());
       }
     }

@@ -144,6 +144,7 @@ Deno.test("a port that is taken is explained, for both transports", async () => 
     assertOneLine(stderr);
     assert(/^Cannot listen on 127\.0\.0\.1\b.*\bin use\b/i.test(stderr), stderr);
     assertStringIncludes(stderr, String(port));
+    assertStringIncludes(stderr, "; stop the program that has the port, or choose another one: --port");
   }
 });
 

@@ -183,6 +183,7 @@ Deno.test("a port that is taken is explained", async () => {
   const { code, stderr } = await agentHere(...args);
   assertEquals(code, 1);
   assertStringIncludes(stderr, `Cannot listen on 127.0.0.1:${taken.addr.port}: `);
+  assertStringIncludes(stderr, "; stop the program that has the port, or choose another one: --port\n");
 });
 
 Deno.test("help and version need no permission", async () => {
