@@ -10,6 +10,7 @@
 import config from "../deno.json" with { type: "json" };
 import { UsageError } from "../cli/options.ts";
 import { portAdvice } from "../cli/port_advice.ts";
+import { onStopSignal, stopCode } from "../cli/stop_signals.ts";
 import { runCommand } from "./cli/commands.ts";
 import { Interrupted } from "./cli/command.ts";
 import { processSurroundings, tell } from "./cli/terminal.ts";
@@ -18,18 +19,10 @@ import { processSurroundings, tell } from "./cli/terminal.ts";
 async function main(): Promise<number> {
   const interrupted = new AbortController();
   let interruptedCode = 1;
-  const signals = [["SIGINT", 130], ["SIGTERM", 143]] as const;
-  const listeners = signals.map(([signal, code]) => {
-    const listener = () => {
-      interruptedCode = code;
-      forget();
-      interrupted.abort();
-    };
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
+  using _signals = onStopSignal((signal) => {
+    interruptedCode = stopCode(signal);
+    interrupted.abort();
   });
-  // The second signal ends the program at once.
-  const forget = () => listeners.splice(0).forEach((remove) => remove());
   const version = `SMP agent ${config.version} (SMP agent protocol 0.3.2)`;
   try {
     await runCommand(Deno.args, processSurroundings(interrupted.signal), version);
@@ -42,8 +35,6 @@ async function main(): Promise<number> {
         : `${message}${portAdvice(error, "--port")}`,
     );
     return error instanceof UsageError ? 2 : error instanceof Interrupted ? interruptedCode : 1;
-  } finally {
-    forget();
   }
 }
 

@@ -10,6 +10,7 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { isHelpAsked, shownArgument, UsageError } from "../cli/options.ts";
+import { onStopSignal, stopCode } from "../cli/stop_signals.ts";
 import { helpText } from "./cli/help.ts";
 import { load } from "./cli/load_command.ts";
 import { oneLine } from "./cli/print.ts";
@@ -47,18 +48,10 @@ async function readInput(signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> 
 if (import.meta.main) {
   const interrupted = new AbortController();
   let exitCode = 1;
-  const signals = [["SIGINT", 130], ["SIGTERM", 143]] as const;
-  const listeners = signals.map(([signal, code]) => {
-    const listener = () => {
-      exitCode = code;
-      forget();
-      interrupted.abort();
-    };
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
+  using _signals = onStopSignal((signal) => {
+    exitCode = stopCode(signal);
+    interrupted.abort();
   });
-  // The second signal ends the program at once.
-  const forget = () => listeners.splice(0).forEach((remove) => remove());
   try {
     await run(Deno.args, interrupted.signal);
   } catch (error) {
@@ -71,7 +64,5 @@ if (import.meta.main) {
     console.error(`${message}${isUsage ? "; --help lists what there is" : ""}`);
     // Something may still wait for its input.
     Deno.exit(isUsage ? 2 : exitCode);
-  } finally {
-    forget();
   }
 }

@@ -46,15 +46,15 @@ function explainCertificate({ cert, authority }: MadeCertificate, url: string): 
   console.log(`open ${url} in two browsers, of phones in the same network too`);
 }
 
-/** Resolves at SIGINT or SIGTERM; a second one ends the program at once. */
+/** Resolves at SIGINT or SIGTERM. A second one ends the program at once, but for the twin of Ctrl-C that npx passes on. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    const signals = ["SIGINT", "SIGTERM"] as const;
     const stop = () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, stop);
+      Deno.removeSignalListener("SIGTERM", stop);
+      Deno.unrefTimer(setTimeout(() => Deno.removeSignalListener("SIGINT", stop), 500));
       resolve();
     };
-    for (const signal of signals) Deno.addSignalListener(signal, stop);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   });
 }
 

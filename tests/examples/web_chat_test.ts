@@ -458,6 +458,10 @@ Deno.test("the chat says that it stops, and that it has stopped", async () => {
     await using chat = await WebChat.start();
     assertEquals(await chat.end(signal), { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
   }
+  // Ctrl-C comes twice at once through npx.
+  await using chat = await WebChat.start();
+  await chat.interrupt();
+  assertEquals(await chat.end("SIGINT"), { code: 0, stdout: "stopped\n", stderr: "" });
 });
 
 Deno.test("with --tls all is on one port, with a certificate that stays and whose authority can be trusted", async () => {

@@ -117,6 +117,13 @@ export class WebChat implements AsyncDisposable {
     };
   }
 
+  /** Presses Ctrl-C, and waits until it is told that it stops. */
+  async interrupt(): Promise<void> {
+    this.#server.signal("SIGINT");
+    const line = await this.#server.line();
+    if (line !== "stopping") throw new Error(`it prints ${line}`);
+  }
+
   /** Sends a signal and waits for the end; gives what was not read of its output. */
   end(signal: Deno.Signal): Promise<Outcome> {
     return this.#server.kill(signal);
