@@ -131,7 +131,7 @@ socketTest("what waits for an agent ends with a signal", async () => {
   const status = agentUntil(ending.signal, ["status", "--db", db]);
   using _asked = await listener.accept();
   ending.abort();
-  assertEquals(await soon(status), { code: 1, stdout: "", stderr: "interrupted\n" });
+  assertEquals(await soon(status), { code: 130, stdout: "", stderr: "interrupted\n" });
 
   const stopping = new AbortController();
   const stop = agentUntil(stopping.signal, ["stop", "--db", db], { printed: () => stopping.abort() });
