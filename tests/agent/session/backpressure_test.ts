@@ -3,15 +3,15 @@ import { MemoryStore } from "../../../agent/mod.ts";
 import { textBytes } from "../../../protocol/mod.ts";
 import { connectAgents, type EventOf, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
+import { streamPair } from "../../support/streams.ts";
 import { until } from "../../support/wait.ts";
 
 const sessions = { extensions: ["session1"] };
 
 Deno.test("what comes while 500 messages wait for the application stays at the server, and comes later", async () => {
   await using server = await startServer();
-  await using sender = await TestAgent.start(server.address, sessions);
-  await using receiver = await TestAgent.start(server.address, { ...sessions, acknowledge: "manual" });
-  await connectAgents(sender, receiver);
+  await using pair = await streamPair(server, { b: { acknowledge: "manual" } });
+  const { alice: sender, bob: receiver } = pair;
   const count = 600;
   for (let i = 0; i < count; i++) await sender.send("b", `${i}`);
   const messages = () => receiver.events.filter(({ type }) => type === "message") as EventOf<"message">[];
@@ -59,9 +59,8 @@ Deno.test("a message of 1 MiB comes through a queue that is full again and again
 Deno.test("messages that are acknowledged twice at the same time make no more room than once", async () => {
   await using server = await startServer();
   const store = new MemoryStore();
-  await using sender = await TestAgent.start(server.address, sessions);
-  await using receiver = await TestAgent.start(server.address, { ...sessions, acknowledge: "manual", store });
-  await connectAgents(sender, receiver);
+  await using pair = await streamPair(server, { b: { acknowledge: "manual", store } });
+  const { alice: sender, bob: receiver } = pair;
   const ids = [];
   for (let i = 0; i < 4; i++) {
     await sender.send("b", `${i}`);

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { AgentError, MemoryStore } from "../../../agent/mod.ts";
+import { AgentError } from "../../../agent/mod.ts";
 import { formatQueueInfo } from "../../../mod.ts";
 import { connectAgents, TestAgent } from "../../support/agent.ts";
+import { connected } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { until } from "../../support/wait.ts";
 
@@ -32,14 +33,11 @@ Deno.test("who deletes a connection tells the other side, and no queue is left",
 Deno.test("messages that no server has are told to be lost when the other side has deleted the connection", async () => {
   await using one = await startServer();
   await using two = await startServer();
-  const store = new MemoryStore();
-  await using alice = await TestAgent.start(one.address, session);
-  {
-    await using bob = await TestAgent.start(two.address, { ...session, store });
-    await connectAgents(alice, bob, ["bob", "alice"]);
-    await settled(alice, bob);
-  }
-  await alice.agent.delete("bob");
+  const pair = await connected({ alice: one, bob: two });
+  await using _alice = pair.alice;
+  await pair.bob.stop();
+  const { store } = pair.bob;
+  await pair.alice.agent.agent.delete("bob");
   await one.stop();
   await using bob = await TestAgent.start(two.address, { ...session, store });
   const ids = await Promise.all(Array.from({ length: 3 }, (_, i) => bob.send("alice", `${i}`)));
@@ -49,13 +47,10 @@ Deno.test("messages that no server has are told to be lost when the other side h
 
 Deno.test("who only sends is heard, and hears what was delivered", async () => {
   await using server = await startServer();
-  const store = new MemoryStore();
-  await using alice = await TestAgent.start(server.address, session);
-  {
-    await using bob = await TestAgent.start(server.address, { ...session, store });
-    await connectAgents(alice, bob, ["bob", "alice"]);
-    await settled(alice, bob);
-  }
+  const pair = await connected(server);
+  await using _alice = pair.alice;
+  await pair.bob.stop();
+  const { agent: alice } = pair.alice, { store } = pair.bob;
   await using bob = await TestAgent.start(server.address, { ...session, store });
   const id = await bob.send("alice", "hello");
   assertEquals(await alice.text(), "hello");
@@ -75,10 +70,10 @@ Deno.test("who deletes a connection as soon as it has a session tells the other 
 
 Deno.test("who sends while the other side deletes the connection is told that it did, not that a queue is gone", async () => {
   await using server = await startServer();
-  await using alice = await TestAgent.start(server.address, session);
-  await using bob = await TestAgent.start(server.address, session);
-  await connectAgents(alice, bob, ["bob", "alice"]);
-  await settled(alice, bob);
+  const pair = await connected(server);
+  await using _alice = pair.alice;
+  await using _bob = pair.bob;
+  const { agent: alice } = pair.alice, { agent: bob } = pair.bob;
   let isClosed = false;
   const sending = (async () => {
     while (!isClosed) {

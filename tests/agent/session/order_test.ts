@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { MemoryStore, type MessageRecord, StoreError } from "../../../agent/mod.ts";
-import { connectAgents, TestAgent } from "../../support/agent.ts";
 import { startServer } from "../../support/server.ts";
+import { streamPair } from "../../support/streams.ts";
 import { until } from "../../support/wait.ts";
 
 /** A store that cannot read the first message before others have come, nor then, a few times. */
@@ -17,11 +17,9 @@ class ForgetfulStore extends MemoryStore {
 
 Deno.test("messages are told in their order though one could not be read from the store at first", async () => {
   await using server = await startServer();
-  const extensions = ["session1"];
   const store = new ForgetfulStore();
-  await using sender = await TestAgent.start(server.address, { extensions });
-  await using receiver = await TestAgent.start(server.address, { extensions, store });
-  await connectAgents(sender, receiver);
+  await using pair = await streamPair(server, { b: { store } });
+  const { alice: sender, bob: receiver } = pair;
   const texts = ["1", "2", "3", "4"];
   for (const text of texts) await sender.send("b", text);
   const got: string[] = [];
