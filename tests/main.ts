@@ -69,6 +69,21 @@ const longest = [
   "tests/server/commands/administer_test.ts",
   "tests/operator/restart_test.ts",
   "tests/hostile/reset_anywhere_test.ts",
+  "tests/agent/stream/faults_test.ts",
+  "tests/agent/cli/send_file_test.ts",
+  "tests/agent/cli/stream_test.ts",
+  "tests/agent/repair/doubt_test.ts",
+  "tests/agent/cli/talk_test.ts",
+  "tests/agent/repair/copies_test.ts",
+  "tests/agent/cli/sessions_test.ts",
+  "tests/agent/store/sqlite_test.ts",
+  "tests/agent/repair/twice_test.ts",
+  "tests/agent/stream/crash_test.ts",
+  "tests/agent/repair/interrupted_test.ts",
+  "tests/agent/repair/model_test.ts",
+  "tests/agent/stream/file_test.ts",
+  "tests/agent/repair/restored_test.ts",
+  "tests/agent/stream/hostile_test.ts",
 ];
 
 /**
