@@ -62,7 +62,11 @@ has joined yet), joining, failed (joining was refused, or given up).`,
     const opening = { path, passphraseFile: options["passphrase-file"], mayMake: false };
     try {
       await using store = await openStore(opening, surroundings);
-      for (const connection of await store.connections()) {
+      const connections = await store.connections();
+      if (connections.length === 0) {
+        surroundings.tell('there is no connection yet: "smp-agent invite" and "smp-agent join" make one');
+      }
+      for (const connection of connections) {
         const listed = await describe(connection, store);
         await surroundings.print(options.json ? oneLine({ type: "connection", ...listed }) : lineOf(listed));
       }

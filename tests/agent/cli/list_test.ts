@@ -40,3 +40,12 @@ Deno.test("list tells of streams that wait to be accepted, and no more of those 
   assertStringIncludes(new Date().toISOString().slice(0, 3), offers[0].offeredAt.slice(0, 3));
   assertEquals(offered.map(({ name, size }: Record<string, unknown>) => [name, size]), [["", null]]);
 });
+
+Deno.test("list says of a database without connections what makes one, and prints nothing", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/empty.db`;
+  await (await SqliteStore.open(path))[Symbol.asyncDispose]();
+  const { code, stdout, stderr } = await agentHere("list", "--db", path);
+  assertEquals([code, stdout], [0, ""]);
+  assertEquals(stderr, 'there is no connection yet: "smp-agent invite" and "smp-agent join" make one\n');
+});
