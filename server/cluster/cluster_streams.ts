@@ -3,7 +3,7 @@ import type { Bucket } from "./bucket.ts";
 import { EngineError } from "./error.ts";
 import type { LogStream } from "./log_stream.ts";
 import { createStream, openLogStream, openSnapshotStream } from "./nats_streams.ts";
-import { isImporting } from "./import_marker.ts";
+import { importState } from "./import_marker.ts";
 import { retrying } from "./retrying.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
 
@@ -14,8 +14,8 @@ export interface ClusterStreamsOptions {
   readonly name: string;
   readonly partitions: number;
   readonly replicas: number;
-  /** For whoever imports something, and has said so. @default false */
-  readonly isImport?: boolean;
+  /** Whether there must be no import that has not ended. @default true */
+  readonly refusesImport?: boolean;
   readonly signal: AbortSignal;
   readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
 }
@@ -66,8 +66,10 @@ export class ClusterStreams {
   }
 
   async #open(retry: Parameters<typeof retrying>[2]): Promise<void> {
-    const { bucket, partitions, name, isImport = false } = this.#options;
-    if (!isImport && await retrying("look for an import", () => isImporting(bucket), retry)) {
+    const { bucket, partitions, name, refusesImport = true } = this.#options;
+    if (
+      refusesImport && await retrying("look for an import", () => importState(bucket), retry) !== "ended"
+    ) {
       throw new EngineError(
         "CONTENT",
         `Cannot start: an import into cluster ${name} has not ended: run it again`,

@@ -8,7 +8,7 @@ import { ClusterStreams } from "./cluster_streams.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { EngineError } from "./error.ts";
 import { Filling } from "./filling.ts";
-import { isImporting, markImport } from "./import_marker.ts";
+import { ImportMarker, type ImportState, importState } from "./import_marker.ts";
 import { loadPartition } from "./load.ts";
 import { leaseTimes, parseLease } from "./members.ts";
 import { PartitionLog } from "./partition_log.ts";
@@ -62,8 +62,12 @@ export async function readContent<T>(
   }
   const { partitions } = identity;
   const replicas = replicasOf(engine);
-  const streams = await ClusterStreams.open({ connection, bucket, name, partitions, replicas, signal, log });
   const retry = { signal, log: (message: string, error?: unknown) => log("warn", message, error) };
+  if (await retrying("look for an import", () => importState(bucket), retry) === "filling") {
+    throw new EngineError("CONTENT", `Cannot export: an import into cluster ${name} has not ended`);
+  }
+  const opening = { connection, bucket, name, partitions, replicas, signal, log, refusesImport: false };
+  const streams = await ClusterStreams.open(opening);
   const states = async function* () {
     for (let partition = 0; partition < partitions; partition++) {
       const [stream, snapshots] = [await streams.log(partition), await streams.snapshots(partition)];
@@ -90,25 +94,21 @@ export async function fillCluster(
   const bucket = await openBucket(connection, { name, replicas, log, signal });
   await checkCluster(bucket, { keyHash, partitions });
   const retry = { signal, log: (message: string, error?: unknown) => log("warn", message, error) };
-  const mark = async (state: "begun" | "ended") => {
-    const work = () => markImport(bucket, state).catch((error) => notForever(error));
+  const marker = await retrying("look for an import", () => ImportMarker.read(bucket), retry);
+  const mark = async (state: ImportState) => {
+    const work = () => marker.set(state).catch((error) => notForever(error));
     const refusal = await retrying("store the state of the import", work, retry);
     if (refusal instanceof EngineError) throw refusal;
   };
-  const isAgain = await retrying("look for an import", () => isImporting(bucket), retry);
-  // Before it is looked whether a node runs: one that starts from now on finds it.
-  await mark("begun");
-  const refuse = async (error: EngineError) => {
-    if (!isAgain) await mark("ended");
-    throw error;
+  // What an import has left that was interrupted is deleted; nothing else ever is.
+  const isAgain = marker.state === "filling";
+  const refuseNodes = async () => {
+    const nodes = await runningNodes(bucket, options);
+    if (nodes.length === 0) return;
+    throw new EngineError("NODE", `Cannot import: node ${nodes.join(", ")} runs; stop all nodes first`);
   };
-  const nodes = await runningNodes(bucket, options);
-  if (nodes.length > 0) {
-    await refuse(
-      new EngineError("NODE", `Cannot import: node ${nodes.join(", ")} runs; stop all nodes first`),
-    );
-  }
-  const opening = { connection, bucket, name, partitions, replicas, signal, log, isImport: true };
+  await refuseNodes();
+  const opening = { connection, bucket, name, partitions, replicas, signal, log, refusesImport: false };
   const streams = await ClusterStreams.open(opening);
   await using logs = new AsyncDisposableStack();
   const claimed: PartitionLog[] = [];
@@ -119,11 +119,21 @@ export async function fillCluster(
     );
   }
   const count = claimed.reduce((sum, { state }) => sum + state.queues.size + state.messages.size, 0);
-  if (count > 0 && !isAgain) {
-    await refuse(
-      new EngineError("CONTENT", `Cannot import: cluster ${name} has queues already; give it another name`),
-    );
+  if (!isAgain) {
+    try {
+      if (count > 0) {
+        const why = `cluster ${name} has queues already; give it another name`;
+        throw new EngineError("CONTENT", `Cannot import: ${why}`);
+      }
+      await mark("begun");
+      // A node has stored that it is there before it looks for an import: one that started meanwhile is found.
+      await refuseNodes();
+    } catch (error) {
+      if (marker.state === "begun") await mark("ended");
+      throw error;
+    }
   }
+  await mark("filling");
   await fill(claimed, content);
   for (const log of claimed) await log.close();
   await mark("ended");
@@ -178,9 +188,10 @@ async function leasesOf(bucket: Bucket): Promise<ReadonlyMap<string, number>> {
 /** Those that renew their leases: one that was killed does not. */
 async function runningNodes(
   bucket: Bucket,
-  { signal, clock = steadyClock }: Pick<ContentOptions, "signal" | "clock">,
+  { signal, log, clock = steadyClock }: Pick<ContentOptions, "signal" | "log" | "clock">,
 ): Promise<string[]> {
-  const leases = () => retrying("read the leases", () => leasesOf(bucket), { signal });
+  const retry = { signal, log: (message: string, error?: unknown) => log("warn", message, error) };
+  const leases = () => retrying("read the leases", () => leasesOf(bucket), retry);
   const before = await leases();
   if (before.size === 0) return [];
   const end = clock.now() + leaseTimes.silence + leaseTimes.renewal;

@@ -1,15 +1,12 @@
 import { counted } from "../../cli/counted.ts";
 import { type ContentOptions, fillCluster, readContent } from "../cluster/content.ts";
-import { EngineError, PartitionDamagedError } from "../cluster/error.ts";
+import { EngineError, PartitionDamagedError, PartitionLostError } from "../cluster/error.ts";
 import { engineOf } from "../cluster/engine_settings.ts";
 import type { ServerConfig } from "../config/config.ts";
-import { dropUnknown } from "../store/durable.ts";
+import { withStoppedStores } from "../store/durable.ts";
 import { StoreError } from "../store/error.ts";
 import { handshakesPath, readHandshakes } from "../store/handshake_log.ts";
-import { corruptError } from "../store/load.ts";
-import { loadMessages } from "../store/message_journal.ts";
 import { conversionPath, workersPath } from "../store/places.ts";
-import { loadStoreLog } from "../store/store_log.ts";
 import { type ContentPart, writeParts } from "../workers/transfer.ts";
 import { exists, identityOf, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
@@ -82,17 +79,17 @@ export async function importCluster(
   }
   const { clusterName, clusterPartitions: partitions } = settings;
   const counts = await failing(async () => {
-    const [queues, messages] = [
-      await loadStoreLog(from.storeLogFile, Date.now()),
-      await loadMessages(from.messagesFile),
-    ];
-    const problems = [...queues.problems, ...messages.problems];
-    if (problems.length > 0) throw corruptError(problems);
-    dropUnknown(messages.memory, queues.memory);
-    const handshakes = (await readHandshakes(handshakesPath(from.storeLogFile))).digests();
-    const content = { queues: queues.memory, messages: messages.memory, handshakes };
-    await fillCluster({ ...optionsOf(settings, keyHash, warn), partitions }, content);
-    return { queues: queues.memory.size, messages: messages.memory.size };
+    const paths = { storeLog: from.storeLogFile, messagesFile: from.messagesFile };
+    return await withStoppedStores(paths, Date.now(), async ({ queues, messages, storeLog }) => {
+      if (queues.size === 0) throw new Fatal(`Cannot import ${directory}: there are no queues in it`);
+      const handshakes = (await readHandshakes(handshakesPath(storeLog))).digests();
+      await fillCluster({ ...optionsOf(settings, keyHash, warn), partitions }, {
+        queues,
+        messages,
+        handshakes,
+      });
+      return { queues: queues.size, messages: messages.size };
+    });
   });
   print(
     `imported ${counted(counts.queues, "queue")} and ${
@@ -123,7 +120,7 @@ async function failing<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     const isKnown = error instanceof EngineError || error instanceof RangeError ||
-      error instanceof StoreError ||
+      error instanceof StoreError || error instanceof PartitionLostError ||
       error instanceof PartitionDamagedError;
     throw isKnown ? new Fatal(messageOf(error)) : error;
   }

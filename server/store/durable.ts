@@ -163,15 +163,28 @@ export async function verifyStores(paths: StorePaths, others: readonly string[] 
   };
 }
 
-export async function copyStores(
+/** What a server has that is stopped. */
+export interface StoppedStores {
+  readonly queues: MemoryQueueStore;
+  readonly messages: MemoryMessageStore;
+  /** Where it was found. */
+  readonly storeLog: string;
+}
+
+/**
+ * Calls `use` with what is stored, which no server can use meanwhile; queues were changed last at `now`, in milliseconds.
+ * Rejects with `StoreError` when something is damaged or missing.
+ */
+export async function withStoppedStores<T>(
   from: StorePaths,
-  to: StorePaths,
-): Promise<{ queues: number; messages: number }> {
+  now: number,
+  use: (stores: StoppedStores) => Promise<T>,
+): Promise<T> {
   const { storeLog, messagesFile } = await findPlaces(from);
   const locks = await lockLogs({ storeLog, messagesFile });
   try {
     const isThere = await exists(storeLog);
-    const [queues, messages] = [await loadStoreLog(storeLog, 0), await loadMessages(messagesFile)];
+    const [queues, messages] = [await loadStoreLog(storeLog, now), await loadMessages(messagesFile)];
     const problems = [...queues.problems, ...messages.problems];
     if (problems.length > 0) throw corruptError(problems);
     const dropped = dropUnknown(messages.memory, queues.memory);
@@ -181,16 +194,22 @@ export async function copyStores(
         messages: `${messagesFile} has ${counted(dropped, "message")}`,
       });
     }
-    if (queues.memory.size > 0) await writeFile(to.storeLog, storeLogLines(queues.memory.records()));
-    if (messages.memory.size > 0) await writeFile(to.messagesFile, messageLines(messages.memory));
-    await copyHandshakes(handshakesPath(storeLog), handshakesPath(to.storeLog));
-    return { queues: queues.memory.size, messages: messages.memory.size };
+    return await use({ queues: queues.memory, messages: messages.memory, storeLog });
   } finally {
     for (const [i, { isNew }] of locks.entries()) {
       if (isNew) await Deno.remove(lockPath([storeLog, messagesFile][i]!)).catch(() => {});
     }
     for (const lock of locks) lock.release();
   }
+}
+
+export function copyStores(from: StorePaths, to: StorePaths): Promise<{ queues: number; messages: number }> {
+  return withStoppedStores(from, 0, async ({ queues, messages, storeLog }) => {
+    if (queues.size > 0) await writeFile(to.storeLog, storeLogLines(queues.records()));
+    if (messages.size > 0) await writeFile(to.messagesFile, messageLines(messages));
+    await copyHandshakes(handshakesPath(storeLog), handshakesPath(to.storeLog));
+    return { queues: queues.size, messages: messages.size };
+  });
 }
 
 function workersError(storeLog: string): StoreError {

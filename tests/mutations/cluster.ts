@@ -131,11 +131,19 @@ export const clusterMutations: readonly Mutation[] = [
     tests: ["tests/server/cluster/partition_keeper_test.ts"],
   },
   {
+    name: "import-deletes",
+    what: "an import deletes what an interrupted one had not stored",
+    file: "server/cluster/content.ts",
+    from: 'const isAgain = marker.state === "filling";',
+    to: 'const isAgain = marker.state !== "ended";',
+    tests: ["tests/server/cluster/content_test.ts"],
+  },
+  {
     name: "served-while-imported",
     what: "a node starts on a part of an import",
     file: "server/cluster/import_marker.ts",
-    from: '?.value === "begun"',
-    to: '?.value === ""',
+    from: 'return state === "ended" || state === "begun" ? state : "filling";',
+    to: 'return "ended";',
     tests: ["tests/server/cluster/content_test.ts"],
   },
 ];

@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { RecipientQueue, SmpClient } from "../../../client/mod.ts";
 import { asciiText, textBytes } from "../../../protocol/mod.ts";
-import { openBucket } from "../../../server/cluster/bucket.ts";
+import { findBucket, openBucket } from "../../../server/cluster/bucket.ts";
 import { checkCluster } from "../../../server/cluster/cluster_identity.ts";
 import { readContent } from "../../../server/cluster/content.ts";
 import { EngineError } from "../../../server/cluster/error.ts";
-import { markImport } from "../../../server/cluster/import_marker.ts";
+import { ImportMarker, importState } from "../../../server/cluster/import_marker.ts";
 import { exportCluster, importCluster } from "../../../server/commands/cluster_transfer.ts";
 import { Fatal, type Terminal } from "../../../server/commands/terminal.ts";
 import { defaultConfig } from "../../../server/config/config.ts";
@@ -156,30 +156,93 @@ test("what one process has is moved into a cluster and back, and backed up while
   }
 });
 
-test("no node starts on a part of an import, which is done again", async () => {
-  await using nats = await Nats.start();
-  await using one = await temporaryFolder();
-  await giveKey(one.path);
-  const [queue] = await served(one.path, async (client) => {
+/** A cluster with a message in a queue, that was imported, and what imports have to do with. */
+async function imported(nats: Nats, folder: string) {
+  await giveKey(folder);
+  const queue = await served(folder, async (client) => {
     const queue = await client.createQueue({ keyPair });
     await client.send(queue, textBytes("a"));
-    return [queue];
+    return queue;
   });
-  const { import: importFrom } = commands(nats, one.path);
-  await importFrom(one.path);
+  const those = commands(nats, folder);
+  await those.import(folder);
   const connection = await nats.connect();
   const { signal } = new AbortController();
   const bucket = await soon(openBucket(connection, { name: "moved", log: () => {}, signal }));
   await checkCluster(bucket, { keyHash: identity.keyHash, partitions: 8 });
-  await markImport(bucket, "begun");
-  await connection.close();
+  const marker = await ImportMarker.read(bucket);
+  return { ...those, queue, bucket, marker, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+async function refusedNode(nats: Nats): Promise<void> {
   const { code, message } = await assertRejects(() => join(nats), EngineError);
   assertEquals(code, "CONTENT");
   assertStringIncludes(message, "an import into cluster moved has not ended: run it again");
-  await importFrom(one.path);
+}
+
+/** What a node serves of the only queue. */
+async function textOf(nats: Nats, queue: RecipientQueue): Promise<string | undefined> {
   const node = await join(nats);
   await using client = await node.connect();
-  assertEquals(await textsOf(client, [queue!]), ["a"]);
+  const [text] = await textsOf(client, [queue]);
   await client.close();
   await node.stop();
+  return text;
+}
+
+test("no node starts on a part of an import, which is done again", async () => {
+  await using nats = await Nats.start();
+  await using folder = await temporaryFolder();
+  await using cluster = await imported(nats, folder.path);
+  await cluster.marker.set("filling");
+  await refusedNode(nats);
+  const why = await cluster.refusal(cluster.export(`${folder.path}/backup`));
+  assertStringIncludes(why, "an import into cluster moved has not ended");
+  await cluster.import(folder.path);
+  assertEquals(await textOf(nats, cluster.queue), "a");
+});
+
+test("an import that has changed nothing takes nothing from a cluster with queues, though it was interrupted", async () => {
+  await using nats = await Nats.start();
+  await using folder = await temporaryFolder();
+  await using cluster = await imported(nats, folder.path);
+  await cluster.marker.set("begun");
+  await refusedNode(nats);
+  await cluster.export(`${folder.path}/backup`);
+  assertStringIncludes(
+    await cluster.refusal(cluster.import(folder.path)),
+    "cluster moved has queues already",
+  );
+  assertEquals(await textOf(nats, cluster.queue), "a");
+});
+
+test("of two imports at a time one is told, whatever was stored is known, and neither ends the other", async () => {
+  await using nats = await Nats.start();
+  await using folder = await temporaryFolder();
+  await using cluster = await imported(nats, folder.path);
+  const other = await ImportMarker.read(cluster.bucket);
+  for (const state of ["begun", "filling", "filling"] as const) await cluster.marker.set(state);
+  const { code, message } = await assertRejects(() => other.set("ended"), EngineError);
+  assertEquals([code, message], ["CONTENT", "Cannot import: another import has begun meanwhile"]);
+  assertEquals(await importState(cluster.bucket), "filling");
+  await cluster.marker.set("ended");
+  assertEquals(await importState(cluster.bucket), "ended");
+});
+
+test("what is no server's, or lacks its queues, is not imported", async () => {
+  await using nats = await Nats.start();
+  await using folder = await temporaryFolder();
+  const { import: importFrom, refusal } = commands(nats, folder.path);
+  assertStringIncludes(await refusal(importFrom(folder.path)), "is not an exported server");
+  await giveKey(folder.path);
+  assertStringIncludes(await refusal(importFrom(folder.path)), "there are no queues in it");
+  await served(folder.path, async (client) => {
+    const queue = await client.createQueue({ keyPair });
+    await client.send(queue, textBytes("a"));
+  });
+  await Deno.remove(`${folder.path}/smp-server-store.log`);
+  assertStringIncludes(await refusal(importFrom(folder.path)), "it is not there, but");
+  const connection = await nats.connect();
+  await assertRejects(() => findBucket(connection, "moved"), EngineError, "There is no cluster moved");
+  await connection.close();
 });
