@@ -8,11 +8,9 @@
  * @module
  */
 import config from "../deno.json" with { type: "json" };
-import { UsageError } from "../cli/options.ts";
-import { portAdvice } from "../cli/port_advice.ts";
 import { onStopSignal, stopCode } from "../cli/stop_signals.ts";
 import { runCommand } from "./cli/commands.ts";
-import { Interrupted } from "./cli/command.ts";
+import { failureOf } from "./cli/failure.ts";
 import { processSurroundings, tell } from "./cli/terminal.ts";
 
 /** Does what the command line says; gives the exit code. */
@@ -28,13 +26,9 @@ async function main(): Promise<number> {
     await runCommand(Deno.args, processSurroundings(interrupted.signal), version);
     return 0;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    tell(
-      error instanceof UsageError
-        ? `${message}; --help lists what there is`
-        : `${message}${portAdvice(error, "--port")}`,
-    );
-    return error instanceof UsageError ? 2 : error instanceof Interrupted ? interruptedCode : 1;
+    const { text, code } = failureOf(error, interruptedCode);
+    tell(text);
+    return code;
   }
 }
 

@@ -1,7 +1,6 @@
-import { Interrupted } from "../../agent/cli/command.ts";
 import { runCommand } from "../../agent/cli/commands.ts";
+import { failureOf } from "../../agent/cli/failure.ts";
 import { printable } from "../../agent/cli/print.ts";
-import { UsageError } from "../../cli/options.ts";
 import { keySource } from "./agent.ts";
 import "./prefer_openssl.ts";
 import type { Outcome } from "./server_process.ts";
@@ -53,10 +52,9 @@ export async function agentUntil(
     }, "");
     return { code: 0, stdout, stderr };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const isUsage = error instanceof UsageError;
-    tell(isUsage ? `${message}; --help lists what there is` : message);
-    return { code: isUsage ? 2 : error instanceof Interrupted ? 130 : 1, stdout, stderr };
+    const { text, code } = failureOf(error, 130);
+    tell(text);
+    return { code, stdout, stderr };
   }
 }
 
