@@ -33,8 +33,7 @@ sides must run too. Queues of connections without a session stay.`,
         await session.agent.subscribeAll();
         for await (const { left, staying } of session.agent.leave(server)) {
           if (!isBegun && !isKnown && left + staying === 0) {
-            const servers = session.agent.servers.map(formatAddress).join(", ");
-            tell(`nothing comes through ${server}, but through ${servers}`);
+            tell(`nothing comes through ${server}`);
           } else if (!options.json) {
             tell(
               `${counted(left, "queue")} left${staying === 0 ? "" : `, ${staying} without a session stay`}`,

@@ -122,6 +122,7 @@ export class Way {
         try {
           this.#link = await links.use(this.#made.route.keys.server);
           await this.#subscribe();
+          this.#pause.end();
           return true;
         } catch (error) {
           if (error instanceof SmpError && error.code === "AUTH") return false;
@@ -155,7 +156,9 @@ export class Way {
         if (!isUndone || this.#isDeleted) continue;
         // When the window is full nothing comes before the server has done it.
         await this.#pause.wait(backoffDelay(this.#ports.context.retry, ++failures));
-        this.#acknowledging ??= next;
+        // By another connection it comes again.
+        if (next.client === this.#link.client) this.#acknowledging ??= next;
+        else failures = 0;
       }
     }
     this.#work = null;

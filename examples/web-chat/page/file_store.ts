@@ -178,6 +178,7 @@ export class FileStore {
     // What was read from there stays until nobody has it any more.
     this.close();
     await FileStore.delete();
+    await this.#reserve.drop();
   }
 
   /** Lets another page have it. */
@@ -199,6 +200,7 @@ export class FileStore {
 
   /** There may be more room. */
   async #freed(): Promise<void> {
+    if (this.#database === null) return;
     await this.#reserve.retake();
     await this.#look();
   }

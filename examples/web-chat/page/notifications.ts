@@ -29,6 +29,8 @@ export class Notifications {
   readonly #open: (id: string) => void;
   /** Chromium forgets a notification when it is asked which are shown before this one is: nothing closes it then. */
   #turn: Promise<void> = Promise.resolve();
+  /** Conversations that wait for their turn. */
+  readonly #waiting = new Set<string>();
 
   /** `open` is told the ID of a conversation whose notification was chosen, until the signal aborts. */
   constructor(
@@ -49,8 +51,14 @@ export class Notifications {
   }
 
   /** Tells of a conversation, when the page is not seen and the person wants it. */
-  tell(notified: Notified): Promise<void> {
-    return this.#inTurn(() => this.#show(notified));
+  async tell(notified: Notified): Promise<void> {
+    const { id } = notified;
+    if (this.#waiting.has(id)) return;
+    this.#waiting.add(id);
+    await this.#inTurn(() => {
+      this.#waiting.delete(id);
+      return this.#show(notified);
+    });
   }
 
   /** Shows on the icon of the installed page how many messages are new. */
@@ -60,18 +68,22 @@ export class Notifications {
 
   /** Does one thing at a time; what fails, or takes long, holds nothing up. */
   #inTurn(work: () => Promise<void>): Promise<void> {
-    const late = () => new Promise<void>((resolve) => setTimeout(resolve, patience));
-    return this.#turn = this.#turn.then(() => Promise.race([work(), late()])).catch(() => {});
+    const turn = async () => {
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, patience);
+      await Promise.race([work(), late]).finally(() => clearTimeout(timer));
+    };
+    return this.#turn = this.#turn.then(turn).catch(() => {});
   }
 
   async #show({ id, name }: Notified): Promise<void> {
+    const shell = await this.#shell;
     const content = wanted();
     if (content === "off" || document.visibilityState === "visible") return;
     // The worker has it in the version of this page, and waits for no network.
     const icon = inside(document.head, "link[rel=apple-touch-icon]", HTMLLinkElement).href;
     const options = { body: "New message", tag: id, icon };
     const title = content === "name" ? name : appName;
-    const shell = await this.#shell;
     try {
       if (shell !== null) return await shell.showNotification(title, options);
     } catch {

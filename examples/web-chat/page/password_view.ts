@@ -59,13 +59,8 @@ async function personWants(server: string, passwords: Passwords): Promise<void> 
   } wants its password, or a conversation that you have joined does not begin.`;
   const { promise, resolve } = Promise.withResolvers<unknown>();
   element("wanted-give", HTMLButtonElement).onclick = resolve;
-  const ended = new AbortController();
-  element("password-dialog", HTMLDialogElement).addEventListener("close", () => {
-    if (passwords.of(server) !== undefined) resolve(null);
-  }, { signal: ended.signal });
   element("wanted", HTMLElement).hidden = false;
-  await promise;
-  ended.abort();
+  await Promise.race([promise, passwords.whenTaken(server)]);
   element("wanted", HTMLElement).hidden = true;
 }
 
@@ -87,6 +82,7 @@ async function ask(server: string, passwords: Passwords, isWrong: boolean): Prom
     if (access.type === "problem") return access.text;
     if (access.type === "password") return wrongText(host);
     given = null;
+    passwords.taken(server);
     return null;
   };
   const { open } = bindDialog("password-dialog", null, { submit, done: () => {} });

@@ -20,6 +20,8 @@ export class Passwords {
   readonly #config: PageConfig;
   readonly #known = new Map<string, string>();
   readonly #wanted = new Set(localStorage.getItem(key)?.split("\n"));
+  /** Told when servers have taken their passwords. */
+  readonly #taken = new Map<string, PromiseWithResolvers<void>>();
   #asking: Promise<unknown> = Promise.resolve();
 
   /** Knows of no password yet. */
@@ -37,6 +39,19 @@ export class Passwords {
     if (!isPassword(password)) return false;
     this.#known.set(address, password);
     return true;
+  }
+
+  /** A server has taken its password. */
+  taken(address: string): void {
+    this.#taken.get(address)?.resolve();
+    this.#taken.delete(address);
+  }
+
+  /** Resolves when a server has taken its password. */
+  whenTaken(address: string): Promise<void> {
+    const waiting = this.#taken.get(address) ?? Promise.withResolvers<void>();
+    this.#taken.set(address, waiting);
+    return waiting.promise;
   }
 
   /** Whether a server has wanted a password that the page does not have. */

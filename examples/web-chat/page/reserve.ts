@@ -40,6 +40,12 @@ export class Reserve {
     return wasThere;
   }
 
+  /** There are no files any more that would leave messages no room. */
+  async drop(): Promise<void> {
+    await deleteReserve();
+    this.#set(false);
+  }
+
   #set(isUsed: boolean): void {
     if (isUsed === this.#isUsed) return;
     this.#isUsed = isUsed;

@@ -60,7 +60,7 @@ Deno.test("a connection moves to other servers by rotate and leave, and goes on"
   const listed = JSON.parse((await folder.here(["list", "--json", ...db])).stdout);
   assertEquals(listed.servers, [other.address]);
   const none = await folder.run(["leave", "elsewhere.example.org", ...db]);
-  assertEquals(none.stderr, `nothing comes through elsewhere.example.org, but through ${other.address}\n`);
+  assertEquals(none.stderr, "nothing comes through elsewhere.example.org\n");
   await peer.send("a", "still there?");
   assertEquals((await folder.here(["receive", "b", ...db])).stdout, "still there?\n");
 });
