@@ -230,6 +230,8 @@ export class Session implements Subscriber {
       if (first === null) return false;
       // A browser that was made to send something here must not reach the next line.
       if (/^\S+ \S+ HTTP\/\d/.test(first)) throw new Error("this is not an HTTP server");
+      // The first message of TLS has what another server has chosen: tickets to resume a session.
+      if (first.startsWith("\x16\x03")) throw new Error("this is not a TLS server");
       if (!this.#isAdmitted && first.startsWith("TOKEN ")) return await this.#explainToken();
       corrId = first;
       const name = await reader.line();

@@ -257,6 +257,14 @@ export const agentMutations: readonly Mutation[] = [
     tests: serviceTests,
   },
   {
+    name: "tls-guard",
+    what: "a page in a browser can command the agent by what its server has given for TLS",
+    file: "agent/service/session.ts",
+    from: 'if (first.startsWith("\\x16\\x03")) throw',
+    to: "if (false) throw",
+    tests: serviceTests,
+  },
+  {
     name: "service-acks-unowned",
     what: "a message is acknowledged that no session has",
     file: notifier,

@@ -24,6 +24,25 @@ Deno.test("who speaks HTTP is cut off, and nothing of what it says is done", asy
   assertEquals(await a.ask("1", "", "LIST"), ["1", "", "DONE 0"]);
 });
 
+Deno.test("who begins with TLS is cut off, and nothing is done of what is in its first message", async () => {
+  await using server = await startServer();
+  await using service = await startService(server);
+  // A browser sends back what a server of anybody's choice has given it to resume a session.
+  const hello = (chosen: string) =>
+    `\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03${"r".repeat(32)}${chosen}\nbob\nNEW\n`;
+  for (const chosen of ["", "\n\nLIST\n1"]) {
+    await using a = await Telnet.connect(service.port);
+    await a.type(hello(chosen));
+    const said = await a.said().catch((error) => {
+      if (error instanceof Deno.errors.ConnectionReset) return null;
+      throw error;
+    });
+    assertEquals(said, null);
+  }
+  await using a = await Telnet.connect(service.port);
+  assertEquals(await a.ask("1", "", "LIST"), ["1", "", "DONE 0"]);
+});
+
 Deno.test("what is too long is answered, with what is known of the command, before the session ends", async () => {
   await using server = await startServer();
   await using service = await startService(server);
