@@ -299,7 +299,7 @@ export class SmpServer implements AsyncDisposable {
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
       admit: (address, close) => this.#admit(address, close),
-      serve: (channel, admitted) => void this.#connections.serve(channel, admitted),
+      serve: (channel, admitted) => this.#serveAdmitted(channel, admitted),
       log: this.#log,
     };
     this.#tcp = listenTcp(host, port, events, { reusePort });
@@ -341,8 +341,19 @@ export class SmpServer implements AsyncDisposable {
     this.#wasMemoryShort = isShort;
   }
 
+  get #isOpen(): boolean {
+    return this.#stopping === null && this.#suspended === null;
+  }
+
   #admit(address: string | undefined, close: () => void): Admitted | null {
-    return this.#stopping === null && this.#suspended === null ? this.#admission.admit(address, close) : null;
+    return this.#isOpen ? this.#admission.admit(address, close) : null;
+  }
+
+  /** Since it was let in, its peer may have taken its time. */
+  #serveAdmitted(channel: Channel, admitted: Admitted): void {
+    if (this.#isOpen) return void this.#connections.serve(channel, admitted);
+    admitted.left();
+    void channel.close();
   }
 
   async #stop(deadline: number): Promise<void> {

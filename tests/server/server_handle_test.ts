@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Channel, memoryChannelPair, SmpError } from "../../mod.ts";
 import { MemoryQueueStore } from "../../server/mod.ts";
-import { RawClient } from "../support/raw_client.ts";
+import { RawClient, upgradeRequest } from "../support/raw_client.ts";
 import { connect, startServer } from "../support/server.ts";
 import { soon, until } from "../support/wait.ts";
 import { keyOf } from "../support/test_keys.ts";
@@ -72,4 +72,21 @@ Deno.test("a log that throws keeps no command from its answer, and the server fr
   await soon(client.ping());
   await client.close();
   await soon(server.stop({ deadline: 60_000 }));
+});
+
+Deno.test("a server that is suspended serves nobody who was let in before, and whose request comes now", async () => {
+  await using server = await startServer();
+  using socket = await Deno.connect({ hostname: "127.0.0.1", port: server.webSocketPort! });
+  const request = new TextEncoder().encode(upgradeRequest("/"));
+  await socket.write(request.subarray(0, 20));
+  await until(() => server.gauges().handshakes === 1);
+  await server.suspend("it is cut off");
+  await socket.write(request.subarray(20));
+  const accepted = new Uint8Array(4096);
+  let length = 0;
+  // The answer to the upgrade may come; the server's key, which begins its part of the handshake, does not.
+  for (let count; (count = await soon(socket.read(accepted.subarray(length)))) !== null;) length += count;
+  const said = new TextDecoder("latin1").decode(accepted.subarray(0, length));
+  assertEquals(said.split("\r\n\r\n")[1] ?? "", "");
+  assertEquals([server.connections, server.gauges().handshakes], [0, 0]);
 });
