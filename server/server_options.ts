@@ -62,7 +62,8 @@ export interface SmpServerOptions {
   readonly publicHost?: string | null;
   /**
    * What browsers are answered that ask a WebSocket port for a page, for a program that serves one on the same port;
-   * `null`: what they are answered without this. It must not throw. @default a page with the server's address at `/`
+   * `null`: what they are answered without this. What it throws is logged, and they get 500.
+   * @default a page with the server's address at `/`
    */
   readonly pages?: (request: PageRequest) => Page | null;
   /** Transport key. @default a new one */

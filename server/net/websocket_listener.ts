@@ -58,7 +58,13 @@ export async function listenWebSocket(
   const sockets = new WebSocketServer(receiverOptions);
   /** The connections that were let in when they came, which is all but those of a proxy. */
   const admitted = new Map<ConnectionStream, Admitted>();
-  const server = createServer((request, response) => void answer(request, response, page));
+  const server = createServer((request, response) =>
+    void answer(request, response, page).catch((error) => {
+      events.log("Cannot answer with a page", error);
+      if (response.headersSent) response.destroy();
+      else write(response, failure);
+    })
+  );
   server.on("upgrade", (request, socket: Duplex, head) => {
     if (!(socket instanceof ConnectionStream)) return;
     if (request.url !== "/") {
@@ -106,9 +112,13 @@ async function answer(
   response: ServerResponse,
   page: UpgradeOptions["page"],
 ): Promise<void> {
-  const { status = 200, headers, body } = await page?.({ method, url, host }) ?? refusal;
+  const given = await page?.({ method, url, host }) ?? refusal;
+  write(response, method === "HEAD" ? { ...given, body: "" } : given);
+}
+
+function write(response: ServerResponse, { status = 200, headers, body }: Page): void {
   response.writeHead(status, { ...headers, "connection": "close" });
-  response.end(method === "HEAD" ? undefined : body);
+  response.end(body);
 }
 
 const refusal: Page = {
@@ -116,6 +126,8 @@ const refusal: Page = {
   headers: { "content-type": "text/plain", "upgrade": "websocket" },
   body: "This is an SMP server: connect with a WebSocket.\n",
 };
+
+const failure: Page = { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
 
 /** A proxy adds what it sees at the end. */
 function forwardedFor({ headers }: IncomingMessage): string | undefined {

@@ -154,6 +154,25 @@ Deno.test("a program can have its own pages on the ports for WebSockets, besides
   ]);
 });
 
+Deno.test("pages of a program that fail are an answer, and the server goes on", async () => {
+  const logged: string[] = [];
+  await using server = await startServer({
+    tls: { port: 0, ...certificate },
+    pages({ url }) {
+      if (url === "/bad") return { headers: { "not a name": "x" }, body: "" };
+      throw new TypeError("no page");
+    },
+    log: (message) => void logged.push(message),
+  });
+  for (const path of ["/", "//", "/bad"]) {
+    const response = await fetch(`http://127.0.0.1:${server.webSocketPort}${path}`);
+    assertEquals([response.status, await response.text()], [500, "error\n"], path);
+  }
+  assertEquals(logged.length, 3);
+  await using client = await connect(server, "websocket");
+  await client.ping();
+});
+
 Deno.test("whoever asks for pages under many names gets them without images, and no more are kept", async () => {
   const page = welcomePage({ publicHost: null, port: () => 5223, keyHash: "aGFzaA==" });
   const begin = performance.now();
