@@ -80,9 +80,10 @@ export function answerTo(
     };
   };
   if (method !== "GET" && method !== "HEAD") return text(405, "only GET and HEAD\n");
-  const { pathname, searchParams } = new URL(url, "http://localhost");
-  const found = files.get(pathname);
-  if (found === undefined || (searchParams.get("v") ?? version) !== version) return text(404, "not found\n");
+  // Not all that is asked for is a URL: `//`.
+  const { pathname, searchParams } = URL.parse(url, "http://localhost") ?? {};
+  const found = files.get(pathname ?? "");
+  if (found === undefined || (searchParams?.get("v") ?? version) !== version) return text(404, "not found\n");
   return { status: 200, ...found };
 }
 
