@@ -62,6 +62,7 @@ export class SmpServer implements AsyncDisposable {
   #host = "";
   #tcp: Listener | null = null;
   #webSocket: Listener | null = null;
+  #page: Listener | null = null;
   #secureWebSocket: Listener | null = null;
   #certificate: CertificateHolder | null = null;
   readonly #stopped = new AbortController();
@@ -198,6 +199,11 @@ export class SmpServer implements AsyncDisposable {
     return this.#webSocket?.port;
   }
 
+  /** The port for pages, if they have one of their own. */
+  get pagePort(): number | undefined {
+    return this.#page?.port;
+  }
+
   /** The port for WebSockets over TLS, if there is one. */
   get tlsPort(): number | undefined {
     return this.#secureWebSocket?.port;
@@ -294,7 +300,7 @@ export class SmpServer implements AsyncDisposable {
   }
 
   async #listen(options: SmpServerOptions): Promise<void> {
-    const { port = 5223, webSocketPort, trustForwardedFor = false, reusePort = false } = options;
+    const { port = 5223, webSocketPort, pagePort, trustForwardedFor = false, reusePort = false } = options;
     const host = this.#host = plainHost(options.host ?? "::");
     const events: WebSocketEvents = {
       accept: (channel, address) => void this.handle(channel, { address }),
@@ -310,6 +316,7 @@ export class SmpServer implements AsyncDisposable {
     if (webSocketPort !== undefined) {
       this.#webSocket = await listenWebSocket(host, webSocketPort, events, webSockets);
     }
+    if (pagePort !== undefined) this.#page = await listenWebSocket(host, pagePort, events, webSockets);
     if (tls === undefined) return;
     const certificate = this.#certificate = new CertificateHolder(tls);
     this.#secureWebSocket = await listenWebSocket(host, tls.port, events, { ...webSockets, certificate });
@@ -360,7 +367,9 @@ export class SmpServer implements AsyncDisposable {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#stall.end();
-    const listening = [this.#tcp?.close(), this.#webSocket?.close(), this.#secureWebSocket?.close()];
+    const listening = [this.#tcp, this.#webSocket, this.#page, this.#secureWebSocket].map((port) =>
+      port?.close()
+    );
     if (deadline > 0) await this.#finishWork(deadline);
     await Promise.all([this.#connections.close(), ...listening]);
     await Promise.all([this.#verifier[Symbol.asyncDispose](), this.#turns[Symbol.asyncDispose]()]);

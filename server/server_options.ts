@@ -56,6 +56,8 @@ export interface SmpServerOptions {
   readonly port?: number;
   /** WebSocket port; 0 takes a free one. @default none: no WebSockets */
   readonly webSocketPort?: number;
+  /** Another port like that for WebSockets, for pages that have one of their own; 0 takes a free one. @default none */
+  readonly pagePort?: number;
   /** Port for WebSockets over TLS (`wss`), 0 takes a free one, with the certificate for it. @default none */
   readonly tls?: TlsOptions;
   /** Name that clients reach the server by, for the page that browsers see. @default the one they have asked for */

@@ -8,13 +8,12 @@ import { renderUnicodeCompact } from "uqr";
 import { helpText, parseOptions } from "./options.ts";
 import type { ChatOptions } from "./options.ts";
 import { readPage } from "./page_files.ts";
-import { servePage } from "./page_server.ts";
 import { ChatServer } from "./smp_server.ts";
 import type { MadeCertificate } from "./certificate.ts";
 import { certificateFor, fingerprintOf, networkAddress } from "./tls.ts";
 
 async function serve(options: ChatOptions): Promise<void> {
-  const { tls, port, directory } = options;
+  const { tls, directory } = options;
   const stopped = stopSignal();
   const publicHost = options.host === "0.0.0.0" ? networkAddress() ?? "127.0.0.1" : options.host;
   const certificate = tls ? await certificateFor(publicHost, directory) : null;
@@ -23,13 +22,12 @@ async function serve(options: ChatOptions): Promise<void> {
   const { config } = server;
   const files = await readPage(config, { directory, authority: certificate?.authority ?? null });
   server.show(files);
-  await using page = tls ? null : servePage(files, { host: options.host, port });
   console.log(`SMP server for browsers: ${config.server}`);
   console.log(`SMP server for other programs: ${server.address}`);
   console.log(`WebSocket port: ${server.webSocketPort}`);
   console.log(`WebSockets: ${config.webSocketUrl}`);
-  if (certificate !== null) explainCertificate(certificate, `https://${publicHost}:${server.webSocketPort}/`);
-  else console.log(`open http://${options.host}:${page!.port}/ in two browsers`);
+  if (certificate !== null) explainCertificate(certificate, `https://${publicHost}:${server.pagePort}/`);
+  else console.log(`open http://${options.host}:${server.pagePort}/ in two browsers`);
   await stopped;
   console.log("stopping");
 }

@@ -16,7 +16,7 @@ import { answerTo, type PageFiles } from "./page_files.ts";
 /** Milliseconds for which messages wait for their recipient. */
 const messageLifetime = 21 * 86_400_000;
 
-/** Milliseconds in which a slow network has to carry the page's program, when it comes from the port of the WebSockets. */
+/** Milliseconds in which a slow network has to carry the page's program. */
 const pageTime = 30_000;
 
 /** What a page needs to know of the server. */
@@ -44,7 +44,7 @@ export interface ChatServerOptions {
 export class ChatServer implements AsyncDisposable {
   /** What pages need to know. */
   readonly config: PageConfig;
-  /** Serves a page on the port for browsers. */
+  /** Serves a page on the ports for browsers. */
   readonly show: (page: PageFiles) => void;
   readonly #server: SmpServer;
   readonly #stores: FileStores;
@@ -77,7 +77,7 @@ export class ChatServer implements AsyncDisposable {
     try {
       let page: PageFiles | null = null;
       const ports = certificate === null
-        ? { webSocketPort: options.webSocketPort }
+        ? { webSocketPort: options.webSocketPort, pagePort: options.port }
         : { tls: { port: options.port, ...certificate } };
       const server = await SmpServer.start({
         identity,
@@ -87,7 +87,7 @@ export class ChatServer implements AsyncDisposable {
         pages: (request) => page === null ? null : answerTo(request, page),
         metrics,
         log,
-        limits: { messageLifetime, ...certificate !== null && { handshakeTimeout: pageTime } },
+        limits: { messageLifetime, handshakeTimeout: pageTime },
         trustForwardedFor: options.webSocketUrl !== null,
         queues: stores.queues,
         messages: stores.messages,
@@ -109,6 +109,11 @@ export class ChatServer implements AsyncDisposable {
   /** The port for browsers, or for the proxy before it. */
   get webSocketPort(): number {
     return this.#server.tlsPort ?? this.#server.webSocketPort!;
+  }
+
+  /** The port of the page. */
+  get pagePort(): number {
+    return this.#server.tlsPort ?? this.#server.pagePort!;
   }
 
   /** Stops the server and saves what there is. */

@@ -30,6 +30,7 @@ import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { temporaryFolder } from "../support/server_process.ts";
+import { soon } from "../support/wait.ts";
 import { freePorts, WebChat } from "../support/web_chat.ts";
 
 const pure = { permissions: "none" } as const;
@@ -430,13 +431,40 @@ Deno.test("the page may load and run nothing but what its server has, and nobody
       text.replaceAll(/http:\/\/www\.w3\.org\/[\w/]+/g, "").match(/\b(https?|wss?):\/\/[\w.-]+/g) ?? [];
     assert(path === "config.json" || urls.length === 0, `${path} names ${urls}`);
   }
-  for (const path of ["server_key", "page.js?v=another"]) {
-    const missing = await fetch(chat.url + path);
-    assertEquals([missing.status, await missing.text()], [404, "not found\n"]);
+  // The port for WebSockets has the page, too.
+  for (const url of [chat.url, chat.webSocketUrl.replace("ws:", "http:")]) {
+    for (const path of ["server_key", "page.js?v=another", "/"]) {
+      const missing = await fetch(url + path);
+      assertEquals([missing.status, await missing.text()], [404, "not found\n"]);
+    }
   }
   const post = await fetch(chat.url, { method: "POST", body: "x" });
   assertEquals([post.status, await post.text()], [405, "only GET and HEAD\n"]);
 });
+
+const limiting = requiring(lackOf("prlimit", "--version"));
+
+limiting(
+  "whoever takes all descriptors ends nothing, and all ports take connections when there are some",
+  async () => {
+    const most = 64;
+    await using chat = await WebChat.start(freePorts, { wrapper: ["prlimit", `--nofile=${most}:${most}`] });
+    const ports = [new URL(chat.url).port, `${chat.listeningPort}`];
+    const held: Deno.TcpConn[] = [];
+    for (const port of ports) {
+      for (let i = 0; i < most; i++) {
+        held.push(await Deno.connect({ hostname: "127.0.0.1", port: Number(port) }));
+      }
+    }
+    for (const connection of held) connection.close();
+    for (const port of ports) {
+      const response = await soon(fetch(`http://127.0.0.1:${port}/`));
+      assertStringIncludes(await response.text(), "<!doctype html>");
+    }
+    await using client = await SmpClient.connect({ host: "127.0.0.1", ...chat.smp });
+    await client.ping();
+  },
+);
 
 Deno.test("the chat says which address it cannot have, and what to do", async () => {
   await using chat = await WebChat.start();

@@ -59,16 +59,19 @@ export class WebChat implements AsyncDisposable {
 
   /**
    * Makes the page's program, once in a process, and starts the server, on free ports unless `options` say otherwise;
-   * its key is the same each time unless it `makesKeys`.
+   * its key is the same each time unless it `makesKeys`. `wrapper`: what its process is started by.
    */
   static async start(
     options: readonly string[] = freePorts,
-    { makesKeys = false }: { readonly makesKeys?: boolean } = {},
+    { makesKeys = false, wrapper = [] }: {
+      readonly makesKeys?: boolean;
+      readonly wrapper?: readonly string[];
+    } = {},
   ): Promise<WebChat> {
     const folder = await temporaryFolder();
     try {
       const [bundle, [deno, run, ...args]] = await taskCommands(folder.path) as [string[], string[]];
-      const serve = [deno!, run!, ...(makesKeys ? [] : [`--preload=${readyKeys}`]), ...args];
+      const serve = [...wrapper, deno!, run!, ...(makesKeys ? [] : [`--preload=${readyKeys}`]), ...args];
       made ??= make(bundle, folder.path);
       for (const [name, text] of await made) await Deno.writeTextFile(`${folder.path}/${name}`, text);
       const server = await spawn([...serve, "--dir", folder.path, ...options]);
