@@ -12,6 +12,8 @@ export interface DeliveryParts {
   /** Of the ranks of subscriptions; higher than that of every broker before. */
   readonly epoch: number;
   readonly memory?: PartitionMemory | undefined;
+  /** Milliseconds of a clock that does not go back. @default `performance.now` */
+  readonly now?: () => number;
 }
 
 /** What is at the moment. */
@@ -30,6 +32,8 @@ interface HeldBack {
 }
 
 const noCorrId = new Uint8Array(0);
+/** Above so many subscriptions they are looked through once a second: who asks without end must not take the server's time. */
+const mostCounted = 10_000, countInterval = 1_000;
 
 /**
  * Gives the messages of queues to the connections that subscribe to them: one at a time (smp.md Queues and delivery), or
@@ -43,8 +47,12 @@ export class Delivery {
   readonly #memory: PartitionMemory | undefined;
   readonly #blockSizes = new Map<string, number>();
   readonly #heldBack = new Map<BrokerConnection, HeldBack>();
+  readonly #now: () => number;
+  #counted: Omit<DeliveryCounts, "subscriptions"> = { windows: 0, delivered: 0 };
+  #countedAt = -Infinity;
 
-  constructor({ messages, metrics, runner, epoch, memory }: DeliveryParts) {
+  constructor({ messages, metrics, runner, epoch, memory, now = () => performance.now() }: DeliveryParts) {
+    this.#now = now;
     this.#memory = memory;
     this.#messages = messages;
     this.#metrics = metrics;
@@ -53,12 +61,12 @@ export class Delivery {
   }
 
   get counts(): DeliveryCounts {
-    let windows = 0, delivered = 0;
-    for (const subscription of this.#subscriptions) {
-      if (subscription.window !== null) windows++;
-      delivered += subscription.delivered.length;
+    const { size } = this.#subscriptions, now = this.#now();
+    if (size <= mostCounted || now - this.#countedAt >= countInterval) {
+      this.#counted = this.#count();
+      this.#countedAt = now;
     }
-    return { subscriptions: this.#subscriptions.size, windows, delivered };
+    return { subscriptions: size, ...this.#counted };
   }
 
   isSubscribed(connection: BrokerConnection): boolean {
@@ -186,6 +194,15 @@ export class Delivery {
       this.#metrics.messagesDelivered++;
       connection.notify(pushed(recipientId, message), since);
     }
+  }
+
+  #count(): Omit<DeliveryCounts, "subscriptions"> {
+    let windows = 0, delivered = 0;
+    for (const subscription of this.#subscriptions) {
+      if (subscription.window !== null) windows++;
+      delivered += subscription.delivered.length;
+    }
+    return { windows, delivered };
   }
 
   #holdBack(recipientId: string, connection: BrokerConnection): void {
