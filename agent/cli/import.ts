@@ -37,16 +37,21 @@ agent that the backup is of before this one is used: two of them would take each
       file: options["backup-passphrase-file"],
     }, surroundings);
     const isNew = !await exists(path);
+    let isOwn = false;
     try {
       const opening = { path, passphraseFile: options["passphrase-file"], mayMake: true };
-      const { connections, messages } = await read({ file, passphrase }, opening, surroundings);
+      const { connections, messages } = await read({ file, passphrase }, opening, {
+        surroundings,
+        opened: () => isOwn = true,
+      });
       if (options.json) await surroundings.print(oneLine({ type: "imported", connections, messages }));
       else {surroundings.tell(
           `imported ${counted(connections, "connection")}, ${counted(messages, "message")}`,
         );}
       surroundings.tell("never run the agent that the backup is of again: use one of the two alone");
     } catch (error) {
-      if (isNew) await removeDatabase(path);
+      // Never one that somebody else has made, and uses.
+      if (isNew && isOwn) await removeDatabase(path);
       throw withAdvice(error, path);
     }
   },
@@ -55,9 +60,10 @@ agent that the backup is of before this one is used: two of them would take each
 async function read(
   { file, passphrase }: { readonly file: string; readonly passphrase: string },
   opening: Parameters<typeof openStore>[0],
-  surroundings: Surroundings,
+  { surroundings, opened: isOpen }: { readonly surroundings: Surroundings; readonly opened: () => void },
 ): Promise<BackupCounts> {
   await using store = await openStore(opening, surroundings);
+  isOpen();
   // It is not read where the database has connections.
   using opened = await Deno.open(file);
   try {

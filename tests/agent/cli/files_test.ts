@@ -60,6 +60,27 @@ Deno.test("an export of a running agent goes on elsewhere, with the messages tha
   assertEquals(await peer.text(), "from elsewhere");
 });
 
+Deno.test("of two imports at once one is refused, and takes nothing from the other", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const [db, moved, backup] = ["old.db", "new.db", "a.backup"].map((name) => folder.file(name)) as [
+    string,
+    string,
+    string,
+  ];
+  const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
+  assertEquals((await folder.here(["invite", "bob", "--db", db, "--server", server.address])).code, 0);
+  assertEquals((await folder.here(["export", backup, "--db", db, ...key])).code, 0);
+  const one = ["import", backup, "--db", moved, ...key];
+  const imports = await Promise.all([folder.here(one), folder.here(one)]);
+  const refused = imports.find(({ code }) => code === 1);
+  assertEquals(imports.map(({ code }) => code).sort(), [0, 1]);
+  assertStringIncludes(refused!.stderr, "another agent uses it");
+  const listed = await folder.here(["list", "--db", moved]);
+  assertEquals(listed.code, 0, listed.stderr);
+  assertStringIncludes(listed.stdout, "bob");
+});
+
 Deno.test("export and import write over nothing, and leave nothing when they fail", async () => {
   await using folder = await AgentFolder.make();
   await using server = await startServer();
