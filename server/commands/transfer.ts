@@ -7,7 +7,7 @@ import { handshakesPath } from "../store/handshake_log.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { conversionPath, workersPath } from "../store/places.ts";
 import { osReason } from "../../cli/os_error.ts";
-import { copyFiles } from "../workers/transfer.ts";
+import { copyFiles, lockForCopy } from "../workers/transfer.ts";
 import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
@@ -60,15 +60,14 @@ export async function importServer(
   const handshakes = handshakesPath(config.storeLogFile);
   const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile, handshakes];
   targets.push(workersPath(config.storeLogFile), conversionPath(config.storeLogFile));
-  for (const path of targets) {
-    if (await exists(path)) {
-      throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
-    }
-  }
-  const made = [config.storeLogFile, config.messagesFile];
+  await refuseAny(targets);
+  const logs = [config.storeLogFile, config.messagesFile];
+  for (const path of logs) await makeDirectory(directoryOf(path));
+  await using _locks = await lockTarget(config);
+  // Another import may have been there before.
+  await refuseAny(targets);
+  const made = [...logs, handshakes];
   try {
-    for (const path of made) await makeDirectory(directoryOf(path));
-    made.push(handshakes);
     const counts = await copyLogs(from, config);
     if (ini !== null) {
       await writeNewFile(iniPath(options), ini);
@@ -87,6 +86,22 @@ export async function importServer(
   }
   terminal.print(`transport key hash: ${identity.keyHash}`);
   terminal.print(`server address: ${addressOf(config, config.port, identity.keyHash)}`);
+}
+
+async function refuseAny(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (await exists(path)) {
+      throw new Fatal(`Cannot import: ${path} is there already, delete that server first`);
+    }
+  }
+}
+
+async function lockTarget({ storeLogFile: storeLog, messagesFile }: Logs): Promise<AsyncDisposable> {
+  try {
+    return await lockForCopy([{ storeLog, messagesFile }]);
+  } catch (error) {
+    throw new Fatal(messageOf(error));
+  }
 }
 
 function configOf(text: string, file: string, options: CliOptions, { warn }: Terminal): ServerConfig {

@@ -163,8 +163,8 @@ export async function writeParts(
   return { queues: queueCount, messages: messageCount };
 }
 
-/** What is copied stays as it is, lock files included. */
-async function lockForCopy(paths: readonly StorePaths[]): Promise<AsyncDisposable> {
+/** Nobody else can use what is copied, or where it is copied to, which stays as it is, lock files included. */
+export async function lockForCopy(paths: readonly StorePaths[]): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   for (const { storeLog, messagesFile } of paths) {
     const locks = await lockLogs({ storeLog, messagesFile });
