@@ -1,3 +1,4 @@
+import { jsonText } from "../../cli/printable.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
 
 /** Prints one JSON object as a line. */
@@ -6,7 +7,7 @@ export type Print = (value: Readonly<Record<string, unknown>>) => void;
 /** Text for bytes that are text, else base64: what was received must be printed whole. */
 export function readable(body: Uint8Array): { readonly text: string } | { readonly base64: string } {
   try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(body) };
+    return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body) };
   } catch {
     return { base64: encodeBase64(body) };
   }
@@ -14,8 +15,5 @@ export function readable(body: Uint8Array): { readonly text: string } | { readon
 
 /** JSON without control characters, some of which `JSON.stringify` leaves as they are and terminals obey. */
 export function oneLine(value: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(value).replaceAll(
-    /[\x7f-\x9f\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return jsonText(value);
 }

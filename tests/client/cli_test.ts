@@ -3,7 +3,7 @@ import { counted } from "../../cli/counted.ts";
 import { runLoad } from "../../client/cli/load.ts";
 import { makeSigner } from "../../client/cli/load_queues.ts";
 import { median } from "../../client/cli/ping.ts";
-import { oneLine } from "../../client/cli/print.ts";
+import { oneLine, readable } from "../../client/cli/print.ts";
 import { formatAddress, serverExtensions, serverHandshake, smpVersion } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, type Outcome, run, temporaryFolder } from "../support/server_process.ts";
@@ -409,11 +409,15 @@ Deno.test("smp --help and --version need no permission", async () => {
   assert(version.stdout.includes(config.version));
 });
 
-Deno.test("what is printed has no control characters, and is what it was", () => {
-  const text = Array.from({ length: 0x100 }, (_, i) => String.fromCharCode(i)).join("") + "\u2028\u2029";
+Deno.test("what is printed has no control characters, turns no writing, and is what it was", () => {
+  const text = Array.from({ length: 0x100 }, (_, i) => String.fromCharCode(i)).join("") +
+    "\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069";
   // deno-lint-ignore no-control-regex
-  assert(!/[\x00-\x1f\x7f-\x9f\u2028\u2029]/.test(oneLine({ text })));
+  assert(!/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.test(oneLine({ text })));
   assertEquals(JSON.parse(oneLine({ text })), { text });
+  // A mark of the order of bytes is a part of what was sent.
+  assertEquals(readable(new TextEncoder().encode("\ufeffa")), { text: "\ufeffa" });
+  assertEquals(readable(Uint8Array.of(0xff)), { base64: "/w==" });
 });
 
 for (const place of ["the handshake", "its answers"]) {
