@@ -34,8 +34,9 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
     case "load":
       return await load(rest, surroundings);
     default:
+      if (command === undefined) throw new UsageError("a command is missing");
       throw new UsageError(
-        command === undefined ? "a command is missing" : `there is no command ${shownArgument(command)}`,
+        `${command.startsWith("-") ? "unknown option" : "there is no command"} ${shownArgument(command)}`,
       );
   }
 }

@@ -5,6 +5,11 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
+import { readTaskArguments } from "./task_arguments.ts";
+
+const help = `deno task sbom
+
+Prints a software bill of materials (CycloneDX 1.6) of the server, made from the lock file.`;
 
 /** What is used of a lock file of Deno. */
 export interface LockFile {
@@ -85,6 +90,7 @@ export function billOfMaterials({ npm: packages }: LockFile) {
 }
 
 if (import.meta.main) {
+  readTaskArguments({}, { help, most: 0 });
   const lock: LockFile = JSON.parse(await Deno.readTextFile(new URL("../deno.lock", import.meta.url)));
   console.log(JSON.stringify(billOfMaterials(lock), null, 2));
 }

@@ -26,17 +26,20 @@ export interface GivenOptions<Value extends string, Flag extends string> {
   has(flag: Flag): boolean;
 }
 
-/** Reads a command line of options alone. Throws {@linkcode UsageError}. */
+/** Reads a command line of options alone; `-h`, and `help` before all others, are `--help` where there is one. Throws {@linkcode UsageError}. */
 export function readOptions<const Value extends string, const Flag extends string>(
-  args: readonly string[],
+  line: readonly string[],
   { values, flags }: OptionNames<Value, Flag>,
 ): GivenOptions<Value, Flag> {
+  const isHelp = (arg: string, at: number) => arg === "-h" || arg === "help" && at === 0;
+  const hasHelp = flags.some((flag) => flag === "help");
+  const args = line.map((arg, at) => hasHelp && isHelp(arg, at) ? "--help" : arg);
   const options = Object.fromEntries([
     ...values.map((name) => [name, { type: "string" }] as const),
     ...flags.map((name) => [name, { type: "boolean" }] as const),
   ]);
   // Strict mode's messages have several lines: the tokens are checked here.
-  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
+  const { tokens } = parseArgs({ args, options, strict: false, tokens: true });
   const given = new Map<string, string[]>();
   for (const token of tokens) {
     if (token.kind === "positional") throw new UsageError(`unknown argument ${shownArgument(token.value)}`);

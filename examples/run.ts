@@ -6,14 +6,18 @@
 // deno-lint-ignore-file no-console
 import { ParseError } from "@simplexmq/smp";
 
-/** Runs an example with its arguments; ends with 2 when `start` gives `null` for them (with 0 for `--help`), with 1 when it fails. */
+/**
+ * Runs an example with its arguments, none of which is an option; ends with 2 when `start` gives `null` for them (with 0 for
+ * `--help`), with 1 when it fails.
+ */
 export async function run(
   usage: string,
   start: (args: readonly string[]) => Promise<void> | null,
 ): Promise<void> {
-  const isHelp = Deno.args.includes("--help") || Deno.args.includes("-h");
+  const isHelp = Deno.args.some((arg) => arg === "--help" || arg === "-h") || Deno.args[0] === "help";
+  const hasOption = Deno.args.some((arg) => arg.startsWith("--"));
   try {
-    const running = isHelp ? null : start(Deno.args);
+    const running = isHelp || hasOption ? null : start(Deno.args);
     if (running !== null) return await running;
     console.error(`usage: ${usage}`);
     if (!isHelp) Deno.exitCode = 2;

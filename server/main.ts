@@ -12,7 +12,7 @@
  */
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
-import { type Environment, environmentNames, helpText, parseCli } from "./config/cli.ts";
+import { adminHelpText, type Environment, environmentNames, helpText, parseCli } from "./config/cli.ts";
 import { administer } from "./commands/administer.ts";
 import { runClusterTask } from "./commands/cluster.ts";
 import { deleteFiles } from "./commands/delete.ts";
@@ -35,6 +35,9 @@ async function main(): Promise<void> {
   switch (command.type) {
     case "help":
       return console.log(helpText);
+    case "admin help":
+      if (!command.isAsked) throw new Fatal(adminHelpText.trimEnd(), 2);
+      return console.log(adminHelpText);
     case "version":
       return console.log(`SMP server ${config.version} (SMP 0.3.2)`);
     case "error":

@@ -11,7 +11,15 @@
 import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { openSslPaths } from "../protocol/mod.ts";
+import { isHelpAsked } from "../cli/options.ts";
 import { parseReport, type TestReport } from "./support/test_report.ts";
+
+const help = `deno task test [FILE or FOLDER of tests/]... [OPTION of deno test]...
+
+Runs the whole test suite, or what is named of it. The last lines say what failed, what was skipped and why.
+
+  tests/agent tests/cli/options_test.ts   these alone
+  --filter TEXT                           those alone whose name has TEXT, and what else "deno test" has`;
 
 /** Tests with the same permissions and settings. Each file would load and compile all that it imports anew: they run as few modules. */
 interface Group {
@@ -143,10 +151,19 @@ const groups: readonly Group[] = [
   },
 ];
 
+if (isHelpAsked(Deno.args)) {
+  console.log(help);
+  Deno.exit(0);
+}
+
 /** What is run, where that is not everything, and what `deno test` is told. */
 const isPath = (arg: string) => arg.startsWith("tests/");
 const chosen = Deno.args.filter(isPath).map((path) => path.replace(/\/$/, ""));
 const options = Deno.args.filter((arg) => !isPath(arg));
+if (options[0] !== undefined && !options[0].startsWith("-")) {
+  console.error(`there are no tests in ${options[0]}; --help says how they are named`);
+  Deno.exit(2);
+}
 
 /** Milliseconds after which a part is ended: a test in it waits for what never comes. */
 const longestPart = 30 * 60_000;

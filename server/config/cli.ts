@@ -3,6 +3,7 @@ import {
   orProblem,
   readCommandLine,
   readWhole,
+  shownArgument,
   UsageError,
   type UsageProblem,
 } from "../../cli/options.ts";
@@ -13,6 +14,8 @@ import { readPort, readSwitch } from "./values.ts";
 
 export type CliCommand =
   | { readonly type: "help" }
+  /** What `admin` can do; `isAsked`: that was the question, else it was not said what to do. */
+  | { readonly type: "admin help"; readonly isAsked: boolean }
   | { readonly type: "version" }
   | { readonly type: "start" | "delete" | "verify"; readonly options: CliOptions }
   | {
@@ -55,6 +58,20 @@ export interface CliOptions extends GivenSettings {
 
 export const mostWorkers = 64;
 
+/** What `admin --help` prints. */
+export const adminHelpText = `Looks at a running SMP server, or changes it
+
+Usage: smp-server admin COMMAND [options], deno task admin COMMAND
+
+  status            show what the server is and has done; --json: for programs
+  top               the same, live, in the terminal
+  reload            make the server read smp-server.ini again, and say what takes a restart
+  log-level LEVEL   error, warn, info or debug, until the next reload or start
+  stop              stop the server, and wait until it has stopped
+
+  --config-dir DIR  where server_key and smp-server.ini are (default /etc/opt/simplex; of the task: data)
+`;
+
 export const helpText = `SMP server
 
 Usage: smp-server [COMMAND] [options]
@@ -71,6 +88,7 @@ Usage: smp-server [COMMAND] [options]
   reload            make the server read smp-server.ini again, and say what takes a restart
   log-level LEVEL   error, warn, info or debug, until the next reload or start
   stop              stop the server, and wait until it has stopped
+  admin COMMAND     one of the last five; without COMMAND it lists them
   cluster status    show nodes and partitions of a cluster; --json: for programs
   cluster drain NODE     move the partitions of a node to the others, and give it none until it is started again
   cluster undrain NODE   give it some again
@@ -171,15 +189,23 @@ export function parseCli(args: readonly string[], environment: Environment = {})
 }
 
 function readCommand(args: readonly string[], environment: Environment): CliCommand {
-  const { options: given, positional } = readCommandLine(args, kinds, {
+  const { options: given, positional: all } = readCommandLine(args, kinds, {
     y: "yes",
     l: "store-log",
     h: "help",
   });
-  if (given.help || positional[0] === "help") return { type: "help" };
+  // Never more than it says: not a start, where a command is missing.
+  const isAdmin = all[0] === "admin";
+  const positional = isAdmin ? all.slice(1) : all;
+  if (given.help || positional[0] === "help") {
+    return isAdmin ? { type: "admin help", isAsked: true } : { type: "help" };
+  }
   if (given.version) return { type: "version" };
   const [word = "start", ...rest] = positional;
-  if (!Object.hasOwn(taken, word)) throw new UsageError(`unknown command ${word}`);
+  if (isAdmin && positional.length === 0) return { type: "admin help", isAsked: false };
+  if (!Object.hasOwn(taken, word) || isAdmin && !isAdminTask(word as Command)) {
+    throw new UsageError(`unknown command ${isAdmin ? "admin " : ""}${shownArgument(word)}`);
+  }
   const type = word as Command;
   for (const option of special) {
     const isGiven = given[option] !== undefined && given[option] !== false;

@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { Browser } from "playwright-core";
+import { readTaskArguments } from "../../deploy/task_arguments.ts";
 import { openPage, withBrowser } from "../support/browser.ts";
 import {
   connectForFiles,
@@ -35,6 +36,11 @@ async function makeIcons(browser: Browser): Promise<void> {
   }
 }
 
+const help = `deno task screenshots
+
+Makes the pictures of docs/web-chat.md and the web chat's icons anew, with Chromium.`;
+
+readTaskArguments({}, { help, most: 0 });
 await withBrowser(async (browser) => {
   await makeIcons(browser);
   await using chat = await WebChat.start();

@@ -103,6 +103,7 @@ Deno.test("examples without arguments say how they are used, and in one line wha
     ["hello.ts", ["a:x"], 2, "Cannot parse server address"],
     ["hello.ts", ["a", "b"], 2, "usage: "],
     ["hello.ts", ["--help"], 0, "usage: hello.ts ADDRESS"],
+    ["hello.ts", ["--bogus"], 2, "usage: hello.ts ADDRESS"],
     ["hello.ts", [nowhere], 1, "Cannot connect to 127.0.0.1:1: "],
     ["bot.ts", [], 2, "usage: bot.ts ADDRESS"],
     ["bot.ts", [nowhere], 1, "127.0.0.1:1"],

@@ -366,7 +366,7 @@ Deno.test("the command line is read, and what is wrong with it is told", pure, (
     type: "serve",
     options: { ...options, host: "0.0.0.0", tls: true, port: 8443 },
   });
-  assertEquals(parseOptions(["--help"]), { type: "help" });
+  for (const word of ["--help", "-h", "help"]) assertEquals(parseOptions([word]), { type: "help" });
   for (
     const [line, message] of [
       ["--what", "unknown option --what"],

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { patience } from "../support/wait.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -44,6 +44,28 @@ Deno.test("tasks that make files, and the model, have a help too, and make nothi
     assertEquals(unknown.stderr, "unknown option --bogus; --help lists what there is\n");
   }));
   for (const name of ["--help", "--bogus"]) await assertRejects(() => Deno.stat(new URL(name, root)));
+});
+
+Deno.test("task admin without a command says what there is, and starts nothing", async () => {
+  const { code, stdout, stderr } = await task("admin");
+  assertEquals([code, stdout], [2, ""]);
+  for (const name of ["status", "top", "reload", "log-level LEVEL", "stop"]) {
+    assertStringIncludes(stderr, `\n  ${name} `);
+  }
+});
+
+Deno.test("tasks that take nothing have a help, and do nothing with what they do not know", async () => {
+  await Promise.all([
+    ...["recording", "screenshots"].map(async (name) => {
+      const { code, stdout } = await task(name, "--help");
+      assertEquals([code, stdout.split("\n")[0]], [0, `deno task ${name}`]);
+    }),
+    ...[["sbom", "--bogus"], ["test", "bogus"]].map(async (args) => {
+      const { code, stdout, stderr } = await task(...args);
+      assertEquals([code, stdout], [2, ""], stderr);
+      assertMatch(stderr, /^(unknown option --bogus|there are no tests in bogus); --help/);
+    }),
+  ]);
 });
 
 Deno.test("task model runs with the permissions that it has", async () => {

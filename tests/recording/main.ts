@@ -5,6 +5,7 @@
  * @module
  */
 // deno-lint-ignore-file no-console
+import { readTaskArguments } from "../../deploy/task_arguments.ts";
 import { temporaryFolder } from "../support/server_process.ts";
 import { TmuxTerminal } from "../support/tmux.ts";
 import { type Film, filmSvg, type Frame } from "./film.ts";
@@ -54,6 +55,11 @@ function wait(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+const help = `deno task recording
+
+Makes docs/recording.svg anew, from terminals of tmux in which a server starts and two people talk.`;
+
+readTaskArguments({}, { help, most: 0 });
 await using folder = await temporaryFolder();
 // A checkout whose data are its own.
 const checkout = `${folder.path}/smp`;

@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type CliOptions, environmentNames, helpText, parseCli } from "../../../server/config/cli.ts";
+import {
+  adminHelpText,
+  type CliOptions,
+  environmentNames,
+  helpText,
+  parseCli,
+} from "../../../server/config/cli.ts";
 
 const permissions = "none";
 const defaults: CliOptions = {
@@ -56,6 +62,24 @@ Deno.test("help and version come before start", { permissions }, () => {
   }
   for (const args of [["--version"], ["start", "-y", "--version"]]) {
     assertEquals(parseCli(args), { type: "version" });
+  }
+});
+
+Deno.test("admin takes what a running server is asked for, and starts nothing", { permissions }, () => {
+  assertEquals(parseCli(["admin"]), { type: "admin help", isAsked: false });
+  assertEquals(parseCli(["admin", "--config-dir", "data"]), { type: "admin help", isAsked: false });
+  for (const args of [["admin", "--help"], ["admin", "-h"], ["admin", "help"], ["admin", "stop", "-h"]]) {
+    assertEquals(parseCli(args), { type: "admin help", isAsked: true });
+  }
+  for (const args of [["status", "--json"], ["top"], ["reload"], ["log-level", "debug"], ["stop"]]) {
+    assertEquals(parseCli(["admin", ...args]), parseCli(args));
+  }
+  for (const word of ["start", "init", "delete", "verify", "export", "cluster", "worker", "admin", "x"]) {
+    const message = `unknown command admin ${word}`;
+    assertEquals(parseCli(["admin", word]), { type: "error", message });
+  }
+  for (const name of ["status", "top", "reload", "log-level LEVEL", "stop"]) {
+    assertStringIncludes(adminHelpText, `\n  ${name} `);
   }
 });
 
