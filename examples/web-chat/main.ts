@@ -10,7 +10,7 @@ import type { ChatOptions } from "./options.ts";
 import { readPage } from "./page_files.ts";
 import { ChatServer } from "./smp_server.ts";
 import type { MadeCertificate } from "./certificate.ts";
-import { certificateFor, fingerprintOf, networkAddress } from "./tls.ts";
+import { certificateFor, fingerprintOf, networkAddress, tellEnd } from "./tls.ts";
 
 async function serve(options: ChatOptions): Promise<void> {
   const { tls, directory } = options;
@@ -18,6 +18,7 @@ async function serve(options: ChatOptions): Promise<void> {
   const publicHost = options.host === "0.0.0.0" ? networkAddress() ?? "127.0.0.1" : options.host;
   const certificate = tls ? await certificateFor(publicHost, directory) : null;
   const log = (message: string) => console.error(message);
+  using _notices = certificate === null ? null : tellEnd(certificate, log);
   await using server = await ChatServer.start(options, { publicHost, certificate, log });
   const { config } = server;
   const files = await readPage(config, { directory, authority: certificate?.authority ?? null });

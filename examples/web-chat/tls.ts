@@ -6,6 +6,8 @@ const day = 86_400_000;
 const lifetime = 397 * day;
 /** Milliseconds before its end in which it is replaced at a start. */
 const renewal = 30 * day;
+/** Milliseconds before its end in which a program that runs says so. */
+const notice = 14 * day;
 
 /** The certificate that is stored in a folder, or a new one for a name or IPv4 address and this machine's own names. */
 export async function certificateFor(host: string, directory: string): Promise<MadeCertificate> {
@@ -28,6 +30,28 @@ export async function certificateFor(host: string, directory: string): Promise<M
     await Deno.writeTextFile(paths[name], made[name], { mode: 0o600, createNew: true });
   }
   return made;
+}
+
+/** What is said when a certificate runs out while the program serves it; `null`: nothing is to be said. */
+export function endNotice({ cert }: Pick<MadeCertificate, "cert">, now: number): string | null {
+  const end = new X509Certificate(cert).validToDate;
+  if (now < end.getTime() - notice) return null;
+  const what = `${now > end.getTime() ? "has run" : "runs"} out on ${end.toISOString().slice(0, 10)}`;
+  return `The certificate ${what}: start the chat again for a new one, and tell the phones.`;
+}
+
+/** Gives `log` the notice of a certificate, while there is one, once a day or each `pause` milliseconds, until it is disposed. */
+export function tellEnd(
+  certificate: Pick<MadeCertificate, "cert">,
+  log: (line: string) => void,
+  pause = day,
+): Disposable {
+  const look = () => {
+    const text = endNotice(certificate, Date.now());
+    if (text !== null) log(text);
+  };
+  const timer = setInterval(look, pause);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** What people compare: SHA-256 of a certificate, as browsers and phones show it. */

@@ -1,7 +1,7 @@
 import { Sections } from "../../cli/admin/sections.ts";
 import { duration, size } from "../../cli/admin/words.ts";
 import { counted } from "../../cli/counted.ts";
-import type { ServerStatus } from "./status.ts";
+import type { CertificateStatus, ServerStatus } from "./status.ts";
 
 /** What `status` prints: sections of `name: value`. */
 export function statusLines(status: ServerStatus): readonly string[] {
@@ -15,6 +15,8 @@ export function statusLines(status: ServerStatus): readonly string[] {
     address: status.address,
     websockets: status.webSocketPort,
     "websockets over TLS": status.tlsPort,
+    "TLS certificate": certificateText(status.certificate),
+    "TLS files": status.certificate?.problem ? `not used: ${status.certificate.problem}` : undefined,
     "store log": status.storeLog ?? (cluster === undefined ? "off" : "the cluster's"),
     cryptography: status.cryptography,
     "log level": status.logLevel,
@@ -57,4 +59,14 @@ export function statusLines(status: ServerStatus): readonly string[] {
 
 export function milliseconds(time: number | null): string {
   return time === null ? "none yet" : `below ${time} ms`;
+}
+
+/** `undefined`: there is none. A server of another version says nothing of it. */
+function certificateText(certificate: CertificateStatus | null | undefined): string | undefined {
+  if (!certificate) return undefined;
+  const { validFrom, validTo, daysLeft } = certificate;
+  const [from, to] = [validFrom, validTo].map((time) => time.slice(0, 10));
+  if (daysLeft < 0) return `expired on ${to}`;
+  const left = `${counted(daysLeft, "day")} left, until ${to}`;
+  return Date.parse(validFrom) > Date.now() ? `not valid before ${from}` : left;
 }

@@ -3,6 +3,17 @@ import type { NodeStatus } from "../cluster/node_status.ts";
 import type { Numbers } from "../observe/numbers.ts";
 import type { WorkerCounts } from "../observe/prometheus.ts";
 
+/** What is said of the certificate of WebSockets over TLS. */
+export interface CertificateStatus {
+  /** ISO 8601, UTC. */
+  readonly validFrom: string;
+  readonly validTo: string;
+  /** Whole days until `validTo`; below 0 when it is over. */
+  readonly daysLeft: number;
+  /** Why what is in the files now is not used; `null`: it is. */
+  readonly problem: string | null;
+}
+
 /** What `status --json` prints. */
 export interface ServerStatus extends Numbers {
   readonly version: string;
@@ -16,6 +27,8 @@ export interface ServerStatus extends Numbers {
   readonly webSocketPort: number | null;
   /** Of WebSockets over TLS. */
   readonly tlsPort: number | null;
+  /** `null`: there is none, as there is no port for TLS. */
+  readonly certificate: CertificateStatus | null;
   /** `null`: queues and messages are kept in memory only, or by a cluster. */
   readonly storeLog: string | null;
   readonly cryptography: string;

@@ -57,6 +57,7 @@ export async function startNode(
     cluster: () => node.status,
     version: deno.version,
     startedAt: Date.now(),
+    certificateEnd: () => certificates?.end ?? null,
   };
   await using monitor = startMonitor(settings, source);
   stop.throwIfAborted();

@@ -1,7 +1,9 @@
-import { type Certificate, checkCertificate, validityProblem } from "../net/certificate.ts";
+import { type Certificate, checkCertificate, daysLeft, validityOf } from "../net/certificate.ts";
+import type { CertificateStatus } from "../admin/status.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { Logger } from "../../cli/logger.ts";
 import { osReason } from "../../cli/os_error.ts";
+import { CertificateNotices, type NoticeClock, warningOf } from "./certificate_notices.ts";
 import { Fatal, messageOf } from "./terminal.ts";
 
 /** Milliseconds between looks at the files. */
@@ -13,6 +15,8 @@ const longest = 1 << 20;
 export class CertificateFiles implements Disposable {
   readonly #paths: { readonly cert: string; readonly key: string };
   readonly #logger: Logger;
+  readonly #notices: CertificateNotices;
+  readonly #clock: NoticeClock;
   #current: Certificate;
   /** What was in the files when they could not be used, which is told once. */
   #refused: Certificate | null = null;
@@ -23,23 +27,25 @@ export class CertificateFiles implements Disposable {
   private constructor(
     paths: { readonly cert: string; readonly key: string },
     current: Certificate,
-    logger: Logger,
+    { logger, clock }: { readonly logger: Logger; readonly clock: NoticeClock },
   ) {
     this.#paths = paths;
     this.#current = current;
     this.#logger = logger;
+    this.#clock = clock;
+    this.#notices = new CertificateNotices(paths.cert, (text) => logger.warn(text), clock);
+    this.#notices.look(current);
   }
 
   /** `null`: the settings have none. Throws `Fatal`. */
   static async open(
     { tlsCert, tlsKey }: Pick<ServerConfig, "tlsCert" | "tlsKey">,
     logger: Logger,
+    clock: NoticeClock = { now: Date.now, steady: () => performance.now() },
   ): Promise<CertificateFiles | null> {
     const settings = await readCertificate({ tlsCert, tlsKey });
     if (settings === null) return null;
-    const { paths, certificate, warning } = settings;
-    if (warning !== null) logger.warn(warning);
-    return new CertificateFiles(paths, certificate, logger);
+    return new CertificateFiles(settings.paths, settings.certificate, { logger, clock });
   }
 
   get current(): Certificate {
@@ -51,14 +57,39 @@ export class CertificateFiles implements Disposable {
     return this.#problem;
   }
 
+  /** When the certificate that is used runs out, milliseconds since 1970. */
+  get end(): number {
+    return validityOf(this.#current).to;
+  }
+
+  /** What an operator is told of it. */
+  get status(): CertificateStatus {
+    const validity = validityOf(this.#current);
+    return {
+      validFrom: new Date(validity.from).toISOString(),
+      validTo: new Date(validity.to).toISOString(),
+      daysLeft: daysLeft(validity, this.#clock.now()),
+      problem: this.#problem,
+    };
+  }
+
   /** From now on `use` is given every other certificate that is in the files. */
   follow(use: (certificate: Certificate) => void): void {
     this.#use = use;
     this.#timer = setInterval(() => void this.look(), lookInterval);
   }
 
-  /** Whether there is another certificate now. One that cannot be used, as its files are being written, changes nothing. */
+  /**
+   * Whether there is another certificate now. One that cannot be used, as its files are being written, changes nothing. Says
+   * once a day when that which is used runs out.
+   */
   async look(): Promise<boolean> {
+    const isAnother = await this.#read();
+    this.#notices.look(this.#current);
+    return isAnother;
+  }
+
+  async #read(): Promise<boolean> {
     try {
       const found = await read(this.#paths);
       if (isSame(found, this.#refused)) return false;
@@ -73,8 +104,6 @@ export class CertificateFiles implements Disposable {
       this.#use(found);
       this.#current = found;
       this.#logger.info("read the TLS certificate again");
-      const warning = warningOf(found, this.#paths);
-      if (warning !== null) this.#logger.warn(warning);
       return true;
     } catch (error) {
       this.#problem = messageOf(error);
@@ -92,7 +121,7 @@ export class CertificateFiles implements Disposable {
 export interface ReadCertificate {
   readonly paths: { readonly cert: string; readonly key: string };
   readonly certificate: Certificate;
-  /** What is wrong with it for others. */
+  /** What is wrong with it for others, or soon will be. */
   readonly warning: string | null;
 }
 
@@ -111,12 +140,7 @@ export async function readCertificate(
   } catch (error) {
     throw new Fatal(`${messageOf(error)} (${tlsCert}, ${tlsKey})`);
   }
-  return { paths, certificate, warning: warningOf(certificate, paths) };
-}
-
-function warningOf(certificate: Certificate, { cert }: { readonly cert: string }): string | null {
-  const problem = validityProblem(certificate, new Date());
-  return problem === null ? null : `browsers refuse the certificate in ${cert}: ${problem}`;
+  return { paths, certificate, warning: warningOf(certificate, tlsCert, Date.now()) };
 }
 
 function isSame(a: Certificate, b: Certificate | null): boolean {

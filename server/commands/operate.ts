@@ -53,17 +53,19 @@ class Operator implements AdminDuties<ServerStatus> {
   }
 
   async status(): Promise<ServerStatus> {
-    const { source, settings, listening, engine, logger } = this.#given;
+    const { source, settings, listening, engine, logger, certificates } = this.#given;
     await source.refresh?.();
     return {
       version: source.version,
       pid: Deno.pid,
-      uptime: Math.max(0, Math.round((Date.now() - source.startedAt) / 1000)),
+      // Of the process, whatever becomes of the system's clock.
+      uptime: Math.round(performance.now() / 1000),
       notReady: source.notReady(),
       address: addressOf(settings, listening.port, listening.keyHash),
       port: listening.port,
       webSocketPort: listening.webSocketPort ?? null,
       tlsPort: listening.tlsPort ?? null,
+      certificate: certificates?.status ?? null,
       storeLog: settings.storeLog && settings.clusterServers === null ? settings.storeLogFile : null,
       cryptography: engine,
       logLevel: logger.level,

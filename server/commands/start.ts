@@ -69,6 +69,7 @@ async function run(options: CliOptions, terminal: Terminal, signals: Signals): P
       notReady: () => stores?.healthy === false ? "the logs cannot be written" : server.notReady(),
       version: config.version,
       startedAt: Date.now(),
+      certificateEnd: () => certificates?.end ?? null,
     };
     await using monitor = startMonitor(settings, source);
     stop.throwIfAborted();

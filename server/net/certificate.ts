@@ -1,4 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { counted } from "../../cli/counted.ts";
+
+const day = 86_400_000;
+/** Days before its end in which a certificate is warned of. */
+const warningDays = 14;
 
 /** A certificate with those that lead to it, and its key; PEM. */
 export interface Certificate {
@@ -33,12 +38,40 @@ export function checkCertificate({ cert, key }: Certificate): void {
   }
 }
 
-/** Why browsers refuse a certificate at a time, which can be used all the same; `null`: they do not. */
-export function validityProblem({ cert }: Certificate, now: Date): string | null {
+/** Between which times a certificate can be used, milliseconds since 1970. */
+export interface Validity {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Of the first certificate: those that lead to it may be of no use to anybody any more. */
+export function validityOf({ cert }: Certificate): Validity {
   const { validFrom, validTo } = new X509Certificate(cert);
-  const [from, to] = [new Date(validFrom), new Date(validTo)];
-  if (now < from) return `it is not valid before ${from.toISOString().slice(0, 10)}`;
-  return now > to ? `it has expired on ${to.toISOString().slice(0, 10)}` : null;
+  return { from: Date.parse(validFrom), to: Date.parse(validTo) };
+}
+
+/** Whole days until a certificate runs out; below 0 when it has. */
+export function daysLeft({ to }: Validity, now: number): number {
+  return Math.floor((to - now) / day);
+}
+
+/** What is wrong with the time of a certificate, which can be used all the same; `null`: nothing. */
+export function validityProblem(
+  validity: Validity,
+  now: number,
+): { readonly isRefused: boolean; readonly text: string } | null {
+  const { from, to } = validity;
+  if (now < from) return { isRefused: true, text: `it is not valid before ${dateOf(from)}` };
+  if (now > to) return { isRefused: true, text: `it has expired on ${dateOf(to)}` };
+  const days = daysLeft(validity, now);
+  if (days >= warningDays) return null;
+  const left = days === 0 ? "within a day" : `in ${counted(days, "day")}`;
+  return { isRefused: false, text: `it runs out ${left}, on ${dateOf(to)}` };
+}
+
+/** The day of a time, in UTC. */
+export function dateOf(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
 }
 
 /** The certificate that new connections get; those that are there keep theirs. */

@@ -46,6 +46,7 @@ export class Monitor implements AsyncDisposable {
   readonly #source: MonitorSource;
   readonly #names: ReadonlySet<string>;
   readonly #now: () => number;
+  readonly #startedAt: number;
   readonly #history: History;
   #server: HttpServer | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -56,6 +57,7 @@ export class Monitor implements AsyncDisposable {
     this.#source = source;
     this.#names = new Set(["localhost", host.toLowerCase(), ...hosts]);
     this.#now = now;
+    this.#startedAt = now();
     this.#history = new History(source.metrics, now());
   }
 
@@ -134,10 +136,10 @@ export class Monitor implements AsyncDisposable {
   }
 
   #status(): Status {
-    const { metrics, version, startedAt, workers } = this.#source;
+    const { metrics, version, workers } = this.#source;
     return {
       version,
-      uptime: Math.max(0, Math.round((Date.now() - startedAt) / 1000)),
+      uptime: Math.round((this.#now() - this.#startedAt) / 1000),
       notReady: this.#source.notReady(),
       ...(workers !== undefined && { workers }),
       ...(this.#source.cluster !== undefined && { cluster: this.#source.cluster() }),

@@ -7,6 +7,8 @@ export interface ProgramInfo {
   readonly startedAt: number;
   /** Of a server that runs as several processes. */
   readonly workers?: WorkerCounts;
+  /** When the TLS certificate runs out, milliseconds since 1970; `null`: there is none. */
+  certificateEnd?(): number | null;
   /** Of a node of a cluster. */
   cluster?(): NodeStatus;
 }
@@ -23,6 +25,7 @@ type Sample = readonly [suffix: string, value: number];
 
 export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: ProgramInfo): string {
   const commands = [...metrics.commands].toSorted(([a], [b]) => a < b ? -1 : 1);
+  const certificateEnd = info.certificateEnd?.() ?? null;
   const gauge = (name: string, help: string, value: number) => family(name, "gauge", help, [["", value]]);
   const counter = (name: string, help: string, value: number) => family(name, "counter", help, [["", value]]);
   return [
@@ -35,6 +38,11 @@ export function formatPrometheus(metrics: Metrics, gauges: Gauges, info: Program
       "Start time of the process since 1970 in seconds.",
       info.startedAt / 1000,
     ),
+    ...certificateEnd === null ? [] : [gauge(
+      "smp_tls_certificate_end_seconds",
+      "When the TLS certificate runs out, since 1970 in seconds.",
+      certificateEnd / 1000,
+    )],
     ...workerFamilies(info.workers),
     ...(info.cluster === undefined
       ? []

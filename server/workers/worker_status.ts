@@ -12,6 +12,7 @@ export interface WorkerStatusOptions {
   readonly workers: number;
   readonly version: string;
   readonly startedAt: number;
+  readonly certificateEnd: () => number | null;
   /** What the parent counts itself. */
   readonly metrics: Metrics;
   readonly ask: (worker: number, id: number) => void;
@@ -50,6 +51,10 @@ export class WorkerStatus implements MonitorSource {
   get workers(): WorkerCounts {
     const { workers, restarts } = this.#options;
     return { all: workers, ready: this.#snapshots.size, restarts: restarts() };
+  }
+
+  certificateEnd(): number | null {
+    return this.#options.certificateEnd();
   }
 
   gauges(): Gauges {

@@ -4,7 +4,7 @@ import { checkLimits, type Limits } from "../config/limits.ts";
 import type { Logger, LogLevel } from "../../cli/logger.ts";
 import { type NewQueueAccess, newQueueSettings } from "../config/new_queue_access.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import type { Certificate } from "../net/certificate.ts";
+import { type Certificate, validityOf } from "../net/certificate.ts";
 import type { SmpServer } from "../server.ts";
 import { workerCommand } from "./command.ts";
 import type { WorkerFiles } from "./files.ts";
@@ -85,6 +85,7 @@ export class Workers implements AsyncDisposable {
       workers,
       version: config.version,
       startedAt: Date.now(),
+      certificateEnd: () => this.#certificate === null ? null : validityOf(this.#certificate).to,
       metrics,
       ask: (worker, id) => this.#supervisor.send(worker, { type: "sample", id }),
       restarts: () => this.#supervisor.restarts,

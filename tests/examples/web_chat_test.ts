@@ -24,12 +24,13 @@ import {
   storedServers,
   urlsOf,
 } from "../../examples/web-chat/page/servers.ts";
-import { certificateFor } from "../../examples/web-chat/tls.ts";
+import { certificateFor, endNotice, tellEnd } from "../../examples/web-chat/tls.ts";
 import { encodeBase64, formatQueueInfo, generateKeyPair } from "../../mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { SmpClient } from "../../client/mod.ts";
 import { lackOf, requiring } from "../support/requires.ts";
 import { temporaryFolder } from "../support/server_process.ts";
+import { expired } from "../support/tls.ts";
 import { soon } from "../support/wait.ts";
 import { freePorts, WebChat } from "../support/web_chat.ts";
 
@@ -530,6 +531,15 @@ Deno.test(
     }
   },
 );
+
+Deno.test("a certificate that runs out while it is served is told of", async () => {
+  const day = 86_400_000, end = new X509Certificate(expired.cert).validToDate.getTime();
+  assertEquals(endNotice(expired, end - 14 * day - 1), null);
+  assertStringIncludes(endNotice(expired, end - 14 * day)!, "runs out on 2021-01-01: start the chat again");
+  const { promise, resolve } = Promise.withResolvers<string>();
+  using _notices = tellEnd(expired, resolve, 1);
+  assertStringIncludes(await soon(promise), "has run out on 2021-01-01: start the chat again");
+});
 
 Deno.test("a certificate is made anew for another host, or shortly before its end", async () => {
   await using folder = await temporaryFolder();

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { duration, size } from "../../../cli/admin/words.ts";
 import { milliseconds, statusLines } from "../../../server/admin/report.ts";
-import type { ServerStatus } from "../../../server/admin/status.ts";
+import type { CertificateStatus, ServerStatus } from "../../../server/admin/status.ts";
 import { topLines } from "../../../server/admin/top.ts";
 import { Metrics } from "../../../server/mod.ts";
 import { numbersOf } from "../../../server/observe/numbers.ts";
@@ -36,6 +36,7 @@ function statusAfter(messages: number, pid = 1): ServerStatus {
     port: 5223,
     webSocketPort: null,
     tlsPort: null,
+    certificate: null,
     storeLog: null,
     cryptography: "OpenSSL 3.5.0",
     logLevel: "info",
@@ -67,6 +68,22 @@ Deno.test("the status has its numbers with units, and only the limits that have 
     workers: { all: 2, ready: 1, restarts: 1 },
   };
   assert(statusLines(other).includes("ready: no, memory is short"));
+  const textOf = (certificate: CertificateStatus) =>
+    statusLines({ ...statusAfter(0), certificate }).filter((line) => line.startsWith("TLS "));
+  const certificate = {
+    validFrom: "2026-01-01T00:00:00.000Z",
+    validTo: "2026-04-01T10:00:00.000Z",
+    daysLeft: 1,
+    problem: null,
+  };
+  assertEquals(textOf(certificate), ["TLS certificate: 1 day left, until 2026-04-01"]);
+  assertEquals(textOf({ ...certificate, daysLeft: -1, problem: "no PEM" }), [
+    "TLS certificate: expired on 2026-04-01",
+    "TLS files: not used: no PEM",
+  ]);
+  assertEquals(textOf({ ...certificate, validFrom: "9026-01-01T00:00:00.000Z" }), [
+    "TLS certificate: not valid before 9026-01-01",
+  ]);
   assert(statusLines(other).includes("workers: 1 of 2 ready, 1 restart"));
   assert(!statusLines(other).some((line) => line.startsWith("# refused")));
 });

@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect as connectTls } from "node:tls";
 import { CertificateFiles } from "../../../server/commands/certificate_files.ts";
-import { validityProblem } from "../../../server/net/certificate.ts";
+import { CertificateNotices } from "../../../server/commands/certificate_notices.ts";
+import { daysLeft, validityOf, validityProblem } from "../../../server/net/certificate.ts";
 import { Fatal } from "../../../server/commands/terminal.ts";
 import { createLogger } from "../../../cli/logger.ts";
 import { requiring } from "../../support/requires.ts";
@@ -38,7 +39,7 @@ Deno.test("a server with a certificate serves WebSockets over TLS, and takes ano
   await using folder = await temporaryFolder();
   const { path } = folder;
   await write(path);
-  const options = { folder: path, ini: iniOf(path) };
+  const options = { folder: path, ini: `${iniOf(path)}[METRICS]\nport: 0\n` };
   // The variables that ws reads, without its port.
   const env = { WS_NO_BUFFER_UTIL: "1", WS_NO_UTF_8_VALIDATE: "1" };
   await using server = await ServerProcess.start({ ...options, env });
@@ -50,6 +51,13 @@ Deno.test("a server with a certificate serves WebSockets over TLS, and takes ano
   await write(path, { ...certificate, key: "" });
   const late = await run(["reload", "--config-dir", path], { folder: path });
   assertMatch(late.stdout, /^the TLS certificate is the old one: .* it is no PEM of a private key/m);
+  const status = await run(["status", "--config-dir", path], { folder: path });
+  assertMatch(status.stdout, /^TLS certificate: \d+ days left, until 2126-\d\d-\d\d$/m);
+  assertMatch(status.stdout, /^TLS files: not used: .* it is no PEM of a private key/m);
+  const url = /^metrics: (http:.*)$/m.exec(server.printed.join("\n"))![1]!;
+  const metrics = await (await fetch(`${url}metrics`)).text();
+  const { to } = validityOf(otherCertificate);
+  assertStringIncludes(metrics, `\nsmp_tls_certificate_end_seconds ${to / 1000}\n`);
   assertEquals((await server.kill("SIGTERM")).code, 0);
 });
 
@@ -104,10 +112,11 @@ Deno.test("a certificate that is not whole ends the start with the files and the
 });
 
 Deno.test("a certificate that browsers refuse for its dates is used, and warned of", async () => {
-  const at = (text: string) => validityProblem(expired, new Date(text));
+  const at = (text: string) => validityProblem(validityOf(expired), Date.parse(text));
   assertEquals(at("2020-06-01"), null);
-  assertEquals(at("2019-06-01"), "it is not valid before 2020-01-01");
-  assertEquals(at("2021-06-01"), "it has expired on 2021-01-01");
+  const refused = (text: string) => ({ isRefused: true, text });
+  assertEquals(at("2019-06-01"), refused("it is not valid before 2020-01-01"));
+  assertEquals(at("2021-06-01"), refused("it has expired on 2021-01-01"));
   await using folder = await temporaryFolder();
   const { path } = folder;
   await write(path, expired);
@@ -124,6 +133,47 @@ Deno.test("a certificate that browsers refuse for its dates is used, and warned 
   assertEquals(logged.map((line) => line.split(" WARN ")[1]), [what]);
   await write(path);
   assertEquals([await files.look(), logged.length], [true, 2]);
+});
+
+Deno.test("a certificate that runs out is told of at once, once a day, and when it has", () => {
+  const day = 86_400_000;
+  const { to } = validityOf(expired);
+  const clock = { time: to - 30 * day, ran: 0 };
+  const told: string[] = [];
+  const notices = new CertificateNotices("cert.pem", (text) => void told.push(text), {
+    now: () => clock.time,
+    steady: () => clock.ran,
+  });
+  const pass = (time: number, certificate = expired) => {
+    [clock.time, clock.ran] = [clock.time + time, clock.ran + time];
+    notices.look(certificate);
+    return told.splice(0);
+  };
+  const soon = (left: string) => [
+    `the certificate in cert.pem has to be renewed: it runs out ${left}, on 2021-01-01`,
+  ];
+  const refused = ["browsers refuse the certificate in cert.pem: it has expired on 2021-01-01"];
+  assertEquals(pass(0), []);
+  assertEquals(pass(16 * day), []);
+  assertEquals(pass(1), soon("in 13 days"));
+  assertEquals(pass(day - 1), []);
+  assertEquals(pass(1), soon("in 12 days"));
+  assertEquals(pass(11 * day + 1), soon("in 1 day"));
+  assertEquals(pass(day - 1), []);
+  assertEquals(pass(1), soon("within a day"));
+  // A clock that jumps makes it neither silent nor loud.
+  clock.time -= 3_600_000;
+  assertEquals(pass(0), []);
+  clock.time = to + 1;
+  assertEquals(pass(0), refused);
+  assertEquals([pass(day - 1), pass(1)], [[], refused]);
+  // Another one is told of, whatever was said of the one before.
+  clock.time = validityOf(certificate).from - day;
+  assertEquals(pass(0, certificate).length, 1);
+  assertEquals(pass(2 * day, certificate), []);
+  clock.time = to - 400 * day;
+  assertEquals(pass(0), ["browsers refuse the certificate in cert.pem: it is not valid before 2020-01-01"]);
+  assertEquals([daysLeft({ from: 0, to }, to - 1), daysLeft({ from: 0, to }, to + 1)], [0, -1]);
 });
 
 Deno.test("files that are being written change nothing until they are whole", async () => {
