@@ -21,7 +21,8 @@ export function routeNeed(
 ): RouteNeed | null {
   const { refusedAt } = connection;
   if (!canChangeRoutes(connection) || isSuspended(connection)) return null;
-  if (refusedAt !== undefined && now() - refusedAt < refusalPause) return null;
+  // A clock that was set back must not put it off.
+  if (refusedAt !== undefined && Math.abs(now() - refusedAt) < refusalPause) return null;
   const usable = ownServers().filter((server) => !servers.isLost(server, lostTimeout));
   const inbound = connection.inbound.filter(({ status }) => status !== "ending");
   const staying = inbound.filter(({ leaving }) => leaving === null);

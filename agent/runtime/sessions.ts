@@ -97,7 +97,9 @@ export class Sessions implements AsyncDisposable {
       if (isRepairDue(connection, now())) this.#repair(id);
       if (session === null || !canChangeRoutes(connection)) continue;
       const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
-      const old = inbound.filter((route) => isStaying(route) && now() - route.keys.createdAt > routeLifetime);
+      // Also what was made by a clock that was ahead.
+      const isOld = ({ keys }: InboundRoute) => Math.abs(now() - keys.createdAt) > routeLifetime;
+      const old = inbound.filter((route) => isStaying(route) && isOld(route));
       this.#leave(id, old, "age");
       const lost = inbound.filter(({ status, leaving, keys }) =>
         status !== "ending" && leaving !== "lost" && servers.isLost(keys.server, lostTimeout)

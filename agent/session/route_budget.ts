@@ -11,8 +11,8 @@ export function takeRoute(
   { left, at }: RouteBudget = { left: mostAtOnce, at: 0 },
   now: number,
 ): RouteBudget | null {
-  // A clock that was set back gives nothing, and takes nothing.
-  const more = Math.max(0, Math.floor((now - at) / interval));
+  // A clock that was set back gives one, so that nobody waits until it is where it was.
+  const more = now < at ? 1 : Math.floor((now - at) / interval);
   const room = Math.min(mostAtOnce, left + more);
   if (room === 0) return null;
   return { left: room - 1, at: room === mostAtOnce ? now : Math.min(now, at + more * interval) };

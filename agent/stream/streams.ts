@@ -326,10 +326,11 @@ export class Streams implements AsyncDisposable {
   }
 
   #inspect(): void {
-    const now = this.#context.now();
+    const { deadlines } = this.#context;
     for (const stream of this.#live.values()) {
       const { idleSince } = stream;
-      if (idleSince === null || now - idleSince <= this.#lifetime) continue;
+      // Nothing ends because a clock was set.
+      if (idleSince === null || !deadlines.isOver(idleSince + this.#lifetime, this.#lifetime)) continue;
       this.#track(stream.expire().catch(() => {}));
     }
   }

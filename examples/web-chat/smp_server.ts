@@ -73,7 +73,7 @@ export class ChatServer implements AsyncDisposable {
     await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
     const identity = await readIdentity(`${directory}/server_key`);
     const metrics = new Metrics();
-    const stores = await openFileStores({ directory, messageLifetime, metrics, log });
+    const stores = await openFileStores({ directory, metrics, log });
     try {
       let page: PageFiles | null = null;
       const ports = certificate === null

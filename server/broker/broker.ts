@@ -92,7 +92,7 @@ export class Broker implements PartitionOwner {
     this.#shares = parts.shares ?? new WaitingShares(() => Infinity);
     this.#authorizer = parts.authorizer;
     this.#access = new Access(parts.authorizer, this.#opened);
-    this.#clock = parts.clock ?? new Clock();
+    this.#clock = parts.clock ?? Clock.ofMachine();
     this.#log = parts.log ?? (() => {});
     this.#memory = parts.memory;
     this.#runner = new CommandRunner(this.#metrics, this.#log);

@@ -237,7 +237,6 @@ async function openStores(
       restoreMessages: settings.restoreMessages,
       fsync: settings.fsync,
       fsyncInterval: settings.fsyncInterval,
-      messageLifetime: settings.limits.messageLifetime,
       repair: options.repair,
       metrics,
       log: logger.error,

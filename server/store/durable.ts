@@ -23,7 +23,6 @@ export interface DurableOptions {
   readonly restoreMessages: boolean;
   readonly fsync: Fsync;
   readonly fsyncInterval: number;
-  readonly messageLifetime: number;
   readonly signal?: AbortSignal;
   /** Leaves out lines that cannot be read; the file is kept as a copy. */
   readonly repair?: boolean;
@@ -246,8 +245,7 @@ async function readMessages(
   },
   notices: string[],
 ): Promise<MemoryMessageStore> {
-  const { messages, storeLog, messagesFile, restoreMessages, messageLifetime, now = Date.now, signal } =
-    options;
+  const { messages, storeLog, messagesFile, restoreMessages, signal } = options;
   if (messages === "memory" && !restoreMessages) return new MemoryMessageStore();
   const loaded = await loadMessages(messagesFile, { recover: options.repair ?? false, signal });
   await settle(messagesFile, loaded, options, notices);
@@ -260,8 +258,6 @@ async function readMessages(
   const copy = dropped > 0 && lacks !== null ? await copyAside(messagesFile) : null;
   const saved = copy === null ? "" : `; the file is kept as ${copy}`;
   if (dropped > 0) notices.push(`dropped ${counted(dropped, "message")} of queues that are gone${saved}`);
-  const expired = messageLifetime > 0 ? await memory.expire(now() - messageLifetime) : 0;
-  if (expired > 0) notices.push(`dropped ${counted(expired, "message")} whose lifetime was over`);
   return memory;
 }
 

@@ -1,4 +1,3 @@
-import { defaultLimits } from "../config/limits.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { DurableStores } from "./durable.ts";
@@ -8,8 +7,6 @@ import type { MessageStore, QueueStore } from "./store.ts";
 export interface FileStoresOptions {
   /** Folder of the files, which is made when it is not there. */
   readonly directory: string;
-  /** Milliseconds after which messages are dropped when they are read. @default that of the server's limits */
-  readonly messageLifetime?: number;
   /** Counts what is written; also given to the server. */
   readonly metrics?: Metrics;
   /** Is told about failures that no caller hears of. @default nobody is */
@@ -32,8 +29,7 @@ export interface FileStores extends AsyncDisposable {
  * Throws an `Error` that says which file and what to do when the files cannot be used.
  */
 export async function openFileStores(
-  { directory, messageLifetime = defaultLimits.messageLifetime, metrics = new Metrics(), log = () => {} }:
-    FileStoresOptions,
+  { directory, metrics = new Metrics(), log = () => {} }: FileStoresOptions,
 ): Promise<FileStores> {
   return await DurableStores.open({
     storeLog: `${directory}/store.log`,
@@ -42,7 +38,6 @@ export async function openFileStores(
     restoreMessages: true,
     fsync: "interval",
     fsyncInterval: 1000,
-    messageLifetime,
     metrics,
     log,
   });

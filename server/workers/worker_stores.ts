@@ -26,7 +26,6 @@ export async function openWorkerStores(
     restoreMessages: settings.restoreMessages,
     fsync: settings.fsync,
     fsyncInterval: settings.fsyncInterval,
-    messageLifetime: settings.limits.messageLifetime,
     repair,
     metrics,
     log: logger.error,

@@ -23,7 +23,6 @@ export function openStores(folder: string, options: Partial<DurableOptions> = {}
     restoreMessages: true,
     fsync: "off",
     fsyncInterval: 1000,
-    messageLifetime: 0,
     metrics: new Metrics(),
     // A log survives what its hook throws; a test must not.
     log: (message, error) => reportError(new Error(message, { cause: error })),

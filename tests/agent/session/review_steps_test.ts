@@ -102,6 +102,8 @@ Deno.test("who refuses each route is not asked again and again", () => {
   assertEquals(refused.connection.inbound.map(({ id }) => id), ["first"]);
   assertEquals(need(refused.connection, context.now + 1), null);
   assertEquals(need(refused.connection, context.now + 3_600_000)?.type, "make");
+  // It was told by a clock that was ahead.
+  assertEquals(need(refused.connection, context.now - 3_600_000)?.type, "make");
 });
 
 Deno.test("a receipt is due until it has proven each new route", () => {

@@ -17,12 +17,16 @@ function sessionWith(change: Partial<Session>): Connection {
 }
 
 /** What an agent that has just started does with a connection when it looks at all of them. */
-async function inspected(connection: Connection, now: number): Promise<readonly string[]> {
+async function inspected(
+  connection: Connection,
+  now: number,
+  routeLifetime = Infinity,
+): Promise<readonly string[]> {
   const agent = {
     connections: { all: () => [connection], find: () => undefined },
     servers: { isLost: () => false },
     now: () => now,
-    routeLifetime: Infinity,
+    routeLifetime,
     lostTimeout: 1000,
   } as unknown as AgentContext;
   const happened: string[] = [];
@@ -46,6 +50,17 @@ Deno.test("the day after which frames without receipt are sent again goes on whi
     await inspected(sessionWith({ receipted: { upTo: 5, ranges: [] }, quietSince: 0 }), 11 * day),
     [],
   );
+});
+
+Deno.test("a route is too old after its lifetime, also by a clock that was ahead when it was made", {
+  permissions,
+}, async () => {
+  const quiet = sessionWith({ quietSince: 100 * day, receipted: { upTo: 5, ranges: [] } });
+  const { createdAt } = quiet.inbound[0]!.keys;
+  for (const [passed, happened] of [[7 * day, []], [7 * day + 1, ["leave routes"]]] as const) {
+    assertEquals(await inspected(quiet, createdAt + passed, 7 * day), happened);
+    assertEquals(await inspected(quiet, createdAt - passed, 7 * day), happened);
+  }
 });
 
 Deno.test("what is sent again is so by all routes, and once a day", { permissions }, () => {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Clock } from "../../../server/broker/clock.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
+import { MemoryMessageStore, MemoryQueueStore } from "../../../server/store/memory.ts";
 import { keys, sign, TestBroker, type TestConnection, turn } from "../../support/broker.ts";
 import { partitions } from "../../support/partitions.ts";
 
@@ -247,4 +248,33 @@ Deno.test("a clock that jumps by years drops nothing and reorders nothing", { pe
   assertEquals([test.metrics.messagesExpired, test.metrics.queuesExpired], [0, 0]);
   assertEquals(alice.take(), ["- q MSG now"]);
   for (const text of texts.slice(1)) assertEquals(await alice.ask(queue, "ACK"), [`ack q MSG ${text}`]);
+});
+
+Deno.test("a clock that is years ahead at the start, and set right within an hour, drops nothing", {
+  permissions,
+}, async () => {
+  const [minute, began] = [60_000, Date.now()];
+  const stores = { queues: new MemoryQueueStore(), messages: new MemoryMessageStore() };
+  const before = new TestBroker(stores);
+  const queue = await before.connect().create();
+  await before.connect().ask(queue, "SEND kept");
+  const time = { passed: 0, ahead: 5 * 365 * day };
+  const system = () => began + time.passed + time.ahead;
+  // It counts from what the clock said when the program began.
+  const wrong = system();
+  const clock = Clock.ofMachine(system, () => wrong + time.passed);
+  const after = new TestBroker({
+    ...stores,
+    clock,
+    limits: () => checkLimits({ messageLifetime: 21 * day }),
+  });
+  const sweep = async (passed: number) => {
+    time.passed = passed;
+    await after.brokers.sweep();
+    return after.metrics.messagesExpired;
+  };
+  assertEquals([await sweep(0), await sweep(59 * minute)], [0, 0]);
+  time.ahead = 0;
+  assertEquals([await sweep(61 * minute), await sweep(20 * day)], [0, 0]);
+  assertEquals(await sweep(22 * day), 1);
 });

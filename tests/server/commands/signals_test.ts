@@ -243,7 +243,6 @@ Deno.test("reading that is ended changes nothing and releases the log", async ()
     restoreMessages: true,
     fsync: "off",
     fsyncInterval: 1000,
-    messageLifetime: 0,
     metrics: new Metrics(),
     log: () => {},
   };
