@@ -564,6 +564,10 @@ test("on a phone and by keyboard alone", () =>
     await alice.keyboard.press("Enter");
     await alice.getByRole("img", { name: "The link as a QR code" }).waitFor();
     await fits();
+    // The code makes no room for itself where the name and the buttons are.
+    assert(
+      await alice.locator("#chat-header").evaluate((header) => header.scrollHeight <= header.clientHeight),
+    );
     const link = await alice.getByLabel("Link", { exact: true }).inputValue();
 
     // Join: by text around the link, after one that is no invitation and one for another server.
@@ -589,12 +593,20 @@ test("on a phone and by keyboard alone", () =>
     await say(bob, "a".repeat(500));
     await hear(alice, "a".repeat(500));
     await fits();
-    // Where windows have a focus, the one that was opened last has it.
+    // Where windows have a focus, keys of the others are lost.
     await alice.bringToFront();
+    // What is longer than the screen is read from its beginning.
+    await alice.getByRole("button", { name: "Security" }).press("Enter");
+    const security = alice.getByRole("dialog", { name: "Bob with a long name" });
+    assertEquals(await security.evaluate(({ scrollTop }) => scrollTop), 0);
+    assert(await security.evaluate((dialog) => dialog.scrollHeight > dialog.clientHeight));
+    await alice.keyboard.press("Tab");
+    await alice.keyboard.press("Escape");
     await alice.getByRole("button", { name: "Back to conversations" }).press("Enter");
     await say(bob, "second");
     // The keyboard is where it was, and opens the conversation again.
     await alice.getByRole("button", { name: /1 new message/ }).waitFor();
+    await alice.bringToFront();
     await alice.keyboard.press("Enter");
     await hear(alice, "second");
     await say(alice, "x".repeat(1_048_577));
