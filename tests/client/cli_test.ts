@@ -20,6 +20,9 @@ async function smp(folder: string, ...args: readonly string[]): Promise<Record<s
   return stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
+/** Less than the processor can do, where it is not about how fast it goes. */
+const slowly = ["--rate", "50"];
+
 Deno.test("smp ping times a connection and answers", async () => {
   await using server = await startServer();
   const lines = await smp("/tmp", "ping", server.address, "--count", "3");
@@ -107,10 +110,18 @@ Deno.test("smp queue receive ends by a signal, and keeps what was not printed", 
 
 Deno.test("smp load measures, and leaves nothing", async () => {
   await using server = await startServer();
-  const args = ["--pairs", "3", "--connections", "1", "--seconds", "1"];
+  const args = ["--pairs", "3", "--connections", "1", "--seconds", "1", ...slowly];
   const [result] = await smp("/tmp", "load", server.address, ...args);
   assertEquals([result?.type, result?.pairs, result?.connections], ["load", 3, 2]);
   assert(Number(result!.messages) > 0 && Number(result!.p99) >= Number(result!.p50));
+  assertEquals([server.gauges().queues, server.gauges().messages], [0, 0]);
+});
+
+Deno.test("a load without a rate sends the next message when the one before is acknowledged", async () => {
+  await using server = await startServer();
+  const options = { pairs: 3, connections: 1, depth: 2, warmUp: 0, measured: 200 };
+  const { cycles, p50, p99 } = await runLoad(server.address, options, { signer: await makeSigner() });
+  assert(cycles > 3 * 2 && p99 >= p50, `${cycles} cycles, ${p50} and ${p99} ms`);
   assertEquals([server.gauges().queues, server.gauges().messages], [0, 0]);
 });
 
@@ -127,7 +138,7 @@ Deno.test("smp makes queues on a server with a password, which it neither prints
     const [connected] = await smp(folder.path, "ping", address, "--count", "1");
     assertEquals(connected?.type, "connected");
   }
-  const load = ["--pairs", "2", "--connections", "1", "--seconds", "1"];
+  const load = ["--pairs", "2", "--connections", "1", "--seconds", "1", ...slowly];
   assertEquals((await smp(folder.path, "load", `@${folder.path}/server`, ...load))[0]?.type, "load");
   const cases = [
     [["queue", "create", server.address, "--file", `${folder.path}/x`], 1, "it wants its password (AUTH)"],
