@@ -82,7 +82,6 @@ export const agentMutations: readonly Mutation[] = [
     from: "    if (!servers.mayAcknowledge(this.#id, message, client)) return;\n",
     to: "",
     tests: ["tests/agent/runtime/lost_ack_test.ts"],
-    survives: "the client is told which message is meant, and forgets those from before a SUB",
   },
   {
     name: "attempt-not-stored",

@@ -122,6 +122,32 @@ for (const when of ["under way", "not answered in time"]) {
   });
 }
 
+Deno.test("what another program takes away while SUB is on its way is not acknowledged behind that", async () => {
+  const server = new FaultyServer("server");
+  const store = new MemoryStore();
+  const { peer, shut, open } = slowPeer("SUB");
+  await using agents = await joined(server, peer, { store, acknowledge: "manual" });
+  const { a, b } = agents;
+  for (const text of ["one", "two"]) await b.send("a", text);
+  const first = (await a.next("message")).message;
+  await until(() => server.messages.size === 2);
+  shut();
+  const subscribing = a.agent.subscribe("b");
+  for (let i = 0; i < 20; i++) await turn();
+  const acknowledging = a.agent.acknowledge("b", first.id);
+  for (let i = 0; i < 20; i++) await turn();
+  // Its END is of no help: it comes when the commands are under way.
+  await using _other = await takeOver(server, store);
+  open();
+  await soon(Promise.all([subscribing, acknowledging]));
+  const second = (await a.next("message", ({ message: { id } }) => id !== first.id)).message;
+  assertEquals(new TextDecoder().decode(second.body), "two");
+  for (let i = 0; i < 20; i++) await turn();
+  assertEquals(server.messages.size, 1);
+  await a.agent.acknowledge("b", second.id);
+  await until(() => server.messages.size === 0);
+});
+
 for (const acknowledge of ["next", "manual"] as const) {
   Deno.test(`when ACK and the SUBs after it are answered late all goes on (acknowledge: ${acknowledge})`, async () => {
     const server = new FaultyServer("server");
