@@ -9,6 +9,4 @@ export interface Mutation {
   readonly to: string;
   /** Test files of which one must fail; `model`: the agent's model. */
   readonly tests: readonly string[];
-  /** Why no test can notice it. */
-  readonly survives?: string;
 }
