@@ -18,6 +18,7 @@ async function serve(options: ChatOptions): Promise<void> {
   const publicHost = options.host === "0.0.0.0" ? networkAddress() ?? "127.0.0.1" : options.host;
   const certificate = tls ? await certificateFor(publicHost, directory) : null;
   const log = (message: string) => console.error(message);
+  survive(log);
   using _notices = certificate === null ? null : tellEnd(certificate, log);
   await using server = await ChatServer.start(options, { publicHost, certificate, log });
   const { config } = server;
@@ -31,6 +32,16 @@ async function serve(options: ChatOptions): Promise<void> {
   else console.log(`open http://${options.host}:${server.pagePort}/ in two browsers`);
   await stopped;
   console.log("stopping");
+}
+
+/** What nothing catches is of one connection or one request: it must not end the chat of all others. */
+function survive(log: (message: string) => void): void {
+  const goOn = (event: Event, error: unknown) => {
+    event.preventDefault();
+    log(`Nothing has caught an error, the chat goes on: ${error}`);
+  };
+  addEventListener("error", (event) => goOn(event, event.error));
+  addEventListener("unhandledrejection", (event) => goOn(event, event.reason));
 }
 
 /** What whoever opens a page needs to know of its certificate. */

@@ -467,6 +467,18 @@ limiting(
   },
 );
 
+Deno.test("an error that nothing catches is told, and does not end the chat", async () => {
+  const preload = new URL("../support/later_errors.ts", import.meta.url).pathname;
+  await using chat = await WebChat.start(freePorts, { preload });
+  await using client = await SmpClient.connect({ host: "127.0.0.1", ...chat.smp });
+  await client.ping();
+  const { code, stderr } = await chat.end("SIGTERM");
+  assertEquals(code, 0);
+  for (const what of ["in a timer", "of a promise"]) {
+    assertStringIncludes(stderr, `the chat goes on: Error: ${what}`);
+  }
+});
+
 Deno.test("the chat says which address it cannot have, and what to do", async () => {
   await using chat = await WebChat.start();
   const { port } = new URL(chat.url);

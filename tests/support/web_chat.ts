@@ -59,19 +59,22 @@ export class WebChat implements AsyncDisposable {
 
   /**
    * Makes the page's program, once in a process, and starts the server, on free ports unless `options` say otherwise;
-   * its key is the same each time unless it `makesKeys`. `wrapper`: what its process is started by.
+   * its key is the same each time unless it `makesKeys`. `wrapper`: what its process is started by;
+   * `preload`: a module that is loaded first.
    */
   static async start(
     options: readonly string[] = freePorts,
-    { makesKeys = false, wrapper = [] }: {
+    { makesKeys = false, wrapper = [], preload }: {
       readonly makesKeys?: boolean;
       readonly wrapper?: readonly string[];
+      readonly preload?: string;
     } = {},
   ): Promise<WebChat> {
     const folder = await temporaryFolder();
     try {
       const [bundle, [deno, run, ...args]] = await taskCommands(folder.path) as [string[], string[]];
-      const serve = [...wrapper, deno!, run!, ...(makesKeys ? [] : [`--preload=${readyKeys}`]), ...args];
+      const preloads = [...(makesKeys ? [] : [readyKeys]), ...(preload === undefined ? [] : [preload])];
+      const serve = [...wrapper, deno!, run!, ...preloads.map((path) => `--preload=${path}`), ...args];
       made ??= make(bundle, folder.path);
       for (const [name, text] of await made) await Deno.writeTextFile(`${folder.path}/${name}`, text);
       const server = await spawn([...serve, "--dir", folder.path, ...options]);
