@@ -34,7 +34,7 @@ export class Incoming extends LiveStream implements StreamOffer {
   /** Waits for whoever accepts it, or goes on with it after a restart. */
   constructor(connection: string, record: StreamRecord, ports: StreamPorts) {
     super(connection, record, ports);
-    this.#leftAt = record.status === "offered" ? record.at : ports.context.now();
+    this.#leftAt = record.status === "offered" ? ports.since : ports.context.deadlines.after(0);
     this.#part = record.part ?? null;
   }
 
@@ -91,7 +91,7 @@ export class Incoming extends LiveStream implements StreamOffer {
         this.#received = reading.taken;
         await reading.stop(new StreamError("CLOSED", "The stream is not read any more"));
         this.#reading = null;
-        this.#leftAt = this.ports.context.now();
+        this.#leftAt = this.ports.context.deadlines.after(0);
       },
     };
   }

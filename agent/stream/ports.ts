@@ -8,6 +8,8 @@ import type { StreamLinks } from "./links.ts";
 export interface StreamPorts {
   readonly context: AgentContext;
   readonly links: StreamLinks;
+  /** When it was offered, as deadlines go: not by a clock that may be set. */
+  readonly since: number;
   /** The connection as it is now; `undefined`: it is deleted, or its session has ended. */
   connection(): Connection | undefined;
   /** What is stored of it; `undefined`: it has ended. */

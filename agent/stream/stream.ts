@@ -67,9 +67,12 @@ export abstract class LiveStream implements StreamInfo {
     return this.#ended.promise;
   }
 
-  /** Since when it waits for somebody to accept it, or to go on with it; `null`: it does not, or the other side knows. */
+  /**
+   * Since when it waits for somebody to accept it, or to go on with it, as deadlines go; `null`: it does not, or the other
+   * side knows.
+   */
   get idleSince(): number | null {
-    return this.status === "offered" ? this.first.at : null;
+    return this.status === "offered" ? this.ports.since : null;
   }
 
   /** Whether it goes on, after a restart if not before. */

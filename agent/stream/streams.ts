@@ -85,9 +85,9 @@ export class Streams implements AsyncDisposable {
     for (const connection of this.#context.connections.all()) {
       for (const record of streamsOf(connection)) {
         const source = this.#stored(record);
-        if (record.direction === "receiving") this.#receive(connection, record);
+        if (record.direction === "receiving") this.#receive(connection, record, record.at);
         else if (source !== null) {
-          const stream = this.#send(connection, record, source);
+          const stream = this.#send(connection, record, { source, since: record.at });
           if (record.status === "accepted") stream.ask();
         } else {
           const lost = new StreamError("LOST", "What was sent is not there any more after a restart");
@@ -135,7 +135,7 @@ export class Streams implements AsyncDisposable {
       if (this.#isClosed) throw new StreamError("CLOSED", "The agent was closed");
       check(connection);
       // Before the answer can come.
-      made[0] ??= this.#send(connection, record, source);
+      made[0] ??= this.#send(connection, record, { source, since: this.#context.deadlines.after(0) });
       return {
         type: "streams",
         streams: streamsOf(withStream(connection, record)),
@@ -158,7 +158,9 @@ export class Streams implements AsyncDisposable {
       case "stream offer": {
         const at = this.#context.connections.find(connection);
         const record = at && streamOf(at, "receiving", id);
-        if (at !== undefined && record !== undefined) this.#receive(at, record);
+        if (at !== undefined && record !== undefined) {
+          this.#receive(at, record, this.#context.deadlines.after(0));
+        }
         return;
       }
       case "stream accept":
@@ -233,23 +235,27 @@ export class Streams implements AsyncDisposable {
     return blob !== undefined && blob.size === size ? new BlobSource(blob) : null;
   }
 
-  #send(connection: Connection, record: StreamRecord, source: StreamSource): Outgoing {
+  #send(
+    connection: Connection,
+    record: StreamRecord,
+    { source, since }: { readonly source: StreamSource; readonly since: number },
+  ): Outgoing {
     const { id, alias } = connection.record;
-    const stream = new Outgoing(alias, record, this.#portsOf(id, record), source);
+    const stream = new Outgoing(alias, record, this.#portsOf(id, record, since), source);
     this.#live.set(nameOf(id, record), stream);
     return stream;
   }
 
-  #receive(connection: Connection, record: StreamRecord): void {
+  #receive(connection: Connection, record: StreamRecord, since: number): void {
     const { id, alias } = connection.record;
-    const stream = new Incoming(alias, record, this.#portsOf(id, record));
+    const stream = new Incoming(alias, record, this.#portsOf(id, record, since));
     this.#live.set(nameOf(id, record), stream);
     if (record.status === "offered") {
       this.#told.offered({ type: "stream offered", connection: alias, offer: stream });
     }
   }
 
-  #portsOf(id: string, record: StreamRecord): StreamPorts {
+  #portsOf(id: string, record: StreamRecord, since: number): StreamPorts {
     const { connections } = this.#context;
     const stored = () => {
       const connection = connections.find(id);
@@ -266,6 +272,7 @@ export class Streams implements AsyncDisposable {
     return {
       context: this.#context,
       links: this.#links,
+      since,
       connection: () => connections.find(id),
       record: stored,
       tell: (content) => tell([content], {}),

@@ -225,9 +225,17 @@ export const streamMutations: readonly Mutation[] = [
     name: "stream-idle",
     what: "a file that was stopped keeps its part for ever",
     file: "agent/stream/incoming.ts",
-    from: "        this.#leftAt = this.ports.context.now();\n",
+    from: "        this.#leftAt = this.ports.context.deadlines.after(0);\n",
     to: "",
     tests: test("full_disk"),
+  },
+  {
+    name: "stream-clock",
+    what: "an offer ends because a clock was set",
+    file: "agent/stream/stream.ts",
+    from: '"offered" ? this.ports.since : null',
+    to: '"offered" ? this.first.at : null',
+    tests: test("clock"),
   },
   {
     name: "stream-part-left",
