@@ -113,7 +113,7 @@ function fitting(text: string, columns: number): string {
  */
 export function harmless(text: string): string {
   return text.replaceAll(/\r\n?|\n/g, "\n    ").replaceAll(
-    /[\p{Cc}\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu,
+    /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
     (char) => char === "\n" ? char : `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`,
   );
 }

@@ -141,6 +141,7 @@ Deno.test("what others write commands no terminal", { permissions: "none" }, () 
   assertEquals(harmless("\x1b[2J\x07\x9b1m\x7f"), "\\u001b[2J\\u0007\\u009b1m\\u007f");
   assertEquals(harmless("one\r\nalice: forged\rx"), "one\n    alice: forged\n    x");
   assertEquals(harmless("\u202egnp.exe\u2066"), "\\u202egnp.exe\\u2066");
+  assertEquals(harmless("\u061c\u200e\u200f"), "\\u061c\\u200e\\u200f");
 });
 
 Deno.test("what is typed is understood, or told what is wrong", { permissions: "none" }, () => {
