@@ -56,9 +56,11 @@ const sockets = [
 const cluster = ["tests/faults", "tests/server/cluster"];
 const server = ["tests/server", "tests/hostile", "tests/operator", "tests/protocol"];
 
-/** The files that take longest, longest first: no two of them are to be dealt to one part while another has none. */
+/**
+ * The files that take longest, longest first: no two of them are to be dealt to one part while another has none. Of five of
+ * the agent's, one for each part, the longest is where a part has most room.
+ */
 const longest = [
-  "tests/agent/crash_steps_test.ts",
   "tests/interop/npm_package_test.ts",
   "tests/project/commands_test.ts",
   "tests/examples/terminal_chat_test.ts",
@@ -77,21 +79,41 @@ const longest = [
   "tests/server/commands/administer_test.ts",
   "tests/operator/restart_test.ts",
   "tests/hostile/reset_anywhere_test.ts",
+  "tests/agent/crash_steps_test.ts",
   "tests/agent/stream/faults_test.ts",
-  "tests/agent/cli/send_file_test.ts",
+  "tests/agent/service/streams_test.ts",
+  "tests/agent/crash_test.ts",
+  "tests/agent/repair/model_test.ts",
   "tests/agent/cli/stream_test.ts",
+  "tests/agent/session/unanswered_test.ts",
+  "tests/agent/outage_test.ts",
+  "tests/agent/cli/sessions_test.ts",
   "tests/agent/repair/doubt_test.ts",
+  "tests/agent/repair/twice_test.ts",
   "tests/agent/cli/talk_test.ts",
   "tests/agent/repair/copies_test.ts",
-  "tests/agent/cli/sessions_test.ts",
-  "tests/agent/store/sqlite_test.ts",
-  "tests/agent/repair/twice_test.ts",
-  "tests/agent/stream/crash_test.ts",
-  "tests/agent/repair/interrupted_test.ts",
-  "tests/agent/repair/model_test.ts",
+  "tests/agent/cli/send_file_test.ts",
+  "tests/agent/stream/stream_test.ts",
+  "tests/agent/service/main_test.ts",
   "tests/agent/stream/file_test.ts",
+  "tests/agent/repair/interrupted_test.ts",
+  "tests/agent/cli/files_test.ts",
+  "tests/agent/stream/crash_test.ts",
+  "tests/agent/model_test.ts",
+  "tests/agent/runtime/lost_ack_test.ts",
+  "tests/agent/store/sqlite_test.ts",
+  "tests/agent/session/moments_test.ts",
   "tests/agent/repair/restored_test.ts",
+  "tests/agent/service/sessions_test.ts",
+  "tests/agent/agent_test.ts",
+  "tests/agent/store/indexeddb_test.ts",
+  "tests/agent/session/routes_test.ts",
   "tests/agent/stream/hostile_test.ts",
+  "tests/agent/backup_test.ts",
+  "tests/agent/service/answers_test.ts",
+  "tests/agent/store/store_test.ts",
+  "tests/agent/hostile_peer_test.ts",
+  "tests/agent/stream/full_disk_test.ts",
 ];
 
 /**
