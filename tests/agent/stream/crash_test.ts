@@ -55,13 +55,13 @@ Deno.test("a file arrives whole though both agents are killed again and again, a
     await using bob = await start("b.db");
     await connectForStreams(server, alice, bob);
   }
-  const bytes = someBytes(18_000_000);
+  const bytes = someBytes(9_000_000);
   await Deno.writeFile(at("from"), bytes);
   const send = () => new Child(["send", at("a.db"), server.address, at("from")]);
   const receive = () => new Child(["receive", at("b.db"), server.address, at("to")]);
   let sender = send(), receiver = receive();
   for (let i = 1; i <= 3; i++) {
-    await until(() => receiver.progress >= i * 4_000_000);
+    await until(() => receiver.progress >= i * 2_000_000);
     if (i !== 1) {
       await sender.kill();
       sender = send();
@@ -95,13 +95,13 @@ Deno.test("a file arrives whole though its server is killed again and again", as
   await using bob = await TestAgent.start(server.address, sessions);
   await connectAgents(alice, bob);
   await settled(alice, bob);
-  const bytes = someBytes(12_000_000), from = `${folder.path}/from`, to = `${folder.path}/to`;
+  const bytes = someBytes(6_000_000), from = `${folder.path}/from`, to = `${folder.path}/to`;
   await Deno.writeFile(from, bytes);
   const outgoing = await alice.agent.sendFile("b", from);
   const offer = await nextOffer(bob);
   const receiving = bob.agent.receiveFile(offer, to);
   for (let i = 1; i <= 2; i++) {
-    await until(() => offer.progress.bytes >= i * 4_000_000);
+    await until(() => offer.progress.bytes >= i * 2_000_000);
     await server.kill("SIGKILL");
     server = await ServerProcess.startBare({ folder: serverFolder.path, args });
   }
