@@ -9,6 +9,7 @@ import {
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import type { BatchKind, LogStream, PublishOutcome, StreamMessage } from "./log_stream.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
+import { storedMessage } from "./stored_message.ts";
 
 /** Where the streams are. */
 export interface NatsStreamOptions {
@@ -96,14 +97,11 @@ class NatsLogStream implements LogStream {
   }
 
   async get(sequence: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    const found = await this.#manager.streams.getMessage(this.#options.name, { seq: sequence });
-    return found === null ? null : new Uint8Array(found.data);
+    return (await storedMessage(this.#options, { seq: sequence }))?.data ?? null;
   }
 
   async last(kind: BatchKind): Promise<StreamMessage | null> {
-    const { name } = this.#options;
-    const found = await this.#manager.streams.getMessage(name, { last_by_subj: `${name}.${kind}` });
-    return found === null ? null : { sequence: found.seq, data: new Uint8Array(found.data) };
+    return await storedMessage(this.#options, { last_by_subj: `${this.#options.name}.${kind}` });
   }
 
   async state(): Promise<{ readonly first: number; readonly last: number }> {
@@ -124,8 +122,7 @@ export async function openSnapshotStream(
   const prefix = `${options.name}.${partition}`;
   const read = async (name: string, index: number) => {
     const subject = `${prefix}.${name}.${index}`;
-    const found = await manager.streams.getMessage(options.name, { last_by_subj: subject });
-    return found === null ? null : new Uint8Array(found.data);
+    return (await storedMessage(options, { last_by_subj: subject }))?.data ?? null;
   };
   return {
     read,

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { JetStreamApiError } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { PartitionLostError } from "../../../server/cluster/error.ts";
 import type { LogStream } from "../../../server/cluster/log_stream.ts";
@@ -83,6 +84,24 @@ test("a partition on NATS is the same after its owner, with snapshots and a purg
   await using second = await partition.claim();
   history.check(second.state);
   assertEquals(contentOf(second.state), contentOf(first.state));
+});
+
+test("a message that was stored is read as it was, and one that was not is none", async () => {
+  await using partition = await TestPartition.start(1);
+  const stream = await partition.stream();
+  assertEquals([await stream.get(1), await stream.last("batch")], [null, null]);
+  const all = Uint8Array.from({ length: 100_000 }, (_, i) => i * 31 >> 4);
+  for (const [expected, data] of [new Uint8Array(0), all, all.subarray(0, 1)].entries()) {
+    assertEquals(await stream.publish(data, { expected, kind: "batch" }), {
+      type: "stored",
+      sequence: expected + 1,
+    });
+    assertEquals(await stream.get(expected + 1), data.slice());
+    assertEquals(await stream.last("batch"), { sequence: expected + 1, data: data.slice() });
+  }
+  assertEquals([await stream.get(4), await stream.last("snapshot")], [null, null]);
+  const other = await openLogStream({ connection: await partition.connect(), name: "p1" });
+  await assertRejects(() => other.get(1), JetStreamApiError, "stream not found");
 });
 
 test("kill -9 of the leader of the stream under load loses nothing that was answered", async () => {
