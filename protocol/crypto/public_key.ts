@@ -82,6 +82,9 @@ export function publicNumbers(key: PublicKey): PublicNumbers {
   return readNumbers(key.der);
 }
 
+/** What the content of a BIT STRING of whole bytes begins with. */
+const noUnusedBits = Uint8Array.of(0);
+
 /** The bytes of the two numbers of an encoded key. Throws `SyntaxError`. */
 function readNumbers(der: Uint8Array): PublicNumbers {
   const outer = new DerReader(der);
@@ -90,7 +93,7 @@ function readNumbers(der: Uint8Array): PublicNumbers {
   info.literal(rsaAlgorithm, "the algorithm rsaEncryption");
   const bitString = info.enter(derTag.bitString);
   info.end();
-  bitString.literal(Uint8Array.of(0), "a BIT STRING of whole bytes");
+  bitString.literal(noUnusedBits, "a BIT STRING of whole bytes");
   const key = bitString.enter(derTag.sequence);
   bitString.end();
   const modulus = key.positiveInteger();

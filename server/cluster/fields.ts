@@ -45,7 +45,7 @@ export function readKey(fields: FieldReader): PublicKey | null {
   if (length === 0) return null;
   const der = fields.bytes(length, "a key");
   try {
-    return decodePublicKey(der.slice());
+    return decodePublicKey(der);
   } catch (cause) {
     if (!(cause instanceof ParseError)) throw cause;
     throw new RecordError("a key is not one", { cause });
