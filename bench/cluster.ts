@@ -5,7 +5,7 @@ import { type Measured, measureWith } from "./cycle.ts";
 import { cpuTime, noLimits, startServerProcess, withChildren } from "./server_process.ts";
 import { printTable, record } from "./table.ts";
 
-const [warmUp, measured] = [2_000, 6_000];
+const [shortWarmUp, measured] = [2_000, 6_000];
 /** How often each variant is measured, in turns; the medians count. */
 const rounds = 3;
 
@@ -33,6 +33,8 @@ export interface Variant {
   readonly name: string;
   readonly deployment: Deployment;
   readonly load: Omit<ClusterLoadOptions, "homes" | "warmUp" | "measured">;
+  /** Milliseconds before the measurement. @default 2000 */
+  readonly warmUp?: number;
 }
 
 /** What is compared. */
@@ -126,7 +128,10 @@ export async function benchVariants(
   return figures;
 }
 
-async function measure({ deployment, load }: Variant, openSsl: boolean): Promise<Measured> {
+async function measure(
+  { deployment, load, warmUp = shortWarmUp }: Variant,
+  openSsl: boolean,
+): Promise<Measured> {
   await using server = await deployment.start(openSsl);
   const { addresses, pids } = server;
   const options: ClusterLoadOptions = { ...load, homes: deployment.homes, warmUp, measured };

@@ -13,6 +13,8 @@ import {
 import { noLimits, startServerProcess } from "./server_process.ts";
 
 const count = 3;
+/** A node has a part of the load, and takes as much longer until what it does often is compiled. */
+const warmUp = 15_000;
 
 const nodes: Deployment = {
   name: "3 nodes",
@@ -54,14 +56,15 @@ export async function startNodes(
 }
 
 const loaded: readonly Variant[] = [
-  { name: "one process", deployment: oneProcess, load: { ...many, forwarded: "none" } },
-  { name: "3 nodes, nothing forwarded", deployment: nodes, load: { ...many, forwarded: "none" } },
-  { name: "3 nodes, half forwarded", deployment: nodes, load: { ...many, forwarded: "half" } },
+  { name: "one process", deployment: oneProcess, load: { ...many, forwarded: "none" }, warmUp },
+  { name: "3 nodes, nothing forwarded", deployment: nodes, load: { ...many, forwarded: "none" }, warmUp },
+  { name: "3 nodes, half forwarded", deployment: nodes, load: { ...many, forwarded: "half" }, warmUp },
 ];
 const crowd: readonly Variant[] = [oneProcess, nodes].map((deployment) => ({
   name: deployment.name,
   deployment,
   load: { ...many, pairs: 500, connections: 30, forwarded: deployment === nodes ? "half" : "none" },
+  warmUp,
 }));
 const alone: readonly Variant[] = [
   { name: "one process", deployment: oneProcess, load: { ...one, forwarded: "none" } },
