@@ -5,6 +5,7 @@ import {
   loadPrivateKey,
   type PrivateKey,
 } from "../protocol/mod.ts";
+import { Pause } from "./backoff.ts";
 
 /** An RSA key pair as it is stored. */
 export interface StoredKeyPair {
@@ -23,16 +24,36 @@ export interface KeySource extends AsyncDisposable {
   take(least: LeastBits): Promise<StoredKeyPair>;
 }
 
+/** How keys are made. */
+export interface KeyPoolOptions {
+  /**
+   * Milliseconds after a key was taken in which none is made: what it was taken for needs the processor.
+   * @default 1000
+   */
+  readonly rest?: number;
+  /** Makes a key pair. @default one of RSA-2048 */
+  readonly make?: () => Promise<StoredKeyPair>;
+}
+
+/** As many as a queue takes: with fewer of them ready, the next one is made at once. */
+const fewest = 2;
+
 /** Key pairs of 2048 bits that were made before they are needed: making one takes longer than a connection should. */
 export class KeyPool implements KeySource {
   readonly #size: number;
+  readonly #rest: number;
+  readonly #make: () => Promise<StoredKeyPair>;
   readonly #ready: StoredKeyPair[] = [];
+  readonly #pause = new Pause();
+  #takenAt = -Infinity;
   #filling: Promise<void> | null = null;
   #isClosed = false;
 
   /** Begins to make `size` key pairs. */
-  constructor(size: number) {
+  constructor(size: number, { rest = 1000, make = makePair }: KeyPoolOptions = {}) {
     this.#size = size;
+    this.#rest = rest;
+    this.#make = make;
     this.#fill();
   }
 
@@ -43,7 +64,9 @@ export class KeyPool implements KeySource {
 
   /** Takes a key pair, or makes one if none is ready. */
   async take(): Promise<StoredKeyPair> {
-    const pair = this.#ready.shift() ?? await makePair();
+    this.#takenAt = performance.now();
+    const pair = this.#ready.shift() ?? await this.#make();
+    if (this.#ready.length < fewest) this.#pause.end();
     this.#fill();
     return pair;
   }
@@ -51,6 +74,7 @@ export class KeyPool implements KeySource {
   /** Makes no more; resolves when the last one is made. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
+    this.#pause.end();
     await this.#filling;
   }
 
@@ -63,7 +87,11 @@ export class KeyPool implements KeySource {
 
   /** One at a time: others need the processor more. */
   async #makeAll(): Promise<void> {
-    while (!this.#isClosed && this.#ready.length < this.#size) this.#ready.push(await makePair());
+    while (!this.#isClosed && this.#ready.length < this.#size) {
+      const left = this.#takenAt + this.#rest - performance.now();
+      if (left > 0 && this.#ready.length >= fewest) await this.#pause.wait(left);
+      else this.#ready.push(await this.#make());
+    }
   }
 }
 

@@ -164,11 +164,12 @@ async function withFrames(made: Step): Promise<Step> {
     ...made,
     connection,
     changes: [...made.changes, ...frames.map((frame): StoreChange => ({ type: "put frame", frame }))],
+    // First: others wait for a server.
     commands: [
-      ...made.commands,
       ...isReady
         ? connection.outbound.map(({ id: route }) => ({ type: "send packets", route }) as const)
         : [],
+      ...made.commands,
     ],
   };
 }

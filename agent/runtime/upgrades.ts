@@ -28,8 +28,8 @@ type Answered = Extract<ConnectionEvent, { readonly type: "answered" }>["begun"]
 
 /** Makes what the joiner's UPG tells. Throws what {@linkcode makeInbound} throws. */
 export async function makeOffer(context: AgentContext) {
-  const made = await makeFirst(context);
-  const pair = await generateRatchetPair();
+  // While its server answers.
+  const [made, pair] = await Promise.all([makeFirst(context), generateRatchetPair()]);
   return { made, pair, upgrade: encodeJoinerUpgrade({ pair, route: made.record }) };
 }
 
@@ -42,9 +42,8 @@ export async function makeAnswer(
   const decoded = decodeJoinerUpgrade(joinerUpgrade);
   if (!decoded.ok) return { made: null, begun: unusable(decoded.code) };
   const { pair: joiner, route } = decoded.upgrade;
-  const outbound = await outboundOf(context, route);
+  const [outbound, offer] = await Promise.all([outboundOf(context, route), offerSession(joiner)]);
   if (outbound instanceof AgentError) return { made: null, begun: outbound };
-  const offer = await offerSession(joiner);
   if (offer === null) return { made: null, begun: unusable("MALFORMED") };
   const { pair, ciphertext } = offer;
   const made = await makeFirst(context);
@@ -64,11 +63,13 @@ export async function makeBeginning(
   const decoded = decodeInitiatorUpgrade(initiatorUpgrade);
   if (!decoded.ok) return unusable(decoded.code);
   const { pair: initiator, ciphertext, route } = decoded.upgrade;
-  const outbound = await outboundOf(context, route);
-  if (outbound instanceof AgentError) return outbound;
   const own = session?.keys.pair ?? null;
   const transcript = await hashOf(session, { initiatorUpgrade });
-  const started = own && transcript && await joinerSession(own, { initiator, ciphertext, transcript });
+  const [outbound, started] = await Promise.all([
+    outboundOf(context, route),
+    own && transcript && joinerSession(own, { initiator, ciphertext, transcript }),
+  ]);
+  if (outbound instanceof AgentError) return outbound;
   return started === null ? unusable("MALFORMED") : begunOf(started, outbound);
 }
 

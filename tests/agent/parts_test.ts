@@ -26,6 +26,25 @@ Deno.test("a key pool makes keys before they are needed, and when there is none 
   assertEquals(keys.signing(pairs[0]!.privateKey), keys.signing(pairs[0]!.privateKey));
 });
 
+Deno.test("a key pool makes no keys while some are being taken, unless hardly any are left", async () => {
+  let made = 0;
+  const none = new Uint8Array(0);
+  const make = () => (made++, Promise.resolve({ publicKey: none, privateKey: none }));
+  await using pool = new KeyPool(4, { rest: 3_600_000, make });
+  await until(() => pool.ready === 4);
+  await pool.take();
+  await pool.take();
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals([made, pool.ready], [4, 2]);
+  await pool.take();
+  await until(() => pool.ready === 2);
+  assertEquals(made, 5);
+  await using hasty = new KeyPool(4, { rest: 1, make });
+  await until(() => hasty.ready === 4);
+  await hasty.take();
+  await until(() => hasty.ready === 4);
+});
+
 Deno.test("when a key pool cannot make a key only who takes one learns of it, and it goes on when that passes", async () => {
   const { subtle } = crypto;
   const { generateKey } = subtle;
