@@ -52,9 +52,13 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
       receipted: united,
       ...news.length > 0 && { quietSince: context.now },
     });
-    const missed = gapOf(changed.session!, context.now);
+    // It may have been made for that, by a side that cannot read.
+    const hasAcknowledged = delivered !== null &&
+      difference(delivered.numbers, session!.delivered).length > 0;
+    const missed = gapOf(changed.session!, hasAcknowledged ? null : context.now);
     changed = withSession(changed, { missed });
-    if (missed !== null && Math.abs(context.now - missed.since) > longestGap && tellsDigests(session!)) {
+    const isLong = missed !== null && Math.abs(context.now - missed.since) > longestGap;
+    if (isLong && !hasAcknowledged && tellsDigests(session!)) {
       changed = withSession(changed, { strayed: true });
       commands.push({ type: "repair" });
     }
@@ -81,10 +85,11 @@ export const receiveReceipt: FrameHandler<"receipt"> = (
 
 /**
  * What the other side misses, and since when it has told so though it has had what came after that, or all was sent again
- * ({@linkcode repeatAll}); `null`: nothing.
+ * ({@linkcode repeatAll}), by receipts that it had no other reason for; `null`: nothing. `now`: of such a receipt.
  */
-function gapOf({ receipted: { upTo, ranges }, missed }: Session, now: number) {
+function gapOf({ receipted: { upTo, ranges }, missed }: Session, now: number | null) {
   const isSame = missed?.after === upTo;
+  if (now === null) return isSame ? missed : null;
   if (!isSame && ranges.length === 0) return null;
   return isSame && missed.since > 0 ? missed : { after: upTo, since: now };
 }

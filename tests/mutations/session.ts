@@ -350,6 +350,14 @@ export const sessionMutations: readonly Mutation[] = [
     tests: [digests],
   },
   {
+    name: "repair-missed-acknowledged",
+    what: "who cannot read, and acknowledges messages, is taken for one that cannot read what was sent",
+    file: "agent/session/receipt.ts",
+    from: "hasAcknowledged ? null : context.now",
+    to: "context.now",
+    tests: [digests],
+  },
+  {
     name: "repair-reads-on",
     what: "what is read in the old session after an answer is not what the new one begins with",
     file: packets,

@@ -231,18 +231,20 @@ async function lastOf(frame: Frame & { readonly kind: "message" }) {
   return { id: frame.userNumber, hash: await messageHash(frame) };
 }
 
-Deno.test("what the other side does not get though all is sent again for days is repaired", {
-  permissions,
-}, async () => {
-  const receiptedDigest = await digestOf(sent[0]!, sent[1]!);
-  const { connection, store, other } = await scene({ receipted: upTo(3), receiptedDigest });
+const day = 86_400_000, hour = 3_600_000;
+
+/** A side whose receipts say the same again and again; gives whether a repair begins, and what becomes of the connection. */
+async function repeating(
+  { stored, digest }: { readonly stored: NumberSet; readonly digest: readonly Frame[] },
+) {
+  const receiptedDigest = await digestOf(...digest);
+  const { connection, store, other } = await scene({ receipted: stored, receiptedDigest });
   let known = connection;
   const context = (now: number) => ({ now, announced: [], discardUntil: 0 });
-  /** What comes of a receipt that says the same. */
-  const tell = async (now: number) => {
+  const tell = async (now: number, acknowledged: number) => {
     const head = { number: 0, time: now };
     const frames: Frame[] = [
-      { kind: "receipt", stored: upTo(3), acknowledged: upTo(2), ...head },
+      { kind: "receipt", stored, acknowledged: upTo(acknowledged), ...head },
       { kind: "digest", digest: receiptedDigest, ...head },
     ];
     const sealed = await ratchetEncrypt(other.state, encodeFrames(frames));
@@ -259,13 +261,44 @@ Deno.test("what the other side does not get though all is sent again for days is
     known = step.connection;
     return step.commands.some(({ type }) => type === "repair");
   };
-  const day = 86_400_000;
+  const repeat = (now: number) => void (known = repeatAll(known, context(now)).connection);
+  return { tell, repeat, session: () => known.session! };
+}
+
+Deno.test("what the other side does not get though all is sent again for days is repaired", {
+  permissions,
+}, async () => {
+  const { tell, repeat, session } = await repeating({ stored: upTo(3), digest: [sent[0]!, sent[1]!] });
+  assertEquals(await tell(1, 2), false);
   // Who was away tells the same once more, before it has read what waits for it.
-  assertEquals(await tell(day), false);
-  assertEquals(await tell(3 * day), false);
-  known = repeatAll(known, context(4 * day)).connection;
-  assertEquals(await tell(8 * day), false);
-  known = repeatAll(known, context(9 * day)).connection;
-  assertEquals(await tell(9 * day + 1), true);
-  assertEquals(known.session!.strayed, true);
+  assertEquals(await tell(day, 2), false);
+  assertEquals(await tell(3 * day, 2), false);
+  repeat(4 * day);
+  assertEquals(await tell(8 * day, 2), false);
+  repeat(9 * day);
+  assertEquals(await tell(9 * day + 1, 2), true);
+  assertEquals(session().strayed, true);
 });
+
+Deno.test(
+  "who cannot read for hours and acknowledges messages meanwhile is not taken for one that has read what was sent again",
+  {
+    permissions,
+  },
+  async () => {
+    const { tell, repeat } = await repeating({ stored: upTo(3), digest: [sent[0]!, sent[1]!] });
+    assertEquals(await tell(1, 0), false);
+    repeat(day);
+    assertEquals(await tell(day + 1, 1), false);
+    assertEquals(await tell(day + 2 * hour, 2), false);
+    // These have no other reason than that it has read it.
+    assertEquals(await tell(day + 3 * hour, 2), false);
+    assertEquals(await tell(day + 3 * hour + 1, 2), false);
+    assertEquals(await tell(day + 5 * hour, 2), true);
+    const gap = await repeating({ stored: upTo(2, [4, 4]), digest: [sent[0]!, sent[2]!] });
+    assertEquals(await gap.tell(1, 1), false);
+    assertEquals(await gap.tell(2 * hour, 2), false);
+    assertEquals(await gap.tell(3 * hour, 2), false);
+    assertEquals(await gap.tell(5 * hour, 2), true);
+  },
+);
