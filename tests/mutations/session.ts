@@ -2,6 +2,7 @@ import type { Mutation } from "./mutation.ts";
 
 const sender = "agent/runtime/packet_sender.ts";
 const packets = "agent/runtime/packets.ts";
+const orderedFrames = "agent/runtime/ordered_frames.ts";
 const receipt = "agent/session/receipt.ts";
 const session = "agent/session/session.ts";
 const upgrade = "agent/session/upgrade.ts";
@@ -95,7 +96,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "held-unbounded",
     what: "frames are held back however many there are",
-    file: packets,
+    file: orderedFrames,
     from: "countBeyond(stored) > most ? null : stored",
     to: "countBeyond(stored) < 0 ? null : stored",
     tests: [hostile],
@@ -103,7 +104,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "pieces-forgotten",
     what: "pieces are not stored",
-    file: packets,
+    file: "agent/runtime/received_pieces.ts",
     from: '    this.#changes.push({ type: "put piece", piece: record });\n',
     to: "    void record;\n",
     tests: [hostile],
@@ -384,7 +385,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "repair-copies-behind",
     what: "what a restored side sends again is told again when something else comes before it",
-    file: "agent/runtime/packets.ts",
+    file: orderedFrames,
     from: "if (copy === null && frame.number <= this.#copies) await this.#known.arrived(frame);",
     to: "",
     tests: ["tests/agent/repair/late_copies_test.ts"],
@@ -417,7 +418,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "repair-held-missing",
     what: "a connection stands still when a restored side has not got what it had held",
-    file: "agent/runtime/packets.ts",
+    file: orderedFrames,
     from: "if (held === null) continue;",
     to: 'if (held === null) throw new Error("it is not there");',
     tests: ["tests/agent/repair/gone_test.ts"],
@@ -481,7 +482,7 @@ export const sessionMutations: readonly Mutation[] = [
   {
     name: "doubt-last-message",
     what: "another message in place of one of the last ones is not noticed after a start",
-    file: packets,
+    file: "agent/runtime/heard_messages.ts",
     from: "if (this.#tags && isAnother(",
     to: "if (this.#tags && !header.ok && isAnother(",
     tests: [doubt],
@@ -490,15 +491,15 @@ export const sessionMutations: readonly Mutation[] = [
     name: "doubt-rewound",
     what: "who ends a chain too early is not known to be restored",
     file: packets,
-    from: 'if (decrypted.code === "REWOUND" || ',
-    to: 'if (decrypted.code === "OWN_KEY" || ',
+    from: 'decrypted.code === "REWOUND" ||',
+    to: 'decrypted.code === "OWN_KEY" ||',
     tests: [doubt],
   },
   {
     name: "doubt-numbers-again",
     what: "another frame with a number that has come is taken for that one",
-    file: packets,
-    from: "if (isOther) this.#isOther = true;\n    else this.#isRepeated = true;",
+    file: orderedFrames,
+    from: "if (isOther) this.isOther = true;\n    else this.#isRepeated = true;",
     to: "this.#isRepeated = true;",
     tests: [doubt],
   },
