@@ -105,7 +105,9 @@ export class Interpreter {
 
   /** Events that are not of messages were taken. */
   async take(records: readonly EventRecord[]): Promise<void> {
-    await this.#context.store.commit(records.map(({ id }) => ({ type: "delete event", id })));
+    // They would be told again, as after the end of the program.
+    const changes = records.map(({ id }) => ({ type: "delete event", id }) as const);
+    await this.#context.store.commit(changes, { mayBeLost: true });
     for (const record of records) this.#taken(record);
   }
 

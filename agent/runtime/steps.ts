@@ -43,6 +43,8 @@ interface Waiting {
 /** A step that was made, and what of it was numbered. */
 interface Made {
   readonly waiting: Waiting;
+  /** Whether it may happen again after a power cut. */
+  readonly mayBeLost: boolean;
   readonly step: Step;
   readonly records: readonly EventRecord[];
   readonly taken: EventRecord | undefined;
@@ -123,7 +125,8 @@ export class Steps {
     }
     const changes = changesBetween(before, after);
     for (const { step, records, taken } of made) changes.push(...step.changes, ...changesOf(records, taken));
-    if (changes.length > 0) await store.commit(changes);
+    const mayBeLost = made.every((one) => one.mayBeLost);
+    if (changes.length > 0) await store.commit(changes, { mayBeLost });
     connections.set(after);
     for (const { waiting, step, records, taken } of made) {
       if (taken !== undefined) this.#ports.taken(taken);
@@ -147,7 +150,9 @@ export class Steps {
     const made = stepped.frames.length > 0 ? await withFrames(stepped) : stepped;
     const records = this.#log.number(id, made.events);
     const taken = event.type === "acknowledged" ? this.#log.ofMessage(id, event.id) : undefined;
-    return { waiting, step: made, records, taken };
+    // What a server has taken goes to it again when that is not known any more, as after the end of the program.
+    const mayBeLost = event.type === "frames sent" && made.commands.length === 0;
+    return { waiting, mayBeLost, step: made, records, taken };
   }
 }
 

@@ -1,16 +1,17 @@
-import { type StoreChange, StoreError } from "./store.ts";
+import { type CommitOptions, type StoreChange, StoreError } from "./store.ts";
 
 /** How changes are written; `T`: what they are when they are sealed. */
 export interface CommitTarget<T> {
   /** Makes changes ready to be written; before the transaction, which a browser would end while it waits. */
   prepare(changes: readonly StoreChange[]): T | Promise<T>;
-  /** Writes all in one transaction, or nothing and throws. */
-  write(prepared: readonly T[]): void | Promise<void>;
+  /** Writes all in one transaction, or nothing and throws; the disk is waited for unless all of it may be lost. */
+  write(prepared: readonly T[], options: Required<CommitOptions>): void | Promise<void>;
 }
 
 interface Pending {
   /** `null`: `run` has to be alone. */
   readonly changes: readonly StoreChange[] | null;
+  readonly mayBeLost: boolean;
   readonly run: () => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -32,13 +33,13 @@ export class GroupCommit<T> implements AsyncDisposable {
   }
 
   /** Resolves when the changes are written. Throws `StoreError` (`WRITE`). */
-  commit(changes: readonly StoreChange[]): Promise<void> {
-    return this.#add(changes, () => Promise.resolve());
+  commit(changes: readonly StoreChange[], { mayBeLost = false }: CommitOptions = {}): Promise<void> {
+    return this.#add({ changes, mayBeLost }, () => Promise.resolve());
   }
 
   /** Does `task` after the commits that were given before and before those that come later. */
   exclusively<R>(task: () => R | Promise<R>): Promise<R> {
-    return this.#add(null, async () => await task());
+    return this.#add({ changes: null, mayBeLost: false }, async () => await task());
   }
 
   /** Waits until everything is written; what is given later is refused. */
@@ -47,12 +48,12 @@ export class GroupCommit<T> implements AsyncDisposable {
     await this.#flushing;
   }
 
-  #add<R>(changes: readonly StoreChange[] | null, run: () => Promise<R>): Promise<R> {
+  #add<R>(what: Pick<Pending, "changes" | "mayBeLost">, run: () => Promise<R>): Promise<R> {
     if (this.#isClosed) {
       return Promise.reject(new StoreError("WRITE", "Cannot write to the store: it is closed"));
     }
     return new Promise<R>((resolve, reject) => {
-      this.#pending.push({ changes, run, resolve: (value) => resolve(value as R), reject });
+      this.#pending.push({ ...what, run, resolve: (value) => resolve(value as R), reject });
       this.#flushing ??= this.#flush();
     });
   }
@@ -102,7 +103,8 @@ export class GroupCommit<T> implements AsyncDisposable {
   ): Promise<StoreError | null> {
     if (ready.length === 0) return null;
     try {
-      await this.#target.write(ready.map(({ value }) => value));
+      const mayBeLost = ready.every(({ commit }) => commit.mayBeLost);
+      await this.#target.write(ready.map(({ value }) => value), { mayBeLost });
     } catch (error) {
       return writeError(error);
     }

@@ -17,12 +17,13 @@ import type { DatabaseSync } from "node:sqlite";
 import { GroupCommit, writeError } from "./group_commit.ts";
 import { putPassphrase, reseal } from "./reseal.ts";
 import { fileOf, openDatabase } from "./sqlite_file.ts";
-import { type Opened, openFile, setPragmas, truncateLog } from "./sqlite_open.ts";
+import { type Opened, openFile, setPragmas, truncateLog, unsynced } from "./sqlite_open.ts";
 import * as reads from "./sqlite_reads.ts";
 import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
 import { Prepared, transact, type Write, writeOf } from "./sqlite_writes.ts";
 import {
   type AgentStore,
+  type CommitOptions,
   type Connection,
   type Discarded,
   type EventRecord,
@@ -67,8 +68,10 @@ export class SqliteStore implements AgentStore {
   readonly #readers = new Set<DatabaseSync>();
   readonly #commits = new GroupCommit<readonly Write[]>({
     prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
-    write: (writes) => {
-      transact(this.#database, writes.flat(), this.#prepared);
+    write: (writes, { mayBeLost }) => {
+      const write = () => transact(this.#database, writes.flat(), this.#prepared);
+      if (mayBeLost) unsynced(this.#database, write);
+      else write();
       this.#checkpointSoon();
     },
   });
@@ -170,8 +173,8 @@ export class SqliteStore implements AgentStore {
   }
 
   /** See {@linkcode AgentStore}. */
-  commit(changes: readonly StoreChange[]): Promise<void> {
-    return this.#commits.commit(changes);
+  commit(changes: readonly StoreChange[], options?: CommitOptions): Promise<void> {
+    return this.#commits.commit(changes, options);
   }
 
   /** See {@linkcode AgentStore}. */

@@ -108,6 +108,16 @@ export function setPragmas(database: DatabaseSync): void {
   database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
 }
 
+/** Does not wait for the disk: a power cut undoes what `write` commits, unless more is committed later. */
+export function unsynced(database: DatabaseSync, write: () => void): void {
+  database.exec("PRAGMA synchronous = NORMAL");
+  try {
+    write();
+  } finally {
+    database.exec("PRAGMA synchronous = FULL");
+  }
+}
+
 /**
  * Writes all that is in the log to the file and empties it; gives whether nobody hinders that by reading. It does not
  * wait for readers: that would stop the program.

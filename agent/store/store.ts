@@ -130,7 +130,7 @@ export interface AgentStore extends AsyncDisposable {
    * Makes all changes or none; they survive the end of the program when this resolves. A change of what belongs to a
    * connection that is not there fails, but a deletion of what is not there does nothing.
    */
-  commit(changes: readonly StoreChange[]): Promise<void>;
+  commit(changes: readonly StoreChange[], options?: CommitOptions): Promise<void>;
   /** Removes messages stored before a time (milliseconds since 1970) that are done; gives how many. */
   prune(before: number): Promise<number>;
   /**
@@ -138,6 +138,15 @@ export interface AgentStore extends AsyncDisposable {
    * Returning from the iterator early lets go of what it holds.
    */
   snapshot(): AsyncIterable<StoreChange>;
+}
+
+/** How changes are stored. */
+export interface CommitOptions {
+  /**
+   * A power cut may undo the changes, as if it had come before, with all that are stored after them: the disk is not waited
+   * for. The end of the program undoes none. @default false
+   */
+  readonly mayBeLost?: boolean;
 }
 
 /** A store cannot be used; the message says what is wrong and what to do. */

@@ -123,6 +123,41 @@ Deno.test("commits survive a power cut, what is deleted is overwritten, and refe
   }
 });
 
+Deno.test("only what may be lost does not wait for the disk, also when it fails", async () => {
+  await using folder = await temporaryFolder();
+  await using store = await SqliteStore.open(`${folder.path}/agent.db`);
+  const { exec } = DatabaseSync.prototype;
+  const seen: string[] = [];
+  DatabaseSync.prototype.exec = function (this: DatabaseSync, sql: string) {
+    if (["COMMIT", "ROLLBACK"].includes(sql)) {
+      const [level] = Object.values(this.prepare("PRAGMA synchronous").get()!);
+      seen.push(`${sql} ${level}`);
+    }
+    exec.call(this, sql);
+  };
+  try {
+    const mayBeLost = { mayBeLost: true };
+    const change = { type: "delete event", id: 1 } as const;
+    const impossible = everything().find(({ type }) => type === "put receiving")!;
+    await store.commit([change], mayBeLost);
+    await store.commit([change]);
+    await Promise.all([store.commit([change], mayBeLost), store.commit([change])]);
+    await assertRejects(() => store.commit([impossible], mayBeLost), StoreError);
+    await store.commit([change]);
+    const [normal, full] = [1, 2];
+    assertEquals(seen, [
+      `COMMIT ${normal}`,
+      `COMMIT ${full}`,
+      `COMMIT ${full}`,
+      `ROLLBACK ${normal}`,
+      `ROLLBACK ${normal}`,
+      `COMMIT ${full}`,
+    ]);
+  } finally {
+    DatabaseSync.prototype.exec = exec;
+  }
+});
+
 Deno.test("a database is used by one agent at a time, also in another process", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/agent.db`;
