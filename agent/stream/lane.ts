@@ -4,6 +4,7 @@ import type { AgentContext } from "../runtime/context.ts";
 import type { OutboundRoute } from "../store/store.ts";
 import { Buffers } from "./buffers.ts";
 import type { StreamLink, StreamLinks } from "./links.ts";
+import { Pace } from "./pace.ts";
 
 /** Milliseconds without success after which the receiver is asked for another route, and between two times that it is. */
 const patience = 10_000, askInterval = 30_000;
@@ -15,9 +16,6 @@ export interface LanePorts {
   /** The route cannot be used, for good or for some time. */
   lost(): void;
 }
-
-/** Packets that are on their way at first, and at most. */
-const firstOnWay = 4, mostOnWay = 64;
 
 /** Arrays that are kept to be used again: a window of them comes back at a time. */
 const mostFree = 32;
@@ -49,8 +47,7 @@ export class Lane {
   #hasAdvanced = false;
   #linkedAt = 0;
   #onWay = 0;
-  /** How many may be: a slow connection has no more to carry than it does in time. */
-  #mostOnWay = firstOnWay;
+  readonly #pace: Pace;
   #failure: { readonly error: unknown } | null = null;
   #link: StreamLink | null = null;
   #isGone = false;
@@ -67,6 +64,7 @@ export class Lane {
     const length = packetLength(keys.blockSize);
     this.#packets = new Buffers(length, mostFree);
     this.#bodies = new Buffers(bodyLength(keys.blockSize), mostFree);
+    this.#pace = new Pace(links.answerTime);
     this.#work = this.#sendAll();
   }
 
@@ -103,12 +101,12 @@ export class Lane {
     let failures = 0, since = 0, askedAt = -Infinity;
     while (!this.#isClosed) {
       const failure = this.#failure;
-      const hasRoom = this.#onWay < this.#mostOnWay;
+      const hasRoom = this.#onWay < this.#pace.most;
       if (failure === null && this.#waiting.length > 0 && hasRoom && !this.#isGone) {
         if (await this.#sendNext()) continue;
       } else if (failure !== null && this.#onWay === 0) {
         this.#failure = null;
-        this.#mostOnWay = 1;
+        this.#pace.lost();
         const isLinked = this.#link !== null;
         this.#release();
         if (!(failure.error instanceof SmpError)) this.#repeatLast();
@@ -169,7 +167,7 @@ export class Lane {
     const sentAt = performance.now(), onWay = this.#onWay;
     try {
       await answer;
-      this.#pace(onWay, performance.now() - sentAt);
+      this.#pace.answered(onWay, performance.now() - sentAt);
       // After a failure it may still be on its way.
       this.#bodies.give(body);
       this.#hasAdvanced ||= sent.number !== this.#repeated;
@@ -182,13 +180,6 @@ export class Lane {
       this.#failure ??= { error };
     }
     this.#wake?.();
-  }
-
-  /** Of so many on their way one was answered in so many milliseconds. */
-  #pace(onWay: number, time: number): void {
-    const { answerTime } = this.#links;
-    const wanted = time > answerTime ? Math.floor(onWay * answerTime / time) : this.#mostOnWay + 1;
-    this.#mostOnWay = Math.max(1, Math.min(mostOnWay, wanted));
   }
 
   /** Keeps the packet with the greatest number of those that were taken. */
