@@ -227,4 +227,28 @@ export const serverMutations: readonly Mutation[] = [
     to: 'const given = `"${value}"`;',
     tests: ["tests/server/config/config_test.ts"],
   },
+  {
+    name: "clock-of-start",
+    what: "a clock that is ahead at the start makes messages old",
+    file: "server/broker/clock.ts",
+    from: "if (this.#steady() < this.#settledAt) return 0;",
+    to: "",
+    tests: ["tests/server/broker/broker_limits_test.ts"],
+  },
+  {
+    name: "certificate-told-once",
+    what: "that a certificate runs out is told once, and never again",
+    file: "server/commands/certificate_notices.ts",
+    from: "if (!isNew && at - told.at < pause) return;",
+    to: "if (!isNew) return;",
+    tests: ["tests/server/commands/certificates_test.ts"],
+  },
+  {
+    name: "admin-starts",
+    what: "admin without a command starts a server",
+    file: "server/config/cli.ts",
+    from: "if (isAdmin && positional.length === 0) return",
+    to: "if (false) return",
+    tests: ["tests/server/config/cli_test.ts"],
+  },
 ];
