@@ -34,6 +34,9 @@ interface Way {
 
 const largestBlock = Math.max(...blockSizes);
 
+/** Milliseconds after which a handshake may have come too late: servers wait for it 5 s, or as long as they are told. */
+const lateHandshake = 1_000;
+
 /** Connects, does the handshake and what is to be done before the first command; closes what it cannot use. */
 export async function openSession(
   server: ServerAddress,
@@ -46,8 +49,24 @@ export async function openSession(
   return await step(greeted.blocks, signal, () => secure(greeted, forwardSecrecy));
 }
 
+/**
+ * A program that was held up, as on a machine that is too busy or was asleep, finds that the server waits for its
+ * handshake no more: it connects once more, as nothing was asked of the server yet.
+ */
 async function connect(way: Way, blockSize: number | undefined): Promise<Greeted> {
+  const channel = await open(way);
+  const opened = performance.now();
+  try {
+    return await meet(channel, way, blockSize);
+  } catch (error) {
+    if (!isEnded(error) || performance.now() - opened < lateHandshake) throw error;
+  }
   return await meet(await open(way), way, blockSize);
+}
+
+/** Whether the server has ended the connection. */
+function isEnded(error: unknown): boolean {
+  return error instanceof TransportError && (error.code === "TERMINATED" || error.code === "NETWORK");
 }
 
 function open({ server, options, signal }: Way): Promise<Channel> {
@@ -71,7 +90,7 @@ async function connectKnown(way: Way): Promise<Greeted | null> {
   } catch (error) {
     // Whatever it was, it is learned anew.
     knownServers?.set(address, known.filter((name) => name !== "blocks1"));
-    if (error instanceof TransportError && ["TERMINATED", "NETWORK"].includes(error.code)) return null;
+    if (isEnded(error)) return null;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { textBytes } from "../../protocol/mod.ts";
+import { parseAddress, textBytes } from "../../protocol/mod.ts";
 import {
   type Channel,
   encodeServerHeader,
@@ -8,12 +8,13 @@ import {
   SmpClient,
   type SmpClientOptions,
   tcpTransport,
+  type Transport,
   TransportError,
   webSocketTransport,
 } from "../../mod.ts";
 import { FakePeer, FakeServer, rejection, turn } from "../support/fake_server.ts";
 import { connect, identity, startServer, transportNames } from "../support/server.ts";
-import { soon } from "../support/wait.ts";
+import { soon, until } from "../support/wait.ts";
 
 const reason = new Error("never mind");
 const { der } = identity.keyPair.publicKey;
@@ -49,6 +50,40 @@ async function ended(channel: Channel): Promise<void> {
   const end = await soon(channel.read(1).catch((error) => error));
   assert(end === null || end instanceof TransportError, "the client has not closed the connection");
 }
+
+Deno.test("a client that was held up until the server waited for its handshake no more connects once more", async () => {
+  /** Has so many of a client's connections held up before it takes the server's header. */
+  const connectHeldUp = async (most: number) => {
+    await using server = await startServer({ limits: { handshakeTimeout: 1_100 } });
+    let opened = 0;
+    const transport: Transport = async (address, signal) => {
+      const channel = await tcpTransport(address, signal);
+      const number = ++opened;
+      return {
+        async read(size) {
+          if (number <= most) await until(() => server.metrics.handshakesFailed === number);
+          return await channel.read(size);
+        },
+        write: (units) => channel.write(units),
+        end: () => channel.end(),
+        close: () => channel.close(),
+      };
+    };
+    const { host, port, keyHash } = parseAddress(server.address);
+    const connecting = SmpClient.connect({ host, port: port!, keyHash: keyHash! }, { transport });
+    const [result] = await soon(Promise.allSettled([connecting]));
+    if (result!.status === "fulfilled") {
+      await result!.value.ping();
+      await result!.value.close();
+    } else assert(["TERMINATED", "NETWORK"].includes(result!.reason.code), result!.reason);
+    return [result!.status, opened];
+  };
+  assertEquals(await Promise.all([0, 1, 2].map(connectHeldUp)), [
+    ["fulfilled", 1],
+    ["fulfilled", 2],
+    ["rejected", 2],
+  ]);
+});
 
 for (const transport of transportNames) {
   const reached = { ...stages, ...(transport === "tcp" && tcpStages) };

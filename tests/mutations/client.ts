@@ -150,6 +150,14 @@ export const clientMutations: readonly Mutation[] = [
     tests: largeTests,
   },
   {
+    name: "held-up-client",
+    what: "a client that was held up in its handshake does not connect once more",
+    file: session,
+    from: "performance.now() - opened < lateHandshake",
+    to: "true",
+    tests: ["tests/client/connect_test.ts"],
+  },
+  {
     name: "answers-dropped",
     what: "a failed write ends the connection before what was answered is read",
     file: connection,
