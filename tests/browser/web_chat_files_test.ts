@@ -103,7 +103,7 @@ test("two people send a picture and files, chosen, dropped and pasted", () =>
       ]);
     }
 
-    const files = [fileOf("some megabytes.bin", 5_000_000), fileOf("nothing.txt", 0, "text/plain")];
+    const files = [fileOf("some megabytes.bin", 3_000_000), fileOf("nothing.txt", 0, "text/plain")];
     await bring(bob.page, "drop", files);
     await bring(bob.page, "paste", [fileOf("image.png", 1000, "image/png")]);
     for (const { name, buffer } of files) {
@@ -172,23 +172,23 @@ test("a file goes on after pauses on both sides and reloads of both pages", () =
     const { page: alice, problems } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectForFiles(alice, bob);
-    const file = fileOf("large.bin", 12_000_000);
+    const file = fileOf("large.bin", 9_000_000);
     await sendFiles(alice, file);
     await fileIn(bob, file.name).waitFor();
     await readOnly(alice, 4);
     await doWith(bob, file.name, "Accept");
     await until(async () => (await stored(bob))?.parts === 4);
     await doWith(alice, file.name, "Pause");
-    await fileIn(alice, file.name).getByText("of 12 MB, paused").waitFor();
+    await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
     await doWith(bob, file.name, "Pause");
-    await fileIn(bob, file.name).getByText("of 12 MB, paused").waitFor();
+    await fileIn(bob, file.name).getByText("of 9.0 MB, paused").waitFor();
 
     await bob.reload();
     await bob.getByRole("button", { name: /^Alice/ }).click();
-    await fileIn(bob, file.name).getByText("4.4 MB of 12 MB, paused").waitFor();
+    await fileIn(bob, file.name).getByText("4.4 MB of 9.0 MB, paused").waitFor();
     await alice.reload();
     await alice.getByRole("button", { name: /^Bob/ }).click();
-    await fileIn(alice, file.name).getByText("of 12 MB, paused").waitFor();
+    await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
     // The pause of either side alone holds it, and no other file.
     const passed = async (name: string) => {
       await sendFiles(alice, fileOf(name, 100_000));
@@ -217,7 +217,7 @@ test("files are refused and cancelled on either side, and leave nothing", () =>
     const { page: bob } = await openChat(browser, chat);
     await connectForFiles(alice, bob);
     const names = ["refused.bin", "withdrawn.bin", "by the receiver.bin", "by the sender.bin"] as const;
-    await sendFiles(alice, ...names.map((name) => fileOf(name, 10_000_000)));
+    await sendFiles(alice, ...names.map((name) => fileOf(name, 3_000_000)));
     for (const name of names) await fileIn(bob, name).waitFor();
     await doWith(bob, names[0], "Refuse");
     await fileIn(alice, names[0]).getByText("the other side does not want it").waitFor();
@@ -225,7 +225,7 @@ test("files are refused and cancelled on either side, and leave nothing", () =>
     await fileIn(bob, names[1]).getByText("cancelled by the other side").waitFor();
     await readOnly(alice, 2);
     await doWith(bob, names[2], "Accept");
-    await fileIn(alice, names[2]).getByText(/ MB of 10 MB/).waitFor();
+    await fileIn(alice, names[2]).getByText(/ MB of 3\.0 MB/).waitFor();
     await doWith(bob, names[2], "Cancel");
     await fileIn(alice, names[2]).getByText("cancelled by the other side").waitFor();
     await doWith(bob, names[3], "Accept");

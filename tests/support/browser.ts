@@ -18,8 +18,11 @@ export interface TestPage {
 
 const executablePath = places.find(isFile);
 
-/** What Chromium has for who types into its window, which takes most of the time of a page and is seen by nobody. */
-const unseen = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup"];
+/**
+ * What Chromium has for who types into its window, which takes most of the time of a page and is seen by nobody, and a
+ * process that it starts with each page for the next one.
+ */
+const unseen = ["WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "SpareRendererForSitePerProcess"];
 /** What Playwright turns off, which another list of features replaces. */
 const offAnyway = [
   "AimEnabled",
