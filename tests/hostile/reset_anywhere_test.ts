@@ -34,18 +34,20 @@ const ends = ["reset", "end"] as const;
 /** What a peer waits for after it has sent its bytes: nothing, some turns of the event loop, or a first answer. */
 const waits = ["nothing", "turns", "answer"] as const;
 
-/** All that one client sends, in the pieces that mean something. */
-type Life = (key: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>[]>;
+/** All that one client sends, in the pieces that mean something, each made when it is asked for. */
+type Life = (
+  key: Uint8Array<ArrayBuffer>,
+) => AsyncIterable<Uint8Array<ArrayBuffer>> | Iterable<Uint8Array<ArrayBuffer>>;
 
 /** How many blocks a life has, and of what size: the many are so many bytes that their answers do not fit a socket. */
 type Size = readonly [blocks: number, blockSize: number];
 const few: Size = [4, 4096], many: Size = [75, 65_536];
 
 /** A handshake, and then blocks. */
-async function units(
+async function* units(
   key: Uint8Array<ArrayBuffer>,
   [blocks, blockSize]: Size,
-): Promise<Uint8Array<ArrayBuffer>[]> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const keys = {
     sndKey: randomBytes(32),
     sndBaseIv: randomBytes(16),
@@ -54,26 +56,28 @@ async function units(
   };
   const handshake = encodeClientHandshake({ blockSize, keys });
   const cipher = await BlockCipher.create(keys.sndKey, keys.sndBaseIv);
-  const sent = [await encryptOaep(decodePublicKey(key), handshake)];
+  yield await encryptOaep(decodePublicKey(key), handshake);
   for (let i = 0; i < blocks; i++) {
     const block = new Uint8Array(blockSize);
     await cipher.encrypt(textBytes(` ${i}  PING `), block);
-    sent.push(block);
+    yield block;
   }
-  return sent;
 }
 
-async function framed(key: Uint8Array<ArrayBuffer>, size: Size): Promise<Uint8Array<ArrayBuffer>[]> {
-  const [handshake, ...rest] = (await units(key, size)).map((unit) => frame(opcodes.binary, unit));
+async function* framed(
+  key: Uint8Array<ArrayBuffer>,
+  size: Size,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const ping = frame(opcodes.ping, textBytes("hi"));
-  return [
-    textBytes(upgradeRequest("/")),
-    ping,
-    handshake!,
-    ping,
-    ...rest,
-    frame(opcodes.close, new Uint8Array(0)),
-  ];
+  yield textBytes(upgradeRequest("/"));
+  yield ping;
+  let isHandshake = true;
+  for await (const unit of units(key, size)) {
+    yield frame(opcodes.binary, unit);
+    if (isHandshake) yield ping;
+    isHandshake = false;
+  }
+  yield frame(opcodes.close, new Uint8Array(0));
 }
 
 const get = (path: string) => textBytes(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
@@ -86,13 +90,13 @@ const lives: Readonly<Record<string, readonly (readonly [string, Life])[]>> = {
   WebSockets: [
     ["an upgrade, a handshake and a few frames", (key) => framed(key, few)],
     ["an upgrade, a handshake and many frames", (key) => framed(key, many)],
-    ["an upgrade on another path", () => Promise.resolve([textBytes(upgradeRequest("/other")), get("/")])],
-    ["plain requests", () => Promise.resolve([get("/"), get("/"), get("/")])],
+    ["an upgrade on another path", () => [textBytes(upgradeRequest("/other")), get("/")]],
+    ["plain requests", () => [get("/"), get("/"), get("/")]],
   ],
   metrics: [
-    ["a request for the status page", () => Promise.resolve([get("/")])],
-    ["requests for all metrics", () => Promise.resolve(new Array(20).fill(get("/metrics")))],
-    ["an upgrade", () => Promise.resolve([textBytes(upgradeRequest("/")), get("/")])],
+    ["a request for the status page", () => [get("/")]],
+    ["requests for all metrics", () => new Array(20).fill(get("/metrics"))],
+    ["an upgrade", () => [textBytes(upgradeRequest("/")), get("/")]],
   ],
 };
 
@@ -182,13 +186,38 @@ async function serverKey(server: ServerProcess): Promise<Uint8Array<ArrayBuffer>
   }
 }
 
+/** The lengths of a life's pieces, which it has each time. */
+async function lengthsOf(life: Life, key: Uint8Array<ArrayBuffer>): Promise<number[]> {
+  return (await Array.fromAsync(life(key))).map(({ length }) => length);
+}
+
 /** How many bytes are sent of pieces: up to the end of one, one byte less or more, or anywhere in the next. */
-function lengthOf(pieces: readonly Uint8Array[], random: () => number): number {
+function lengthOf(pieces: readonly number[], random: () => number): number {
   const below = (limit: number) => Math.floor(random() * limit);
   const whole = below(pieces.length + 1);
-  const start = pieces.slice(0, whole).reduce((sum, { length }) => sum + length, 0);
-  const more = [0, 0, -1, 1, below(pieces[whole]?.length ?? 1)];
+  const start = sum(pieces.slice(0, whole));
+  const more = [0, 0, -1, 1, below(pieces[whole] ?? 1)];
   return Math.max(0, start + more[below(more.length)]!);
+}
+
+function sum(lengths: readonly number[]): number {
+  return lengths.reduce((sum, length) => sum + length, 0);
+}
+
+/** The first `length` bytes of a life; no piece is made behind them. */
+async function beginningOf(
+  life: Life,
+  key: Uint8Array<ArrayBuffer>,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let made = 0;
+  for await (const piece of life(key)) {
+    if (made >= length) break;
+    pieces.push(piece);
+    made += piece.length;
+  }
+  return joinParts(pieces).subarray(0, length);
 }
 
 Deno.test("connections to any port, cut anywhere by a reset or an end, leave the server as it was", async (t) => {
@@ -206,14 +235,13 @@ Deno.test("connections to any port, cut anywhere by a reset or an end, leave the
         const random = randomOf(seed);
         const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
         try {
-          const size = joinParts(await life(key)).length;
-          const connections = Math.min(most, Math.max(fewest, volume / size));
+          const lengths = await lengthsOf(life, key);
+          const connections = Math.min(most, Math.max(fewest, volume / sum(lengths)));
           for (let i = 0; i < connections; i += atATime) {
             await Promise.all(Array.from({ length: atATime }, async () => {
               const [wait, end, turns] = [pick(waits), pick(ends), Math.floor(random() * 20)];
               const cut = randomOf(random() * 2 ** 31);
-              const pieces = await life(key);
-              const bytes = joinParts(pieces).subarray(0, lengthOf(pieces, cut));
+              const bytes = await beginningOf(life, key, lengthOf(lengths, cut));
               await live(number, bytes, { wait, end, turns });
             }));
           }
@@ -243,9 +271,10 @@ Deno.test("peers that freeze anywhere on any port do not keep the server from st
   for (const [port, kinds] of Object.entries(lives)) {
     const number = port === "metrics" ? Number(new URL(server.metricsUrl!).port) : server.port(port as "TCP");
     for (const [, life] of kinds) {
-      const pieces = await life(key);
+      const whole = await Array.fromAsync(life(key));
+      const lengths = whole.map(({ length }) => length);
       for (let i = 0; i < 8; i++) {
-        const bytes = joinParts(pieces).subarray(0, lengthOf(pieces, random));
+        const bytes = joinParts(whole).subarray(0, lengthOf(lengths, random));
         const socket = connectNet({ host: "127.0.0.1", port: number });
         socket.on("error", () => {});
         await soon(new Promise<void>((resolve) => socket.once("connect", () => resolve())));
