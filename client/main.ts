@@ -10,6 +10,7 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { isHelpAsked, shownArgument, UsageError } from "../cli/options.ts";
+import { writeOutput } from "../cli/output.ts";
 import { onStopSignal, stopCode } from "../cli/stop_signals.ts";
 import { helpText } from "./cli/help.ts";
 import { load } from "./cli/load_command.ts";
@@ -17,8 +18,8 @@ import { oneLine } from "./cli/print.ts";
 import { ping } from "./cli/ping.ts";
 import { queueCommand } from "./cli/queue.ts";
 
-function print(value: Readonly<Record<string, unknown>>): void {
-  console.log(oneLine(value));
+function print(value: Readonly<Record<string, unknown>>): Promise<void> {
+  return writeOutput(new TextEncoder().encode(`${oneLine(value)}\n`));
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {

@@ -30,12 +30,17 @@ async function read(address: string): Promise<void> {
   for await (const event of client.events(queue)) {
     if (event.type === "END") return;
     const text = new TextDecoder().decode(event.body);
-    if (isSecured) console.log(`${event.timestamp.toISOString()} ${text}`);
+    if (isSecured) await print(`${event.timestamp.toISOString()} ${text}`);
     else await client.secureQueue(queue, parsePublicKeyText(text));
     isSecured = true;
     // Only now the server forgets it: nothing is lost if this program ends before.
     await client.acknowledge(queue);
   }
+}
+
+/** Fails when nobody reads the output any more, which `console.log` does not tell. */
+async function print(line: string): Promise<void> {
+  await new Blob([`${line}\n`]).stream().pipeTo(Deno.stdout.writable, { preventClose: true });
 }
 
 async function sense(address: string, senderId: string): Promise<void> {

@@ -1,11 +1,12 @@
+import { writeOutput } from "../../cli/output.ts";
 import { printable } from "./print.ts";
 import { Interrupted, type Surroundings } from "./command.ts";
 
 /** The surroundings of a command in this process. */
 export function processSurroundings(signal: AbortSignal): Surroundings {
   return {
-    write,
-    print: (line) => write(new TextEncoder().encode(`${line}\n`)),
+    write: writeOutput,
+    print: (line) => writeOutput(new TextEncoder().encode(`${line}\n`)),
     tell,
     isTerminal: Deno.stdout.isTerminal(),
     isInputTerminal: Deno.stdin.isTerminal(),
@@ -23,15 +24,6 @@ export function processSurroundings(signal: AbortSignal): Surroundings {
 export function tell(line: string): void {
   // deno-lint-ignore no-console
   console.error(printable(line));
-}
-
-async function write(bytes: Uint8Array): Promise<void> {
-  try {
-    for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
-  } catch (cause) {
-    if (!(cause instanceof Deno.errors.BrokenPipe)) throw cause;
-    throw new Error("nobody reads the standard output any more", { cause });
-  }
 }
 
 const newline = 10;

@@ -49,7 +49,7 @@ export async function load(args: readonly string[], { print, signal }: Surroundi
       ...(password !== undefined && { password }),
     });
     const { cycles, milliseconds, bodyLength, p50, p99 } = result;
-    print({
+    await print({
       type: "load",
       pairs: options.pairs,
       connections: 2 * options.connections,

@@ -12,16 +12,16 @@ export async function ping(args: readonly string[], { print, signal }: Surroundi
   await using client = await SmpClient.connect(server, { allowUnverified, signal });
   const milliseconds = rounded(performance.now() - began);
   const { protocolVersion, extensions, isForwardSecret: forwardSecret } = client;
-  print({ type: "connected", milliseconds, protocolVersion, extensions, forwardSecret });
+  await print({ type: "connected", milliseconds, protocolVersion, extensions, forwardSecret });
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
     const sent = performance.now();
     await client.ping();
     times.push(performance.now() - sent);
-    print({ type: "pong", milliseconds: rounded(times.at(-1)!) });
+    await print({ type: "pong", milliseconds: rounded(times.at(-1)!) });
   }
   const sorted = times.toSorted((a, b) => a - b);
-  print({
+  await print({
     type: "summary",
     count,
     least: rounded(sorted[0]!),

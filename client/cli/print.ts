@@ -1,8 +1,8 @@
 import { jsonText } from "../../cli/printable.ts";
 import { encodeBase64 } from "../../protocol/mod.ts";
 
-/** Prints one JSON object as a line. */
-export type Print = (value: Readonly<Record<string, unknown>>) => void;
+/** Prints one JSON object as a line; rejects when nobody reads it any more. */
+export type Print = (value: Readonly<Record<string, unknown>>) => Promise<void>;
 
 /** Text for bytes that are text, else base64: what was received must be printed whole. */
 export function readable(body: Uint8Array): { readonly text: string } | { readonly base64: string } {

@@ -59,7 +59,7 @@ async function create(args: readonly string[], { print, signal }: Surroundings):
     await made?.client.deleteQueue(made.queue).catch(() => {});
     throw error;
   }
-  print({ type: "created", server: formatAddress(server), senderId: made!.queue.senderId, file });
+  await print({ type: "created", server: formatAddress(server), senderId: made!.queue.senderId, file });
 }
 
 /** `key --file FILE`: makes a sender's key; the public half is for the recipient. */
@@ -67,7 +67,7 @@ async function key(args: readonly string[], { print }: Surroundings): Promise<vo
   const given = readArguments(args, { options: ["file"], names: [] });
   const { publicKey, privateKey } = await generateKeyPair("sign");
   await writeSenderKey(required(given, "file"), privateKey);
-  print({ type: "key", publicKey: encodePublicKeyText(publicKey), file: required(given, "file") });
+  await print({ type: "key", publicKey: encodePublicKeyText(publicKey), file: required(given, "file") });
 }
 
 /** Connects to the server of the queue in `--file`, for a command with other arguments that `names` names. */
@@ -87,7 +87,7 @@ async function secure(args: readonly string[], { print, signal }: Surroundings):
   const [text] = readArguments(args, { options: ["file"], names: ["KEY"] }).positional;
   const publicKey = readPublicKey(text!);
   await onQueue(args, { names: ["KEY"], signal }, (client, queue) => client.secureQueue(queue, publicKey));
-  print({ type: "secured" });
+  await print({ type: "secured" });
 }
 
 /** `send ADDRESS SENDER_ID [TEXT] [--key FILE]`: sends a text, or what comes from the standard input. */
@@ -104,7 +104,7 @@ async function send(args: readonly string[], { print, readInput, signal }: Surro
   const body = text === undefined ? await readInput(signal) : new TextEncoder().encode(text);
   await using client = await SmpClient.connect(server, { allowUnverified, signal });
   await client.send({ senderId, ...(senderKey && { senderKey }) }, body);
-  print({ type: "sent", bytes: body.length });
+  await print({ type: "sent", bytes: body.length });
 }
 
 /** `receive --file FILE [--count N] [--timeout S]`: prints messages, and acknowledges each when it is printed. */
@@ -128,7 +128,7 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
     for await (const event of events) {
       if (event.type === "END") throw new Error("another connection has subscribed to the queue");
       const { messageId, timestamp, body } = event;
-      print({ type: "message", messageId, timestamp, ...readable(body) });
+      await print({ type: "message", messageId, timestamp, ...readable(body) });
       await client.acknowledge(queue);
       if (++received >= count) break;
     }
@@ -146,13 +146,13 @@ async function receive(args: readonly string[], { print, signal }: Surroundings)
 /** `suspend --file FILE`: lets the queue take no more messages. */
 async function suspend(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   await onQueue(args, { names: [], signal }, (client, queue) => client.suspendQueue(queue));
-  print({ type: "suspended" });
+  await print({ type: "suspended" });
 }
 
 /** `delete --file FILE`: deletes the queue with its messages; the file stays. */
 async function remove(args: readonly string[], { print, signal }: Surroundings): Promise<void> {
   await onQueue(args, { names: [], signal }, (client, queue) => client.deleteQueue(queue));
-  print({ type: "deleted" });
+  await print({ type: "deleted" });
 }
 
 function readPublicKey(text: string) {

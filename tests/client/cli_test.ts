@@ -4,6 +4,7 @@ import { runLoad } from "../../client/cli/load.ts";
 import { makeSigner } from "../../client/cli/load_queues.ts";
 import { median } from "../../client/cli/ping.ts";
 import { oneLine, readable } from "../../client/cli/print.ts";
+import { SmpClient } from "../../client/mod.ts";
 import { formatAddress, serverExtensions, serverHandshake, smpVersion } from "../../protocol/mod.ts";
 import config from "../../deno.json" with { type: "json" };
 import { commandOf, type Outcome, run, temporaryFolder } from "../support/server_process.ts";
@@ -106,6 +107,22 @@ Deno.test("smp queue receive ends by a signal, and keeps what was not printed", 
   assertEquals((await soon(child.status)).code, 0);
   await output.cancel();
   await soon(sender.status);
+});
+
+Deno.test("smp queue receive ends when nobody reads its output, and what comes then stays at the server", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const file = `${folder.path}/queue`;
+  const [created] = await smp(folder.path, "queue", "create", server.address, "--file", file);
+  const [command, ...args] = commandOf(["queue", "receive", "--file", file], { script, folder: folder.path });
+  await using child = new Deno.Command(command!, { args, stdout: "piped", stderr: "piped" }).spawn();
+  // As `head` does when it has enough.
+  await child.stdout.cancel();
+  await using client = await SmpClient.connect(server.address);
+  await client.send({ senderId: String(created!.senderId) }, new Uint8Array(1));
+  const stderr = await soon(new Response(child.stderr).text());
+  assertEquals([(await child.status).code, stderr], [1, "nobody reads the standard output any more\n"]);
+  assertEquals(server.gauges().messages, 1);
 });
 
 Deno.test("smp load measures, and leaves nothing", async () => {
