@@ -3,7 +3,7 @@ import type { OptionKinds } from "../../cli/options.ts";
 import { type BackupCounts, BackupError, readBackup } from "../backup.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
-import { exists, openStore, withAdvice } from "./database.ts";
+import { exists, type Opening, openStore, withAdvice } from "./database.ts";
 import { withNamed } from "./named_file.ts";
 import { readPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
@@ -37,33 +37,40 @@ agent that the backup is of before this one is used: two of them would take each
       file: options["backup-passphrase-file"],
     }, surroundings);
     const isNew = !await exists(path);
+    // Never one that somebody else has made meanwhile.
     let isOwn = false;
     try {
       const opening = { path, passphraseFile: options["passphrase-file"], mayMake: true };
-      const { connections, messages } = await read({ file, passphrase }, opening, {
-        surroundings,
-        opened: () => isOwn = true,
-      });
+      const { connections, messages } = await read({
+        file,
+        passphrase,
+        opening,
+        locked: (isEmpty) => isOwn = isNew && isEmpty,
+      }, surroundings);
       if (options.json) await surroundings.print(oneLine({ type: "imported", connections, messages }));
       else {surroundings.tell(
           `imported ${counted(connections, "connection")}, ${counted(messages, "message")}`,
         );}
       surroundings.tell("never run the agent that the backup is of again: use one of the two alone");
     } catch (error) {
-      // Never one that somebody else has made, and uses.
-      if (isNew && isOwn) await removeDatabase(path);
+      if (isOwn) await removeDatabase(path);
       throw withAdvice(error, path);
     }
   },
 };
 
 async function read(
-  { file, passphrase }: { readonly file: string; readonly passphrase: string },
-  opening: Parameters<typeof openStore>[0],
-  { surroundings, opened: isOpen }: { readonly surroundings: Surroundings; readonly opened: () => void },
+  { file, passphrase, opening, locked }: {
+    readonly file: string;
+    readonly passphrase: string;
+    readonly opening: Opening;
+    /** No other program can use the database now; `isEmpty`: it has no connections. */
+    readonly locked: (isEmpty: boolean) => void;
+  },
+  surroundings: Surroundings,
 ): Promise<BackupCounts> {
   await using store = await openStore(opening, surroundings);
-  isOpen();
+  locked((await store.connections()).length === 0);
   // It is not read where the database has connections.
   using opened = await Deno.open(file);
   try {

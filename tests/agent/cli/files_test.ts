@@ -5,6 +5,7 @@ import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
 import { agentHere } from "../../support/agent_here.ts";
 import { startServer } from "../../support/server.ts";
 import { run, ServerProcess } from "../../support/server_process.ts";
+import { soon } from "../../support/wait.ts";
 
 const script = "agent/main.ts";
 
@@ -119,6 +120,25 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   const asked = await folder.here(["export", folder.file("c"), "--db", db]);
   assertEquals([asked.code, asked.stdout], [2, ""]);
   assertStringIncludes(asked.stderr, "--backup-passphrase-file is missing: nobody is there to ask");
+});
+
+Deno.test("an import that fails removes no database that another program has made meanwhile", async () => {
+  await using folder = await AgentFolder.make();
+  await using server = await startServer();
+  const [db, backup, pipe] = [folder.file("a.db"), folder.file("a.backup"), folder.file("pipe")];
+  const key = ["--backup-passphrase-file", await folder.write("key", "correct horse\n")];
+  await folder.invite("bob", { db: folder.file("old.db"), server: server.address });
+  await folder.here(["export", backup, "--db", folder.file("old.db"), ...key]);
+  assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  const importing = folder.here(["import", backup, "--db", db, "--passphrase-file", pipe, ...key]);
+  {
+    // As of a program that asks somebody: it is open when it is read.
+    using writer = await soon(Deno.open(pipe, { write: true }));
+    await folder.invite("alice", { db, server: server.address });
+    await writer.write(new TextEncoder().encode("of the new one\n"));
+  }
+  assertEquals((await importing).code, 1);
+  assertEquals((await folder.here(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  alice\n");
 });
 
 Deno.test("a file that cannot be used is named, with the reason in words", async () => {
