@@ -65,6 +65,8 @@ export async function listenWebSocket(
       else write(response, failure);
     })
   );
+  // By itself it drops what is behind the 2000th, which may be what a proxy says. Their bytes are bounded all the same.
+  server.maxHeadersCount = 0;
   server.on("upgrade", (request, socket: Duplex, head) => {
     if (!(socket instanceof ConnectionStream)) return;
     if (request.url !== "/") {
@@ -129,9 +131,11 @@ const refusal: Page = {
 
 const failure: Page = { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
 
-/** A proxy adds what it sees at the end. */
+/** A proxy adds what it sees at the end, some with the port, which is another one for each connection. */
 function forwardedFor({ headers }: IncomingMessage): string | undefined {
-  return String(headers["x-forwarded-for"] ?? "").split(",").at(-1)!.trim() || undefined;
+  const last = String(headers["x-forwarded-for"] ?? "").split(",").at(-1)!.trim();
+  const [, address = last] = /^\[(.*)\](?::\d+)?$/.exec(last) ?? /^([\d.]+):\d+$/.exec(last) ?? [];
+  return address || undefined;
 }
 
 function isLoopback(address: string): boolean {

@@ -55,8 +55,13 @@ Deno.test("what a proxy on this machine says of a client counts when it is trust
     await until(() => server.metrics.connectionsAccepted === 1);
     using _two = await open("X-Forwarded-For: 10.0.0.9, 10.0.0.2");
     using _three = await open("X-Forwarded-For: 10.0.0.3, 10.0.0.1");
+    // The proxy's comes last, however many headers the client has sent, and some say the port, too.
+    using _four = await open(`${"a: b\r\n".repeat(2000)}X-Forwarded-For: 10.0.0.1`);
+    using _five = await open("X-Forwarded-For: 10.0.0.9, 10.0.0.1:1234");
+    using _six = await open("X-Forwarded-For: ::ffff:10.0.0.1");
+    using _seven = await open("X-Forwarded-For: [::ffff:10.0.0.1]:1234");
     await until(() =>
-      server.metrics.connectionsAccepted + server.metrics.refusals("connections_per_ip") === 3
+      server.metrics.connectionsAccepted + server.metrics.refusals("connections_per_ip") === 7
     );
     assertEquals(server.metrics.connectionsAccepted, trustForwardedFor ? 2 : 1);
   }
