@@ -187,10 +187,14 @@ export class Agent implements AsyncDisposable, AgentStreams {
     return safetyCodeOf(this.#parts.context.connections.get(alias));
   }
 
-  /** Marks a connection's safety code as compared, or not. Rejects with `CMD PROHIBITED` before there is a session. */
-  verify(alias: string, isVerified = true): Promise<void> {
+  /**
+   * Marks a connection's safety code as compared; `false`: takes that back. Give the code that was compared, as
+   * {@linkcode Agent.safetyCode} gave it: a repair of the session meanwhile has made another one, which is not marked then.
+   * Rejects with `CMD PROHIBITED` for that, and before there is a session.
+   */
+  verify(alias: string, compared: boolean | string = true): Promise<void> {
     return this.#command(() =>
-      verifySession(this.#parts.context, this.#parts.interpreter, { alias, isVerified })
+      verifySession(this.#parts.context, this.#parts.interpreter, { alias, compared })
     );
   }
 

@@ -28,8 +28,9 @@
  * await using agent = await Agent.start({ servers, extensions: ["session1"], routes: 2 });
  * for await (const event of agent.events()) {
  *   if (event.type !== "session" || event.change !== "active") continue;
- *   // Both users compare it over another channel; then: agent.verify(event.connection)
- *   console.log(event.connection, agent.safetyCode(event.connection));
+ *   // Both users compare it over another channel; then: agent.verify(event.connection, code)
+ *   const code = agent.safetyCode(event.connection);
+ *   console.log(event.connection, code);
  * }
  * ```
  *

@@ -36,7 +36,8 @@ console.log(`the session with ${active.connection} is ${active.change}`);
 
 // Both see the same when nobody is between them: read it to each other, over the telephone say.
 await next(answers, "session");
-if (alice.safetyCode("bob") === bob.safetyCode("alice")) await alice.verify("bob");
+const code = alice.safetyCode("bob");
+if (code !== null && code === bob.safetyCode("alice")) await alice.verify("bob", code);
 console.log(`verified: ${alice.connection("bob").session?.verified}`);
 
 const id = await alice.send("bob", new TextEncoder().encode("hello"));

@@ -4,6 +4,7 @@ import { type AgentMessage, kindOf } from "../kinds/mod.ts";
 import { send } from "../kinds/msg.ts";
 import { joined, routeMade } from "../kinds/reply.ts";
 import { settle } from "../kinds/settle.ts";
+import { AgentError } from "../protocol/error.ts";
 import { packets } from "../session/arrival.ts";
 import { gaveUpFrames } from "../session/close.ts";
 import { sendFrame } from "../session/message.ts";
@@ -28,7 +29,8 @@ import {
 
 /**
  * What an event makes of a connection (agent.md Duplex procedure): a function of its arguments alone. An event of a route
- * that the connection has not changes nothing. Throws {@linkcode AgentError} for `send` without a route.
+ * that the connection has not changes nothing. Throws {@linkcode AgentError} for `send` without a route, and for `verified`
+ * with another code.
  */
 export function step(connection: Connection, event: ConnectionEvent, context: StepContext): Step {
   const next = stepOf(connection, event, context);
@@ -117,7 +119,7 @@ function stepOf(connection: Connection, event: ConnectionEvent, context: StepCon
     case "repaired":
       return repaired(connection, event, context);
     case "verified":
-      return stepTo(withSessionKeys(connection, { verified: event.isVerified }));
+      return verified(connection, event.compared);
     default:
       return event satisfies never;
   }
@@ -212,6 +214,15 @@ function givenUp(
   }
   const failed = isRoute ? withSending(connection, { ...route, status: "failed" }) : connection;
   return stepTo(failed, { changes, events });
+}
+
+/** A session that was repaired while its code was compared has another one. */
+function verified(connection: Connection, compared: boolean | string): Step {
+  if (typeof compared === "string" && compared !== connection.session?.keys.safetyCode) {
+    const { alias } = connection.record;
+    throw new AgentError("CMD PROHIBITED", `Cannot verify "${alias}": its safety code is another one now`);
+  }
+  return stepTo(withSessionKeys(connection, { verified: compared !== false }));
 }
 
 function suspended(connection: Connection, id: string): Step {

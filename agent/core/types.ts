@@ -211,8 +211,8 @@ export type SessionEvent =
     /** After which number the other side sends what may have come with another one: see {@linkcode Session.copies}. */
     readonly copies: number;
   }
-  /** The user has compared the safety code. */
-  | { readonly type: "verified"; readonly isVerified: boolean };
+  /** The user has compared the safety code, this one if it is said, or takes that back. */
+  | { readonly type: "verified"; readonly compared: boolean | string };
 
 /** A session that begins, and the first way to the other agent. */
 export interface BegunSession {

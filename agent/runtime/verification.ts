@@ -12,11 +12,11 @@ export function safetyCodeOf({ session }: Connection): string | null {
 export async function verifySession(
   { connections }: AgentContext,
   interpreter: Interpreter,
-  { alias, isVerified }: { readonly alias: string; readonly isVerified: boolean },
+  { alias, compared }: { readonly alias: string; readonly compared: boolean | string },
 ): Promise<void> {
   const connection = connections.get(alias);
   if (safetyCodeOf(connection) === null) {
     throw new AgentError("CMD PROHIBITED", `Cannot verify "${alias}": it has no session`);
   }
-  await interpreter.do(connection.record.id, { type: "verified", isVerified });
+  await interpreter.do(connection.record.id, { type: "verified", compared });
 }

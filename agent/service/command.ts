@@ -42,7 +42,7 @@ export type ServiceCommand =
   /** Tells the safety code of a connection's session. */
   | { readonly type: "CODE" }
   /** The user has compared it, or takes that back. */
-  | { readonly type: "VERIFY"; readonly isVerified: boolean }
+  | { readonly type: "VERIFY"; readonly compared: boolean | string }
   /** Moves a connection's session to new queues. */
   | { readonly type: "ROTATE" }
   /** `null`: as many as the agent's other connections have. */
@@ -161,8 +161,8 @@ export function parseCommandLine(line: string): CommandLine {
       return server === null ? syntax : { ok: true, command: { type: word, server } };
     }
     case "VERIFY":
-      if (line !== word && rest !== "NOT") return syntax;
-      return { ok: true, command: { type: word, isVerified: line === word } };
+      if (line !== word && rest !== "NOT" && !isSafetyCode(rest)) return syntax;
+      return { ok: true, command: { type: word, compared: line === word || rest !== "NOT" && rest } };
     default:
       return responses.includes(word) ? { ok: false, error: "CMD PROHIBITED" } : syntax;
   }
@@ -302,6 +302,11 @@ export function flagsOf(
   return Object.entries(flags).flatMap(([name, isSo]) => isSo ? [name] : []);
 }
 
+/** Whether a text has the form of a safety code. */
+export function isSafetyCode(text: string): boolean {
+  return /^\d{5}( \d{5}){11}$/.test(text);
+}
+
 /** What HELP answers. */
 export const helpText = `A command has three lines: a number of your choice, the connection's name, and one of
 NEW                    makes a connection; INV brings the invitation to it
@@ -313,7 +318,7 @@ OFF                    lets nobody send to you any more
 DEL                    deletes a connection
 ACK <id>               you have done with the message R=<id>, after MODE manual
 CODE                   tells the safety code, to be compared with the other side's
-VERIFY                 it was compared, and is the same; VERIFY NOT takes that back
+VERIFY <code>          it was compared, and is the same; VERIFY NOT takes that back
 ROTATE                 moves what is received to new queues, on other servers where there are some
 ROUTES <n>             receives through so many servers at once, 1 to 4
 The name may be empty for NEW and JOIN, and for

@@ -16,6 +16,7 @@ import {
   areModes,
   flagsOf,
   isRouteCount,
+  isSafetyCode,
   parsedAddress,
   type ServiceCommand,
   type ServiceResponse,
@@ -55,7 +56,7 @@ const fieldsOf: ReadonlyMap<unknown, readonly string[]> = new Map([
   ["OFF", ["connection"]],
   ["DEL", ["connection"]],
   ["CODE", ["connection"]],
-  ["VERIFY", ["connection", "verified"]],
+  ["VERIFY", ["connection", "verified", "code"]],
   ["ROTATE", ["connection"]],
   ["ROUTES", ["connection", "routes"]],
   ["LEAVE", ["server"]],
@@ -182,9 +183,11 @@ function readCommand(fields: Fields): ServiceCommand {
       return { type, stream: readStream(fields), text };
     }
     case "VERIFY": {
-      const { verified = true } = fields;
-      if (typeof verified === "boolean") return { type, isVerified: verified };
-      throw new RequestError("verified is neither true nor false");
+      const { verified = true, code } = fields;
+      if (typeof verified !== "boolean") throw new RequestError("verified is neither true nor false");
+      if (code === undefined) return { type, compared: verified };
+      if (typeof code === "string" && isSafetyCode(code)) return { type, compared: verified && code };
+      throw new RequestError("code is not a safety code");
     }
     case "TOKEN": {
       const { token } = fields;

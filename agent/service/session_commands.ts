@@ -80,7 +80,7 @@ export class SessionCommands {
         throw new AgentError("CMD PROHIBITED", `"${alias}" has no session, and so no safety code`);
       }
       case "VERIFY":
-        await agent.verify(alias, command.isVerified);
+        await agent.verify(alias, command.compared);
         break;
       case "ROTATE":
         await agent.rotate(alias);

@@ -26,7 +26,12 @@ const historyLength = 20;
 export async function execute(
   agent: Agent,
   input: Input,
-  { show, files }: { readonly show: Show; readonly files: Files },
+  { show, files, codes }: {
+    readonly show: Show;
+    readonly files: Files;
+    /** The safety codes that were shown, by name. */
+    readonly codes: Map<string, string>;
+  },
 ): Promise<boolean> {
   switch (input.type) {
     case "create": {
@@ -87,12 +92,14 @@ export async function execute(
         `compare this with what ${input.name} sees; when it is the same, /verify ${input.name}:`,
         "notice",
       );
+      codes.set(input.name, code);
       const groups = code.split(" ");
       for (let at = 0; at < groups.length; at += 4) show(groups.slice(at, at + 4).join(" "));
       break;
     }
     case "verify":
-      await agent.verify(input.name, input.isVerified);
+      // That which was shown: the session may have been repaired meanwhile.
+      await agent.verify(input.name, input.isVerified && (codes.get(input.name) ?? true));
       show(`${input.name} is ${input.isVerified ? "verified" : "not verified any more"}`, "notice");
       break;
     case "delete":

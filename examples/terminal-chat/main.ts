@@ -36,13 +36,14 @@ async function chat(options: ChatOptions): Promise<void> {
     show,
     status: (text) => screen.status(text),
   });
+  const codes = new Map<string, string>();
   const events = showAll(agent, show, files);
   const ending = new AbortController();
   const probed = tellUnreachable({ ...options, servers }, show, ending.signal);
   const subscribed = subscribe(agent, show);
   for await (const line of screen.input()) {
     try {
-      if (!await execute(agent, parseInput(line), { show, files })) break;
+      if (!await execute(agent, parseInput(line), { show, files, codes })) break;
     } catch (error) {
       show(error instanceof Error ? error.message : String(error), "warning");
     }

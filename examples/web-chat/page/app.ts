@@ -303,11 +303,13 @@ export class App {
     const name = this.#open?.name;
     if (name === undefined) return;
     const { agent } = this.#session;
+    const code = agent.safetyCode(name);
     showInformation({
       info: agent.connection(name),
-      code: agent.safetyCode(name),
+      code,
       verify: async (isVerified) => {
-        await agent.verify(name, isVerified);
+        // That which is shown: the session may have been repaired meanwhile.
+        await agent.verify(name, isVerified && (code ?? true));
         const conversation = this.#conversations.get(name);
         if (conversation !== undefined) this.#conversations.set(name, this.#known(conversation));
         this.#show();

@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AgentError } from "../../../agent/mod.ts";
 import { connected, reasonsOf, type Restorable, talk, textsOf, untilText } from "../../support/restored.ts";
 import { startServer } from "../../support/server.ts";
 import { together } from "../../support/together.ts";
@@ -42,6 +43,12 @@ Deno.test("a side is restored from a backup: the session goes on, and both are t
     }
     assertEquals(code(restored), code(other));
     assert(code(restored) !== before);
+    // Who has compared the code of before has not compared this one.
+    const { agent } = restored.agent;
+    const late = await assertRejects(() => agent.verify(restored.other, before!), AgentError);
+    assertEquals([late.code, isVerified(restored)], ["CMD PROHIBITED", false]);
+    await agent.verify(restored.other, code(restored)!);
+    assertEquals(isVerified(restored), true);
   }));
 
 Deno.test("a side is restored: what is on its way both ways comes once and in order", () =>

@@ -92,6 +92,12 @@ Deno.test("both sides are told the same safety code, and remember that it was co
   assertEquals(await flags(), [...before, "verified"]);
   assertEquals(await a.ask("6", "bob", "VERIFY NOT"), ["6", "bob", "OK"]);
   assertEquals(await flags(), before);
+  const digits = code.slice("CODE ".length);
+  const other = `${digits.slice(0, -1)}${(Number(digits.at(-1)) + 1) % 10}`;
+  assertEquals(await a.ask("6", "bob", `VERIFY ${other}`), ["6", "bob", "ERR CMD PROHIBITED"]);
+  assertEquals(await flags(), before);
+  assertEquals(await a.ask("6", "bob", `VERIFY ${digits}`), ["6", "bob", "OK"]);
+  assertEquals(await flags(), [...before, "verified"]);
   for (
     const line of [
       "CODE 1",
@@ -152,7 +158,7 @@ Deno.test("the same commands in JSON, and what LIST tells of a session", async (
   const ok = { id: 1, type: "OK", connection: "bob" };
   const { code } = await ask({ command: "CODE" });
   assertEquals(await b.ask("3", "alice", "CODE"), ["3", "alice", `CODE ${code}`]);
-  assertEquals(await ask({ command: "VERIFY" }), ok);
+  assertEquals(await ask({ command: "VERIFY", code }), ok);
   const { session } = await ask({ command: "LIST", connection: undefined });
   await said();
   const servers = { receiving: [server.address], sending: [server.address] };
@@ -179,6 +185,7 @@ Deno.test("the same commands in JSON, and what LIST tells of a session", async (
       [{ command: "EXT", connection: undefined, extensions: [] }, "extensions is not a list"],
       [{ command: "EXT", connection: undefined, extensions: ["x"] }, "extensions is not a list"],
       [{ command: "VERIFY", verified: 1 }, "verified is neither"],
+      [{ command: "VERIFY", code: "12345" }, "code is not a safety code"],
       [{ command: "CODE", verified: true }, 'CODE has no field "verified"'],
     ] as const
   ) {
