@@ -99,11 +99,14 @@ Deno.test("the safety code and what is known of a session are printed with --jso
   const shown = JSON.parse((await folder.here(["code", "b", "--json", ...db])).stdout);
   const safetyCode = peer.agent.safetyCode("a");
   assertEquals(shown, { type: "code", connection: "b", code: safetyCode, verified: false });
-  const verified = await folder.here(["verify", "b", "--json", ...db]);
+  const wrong = await folder.here(["verify", "b", Array(12).fill("12345").join(" "), ...db]);
+  assertEquals([wrong.code, wrong.stderr], [1, 'Cannot verify "b": its safety code is another one now\n']);
+  const verified = await folder.here(["verify", "b", safetyCode!, "--json", ...db]);
   assertEquals(JSON.parse(verified.stdout), { type: "verified", connection: "b", verified: true });
   assertEquals(JSON.parse((await folder.here(["code", "b", "--json", ...db])).stdout).verified, true);
   const listed = JSON.parse((await folder.here(["list", "--json", ...db])).stdout);
   assertEquals([listed.verified, listed.servers], [true, [server.address]]);
+  assertEquals((await folder.here(["verify", "b", safetyCode!, "--not", ...db])).code, 2);
   assertEquals((await folder.here(["verify", "b", "--not", ...db])).code, 0);
   assertMatch((await folder.here(["list", ...db])).stdout, secret);
   assert(Math.abs(Date.parse(listed.secretSince) - Date.now()) < 600_000);
