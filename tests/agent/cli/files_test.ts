@@ -135,10 +135,17 @@ Deno.test("an import that fails removes no database that another program has mad
     // As of a program that asks somebody: it is open when it is read.
     using writer = await soon(Deno.open(pipe, { write: true }));
     await folder.invite("alice", { db, server: server.address });
-    await writer.write(new TextEncoder().encode("of the new one\n"));
+    const same = await folder.write("same", "pass\n");
+    assertEquals((await folder.here(["passphrase", "--new-passphrase-file", same, "--db", db])).code, 0);
+    await writer.write(new TextEncoder().encode("pass\n"));
   }
-  assertEquals((await importing).code, 1);
-  assertEquals((await folder.here(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  alice\n");
+  const { code, stderr } = await importing;
+  assertEquals([code, stderr], [
+    1,
+    `Cannot import into ${db}: it has connections; name a new file with --db\n`,
+  ]);
+  const list = ["list", "--db", db, "--passphrase-file", folder.file("same")];
+  assertEquals((await folder.here(list)).stdout, "invited    0 unread  0 unsent  alice\n");
 });
 
 Deno.test("a file that cannot be used is named, with the reason in words", async () => {
