@@ -115,7 +115,7 @@ for (const transport of transportNames) {
 
     Deno.test(`over ${transport}, a server that closes after ${sent} is TERMINATED`, async () => {
       await using server = await FakeServer.start(transport);
-      const connecting = codeOf(server.connect());
+      const connecting = codeOf(server.connect({ transport: server.atMost(1) }));
       const channel = await server.accept();
       await run(channel);
       await channel.end();

@@ -117,7 +117,7 @@ Deno.test("a server that is known for large blocks and takes them no more is use
 
 Deno.test("a server that lists blocks1 and then does not take them is an error, and no connection is left", async () => {
   await using server = await FakeServer.start("memory", ["blocks1"]);
-  const connecting = rejection(server.connect({ blockSize: large }));
+  const connecting = rejection(server.connect({ blockSize: large, transport: server.atMost(2) }));
   const first = await FakePeer.handshake(await server.accept(), server.extensions);
   assertEquals(await soon(first.takeLater()), null);
   const channel = await server.accept();

@@ -17,6 +17,7 @@ import {
   serverHandshake,
   type ServerResponse,
   textBytes,
+  TransportError,
 } from "../../protocol/mod.ts";
 import type { Listener } from "../../server/net/accept_loop.ts";
 import { listenTcp } from "../../server/net/tcp_listener.ts";
@@ -76,6 +77,14 @@ export class FakeServer implements AsyncDisposable {
   /** The server's end of the next connection, on which nothing was written yet. */
   accept(): Promise<Channel> {
     return soon(this.#incoming.next());
+  }
+
+  /** Connects so often and no more: what a busy machine holds up in its handshake comes once more. */
+  atMost(count: number): Transport {
+    return (address, signal) =>
+      count-- > 0
+        ? this.transport(address, signal)
+        : Promise.reject(new TransportError("TERMINATED", "there are no more connections"));
   }
 
   /** Begins to connect a client. */
