@@ -300,6 +300,7 @@ Deno.test("a full queue waits and holds up no other", async () => {
   for (const text of texts) await a.send("b", text);
   await a.send("b2", "other");
   assertEquals(await b.text("a2"), "other");
+  await until(() => (server.metrics.refused.get("quota") ?? 0) > 0);
   for (const text of texts) {
     const { message } = await b.next("message", ({ connection }) => connection === "a");
     assertEquals(new TextDecoder().decode(message.body), text);
