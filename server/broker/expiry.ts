@@ -17,7 +17,9 @@ export interface ExpiryParts {
 /** smp.md Limits. `now` is in milliseconds since 1970. */
 export async function removeExpired(parts: ExpiryParts, now: number): Promise<void> {
   const { queues, messages, limits: { messageLifetime }, limits, metrics } = parts;
-  if (messageLifetime > 0) metrics.messagesExpired += await messages.expire(now - messageLifetime);
+  // Read when it is known: `+= await` would take away what others add meanwhile.
+  const expired = messageLifetime > 0 ? await messages.expire(now - messageLifetime) : 0;
+  metrics.messagesExpired += expired;
   let looked = 0;
   for await (const queue of queues.records()) {
     if (++looked % recordsATurn === 0) await nextTurn();

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { Clock } from "../../../server/broker/clock.ts";
+import { removeExpired } from "../../../server/broker/expiry.ts";
+import { QueueOrder } from "../../../server/broker/queue_order.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
+import { Metrics } from "../../../server/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../../server/store/memory.ts";
 import { keys, sign, TestBroker, type TestConnection, turn } from "../../support/broker.ts";
 import { partitions } from "../../support/partitions.ts";
@@ -178,6 +181,26 @@ Deno.test("what is too old is removed by one walk at a time, which idle waits fo
   await Promise.all([...sweeps, idle]);
   await test.brokers.sweep();
   assertEquals(walks, 2);
+});
+
+Deno.test("what two partitions drop at a time is counted whole", { permissions }, async () => {
+  const metrics = new Metrics();
+  await Promise.all([1, 2, 0].map(async (count) => {
+    const messages = new MemoryMessageStore();
+    for (let i = 0; i < count; i++) {
+      await messages.append("q", { id: `${i}`, timestamp: new Date(0), body: new Uint8Array(1) });
+    }
+    await removeExpired({
+      queues: new MemoryQueueStore(),
+      messages,
+      limits: checkLimits(),
+      metrics,
+      order: new QueueOrder(),
+      isSubscribed: () => false,
+      remove: () => Promise.resolve(),
+    }, Date.now());
+  }));
+  assertEquals(metrics.messagesExpired, 3);
 });
 
 Deno.test("removing old queues keeps the order of commands that are in work", { permissions }, async () => {
