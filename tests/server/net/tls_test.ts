@@ -132,6 +132,7 @@ Deno.test("a program can have its own pages on the ports for WebSockets, besides
   const asked: string[] = [];
   await using server = await startServer({
     webSocketPort: 0,
+    pagePort: 0,
     pages({ method, url, host }) {
       asked.push(`${method} ${url} ${host.replace(/\d+$/, "port")}`);
       if (url !== "/own?a=b") return null;
@@ -152,6 +153,8 @@ Deno.test("a program can have its own pages on the ports for WebSockets, besides
     ...["GET", "HEAD"].map((method) => `${method} /own?a=b 127.0.0.1:port`),
     ...["/", "/other"].map((url) => `GET ${url} 127.0.0.1:port`),
   ]);
+  // A port that pages have to themselves is another one like that.
+  assertEquals((await (await fetch(`http://127.0.0.1:${server.pagePort}/own?a=b`)).bytes()).length, 2);
 });
 
 Deno.test("pages of a program that fail are an answer, and the server goes on", async () => {
