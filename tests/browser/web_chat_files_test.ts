@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { findInvitation } from "../../examples/web-chat/page/invitation.ts";
+import { headLength } from "../../examples/web-chat/page/picture.ts";
 import { formatAddress, parseQueueInfo } from "../../mod.ts";
 import { connectWebSocket, equalBytes, textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
@@ -53,14 +54,19 @@ async function bring(page: Page, how: "drop" | "paste", files: readonly PageFile
   }, { how, given });
 }
 
-/** Reads no more than some parts of files, of a megabyte each, before the page is loaded again: what comes behind them waits. */
+/**
+ * Reads no more than some parts of files, of a megabyte each, before the page is loaded again: what comes behind them
+ * waits. The head of a file, by which pictures are known, may be read meanwhile.
+ */
 async function readOnly(page: Page, count: number): Promise<void> {
-  await page.evaluate((count) => {
+  await page.evaluate(([count, headLength]) => {
     const { arrayBuffer } = Blob.prototype;
+    let left = count!;
     Blob.prototype.arrayBuffer = function () {
-      return count-- > 0 ? arrayBuffer.call(this) : new Promise(() => {});
+      const mayRead = this.size <= headLength! || left-- > 0;
+      return mayRead ? arrayBuffer.call(this) : new Promise(() => {});
     };
-  }, count);
+  }, [count, headLength]);
 }
 
 /** How much of files a page has stored; `null`: nothing at all. */
