@@ -110,9 +110,10 @@ Deno.test("what is forged, cut off, reflected or too early is counted or dropped
   const { bytes } = await scene.call(Date.now());
   const counted = [
     await sealRepair(call, wrong),
-    { bytes: bytes.slice(0, -1) },
+    // Without its tag: one byte alone can be what it is padded with.
+    { bytes: bytes.slice(0, -16) },
     { bytes: Uint8Array.of(...bytes, 1) },
-    { bytes: Uint8Array.of(9, ...bytes.slice(1)) },
+    { bytes: Uint8Array.of(bytes[0]! ^ 9, ...bytes.slice(1)) },
     // As the victim would say it.
     await sealRepair(ask, { repairKey: scene.repairKey }),
   ];
