@@ -120,18 +120,21 @@ export class SessionSide implements AsyncDisposable {
   }
 }
 
+/** A connection that nothing is sent to. */
+export const quietConnection: BrokerConnection = {
+  blockSize: 4096,
+  binding: new Uint8Array(32),
+  client: null,
+  closed: false,
+  isFull: false,
+  answer: () => {},
+  notify: () => {},
+};
+
 /** Resolves when what was sent to the owner before was read and what it sent before has come. */
 export async function roundTrip(remote: RemoteOwner): Promise<void> {
   const answered = Promise.withResolvers<void>();
-  const connection: BrokerConnection = {
-    blockSize: 4096,
-    binding: new Uint8Array(32),
-    client: null,
-    closed: false,
-    isFull: false,
-    answer: () => answered.resolve(),
-    notify: () => {},
-  };
+  const connection = { ...quietConnection, answer: () => answered.resolve() };
   const ping = {
     signature: none,
     signed: pingBytes,

@@ -1,18 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { CommandRunner } from "../../../server/broker/command_runner.ts";
 import { Delivery } from "../../../server/broker/delivery.ts";
-import type { BrokerConnection } from "../../../server/broker/subscriptions.ts";
 import { MemoryMessageStore, Metrics } from "../../../server/mod.ts";
-
-const connection: BrokerConnection = {
-  blockSize: 4096,
-  binding: new Uint8Array(32),
-  client: null,
-  closed: false,
-  isFull: false,
-  answer() {},
-  notify() {},
-};
+import { quietConnection as connection } from "../../support/link.ts";
 
 Deno.test("who asks for numbers without end has many subscriptions looked through once a second", () => {
   let now = 0;
