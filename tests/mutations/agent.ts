@@ -2,6 +2,7 @@ import type { Mutation } from "./mutation.ts";
 
 const receiver = "agent/runtime/receiver.ts";
 const sender = "agent/runtime/sender.ts";
+const connections = "agent/core/connections.ts";
 const interpreter = "agent/runtime/interpreter.ts";
 const step = "agent/core/step.ts";
 const notifier = "agent/service/notifier.ts";
@@ -456,5 +457,29 @@ export const agentMutations: readonly Mutation[] = [
     from: "route.unacknowledged.filter((other) => other !== message);",
     to: "route.unacknowledged;",
     tests: ["tests/agent/core/step_test.ts"],
+  },
+  {
+    name: "alias-stays-reserved",
+    what: "the name of a deleted connection cannot be used again",
+    file: connections,
+    from: "    this.#ids.delete(alias);\n    this.#forgetRoutes(connection);\n",
+    to: "    this.#forgetRoutes(connection);\n",
+    tests: ["tests/agent/core/connections_test.ts"],
+  },
+  {
+    name: "alias-of-failed-reserved",
+    what: "the name of a connection that could not be made cannot be used again",
+    file: connections,
+    from: 'if (this.#ids.get(alias) === "") this.#ids.delete(alias);',
+    to: "",
+    tests: ["tests/agent/core/connections_test.ts"],
+  },
+  {
+    name: "failure-stops-later",
+    what: "what follows a step or a deletion that failed is not done",
+    file: connections,
+    from: "before.then(task, task);",
+    to: "before.then(task);",
+    tests: ["tests/agent/core/connections_test.ts"],
   },
 ];
