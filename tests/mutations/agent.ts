@@ -482,4 +482,40 @@ export const agentMutations: readonly Mutation[] = [
     to: "before.then(task);",
     tests: ["tests/agent/core/connections_test.ts"],
   },
+  {
+    name: "memory-before-store",
+    what: "what could not be stored counts in memory",
+    file: "agent/runtime/steps.ts",
+    from:
+      "    if (changes.length > 0) await store.commit(changes, { mayBeLost });\n    connections.set(after);\n",
+    to:
+      "    connections.set(after);\n    if (changes.length > 0) await store.commit(changes, { mayBeLost });\n",
+    tests: ["tests/agent/runtime/steps_test.ts"],
+  },
+  {
+    name: "new-before-store",
+    what: "a connection that could not be stored is there until the agent ends",
+    file: interpreter,
+    from:
+      "    await store.commit([...changesBetween(null, connection), ...changes]);\n    connections.set(connection);\n",
+    to:
+      "    connections.set(connection);\n    await store.commit([...changesBetween(null, connection), ...changes]);\n",
+    tests: ["tests/agent/joining_test.ts"],
+  },
+  {
+    name: "failed-event-kept",
+    what: "errors that could not be stored take the room of those that are told",
+    file: "agent/runtime/steps.ts",
+    from: "        for (const record of records) this.#log.remove(record);\n",
+    to: "",
+    tests: ["tests/agent/runtime/steps_test.ts"],
+  },
+  {
+    name: "secure-internal-final",
+    what: "a server that fails once has refused the other agent's key",
+    file: interpreter,
+    from: 'if (!(error instanceof SmpError) || error.code === "INTERNAL") throw error;',
+    to: "if (!(error instanceof SmpError)) throw error;",
+    tests: ["tests/agent/runtime/interpreter_test.ts"],
+  },
 ];

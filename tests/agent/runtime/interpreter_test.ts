@@ -9,7 +9,8 @@ import { deadlinesFrom } from "../../../agent/deadlines.ts";
 import { EventLog } from "../../../agent/runtime/event_log.ts";
 import { Interpreter } from "../../../agent/runtime/interpreter.ts";
 import { openPackets } from "../../../agent/runtime/packets.ts";
-import { decodePublicKey } from "../../../mod.ts";
+import { LoadedKeys } from "../../../agent/key_pool.ts";
+import { decodePublicKey, SmpError } from "../../../mod.ts";
 import { storedKeys } from "../../support/agent.ts";
 import { turn } from "../../support/fake_server.ts";
 import { messageRecord, sessionConnection } from "../store/samples.ts";
@@ -48,6 +49,13 @@ async function interpreterOf(connection: Connection, options: Partial<AgentConte
   return { interpreter, store, connections };
 }
 
+const received = {
+  serverId: "1",
+  serverAt: 0,
+  hash: new Uint8Array(32),
+  message: { type: "KEY", senderKey: decodePublicKey(storedKeys[0]!.publicKey) },
+} as const;
+
 Deno.test("an agent that is closed does not ask the application whom it lets in", async () => {
   const route = sampleReceiving("new");
   const empty = newConnection({ alias: "x", createdAt: 0, role: "initiator", reply: true });
@@ -60,16 +68,38 @@ Deno.test("an agent that is closed does not ask the application whom it lets in"
       return Promise.reject(new Error("nobody is there to ask"));
     },
   });
-  const received = {
-    serverId: "1",
-    serverAt: 0,
-    hash: new Uint8Array(32),
-    message: { type: "KEY", senderKey: decodePublicKey(storedKeys[0]!.publicKey) },
-  } as const;
   const happening = interpreter.do(connection.record.id, { type: "received", route: route.id, received });
   await assertRejects(() => happening, DOMException, "closed");
   await turn();
   assertEquals(asked, 0);
+});
+
+Deno.test("a confirmation waits for a server that fails, and is done with when that refuses it", async () => {
+  const route = sampleReceiving("new");
+  const empty = newConnection({ alias: "x", createdAt: 0, role: "initiator", reply: true });
+  let answer: "INTERNAL" | "AUTH" = "INTERNAL";
+  const client = { secureQueue: () => Promise.reject(new SmpError(answer)) };
+  const { interpreter, connections } = await interpreterOf(withReceiving(empty, route), {
+    keys: new LoadedKeys(),
+    servers: { client: () => Promise.resolve(client) } as unknown as AgentContext["servers"],
+    signal: new AbortController().signal,
+    approve: () => true,
+  });
+  const secure = (isRetry: boolean) =>
+    interpreter.do(
+      empty.record.id,
+      isRetry
+        ? { type: "received", route: route.id, received }
+        : { type: "approved", route: route.id, received, isApproved: true },
+    );
+  const status = () => connections.find(empty.record.id)!.receiving[0]!.status;
+  await assertRejects(() => secure(false), SmpError, "INTERNAL");
+  assertEquals(status(), "confirmed");
+  await assertRejects(() => secure(true), SmpError, "INTERNAL");
+  assertEquals(status(), "confirmed");
+  answer = "AUTH";
+  await secure(true);
+  assertEquals(status(), "secured");
 });
 
 Deno.test("a message is acknowledged by the number of its copy, although both are stored together", async () => {
