@@ -268,8 +268,8 @@ export const agentMutations: readonly Mutation[] = [
     name: "no-backoff",
     what: "a server that fails is called without end",
     file: "agent/link.ts",
-    from: "if (this.#failures > 0) await this.#wait(",
-    to: "if (this.#failures > 1e9) await this.#wait(",
+    from: "await this.#wait(backoffDelay(this.#options.reconnect, this.#failures));",
+    to: "await this.#wait(0);",
     tests: ["tests/agent/servers_test.ts", "tests/agent/subscriptions_test.ts"],
   },
   {
@@ -415,7 +415,7 @@ export const agentMutations: readonly Mutation[] = [
     file: step,
     from: '[{ type: "delete delivery", connection: of, route: id, position }];',
     to: "[];",
-    tests: ["model"],
+    tests: ["tests/agent/core/step_test.ts"],
   },
   {
     name: "connected-untold",
