@@ -63,9 +63,13 @@ function slowPeer(type: string) {
   return { peer, shut: () => void (isShut = true), open: () => opened.resolve() };
 }
 
-/** An agent "a" and another one, "b", that has joined it. */
-async function joined(server: FaultyServer, peer: Peer, options: Partial<AgentOptions>) {
-  const client = { transport: transportOf([server], peer, () => false), commandTimeout: 500 };
+/** An agent "a" and another one, "b", that has joined it; "a" waits long for answers unless a test says otherwise. */
+async function joined(
+  server: FaultyServer,
+  peer: Peer,
+  { commandTimeout = 60_000, ...options }: Partial<AgentOptions> & { readonly commandTimeout?: number },
+) {
+  const client = { transport: transportOf([server], peer, () => false), commandTimeout };
   const a = await TestAgent.start([], { servers: [server.address], client, ...options });
   const b = await start(server, peerWith({}));
   const { invitation } = await a.agent.create("b");
@@ -98,7 +102,8 @@ for (const when of ["under way", "not answered in time"]) {
     const server = new FaultyServer("server");
     const store = new MemoryStore();
     const { peer, shut, open } = slowPeer("SUB");
-    await using agents = await joined(server, peer, { store, acknowledge: "manual" });
+    const timeout = when === "not answered in time" ? { commandTimeout: 500 } : {};
+    await using agents = await joined(server, peer, { store, acknowledge: "manual", ...timeout });
     const { a, b } = agents;
     for (const text of ["one", "two"]) await b.send("a", text);
     const first = (await a.next("message")).message;
@@ -152,7 +157,8 @@ for (const acknowledge of ["next", "manual"] as const) {
   Deno.test(`when ACK and the SUBs after it are answered late all goes on (acknowledge: ${acknowledge})`, async () => {
     const server = new FaultyServer("server");
     const { peer, shut, open } = slowPeer("ACK");
-    await using agents = await joined(server, peer, acknowledge === "manual" ? { acknowledge } : {});
+    const manual = acknowledge === "manual" ? { acknowledge } : {};
+    await using agents = await joined(server, peer, { commandTimeout: 500, ...manual });
     const { a, b } = agents;
     shut();
     for (const text of ["one", "two", "three"]) await b.send("a", text);
