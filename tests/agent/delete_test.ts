@@ -1,5 +1,5 @@
-import { assertEquals } from "@std/assert";
-import { MemoryStore } from "../../agent/mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { AgentError, MemoryStore } from "../../agent/mod.ts";
 import { MemoryMessageStore, MemoryQueueStore } from "../../server/mod.ts";
 import { connectAgents, TestAgent } from "../support/agent.ts";
 import { steadyPort } from "../support/ports.ts";
@@ -41,6 +41,16 @@ Deno.test("of a connection that was deleted nothing is told, also of what it had
   await b.send("a2", "read");
   assertEquals(await a.text("b2"), "read");
   assertEquals(a.events.filter((event) => "connection" in event && event.connection === "b"), []);
+});
+
+Deno.test("of two deletions of a connection at once one is done, and the other finds none", async () => {
+  await using server = await startServer();
+  await using a = await TestAgent.start(server.address);
+  await a.agent.create("b");
+  const [first, second] = await Promise.allSettled([a.agent.delete("b"), a.agent.delete("b")]);
+  assertEquals(first!.status, "fulfilled");
+  assert(second!.status === "rejected" && second.reason instanceof AgentError);
+  assertEquals([second.reason.code, server.metrics.commands.get("DEL OK")], ["CONN UNKNOWN", 1]);
 });
 
 /** A server that keeps its queues when it is stopped, and its port. */

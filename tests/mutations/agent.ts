@@ -483,6 +483,14 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["tests/agent/core/connections_test.ts"],
   },
   {
+    name: "deleted-twice",
+    what: "whoever deletes a connection that is being deleted is told of a failure in the agent",
+    file: "agent/runtime/deletion.ts",
+    from: "    if (connection === undefined) throw unknownConnection(alias);\n",
+    to: "",
+    tests: ["tests/agent/delete_test.ts"],
+  },
+  {
     name: "memory-before-store",
     what: "what could not be stored counts in memory",
     file: "agent/runtime/steps.ts",
@@ -517,5 +525,13 @@ export const agentMutations: readonly Mutation[] = [
     from: 'if (!(error instanceof SmpError) || error.code === "INTERNAL") throw error;',
     to: "if (!(error instanceof SmpError)) throw error;",
     tests: ["tests/agent/runtime/interpreter_test.ts"],
+  },
+  {
+    name: "told-out-of-order",
+    what: "a message is told before an earlier one of its connection that cannot be read yet",
+    file: "agent/runtime/events.ts",
+    from: "        if (this.#waitsBehind(queued.record)) continue;\n",
+    to: "",
+    tests: ["tests/agent/runtime/events_test.ts"],
   },
 ];
