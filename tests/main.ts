@@ -10,9 +10,10 @@
 // deno-lint-ignore-file no-console
 import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import { openSslPaths } from "../protocol/mod.ts";
 import { isHelpAsked } from "../cli/options.ts";
-import { parseReport, type TestReport } from "./support/test_report.ts";
+import { isHit, parseReport, type TestReport } from "./support/test_report.ts";
 
 const help = `deno task test [FILE or FOLDER of tests/]... [OPTION of deno test]...
 
@@ -182,10 +183,20 @@ if (isHelpAsked(Deno.args)) {
 const isPath = (arg: string) => arg.startsWith("tests/");
 const chosen = Deno.args.filter(isPath).map((path) => path.replace(/\/$/, ""));
 const options = Deno.args.filter((arg) => !isPath(arg));
-if (options[0] !== undefined && !options[0].startsWith("-")) {
-  console.error(`there are no tests in ${options[0]}; --help says how they are named`);
+if (options[0] !== undefined && !options[0].startsWith("-")) refuse(options[0]);
+/** Of the names of tests, what `deno test` is to look for. */
+const { filter } = parseArgs({
+  args: [...options],
+  options: { filter: { type: "string" } },
+  strict: false,
+}).values;
+
+function refuse(path: string): never {
+  console.error(`there are no tests in ${path}; --help says how they are named`);
   Deno.exit(2);
 }
+
+const isIn = (file: string) => (path: string) => file === path || file.startsWith(`${path}/`);
 
 /** Milliseconds after which a part is ended: a test in it waits for what never comes. */
 const longestPart = 30 * 60_000;
@@ -195,18 +206,24 @@ interface Part extends Pick<Group, "name" | "args" | "env"> {
   readonly module: string;
 }
 
-/** Writes modules that import the files of a group. */
-async function partsOf({ name, paths, ignored = [], first, parts = 1, ...rest }: Group): Promise<Part[]> {
+/** The files of a group that are to be run. */
+async function filesOf({ paths, ignored = [] }: Group): Promise<string[]> {
   const found = await Promise.all(paths.map(async (path) => (
     path.endsWith(".ts")
       ? [path]
       : (await readdir(path, { recursive: true })).map((file) => `${path}/${file}`)
   )));
-  const isIn = (file: string) => (path: string) => file === path || file.startsWith(`${path}/`);
-  const files = found.flat().sort().filter((file) =>
+  return found.flat().sort().filter((file) =>
     file.endsWith("_test.ts") && !ignored.some(isIn(file)) &&
     (chosen.length === 0 || chosen.some(isIn(file)))
   );
+}
+
+/** Writes modules that import the files of a group. */
+async function partsOf(
+  { name, first, parts = 1, args, env }: Group,
+  files: readonly string[],
+): Promise<Part[]> {
   const isLong = (file: string) => longest.includes(file);
   const dealt = [...longest.filter((file) => files.includes(file)), ...files.filter((file) => !isLong(file))];
   return await Promise.all(Array.from({ length: Math.min(parts, files.length) }, async (_, i) => {
@@ -218,7 +235,7 @@ async function partsOf({ name, paths, ignored = [], first, parts = 1, ...rest }:
     const part = parts === 1 ? name : `${name}, ${i + 1} of ${parts}`;
     const module = `${folder}/${part}.ts`;
     await Deno.writeTextFile(module, imports.join("\n"));
-    return { name: part, module, ...rest };
+    return { name: part, module, args, ...env === undefined ? {} : { env } };
   }));
 }
 
@@ -263,14 +280,16 @@ async function runAll(parts: Iterator<Part>): Promise<TestReport[]> {
   return reports;
 }
 
+const files = await Promise.all(groups.map(filesOf));
+for (const path of chosen) {
+  if (!files.flat().some((file) => isIn(file)(path))) refuse(path);
+}
 const stopping = new AbortController();
 if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stopping.abort());
 const folder = await Deno.makeTempDir({ prefix: "smp-test-" });
 const reports: TestReport[] = [];
 try {
-  const all = (await Promise.all(groups.map(partsOf))).flat();
-  if (all.length === 0) throw new Error(`There are no tests in ${chosen.join(", ")}`);
-  const parts = all.values();
+  const parts = (await Promise.all(groups.map((group, at) => partsOf(group, files[at]!)))).flat().values();
   // Tests wait for more than half of their time.
   const running = Array.from({ length: Math.ceil(2.5 * navigator.hardwareConcurrency) }, () => runAll(parts));
   reports.push(...(await Promise.all(running)).flat());
@@ -281,10 +300,12 @@ const passed = reports.reduce((sum, report) => sum + report.passed, 0);
 const failed = reports.flatMap((report) => report.failed);
 // What a filter leaves out is skipped in the report too.
 const skipped = reports.flatMap((report) => report.skipped).filter((name) =>
-  options.length === 0 || name.includes("(skipped: ")
+  options.length === 0 || (name.includes("(skipped: ") && isHit(name, String(filter ?? "")))
 );
 for (const [what, names] of [["failed", failed], ["skipped", skipped]] as const) {
   if (names.length > 0) console.log(`${what}:\n${names.map((name) => `  ${name}`).join("\n")}`);
 }
 console.log(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
-Deno.exit(failed.length > 0 || stopping.signal.aborted ? 1 : 0);
+const hasHit = passed + failed.length + skipped.length > 0;
+if (filter !== undefined && !hasHit) console.error(`no test has ${JSON.stringify(filter)} in its name`);
+Deno.exit(failed.length > 0 || !hasHit || stopping.signal.aborted ? 1 : 0);

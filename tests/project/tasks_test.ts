@@ -60,12 +60,24 @@ Deno.test("tasks that take nothing have a help, and do nothing with what they do
       const { code, stdout } = await task(name, "--help");
       assertEquals([code, stdout.split("\n")[0]], [0, `deno task ${name}`]);
     }),
-    ...[["sbom", "--bogus"], ["test", "bogus"]].map(async (args) => {
-      const { code, stdout, stderr } = await task(...args);
-      assertEquals([code, stdout], [2, ""], stderr);
-      assertMatch(stderr, /^(unknown option --bogus|there are no tests in bogus); --help/);
-    }),
+    ...[["sbom", "--bogus"], ["test", "bogus"], ["test", "tests/cli/first_line_test.ts", "tests/bogus"]].map(
+      async (args) => {
+        const { code, stdout, stderr } = await task(...args);
+        assertEquals([code, stdout], [2, ""], stderr);
+        assertMatch(stderr, /^(unknown option --bogus|there are no tests in (tests\/)?bogus); --help/);
+      },
+    ),
   ]);
+});
+
+Deno.test("a filter that no test fits fails", async () => {
+  const { code, stderr } = await task(
+    "test",
+    "tests/cli/first_line_test.ts",
+    "--filter",
+    "bogus (skipped: x)",
+  );
+  assertEquals([code, stderr], [1, 'no test has "bogus (skipped: x)" in its name\n']);
 });
 
 Deno.test("task model runs with the permissions that it has", async () => {

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { temporaryFolder } from "../support/server_process.ts";
-import { parseReport } from "../support/test_report.ts";
+import { isHit, parseReport } from "../support/test_report.ts";
 
 const files = {
   "a_test.ts": `
@@ -35,4 +35,12 @@ Deno.test("what passed, failed and was skipped is read from Deno's report", asyn
   assertEquals(passed, 2);
   assertEquals(failed.toSorted(), ["fails (./a_test.ts)", "is cancelled (./b_test.ts)"]);
   assertEquals(skipped.toSorted(), ["needs what is not there (skipped: no 'x')", "steps > three"]);
+});
+
+Deno.test("a filter is a part of a name or a regular expression, as for deno test", () => {
+  const name = "ACK removes it (skipped: no nats-server)";
+  for (const filter of ["", "removes", "(skipped: no", "/^ACK .*it/", "/i(t|x) /"]) {
+    assert(isHit(name, filter), filter);
+  }
+  for (const filter of ["ack", "^ACK", "/removes$/", "/(skip/", "/ack"]) assert(!isHit(name, filter), filter);
 });

@@ -44,3 +44,15 @@ function unescape(text: string): string {
     return String.fromCodePoint(Number(name.replace("#", name[1] === "x" ? "0" : "")));
   });
 }
+
+/** Whether `deno test --filter` runs a test of this name: it takes what is no regular expression for one that nothing fits. */
+export function isHit(name: string, filter: string): boolean {
+  const [, pattern] = /^\/(.*)\/$/s.exec(filter) ?? [];
+  if (pattern === undefined) return name.includes(filter);
+  try {
+    return new RegExp(pattern).test(name);
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
+}
