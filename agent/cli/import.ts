@@ -1,9 +1,10 @@
 import { counted } from "../../cli/counted.ts";
 import type { OptionKinds } from "../../cli/options.ts";
 import { type BackupCounts, BackupError, readBackup } from "../backup.ts";
+import type { SqliteStore } from "../store/sqlite.ts";
 import { databaseHelp, databaseOptions, defaultDatabase, readArguments } from "./arguments.ts";
 import { type Command, Interrupted, type Surroundings } from "./command.ts";
-import { exists, type Opening, openStore, withAdvice } from "./database.ts";
+import { exists, openStore, withAdvice } from "./database.ts";
 import { withNamed } from "./named_file.ts";
 import { readPassphrase } from "./passphrase_input.ts";
 import { oneLine } from "./print.ts";
@@ -37,47 +38,46 @@ agent that the backup is of before this one is used: two of them would take each
       file: options["backup-passphrase-file"],
     }, surroundings);
     const isNew = !await exists(path);
-    // Never one that somebody else has made meanwhile.
-    let isOwn = false;
+    const opening = { path, passphraseFile: options["passphrase-file"], mayMake: true };
     try {
-      const opening = { path, passphraseFile: options["passphrase-file"], mayMake: true };
-      const { connections, messages } = await read({
-        file,
-        passphrase,
-        opening,
-        locked: (isEmpty) => isOwn = isNew && isEmpty,
-      }, surroundings);
-      if (options.json) await surroundings.print(oneLine({ type: "imported", connections, messages }));
-      else {surroundings.tell(
-          `imported ${counted(connections, "connection")}, ${counted(messages, "message")}`,
-        );}
-      surroundings.tell("never run the agent that the backup is of again: use one of the two alone");
+      await using store = await openStore(opening, surroundings);
+      // Never one that somebody else has made meanwhile.
+      const isOwn = isNew && (await store.connections()).length === 0;
+      try {
+        const { connections, messages } = await read(store, { file, path, passphrase }, surroundings);
+        if (options.json) await surroundings.print(oneLine({ type: "imported", connections, messages }));
+        else {
+          surroundings.tell(
+            `imported ${counted(connections, "connection")}, ${counted(messages, "message")}`,
+          );
+        }
+        surroundings.tell("never run the agent that the backup is of again: use one of the two alone");
+      } catch (error) {
+        if (isOwn) await store.remove();
+        throw error;
+      }
     } catch (error) {
-      if (isOwn) await removeDatabase(path);
       throw withAdvice(error, path);
     }
   },
 };
 
 async function read(
-  { file, passphrase, opening, locked }: {
+  store: SqliteStore,
+  { file, path, passphrase }: {
     readonly file: string;
+    readonly path: string;
     readonly passphrase: string;
-    readonly opening: Opening;
-    /** No other program can use the database now; `isEmpty`: it has no connections. */
-    readonly locked: (isEmpty: boolean) => void;
   },
-  surroundings: Surroundings,
+  { signal }: Surroundings,
 ): Promise<BackupCounts> {
-  await using store = await openStore(opening, surroundings);
-  locked((await store.connections()).length === 0);
   // It is not read where the database has connections.
   using opened = await Deno.open(file);
   try {
-    return await readBackup(store, untilAborted(opened.readable, surroundings.signal), { passphrase });
+    return await readBackup(store, untilAborted(opened.readable, signal), { passphrase });
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== "NOT_EMPTY") throw error;
-    throw new Error(`Cannot import into ${opening.path}: it has connections; name a new file with --db`);
+    throw new Error(`Cannot import into ${path}: it has connections; name a new file with --db`);
   }
 }
 
@@ -89,8 +89,4 @@ async function* untilAborted(
     if (signal.aborted) throw new Interrupted("interrupted; nothing was imported");
     yield part;
   }
-}
-
-async function removeDatabase(path: string): Promise<void> {
-  for (const end of ["", "-wal", "-shm", "-lock"]) await Deno.remove(`${path}${end}`).catch(() => {});
 }

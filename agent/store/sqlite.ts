@@ -17,6 +17,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { GroupCommit, writeError } from "./group_commit.ts";
 import { putPassphrase, reseal } from "./reseal.ts";
 import { fileOf, openDatabase } from "./sqlite_file.ts";
+import { removeLocked } from "./sqlite_lock.ts";
 import { type Opened, openFile, setPragmas, truncateLog, unsynced } from "./sqlite_open.ts";
 import * as reads from "./sqlite_reads.ts";
 import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
@@ -213,13 +214,27 @@ export class SqliteStore implements AgentStore {
 
   /** Writes what waits, closes the file and gives up its lock; ends snapshots. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isClosed) return;
+    if (!await this.#end()) return;
+    this.#database.close();
+    this.#lock.close();
+  }
+
+  /**
+   * Closes the store for good and removes its files, while no other agent can use them. Does nothing when the store is
+   * closed. What cannot be removed stays.
+   */
+  async remove(): Promise<void> {
+    if (await this.#end()) removeLocked({ database: this.#database, lock: this.#lock });
+  }
+
+  /** Whether it was open until now. */
+  async #end(): Promise<boolean> {
+    if (this.#isClosed) return false;
     this.#isClosed = true;
     await this.#commits[Symbol.asyncDispose]();
     clearTimeout(this.#checkpointTimer);
     for (const reader of this.#readers) closeReader(reader);
-    this.#database.close();
-    this.#lock.close();
+    return true;
   }
 
   async #changePassphrase(next: string | null): Promise<void> {

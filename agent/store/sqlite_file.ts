@@ -34,28 +34,6 @@ export function openDatabase(path: string, options: { readonly readOnly: boolean
   return database;
 }
 
-/**
- * Keeps other agents from a database until what it gives is closed. The lock is an exclusive one on a file of its own
- * (`…-lock`), so that other programs can read the database meanwhile; it ends with the process, however that ends.
- */
-export function lockFile(database: DatabaseSync): DatabaseSync {
-  const path = lockPath(database);
-  const lock = openDatabase(path, { readOnly: false });
-  try {
-    // Without a journal file: nothing is ever written.
-    lock.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-    return lock;
-  } catch (error) {
-    lock.close();
-    throw error;
-  }
-}
-
-/** The path of the file that is locked for a database. */
-export function lockPath(database: DatabaseSync): string {
-  return `${fileOf(database)}-lock`;
-}
-
 /** The absolute path of a database, as SQLite has found it by following links. */
 export function fileOf(database: DatabaseSync): string {
   return String(database.prepare("PRAGMA database_list").get()!.file);

@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { migrateV1 } from "./migrate_v1.ts";
 import { putPassphrase } from "./reseal.ts";
@@ -10,22 +9,16 @@ import {
   fileOf,
   ForeignFileError,
   loadSqlite,
-  lockFile,
-  lockPath,
-  makeFile,
-  openDatabase,
   openError,
 } from "./sqlite_file.ts";
+import { type Locked, lockPathOf, openLocked, removeLock } from "./sqlite_lock.ts";
 import { queryOf, readPassphrase } from "./sqlite_reads.ts";
 import { rollBack } from "./sqlite_writes.ts";
 import { StoreError } from "./store.ts";
 import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } from "./vault.ts";
 
 /** A file that is open. */
-export interface Opened {
-  readonly database: DatabaseSync;
-  /** Holds the lock. */
-  readonly lock: DatabaseSync;
+export interface Opened extends Pick<Locked, "database" | "lock"> {
   readonly vault: Vault;
 }
 
@@ -34,24 +27,26 @@ export async function openFile(path: string, options: PassphraseOptions): Promis
   if (path === "" || path === ":memory:") {
     throw new StoreError("OPEN", "Cannot open a store in memory with SQLite: use MemoryStore");
   }
-  let database, lock;
-  let madeLock: string | null = null;
+  let locked: Locked | null = null;
   try {
     // No file is made where it cannot be opened.
     loadSqlite();
-    makeFile(path);
-    database = openDatabase(path, { readOnly: false });
-    if (makeFile(lockPath(database))) madeLock = lockPath(database);
-    lock = lockFile(database);
+    locked = openLocked(path);
+    const { database, lock } = locked;
     checkHeader(fileOf(database));
     return { database, lock, vault: await prepare(database, path, options) };
   } catch (error) {
-    database?.close();
-    lock?.close();
-    // Only then: who finds another lock than the one that somebody has would use the file beside that one.
-    if (madeLock !== null && error instanceof ForeignFileError) rmSync(madeLock);
+    if (locked !== null) giveUp(locked, error);
     throw openError(path, error);
   }
+}
+
+function giveUp({ database, lock, isNewLock }: Locked, error: unknown): void {
+  const lockPath = lockPathOf(database);
+  database.close();
+  // Beside a file of another program none is left.
+  if (isNewLock && error instanceof ForeignFileError) removeLock(lock, lockPath);
+  else lock.close();
 }
 
 /** Makes or migrates the tables and opens their vault. */

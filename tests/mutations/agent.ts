@@ -161,6 +161,14 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["tests/agent/store/sqlite_test.ts", "tests/agent/store/migration_test.ts"],
   },
   {
+    name: "sqlite-lock-removed",
+    what: "an agent uses files that are removed already",
+    file: "agent/store/sqlite_lock.ts",
+    from: "if (isAt(file, path) && isAt(lockFile, lockPath)) return",
+    to: "return",
+    tests: ["tests/agent/store/sqlite_test.ts"],
+  },
+  {
     name: "sqlite-lost-together",
     what: "what must not be lost is not waited for beside what may be",
     file: "agent/store/group_commit.ts",

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
 import config from "../../../deno.json" with { type: "json" };
 import { TestAgent } from "../../support/agent.ts";
 import { AgentFolder, connectCommand } from "../../support/agent_command.ts";
@@ -107,6 +108,14 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
     [["import", folder.file("key"), "--db", other, ...key], "Cannot read the backup: "],
     [["import", folder.file("missing"), "--db", other, ...key], "missing"],
   ] as const;
+  const { close } = DatabaseSync.prototype;
+  const left = new Set<string>();
+  DatabaseSync.prototype.close = function (this: DatabaseSync) {
+    const { file } = this.prepare("PRAGMA database_list").get()!;
+    if (file === `${other}-lock`) namesOf(folder.path, "b.db").forEach((name) => left.add(name));
+    close.call(this);
+  };
+  using _ = { [Symbol.dispose]: () => void (DatabaseSync.prototype.close = close) };
   for (const [args, text] of cases) {
     const { code, stdout, stderr } = await folder.here(args);
     assertEquals([code, stdout], [1, ""], args.join(" "));
@@ -116,6 +125,8 @@ Deno.test("export and import write over nothing, and leave nothing when they fai
   assertEquals(await Deno.readFile(backup), bytes);
   assertEquals(await Deno.readTextFile(unfinished), "somebody's");
   assertEquals([namesOf(folder.path, "b.db"), namesOf(folder.path, "c")], [[], ["cut"]]);
+  // They are gone before another agent can take the lock.
+  assertEquals([...left], []);
   assertEquals((await folder.here(["list", "--db", db])).stdout, "invited    0 unread  0 unsent  bob\n");
   const asked = await folder.here(["export", folder.file("c"), "--db", db]);
   assertEquals([asked.code, asked.stdout], [2, ""]);

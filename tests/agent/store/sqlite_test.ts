@@ -43,6 +43,19 @@ async function close(store: SqliteStore): Promise<void> {
   await store[Symbol.asyncDispose]();
 }
 
+/** Has something done before each call of a method of databases, until it is disposed of. */
+function spyOn(
+  name: "exec" | "close",
+  before: (database: DatabaseSync, sql: string) => void,
+): Disposable {
+  const { exec, close } = DatabaseSync.prototype;
+  DatabaseSync.prototype[name] = function (this: DatabaseSync, sql: string = "") {
+    before(this, sql);
+    return name === "exec" ? exec.call(this, sql) : close.call(this);
+  };
+  return { [Symbol.dispose]: () => void Object.assign(DatabaseSync.prototype, { exec, close }) };
+}
+
 /** All bytes of all files, read by another process: one that closes a file gives up the locks that it has on it. */
 async function onDisk(folder: string): Promise<string> {
   const files = [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
@@ -95,6 +108,52 @@ Deno.test("nobody else can read any file of a store", async () => {
   );
   const names = ["agent.db", "agent.db-lock", "agent.db-shm", "agent.db-wal"];
   assertEquals(modes, new Map(names.map((name) => [name, 0o600])));
+});
+
+Deno.test("files that are removed before they are locked are not used: they are made again", async () => {
+  for (const ends of [["", "-lock"], ["-lock"], [""]]) {
+    await using folder = await temporaryFolder();
+    const path = `${folder.path}/agent.db`;
+    let times = 0;
+    {
+      using _ = spyOn("exec", (_database, sql) => {
+        // As an import that fails does, between opening and locking.
+        if (sql.includes("BEGIN EXCLUSIVE") && sql.includes("busy_timeout") && times++ === 0) {
+          for (const end of ends) Deno.removeSync(`${path}${end}`);
+        }
+      });
+      await using store = await SqliteStore.open(path);
+      await assertFails(() => SqliteStore.open(path), "IN_USE", "another agent uses it");
+      await store.commit(everything());
+    }
+    assertEquals(times, 3);
+    await using store = await SqliteStore.open(path);
+    assertEquals((await all(store.snapshot())).length, everything().length);
+  }
+});
+
+Deno.test("files that are removed each time are given up", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/agent.db`;
+  using _ = spyOn("exec", (_database, sql) => {
+    if (sql.includes("BEGIN EXCLUSIVE") && sql.includes("busy_timeout")) Deno.removeSync(`${path}-lock`);
+  });
+  await assertFails(() => SqliteStore.open(path), "OPEN", "its files are replaced all the time");
+});
+
+Deno.test("a store that is removed goes before others can open it, its lock last", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/agent.db`;
+  const store = await SqliteStore.open(path);
+  await store.commit(everything());
+  const left: string[][] = [];
+  using _ = spyOn("close", () => void left.push([...Deno.readDirSync(folder.path)].map(({ name }) => name)));
+  await store.remove();
+  // When the database is closed, and the lock.
+  assertEquals(left.map((names) => names.sort()), [
+    ["agent.db", "agent.db-lock", "agent.db-shm", "agent.db-wal"],
+    [],
+  ]);
 });
 
 Deno.test("commits survive a power cut, what is deleted is overwritten, and references hold", async () => {
