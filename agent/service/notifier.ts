@@ -4,29 +4,23 @@ import type { Agent } from "../agent.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError, unknownConnection } from "../protocol/error.ts";
 import type { StreamOffer } from "../stream/types.ts";
+import { type Asker, Askers, type Question } from "./askers.ts";
 import type { Extension, ServiceResponse } from "./command.ts";
 import type { RequestId } from "./json.ts";
+import { KeptReceipts } from "./kept_receipts.ts";
 import type { ServiceLog } from "./log.ts";
 import { Taker } from "./taker.ts";
-import { type Asker, responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
+import { responseTo, setOwner, type Subscriber, type Told, type Watch } from "./watch.ts";
 
 /** What is kept of a session. */
 interface Client {
-  /** The connections that it owns, and those that it waits for an answer about, by ID. */
+  /** The connections that it owns, by ID. */
   readonly owned: Set<string>;
-  readonly asked: Set<string>;
-  /** Bytes that are kept for it until answers come. */
-  size: number;
   /** Connections with events that it had no room for. */
   readonly behind: Set<string>;
   isCatchingUp: boolean;
 }
 
-/** Bytes that are kept for the answers of a session. */
-const mostAsked = 1 << 20;
-const askerOverhead = 100;
-/** Receipts of a connection that are kept for its next owner. */
-const mostReceipts = 1000;
 /** Connections of which events are told again at a time. */
 const repeatBatch = 64;
 
@@ -41,8 +35,8 @@ export class Notifier implements AsyncDisposable {
   readonly #log: ServiceLog | undefined;
   readonly #clients = new Map<Subscriber, Client>();
   readonly #watches = new Map<string, Watch>();
-  /** The events of receipts that nobody was there for, by the connection's ID, oldest first. */
-  readonly #receipts = new Map<string, Set<number>>();
+  readonly #askers = new Askers();
+  readonly #receipts: KeptReceipts;
   readonly #work = new Set<Promise<void>>();
   readonly #abort = new AbortController();
   readonly #taker: Taker;
@@ -55,17 +49,13 @@ export class Notifier implements AsyncDisposable {
     this.#log = log;
     this.#clock = clock;
     this.#taker = new Taker(agent, { clock, signal: this.#abort.signal });
+    this.#receipts = new KeptReceipts(this.#taker);
   }
 
   /** A session begins. */
   attach(subscriber: Subscriber): void {
-    this.#clients.set(subscriber, {
-      owned: new Set(),
-      asked: new Set(),
-      size: 0,
-      behind: new Set(),
-      isCatchingUp: false,
-    });
+    this.#clients.set(subscriber, { owned: new Set(), behind: new Set(), isCatchingUp: false });
+    this.#askers.attach(subscriber);
   }
 
   /** A session has ended: its connections belong to nobody, and what it waits for comes to their next owners. */
@@ -73,12 +63,13 @@ export class Notifier implements AsyncDisposable {
     const client = this.#clients.get(subscriber);
     if (client === undefined) return;
     this.#clients.delete(subscriber);
-    for (const id of new Set([...client.owned, ...client.asked])) {
+    this.#askers.release(subscriber);
+    for (const id of client.owned) {
       const watch = this.#watches.get(id);
-      if (watch === undefined) continue;
-      if (watch.owner === subscriber) setOwner(watch, null);
-      for (const [key, asker] of watch.asked) if (asker.subscriber === subscriber) watch.asked.delete(key);
-      this.#tidy(id, watch);
+      if (watch?.owner !== subscriber) continue;
+      // What is being written is not taken.
+      setOwner(watch, null);
+      this.#watches.delete(id);
     }
   }
 
@@ -106,7 +97,7 @@ export class Notifier implements AsyncDisposable {
     }
     setOwner(watch, subscriber);
     // They are told, or taken, with what is told again.
-    this.#receipts.delete(id);
+    this.#receipts.forgetAll(id);
     client.owned.add(id);
     if (owner === null) return;
     this.#clients.get(owner)?.owned.delete(id);
@@ -144,11 +135,11 @@ export class Notifier implements AsyncDisposable {
   /** Sends a message; SENT or ERR comes later. Rejects with `AgentError`. */
   async send(subscriber: Subscriber, request: RequestId, alias: string, body: Uint8Array): Promise<void> {
     const { id } = this.agent.connection(alias);
-    await this.#asking({ subscriber, id: request, alias }, async (asker) => {
+    await this.#askers.asking({ subscriber, id: request, alias }, async (asker) => {
       const number = await this.agent.send(alias, body);
       // Before it is sent there is the network, so that no event has come yet.
       if (this.#idOf(alias) !== id) throw unknownConnection(alias);
-      this.#ask(id, alias, number, asker);
+      this.#askers.ask(id, number, asker);
     });
   }
 
@@ -159,10 +150,10 @@ export class Notifier implements AsyncDisposable {
     alias: string,
     { invitation, reply }: { readonly invitation: QueueInfo; readonly reply: boolean },
   ): Promise<string> {
-    return await this.#asking({ subscriber, id: request, alias }, async (asker) => {
+    return await this.#askers.asking({ subscriber, id: request, alias }, async (asker) => {
       const made = await this.agent.join(invitation, { reply, ...(alias && { alias }) });
       const { id } = this.agent.connection(made);
-      this.#ask(id, made, "join", request === null ? { ...asker, alias: made } : asker);
+      this.#askers.ask(id, "join", request === null ? { ...asker, alias: made } : asker);
       this.claim(subscriber, made);
       return made;
     });
@@ -184,17 +175,14 @@ export class Notifier implements AsyncDisposable {
   async delete(subscriber: Subscriber, alias: string): Promise<void> {
     const { id } = this.agent.connection(alias);
     await this.agent.delete(alias);
-    this.#receipts.delete(id);
-    const watch = this.#watches.get(id);
-    if (watch === undefined) return;
-    this.#watches.delete(id);
-    const { owner, asked } = watch;
+    this.#receipts.forgetAll(id);
     const { code: error, message } = unknownConnection(alias);
-    for (const asker of asked.values()) {
-      this.#forget(id, asker);
+    for (const asker of this.#askers.takeAll(id)) {
       if (asker.id === null) continue;
       asker.subscriber.say(asker.id, asker.alias, { type: "ERR", error, message }).catch(() => {});
     }
+    const owner = this.#watches.get(id)?.owner ?? null;
+    this.#watches.delete(id);
     if (owner === null) return;
     this.#clients.get(owner)?.owned.delete(id);
     owner.drop(id);
@@ -254,8 +242,8 @@ export class Notifier implements AsyncDisposable {
     if (eventId === undefined || this.#taker.isBusy(eventId)) return;
     const watch = this.#watches.get(id);
     const owner = watch?.owner ?? null;
-    if (owner === null) return this.#keepReceipt(id, eventId);
-    this.#receipts.get(id)?.delete(eventId);
+    if (owner === null) return this.#receipts.keep(id, eventId);
+    this.#receipts.forget(id, eventId);
     if (owner.extensions.has("receipts")) this.#notify(id, watch!, owner, event);
     else this.#taker.take(eventId);
   }
@@ -269,52 +257,38 @@ export class Notifier implements AsyncDisposable {
     else this.#taker.take(event.eventId);
   }
 
-  /** It stays stored, unless too many do: a program that only sends may never own the connection. */
-  #keepReceipt(id: string, eventId: number): void {
-    let kept = this.#receipts.get(id);
-    if (kept === undefined) this.#receipts.set(id, kept = new Set());
-    kept.add(eventId);
-    if (kept.size <= mostReceipts) return;
-    const [oldest] = kept;
-    kept.delete(oldest!);
-    this.#taker.take(oldest);
-  }
-
   #tell(id: string, event: Told): void {
     const { eventId, connection: alias } = event;
     if (this.#taker.isBusy(eventId)) return;
     const watch = this.#watches.get(id);
-    const asker = watch && this.#askerOf(watch, event);
+    const owner = watch?.owner ?? null;
+    const asker = this.#askerOf(id, event);
     if (asker !== undefined) {
-      this.#forget(id, asker);
       const response = responseTo(event);
       const { subscriber } = asker;
       // CON is a notification, an answer goes with its command.
       const isCon = event.type === "connected";
-      const isOfOwner = watch!.owner === null || watch!.owner === subscriber;
+      const isOfOwner = owner === null || owner === subscriber;
       if ("id" in event || (isOfOwner && !isCon)) return this.#answer(id, event, asker, response);
       if (!isOfOwner) {
         subscriber.say(isCon ? null : asker.id, isCon ? alias : asker.alias, response).catch(() => {});
       }
     }
-    if (watch !== undefined && watch.owner !== null) this.#notify(id, watch, watch.owner, event);
+    if (owner !== null) this.#notify(id, watch!, owner, event);
     else if (event.type === "sent") this.#taker.take(event.eventId);
   }
 
   /** Whom an event answers, who then waits no more. */
-  #askerOf({ asked }: Watch, event: Told): Asker | undefined {
+  #askerOf(id: string, event: Told): Asker | undefined {
     const { type, eventId, connection } = event;
-    let key: number | "join" | undefined;
-    if ("id" in event) key = event.id;
-    else if (type === "connected") key = "join";
-    else if (type === "error" && eventId !== undefined && asked.has("join")) {
+    let question: Question | undefined;
+    if ("id" in event) question = event.id;
+    else if (type === "connected") question = "join";
+    else if (type === "error" && eventId !== undefined && this.#askers.has(id, "join")) {
       // Other errors change nothing.
-      if (!this.agent.connection(connection).canSend) key = "join";
+      if (!this.agent.connection(connection).canSend) question = "join";
     }
-    if (key === undefined) return undefined;
-    const asker = asked.get(key);
-    asked.delete(key);
-    return asker;
+    return question === undefined ? undefined : this.#askers.take(id, question);
   }
 
   #answer(id: string, event: Told, asker: Asker, response: ServiceResponse): void {
@@ -404,43 +378,6 @@ export class Notifier implements AsyncDisposable {
     this.#work.add(work);
   }
 
-  /** Keeps a place for an answer while a command is given. */
-  async #asking<T>(
-    asker: Omit<Asker, "size">,
-    command: (asker: Asker) => Promise<T>,
-  ): Promise<T> {
-    const size = String(asker.id).length + asker.alias.length + askerOverhead;
-    const client = this.#clients.get(asker.subscriber);
-    if (client === undefined) throw new AgentError("INTERNAL", "The session has ended");
-    if (client.size + size > mostAsked) {
-      throw new AgentError("INTERNAL", "Too many commands wait for their answers");
-    }
-    client.size += size;
-    try {
-      return await command({ ...asker, size });
-    } catch (error) {
-      client.size -= size;
-      throw error;
-    }
-  }
-
-  #ask(id: string, alias: string, key: number | "join", asker: Asker): void {
-    const client = this.#clients.get(asker.subscriber);
-    if (client === undefined) return;
-    client.asked.add(id);
-    this.#watch(id, alias).asked.set(key, asker);
-  }
-
-  /** An answer is no more waited for. */
-  #forget(id: string, { subscriber, size }: Asker): void {
-    const client = this.#clients.get(subscriber);
-    if (client === undefined) return;
-    client.size -= size;
-    const watch = this.#watches.get(id);
-    if (watch === undefined || watch.asked.size === 0) client.asked.delete(id);
-    if (watch !== undefined) this.#tidy(id, watch);
-  }
-
   #watch(id: string, alias: string): Watch {
     let watch = this.#watches.get(id);
     if (watch === undefined) {
@@ -450,15 +387,10 @@ export class Notifier implements AsyncDisposable {
         told: new Set(),
         unacknowledged: new Map(),
         isBehind: false,
-        asked: new Map(),
       };
       this.#watches.set(id, watch);
     }
     return watch;
-  }
-
-  #tidy(id: string, { owner, asked }: Watch): void {
-    if (owner === null && asked.size === 0) this.#watches.delete(id);
   }
 
   #watchOf(alias: string): Watch | undefined {

@@ -21,16 +21,6 @@ export interface Subscriber {
   room(): Promise<void>;
 }
 
-/** Who has given a command that is answered later. */
-export interface Asker {
-  readonly subscriber: Subscriber;
-  /** Of the command; `null` where it was answered, and what comes later is a notification. */
-  readonly id: RequestId | null;
-  /** As the command has it. */
-  readonly alias: string;
-  readonly size: number;
-}
-
 /** Who is told of a connection. */
 export interface Watch {
   readonly alias: string;
@@ -41,8 +31,6 @@ export interface Watch {
   unacknowledged: Map<number, number>;
   /** Whether there are events that the owner had no room for; later ones wait too. */
   isBehind: boolean;
-  /** Who waits for SENT or ERR, by the number of the message, or for what becomes of JOIN. */
-  readonly asked: Map<number | "join", Asker>;
 }
 
 /** Events of one connection that are told when they happen, or later. */
