@@ -12,6 +12,8 @@ export interface Deadlines {
   after(milliseconds: number): number;
   /** Whether a time is over that was to come in so many milliseconds when it was stored, also by another program. */
   isOver(deadline: number, milliseconds: number): boolean;
+  /** Whether the program has run so long that the system's clock is set by now, if it ever is. */
+  isSettled(): boolean;
 }
 
 /**
@@ -23,6 +25,7 @@ export function deadlinesFrom(startedAt: number, clock: Clock): Deadlines {
   const began = clock.now();
   const running = () => clock.now() - began;
   return {
+    isSettled: () => running() > grace,
     after: (milliseconds) => startedAt + running() + milliseconds,
     isOver(deadline, milliseconds) {
       const ran = running();

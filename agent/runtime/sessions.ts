@@ -52,6 +52,9 @@ interface Worker {
 /** Milliseconds between two looks at the ages of routes, and at what is lost, at most. */
 const longestInspection = 60_000;
 
+/** The share of their lifetime in which all routes of an agent are replaced when all are too old. */
+const renewalShare = 1 / 10;
+
 /** Milliseconds without a receipt that tells anything new after which what has none is sent again. */
 const silence = 86_400_000;
 
@@ -83,24 +86,22 @@ export class Sessions implements AsyncDisposable {
 
   /** Looks at all sessions now and then. */
   begin(): void {
-    const interval = Math.min(longestInspection, Math.ceil(this.#context.lostTimeout / 4));
-    this.#timer = setInterval(() => this.inspect(), interval);
+    this.#timer = setInterval(() => this.inspect(), this.#interval);
   }
 
   /** Looks for routes that are old, or lost, and for frames that nobody receipts. */
   inspect(): void {
-    const { connections, servers, now, routeLifetime, lostTimeout } = this.#context;
+    const { connections, servers, now, lostTimeout } = this.#context;
+    const old: { readonly id: string; readonly route: InboundRoute }[] = [];
+    let routes = 0;
     for (const connection of connections.all()) {
       const { record: { id }, session, inbound } = connection;
       // It was not told while the session was being repaired.
       if (session?.receiptDue) this.look(id);
       if (isRepairDue(connection, now())) this.#repair(id);
       if (session === null || !canChangeRoutes(connection)) continue;
-      const isStaying = ({ status, leaving }: InboundRoute) => status === "active" && leaving === null;
-      // Also what was made by a clock that was ahead.
-      const isOld = ({ keys }: InboundRoute) => Math.abs(now() - keys.createdAt) > routeLifetime;
-      const old = inbound.filter((route) => isStaying(route) && isOld(route));
-      this.#leave(id, old, "age");
+      routes += inbound.length;
+      for (const route of inbound) if (this.#isOld(route)) old.push({ id, route });
       const lost = inbound.filter(({ status, leaving, keys }) =>
         status !== "ending" && leaving !== "lost" && servers.isLost(keys.server, lostTimeout)
       );
@@ -110,6 +111,23 @@ export class Sessions implements AsyncDisposable {
       // What was refused may be taken by now.
       if (connection.refusedAt !== undefined) this.look(id);
     }
+    // Not all at once: they were made on one day, or a clock is wrong.
+    const most = Math.ceil(routes * this.#interval / (renewalShare * this.#context.routeLifetime));
+    for (const { id, route } of old.slice(0, most)) this.#leave(id, [route], "age");
+  }
+
+  /** Whether a route is to be replaced because of its age. */
+  #isOld({ status, leaving, keys }: InboundRoute): boolean {
+    if (status !== "active" || leaving !== null) return false;
+    const { now, routeLifetime, deadlines } = this.#context;
+    const age = now() - keys.createdAt;
+    // It was made by a clock that was ahead, unless this one is behind.
+    return age > routeLifetime || (-age > routeLifetime && deadlines.isSettled());
+  }
+
+  /** Milliseconds between two looks at all sessions. */
+  get #interval(): number {
+    return Math.min(longestInspection, Math.ceil(this.#context.lostTimeout / 4));
   }
 
   #leave(id: string, routes: readonly InboundRoute[], reason: LeavingReason): void {

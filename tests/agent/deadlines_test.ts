@@ -36,6 +36,15 @@ Deno.test(
   },
 );
 
+Deno.test("an hour after the start a clock is set that was not at the start", { permissions }, () => {
+  const { clock, deadlines } = started(0, 0);
+  assertEquals(deadlines.isSettled(), false);
+  clock.advance(hour);
+  assertEquals(deadlines.isSettled(), false);
+  clock.advance(1);
+  assertEquals(deadlines.isSettled(), true);
+});
+
 Deno.test("a deadline that was stored holds in the next program", { permissions }, () => {
   const { clock, deadlines } = started(today + day, 0);
   clock.advance(day);

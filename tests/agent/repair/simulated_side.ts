@@ -123,7 +123,7 @@ export class SimulatedSide {
       connections,
       announced: ["session1"],
       now: () => this.#clock.now,
-      deadlines: { after: () => 0, isOver: () => false },
+      deadlines: { after: () => 0, isOver: () => false, isSettled: () => true },
       discardTimeout: 0,
     };
     const steps = new Steps(context, log, { tell: ({ event }) => this.#tell(event), taken: () => {} });

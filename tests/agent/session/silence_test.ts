@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { step } from "../../../agent/core/step.ts";
+import type { SessionEvent } from "../../../agent/core/types.ts";
 import type { AgentContext } from "../../../agent/runtime/context.ts";
 import type { Interpreter } from "../../../agent/runtime/interpreter.ts";
 import { Sessions } from "../../../agent/runtime/sessions.ts";
@@ -16,22 +17,26 @@ function sessionWith(change: Partial<Session>): Connection {
   return withSession(activeSession(routes), { lastNumber: 5, lastEncrypted: 5, lastTaken: 5, ...change });
 }
 
-/** What an agent that has just started does with a connection when it looks at all of them. */
+/** What an agent does with connections when it looks at all of them. */
 async function inspected(
-  connection: Connection,
+  connections: Connection | readonly Connection[],
   now: number,
-  routeLifetime = Infinity,
+  { routeLifetime = Infinity, isSettled = false } = {},
 ): Promise<readonly string[]> {
   const agent = {
-    connections: { all: () => [connection], find: () => undefined },
+    connections: { all: () => [connections].flat(), find: () => undefined },
     servers: { isLost: () => false },
     now: () => now,
+    deadlines: { isSettled: () => isSettled },
     routeLifetime,
     lostTimeout: 1000,
   } as unknown as AgentContext;
   const happened: string[] = [];
   const interpreter = {
-    do: (_: string, { type }: { readonly type: string }) => (happened.push(type), Promise.resolve(null)),
+    do: (_: string, event: SessionEvent) => {
+      happened.push(event.type === "leave routes" ? `leave ${event.routes}` : event.type);
+      return Promise.resolve(null);
+    },
   } as unknown as Interpreter;
   await using sessions = new Sessions(agent, interpreter, { sendReceipt: () => {} });
   sessions.inspect();
@@ -52,14 +57,30 @@ Deno.test("the day after which frames without receipt are sent again goes on whi
   );
 });
 
-Deno.test("a route is too old after its lifetime, also by a clock that was ahead when it was made", {
-  permissions,
-}, async () => {
+const routeLifetime = 7 * day;
+
+Deno.test("a route is too old after its lifetime", { permissions }, async () => {
   const quiet = sessionWith({ quietSince: 100 * day, receipted: { upTo: 5, ranges: [] } });
   const { createdAt } = quiet.inbound[0]!.keys;
-  for (const [passed, happened] of [[7 * day, []], [7 * day + 1, ["leave routes"]]] as const) {
-    assertEquals(await inspected(quiet, createdAt + passed, 7 * day), happened);
-    assertEquals(await inspected(quiet, createdAt - passed, 7 * day), happened);
+  for (const isSettled of [false, true]) {
+    const at = (time: number) => inspected(quiet, time, { routeLifetime, isSettled });
+    assertEquals(await at(createdAt + routeLifetime), []);
+    assertEquals(await at(createdAt + routeLifetime + 1), ["leave in"]);
+    // It was made by a clock that was ahead, or this one is behind, which one that was just started may be.
+    assertEquals(await at(createdAt - routeLifetime), []);
+    assertEquals(await at(createdAt - routeLifetime - 1), isSettled ? ["leave in"] : []);
+  }
+});
+
+Deno.test("of routes that are too old one is replaced at a time: a clock that is wrong makes all so", {
+  permissions,
+}, async () => {
+  const inbound = [inboundRoute("in"), inboundRoute("other")];
+  const connections = Array.from({ length: 3 }, () => activeSession({ ...routes, inbound }));
+  for (const now of [-100 * day, 100 * day]) {
+    const happened = await inspected(connections, now, { routeLifetime, isSettled: true });
+    assertEquals(happened.length, 1, `${happened}`);
+    assertMatch(happened[0]!, /^leave (in|other)$/);
   }
 });
 
