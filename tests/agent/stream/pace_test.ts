@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Pace } from "../../../agent/stream/pace.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
 
 const none = { permissions: "none" } as const;
 
@@ -42,3 +43,60 @@ function paceAfter(time: number): Pace {
   pace.answered(1, time);
   return pace;
 }
+
+/** What was most on its way while answers came for so many seconds, and what may be at the end. */
+function during(
+  seconds: number,
+  timeOf: (onWay: number) => number,
+  { pace, clock }: { readonly pace: Pace; readonly clock: FakeClock },
+): readonly [most: number, last: number] {
+  let most = 0;
+  for (const end = clock.now() + seconds * 1_000; clock.now() < end;) {
+    const time = timeOf(pace.most);
+    clock.advance(time / pace.most);
+    pace.answered(pace.most, time);
+    most = Math.max(most, pace.most);
+  }
+  return [most, pace.most];
+}
+
+Deno.test("a server that has become farther is measured anew after some seconds", none, () => {
+  const clock = new FakeClock();
+  const pace = new Pace(1_000, () => clock.now());
+  assertEquals(during(1, () => 1, { pace, clock })[1], 64);
+  assertEquals(during(8, () => 100, { pace, clock })[1], 8);
+  assertEquals(during(3, () => 100, { pace, clock })[1], 64);
+  // Or nearer: then they take turns.
+  assertEquals(during(1, (onWay) => onWay, { pace, clock })[1], 64);
+  assertEquals(during(12, (onWay) => onWay, { pace, clock })[1] <= 14, true);
+});
+
+Deno.test(
+  "what takes turns waits no longer however long it does, nor when it has become slower",
+  none,
+  () => {
+    const clock = new FakeClock();
+    const pace = new Pace(1_000, () => clock.now());
+    during(1, (onWay) => onWay, { pace, clock });
+    for (const [milliseconds, least, most] of [[1, 12, 14], [20, 8, 10], [1, 12, 14]] as const) {
+      during(15, (onWay) => milliseconds * onWay, { pace, clock });
+      const found = during(60, (onWay) => milliseconds * onWay, { pace, clock });
+      assertEquals(found[0] >= least && found[0] <= most, true, `${found} of ${milliseconds} ms`);
+    }
+  },
+);
+
+Deno.test("a far server is measured anew rarely: few are on their way meanwhile", none, () => {
+  const clock = new FakeClock();
+  const pace = new Pace(60_000, () => clock.now());
+  during(1, () => 1_000, { pace, clock });
+  let few = 0, answers = 0;
+  for (; clock.now() < 600_000; answers++) {
+    // Quick only when few are on their way.
+    const onWay = pace.most, time = onWay <= 4 ? 1_000 : 3_000;
+    clock.advance(time / onWay);
+    pace.answered(onWay, time);
+    if (pace.most <= 4) few++;
+  }
+  assertEquals(few > 0 && few / answers < 0.1, true, `${few} of ${answers}`);
+});
