@@ -1,9 +1,8 @@
 import { formatAddress, ParseError } from "../../protocol/mod.ts";
 import type { CliOptions } from "../config/cli.ts";
-import { type Directories, type GivenSettings, iniName, type ServerConfig } from "../config/config.ts";
-import { ConfigError, defaultIni, parseConfig, type ParsedConfig } from "../config/config_file.ts";
-import { formatIdentity, generateIdentity, parseIdentity, type ServerIdentity } from "../config/identity.ts";
-import { directoryOf } from "../store/log_io.ts";
+import { type Directories, iniName, type ServerConfig } from "../config/config.ts";
+import { ConfigError, parseConfig, type ParsedConfig } from "../config/config_file.ts";
+import { parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { osReason } from "../../cli/os_error.ts";
 import { Fatal } from "./terminal.ts";
 
@@ -31,33 +30,6 @@ export async function exists(path: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
-  }
-}
-
-/** Durable, whole or not at all, only for its owner; never over another file. */
-export async function writeNewFile(path: string, text: string): Promise<void> {
-  const aside = `${path}.new`;
-  try {
-    await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
-    using file = await Deno.open(aside, { write: true, create: true, mode: 0o600 });
-    // Two that write at once must not each believe that the file is theirs.
-    if (!await file.tryLock(true).catch(() => true)) throw new Error("another process is writing it");
-    try {
-      if (await exists(path)) throw new Error("it is already there");
-      await file.truncate(0);
-      const bytes = new TextEncoder().encode(text);
-      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-      await file.sync();
-      await Deno.rename(aside, path);
-    } catch (error) {
-      // Only with the lock: else it is the file that another process is writing.
-      await Deno.remove(aside).catch(() => {});
-      throw error;
-    }
-    using directory = await Deno.open(directoryOf(path));
-    await directory.sync();
-  } catch (error) {
-    throw new Fatal(`Cannot write ${path}: ${osReason(error)}`);
   }
 }
 
@@ -134,17 +106,6 @@ export async function weaknesses(
 
 async function isOpenTo(bits: number, path: string): Promise<boolean> {
   return await exists(path) && (((await Deno.stat(path)).mode ?? 0) & bits) !== 0;
-}
-
-export async function createFiles(
-  options: CliOptions,
-  keyFile: string,
-  settings: GivenSettings = {},
-): Promise<ServerIdentity> {
-  if (!await exists(iniPath(options))) await writeNewFile(iniPath(options), defaultIni(options, settings));
-  const identity = await generateIdentity();
-  await writeNewFile(keyFile, await formatIdentity(identity));
-  return identity;
 }
 
 export function addressOf({ host, publicHost }: ServerConfig, port: number, keyHash: string): string {

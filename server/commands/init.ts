@@ -1,6 +1,7 @@
 import type { CliOptions } from "../config/cli.ts";
 import type { GivenSettings } from "../config/config.ts";
-import { addressOf, createFiles, exists, iniPath, readConfig, readIdentity } from "./files.ts";
+import { createFiles } from "./create_files.ts";
+import { addressOf, exists, iniPath, readConfig, readIdentity } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
 export async function init(

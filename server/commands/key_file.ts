@@ -70,8 +70,8 @@ async function open(path: string): Promise<Deno.FsFile | null> {
   }
 }
 
-/** Whoever had the lock before may have removed or replaced the file. */
-async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
+/** Whether a file still has its name: whoever had the lock before may have removed or replaced it. */
+export async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
   try {
     const [own, there] = [await file.stat(), await Deno.stat(path)];
     return own.ino === there.ino && own.dev === there.dev;

@@ -16,7 +16,8 @@ import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { prepareFiles, type WorkerFiles } from "../workers/files.ts";
 import { CertificateFiles } from "./certificate_files.ts";
-import { addressOf, createFiles, identityOf, iniPath, readConfig, weaknesses } from "./files.ts";
+import { createFiles } from "./create_files.ts";
+import { addressOf, configOf, identityOf, iniPath, readFile, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { operate } from "./operate.ts";
 import { Signals } from "./signals.ts";
@@ -108,12 +109,8 @@ export interface Prepared extends AsyncDisposable {
 
 /** Reads the settings, and the key, which no other server can use until this is disposed. */
 export async function prepare(options: CliOptions, terminal: Terminal, signals: Signals): Promise<Prepared> {
-  const { config: settings, warnings, missedStoreLog } = await readConfig(options);
-  if (missedStoreLog !== null && !settings.storeLog) {
-    throw new Fatal(`Cannot start without a store log: ${missedStoreLog}`);
-  }
+  const { settings, warnings, key } = await readSettings(options, terminal, signals);
   const { keyFile } = settings;
-  const key = await lockKey(keyFile) ?? await createFirst(options, settings, { terminal, signals });
   try {
     const identity = await identityOf(keyFile, key.text);
     signals.stop.throwIfAborted();
@@ -144,6 +141,33 @@ export async function prepare(options: CliOptions, terminal: Terminal, signals: 
   } catch (error) {
     key[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** The settings, and the key that belongs to them. */
+async function readSettings(options: CliOptions, terminal: Terminal, signals: Signals): Promise<{
+  readonly settings: ServerConfig;
+  readonly warnings: readonly string[];
+  readonly key: KeyFile;
+}> {
+  for (;;) {
+    const text = await readFile(iniPath(options));
+    const { config: settings, warnings, missedStoreLog } = configOf(options, text);
+    if (missedStoreLog !== null && !settings.storeLog) {
+      throw new Fatal(`Cannot start without a store log: ${missedStoreLog}`);
+    }
+    const key = await lockKey(settings.keyFile);
+    if (key === null) {
+      return { settings, warnings, key: await createFirst(options, settings, { terminal, signals }) };
+    }
+    let isSame = false;
+    try {
+      // Else an import has come between, whose last file is the key.
+      isSame = await readFile(iniPath(options)) === text;
+      if (isSame) return { settings, warnings, key };
+    } finally {
+      if (!isSame) key[Symbol.dispose]();
+    }
   }
 }
 

@@ -8,8 +8,9 @@ import { directoryOf } from "../store/log_io.ts";
 import { conversionPath, workersPath } from "../store/places.ts";
 import { osReason } from "../../cli/os_error.ts";
 import { copyFiles, lockForCopy } from "../workers/transfer.ts";
-import { addressOf, exists, identityOf, iniPath, readConfig, readFile, writeNewFile } from "./files.ts";
+import { addressOf, exists, identityOf, iniPath, readConfig, readFile } from "./files.ts";
 import { lockKeyFile } from "./key_file.ts";
+import { reserveFile, writeNewFile } from "./new_file.ts";
 import { Fatal, messageOf, type Terminal } from "./terminal.ts";
 
 /** The files of an exported server. */
@@ -61,6 +62,8 @@ export async function importServer(
   const targets = [config.keyFile, iniPath(options), config.storeLogFile, config.messagesFile, handshakes];
   targets.push(workersPath(config.storeLogFile), conversionPath(config.storeLogFile));
   await refuseAny(targets);
+  // Until it has ended nobody else makes a server there.
+  await using newKey = await reserveFile(config.keyFile);
   const logs = [config.storeLogFile, config.messagesFile];
   for (const path of logs) await makeDirectory(directoryOf(path));
   await using _locks = await lockTarget(config);
@@ -74,7 +77,7 @@ export async function importServer(
       made.push(iniPath(options));
     }
     // Last: a server with a key is complete.
-    await writeNewFile(config.keyFile, key.text);
+    await newKey.write(key.text);
     terminal.print(
       `imported the key, ${counted(counts.queues, "queue")} and ${counted(counts.messages, "message")}`,
     );

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { SmpClient } from "../../../mod.ts";
-import { writeNewFile } from "../../../server/commands/files.ts";
+import { writeNewFile } from "../../../server/commands/new_file.ts";
 import { lockKeyFile } from "../../../server/commands/key_file.ts";
 import { Fatal } from "../../../server/commands/terminal.ts";
 import {

@@ -1,21 +1,35 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodePublicKeyText } from "../../../protocol/mod.ts";
-import { parseCli } from "../../../server/config/cli.ts";
+import { type CliOptions, parseCli } from "../../../server/config/cli.ts";
+import { init } from "../../../server/commands/init.ts";
+import type { Signals } from "../../../server/commands/signals.ts";
+import { prepare } from "../../../server/commands/start.ts";
+import { Fatal } from "../../../server/commands/terminal.ts";
 import { importServer } from "../../../server/commands/transfer.ts";
+import { handshakesPath } from "../../../server/store/handshake_log.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { keyOf } from "../../support/test_keys.ts";
 import { rsaVector } from "../../support/vectors.ts";
+import { soon } from "../../support/wait.ts";
+
+function silentTerminal() {
+  const printed: string[] = [];
+  const print = (line: string) => void printed.push(line);
+  return { printed, terminal: { print, warn: () => {}, ask: () => Promise.resolve(null) } };
+}
+
+/** Of a server whose files are all in one folder. */
+function optionsOf(folder: string): CliOptions {
+  const command = parseCli(["start", "--config-dir", folder, "--log-dir", folder], {});
+  if (command.type !== "start") throw new Error(command.type);
+  return command.options;
+}
 
 Deno.test("of two imports into one folder at once one is refused, and takes nothing from the other", async () => {
   await using folder = await temporaryFolder();
   const to = `${folder.path}/to`;
   const { publicKey } = await keyOf("client", "sign");
-  const printed: string[] = [];
-  const terminal = {
-    print: (line: string) => void printed.push(line),
-    warn: () => {},
-    ask: () => Promise.resolve(null),
-  };
+  const { printed, terminal } = silentTerminal();
   const key = encodePublicKeyText(publicKey);
   const make = async (name: string, queues: number) => {
     const from = `${folder.path}/${name}`;
@@ -30,11 +44,7 @@ Deno.test("of two imports into one folder at once one is refused, and takes noth
   };
   // The first one takes longer.
   const [a, b] = [await make("a", 2_000), await make("b", 1)];
-  const run = (from: string) => {
-    const command = parseCli(["import", from, "--config-dir", to, "--log-dir", to], {});
-    if (command.type !== "import") throw new Error(command.type);
-    return importServer(command.options, command.directory, terminal);
-  };
+  const run = (from: string) => importServer(optionsOf(to), from, terminal);
   const done = await Promise.allSettled([run(a), run(b)]);
   const refused = done.filter((one) => one.status === "rejected");
   assertEquals(refused.length, 1);
@@ -44,4 +54,49 @@ Deno.test("of two imports into one folder at once one is refused, and takes noth
   for (const name of ["server_key", "smp-server-store.log"]) {
     assertEquals(await Deno.readTextFile(`${to}/${name}`), await Deno.readTextFile(`${kept}/${name}`));
   }
+});
+
+Deno.test("nobody else makes a server where one is being imported", async () => {
+  await using folder = await temporaryFolder();
+  const [from, to] = [`${folder.path}/from`, `${folder.path}/to`];
+  await Deno.mkdir(from);
+  const key = rsaVector("rsa2048").pkcs1Pem;
+  await Deno.writeTextFile(`${from}/server_key`, key);
+  await Deno.writeTextFile(`${from}/smp-server.ini`, "[STORE_LOG]\nenable: on\n");
+  // It is read when somebody writes.
+  const last = handshakesPath(`${from}/smp-server-store.log`);
+  assert((await new Deno.Command("mkfifo", { args: [last] }).output()).success);
+  const { terminal } = silentTerminal();
+  const importing = importServer(optionsOf(to), from, terminal);
+  importing.catch(() => {});
+  {
+    using _writer = await soon(Deno.open(last, { write: true }));
+    const making = () => init(optionsOf(to), {}, terminal);
+    await assertRejects(making, Fatal, `Cannot write ${to}/server_key: another process is writing it`);
+  }
+  await importing;
+  assertEquals(await Deno.readTextFile(`${to}/server_key`), key);
+  assertEquals([...Deno.readDirSync(to)].map(({ name }) => name).sort(), [
+    "server_key",
+    "smp-server.ini",
+  ]);
+});
+
+Deno.test("a server that starts while an import ends has its settings with its key", async () => {
+  await using folder = await temporaryFolder();
+  const { readTextFile } = Deno;
+  let reads = 0;
+  Deno.readTextFile = async (path) => {
+    const text = await readTextFile(path).catch((error) => error);
+    if (reads++ === 0) {
+      await Deno.writeTextFile(`${folder.path}/smp-server.ini`, "[STORE_LOG]\nenable: on\n");
+      await Deno.writeTextFile(`${folder.path}/server_key`, rsaVector("rsa2048").pkcs1Pem, { mode: 0o600 });
+    }
+    if (typeof text === "string") return text;
+    throw text;
+  };
+  using _ = { [Symbol.dispose]: () => void (Deno.readTextFile = readTextFile) };
+  const signals = { stop: new AbortController().signal, end() {} } as unknown as Signals;
+  await using prepared = await prepare(optionsOf(folder.path), silentTerminal().terminal, signals);
+  assertEquals(prepared.settings.storeLog, true);
 });
