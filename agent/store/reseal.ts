@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { placeIn, sealedColumns, type TableName } from "./rows.ts";
 import { schema } from "./schema.ts";
 import { pages, queryOf } from "./sqlite_reads.ts";
-import { Prepared, rollBack } from "./sqlite_writes.ts";
+import { commit, Prepared, rollBack } from "./sqlite_writes.ts";
 import type { PassphraseRecord, Vault } from "./vault.ts";
 
 type Row = Readonly<Record<string, SQLInputValue>>;
@@ -47,7 +47,7 @@ export async function reseal(
     }
     if (record !== null) putPassphrase(database, record);
     for (const table of ["passphrase", ...tables.toReversed()]) database.exec(`DROP TABLE old_${table}`);
-    database.exec("COMMIT");
+    commit(database);
   } catch (error) {
     rollBack(database);
     throw error;

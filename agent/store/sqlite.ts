@@ -18,9 +18,10 @@ import { GroupCommit, writeError } from "./group_commit.ts";
 import { putPassphrase, reseal } from "./reseal.ts";
 import { fileOf, openDatabase } from "./sqlite_file.ts";
 import { removeLocked } from "./sqlite_lock.ts";
-import { type Opened, openFile, setPragmas, truncateLog, unsynced } from "./sqlite_open.ts";
+import { type Opened, openFile, setPragmas, unsynced } from "./sqlite_open.ts";
 import * as reads from "./sqlite_reads.ts";
 import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
+import { SyncedLog } from "./sqlite_sync.ts";
 import { Prepared, transact, type Write, writeOf } from "./sqlite_writes.ts";
 import {
   type AgentStore,
@@ -61,6 +62,7 @@ const busyTime = 60_000;
 export class SqliteStore implements AgentStore {
   readonly #database: DatabaseSync;
   readonly #lock: DatabaseSync;
+  readonly #log: SyncedLog;
   readonly #path: string;
   readonly #prepared: Prepared;
   readonly #query: reads.Query;
@@ -71,8 +73,7 @@ export class SqliteStore implements AgentStore {
     prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
     write: (writes, { mayBeLost }) => {
       const write = () => transact(this.#database, writes.flat(), this.#prepared);
-      if (mayBeLost) unsynced(this.#database, write);
-      else write();
+      this.#log.write(() => mayBeLost ? unsynced(this.#database, write) : write());
       this.#checkpointSoon();
     },
   });
@@ -85,6 +86,7 @@ export class SqliteStore implements AgentStore {
   private constructor({ database, lock, vault }: Opened, { iterations }: SqliteStoreOptions) {
     this.#database = database;
     this.#lock = lock;
+    this.#log = new SyncedLog(database);
     this.#vault = vault;
     this.#iterations = iterations;
     this.#path = fileOf(database);
@@ -182,7 +184,8 @@ export class SqliteStore implements AgentStore {
   prune(before: number): Promise<number> {
     return this.#commits.exclusively(() => {
       try {
-        const { changes } = this.#prepared.get("DELETE FROM messages WHERE done = 1 AND at < ?").run(before);
+        const prune = this.#prepared.get("DELETE FROM messages WHERE done = 1 AND at < ?");
+        const { changes } = this.#log.write(() => prune.run(before));
         this.#checkpointSoon();
         return Number(changes);
       } catch (cause) {
@@ -207,6 +210,7 @@ export class SqliteStore implements AgentStore {
       try {
         await this.#changePassphrase(next);
       } catch (cause) {
+        this.#log.failed(cause);
         throw writeError(cause);
       }
     });
@@ -243,7 +247,7 @@ export class SqliteStore implements AgentStore {
       throw new StoreError("PASSPHRASE", "Cannot remove the passphrase: the store has none");
     }
     // The old state would stay in the log as long as somebody reads it.
-    if (!truncateLog(this.#database)) {
+    if (!this.#log.truncate()) {
       throw new StoreError(
         "IN_USE",
         "Cannot change the passphrase: the database is being read; try again later",
@@ -254,7 +258,7 @@ export class SqliteStore implements AgentStore {
     } else {
       await this.#reseal(next);
     }
-    truncateLog(this.#database);
+    this.#log.truncate();
     this.#checkpointSoon();
   }
 
@@ -284,7 +288,7 @@ export class SqliteStore implements AgentStore {
     try {
       this.#loggedSince = null;
       // Somebody reads it.
-      if (!truncateLog(this.#database)) this.#checkpointSoon();
+      if (!this.#log.truncate()) this.#checkpointSoon();
     } catch {
       // The log stays longer; the next commit tells when the disk is full.
     }

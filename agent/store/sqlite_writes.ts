@@ -144,10 +144,24 @@ export function transact(database: DatabaseSync, writes: readonly Write[], prepa
   database.exec("BEGIN IMMEDIATE");
   try {
     for (const write of writes) runWrite(write, prepared);
-    database.exec("COMMIT");
+    commit(database);
   } catch (error) {
     rollBack(database);
     throw error;
+  }
+}
+
+/** A transaction was not committed, perhaps as a sync has failed: the runtime does not tell with which code. */
+export class CommitError extends Error {
+  override readonly name = "CommitError";
+}
+
+/** Commits the transaction that there is. Throws {@linkcode CommitError}. */
+export function commit(database: DatabaseSync): void {
+  try {
+    database.exec("COMMIT");
+  } catch (cause) {
+    throw new CommitError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 

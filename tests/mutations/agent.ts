@@ -161,6 +161,14 @@ export const agentMutations: readonly Mutation[] = [
     tests: ["tests/agent/store/sqlite_test.ts", "tests/agent/store/migration_test.ts"],
   },
   {
+    name: "sqlite-sync-forgotten",
+    what: "after a failed sync a power cut loses what was acknowledged",
+    file: "agent/store/sqlite_sync.ts",
+    from: "if (this.#isInDoubt && !this.truncate())",
+    to: "if (false)",
+    tests: ["tests/agent/store/sqlite_test.ts"],
+  },
+  {
     name: "sqlite-lock-removed",
     what: "an agent uses files that are removed already",
     file: "agent/store/sqlite_lock.ts",

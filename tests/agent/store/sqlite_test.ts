@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { sealedColumns, type TableName } from "../../../agent/store/rows.ts";
 import { SqliteStore, StoreError } from "../../../agent/store/sqlite.ts";
@@ -45,15 +45,17 @@ async function close(store: SqliteStore): Promise<void> {
 
 /** Has something done before each call of a method of databases, until it is disposed of. */
 function spyOn(
-  name: "exec" | "close",
+  name: "exec" | "prepare" | "close",
   before: (database: DatabaseSync, sql: string) => void,
 ): Disposable {
-  const { exec, close } = DatabaseSync.prototype;
-  DatabaseSync.prototype[name] = function (this: DatabaseSync, sql: string = "") {
+  const { exec, prepare, close } = DatabaseSync.prototype;
+  const methods = { exec, prepare, close };
+  const spy = function (this: DatabaseSync, sql: string) {
     before(this, sql);
-    return name === "exec" ? exec.call(this, sql) : close.call(this);
+    return Reflect.apply(methods[name], this, [sql]);
   };
-  return { [Symbol.dispose]: () => void Object.assign(DatabaseSync.prototype, { exec, close }) };
+  Object.assign(DatabaseSync.prototype, { [name]: spy });
+  return { [Symbol.dispose]: () => void Object.assign(DatabaseSync.prototype, methods) };
 }
 
 /** All bytes of all files, read by another process: one that closes a file gives up the locks that it has on it. */
@@ -215,6 +217,41 @@ Deno.test("only what may be lost does not wait for the disk, also when it fails"
   } finally {
     DatabaseSync.prototype.exec = exec;
   }
+});
+
+Deno.test("after a sync that has failed nothing is stored behind what may not be on the disk", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/agent.db`;
+  await using store = await SqliteStore.open(path);
+  const seen: string[] = [];
+  let failing = 0;
+  using _exec = spyOn("exec", (_database, sql) => {
+    if (sql !== "COMMIT") return;
+    seen.push(failing > 0 ? "failed" : "stored");
+    if (failing-- > 0) throw new Error("disk I/O error");
+  });
+  using _prepare = spyOn("prepare", (_database, sql) => {
+    if (sql.includes("wal_checkpoint")) seen.push("emptied");
+  });
+  /** The log is also emptied when it has been quiet for a second. */
+  const assertSeen = (pattern: RegExp) => assertMatch(seen.splice(0).join(" "), pattern);
+  const change = () => store.commit(everything());
+  await store.commit(everything(), { mayBeLost: true });
+  failing = 1;
+  await change();
+  await change();
+  assertSeen(/^stored (emptied )*failed (emptied )+stored (emptied )*stored$/);
+  // Somebody reads what was in the log before, so that it cannot be emptied.
+  const reader = store.snapshot()[Symbol.asyncIterator]();
+  await reader.next();
+  await change();
+  failing = 1;
+  await assertFails(change, "WRITE", "a sync of its log has failed, and somebody reads it");
+  await assertFails(change, "WRITE", "a sync of its log has failed, and somebody reads it");
+  assertSeen(/^stored (emptied )*failed( emptied)+$/);
+  await reader.return!();
+  await change();
+  assertSeen(/^(emptied )+stored$/);
 });
 
 Deno.test("a database is used by one agent at a time, also in another process", async () => {
