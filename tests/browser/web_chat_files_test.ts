@@ -6,11 +6,12 @@ import { headLength } from "../../examples/web-chat/page/picture.ts";
 import { formatAddress, parseQueueInfo } from "../../mod.ts";
 import { connectWebSocket, equalBytes, textBytes } from "../../protocol/mod.ts";
 import { TestAgent } from "../support/agent.ts";
-import { quotaLack, testsInChromium, withBrowser } from "../support/browser.ts";
+import { quotaLack, type TestPage, testsInChromium, withBrowser } from "../support/browser.ts";
 import {
   connectForFiles,
   doWith,
   fileIn,
+  filesFor,
   hear,
   invite,
   openChat,
@@ -34,24 +35,16 @@ function fileOf(name: string, length: number, mimeType = "application/octet-stre
 
 /** Lets somebody drop or paste files onto the open conversation. */
 async function bring(page: Page, how: "drop" | "paste", files: readonly PageFile[]): Promise<void> {
-  const given = files.map(({ name, mimeType, buffer }) => ({
-    name,
-    mimeType,
-    data: buffer.toString("base64"),
-  }));
-  await page.evaluate(({ how, given }) => {
-    const data = new DataTransfer();
-    for (const { name, mimeType, data: text } of given) {
-      const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-      data.items.add(new File([bytes], name, { type: mimeType }));
-    }
+  const data = await filesFor(page, files);
+  await page.evaluate(({ how, data }) => {
     const options = { bubbles: true, cancelable: true };
     const event = how === "drop"
       ? new DragEvent("drop", { ...options, dataTransfer: data })
       : new ClipboardEvent("paste", { ...options, clipboardData: data });
     document.querySelector("#messages")!.dispatchEvent(event);
     if (!event.defaultPrevented) throw new Error("nobody has taken the files");
-  }, { how, given });
+  }, { how, data });
+  await data.dispose();
 }
 
 /**
@@ -90,164 +83,173 @@ function stored(page: Page): Promise<{ files: number; parts: number } | null> {
   });
 }
 
-test("two people send a picture and files, chosen, dropped and pasted", () =>
+/** Two people who can send files. */
+interface Pair {
+  readonly alice: TestPage;
+  readonly bob: TestPage;
+}
+
+test("two people send files: chosen, dropped and pasted, over pauses and reloads, refused and cancelled", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
-    const alice = await openChat(browser, chat), bob = await openChat(browser, chat);
-    await connectForFiles(alice.page, bob.page);
-    const hills = await picture(alice.page);
-    await sendFiles(alice.page, hills);
-    await fileIn(alice.page, hills.name).getByText("waiting to be accepted").waitFor();
-    assertEquals(await fileIn(bob.page, hills.name).locator("img").count(), 0);
-    await doWith(bob.page, hills.name, "Accept");
-    await fileIn(alice.page, hills.name).getByText("✓✓ received").waitFor();
-    for (const { page } of [alice, bob]) {
-      const shown = fileIn(page, hills.name).getByRole("img", { name: hills.name });
-      assertEquals(await shown.evaluate((img: HTMLImageElement) => [img.naturalWidth, img.naturalHeight]), [
-        640,
-        360,
-      ]);
+    const pair = { alice: await openChat(browser, chat), bob: await openChat(browser, chat) };
+    await connectForFiles(pair.alice.page, pair.bob.page);
+    await sendEachWay(pair);
+    await pauseAndReload(pair);
+    await refuseAndCancel(pair);
+    const { origin } = new URL(chat.url);
+    for (const { problems, origins } of [pair.alice, pair.bob]) {
+      assertEquals(problems, []);
+      assert([...origins].every((asked) => asked === origin || asked === "null"), [...origins].join());
     }
+  }));
 
-    const files = [fileOf("some megabytes.bin", 3_000_000), fileOf("nothing.txt", 0, "text/plain")];
-    await bring(bob.page, "drop", files);
-    await bring(bob.page, "paste", [fileOf("image.png", 1000, "image/png")]);
-    for (const { name, buffer } of files) {
-      await doWith(alice.page, name, "Accept");
-      const got = await saved(alice.page, name);
-      assert(got.name === name && equalBytes(got.bytes, buffer), name);
-      await fileIn(bob.page, name).getByText("✓✓ received").waitFor();
-    }
-    // It is called a picture, and is none.
-    await doWith(alice.page, "image.png", "Accept");
-    await fileIn(alice.page, "image.png").getByRole("link", { name: "Save" }).waitFor();
-    assertEquals(await fileIn(alice.page, "image.png").locator("img").count(), 0);
-
-    // Straight to a place that the person chooses, and nowhere else.
-    await bob.page.evaluate(() =>
-      Object.assign(globalThis, {
-        showSaveFilePicker: async ({ suggestedName }: { readonly suggestedName: string }) =>
-          await (await navigator.storage.getDirectory()).getFileHandle(`my ${suggestedName}`, {
-            create: true,
-          }),
-      })
-    );
-    await sendFiles(alice.page, fileOf("elsewhere.bin", 2_000_000));
-    await doWith(bob.page, "elsewhere.bin", "Save as…");
-    await fileIn(bob.page, "elsewhere.bin").getByText("saved as my elsewhere.bin").waitFor();
-    assertEquals(await fileIn(bob.page, "elsewhere.bin").getByRole("link").count(), 0);
-    const size = await bob.page.evaluate(async () => {
-      const folder = await navigator.storage.getDirectory();
-      return (await (await folder.getFileHandle("my elsewhere.bin")).getFile()).size;
-    });
-    assertEquals(size, 2_000_000);
-    await doWith(alice.page, "elsewhere.bin", "Remove");
-    await until(async () => (await stored(alice.page))?.files === 4);
-
-    // All of it is there again, in its place, until it is removed.
-    await alice.page.reload();
-    await alice.page.getByRole("button", { name: /^Bob/ }).click();
-    await fileIn(alice.page, hills.name).getByRole("img").waitFor();
-    assert(equalBytes((await saved(alice.page, files[0]!.name)).bytes, files[0]!.buffer));
-    await alice.page.getByRole("button", { name: "Search", exact: true }).click();
-    await alice.page.getByPlaceholder("Search in this conversation").fill("MEGAbytes");
-    await alice.page.keyboard.press("Enter");
-    await alice.page.locator("#log li.found").getByText(files[0]!.name).waitFor();
-    const shown = await alice.page.locator("#log li .text").allTextContents();
-    assertEquals(shown.map((text) => text.replace(/ · .*/, "")), [
-      "hello",
-      "hello",
-      hills.name,
-      ...files.map(({ name }) => name),
-      "image.png",
+/** A picture and files are chosen, dropped and pasted, and are there until they are removed. */
+async function sendEachWay({ alice, bob }: Pair): Promise<void> {
+  const hills = await picture(alice.page);
+  await sendFiles(alice.page, hills);
+  await fileIn(alice.page, hills.name).getByText("waiting to be accepted").waitFor();
+  assertEquals(await fileIn(bob.page, hills.name).locator("img").count(), 0);
+  await doWith(bob.page, hills.name, "Accept");
+  await fileIn(alice.page, hills.name).getByText("✓✓ received").waitFor();
+  for (const { page } of [alice, bob]) {
+    const shown = fileIn(page, hills.name).getByRole("img", { name: hills.name });
+    assertEquals(await shown.evaluate((img: HTMLImageElement) => [img.naturalWidth, img.naturalHeight]), [
+      640,
+      360,
     ]);
-    for (const { name } of [hills, ...files, { name: "image.png" }]) await doWith(alice.page, name, "Remove");
-    await until(async () => (await stored(alice.page))?.files === 0);
-    assertEquals(await stored(alice.page), { files: 0, parts: 0 });
-    const origin = new URL(chat.url).origin;
-    for (const { problems } of [alice, bob]) assertEquals(problems, []);
-    assert(
-      [...alice.origins].every((asked) => asked === origin || asked === "null"),
-      [...alice.origins].join(),
-    );
-  }));
+  }
 
-test("a file goes on after pauses on both sides and reloads of both pages", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
-    const { page: alice, problems } = await openChat(browser, chat);
-    const { page: bob } = await openChat(browser, chat);
-    await connectForFiles(alice, bob);
-    const file = fileOf("large.bin", 9_000_000);
-    await sendFiles(alice, file);
-    await fileIn(bob, file.name).waitFor();
-    await readOnly(alice, 4);
-    await doWith(bob, file.name, "Accept");
-    await until(async () => (await stored(bob))?.parts === 4);
-    await doWith(alice, file.name, "Pause");
-    await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
-    await doWith(bob, file.name, "Pause");
-    await fileIn(bob, file.name).getByText("of 9.0 MB, paused").waitFor();
+  const files = [fileOf("some megabytes.bin", 1_500_000), fileOf("nothing.txt", 0, "text/plain")];
+  await bring(bob.page, "drop", files);
+  await bring(bob.page, "paste", [fileOf("image.png", 1000, "image/png")]);
+  for (const { name, buffer } of files) {
+    await doWith(alice.page, name, "Accept");
+    const got = await saved(alice.page, name);
+    assert(got.name === name && equalBytes(got.bytes, buffer), name);
+    await fileIn(bob.page, name).getByText("✓✓ received").waitFor();
+  }
+  // It is called a picture, and is none.
+  await doWith(alice.page, "image.png", "Accept");
+  await fileIn(alice.page, "image.png").getByRole("link", { name: "Save" }).waitFor();
+  assertEquals(await fileIn(alice.page, "image.png").locator("img").count(), 0);
 
-    await bob.reload();
-    await bob.getByRole("button", { name: /^Alice/ }).click();
-    await fileIn(bob, file.name).getByText("4.4 MB of 9.0 MB, paused").waitFor();
-    await alice.reload();
-    await alice.getByRole("button", { name: /^Bob/ }).click();
-    await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
-    // The pause of either side alone holds it, and no other file.
-    const passed = async (name: string) => {
-      await sendFiles(alice, fileOf(name, 100_000));
-      await doWith(bob, name, "Accept");
-      await fileIn(alice, name).getByText("✓✓ received").waitFor();
-    };
-    await doWith(bob, file.name, "Resume");
-    await passed("first.bin");
-    assertEquals((await stored(bob))?.parts, 5);
-    await doWith(bob, file.name, "Pause");
-    await doWith(alice, file.name, "Resume");
-    await passed("second.bin");
-    assertEquals((await stored(bob))?.parts, 6);
-    await doWith(bob, file.name, "Resume");
-    await fileIn(alice, file.name).getByText("✓✓ received").waitFor();
-    assert(equalBytes((await saved(bob, file.name)).bytes, file.buffer));
-    // The sender needs its copy no more.
-    await until(async () => (await stored(alice))?.parts === 0);
-    assertEquals(problems, []);
-  }));
+  // Straight to a place that the person chooses, and nowhere else.
+  await bob.page.evaluate(() =>
+    Object.assign(globalThis, {
+      showSaveFilePicker: async ({ suggestedName }: { readonly suggestedName: string }) =>
+        await (await navigator.storage.getDirectory()).getFileHandle(`my ${suggestedName}`, {
+          create: true,
+        }),
+    })
+  );
+  await sendFiles(alice.page, fileOf("elsewhere.bin", 1_200_000));
+  await doWith(bob.page, "elsewhere.bin", "Save as…");
+  await fileIn(bob.page, "elsewhere.bin").getByText("saved as my elsewhere.bin").waitFor();
+  assertEquals(await fileIn(bob.page, "elsewhere.bin").getByRole("link").count(), 0);
+  const size = await bob.page.evaluate(async () => {
+    const folder = await navigator.storage.getDirectory();
+    return (await (await folder.getFileHandle("my elsewhere.bin")).getFile()).size;
+  });
+  assertEquals(size, 1_200_000);
+  await doWith(alice.page, "elsewhere.bin", "Remove");
+  await until(async () => (await stored(alice.page))?.files === 4);
 
-test("files are refused and cancelled on either side, and leave nothing", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
-    const { page: alice } = await openChat(browser, chat);
-    const { page: bob } = await openChat(browser, chat);
-    await connectForFiles(alice, bob);
-    const names = ["refused.bin", "withdrawn.bin", "by the receiver.bin", "by the sender.bin"] as const;
-    await sendFiles(alice, ...names.map((name) => fileOf(name, 3_000_000)));
-    for (const name of names) await fileIn(bob, name).waitFor();
-    await doWith(bob, names[0], "Refuse");
-    await fileIn(alice, names[0]).getByText("the other side does not want it").waitFor();
-    await doWith(alice, names[1], "Cancel");
-    await fileIn(bob, names[1]).getByText("cancelled by the other side").waitFor();
-    await readOnly(alice, 2);
-    await doWith(bob, names[2], "Accept");
-    await fileIn(alice, names[2]).getByText(/ MB of 3\.0 MB/).waitFor();
-    await doWith(bob, names[2], "Cancel");
-    await fileIn(alice, names[2]).getByText("cancelled by the other side").waitFor();
-    await doWith(bob, names[3], "Accept");
-    await doWith(alice, names[3], "Cancel");
-    await fileIn(bob, names[3]).getByText("cancelled by the other side").waitFor();
-    for (const page of [alice, bob]) await page.reload();
-    for (const page of [alice, bob]) await until(async () => (await stored(page))?.parts === 0);
+  // All of it is there again, in its place, until it is removed.
+  await alice.page.reload();
+  await alice.page.getByRole("button", { name: /^Bob/ }).click();
+  await fileIn(alice.page, hills.name).getByRole("img").waitFor();
+  assert(equalBytes((await saved(alice.page, files[0]!.name)).bytes, files[0]!.buffer));
+  await alice.page.getByRole("button", { name: "Search", exact: true }).click();
+  await alice.page.getByPlaceholder("Search in this conversation").fill("MEGAbytes");
+  await alice.page.keyboard.press("Enter");
+  await alice.page.locator("#log li.found").getByText(files[0]!.name).waitFor();
+  const shown = await alice.page.locator("#log li .text").allTextContents();
+  assertEquals(shown.map((text) => text.replace(/ · .*/, "")), [
+    "hello",
+    "hello",
+    hills.name,
+    ...files.map(({ name }) => name),
+    "image.png",
+  ]);
+  for (const { name } of [hills, ...files, { name: "image.png" }]) await doWith(alice.page, name, "Remove");
+  await doWith(bob.page, hills.name, "Remove");
+  await until(async () => (await stored(alice.page))?.files === 0);
+  assertEquals(await stored(alice.page), { files: 0, parts: 0 });
+  await until(async () => (await stored(bob.page))?.parts === 0);
+}
 
-    await alice.getByRole("button", { name: /^Bob/ }).click();
-    const many = Array.from({ length: 17 }, (_, at) => fileOf(`${at + 1}.txt`, 10));
-    await sendFiles(alice, ...many);
-    await alice.getByRole("alert").getByText("17.txt was not sent: too many files are on their way")
-      .waitFor();
-    await fileIn(alice, "16.txt").getByText("waiting to be accepted").waitFor();
-    await bob.getByRole("button", { name: /^Alice.*16 new messages/ }).waitFor();
-  }));
+/** A file goes on after pauses on both sides and reloads of both pages. */
+async function pauseAndReload({ alice: { page: alice }, bob: { page: bob } }: Pair): Promise<void> {
+  const file = fileOf("large.bin", 9_000_000);
+  await sendFiles(alice, file);
+  await fileIn(bob, file.name).waitFor();
+  await readOnly(alice, 4);
+  await doWith(bob, file.name, "Accept");
+  await until(async () => (await stored(bob))?.parts === 4);
+  await doWith(alice, file.name, "Pause");
+  await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
+  await doWith(bob, file.name, "Pause");
+  await fileIn(bob, file.name).getByText("of 9.0 MB, paused").waitFor();
+
+  await bob.reload();
+  await bob.getByRole("button", { name: /^Alice/ }).click();
+  await fileIn(bob, file.name).getByText("4.4 MB of 9.0 MB, paused").waitFor();
+  await alice.reload();
+  await alice.getByRole("button", { name: /^Bob/ }).click();
+  await fileIn(alice, file.name).getByText("of 9.0 MB, paused").waitFor();
+  // The pause of either side alone holds it, and no other file.
+  const small = ["first.bin", "second.bin"] as const;
+  const passed = async (name: typeof small[number]) => {
+    await sendFiles(alice, fileOf(name, 100_000));
+    await doWith(bob, name, "Accept");
+    await fileIn(alice, name).getByText("✓✓ received").waitFor();
+  };
+  await doWith(bob, file.name, "Resume");
+  await passed(small[0]);
+  assertEquals((await stored(bob))?.parts, 5);
+  await doWith(bob, file.name, "Pause");
+  await doWith(alice, file.name, "Resume");
+  await passed(small[1]);
+  assertEquals((await stored(bob))?.parts, 6);
+  await doWith(bob, file.name, "Resume");
+  await fileIn(alice, file.name).getByText("✓✓ received").waitFor();
+  assert(equalBytes((await saved(bob, file.name)).bytes, file.buffer));
+  // The sender needs its copy no more.
+  await until(async () => (await stored(alice))?.parts === 0);
+  for (const name of [file.name, ...small]) await doWith(bob, name, "Remove");
+  await until(async () => (await stored(bob))?.parts === 0);
+}
+
+/** Files are refused and cancelled on either side, and leave nothing. */
+async function refuseAndCancel({ alice: { page: alice }, bob: { page: bob } }: Pair): Promise<void> {
+  const names = ["refused.bin", "withdrawn.bin", "by the receiver.bin", "by the sender.bin"] as const;
+  const lengths = [10_000, 10_000, 3_000_000, 3_000_000] as const;
+  await sendFiles(alice, ...names.map((name, i) => fileOf(name, lengths[i]!)));
+  for (const name of names) await fileIn(bob, name).waitFor();
+  await doWith(bob, names[0], "Refuse");
+  await fileIn(alice, names[0]).getByText("the other side does not want it").waitFor();
+  await doWith(alice, names[1], "Cancel");
+  await fileIn(bob, names[1]).getByText("cancelled by the other side").waitFor();
+  await readOnly(alice, 2);
+  await doWith(bob, names[2], "Accept");
+  await fileIn(alice, names[2]).getByText(/ MB of 3\.0 MB/).waitFor();
+  await doWith(bob, names[2], "Cancel");
+  await fileIn(alice, names[2]).getByText("cancelled by the other side").waitFor();
+  await doWith(bob, names[3], "Accept");
+  await doWith(alice, names[3], "Cancel");
+  await fileIn(bob, names[3]).getByText("cancelled by the other side").waitFor();
+  for (const page of [alice, bob]) await page.reload();
+  for (const page of [alice, bob]) await until(async () => (await stored(page))?.parts === 0);
+
+  await alice.getByRole("button", { name: /^Bob/ }).click();
+  const many = Array.from({ length: 17 }, (_, at) => fileOf(`${at + 1}.txt`, 10));
+  await sendFiles(alice, ...many);
+  await alice.getByRole("alert").getByText("17.txt was not sent: too many files are on their way")
+    .waitFor();
+  await fileIn(alice, "16.txt").getByText("waiting to be accepted").waitFor();
+  await bob.getByRole("button", { name: /^Alice.*16 new messages/ }).waitFor();
+}
 
 test("names, types and contents of a hostile sender do nothing", () =>
   withBrowser(async (browser) => {
