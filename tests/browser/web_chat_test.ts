@@ -81,107 +81,143 @@ test("two people talk in two browsers, over reloads", () =>
     for (const { problems, origins } of [alice, bob]) assertEquals([problems, [...origins]], [[], [origin]]);
   }));
 
-test("two people see what was delivered, compare their safety codes, and send what 0.3 could not", () =>
+test("two people see what was delivered, compare their safety codes, and begin further conversations", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice, problems } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
-    await connectPages(alice, bob);
-    await say(alice, "hello Bob");
-    await hear(bob, "hello Bob");
-    const delivery = alice.locator("#log .mine .delivery");
-    await delivery.getByText("✓✓ delivered").waitFor();
-    const codes: string[] = [];
-    for (const page of [alice, bob]) {
-      await page.getByRole("button", { name: "Security" }).click();
-      const dialog = page.getByRole("dialog");
-      await dialog.getByText(/forward secret since/).waitFor();
-      assertEquals(await dialog.getByRole("img", { name: "The safety code as a QR code" }).count(), 1);
-      codes.push(await dialog.locator("#safety-code").innerText());
-    }
-    assertEquals(codes[0], codes[1]);
-    assert(/^\d{5}( \d{5}){11}$/.test(codes[0]!), codes[0]);
-    await alice.getByLabel("It is the same on both sides").check();
-    await alice.getByRole("button", { name: "Close" }).click();
-    await alice.locator("#chat-state").getByText("verified").waitFor();
-
-    const long = "many words ".repeat(10_000).trim();
-    await bob.getByRole("button", { name: "Close" }).click();
-    await say(bob, long);
-    await hear(alice, long);
-
-    // All of it is stored.
-    await alice.reload();
-    await alice.getByRole("button", { name: /^Bob/ }).click();
-    await delivery.getByText("✓✓ delivered").waitFor();
-    await alice.locator("#chat-state").getByText("verified").waitFor();
-    await alice.getByRole("button", { name: "Security" }).click();
-    await alice.getByLabel("It is the same on both sides").uncheck();
-    await alice.getByRole("button", { name: "Close" }).click();
-    await alice.locator("#chat-state").getByText(/encrypted$/).waitFor();
+    await joinInFirstTab(alice, bob);
+    await seeDeliveredAndCompare(alice, bob);
+    await deleteDrafts(alice, bob);
     assertEquals(problems, []);
   }));
 
-test("with --no-sessions conversations are as in 0.3", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start([...freePorts, "--no-sessions"]);
-    const { page: alice } = await openChat(browser, chat);
-    const { page: bob } = await openChat(browser, chat);
-    await connectPages(alice, bob);
-    await say(alice, "hello Bob");
-    await hear(bob, "hello Bob");
-    await alice.locator("#log .delivery").getByText("✓ sent", { exact: false }).waitFor();
-    await alice.getByRole("button", { name: "Security" }).click();
-    await alice.getByText("without forward secrecy").waitFor();
-    assert(!await alice.locator("#safety").isVisible());
-  }));
+/** An invitation that is opened in a second tab is joined in the first one. */
+async function joinInFirstTab(alice: Page, bob: Page): Promise<void> {
+  const link = await invite(alice, "Bob");
+  const second = await bob.context().newPage();
+  await second.goto(link);
+  await second.getByText("The invitation was opened in the tab in which the chat is open").waitFor();
+  await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
+  await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
+  for (const page of [alice, bob]) {
+    await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
+  }
+  await say(bob, "hello");
+  await hear(alice, "hello");
+}
 
-test("what was seen is not counted again after a reload, and what was not seen still is", () =>
+/** What was delivered is seen, codes are compared, and what 0.3 could not send comes. */
+async function seeDeliveredAndCompare(alice: Page, bob: Page): Promise<void> {
+  await say(alice, "hello Bob");
+  await hear(bob, "hello Bob");
+  const delivery = alice.locator("#log .mine .delivery");
+  await delivery.getByText("✓✓ delivered").waitFor();
+  const codes: string[] = [];
+  for (const page of [alice, bob]) {
+    await page.getByRole("button", { name: "Security" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(/forward secret since/).waitFor();
+    assertEquals(await dialog.getByRole("img", { name: "The safety code as a QR code" }).count(), 1);
+    codes.push(await dialog.locator("#safety-code").innerText());
+  }
+  assertEquals(codes[0], codes[1]);
+  assert(/^\d{5}( \d{5}){11}$/.test(codes[0]!), codes[0]);
+  await alice.getByLabel("It is the same on both sides").check();
+  await alice.getByRole("button", { name: "Close" }).click();
+  await alice.locator("#chat-state").getByText("verified").waitFor();
+
+  const long = "many words ".repeat(10_000).trim();
+  await bob.getByRole("button", { name: "Close" }).click();
+  await say(bob, long);
+  await hear(alice, long);
+
+  // All of it is stored.
+  await alice.reload();
+  await alice.getByRole("button", { name: /^Bob/ }).click();
+  await delivery.getByText("✓✓ delivered").waitFor();
+  await alice.locator("#chat-state").getByText("verified").waitFor();
+  await alice.getByRole("button", { name: "Security" }).click();
+  await alice.getByLabel("It is the same on both sides").uncheck();
+  await alice.getByRole("button", { name: "Close" }).click();
+  await alice.locator("#chat-state").getByText(/encrypted$/).waitFor();
+}
+
+/** A conversation has its own draft, also one with the name of another that was deleted. */
+async function deleteDrafts(alice: Page, bob: Page): Promise<void> {
+  const message = alice.getByRole("textbox", { name: "Message" });
+  alice.on("dialog", (dialog) => void dialog.accept());
+  for (const draft of ["for the first Dan alone", "for the second one"]) {
+    await connectPages(alice, bob, ["Dan", `Alice, ${draft}`]);
+    assertEquals(await message.inputValue(), "");
+    await message.fill(draft);
+    await alice.getByRole("button", { name: "Delete" }).click();
+    await alice.getByText("Choose a conversation.").waitFor();
+  }
+}
+
+test("with --no-sessions conversations are as in 0.3, and what was seen is not counted again", () =>
   withBrowser(async (browser) => {
     // What a session tells of itself is stored too, at any time.
     await using chat = await WebChat.start([...freePorts, "--no-sessions"]);
     const { page: alice, problems } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);
-    const titles: string[] = [];
-    await alice.exposeFunction("titled", (title: string) => titles.push(title));
-    await alice.addInitScript(() => {
-      addEventListener("DOMContentLoaded", () => {
-        const titled = () =>
-          (globalThis as unknown as { titled(title: string): void }).titled(document.title);
-        new MutationObserver(titled).observe(document.querySelector("title")!, { childList: true });
-      });
-    });
-    // Nothing that comes after an event is stored, and so not that it was taken.
-    await alice.evaluate(() => {
-      const put = IDBObjectStore.prototype.put;
-      IDBObjectStore.prototype.put = function (...args) {
-        if (this.name === "events") {
-          const owner = this.transaction.db.transaction("owner", "readwrite").objectStore("owner");
-          const busy = () => owner.get(0).onsuccess = busy;
-          busy();
-        }
-        return put.apply(this, args);
-      };
-    });
-    await say(bob, "seen");
-    await hear(alice, "seen");
-    await alice.reload();
-    await say(bob, "not seen");
-    const counted = alice.getByRole("button", { name: /Bob.*1 new message$/ });
-    await counted.click();
-    await hear(alice, "not seen");
-    // It did not come while the conversation was open.
-    assertEquals(await alice.locator("#announcement").textContent(), "");
-    await alice.reload();
-    await say(bob, "not seen yet");
-    await counted.waitFor();
-    await alice.reload();
-    await counted.click();
-    await hear(alice, "not seen yet");
-    assertEquals(new Set(titles), new Set(["SimpleXMQ chat", "(1) SimpleXMQ chat"]));
+    await talkWithoutSecrecy(alice, bob);
+    await countUnseen(alice, bob);
     assertEquals(problems, []);
   }));
+
+/** Conversations are as in 0.3. */
+async function talkWithoutSecrecy(alice: Page, bob: Page): Promise<void> {
+  await say(alice, "hello Bob");
+  await hear(bob, "hello Bob");
+  await alice.locator("#log .delivery").getByText("✓ sent", { exact: false }).waitFor();
+  await alice.getByRole("button", { name: "Security" }).click();
+  await alice.getByText("without forward secrecy").waitFor();
+  assert(!await alice.locator("#safety").isVisible());
+  await alice.getByRole("button", { name: "Close" }).click();
+}
+
+/** What was seen is not counted again after a reload, and what was not seen still is. */
+async function countUnseen(alice: Page, bob: Page): Promise<void> {
+  const titles: string[] = [];
+  await alice.exposeFunction("titled", (title: string) => titles.push(title));
+  await alice.addInitScript(() => {
+    addEventListener("DOMContentLoaded", () => {
+      const titled = () => (globalThis as unknown as { titled(title: string): void }).titled(document.title);
+      new MutationObserver(titled).observe(document.querySelector("title")!, { childList: true });
+    });
+  });
+  // Nothing that comes after an event is stored, and so not that it was taken.
+  await alice.evaluate(() => {
+    const put = IDBObjectStore.prototype.put;
+    IDBObjectStore.prototype.put = function (...args) {
+      if (this.name === "events") {
+        const owner = this.transaction.db.transaction("owner", "readwrite").objectStore("owner");
+        const busy = () => owner.get(0).onsuccess = busy;
+        busy();
+      }
+      return put.apply(this, args);
+    };
+  });
+  await say(bob, "seen");
+  await hear(alice, "seen");
+  await alice.reload();
+  await say(bob, "not seen");
+  const counted = alice.getByRole("button", { name: /Bob.*1 new message$/ });
+  await counted.click();
+  await hear(alice, "not seen");
+  // It did not come while the conversation was open.
+  assertEquals(await alice.locator("#announcement").textContent(), "");
+  await alice.reload();
+  await say(bob, "not seen yet");
+  await counted.waitFor();
+  await alice.reload();
+  await counted.click();
+  await hear(alice, "not seen yet");
+  assertEquals(new Set(titles), new Set(["SimpleXMQ chat", "(1) SimpleXMQ chat"]));
+}
 
 test("what is not whole, and an invitation that was used, are told", () =>
   withBrowser(async (browser) => {
@@ -222,41 +258,7 @@ test("what is not whole, and an invitation that was used, are told", () =>
     await isUsed();
   }));
 
-test("a conversation has its own draft, also one with the name of another that was deleted", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
-    const { page: alice } = await openChat(browser, chat);
-    const message = alice.getByRole("textbox", { name: "Message" });
-    alice.on("dialog", (dialog) => void dialog.accept());
-    for (const draft of ["for the first Bob alone", "for the second one"]) {
-      const { page: bob } = await openChat(browser, chat);
-      await connectPages(alice, bob);
-      assertEquals(await message.inputValue(), "");
-      await message.fill(draft);
-      await alice.getByRole("button", { name: "Delete" }).click();
-      await alice.getByText("Choose a conversation.").waitFor();
-    }
-  }));
-
-test("an invitation that is opened in a second tab is joined in the first one", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
-    const { page: alice } = await openChat(browser, chat);
-    const { page: bob } = await openChat(browser, chat);
-    const link = await invite(alice, "Bob");
-    const second = await bob.context().newPage();
-    await second.goto(link);
-    await second.getByText("The invitation was opened in the tab in which the chat is open").waitFor();
-    await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
-    await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
-    for (const page of [alice, bob]) {
-      await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();
-    }
-    await say(bob, "hello");
-    await hear(alice, "hello");
-  }));
-
-test("one tab has the chat, and another one can take it", () =>
+test("one tab has the chat, another one can take it, and delete everything meanwhile", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const { page: alice } = await openChat(browser, chat);
@@ -287,22 +289,15 @@ test("one tab has the chat, and another one can take it", () =>
     await say(alice, "and back");
     await hear(first, "and back");
     assertEquals(bob.problems, []);
-  }));
 
-test("everything can be deleted from one tab while another one has the chat", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start();
-    const { page: first } = await openChat(browser, chat, { passphrase: "correct horse" });
-    await invite(first, "Bob");
-    const second = await first.context().newPage();
+    // Both ask for the passphrase, then one of them has the chat; the other one deletes everything.
     second.on("dialog", (dialog) => void dialog.accept());
-    // Both ask for the passphrase, then one of them has the chat.
     await first.reload();
     await second.goto(chat.url);
     await second.getByText("Keys and messages in this browser are encrypted.").waitFor();
     await passphraseField(first).fill("correct horse");
     await first.keyboard.press("Enter");
-    await first.getByRole("button", { name: /^Bob/ }).waitFor();
+    await first.getByRole("button", { name: /^Alice/ }).waitFor();
     await second.getByRole("button", { name: "Forget everything" }).click();
     await second.getByText("Passphrase (optional)").waitFor();
     await first.getByText("The chat was opened in another tab.").waitFor();
@@ -394,39 +389,119 @@ test("a backup moves the chat to another browser", () =>
     await hear(empty, "before the move");
   }));
 
-test("a page that is opened while its server is down shows its conversations, and comes alive with it", () =>
+test("messages go on in order over a server that is killed, and a page that is opened meanwhile comes alive with it", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start(steadyPorts());
     const { page: alice } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);
-    await say(bob, "before");
-    await hear(alice, "before");
-    // By then what the page is made of is kept.
-    await alice.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
-    const restart = await chat.kill();
-    await say(bob, "are you there?");
-    await alice.reload();
-    await alice.getByText("no connection to the server").waitFor();
-    await alice.getByRole("button", { name: /^Bob/ }).click();
-    await hear(alice, "before");
-    // While there is no server: a browser looks for a newer one when it likes to.
-    const before = await keptFiles(alice);
-    // Of another version, as its configuration is another one.
-    await restart("--no-sessions");
-    await alice.getByText("connected to the server").waitFor();
-    await hear(alice, "are you there?");
-    await alice.locator("#notice").waitFor({ state: "hidden" });
-
-    // Online it is the new one at once, which then replaces what was kept.
-    await alice.reload();
-    await alice.getByText("connected to the server").waitFor();
-    const version = /v=(\w+)/.exec((await alice.locator("meta[name=config]").getAttribute("content"))!)![1]!;
-    assert(!before.some((path) => path.includes(version)));
-    const expected = ["/", ...pageFiles.map((name) => `/${name}?v=${version}`)];
-    await until(async () => (await keptFiles(alice)).every((path) => expected.includes(path)));
-    assertEquals(await keptFiles(alice), expected);
+    await goOnInOrder(chat, alice, bob);
+    await openWithoutServer(chat, alice, bob);
   }));
+
+/** Messages go on in order after the server was killed; all are stored, and found. */
+async function goOnInOrder(chat: WebChat, alice: Page, bob: Page): Promise<void> {
+  const count = 200;
+  const texts = Array.from({ length: count }, (_, i) => `message ${i + 1}`);
+  for (const text of texts.slice(0, 5)) await say(alice, text);
+  const restart = await chat.kill();
+  for (const page of [alice, bob]) await page.getByText("no connection to the server").waitFor();
+  await say(bob, "written without a server");
+  await bob.locator("#log .mine .delivery").getByText("queued").waitFor();
+  await restart();
+  // Faster than anybody types.
+  await alice.evaluate((texts) => {
+    const form = document.querySelector("form#composer") as HTMLFormElement;
+    for (const text of texts) {
+      form.querySelector("textarea")!.value = text;
+      form.requestSubmit();
+    }
+  }, texts.slice(5));
+  await hear(alice, "written without a server");
+  await hear(bob, texts.at(-1)!);
+  assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
+  assertEquals(await bob.locator("#log .warning").count(), 0);
+  await bob.locator("#log .mine .delivery").getByText(/sent|delivered/).waitFor();
+  for (const page of [alice, bob]) await page.getByText("connected to the server").waitFor();
+
+  // All of them are in the store, and shown a hundred at a time.
+  await bob.reload();
+  await bob.getByRole("button", { name: "Alice" }).click();
+  await hear(bob, texts.at(-1)!);
+  assertEquals((await textsIn(bob)).length, 100);
+  await bob.getByRole("button", { name: "Show earlier messages" }).click();
+  await hear(bob, texts[60]!);
+  await bob.getByRole("button", { name: "Show earlier messages" }).click();
+  await hear(bob, texts[0]!);
+  assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
+
+  // A search finds what is not shown, too, and shows it among what was around it.
+  await bob.reload();
+  await bob.getByRole("button", { name: "Alice" }).click();
+  await hear(bob, texts.at(-1)!);
+  await bob.getByRole("button", { name: "Search", exact: true }).click();
+  const search = bob.getByRole("search");
+  await search.getByLabel("Search in this conversation").fill("MESSAGE 1");
+  await bob.keyboard.press("Enter");
+  const foundText = bob.locator("#log .found .text");
+  await search.getByText("1 of 111").waitFor();
+  await foundText.getByText("message 199", { exact: true }).waitFor();
+  // What takes longer to load, and is not wanted any more, is not shown in the place of what is.
+  await bob.evaluate(() => {
+    const click = (id: string) => document.querySelector<HTMLButtonElement>(`#${id}`)!.click();
+    for (let i = 2; i <= 111; i++) click("search-older");
+    click("search-newer");
+  });
+  await search.getByText("110 of 111").waitFor();
+  await hear(bob, texts[0]!);
+  await foundText.getByText("message 10", { exact: true }).waitFor();
+  await search.getByLabel("Search in this conversation").fill("message 7 ");
+  await bob.keyboard.press("Enter");
+  await search.getByText("1 of 11").waitFor();
+  const older = search.getByRole("button", { name: "Older message" });
+  for (let i = 2; i <= 11; i++) await older.click();
+  await search.getByText("11 of 11").waitFor();
+  assert(await older.isDisabled());
+  await foundText.getByText("message 7", { exact: true }).waitFor();
+  assert((await textsIn(bob)).length > 100);
+  await search.getByRole("button", { name: "Newer message" }).click();
+  await foundText.getByText("message 70", { exact: true }).waitFor();
+  await search.getByLabel("Search in this conversation").fill("nobody wrote this");
+  await bob.keyboard.press("Enter");
+  await search.getByText("Nothing found").waitFor();
+  await search.getByRole("button", { name: "Close the search" }).click();
+  await search.waitFor({ state: "hidden" });
+}
+
+/** A page that is opened while its server is down shows its conversations, and comes alive with it. */
+async function openWithoutServer(chat: WebChat, alice: Page, bob: Page): Promise<void> {
+  await say(bob, "before");
+  await hear(alice, "before");
+  // By then what the page is made of is kept.
+  await alice.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+  const restart = await chat.kill();
+  await say(bob, "are you there?");
+  await alice.reload();
+  await alice.getByText("no connection to the server").waitFor();
+  await alice.getByRole("button", { name: /^Bob/ }).click();
+  await hear(alice, "before");
+  // While there is no server: a browser looks for a newer one when it likes to.
+  const before = await keptFiles(alice);
+  // Of another version, as its configuration is another one.
+  await restart("--no-sessions");
+  await alice.getByText("connected to the server").waitFor();
+  await hear(alice, "are you there?");
+  await alice.locator("#notice").waitFor({ state: "hidden" });
+
+  // Online it is the new one at once, which then replaces what was kept.
+  await alice.reload();
+  await alice.getByText("connected to the server").waitFor();
+  const version = /v=(\w+)/.exec((await alice.locator("meta[name=config]").getAttribute("content"))!)![1]!;
+  assert(!before.some((path) => path.includes(version)));
+  const expected = ["/", ...pageFiles.map((name) => `/${name}?v=${version}`)];
+  await until(async () => (await keptFiles(alice)).every((path) => expected.includes(path)));
+  assertEquals(await keptFiles(alice), expected);
+}
 
 /** What the page keeps of itself, and nothing else. */
 const pageFiles = [
@@ -447,84 +522,6 @@ function keptFiles(page: Page): Promise<string[]> {
     return requests.flat().map(({ url }) => url.slice(location.origin.length)).sort();
   });
 }
-
-test("messages go on in order after the server was killed", () =>
-  withBrowser(async (browser) => {
-    await using chat = await WebChat.start(steadyPorts());
-    const { page: alice } = await openChat(browser, chat);
-    const { page: bob } = await openChat(browser, chat);
-    await connectPages(alice, bob);
-    const count = 200;
-    const texts = Array.from({ length: count }, (_, i) => `message ${i + 1}`);
-    for (const text of texts.slice(0, 20)) await say(alice, text);
-    const restart = await chat.kill();
-    for (const page of [alice, bob]) await page.getByText("no connection to the server").waitFor();
-    await say(bob, "written without a server");
-    await bob.locator("#log .mine .delivery").getByText("queued").waitFor();
-    await restart();
-    // Faster than anybody types.
-    await alice.evaluate((texts) => {
-      const form = document.querySelector("form#composer") as HTMLFormElement;
-      for (const text of texts) {
-        form.querySelector("textarea")!.value = text;
-        form.requestSubmit();
-      }
-    }, texts.slice(20));
-    await hear(alice, "written without a server");
-    await hear(bob, texts.at(-1)!);
-    assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
-    assertEquals(await bob.locator("#log .warning").count(), 0);
-    await bob.locator("#log .mine .delivery").getByText(/sent|delivered/).waitFor();
-    for (const page of [alice, bob]) await page.getByText("connected to the server").waitFor();
-
-    // All of them are in the store, and shown a hundred at a time.
-    await bob.reload();
-    await bob.getByRole("button", { name: "Alice" }).click();
-    await hear(bob, texts.at(-1)!);
-    assertEquals((await textsIn(bob)).length, 100);
-    await bob.getByRole("button", { name: "Show earlier messages" }).click();
-    await hear(bob, texts[60]!);
-    await bob.getByRole("button", { name: "Show earlier messages" }).click();
-    await hear(bob, texts[0]!);
-    assertEquals(await bob.locator("#log .theirs .text").allTextContents(), texts);
-
-    // A search finds what is not shown, too, and shows it among what was around it.
-    await bob.reload();
-    await bob.getByRole("button", { name: "Alice" }).click();
-    await hear(bob, texts.at(-1)!);
-    await bob.getByRole("button", { name: "Search", exact: true }).click();
-    const search = bob.getByRole("search");
-    await search.getByLabel("Search in this conversation").fill("MESSAGE 1");
-    await bob.keyboard.press("Enter");
-    const foundText = bob.locator("#log .found .text");
-    await search.getByText("1 of 111").waitFor();
-    await foundText.getByText("message 199", { exact: true }).waitFor();
-    // What takes longer to load, and is not wanted any more, is not shown in the place of what is.
-    await bob.evaluate(() => {
-      const click = (id: string) => document.querySelector<HTMLButtonElement>(`#${id}`)!.click();
-      for (let i = 2; i <= 111; i++) click("search-older");
-      click("search-newer");
-    });
-    await search.getByText("110 of 111").waitFor();
-    await hear(bob, texts[0]!);
-    await foundText.getByText("message 10", { exact: true }).waitFor();
-    await search.getByLabel("Search in this conversation").fill("message 7 ");
-    await bob.keyboard.press("Enter");
-    await search.getByText("1 of 11").waitFor();
-    const older = search.getByRole("button", { name: "Older message" });
-    for (let i = 2; i <= 11; i++) await older.click();
-    await search.getByText("11 of 11").waitFor();
-    assert(await older.isDisabled());
-    await foundText.getByText("message 7", { exact: true }).waitFor();
-    assert((await textsIn(bob)).length > 100);
-    await search.getByRole("button", { name: "Newer message" }).click();
-    await foundText.getByText("message 70", { exact: true }).waitFor();
-    await search.getByLabel("Search in this conversation").fill("nobody wrote this");
-    await bob.keyboard.press("Enter");
-    await search.getByText("Nothing found").waitFor();
-    await search.getByRole("button", { name: "Close the search" }).click();
-    await search.waitFor({ state: "hidden" });
-  }));
 
 test("with a passphrase the page asks for it, and can forget everything", () =>
   withBrowser(async (browser) => {
