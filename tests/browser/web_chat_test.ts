@@ -10,6 +10,7 @@ import {
   connectPages,
   hear,
   invite,
+  makeCheap,
   openChat,
   passphraseField,
   say,
@@ -39,7 +40,7 @@ test("two people talk in two browsers, over reloads", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start();
     const alice = await openChat(browser, chat, { makesKeys: true });
-    const bob = await openChat(browser, chat, { makesKeys: true });
+    const bob = await openChat(browser, chat);
     await connectPages(alice.page, bob.page);
     await say(alice.page, "hello Bob");
     await hear(bob.page, "hello Bob");
@@ -327,6 +328,7 @@ test("a backup moves the chat to another browser", () =>
     await say(alice, "during the move");
 
     const { page: moved, problems } = await openPage(browser);
+    await makeCheap(moved);
     const read = async (passphrase: string) => {
       await moved.getByRole("dialog").getByLabel("File", { exact: true }).setInputFiles(path);
       await moved.getByRole("dialog").getByLabel("Passphrase of the file").fill(passphrase);
