@@ -36,7 +36,7 @@ Deno.test("memory filled by large messages refuses NEW and SEND, and takes them 
   const { heapUsed, external } = Deno.memoryUsage();
   await using server = await startServer({
     identity,
-    limits: { memory: heapUsed + external + 32 * mib, messagesPerQueue: 1_000_000 },
+    limits: { memory: heapUsed + external + 16 * mib, messagesPerQueue: 1_000_000 },
   });
   await using owner = await RawClient.connect(server, "tcp", blockSize);
   await owner.send(await signed("", { type: "NEW", recipientKey: publicKey }));

@@ -254,7 +254,7 @@ export class RawClient implements AsyncDisposable {
   /** The next block's text without padding; `null` at the end. */
   async receive(): Promise<string | null> {
     const block = await soon(this.channel.read(this.#blockSize));
-    return block && unpadded(asciiText(await this.#rcv.decrypt(block)));
+    return block && asciiText(unpadded(await this.#rcv.decrypt(block)));
   }
 
   /** Closes the connection. */
@@ -263,11 +263,12 @@ export class RawClient implements AsyncDisposable {
   }
 }
 
-/** A regular expression takes a millisecond for the padding of a large block. */
-function unpadded(text: string): string {
-  let end = text.length;
-  while (text[end - 1] === "#") end--;
-  return text.slice(0, end);
+/** The padding of a large block takes a millisecond in a text. */
+function unpadded(bytes: Uint8Array): Uint8Array {
+  const padding = "#".charCodeAt(0);
+  let end = bytes.length;
+  while (bytes[end - 1] === padding) end--;
+  return bytes.subarray(0, end);
 }
 
 interface RawSession {
