@@ -96,6 +96,11 @@ export class Incoming extends LiveStream implements StreamOffer {
     };
   }
 
+  /** Whether what has come is in the temporary file with a path, or was to be. */
+  isKeptAt(path: string): boolean {
+    return this.#part?.path === path;
+  }
+
   /** What has come is in a temporary file, and goes with the stream; also what was in another one before. */
   async keep(part: StreamPart): Promise<void> {
     const former = this.#part;

@@ -19,15 +19,21 @@ export interface StatHandle {
   stat(options: { readonly bigint: true }): Promise<{ readonly dev: bigint; readonly ino: bigint }>;
 }
 
+/** Whether a temporary file still is where it was: not another one, nor a link to it. */
+export async function isPart({ path, file }: StreamPart): Promise<boolean> {
+  const stat = await builtin("node:fs/promises")?.lstat(path, { bigint: true }).catch(() => null);
+  return stat?.isFile() === true && `${stat.dev}:${stat.ino}` === file;
+}
+
 /** Removes a temporary file, if it still is where it was: never another one, nor what a link leads to. */
-export async function removePart({ path, file }: StreamPart): Promise<void> {
+export async function removePart(part: StreamPart): Promise<void> {
+  const { path } = part;
   const files = builtin("node:fs/promises");
   // An agent that was started without the right to write there asks nobody for it.
   const { Deno: deno } = globalThis as DenoPermissions;
   if (deno !== undefined && deno.permissions.querySync({ name: "write", path }).state !== "granted") return;
   try {
-    const stat = await files?.lstat(path, { bigint: true });
-    if (stat?.isFile() && `${stat.dev}:${stat.ino}` === file) await files?.unlink(path);
+    if (await isPart(part)) await files?.unlink(path);
   } catch {
     // It is gone, its folder was moved, or nobody may look.
   }

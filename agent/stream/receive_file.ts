@@ -1,9 +1,10 @@
 import type { FileHandle } from "node:fs/promises";
 import { equalBytes } from "../../protocol/mod.ts";
+import type { StreamPart } from "../store/store.ts";
 import { fileModules } from "./builtin.ts";
 import { StreamError } from "./error.ts";
 import { codeOf, giveName, isThere } from "./final_name.ts";
-import { partAt } from "./part_file.ts";
+import { isPart, partAt, removePart } from "./part_file.ts";
 import { type Hash, newHash } from "./hash.ts";
 import type { Incoming, StreamReader } from "./incoming.ts";
 import { tellProgress } from "./send_file.ts";
@@ -87,7 +88,8 @@ async function receivedBefore(offer: Incoming, target: string): Promise<Received
     const size = await hashPart(handle, { size: null, hash });
     if (!equalBytes(hash.digest(), sha256)) return null;
     // Both names are there when the crash came between giving one and taking the other.
-    await files.unlink(partOf(offer, path.resolve(target))).catch(() => {});
+    const part = partOf(offer, path.resolve(target));
+    if (offer.isKeptAt(part)) await files.unlink(part).catch(() => {});
     await offer.finish(size);
     return { size, sha256, path: target };
   } finally {
@@ -173,46 +175,67 @@ async function openPart(
   given: string,
   otherPath: ReceiveFileOptions["otherPath"],
 ): Promise<Target> {
-  const { files, path } = fileModules();
-  const { constants } = files;
+  const { path } = fileModules();
   const target = path.resolve(given), folder = path.dirname(target);
   const part = partOf(offer, target);
   if (await isThere(target) && otherPath === undefined) {
     throw new StreamError("FAILED", "Cannot receive the file: there is one with that name");
   }
-  // Never through a link that somebody else has put there.
-  const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-  const handle = await files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600).catch(
-    (error) => {
-      throw isFull(error) ? noRoom(error) : error;
-    },
-  );
+  const handle = await openOwn(part, offer.isKeptAt(part)).catch((error) => {
+    throw isFull(error) ? noRoom(error) : error;
+  });
   try {
     const hash = newHash();
     const start = await hashPart(handle, { size: offer.size, hash });
-    await offer.keep(await partAt(part, handle));
+    const made = await partAt(part, handle);
+    await offer.keep(made);
     const names = (attempt: number) => attempt === 1 || otherPath === undefined ? given : otherPath(attempt);
     const isOnly = otherPath === undefined;
-    return partTarget(handle, { start, hash, names, isOnly, part, folder });
+    return partTarget(handle, { start, hash, names, isOnly, part: made, folder });
   } catch (error) {
     await handle.close();
     throw error;
   }
 }
 
+/**
+ * Opens the temporary file of a stream: the one that is its own, else one that is not there, as the sender chooses the ID in
+ * its name, and two senders the same one.
+ */
+async function openOwn(part: string, isOwn: boolean): Promise<FileHandle> {
+  const { files } = fileModules();
+  const { constants } = files;
+  // Never through a link that somebody else has put there.
+  const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0) | (isOwn ? 0 : constants.O_EXCL);
+  const open = () => files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600);
+  try {
+    return await open();
+  } catch (error) {
+    if (isOwn || codeOf(error) !== "EEXIST") throw error;
+  }
+  const stat = await files.lstat(part);
+  if (!stat.isFile() || stat.size > 0) {
+    throw new StreamError("FAILED", `Cannot receive the file: ${part} is there, and is not of this stream`);
+  }
+  // What a crash has left, before it was known whose it is.
+  await files.unlink(part);
+  return await open();
+}
+
 function partTarget(
   handle: FileHandle,
-  { start, hash, names, isOnly, part, folder }: {
+  { start, hash, names, isOnly, part: made, folder }: {
     readonly start: number;
     readonly hash: Hash;
     /** What it may be called, from 1 on; whether the first one is the only one. */
     readonly names: (attempt: number) => string;
     readonly isOnly: boolean;
-    readonly part: string;
+    readonly part: StreamPart;
     readonly folder: string;
   },
 ): Target {
-  const { files, path } = fileModules();
+  const { path } = fileModules();
+  const { path: part } = made;
   let at = start;
   return {
     start,
@@ -226,6 +249,7 @@ function partTarget(
     },
     async finish() {
       await handle.sync();
+      if (!await isPart(made)) throw new Error(`${part} is not the file any more that was written`);
       await handle.close();
       // All of them in the folder of the first one, wherever the program is by now.
       const inFolder = (attempt: number) => path.join(folder, path.basename(names(attempt)));
@@ -235,7 +259,7 @@ function partTarget(
     },
     async remove() {
       await handle.close().catch(() => {});
-      await files.unlink(part).catch(() => {});
+      await removePart(made);
     },
     close: () => handle.close().catch(() => {}),
   };

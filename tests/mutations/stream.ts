@@ -261,4 +261,20 @@ export const streamMutations: readonly Mutation[] = [
     to: "else await file.close();\n    throw end",
     tests: test("file"),
   },
+  {
+    name: "stream-part-own",
+    what: "the temporary file of another stream is used",
+    file: "agent/stream/receive_file.ts",
+    from: " | (isOwn ? 0 : constants.O_EXCL)",
+    to: "",
+    tests: test("part"),
+  },
+  {
+    name: "stream-part-same",
+    what: "another file than was written gets the name",
+    file: "agent/stream/receive_file.ts",
+    from: "if (!await isPart(made)) throw",
+    to: "if (false) throw",
+    tests: test("part"),
+  },
 ];

@@ -48,6 +48,32 @@ Deno.test("a file that is received into another folder after a restart leaves no
   assertEquals([namesIn(one.path), namesIn(two.path)], [[], ["to"]]);
 });
 
+Deno.test("a temporary file of another stream, whose sender has chosen the same ID, is not written to", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using alice = await TestAgent.start(server.address, sessions);
+  await using bob = await TestAgent.start(server.address, sessions);
+  await connectForStreams(server, alice, bob);
+  const bytes = someBytes(1_000_000), outgoing = await alice.agent.sendFile("b", new Blob([bytes]));
+  const offer = await nextOffer(bob);
+  const to = `${folder.path}/to`, part = `${folder.path}/.${offer.id}.part`;
+  await Deno.writeTextFile(part, "of another one");
+  assertEquals(await soon(codeOf(bob.agent.receiveFile(offer, to))), "FAILED");
+  assertEquals([await Deno.readTextFile(part), offer.status], ["of another one", "offered"]);
+  // What a crash has left before it was known whose it is.
+  await Deno.truncate(part);
+  outgoing.pause();
+  const receiving = codeOf(bob.agent.receiveFile(offer, to));
+  await until(() => outgoing.status === "accepted");
+  // What gets the name is what was written.
+  await Deno.rename(part, `${folder.path}/moved`);
+  await Deno.writeTextFile(part, "of another one");
+  outgoing.resume();
+  assertEquals(await soon(receiving), "FAILED");
+  assertEquals(await Deno.readTextFile(part), "of another one");
+  assertEquals(namesIn(folder.path), [`.${offer.id}.part`, "moved"]);
+});
+
 Deno.test("only the file that was made is removed, where it was made", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/in/.id.part`, other = `${folder.path}/other`;
