@@ -128,10 +128,17 @@ async function seeDeliveredAndCompare(alice: Page, bob: Page): Promise<void> {
   await alice.getByRole("button", { name: "Close" }).click();
   await alice.locator("#chat-state").getByText("verified").waitFor();
 
-  const long = "many words ".repeat(10_000).trim();
+  // What would take a page long to lay out is shown in part, and is all there.
+  const words = "many words ".repeat(10_000).trim();
   await bob.getByRole("button", { name: "Close" }).click();
-  await say(bob, long);
-  await hear(alice, long);
+  await say(bob, `e${"\u0301".repeat(40)}${words}`);
+  const more = alice.getByRole("button", { name: "Show more" });
+  await more.click();
+  const shown = alice.locator("#log .theirs .text").last();
+  const few = `e${"\u0301".repeat(30)}`;
+  assertEquals(await shown.textContent(), few + words.slice(0, 68_000 - 41));
+  await more.click();
+  assertEquals([await shown.textContent(), await more.count()], [few + words, 0]);
 
   // All of it is stored.
   await alice.reload();

@@ -16,6 +16,7 @@ import {
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf, warningFor } from "../../examples/web-chat/page/invitation.ts";
 import { find } from "../../examples/web-chat/page/search.ts";
+import { startOf, withFewMarks } from "../../examples/web-chat/page/shown_text.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
 import {
   chosenServers,
@@ -322,6 +323,12 @@ Deno.test(
         [801, "2", "1", 401, 1],
       );
     }
+    // More marks than any letter has would take a square of their number to be compared.
+    const many = {
+      text: `x${"\u0323".repeat(50)}`,
+      files: [{ key: "m", name: `x${"\u0323".repeat(40)}`, after: 0 }],
+    };
+    assertEquals(await find(agent, "a", { ...many, signal }), [{ number: 0, file: "m" }]);
     assertEquals((await find(agent, "a", { text: "", files, signal })).length, 1_000);
     reads = 0;
     await assertRejects(
@@ -330,6 +337,20 @@ Deno.test(
       "over",
     );
     assertEquals(reads, 1);
+  },
+);
+
+Deno.test(
+  "what a browser lays out or compares of a text has as many marks on a letter as languages know",
+  pure,
+  () => {
+    const marks = "\u0301\uff9e".repeat(200);
+    assertEquals(withFewMarks(`a${marks}b${marks}`), `a${marks.slice(0, 30)}b${marks.slice(0, 30)}`);
+    const few = `e\u0301 \u0e01\u0e34\u0e49${marks.slice(0, 28)}`;
+    assertEquals(withFewMarks(few), few);
+    // No half of a character.
+    assertEquals(startOf("ab\u{1f600}", 3), "ab");
+    assertEquals(startOf("\u{1f600}".repeat(3_000)), "\u{1f600}".repeat(2_000));
   },
 );
 

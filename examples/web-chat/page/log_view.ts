@@ -2,6 +2,7 @@ import { type ChatMessage, type DeliveryState, deliveryText, integrityText } fro
 import { element, inside, make } from "./dom.ts";
 import { type FileActions, type FileView, fileView } from "./file_view.ts";
 import type { Found } from "./search.ts";
+import { shownText, startOf } from "./shown_text.ts";
 import type { FileState } from "./transfers.ts";
 
 const sameDay = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
@@ -85,7 +86,7 @@ export function showLog(name: string, actions: FileActions): LogView {
       } else if (wasAtEnd || messages.at(-1)?.from === "me") toEnd();
     },
     announce(text) {
-      element("announcement", HTMLElement).replaceChildren(make("p", {}, text));
+      element("announcement", HTMLElement).replaceChildren(make("p", {}, startOf(text)));
     },
     delivered(id, delivery) {
       deliveries.set(id, delivery);
@@ -143,7 +144,7 @@ function timeOf(milliseconds: number): HTMLElement {
 function itemOf(name: string, message: ChatMessage): HTMLElement {
   const isMine = message.from === "me";
   const bubble = make("div", {}, make("span", { class: "unseen" }, isMine ? "You: " : `${name}: `));
-  bubble.append(make("p", { class: "text", dir: "auto" }, message.text));
+  bubble.append(...shownText(message.text));
   bubble.append(make("p", { class: "meta" }, timeOf(message.at), make("span", { class: "delivery" })));
   const item = make("li", { class: isMine ? "mine" : "theirs" });
   const warning = isMine ? null : integrityText(message.integrity);

@@ -1,5 +1,6 @@
 import type { Agent, MessageQuery } from "@simplexmq/smp/agent";
 import type { FileEntry } from "./file_store.ts";
+import { withFewMarks } from "./shown_text.ts";
 
 /** Messages that are read from the store at a time. */
 const pageSize = 500;
@@ -46,5 +47,5 @@ export async function find(
 
 /** Letters as they are compared: whether they are large or small, or how they are put together, does not matter. */
 function plain(text: string): string {
-  return text.normalize("NFKC").toLowerCase();
+  return withFewMarks(text).normalize("NFKC").toLowerCase();
 }
