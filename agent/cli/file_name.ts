@@ -17,7 +17,7 @@ export function safeName(given: string): string {
   const [last = ""] = given.normalize("NFC").split(/[/\\]/).slice(-1);
   const clean = last.toWellFormed()
     // deno-lint-ignore no-control-regex
-    .replaceAll(/[\p{C}\p{Zl}\p{Zp}\x00-\x1f]/gu, "")
+    .replaceAll(/[\p{C}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}\u2800\x00-\x1f]/gu, "")
     .replaceAll(/[<>:"|?*\ufffd]/g, "_")
     .replace(/^[\s.~-]+/, "")
     .replace(/[\s.]+$/, "");

@@ -28,6 +28,8 @@ Deno.test("names of others become names of files, and never paths", { permission
       ["aux .txt", "_aux .txt"],
       ["COM\u00b9.log", "_COM\u00b9.log"],
       ["conin$", "_conin$"],
+      ["a\u3164.png", "a.png"],
+      ["\u115f\u2800\ufe0f", "file"],
     ] as const
   ) {
     assertEquals(fileNameOf(given), name, JSON.stringify(given));

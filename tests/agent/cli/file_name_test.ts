@@ -30,6 +30,8 @@ Deno.test(
         ["COM\u00b9.log", "_COM\u00b9.log"],
         ["conin$", "_conin$"],
         ["\ud800x", "_x"],
+        ["a\u3164.png", "a.png"],
+        ["\u115f\u2800\ufe0f", "file"],
       ] as const
     ) assertEquals(safeName(given), name, JSON.stringify(given));
     assertEquals(safeName(`${"ä".repeat(150)}.jpeg`), `${"ä".repeat(97)}.jpeg`);
