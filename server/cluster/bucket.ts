@@ -36,12 +36,14 @@ export interface BucketOptions {
   readonly replicas?: number;
   readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
   readonly signal: AbortSignal;
+  /** Connects to another server: the one that is connected to may be cut off from the others. */
+  readonly changeServer?: () => Promise<void>;
   /** @default the machine's */
   readonly clock?: ClusterClock;
 }
 
 /** Milliseconds. */
-const times = { request: 1000, creation: 5000, retry: 1000, patience: 60_000 };
+const times = { request: 1000, creation: 5000, retry: 1000, change: 15_000, patience: 60_000 };
 const longestValue = 16_384;
 const mostKeys = 2000;
 const wrongLastSequences = [10071, 10164];
@@ -49,11 +51,12 @@ const noStream = 10059;
 
 /**
  * Opens a bucket of NATS, made when there is none. As the engine may still be electing its leaders, that is tried again
- * for a minute, unless this user may not do it. Throws `EngineError` (`BUCKET`), or the reason of the signal.
+ * for a minute, by another server each 15 s, unless this user may not do it. Throws `EngineError` (`BUCKET`), or the reason of the signal.
  */
 export async function openBucket(connection: NatsConnection, options: BucketOptions): Promise<Bucket> {
-  const { name, signal, log, clock = steadyClock } = options;
+  const { name, signal, log, changeServer, clock = steadyClock } = options;
   const end = clock.now() + times.patience;
+  let changeAt = clock.now() + times.change;
   for (;;) {
     try {
       return await tryOpen(connection, options);
@@ -65,6 +68,10 @@ export async function openBucket(connection: NatsConnection, options: BucketOpti
         throw new EngineError("BUCKET", `Cannot open the bucket ${name} of NATS: ${why}`, { cause });
       }
       log("warn", "the engine does not store anything yet, trying again", cause);
+    }
+    if (clock.now() >= changeAt) {
+      await changeServer?.();
+      changeAt = clock.now() + times.change;
     }
     await clock.wait(times.retry, signal);
     signal.throwIfAborted();

@@ -91,7 +91,8 @@ export async function fillCluster(
   await using engine = await Engine.connect({ ...engineOptions, name: "smp import", log, signal });
   const { connection } = engine;
   const replicas = replicasOf(engine);
-  const bucket = await openBucket(connection, { name, replicas, log, signal });
+  const changeServer = () => engine.changeServer();
+  const bucket = await openBucket(connection, { name, replicas, log, signal, changeServer });
   await checkCluster(bucket, { keyHash, partitions });
   const retry = { signal, log: (message: string, error?: unknown) => log("warn", message, error) };
   const marker = await retrying("look for an import", () => ImportMarker.read(bucket), retry);

@@ -121,6 +121,19 @@ export class Engine implements AsyncDisposable {
     return () => void this.#listeners.delete(listener);
   }
 
+  /**
+   * Leaves its server for the next one, or connects to the same one anew where there is no other: for who is connected
+   * but not served.
+   */
+  async changeServer(): Promise<void> {
+    if (this.#lostAt !== null) return;
+    const current = this.connection.getServer();
+    const all = this.connection.getServers().map(({ listen }) => listen);
+    // The client tries them in this order.
+    this.connection.setServers([...all.filter((other) => other !== current), current]);
+    await this.connection.reconnect();
+  }
+
   /** Closes the connection; what is under way fails. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.clear();

@@ -12,6 +12,7 @@ import {
   Members,
   parseLease,
 } from "./members.ts";
+import { Unseen } from "./unseen.ts";
 
 /** `at` is the time of the lease's clock, milliseconds. */
 export type LeaseEvent =
@@ -34,6 +35,8 @@ export type LeaseEvent =
 export interface Connectivity {
   readonly lostAt: number | null;
   listen(listener: (event: EngineEvent) => void): () => void;
+  /** Connects to another server, where there is one. */
+  changeServer(): Promise<void>;
 }
 
 export interface LeaseOptions {
@@ -71,6 +74,7 @@ export class NodeLease implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #burials = new Set<string>();
+  readonly #unseen = new Unseen();
   readonly #stops: (() => void)[] = [];
   #wake = new AbortController();
   #backAgain = new AbortController();
@@ -241,10 +245,11 @@ export class NodeLease implements AsyncDisposable {
     if (await this.#write(this.#revision) === null) throw this.#nameInUse();
   }
 
-  /** Does again what fails while the engine elects its leaders. */
+  /** Does again what fails while the engine elects its leaders, or by another server when it fails for longer. */
   async #persist<T>(action: () => Promise<T>): Promise<T> {
     const { signal, log } = this.#options;
-    const end = this.#clock.now() + patience;
+    let lastAt = this.#clock.now();
+    const end = lastAt + patience;
     for (;;) {
       try {
         return await action();
@@ -253,6 +258,8 @@ export class NodeLease implements AsyncDisposable {
         if (error instanceof EngineError || this.#clock.now() > end) throw error;
         log("warn", "could not join the cluster yet, trying again", error);
       }
+      await this.#changeSilentServer(this.#clock.now() - lastAt);
+      lastAt = this.#clock.now();
       await this.#clock.wait(leaseTimes.renewal, signal);
     }
   }
@@ -266,12 +273,27 @@ export class NodeLease implements AsyncDisposable {
 
   async #renewing(): Promise<void> {
     const { signal } = this.#ending;
-    while (!signal.aborted) {
+    for (let lastBegunAt = this.#clock.now(); !signal.aborted;) {
       const begunAt = this.#clock.now();
+      await this.#changeSilentServer(begunAt - lastBegunAt);
+      lastBegunAt = begunAt;
       this.#wake = new AbortController();
       await this.#renew();
       const rest = begunAt + leaseTimes.renewal - this.#clock.now();
       if (rest > 0) await this.#clock.wait(rest, AbortSignal.any([signal, this.#wake.signal]));
+    }
+  }
+
+  async #changeSilentServer(elapsed: number): Promise<void> {
+    const { connectivity, log } = this.#options;
+    if (connectivity.lostAt !== null) return;
+    const seconds = this.#unseen.add(elapsed);
+    if (seconds === null) return;
+    log("warn", `saw no renewal of this node's lease for ${seconds} s: trying another NATS server`);
+    try {
+      await connectivity.changeServer();
+    } catch (error) {
+      if (!this.#ending.signal.aborted) log("warn", "could not leave the NATS server", error);
     }
   }
 
@@ -352,6 +374,7 @@ export class NodeLease implements AsyncDisposable {
     const hasChanged = this.#members.see(node, revision, lease, now);
     if (hasChanged) this.#options.onEvent({ type: "members", at: now });
     if (node !== this.#options.node || lease.process !== this.#process || lease.state === "gone") return;
+    this.#unseen.end();
     for (const member of this.#members.renewed(now)) this.#bury(member);
   }
 
@@ -386,6 +409,7 @@ export class NodeLease implements AsyncDisposable {
     // A process that was stopped may hear of it before its timer.
     if (this.#lostAt !== null && at - this.#lostAt >= leaseTimes.cut) this.#cut();
     this.#lostAt = null;
+    this.#unseen.beginAgain();
     this.#backAgain.abort();
     this.#backAgain = new AbortController();
     this.#wake.abort();

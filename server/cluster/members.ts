@@ -10,6 +10,11 @@ export const leaseTimes = {
   gap: 2000,
   /** A node without any server for so long closes its sessions and comes back as another incarnation. */
   cut: 5000,
+  /**
+   * A node that is connected, but has not seen renewals of its own for so long, connects to another server: its own one
+   * may be cut off from the others. Longer than an election.
+   */
+  unseen: 15_000,
 };
 
 const mostMembers = 1000;

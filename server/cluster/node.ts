@@ -144,7 +144,8 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     const { connection } = engine;
     checkPayload(connection.info?.max_payload);
     const replicas = options.replicas ?? (connection.info?.cluster === undefined ? 1 : 3);
-    const bucket = await openBucket(connection, { name: cluster, replicas, log, signal });
+    const changeServer = () => engine.changeServer();
+    const bucket = await openBucket(connection, { name: cluster, replicas, log, signal, changeServer });
     const events: LeaseEvent[] = [];
     let self: ClusterNode | null = null;
     const lease = resources.use(

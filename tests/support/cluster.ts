@@ -71,6 +71,12 @@ export class BucketStore {
 export class TestMachine implements Bucket, Connectivity {
   /** What is stored is not acknowledged. */
   losesAnswers = false;
+  /** Its server is cut off from the one that stores, until it is changed. */
+  hasDeafServer = false;
+  /** Its server is cut off from what others send, until it is changed. */
+  hasMuteServer = false;
+  /** How often it has changed its server. */
+  serverChanges = 0;
   /** Milliseconds that requests and answers take, each. */
   latency = 0;
   /** Called before something is stored. */
@@ -137,6 +143,15 @@ export class TestMachine implements Bucket, Connectivity {
     return () => void this.#listeners.delete(listener);
   }
 
+  changeServer(): Promise<void> {
+    this.serverChanges++;
+    this.hasDeafServer = false;
+    this.hasMuteServer = false;
+    this.lose();
+    this.reconnect();
+    return Promise.resolve();
+  }
+
   async read(key: string): Promise<BucketEntry | null> {
     await this.#reachable();
     const entry = this.#store.entries.get(key) ?? null;
@@ -163,7 +178,7 @@ export class TestMachine implements Bucket, Connectivity {
 
   watch(listener: (entry: BucketEntry) => void): () => void {
     const watcher = (entry: BucketEntry) => {
-      if (this.#lostAt !== null) return;
+      if (this.#lostAt !== null || this.hasDeafServer || this.hasMuteServer) return;
       if (this.#isFrozen) this.#held.push(() => listener(entry));
       else queueMicrotask(() => listener(entry));
     };
@@ -177,7 +192,7 @@ export class TestMachine implements Bucket, Connectivity {
 
   async #reachable(): Promise<void> {
     await this.#underWay();
-    if (this.#lostAt !== null || !this.#store.hasLeader) await this.#giveUp();
+    if (this.#lostAt !== null || !this.#store.hasLeader || this.hasDeafServer) await this.#giveUp();
   }
 
   async #underWay(): Promise<void> {

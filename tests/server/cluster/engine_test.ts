@@ -1,8 +1,10 @@
+import { jetstreamManager } from "@nats-io/jetstream";
 import { nkeys } from "@nats-io/nats-core";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openBucket } from "../../../server/cluster/bucket.ts";
 import { Engine, type EngineEvent, type EngineOptions } from "../../../server/cluster/engine.ts";
 import { EngineError, type EngineErrorCode } from "../../../server/cluster/error.ts";
+import { ManualClock } from "../../support/cluster.ts";
 import { CutProxy } from "../../support/cut_proxy.ts";
 import { Nats, natsLack, NatsServer } from "../../support/nats.ts";
 import { lackOf, requiring } from "../../support/requires.ts";
@@ -41,6 +43,13 @@ async function start(
   await server.restart();
   const kept = resources.move();
   return { server, address: server.url, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** Lets `Date.now()` tell a later time. */
+function laterBy(milliseconds: number): Disposable {
+  const { now } = Date;
+  Date.now = () => now() + milliseconds;
+  return { [Symbol.dispose]: () => void (Date.now = now) };
 }
 
 const jetStream = `jetstream { store_dir: "FOLDER", sync_interval: always }`;
@@ -172,6 +181,52 @@ test("an engine connects to the next server when one is down, and returns to tha
   await first.restart();
   await second.kill();
   await until(() => engine.lostAt === null && engine.connection.info?.server_name === first.name);
+});
+
+test("an engine leaves its server for the next one when it is told to, or comes back to the only one", async () => {
+  await using one = await start(jetStream);
+  await using two = await start(jetStream);
+  for (const servers of [[one, two], [one]]) {
+    const address = servers.map(({ address }) => address).join();
+    await using engine = await soon(Engine.connect({ ...ofTests, address }));
+    const events: string[] = [];
+    engine.listen(({ type }) => void events.push(type));
+    assertEquals(engine.connection.getServer(), new URL(one.address).host);
+    // The client passes over a server that it has connected to a moment ago.
+    using _later = laterBy(10_000);
+    await engine.changeServer();
+    await until(() => events.length === 2);
+    assertEquals(events, ["lost", "back"]);
+    assertEquals(engine.connection.getServer(), new URL(servers.at(-1)!.address).host);
+    await soon(engine.connection.flush());
+  }
+});
+
+test("a bucket that cannot be made by one server is made by the next one", async () => {
+  await using full = await start(
+    `${jetStream}\nno_auth_user: a\naccounts { A { jetstream { max_streams: 1 }, users: [{ user: a, password: b }] } }`,
+  );
+  await using other = await start(jetStream);
+  await using engine = await soon(
+    Engine.connect({ ...ofTests, address: `${full.address},${other.address}` }),
+  );
+  const manager = await jetstreamManager(engine.connection);
+  await manager.streams.add({ name: "the-only-one", subjects: ["a"] });
+  const clock = new ManualClock();
+  const { signal } = new AbortController();
+  const changeServer = () => {
+    assert(clock.now() >= 15_000);
+    return engine.changeServer();
+  };
+  const opening = openBucket(engine.connection, { ...ofTests, name: "smp", signal, clock, changeServer });
+  let isOpen = false;
+  opening.then(() => isOpen = true);
+  using _later = laterBy(10_000);
+  await until(async () => {
+    if (engine.lostAt === null) await clock.advance(50);
+    return isOpen;
+  });
+  assertEquals(engine.connection.getServer(), new URL(other.address).host);
 });
 
 test("an engine leaves a frozen server that has not read what was sent", async () => {

@@ -373,3 +373,79 @@ Deno.test("that a node is gone is noticed also by those who could not see it", a
   assertEquals(a.live, ["a", "c"]);
   assertEquals(c.live, ["a", "c"]);
 });
+
+Deno.test("a node whose server is cut off from the others connects to another one, and goes on", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  const b = await world.join("b");
+  const machine = world.machines.get(b)!;
+  for (let changes = 1; changes <= 2; changes++) {
+    await world.clock.advance(3000);
+    machine.hasDeafServer = true;
+    await world.clock.advance(14_000);
+    assertEquals([machine.serverChanges, b.holds, a.live], [changes - 1, false, ["a"]]);
+    await world.clock.advance(5000);
+    assertEquals([machine.serverChanges, b.holds, a.live], [changes, true, ["a", "b"]]);
+  }
+});
+
+Deno.test("a node that begins at a server that is cut off from the others joins by another one", async () => {
+  await using world = new World();
+  await world.join("a");
+  const machine = new TestMachine(world.store, world.clock);
+  machine.hasDeafServer = true;
+  const joining = world.join("b", { machine });
+  await world.clock.advance(22_000);
+  assertEquals(machine.serverChanges, 1);
+  assert((await joining).holds);
+});
+
+Deno.test("a node that sees nothing of what is stored, its own renewals neither, connects to another server", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  const b = await world.join("b");
+  const machine = world.machines.get(b)!;
+  machine.hasMuteServer = true;
+  await world.clock.advance(10_000);
+  a.own(1, 5);
+  await world.clock.advance(3000);
+  assertEquals([machine.serverChanges, b.owners[1]], [0, null]);
+  await world.clock.advance(5000);
+  assertEquals([machine.serverChanges, b.owners[1]], [1, "a"]);
+  assertEquals(world.told(b), ["resume"]);
+});
+
+Deno.test("without any majority nodes change their servers ever more seldom", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  const machine = world.machines.get(a)!;
+  world.store.hasLeader = false;
+  await world.clock.advance(100_000);
+  assertEquals(machine.serverChanges, 2);
+  await world.clock.advance(1_500_000);
+  assert(machine.serverChanges >= 8 && machine.serverChanges <= 10, `${machine.serverChanges}`);
+  world.store.hasLeader = true;
+  await world.clock.advance(2000);
+  assert(a.holds);
+  world.store.hasLeader = false;
+  const before = machine.serverChanges;
+  await world.clock.advance(20_000);
+  assertEquals(machine.serverChanges, before + 1);
+});
+
+Deno.test("a node that was stopped, or had no server at all, does not change its server for that", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  const machine = world.machines.get(a)!;
+  await world.clock.advance(60_000);
+  machine.freeze();
+  await world.clock.advance(60_000);
+  await machine.thaw();
+  await world.clock.advance(3000);
+  machine.lose();
+  await world.clock.advance(60_000);
+  machine.reconnect();
+  await world.clock.advance(3000);
+  assert(a.holds);
+  assertEquals(machine.serverChanges, 0);
+});
