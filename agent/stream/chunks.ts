@@ -117,7 +117,7 @@ export class Chunks {
     const { number, type } = head;
     if (number > this.#taken + window) throw wrong("sends more than was allowed");
     if (number < this.#next || this.#early.has(number)) return [];
-    const data = await openChunk(content, run);
+    const data = await openChunk(content, run, { isLent: true });
     if (data === null) throw wrong("sends what cannot be decrypted");
     // By another route the same number may have come meanwhile.
     if (number < this.#next || this.#early.has(number)) return [];

@@ -104,6 +104,8 @@ export class WrittenSource implements StreamSource {
   /** Written and not released, in order: arrays of one length, of which the last one may not be full. */
   readonly #kept: Bytes[] = [];
   readonly #buffers = new Buffers(partLength, mostFree);
+  /** Where what is read at a time is put that is in two of them. */
+  #joined: Bytes = new Uint8Array(0);
   /** The offset of the first byte that is kept, at which an array begins, and of the one after the last. */
   #start = 0;
   #end = 0;
@@ -207,13 +209,14 @@ export class WrittenSource implements StreamSource {
     return Promise.resolve();
   }
 
-  /** Bytes that are kept; the same memory where one array has them. */
+  /** Bytes that are kept; the same memory where one array has them, else as long as nothing more is read. */
   #range(offset: number, length: number): Bytes {
     let at = Math.floor((offset - this.#start) / partLength);
     const from = (offset - this.#start) % partLength;
     const first = this.#kept[at]!.subarray(from, from + length);
     if (first.length === length) return first;
-    const bytes = new Uint8Array(length);
+    if (this.#joined.length < length) this.#joined = new Uint8Array(length);
+    const bytes = this.#joined.subarray(0, length);
     bytes.set(first);
     for (let filled = first.length; filled < length;) {
       const part = this.#kept[++at]!.subarray(0, length - filled);

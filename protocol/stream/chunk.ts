@@ -102,12 +102,16 @@ export function readStreamHead(content: Uint8Array<ArrayBuffer>): StreamPacketHe
   return reader.ok && type !== undefined && (number > 0 || type === "credit") ? { run, number, type } : null;
 }
 
-/** Decrypts a chunk whose head has that run; `null` when it is not authentic, or has more behind it than zeros. */
+/**
+ * Decrypts a chunk whose head has that run; `null` when it is not authentic, or has more behind it than zeros. `isLent`: the
+ * content may be overwritten by that, and what is given be a part of it.
+ */
 export async function openChunk(
   content: Uint8Array<ArrayBuffer>,
   { key, chunkSize }: StreamRun,
+  { isLent = false }: { readonly isLent?: boolean } = {},
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  const plaintext = await open(content, key, sizeLength + chunkSize);
+  const plaintext = await open(content, key, { length: sizeLength + chunkSize, isLent });
   if (plaintext === null) return null;
   const reader = new ByteReader(plaintext);
   const data = reader.bytes(reader.u32());
@@ -119,17 +123,19 @@ export async function isCredit(
   content: Uint8Array<ArrayBuffer>,
   { key }: Pick<StreamRun, "key">,
 ): Promise<boolean> {
-  return await open(content, key, 0) !== null;
+  return await open(content, key, { length: 0, isLent: false }) !== null;
 }
 
 async function open(
   content: Uint8Array<ArrayBuffer>,
   key: Uint8Array<ArrayBuffer>,
-  length: number,
+  { length, isLent }: { readonly length: number; readonly isLent: boolean },
 ): Promise<Uint8Array<ArrayBuffer> | null> {
   const start = headLength - 1, end = start + length + tagLength;
   if (end > content.length || !isZero(content, end)) return null;
-  return await keyedCrypto().open(content.subarray(start, end), { key, ...bound(content) });
+  const sealed = content.subarray(start, end), parameters = { key, ...bound(content) };
+  const crypto = keyedCrypto();
+  return await (isLent ? crypto.openInPlace(sealed, parameters) : crypto.open(sealed, parameters));
 }
 
 function putHead(packet: Uint8Array<ArrayBuffer>, { run, number, type }: StreamPacketHead): void {

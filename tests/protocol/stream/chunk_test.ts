@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   blockSizes,
   decodePacket,
+  equalBytes,
   isCredit,
   largestChunk,
   openChunk,
@@ -51,6 +52,21 @@ Deno.test("A chunk of any length is read as it was written, with its number", { 
     assertEquals(readStreamHead(content), { run: run.run, number, type: isLast ? "last" : "chunk" });
     assertEquals(await openChunk(content, run), data);
   }));
+});
+
+Deno.test("A chunk is decrypted where it is when that is lent, and only then", { permissions }, async () => {
+  const blockSize = 65_536, run = await newRun(largestChunk(blockSize)), data = randomBytes(run.chunkSize);
+  const content = contentOf(await sealChunk(data, run, { number: 1, isLast: true, blockSize }));
+  const before = content.slice();
+  const copied = (await openChunk(content, run))!;
+  assertEquals([copied.buffer === content.buffer, equalBytes(copied, data)], [false, true]);
+  assert(equalBytes(content, before));
+  const own = (await openChunk(content, run, { isLent: true }))!;
+  assertEquals([own.buffer === content.buffer, equalBytes(own, data)], [true, true]);
+  // One that was overwritten by that, or changed before, is no chunk any more.
+  for (const changed of [content, before.with(40, before[40]! ^ 1)]) {
+    assertEquals(await openChunk(changed, run, { isLent: true }), null);
+  }
 });
 
 Deno.test("A chunk that was changed anywhere, padding included, is refused", { permissions }, async () => {
