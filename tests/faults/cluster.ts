@@ -167,7 +167,7 @@ export class ClusterTarget implements Target {
           ...this.#nats.servers.map((each) => each.kill()),
         ]);
         for (const each of this.#nats.servers) await each.restart();
-        await this.#nats.ready();
+        await this.#nats.recovered();
         await Promise.all(this.#nodes.map((each) => this.#startAgain(each)));
         return { what: "all nodes and NATS servers", hits: () => true };
       case "rolling-restart":
@@ -202,7 +202,7 @@ export class ClusterTarget implements Target {
   }
 
   async recovered(): Promise<void> {
-    await this.#nats.ready();
+    await this.#nats.recovered();
     await until(async () => {
       for (const { server } of this.#nodes) {
         const { notReady, cluster } = await server.status();

@@ -1,5 +1,6 @@
 import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
-import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { allStore, NotReadyError, untilReady } from "./nats_ready.ts";
 import { steadyPort } from "./ports.ts";
 import type { Lack } from "./requires.ts";
 import { temporaryFolder } from "./server_process.ts";
@@ -37,9 +38,6 @@ function isNatsServer(path: string): boolean {
     return false;
   }
 }
-
-/** What the engine answers for a stream that is not there. */
-const notFound = 10059;
 
 /** What a server is started with. */
 interface Place {
@@ -145,9 +143,6 @@ async function isListening(port: number): Promise<boolean> {
   }
 }
 
-/** Milliseconds that new servers have to become a whole cluster, at first. */
-const firstWait = 6_000;
-
 /**
  * Starts new servers, one after the other: those that connect to each other at the same moment may each close the
  * connection that the other keeps. When they do so nevertheless, they take minutes to become a whole cluster, if ever;
@@ -158,15 +153,10 @@ export async function beginTogether(
   servers: readonly NatsServer[],
   becomeReady: (milliseconds: number) => Promise<void>,
 ): Promise<void> {
-  const end = performance.now() + patience;
-  for (let wait = firstWait;; wait *= 2) {
+  for (const server of servers) await server.restart();
+  await untilReady(becomeReady, async () => {
     for (const server of servers) await server.restart();
-    try {
-      return await becomeReady(servers.length === 1 ? patience : wait);
-    } catch (error) {
-      if (performance.now() > end) throw error;
-    }
-  }
+  });
 }
 
 /** How the servers of a test are started. */
@@ -183,6 +173,8 @@ export interface NatsOptions {
 export class Nats implements AsyncDisposable {
   readonly servers: readonly NatsServer[];
   readonly #resources: AsyncDisposableStack;
+  /** A stream to see whether the servers store. */
+  #probe: string | null = null;
 
   private constructor(servers: readonly NatsServer[], resources: AsyncDisposableStack) {
     this.servers = servers;
@@ -219,7 +211,7 @@ export class Nats implements AsyncDisposable {
     }
     const nats = new Nats(servers, resources.move());
     try {
-      await beginTogether(servers, (milliseconds) => nats.ready(milliseconds));
+      await beginTogether(servers, (milliseconds) => nats.ready(count === 1 ? patience : milliseconds));
     } catch (error) {
       await nats[Symbol.asyncDispose]();
       throw error;
@@ -251,41 +243,35 @@ export class Nats implements AsyncDisposable {
     }));
   }
 
-  /** Waits, for `milliseconds` at most, until streams can be made, and have a leader, on as many servers as there are. */
+  /**
+   * Waits, for `milliseconds` at most, until streams can be made and are stored by each of the servers, also those that
+   * there are already: then any one may be killed.
+   */
   async ready(milliseconds = patience): Promise<void> {
-    const end = performance.now() + milliseconds;
     const connection = await this.connect();
-    let failure: unknown;
     try {
-      const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 1000 });
-      const succeeds = (work: Promise<unknown>) =>
-        work.then(() => true, (error) => {
-          failure = error;
-          if (performance.now() > end) throw error;
-          return false;
-        });
-      // Nobody answers without a leader of all.
-      await until(() => succeeds(manager.getAccountInfo()));
-      const made: string[] = [];
-      await until(() => {
-        // One that was made without all of them may never have a leader.
-        const name = `ready-${crypto.randomUUID()}`;
-        made.push(name);
-        return succeeds(manager.streams.add({ name, subjects: [name], num_replicas: this.servers.length }));
-      });
-      for (const name of made) {
-        await until(() =>
-          manager.streams.delete(name).then(() => true, (error) => {
-            failure = error;
-            return error instanceof JetStreamApiError && error.code === notFound;
-          })
-        );
-      }
-    } catch (cause) {
-      throw new Error(`the NATS servers are not ready: ${failure}`, { cause });
+      const servers = this.servers.map(({ name }) => name);
+      this.#probe = await allStore(connection, { servers, milliseconds, probe: this.#probe });
     } finally {
       await connection.close();
     }
+  }
+
+  /**
+   * Waits, as {@linkcode ready}, for servers that were killed and started again. It happens that one of NATS 2.10.27
+   * hears the others after its start, but never answers: it is started once more.
+   */
+  async recovered(): Promise<void> {
+    let mayElect = true;
+    await untilReady((milliseconds) => this.ready(milliseconds), async (error) => {
+      if (!(error instanceof NotReadyError)) throw error;
+      const { absent } = error;
+      // Without any leader they may just be about to elect one.
+      if (absent.length < this.servers.length || !mayElect) {
+        for (const name of absent) await this.named(name).restart();
+      }
+      mayElect = false;
+    });
   }
 
   /** The server that leads a stream, once there is one. */

@@ -95,7 +95,7 @@ test("nobody is taken for dead because a NATS server is killed, whichever it is"
     );
     assert(!hasLostAny(nodes));
     await server.restart();
-    await nats.ready();
+    await nats.recovered();
   }
 });
 
@@ -110,6 +110,7 @@ test("when all NATS servers are killed and started again all nodes go on", async
   await until(() => nodes.every(({ events }) => events.some(({ type }) => type === "cut")));
   assert(nodes.every(({ lease }) => !lease.holds));
   await Promise.all(nats.servers.map((server) => server.restart()));
+  await nats.recovered();
   await until(() => nodes.every(({ lease }) => lease.holds && lease.live.length === 2));
   nodes.forEach(({ lease, events }, i) => {
     assert(lease.incarnation > before[i]!);

@@ -1,6 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
 import { Nats, natsLack } from "../../support/nats.ts";
+import { allStore, NotReadyError } from "../../support/nats_ready.ts";
 import { requiring } from "../../support/requires.ts";
 import { until } from "../../support/wait.ts";
 
@@ -40,13 +41,18 @@ test("three NATS servers go on without the leader of a stream", async () => {
         await second.close();
       }
     });
+    const other = await nats.connect({ servers: nats.urls.filter((url) => url !== first.url) });
+    const options = { servers: nats.servers.map(({ name }) => name), milliseconds: 500, probe: null };
+    const error = await assertRejects(() => allStore(other, options), NotReadyError);
+    assert(error.absent.includes(first.name));
+    await other.close();
     first.cont();
     await first.kill();
     assert(!first.running);
     const leader = await nats.leaderOf("log");
     assert(leader.name !== first.name);
     await first.restart();
-    await nats.ready();
+    await nats.recovered();
   } finally {
     await connection.close();
   }

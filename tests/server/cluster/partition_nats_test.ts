@@ -119,6 +119,7 @@ test("kill -9 of the leader of the stream under load loses nothing that was answ
     const after = history.answers;
     await until(() => history.answers > after + 100);
     await leader.restart();
+    await nats.recovered();
   }
   enough.abort();
   await soon(loading);
