@@ -20,6 +20,7 @@ export { bigintToBytes, bytesToBigint } from "./bigint.ts";
 export * from "./e2e.ts";
 export { type CryptoHelper, type MaybePromise, tagLength } from "./engine/engine.ts";
 export { openSslPaths } from "./engine/openssl.ts";
+export { release } from "./engine/release.ts";
 export { publicKeyHash } from "./key_hash.ts";
 export { encryptOaep } from "./oaep.ts";
 export * from "./private_key.ts";

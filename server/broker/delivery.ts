@@ -2,6 +2,7 @@ import { defaultBlockSize, type ServerResponse, type ServerTransmission } from "
 import type { Metrics } from "../observe/metrics.ts";
 import type { MessageStore, PartitionMemory, StoredMessage } from "../store/store.ts";
 import { fits } from "./answer.ts";
+import { DeliveredBodies } from "./delivered_bodies.ts";
 import type { CommandRunner, Reply } from "./command_runner.ts";
 import { type BrokerConnection, type Rank, type Subscription, Subscriptions } from "./subscriptions.ts";
 
@@ -45,6 +46,8 @@ export class Delivery {
   readonly #runner: CommandRunner;
   readonly #subscriptions: Subscriptions;
   readonly #memory: PartitionMemory | undefined;
+  /** `null`: the store may use bodies of messages that were removed. */
+  readonly #bodies: DeliveredBodies | null;
   readonly #blockSizes = new Map<string, number>();
   readonly #heldBack = new Map<BrokerConnection, HeldBack>();
   readonly #now: () => number;
@@ -55,6 +58,7 @@ export class Delivery {
     this.#now = now;
     this.#memory = memory;
     this.#messages = messages;
+    this.#bodies = messages.releasesBodies === true ? new DeliveredBodies() : null;
     this.#metrics = metrics;
     this.#runner = runner;
     this.#subscriptions = new Subscriptions(epoch);
@@ -86,6 +90,7 @@ export class Delivery {
   ): Subscription {
     const former = this.#subscriptions.get(recipientId)?.connection;
     const subscription = this.#subscriptions.set(recipientId, connection, window, rank);
+    this.#bodies?.subscribed(recipientId);
     if (former !== undefined && former !== connection && !connection.closed) {
       former.notify({ corrId: noCorrId, queueId: recipientId, response: { type: "END" } });
     }
@@ -94,6 +99,7 @@ export class Delivery {
 
   disconnect(connection: BrokerConnection): void {
     this.#subscriptions.disconnect(connection);
+    this.#bodies?.disconnect(connection);
     this.#heldBack.delete(connection);
   }
 
@@ -117,6 +123,7 @@ export class Delivery {
   delete(recipientId: string): void {
     this.#subscriptions.get(recipientId)?.connection.ended?.(recipientId);
     this.#subscriptions.delete(recipientId);
+    this.#bodies?.delete(recipientId);
     this.#blockSizes.delete(recipientId);
   }
 
@@ -176,9 +183,11 @@ export class Delivery {
    * them again when this fails in the middle.
    */
   async remove(recipientId: string, { delivered }: Subscription, count: number): Promise<void> {
-    const removals = delivered.slice(0, count).map((id) => this.#messages.remove(recipientId, id));
+    const acknowledged = delivered.slice(0, count);
+    const removals = acknowledged.map((id) => this.#messages.remove(recipientId, id));
     const failed = (await Promise.allSettled(removals)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
+    this.#bodies?.acknowledged(recipientId, acknowledged);
   }
 
   /** Delivers what the subscriber's window has room for. `since`: when a message came that may be among it. */
@@ -192,7 +201,8 @@ export class Delivery {
       if (message === null) return;
       delivered.push(message.id);
       this.#metrics.messagesDelivered++;
-      connection.notify(pushed(recipientId, message), since);
+      const written = this.#bodies?.pushed(recipientId, connection, message);
+      connection.notify(pushed(recipientId, message), since, written);
     }
   }
 

@@ -11,7 +11,8 @@ export interface BrokerConnection {
   /** Whether the peer should take something before more is pushed; `Broker.resume` is called when it has. */
   readonly isFull: boolean;
   answer(transmission: ServerTransmission): void;
-  notify(transmission: ServerTransmission, since?: number): void;
+  /** `written` is called, if at all, when the transmission is not used any more. */
+  notify(transmission: ServerTransmission, since?: number, written?: () => void): void;
   /** Work that was done for it counts for how fast it is read. Milliseconds. */
   charge?(budget: BudgetName, work: number): void;
   /** Ends it: nobody can tell any more what has become of its commands. */

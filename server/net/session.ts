@@ -65,6 +65,7 @@ interface Outgoing {
   readonly transmission: ServerTransmission;
   readonly isAnswer: boolean;
   readonly since?: number | undefined;
+  readonly written?: (() => void) | undefined;
 }
 
 /** Reading stops while `limits.inWork` transmissions, or fewer large ones, are in work. */
@@ -143,8 +144,8 @@ export class Session implements BrokerConnection {
     if (push !== null) this.notify(push);
   }
 
-  notify(transmission: ServerTransmission, since?: number): void {
-    this.#enqueue({ transmission, isAnswer: false, since });
+  notify(transmission: ServerTransmission, since?: number, written?: () => void): void {
+    this.#enqueue({ transmission, isAnswer: false, since, written });
   }
 
   charge(budget: BudgetName, work: number): void {
@@ -360,9 +361,10 @@ export class Session implements BrokerConnection {
     this.writingSince = Infinity;
     this.#metrics.bytesSent += size;
     const now = performance.now();
-    for (const { transmission, isAnswer, since } of batch) {
+    for (const { isAnswer, since, written } of batch) {
       if (isAnswer) this.#inWork--;
-      else this.#pushes.remove(transmission);
+      else this.#pushes.remove();
+      written?.();
       if (since !== undefined) this.#metrics.delivery.observe((now - since) / 1000);
     }
     this.#wakeReader();

@@ -12,8 +12,8 @@ const perPush = 320;
 export class WaitingPushes {
   readonly #blockSize: number;
   readonly #hold: (bytes: number) => void;
-  #count = 0;
-  #held = 0;
+  /** Bytes of each, in order: a body may be gone as soon as it is written. */
+  #sizes: number[] = [];
   #isClosed = false;
 
   constructor(blockSize: number, hold: (bytes: number) => void) {
@@ -22,31 +22,25 @@ export class WaitingPushes {
   }
 
   get isFull(): boolean {
-    return this.#count * this.#blockSize >= mostBytes;
+    return this.#sizes.length * this.#blockSize >= mostBytes;
   }
 
-  add(transmission: ServerTransmission): void {
-    this.#change(1, bytesOf(transmission));
+  add({ response }: ServerTransmission): void {
+    if (this.#isClosed) return;
+    const size = perPush + (response.type === "MSG" ? response.body.length : 0);
+    this.#sizes.push(size);
+    this.#hold(size);
   }
 
-  remove(transmission: ServerTransmission): void {
-    this.#change(-1, -bytesOf(transmission));
+  /** The first one was written. */
+  remove(): void {
+    this.#hold(-(this.#sizes.shift() ?? 0));
   }
 
   /** What waits is dropped. */
   close(): void {
-    this.#change(0, -this.#held);
+    this.#hold(-this.#sizes.reduce((sum, size) => sum + size, 0));
+    this.#sizes = [];
     this.#isClosed = true;
   }
-
-  #change(count: number, bytes: number): void {
-    if (this.#isClosed) return;
-    this.#count += count;
-    this.#held += bytes;
-    this.#hold(bytes);
-  }
-}
-
-function bytesOf({ response }: ServerTransmission): number {
-  return perPush + (response.type === "MSG" ? response.body.length : 0);
 }

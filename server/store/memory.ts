@@ -79,6 +79,8 @@ export class MemoryQueueStore implements QueueStore {
 
 /** Keeps messages in memory: gone when the program ends. */
 export class MemoryMessageStore implements MessageStore {
+  /** Bodies are used no longer than their messages are there. */
+  readonly releasesBodies: boolean = true;
   /** Maps keep the order of insertion, so that the first message is the oldest. */
   readonly #queues = new Map<string, Map<string, StoredMessage>>();
   #size = 0;

@@ -9,6 +9,7 @@ const shapes = [["smp-messages", "1"], ["MSG", "", "", "", ""], ["ACK", "", ""],
 
 /** Journals every message and acknowledgement (docs/files.md); promises resolve when that is written. */
 export class MessageJournal implements MessageStore {
+  readonly releasesBodies = true;
   readonly #memory: MemoryMessageStore;
   readonly #log: AppendLog;
 

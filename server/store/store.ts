@@ -77,6 +77,11 @@ export interface MessageStore {
   readonly size: number;
   /** Bytes of all their bodies. */
   readonly bytes: number;
+  /**
+   * Whether nothing reads the body of a message any more that `remove` has removed: its memory may then be used for
+   * something else, and it is empty. @default something may
+   */
+  readonly releasesBodies?: boolean;
 }
 
 /** Where the queues of one partition and their messages are kept. */
