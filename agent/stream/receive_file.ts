@@ -248,7 +248,7 @@ function partTarget(
       }
     },
     async finish() {
-      await handle.sync();
+      await syncWhole(handle);
       if (!await isPart(made)) throw new Error(`${part} is not the file any more that was written`);
       await handle.close();
       // All of them in the folder of the first one, wherever the program is by now.
@@ -263,6 +263,16 @@ function partTarget(
     },
     close: () => handle.close().catch(() => {}),
   };
+}
+
+/** A sync tells once that something is missing: then nobody knows what, and a later one would succeed. */
+async function syncWhole(handle: FileHandle): Promise<void> {
+  try {
+    await handle.sync();
+  } catch (error) {
+    await handle.truncate(0);
+    throw error;
+  }
 }
 
 /** The bytes of a part that can be gone on from; its hash has them. One that is too long begins anew. */

@@ -11,8 +11,10 @@ import { soon, until } from "../../support/wait.ts";
  */
 function smallDisk(
   room: number,
-  { hasNames = true, said = Promise.resolve() }: {
+  { hasNames = true, syncs = true, said = Promise.resolve() }: {
     readonly hasNames?: boolean;
+    /** Whether what was written has room when it comes to the disk. */
+    readonly syncs?: boolean;
     readonly said?: Promise<void>;
   } = {},
 ) {
@@ -30,6 +32,8 @@ function smallDisk(
       length: number,
       position: number,
     ) => ReturnType<typeof handle.write>;
+    const sync = handle.sync.bind(handle);
+    handle.sync = () => syncs ? sync() : Promise.reject(full());
     handle.write = ((bytes: Uint8Array, at: number, length: number, position: number) => {
       const fits = Math.min(length, room - used);
       if (fits === 0) {
@@ -46,7 +50,7 @@ function smallDisk(
     isFull: () => isFull,
     clear() {
       room = Infinity;
-      hasNames = true;
+      hasNames = syncs = true;
     },
     [Symbol.dispose]: () => void Object.assign(module, { open }),
   };
@@ -76,6 +80,22 @@ Deno.test("a file for which there is no room goes on where it was when there is"
   assert(starts[0]! >= room, `${starts}`);
   assertEquals(await Deno.readFile(to), bytes);
   assertEquals(namesIn(folder.path), ["to"]);
+});
+
+Deno.test("of a file that did not come to the disk nothing is gone on from", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  using disk = smallDisk(Infinity, { syncs: false });
+  const bytes = someBytes(200_000), to = `${folder.path}/to`;
+  const outgoing = await pair.alice.agent.sendFile("b", new Blob([bytes]));
+  const offer = await nextOffer(pair.bob);
+  assertEquals(await codeOf(soon(pair.bob.agent.receiveFile(offer, to))), "NO_ROOM");
+  assertEquals(partIn(folder.path), 0);
+  disk.clear();
+  await soon(pair.bob.agent.receiveFile(offer, to));
+  await soon(outgoing.ended);
+  assertEquals(await Deno.readFile(to), bytes);
 });
 
 for (const who of ["sender", "receiver"] as const) {
