@@ -1,6 +1,7 @@
 import { encodeBase64, encodeFrame, equalBytes, type Frame, sha256 } from "../../protocol/mod.ts";
 import type { ArrivedFrame } from "../session/arrival.ts";
 import type { AgentStore, Connection, HeldFrame, MessageRecord } from "../store/store.ts";
+import type { ReceivedSearch } from "./received_search.ts";
 
 /** Messages that are looked at, the newest first: as many as a sender can have on its way, and those of this side. */
 const mostSearched = 2_000;
@@ -99,8 +100,8 @@ async function nameOf(time: number, body: Uint8Array<ArrayBuffer>): Promise<stri
  * Of messages alone this can be told, and only of those that are not too old.
  */
 export async function isOtherFrame(
-  store: AgentStore,
-  { record: { id, lastReceived } }: Connection,
+  search: Pick<ReceivedSearch, "find">,
+  { record: { lastReceived } }: Connection,
   { frame, held, arrived }: {
     readonly frame: Frame;
     /** The frame of that number that waits for its turn. */
@@ -116,28 +117,10 @@ export async function isOtherFrame(
   if (now !== undefined) return !equalBytes(encodeFrame(now.frame), encodeFrame(frame));
   // Had it come, this would be known.
   if (userNumber > lastReceived.id) return true;
-  const found = await findMessage(store, id, ({ received }) => received?.senderId === userNumber);
+  const found = await search.find(userNumber);
   return found !== null && !isSame(found, frame);
 }
 
 function isSame({ received, body }: MessageRecord, frame: Pick<Message, "time" | "body">): boolean {
   return received?.senderAt === frame.time && equalBytes(body, frame.body);
-}
-
-async function findMessage(
-  store: AgentStore,
-  connection: string,
-  isRight: (message: MessageRecord) => boolean,
-): Promise<MessageRecord | null> {
-  for (let searched = 0, before; searched < mostSearched; searched += batchSize) {
-    const messages: MessageRecord[] = await store.messages(connection, {
-      limit: batchSize,
-      ...before !== undefined && { before },
-    });
-    const found = messages.find(isRight);
-    if (found !== undefined) return found;
-    if (messages.length < batchSize) return null;
-    before = messages[0]!.id;
-  }
-  return null;
 }

@@ -27,8 +27,9 @@ import type { AgentContext } from "./context.ts";
 import { Copies, isOtherFrame } from "./copies.ts";
 import { outboundOf } from "./inbound.ts";
 import { ReceivedReceipts } from "./received_receipts.ts";
+import { ReceivedSearch } from "./received_search.ts";
 
-/** Frames with numbers that have come which are looked up, of packets that are opened together: each can take 20 reads. */
+/** Frames with numbers that have come which are looked up, of packets that are opened together: each can take 21 reads. */
 const mostLookups = 16;
 
 const noBytes = new Uint8Array(0);
@@ -59,6 +60,7 @@ export class OrderedFrames {
   #copies: number | null;
   readonly #known: Copies;
   #lookups = 0;
+  readonly #search: ReceivedSearch;
   /** Whether the other side was found to be restored. */
   isOther: boolean;
   /** See {@linkcode Session.fork}; what is told of later numbers is not believed. */
@@ -83,6 +85,7 @@ export class OrderedFrames {
     this.#routeBudget = routeBudget;
     this.#copies = copies;
     this.#known = new Copies(context.store, id, { last, index });
+    this.#search = new ReceivedSearch(context.store, id);
     this.isOther = parted;
     this.fork = fork;
   }
@@ -165,7 +168,7 @@ export class OrderedFrames {
     const held = isWaiting ? this.#held.get(frame.number) ?? await this.#store.held(id, frame.number) : null;
     const isLookedUp = frame.kind === "message" && this.#lookups++ < mostLookups;
     const isOther = (isLookedUp || held !== null) &&
-      await isOtherFrame(this.#store, this.#connection, { frame, held, arrived: this.#frames });
+      await isOtherFrame(this.#search, this.#connection, { frame, held, arrived: this.#frames });
     if (isOther) this.isOther = true;
     else this.#isRepeated = true;
   }

@@ -503,4 +503,12 @@ export const sessionMutations: readonly Mutation[] = [
     to: "this.#isRepeated = true;",
     tests: [doubt],
   },
+  {
+    name: "numbers-again-bytes",
+    what: "all stored messages are read for numbers that come again",
+    file: "agent/runtime/received_search.ts",
+    from: "      this.#left -= bytes;\n",
+    to: "",
+    tests: ["tests/agent/runtime/received_search_test.ts"],
+  },
 ];

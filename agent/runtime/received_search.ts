@@ -1,0 +1,45 @@
+import type { AgentStore, MessageRecord } from "../store/store.ts";
+
+/** Messages that are looked at for one, the newest first, and that are read at a time. */
+const mostSearched = 2_000, mostTogether = 100, firstTogether = 8;
+
+/** Bytes of messages that are read for all that is looked for: the other side can have them read again with each packet. */
+const mostBytes = 16 * 1024 * 1024;
+
+/** What a message takes beside its body. */
+const overhead = 256;
+
+/** Looks for messages of the other side by their numbers, as far as what is read for that is not too much. */
+export class ReceivedSearch {
+  readonly #store: Pick<AgentStore, "messages">;
+  readonly #connection: string;
+  #left = mostBytes;
+
+  /** Has read nothing yet. */
+  constructor(store: Pick<AgentStore, "messages">, connection: string) {
+    this.#store = store;
+    this.#connection = connection;
+  }
+
+  /** The message with a user number; `null` when it is not among those that were read. Throws what the store throws. */
+  async find(userNumber: number): Promise<MessageRecord | null> {
+    let before: number | undefined, limit = firstTogether;
+    for (let searched = 0; searched < mostSearched && this.#left > 0;) {
+      const messages = await this.#store.messages(this.#connection, {
+        limit,
+        ...before !== undefined && { before },
+      });
+      const bytes = messages.reduce((sum, { body }) => sum + body.length + overhead, 0);
+      this.#left -= bytes;
+      const found = messages.find(({ received }) => received?.senderId === userNumber);
+      if (found !== undefined) return found;
+      if (messages.length < limit) return null;
+      searched += limit;
+      before = messages[0]!.id;
+      // As many as there is room for, if they are like these.
+      const room = Math.floor(this.#left * messages.length / bytes);
+      limit = Math.max(1, Math.min(mostTogether, mostSearched - searched, room));
+    }
+    return null;
+  }
+}
