@@ -86,12 +86,14 @@ async function receive(
   const { agent } = transfer.session;
   const called = safeName(name);
   const isAccepted = offer.status === "accepted";
-  const begun = isAccepted ? await sizeOf(`${folder}/.${id}.part`) : null;
-  // All of it may have both names, when that was cut off.
-  const done = isAccepted && (begun === null || begun === size)
-    ? await hasCome(agent, offer, { folder, called })
-    : null;
-  const free = done === null ? await freeNumber(folder, called) : 1;
+  const { begun, done, free } = await ofFile(async () => {
+    const begun = isAccepted ? await sizeOf(`${folder}/.${id}.part`) : null;
+    // All of it may have both names, when that was cut off.
+    const done = isAccepted && (begun === null || begun === size)
+      ? await hasCome(agent, offer, { folder, called })
+      : null;
+    return { begun, done, free: done === null ? await freeNumber(folder, called) : 1 };
+  });
   const pathOf = (attempt: number) => `${folder}/${numbered(called, free + attempt - 1)}`;
   const path = done?.path ?? pathOf(1);
   const what = { connection, id, name, size, file: path };
@@ -103,11 +105,21 @@ async function receive(
   }
   // Another receive-file may take the name meanwhile.
   const work = done === null
-    ? agent.receiveFile(offer, path, { otherPath: pathOf })
+    ? ofFile(() => agent.receiveFile(offer, path, { otherPath: pathOf }))
     : Promise.resolve<ReceivedFile>(done);
   const { sha256, path: file = path } = await transfer.follow(offer, { shown: name, work });
   if (isJson) await transfer.say("", { type: "received", ...what, file, sha256: encodeBase64(sha256) });
   else await print(printable(file));
+}
+
+/** Does something with one file; what a system refuses, for a name for instance, is the end of no other one. */
+async function ofFile<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof StreamError) throw cause;
+    throw new StreamError("FAILED", "The file cannot be written", { cause });
+  }
 }
 
 /** A file that got its name before a crash that kept the other side from being told; `null`: there is none. */

@@ -204,13 +204,22 @@ Deno.test("a file that is refused, or ends otherwise, fails with the words of th
   assertEquals(code, 1);
   assertStringIncludes(stderr, 'the other side does not want it: "no \\x1b[2J"');
   // One that follows goes on with the next.
-  await using following = folder.begin(["receive-file", "b", "--follow", "--to", folder.path, "--db", db]);
+  const to = folder.file("in");
+  await using following = folder.begin(["receive-file", "b", "--follow", "--to", to, "--db", db]);
   const outgoing = await peer.agent.offerStream("a", { size: 10, name: "y" });
   await soon(outgoing.accepted);
   await outgoing.cancel("changed my mind");
   for (let told = ""; !told.includes("did not come");) told = await following.told();
-  await peer.agent.sendFile("a", new Blob(["z"]), { name: "z" });
-  assertEquals(await following.line(), `${folder.path}/z`);
+  // Also when the next one cannot be put there.
+  await Deno.rename(to, `${to} moved`);
+  const waiting = await peer.agent.sendFile("a", path, { name: "w" });
+  for (let told = ""; !told.includes('"w" did not come: The file cannot be written: ENOENT');) {
+    told = await following.told();
+  }
+  assertEquals(waiting.status, "offered");
+  await Deno.mkdir(to);
+  await peer.agent.sendFile("a", path, { name: "z" });
+  assertEquals(await following.line(), `${to}/z`);
   following.interrupt();
   assertEquals((await following.end()).code, 0);
   assert(!namesIn(folder.path).includes("y"));
