@@ -5,6 +5,7 @@ import {
   encodeFrame,
   equalBytes,
   type Frame,
+  largestBody,
   messageHash,
   type NumberSet,
   type RouteRecord,
@@ -121,6 +122,8 @@ export class OrderedFrames {
       stored = withNumber(stored, number);
     }
     if (stored === null) return null;
+    const { upTo } = stored;
+    if (frames.some((frame) => frame.number > upTo && isLarge(frame))) return null;
     // After a repair there may be more, of numbers that are gone.
     const most = Math.max(mostUnreceipted, countBeyond(this.#stored));
     return countBeyond(stored) > most ? null : stored;
@@ -220,6 +223,11 @@ export class OrderedFrames {
     this.#routeBudget = left;
     return await outboundOf(this.#context, record);
   }
+}
+
+/** Whether a frame has more than any of a known kind: of those that wait for others there may be many. */
+function isLarge(frame: Frame): boolean {
+  return frame.kind === "unknown" && frame.content.length > largestBody;
 }
 
 function numbersFrom(from: number, to: number): number[] {

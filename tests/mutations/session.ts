@@ -511,4 +511,12 @@ export const sessionMutations: readonly Mutation[] = [
     to: "",
     tests: ["tests/agent/runtime/received_search_test.ts"],
   },
+  {
+    name: "held-large",
+    what: "frames of kinds to come are held back, however large they are",
+    file: orderedFrames,
+    from: "frame.number > upTo && isLarge(frame)",
+    to: "frame.number > upTo && false",
+    tests: ["tests/agent/runtime/ordered_frames_test.ts"],
+  },
 ];
