@@ -167,7 +167,8 @@ export class OrderedFrames {
   /** A frame of a new message has the number of one that has come: it is that one, or its sender was restored. */
   async #again(frame: Frame): Promise<void> {
     const { record: { id } } = this.#connection;
-    const isWaiting = frame.number > this.#stored.upTo;
+    // What is known is not looked up for each frame: one that is held can have a MiB.
+    const isWaiting = frame.number > this.#stored.upTo && !this.isOther;
     const held = isWaiting ? this.#held.get(frame.number) ?? await this.#store.held(id, frame.number) : null;
     const isLookedUp = frame.kind === "message" && this.#lookups++ < mostLookups;
     const isOther = (isLookedUp || held !== null) &&

@@ -519,4 +519,12 @@ export const sessionMutations: readonly Mutation[] = [
     to: "frame.number > upTo && false",
     tests: ["tests/agent/runtime/ordered_frames_test.ts"],
   },
+  {
+    name: "held-again",
+    what: "a frame that is held is read for each that comes with its number",
+    file: orderedFrames,
+    from: "upTo && !this.isOther;",
+    to: "upTo;",
+    tests: ["tests/agent/runtime/ordered_frames_test.ts"],
+  },
 ];
