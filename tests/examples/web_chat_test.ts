@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { AgentError, type AgentEvent, type MessageIntegrity } from "../../agent/mod.ts";
+import { AgentError, type AgentEvent, type MessageIntegrity, type MessageRecord } from "../../agent/mod.ts";
 import { makeCertificate } from "../../examples/web-chat/certificate.ts";
 import { helpText, parseOptions } from "../../examples/web-chat/options.ts";
 import {
@@ -15,6 +15,7 @@ import {
 } from "../../examples/web-chat/page/conversation.ts";
 import { factsOf } from "../../examples/web-chat/page/information_view.ts";
 import { findInvitation, linkOf, problemOf, warningFor } from "../../examples/web-chat/page/invitation.ts";
+import { withUnread } from "../../examples/web-chat/page/read_marks.ts";
 import { find } from "../../examples/web-chat/page/search.ts";
 import { startOf, withFewMarks } from "../../examples/web-chat/page/shown_text.ts";
 import { LostServers, serverAfter, serverText } from "../../examples/web-chat/page/server_state.ts";
@@ -339,6 +340,30 @@ Deno.test(
     assertEquals(reads, 1);
   },
 );
+
+Deno.test("messages that nobody has seen are counted, of many large ones not all", pure, async () => {
+  const conversation = { id: "counted", name: "a", unread: 0, newest: 0 } as Conversation;
+  let reads = 0;
+  const of = (length: number) => ({
+    messages: (_: string, { before = 301, limit = 100 }: { before?: number; limit?: number } = {}) => {
+      reads++;
+      const first = Math.max(1, before - limit), body = new Uint8Array(length);
+      const record = (id: number) => ({ id, body, received: id % 2 === 0 ? {} : null }) as MessageRecord;
+      return Promise.resolve(Array.from({ length: before - first }, (_, i) => record(first + i)));
+    },
+  });
+  const stored = Object.getOwnPropertyDescriptor(globalThis, "localStorage");
+  Object.defineProperty(globalThis, "localStorage", { value: { getItem: () => "100" }, configurable: true });
+  try {
+    assertEquals(await withUnread(conversation, of(1)), { ...conversation, newest: 300, unread: 100 });
+    reads = 0;
+    const { unread } = await withUnread(conversation, of(1_048_576));
+    assert(unread > 10 && unread < 100 && reads < 5, `${unread} ${reads}`);
+  } finally {
+    if (stored === undefined) Reflect.deleteProperty(globalThis, "localStorage");
+    else Object.defineProperty(globalThis, "localStorage", stored);
+  }
+});
 
 Deno.test(
   "what a browser lays out or compares of a text has as many marks on a letter as languages know",

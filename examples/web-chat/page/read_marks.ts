@@ -2,7 +2,9 @@ import { type Agent, AgentError } from "@simplexmq/smp/agent";
 import type { Conversation } from "./conversation.ts";
 
 /** Messages that are read from the store at a time. */
-const pageSize = 100;
+const pageSize = 25;
+/** Bytes of messages that are read to count those of a conversation: of more than that there are so many at least. */
+const mostBytes = 32 * 1024 * 1024;
 /** What the keys of marks begin with; behind it is the conversation's ID. */
 const prefix = "smp-web-chat read ";
 
@@ -32,7 +34,10 @@ export function forgetAllRead(): void {
  * A stored conversation with its messages counted that nobody has seen: none where nothing says what was seen, as in a
  * backup of another browser.
  */
-export async function withUnread(conversation: Conversation, agent: Agent): Promise<Conversation> {
+export async function withUnread(
+  conversation: Conversation,
+  agent: Pick<Agent, "messages">,
+): Promise<Conversation> {
   const { id, name } = conversation;
   try {
     const [last] = await agent.messages(name, { limit: 1 });
@@ -42,9 +47,10 @@ export async function withUnread(conversation: Conversation, agent: Agent): Prom
       markRead(id, newest);
       return { ...conversation, newest };
     }
-    let unread = 0;
-    for (let before = newest + 1; before > Number(mark) + 1;) {
+    let unread = 0, bytes = 0;
+    for (let before = newest + 1; before > Number(mark) + 1 && bytes < mostBytes;) {
       const records = await agent.messages(name, { limit: pageSize, before });
+      bytes += records.reduce((sum, { body }) => sum + body.length, 0);
       unread += records.filter((record) => record.id > Number(mark) && record.received !== null).length;
       before = records.length < pageSize ? 0 : records[0]!.id;
     }
