@@ -40,6 +40,15 @@ function shortened(name: string): string {
   return (kept + ending).replace(/[.\s]+$/, "");
 }
 
+/** The same with a number that tells it from others, also where the name is as long as may be: `cat (2).png`. */
+export function numberedName(name: string, number: number): string {
+  if (number === 1) return name;
+  const [, start = "", ending = ""] = /^(.+?)(\.[^.]{1,16})?$/s.exec(name) ?? [];
+  const rest = ` (${number})${ending}`, chars = [...start];
+  while (new TextEncoder().encode(chars.join("") + rest).length > mostBytes) chars.pop();
+  return chars.join("") + rest;
+}
+
 const units = ["kB", "MB", "GB", "TB"] as const;
 
 /** A number of bytes for people; `null`: nobody has said how many. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Agent, type OutgoingStream, StreamError, type StreamOffer } from "@simplexmq/smp/agent";
-import { endText, fileNameOf, sizeText } from "../files.ts";
+import { endText, fileNameOf, numberedName, sizeText } from "../files.ts";
 import type { Show } from "./chat.ts";
 import { harmless } from "./screen.ts";
 
@@ -158,12 +158,8 @@ export class Files {
 
   /** A path that no file has, under a name or one with a number behind it; no other file gets it meanwhile. */
   async #freePath(name: string): Promise<string> {
-    const [, start, ending = ""] = /^(.*?)(\.[^.]*)?$/s.exec(name)!;
     for (let count = 1; count <= mostNames; count++) {
-      const path = join(
-        this.#options.folder,
-        count === 1 ? name : fileNameOf(`${start} (${count})${ending}`),
-      );
+      const path = join(this.#options.folder, numberedName(name, count));
       const isThere = await Deno.lstat(path).then(() => true, (error) => {
         if (error instanceof Deno.errors.NotFound) return false;
         throw error;

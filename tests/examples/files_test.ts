@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { fileNameOf, sizeText } from "../../examples/files.ts";
+import { fileNameOf, numberedName, sizeText } from "../../examples/files.ts";
 import { pictureOf, pictureType } from "../../examples/web-chat/page/picture.ts";
 import { anyText } from "../support/any_text.ts";
 
@@ -42,6 +42,15 @@ Deno.test("names of others become names of files, and never paths", { permission
     assert(new TextEncoder().encode(name).length <= 255);
     assertEquals(fileNameOf(name), name);
   }));
+});
+
+Deno.test("a name as long as may be gets a number as any other one", { permissions }, () => {
+  assertEquals(numberedName("cat.png", 1), "cat.png");
+  assertEquals(numberedName("cat.png", 2), "cat (2).png");
+  assertEquals(numberedName("cat.tar.gz", 10), "cat.tar (10).gz");
+  assertEquals(numberedName(`${"\u00e4".repeat(125)}.jpeg`, 2), `${"\u00e4".repeat(123)} (2).jpeg`);
+  assertEquals(numberedName("a".repeat(255), 3), `${"a".repeat(251)} (3)`);
+  assertEquals(numberedName(`a.${"b".repeat(253)}`, 3), `a.${"b".repeat(249)} (3)`);
 });
 
 Deno.test("sizes are for people", { permissions }, () => {
