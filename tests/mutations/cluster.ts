@@ -107,6 +107,22 @@ export const clusterMutations: readonly Mutation[] = [
     tests: snapshotTests,
   },
   {
+    name: "silent-server-is-kept",
+    what: "a node stays connected to a NATS server by which it does not see its own renewals",
+    file: "server/cluster/lease.ts",
+    from: "if (seconds === null) return;",
+    to: "if (seconds !== 0) return;",
+    tests: ["tests/server/cluster/lease_test.ts"],
+  },
+  {
+    name: "stopped-time-is-unseen",
+    what: "a process that was stopped leaves its NATS server when it goes on",
+    file: "server/cluster/unseen.ts",
+    from: "this.#milliseconds += Math.min(milliseconds, leaseTimes.gap);",
+    to: "this.#milliseconds += milliseconds;",
+    tests: ["tests/server/cluster/lease_test.ts"],
+  },
+  {
     name: "late-bytes-of-nats",
     what: "what was read from a connection to NATS that was left is taken for the next one's",
     file: "server/cluster/engine_transport.ts",
