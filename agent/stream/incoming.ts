@@ -96,9 +96,9 @@ export class Incoming extends LiveStream implements StreamOffer {
     };
   }
 
-  /** Whether what has come is in the temporary file with a path, or was to be. */
-  isKeptAt(path: string): boolean {
-    return this.#part?.path === path;
+  /** The temporary file that has what has come, or was to have it; `null`: there is none. */
+  get part(): StreamPart | null {
+    return this.#part;
   }
 
   /** What has come is in a temporary file, and goes with the stream; also what was in another one before. */

@@ -89,7 +89,7 @@ async function receivedBefore(offer: Incoming, target: string): Promise<Received
     if (!equalBytes(hash.digest(), sha256)) return null;
     // Both names are there when the crash came between giving one and taking the other.
     const part = partOf(offer, path.resolve(target));
-    if (offer.isKeptAt(part)) await files.unlink(part).catch(() => {});
+    if (offer.part?.path === part) await files.unlink(part).catch(() => {});
     await offer.finish(size);
     return { size, sha256, path: target };
   } finally {
@@ -181,7 +181,7 @@ async function openPart(
   if (await isThere(target) && otherPath === undefined) {
     throw new StreamError("FAILED", "Cannot receive the file: there is one with that name");
   }
-  const handle = await openOwn(part, offer.isKeptAt(part)).catch((error) => {
+  const handle = await openOwn(part, offer.part).catch((error) => {
     throw isFull(error) ? noRoom(error) : error;
   });
   try {
@@ -199,27 +199,32 @@ async function openPart(
 }
 
 /**
- * Opens the temporary file of a stream: the one that is its own, else one that is not there, as the sender chooses the ID in
- * its name, and two senders the same one.
+ * Opens the temporary file of a stream: its `own` one, also when its folder was moved, else one that is not there, as the
+ * sender chooses the ID in its name, and two senders the same one.
  */
-async function openOwn(part: string, isOwn: boolean): Promise<FileHandle> {
+async function openOwn(part: string, own: StreamPart | null): Promise<FileHandle> {
   const { files } = fileModules();
   const { constants } = files;
   // Never through a link that somebody else has put there.
-  const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0) | (isOwn ? 0 : constants.O_EXCL);
-  const open = () => files.open(part, constants.O_RDWR | constants.O_CREAT | careful, 0o600);
+  const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+  const open = (isOwn: boolean) => {
+    const flags = careful | (isOwn ? 0 : constants.O_EXCL);
+    return files.open(part, constants.O_RDWR | constants.O_CREAT | flags, 0o600);
+  };
+  const isAt = own?.path === part;
   try {
-    return await open();
+    return await open(isAt);
   } catch (error) {
-    if (isOwn || codeOf(error) !== "EEXIST") throw error;
+    if (isAt || codeOf(error) !== "EEXIST") throw error;
   }
+  if (own !== null && await isPart({ path: part, file: own.file })) return await open(true);
   const stat = await files.lstat(part);
   if (!stat.isFile() || stat.size > 0) {
     throw new StreamError("FAILED", `Cannot receive the file: ${part} is there, and is not of this stream`);
   }
   // What a crash has left, before it was known whose it is.
   await files.unlink(part);
-  return await open();
+  return await open(false);
 }
 
 function partTarget(

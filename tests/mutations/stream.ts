@@ -265,8 +265,8 @@ export const streamMutations: readonly Mutation[] = [
     name: "stream-part-own",
     what: "the temporary file of another stream is used",
     file: "agent/stream/receive_file.ts",
-    from: " | (isOwn ? 0 : constants.O_EXCL)",
-    to: "",
+    from: "careful | (isOwn ? 0 : constants.O_EXCL)",
+    to: "careful",
     tests: test("part"),
   },
   {

@@ -48,6 +48,22 @@ Deno.test("a file that is received into another folder after a restart leaves no
   assertEquals([namesIn(one.path), namesIn(two.path)], [[], ["to"]]);
 });
 
+Deno.test("a file whose folder was moved before a restart goes on where it was", async () => {
+  await using folder = await temporaryFolder();
+  const from = `${folder.path}/from`, to = `${folder.path}/to`;
+  await Deno.mkdir(from);
+  await using file = await stopped(from);
+  await Deno.rename(from, to);
+  const [offer] = file.bob.agent.streams();
+  assert(offer?.direction === "receiving");
+  const part = `${to}/.${offer.id}.part`;
+  await Deno.writeFile(part, someBytes(1_000_000).slice(0, 1_000));
+  const { ino } = await Deno.stat(part);
+  file.outgoing.resume();
+  await soon(file.bob.agent.receiveFile(offer, `${to}/to`));
+  assertEquals([namesIn(to), (await Deno.stat(`${to}/to`)).ino], [["to"], ino]);
+});
+
 Deno.test("a temporary file of another stream, whose sender has chosen the same ID, is not written to", async () => {
   await using folder = await temporaryFolder();
   await using server = await startServer();
