@@ -26,7 +26,8 @@ export const send: Command = {
   --file FILE             send the content of FILE
   --no-wait               only store it: what runs next on the database sends it (smp-agent send,
                           smp-agent receive, smp-agent start)
-  --timeout SECONDS       fail when the server has not got it by then; it stays stored, and is still sent
+  --timeout SECONDS       fail when the server has not got it so long after it was read; it stays stored,
+                          and is still sent
   --json                  print a JSON object: sent, or stored with --no-wait
 ${serverHelp}
 
