@@ -1,4 +1,5 @@
 import {
+  type ClientCommand,
   type ClientTransmission,
   defaultBlockSize,
   encodeBase64,
@@ -13,8 +14,10 @@ import { Delivery, type DeliveryCounts } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
+import { type RoomParts, takeRoom } from "./message_room.ts";
 import { OpenedQueues } from "./opened_queues.ts";
 import type { PartitionOwner } from "./owner.ts";
+import type { Place, Side } from "./paired_serial.ts";
 import { isOf, onePartition, type Partitions, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
@@ -32,7 +35,6 @@ import type { BrokerConnection } from "./subscriptions.ts";
 import { type Forwarded, RestoredConnections, type Restoring } from "./restoring.ts";
 import { UnsecuredReserve } from "../guard/unsecured_reserve.ts";
 import { WaitingShares } from "../guard/waiting_shares.ts";
-import { perMessage } from "../guard/memory_guard.ts";
 
 export interface BrokerParts extends PartitionStores {
   readonly metrics: Metrics;
@@ -74,8 +76,7 @@ export class Broker implements PartitionOwner {
   readonly #partitions: Partitions;
   readonly #opened: OpenedQueues;
   readonly #access: Access;
-  readonly #reserve: UnsecuredReserve;
-  readonly #shares: WaitingShares;
+  readonly #room: RoomParts;
   readonly #memory: PartitionMemory | undefined;
   #sweeping: Promise<void> | null = null;
 
@@ -88,14 +89,15 @@ export class Broker implements PartitionOwner {
     this.#isMemoryShort = parts.isMemoryShort ?? (() => false);
     this.#partitions = parts.partitions ?? onePartition;
     this.#opened = parts.opened ?? new OpenedQueues();
-    this.#reserve = parts.reserve ?? new UnsecuredReserve();
-    this.#shares = parts.shares ?? new WaitingShares(() => Infinity);
+    const reserve = parts.reserve ?? new UnsecuredReserve();
+    const shares = parts.shares ?? new WaitingShares(() => Infinity);
+    this.#room = { limits: this.#limits, reserve, shares };
     this.#authorizer = parts.authorizer;
     this.#access = new Access(parts.authorizer, this.#opened);
     this.#clock = parts.clock ?? Clock.ofMachine();
     this.#log = parts.log ?? (() => {});
     this.#memory = parts.memory;
-    this.#runner = new CommandRunner(this.#metrics, this.#log);
+    this.#runner = new CommandRunner(this.#metrics, this.#log, parts.isOrdered);
     this.#delivery = new Delivery({
       messages: this.#messages,
       metrics: this.#metrics,
@@ -109,8 +111,8 @@ export class Broker implements PartitionOwner {
       delivery: this.#delivery,
       opened: this.#opened,
       runner: this.#runner,
-      reserve: this.#reserve,
-      shares: this.#shares,
+      reserve,
+      shares,
       clock: this.#clock,
     });
     this.restoring = new RestoredConnections({
@@ -160,11 +162,14 @@ export class Broker implements PartitionOwner {
       case "REKEY":
         throw new TypeError(`Cannot execute ${command.type}: it is of the session`);
       default:
-        this.#inOrder(queueId, { connection, transmission }, async (queue, reply) => {
+        this.#inOrder(queueId, { connection, transmission }, async (queue, reply, place) => {
           const error = await this.#access.recipientError(queue, { connection, transmission });
-          if (error !== null) return reply(failure(error));
+          if (error !== null) {
+            await place.alone();
+            return reply(failure(error));
+          }
           const origin = this.#originOf(forwarded);
-          await this.#recipients.execute(command, { queue, connection, reply, forwarded, origin });
+          await this.#recipients.execute(command, { queue, connection, reply, place, forwarded, origin });
         });
     }
   }
@@ -200,10 +205,10 @@ export class Broker implements PartitionOwner {
     }
     try {
       const recipientId = await this.#recipientIdOf(queueId);
-      this.#inOrder(recipientId ?? queueId, submitted, async (found, reply) => {
+      this.#inOrder(recipientId ?? queueId, submitted, async (found, reply, place) => {
         // A recipient ID given as a sender ID leads to a queue too.
         const queue = recipientId === undefined ? this.#authorizer.unknownQueue(queueId) : found;
-        await this.#send(queue, submitted, { body, since, reply });
+        await this.#send(queue, submitted, { body, since, reply, place });
       });
     } catch (error) {
       this.#runner.run(submitted, () => Promise.reject(error));
@@ -251,17 +256,17 @@ export class Broker implements PartitionOwner {
   #inOrder(
     recipientId: string,
     submitted: Submitted,
-    work: (queue: QueueRecord, reply: Reply) => Promise<void>,
+    work: (queue: QueueRecord, reply: Reply, place: Place) => Promise<void>,
     done: () => void = noop,
   ): void {
-    this.#runner.runInOrder(recipientId, submitted, async (reply) => {
+    this.#runner.runInOrder(recipientId, submitted, async (reply, place) => {
       try {
         const found = await this.#queues.byRecipientId(recipientId);
-        await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply);
+        await work(found ?? this.#authorizer.unknownQueue(submitted.transmission.queueId), reply, place);
       } finally {
         done();
       }
-    });
+    }, sideOf(submitted.transmission.command));
   }
 
   /** smp.md Limits. Never rejects. */
@@ -347,43 +352,58 @@ export class Broker implements PartitionOwner {
   async #send(
     queue: QueueRecord,
     submitted: Submitted,
-    { body, since, reply }: { readonly body: Uint8Array; readonly since: number; readonly reply: Reply },
+    { body, since, reply, place }: {
+      readonly body: Uint8Array;
+      readonly since: number;
+      readonly reply: Reply;
+      readonly place: Place;
+    },
   ): Promise<void> {
-    if (!await this.#access.maySend(queue, submitted)) return reply(failure("AUTH"));
+    if (!await this.#access.maySend(queue, submitted)) {
+      await place.alone();
+      return reply(failure("AUTH"));
+    }
     const { recipientId } = queue;
     const { connection, forwarded } = submitted;
     const id = forwarded?.messageId ?? encodeBase64(randomBytes(messageIdLength));
-    // It was stored before the link of its sender was lost, with this broker or the one before it.
-    if (forwarded?.isRepeated === true && await this.#has(recipientId, id)) return reply({ type: "OK" });
+    if (forwarded?.isRepeated === true) {
+      await place.alone();
+      // It was stored before the link of its sender was lost, with this broker or the one before it.
+      if (await this.#has(recipientId, id)) return reply({ type: "OK" });
+    }
     const message = {
       id,
       timestamp: new Date(this.#clock.stamp()),
       body,
     };
-    if (!this.#delivery.fits(recipientId, message)) return reply(failure("SIZE"));
-    const places = {
-      count: await this.#messages.count(recipientId),
-      most: this.#limits().messagesPerQueue,
-    };
-    const undoPlace = queue.senderKey === null
-      ? this.#reserve.take(recipientId, connection, places)
-      : places.count < places.most
-      ? noop
-      : null;
-    if (undoPlace === null) return this.#refuse("quota", "QUOTA", reply);
-    this.#shares.trim(recipientId, places.count);
-    const undoShare = this.#shares.take(recipientId, connection.client, body.length + perMessage);
-    if (undoShare === null) {
-      undoPlace();
-      return this.#refuse("memory_share", "QUOTA", reply);
+    if (!this.#delivery.fits(recipientId, message)) {
+      await place.alone();
+      return reply(failure("SIZE"));
     }
+    const { isBeside } = place;
+    this.#delivery.arrives(recipientId, id);
     try {
-      await this.#messages.append(recipientId, message, this.#originOf(forwarded));
-    } catch (error) {
-      undoShare();
-      undoPlace();
-      throw error;
+      const take = (count: number) => {
+        return takeRoom(this.#room, queue, { connection, length: body.length, count });
+      };
+      let room = take(await this.#messages.count(recipientId));
+      if (typeof room === "string" && place.isBeside) {
+        // What is being acknowledged may make room.
+        await place.alone();
+        room = take(await this.#messages.count(recipientId));
+      }
+      if (typeof room === "string") return this.#refuse(room, "QUOTA", reply);
+      try {
+        await place.store(() => this.#messages.append(recipientId, message, this.#originOf(forwarded)));
+      } catch (error) {
+        room();
+        throw error;
+      }
+    } finally {
+      this.#delivery.arrived(recipientId);
     }
+    // An ACK beside it has left that to this.
+    if (isBeside) this.#room.shares.trim(recipientId, await this.#messages.count(recipientId));
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });
     await this.#delivery.push(recipientId, since);
@@ -391,6 +411,12 @@ export class Broker implements PartitionOwner {
 }
 
 function noop(): void {}
+
+/** Whose commands may be stored beside those of the other side. */
+function sideOf({ type }: ClientCommand): Side | undefined {
+  if (type === "SEND") return "sender";
+  return type === "ACK" || type === "ACKM" ? "recipient" : undefined;
+}
 
 function idOf({ commandId }: Forwarded): string {
   return encodeBase64(commandId);

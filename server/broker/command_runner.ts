@@ -1,5 +1,6 @@
 import type { ClientTransmission, ServerResponse } from "../../protocol/mod.ts";
 import type { Metrics } from "../observe/metrics.ts";
+import { onlyPlace, type Place, type Side } from "./paired_serial.ts";
 import { QueueOrder } from "./queue_order.ts";
 import type { Forwarded } from "./restoring.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
@@ -16,29 +17,36 @@ export interface Submitted {
 }
 
 export class CommandRunner {
-  readonly order: QueueOrder = new QueueOrder();
+  readonly order: QueueOrder;
   readonly #metrics: Metrics;
   readonly #log: (message: string, error: unknown) => void;
   #inWork = 0;
   #wakeIdle: (() => void)[] = [];
 
-  constructor(metrics: Metrics, log: (message: string, error: unknown) => void) {
+  /** `isPaired`: a SEND and an ACK of a queue may be stored at a time. */
+  constructor(metrics: Metrics, log: (message: string, error: unknown) => void, isPaired = false) {
+    this.order = new QueueOrder(isPaired);
     this.#metrics = metrics;
     this.#log = log;
   }
 
   async run(submitted: Submitted, work: (reply: Reply) => Promise<void>): Promise<void> {
     this.#inWork++;
-    await this.#run(submitted, work);
+    await this.#run(submitted, work, onlyPlace);
     this.#done();
   }
 
-  runInOrder(recipientId: string, submitted: Submitted, work: (reply: Reply) => Promise<void>): void {
+  runInOrder(
+    recipientId: string,
+    submitted: Submitted,
+    work: (reply: Reply, place: Place) => Promise<void>,
+    side?: Side,
+  ): void {
     this.#inWork++;
-    this.order.run(recipientId, async () => {
-      await this.#run(submitted, work);
+    this.order.run(recipientId, async (place) => {
+      await this.#run(submitted, work, place);
       this.#done();
-    });
+    }, side);
   }
 
   /** Does in the order of a queue what no command waits for. */
@@ -63,7 +71,8 @@ export class CommandRunner {
 
   async #run(
     { connection, transmission: { corrId, queueId, command } }: Submitted,
-    work: (reply: Reply) => Promise<void>,
+    work: (reply: Reply, place: Place) => Promise<void>,
+    place: Place,
   ): Promise<void> {
     let answered = false;
     const reply = (response: ServerResponse, id = queueId) => {
@@ -72,8 +81,9 @@ export class CommandRunner {
       connection.answer({ corrId, queueId: id, response });
     };
     try {
-      await work(reply);
+      await work(reply, place);
     } catch (error) {
+      await place.alone();
       this.#failed(error);
       if (!answered) reply({ type: "ERR", error: "INTERNAL" });
     }

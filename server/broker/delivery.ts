@@ -49,6 +49,8 @@ export class Delivery {
   /** `null`: the store may use bodies of messages that were removed. */
   readonly #bodies: DeliveredBodies | null;
   readonly #blockSizes = new Map<string, number>();
+  /** The ID of the message that is being stored, by recipient ID. */
+  readonly #arriving = new Map<string, string>();
   readonly #heldBack = new Map<BrokerConnection, HeldBack>();
   readonly #now: () => number;
   #counted: Omit<DeliveryCounts, "subscriptions"> = { windows: 0, delivered: 0 };
@@ -127,6 +129,19 @@ export class Delivery {
     this.#blockSizes.delete(recipientId);
   }
 
+  /** A message is being stored: it is not there until {@linkcode arrived}, whatever the store says. */
+  arrives(recipientId: string, messageId: string): void {
+    this.#arriving.set(recipientId, messageId);
+  }
+
+  arrived(recipientId: string): void {
+    this.#arriving.delete(recipientId);
+  }
+
+  isArriving(recipientId: string): boolean {
+    return this.#arriving.has(recipientId);
+  }
+
   /** Resolves when also the next broker will know it; `null`: there is nothing to wait for. */
   rememberBlockSize(recipientId: string, { blockSize }: BrokerConnection): Promise<void> | null {
     if (this.#memory !== undefined) return this.#memory.rememberBlockSize(recipientId, blockSize);
@@ -154,7 +169,7 @@ export class Delivery {
       const message = await (last === undefined
         ? this.#messages.first(recipientId)
         : this.#messages.next(recipientId, last));
-      if (message === undefined) {
+      if (message === undefined || message.id === this.#arriving.get(recipientId)) {
         return null;
       }
       if (delivered.includes(message.id)) {

@@ -1,10 +1,23 @@
 import { KeyedSerial } from "./keyed_serial.ts";
+import { onlyPlace, PairedSerial, type Place, type Side } from "./paired_serial.ts";
 
 /** Serializes the work on a queue by either of its IDs, also after a DEL under way has removed it. */
 export class QueueOrder {
-  readonly #serial = new KeyedSerial((recipientId) => this.#forget(recipientId));
+  readonly #run: (recipientId: string, work: (place: Place) => Promise<void>, side?: Side) => void;
   readonly #recipientIds = new Map<string, string>();
   readonly #senderIds = new Map<string, string>();
+
+  /** `isPaired`: a command of the sender and one of the recipient may be stored at a time. */
+  constructor(isPaired = false) {
+    const onIdle = (recipientId: string) => this.#forget(recipientId);
+    if (isPaired) {
+      const serial = new PairedSerial(onIdle);
+      this.#run = (recipientId, work, side) => serial.run(recipientId, work, side);
+    } else {
+      const serial = new KeyedSerial(onIdle);
+      this.#run = (recipientId, work) => void serial.run(recipientId, () => work(onlyPlace));
+    }
+  }
 
   recipientIdOf(senderId: string): string | undefined {
     return this.#recipientIds.get(senderId);
@@ -15,8 +28,8 @@ export class QueueOrder {
     this.#senderIds.set(recipientId, senderId);
   }
 
-  run(recipientId: string, work: () => Promise<void>): void {
-    this.#serial.run(recipientId, work);
+  run(recipientId: string, work: (place: Place) => Promise<void>, side?: Side): void {
+    this.#run(recipientId, work, side);
   }
 
   #forget(recipientId: string): void {

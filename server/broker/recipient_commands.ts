@@ -7,6 +7,7 @@ import { type CommandRunner, failure, type Reply } from "./command_runner.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Forwarded } from "./restoring.ts";
 import type { OpenedQueues } from "./opened_queues.ts";
+import type { Place } from "./paired_serial.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
 
 export type RecipientCommand = Exclude<
@@ -29,6 +30,7 @@ interface Asked {
   readonly queue: QueueRecord;
   readonly connection: BrokerConnection;
   readonly reply: Reply;
+  readonly place: Place;
   readonly forwarded: Forwarded | undefined;
   readonly origin: Origin | undefined;
 }
@@ -103,26 +105,31 @@ export class RecipientCommands {
 
   /** `messageId`: the last message that is acknowledged; `null`: the oldest one that was delivered. */
   async #acknowledge(
-    { queue, connection, reply, forwarded }: Asked,
+    { queue, connection, reply, place, forwarded }: Asked,
     messageId: string | null,
   ): Promise<void> {
     const { messages, delivery, reserve, shares } = this.#parts;
     const { recipientId } = queue;
+    if (place.isBeside) {
+      const subscription = delivery.subscription(recipientId);
+      const isDelivered = subscription?.connection === connection &&
+        acknowledgedBy(messageId, subscription.delivered) > 0;
+      // A message that is being stored may be the next that is delivered.
+      if (!isDelivered) await place.alone();
+    }
     const subscription = delivery.subscription(recipientId);
     if (subscription?.connection !== connection) return reply(failure("NO_MSG"));
     const { delivered, window } = subscription;
     // It was executed before its answer was lost: what it does is done, what it answers is not.
     const isDone = forwarded?.isRepeated === true && isGone(messageId ?? forwarded.messageId, delivered);
-    const acknowledged = isDone
-      ? 0
-      : messageId === null
-      ? Math.min(1, delivered.length)
-      : delivered.indexOf(messageId) + 1;
+    const acknowledged = isDone ? 0 : acknowledgedBy(messageId, delivered);
     if (acknowledged === 0 && !isDone) return reply(failure("NO_MSG"));
-    await delivery.remove(recipientId, subscription, acknowledged);
+    await place.store(() => delivery.remove(recipientId, subscription, acknowledged));
     const count = await messages.count(recipientId);
-    shares.trim(recipientId, count);
-    if (queue.senderKey === null) reserve.trim(recipientId, count);
+    if (!delivery.isArriving(recipientId)) {
+      shares.trim(recipientId, count);
+      if (queue.senderKey === null) reserve.trim(recipientId, count);
+    }
     if (messageId === null && window === null && delivered.length === acknowledged) {
       const next = await delivery.next(recipientId, connection);
       delivered.splice(0, acknowledged);
@@ -132,6 +139,11 @@ export class RecipientCommands {
     reply({ type: "OK" });
     await delivery.push(recipientId);
   }
+}
+
+/** How many of the messages that were delivered, the first ones. */
+function acknowledgedBy(messageId: string | null, delivered: readonly string[]): number {
+  return messageId === null ? Math.min(1, delivered.length) : delivered.indexOf(messageId) + 1;
 }
 
 function isGone(messageId: string | null, delivered: readonly string[]): boolean {

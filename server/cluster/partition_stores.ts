@@ -31,6 +31,7 @@ export function storesOver(log: StoresLog): LoggedStores {
   return {
     queues: new LoggedQueueStore(log),
     messages: new LoggedMessageStore(log),
+    isOrdered: true,
     async addHandshake(digest) {
       return await append(log, { type: "HANDSHAKE", digest }) > 0;
     },

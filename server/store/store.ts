@@ -95,6 +95,12 @@ export interface PartitionStores {
    * @internal
    */
   readonly memory?: PartitionMemory;
+  /**
+   * Whether changes are stored in the order in which they are asked for, many at a time, and can be asked for before
+   * those in front of them are stored. @default false
+   * @internal
+   */
+  readonly isOrdered?: boolean;
 }
 
 /** What a command has done: the queue that it has made, if it has. */

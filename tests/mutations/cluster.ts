@@ -6,6 +6,7 @@ const state = "server/cluster/partition_state.ts";
 const snapshots = "server/cluster/snapshots.ts";
 const load = "server/cluster/load.ts";
 const logTests = ["tests/server/cluster/partition_log_test.ts"];
+const togetherTests = ["tests/server/cluster/stored_together_test.ts"];
 const snapshotTests = ["tests/server/cluster/snapshots_test.ts"];
 
 /** Mutations of what nodes of a cluster do. */
@@ -145,6 +146,46 @@ export const clusterMutations: readonly Mutation[] = [
     from: "now - since < times.slowClaim",
     to: "now - since < Infinity",
     tests: ["tests/server/cluster/partition_keeper_test.ts"],
+  },
+  {
+    name: "arriving-seen",
+    what: "an ACK is answered with a message whose SEND comes after it in the log",
+    file: "server/broker/delivery.ts",
+    from: "if (message === undefined || message.id === this.#arriving.get(recipientId)) {",
+    to: "if (message === undefined) {",
+    tests: togetherTests,
+  },
+  {
+    name: "ended-before",
+    what: "what is stored beside a command of the other side may be answered before it",
+    file: "server/broker/paired_serial.ts",
+    from: "if (this.#before !== null) await this.#before;",
+    to: "",
+    tests: ["tests/server/broker/paired_serial_test.ts"],
+  },
+  {
+    name: "three-at-a-time",
+    what: "two commands of one side are stored at a time when one of the other side is between them",
+    file: "server/broker/paired_serial.ts",
+    from: "if (this.#before === null) this.#open();\n    else void this.#before.then(this.#open);",
+    to: "this.#open();",
+    tests: ["tests/server/broker/paired_serial_test.ts"],
+  },
+  {
+    name: "acknowledged-makes-no-room",
+    what: "a message is refused whose place is being acknowledged",
+    file: "server/broker/broker.ts",
+    from: 'if (typeof room === "string" && place.isBeside) {',
+    to: 'if (typeof room === "string" && !place) {',
+    tests: togetherTests,
+  },
+  {
+    name: "share-of-arriving",
+    what: "a message that is being stored does not count for its address when another one is acknowledged",
+    file: "server/broker/recipient_commands.ts",
+    from: "if (!delivery.isArriving(recipientId)) {",
+    to: "if (delivery) {",
+    tests: togetherTests,
   },
   {
     name: "import-deletes",

@@ -13,8 +13,8 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "no-quota",
     what: "a queue takes any number of messages",
-    file: broker,
-    from: "places.count < places.most\n",
+    file: "server/broker/message_room.ts",
+    from: "count < places.most\n",
     to: "true\n",
     tests: ["tests/server/broker"],
   },
@@ -38,8 +38,9 @@ export const serverMutations: readonly Mutation[] = [
     name: "ok-before-stored",
     what: "SEND is answered before the message is stored",
     file: broker,
-    from: "    try {\n      await this.#messages.append(recipientId, message,",
-    to: '    reply({ type: "OK" });\n    try {\n      await this.#messages.append(recipientId, message,',
+    from: "        await place.store(() => this.#messages.append(recipientId, message,",
+    to:
+      '        reply({ type: "OK" });\n        await place.store(() => this.#messages.append(recipientId, message,',
     tests: ["tests/server/broker"],
   },
   {

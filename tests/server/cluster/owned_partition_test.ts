@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  asciiText,
   type ClientCommand,
   type ClientTransmission,
   encodeBase64,
@@ -50,9 +51,20 @@ class Connection implements BrokerConnection {
   }
 }
 
+/** A stream that tells of what is stored before it is answered. */
+class ToldStream extends MemoryStream {
+  published: (() => void) | null = null;
+
+  override async publish(...args: Parameters<MemoryStream["publish"]>) {
+    const outcome = await super.publish(...args);
+    this.published?.();
+    return outcome;
+  }
+}
+
 /** A partition whose owners follow each other, and a session's process that uses whoever it is. */
 class World implements AsyncDisposable {
-  readonly stream = new MemoryStream();
+  readonly stream = new ToldStream();
   readonly streams: ByteStream[] = [];
   readonly snapshots = new MemorySnapshots();
   readonly turns = new Turns();
@@ -208,6 +220,49 @@ Deno.test("an owner that another has followed says nothing of what it could not 
   assertEquals(first.owned.isServing, false);
   assertEquals(second.metrics.messagesAccepted, 1);
 });
+
+for (const isStored of [false, true]) {
+  const what = isStored ? "were stored together and not answered" : "another's claim kept from being stored";
+  Deno.test(`a SEND and an ACK that ${what} are done once, by the next owner`, async () => {
+    await using world = new World();
+    const first = await world.next();
+    const [alice, bob] = [new Connection(), new Connection()];
+    const queue = await newQueue(world, alice);
+    const send = (text: string) => world.submit(bob, queue.senderId, { type: "SEND", body: textBytes(text) });
+    await send("a");
+    await until(() => alice.pushes.length === 1 && bob.answers.length === 1);
+    const { log } = first.owned;
+    // Nothing is stored meanwhile, or answered that is stored.
+    log.pause();
+    await send("b");
+    await until(() => log.waiting > 0);
+    const { waiting } = log;
+    await world.submit(alice, queue.recipientId, { type: "ACK" }, recipient);
+    await until(() => log.waiting > waiting);
+    const last = world.stream.messages.size;
+    if (isStored) {
+      world.stream.published = () => log.pause();
+      log.resume();
+      await until(() => world.stream.messages.size > last);
+      world.stream.published = null;
+    }
+    assertEquals([alice.answers.length, bob.answers.length], [1, 1]);
+    const second = await world.next();
+    if (isStored) await soon(first.owned.giveUp());
+    else log.resume();
+    await until(() => alice.answers.length === 2 && bob.answers.length === 2);
+    assertEquals(first.owned.isServing, false);
+    // The ACK is answered with the message, or the message follows.
+    const next = () => [...alice.answers.slice(1), ...alice.pushes.slice(1)];
+    await until(() => next().some(({ response }) => response.type === "MSG"));
+    const texts = next().flatMap(({ response }) => response.type === "MSG" ? [asciiText(response.body)] : []);
+    assertEquals([texts, bob.answers[1]!.response.type], [["b"], "OK"]);
+    assertEquals([second.owned.stores.messages.size, first.metrics.messagesAccepted], [1, 1]);
+    assertEquals(second.metrics.messagesAccepted, isStored ? 0 : 1);
+    const answer = await world.ask(alice, queue.recipientId, { type: "ACK" }, recipient);
+    assertEquals([answer.type, second.owned.stores.messages.size], ["OK", 0]);
+  });
+}
 
 Deno.test("what waits behind a command when its link is lost is executed for the link that follows", async () => {
   await using world = new World();
