@@ -1,9 +1,14 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { asciiText } from "../../../protocol/mod.ts";
+import { decodeBatch } from "../../../server/cluster/batch.ts";
 import { Authorizer } from "../../../server/guard/authorization.ts";
 import { Clock } from "../../../server/broker/clock.ts";
 import { checkLimits } from "../../../server/config/limits.ts";
-import type { DurableStores } from "../../../server/store/durable.ts";
+import { PartitionLog } from "../../../server/cluster/partition_log.ts";
+import { storesOver } from "../../../server/cluster/partition_stores.ts";
+import type { LogRecord } from "../../../server/cluster/records.ts";
+import type { PartitionStores } from "../../../server/store/store.ts";
 import {
   fakeSigner,
   fakeVerify,
@@ -12,6 +17,9 @@ import {
   type TestQueue,
 } from "../../support/broker.ts";
 import { TwoWorkers } from "../../support/two_workers.ts";
+import { InterceptedLog } from "../../support/intercepted_log.ts";
+import { MemorySnapshots, MemoryStream } from "../../support/memory_stream.ts";
+import { contentOf } from "../../support/partition_log.ts";
 import { CrashDisk } from "../../support/crash_disk.ts";
 import { openStores, temporaryFolder } from "../../support/durable.ts";
 
@@ -91,10 +99,13 @@ class Model {
   /** The names of the IDs that each connection has opened. */
   readonly opened: Set<string>[] = Array.from({ length: places }, () => new Set<string>());
   readonly #connections: object[] = Array.from({ length: places }, () => ({}));
+  readonly #failing: Failing;
   epoch = 0;
+  failures = 0;
 
-  constructor(mostOpened: number) {
+  constructor(mostOpened: number, failing: Failing = { append: () => false, remove: () => false }) {
     this.#mostOpened = mostOpened;
+    this.#failing = failing;
   }
 
   create(place: number, name: string): ModelQueue {
@@ -156,9 +167,16 @@ class Model {
     }
   }
 
-  #acknowledge(queue: ModelQueue, count: number): void {
-    const acknowledged = queue.delivered.splice(0, count);
-    queue.messages = queue.messages.filter(({ text }) => !acknowledged.includes(text));
+  /** `false`: one of them could not be removed. */
+  #acknowledge(queue: ModelQueue, count: number): boolean {
+    const acknowledged = queue.messages.filter(({ text }) => queue.delivered.slice(0, count).includes(text));
+    const left = acknowledged.filter(({ text }) => this.#failing.remove(text));
+    queue.messages = queue.messages.filter((message) =>
+      !acknowledged.includes(message) || left.includes(message)
+    );
+    if (left.length > 0) return false;
+    queue.delivered.splice(0, count);
+    return true;
   }
 
   #mayOpen({ exists, secured }: ModelQueue, isSender: boolean, by: keyof typeof signerOf): boolean {
@@ -181,11 +199,16 @@ class Model {
       if (text !== undefined) queue.delivered.push(text);
       answer(text === undefined ? "OK" : `MSG ${text}`);
     };
+    const fail = () => {
+      this.failures++;
+      answer("ERR INTERNAL");
+    };
     if (command === "SEND") {
       const isSender = by === "none" ? !queue.secured || opened.has(id) : queue.secured && by === "sender";
       if (!queue.exists || queue.suspended || !isSender) return answer("ERR AUTH");
       const sender = this.#connections[place]!;
       if (!this.#hasPlace(queue, sender)) return answer("ERR QUOTA");
+      if (this.#failing.append(corrId)) return fail();
       queue.messages.push({ text: corrId, sender, epoch: this.epoch });
       answer("OK");
       return this.#push(queue);
@@ -215,14 +238,14 @@ class Model {
         return answer("OK");
       case "ACK":
         if (queue.subscriber !== place || delivered.length === 0) return answer("ERR NO_MSG");
-        this.#acknowledge(queue, 1);
+        if (!this.#acknowledge(queue, 1)) return fail();
         if (queue.window === null) return answerNext();
         answer("OK");
         return this.#push(queue);
       case "ACKM": {
         const count = target === null ? 0 : delivered.indexOf(target) + 1;
         if (queue.subscriber !== place || count === 0) return answer("ERR NO_MSG");
-        this.#acknowledge(queue, count);
+        if (!this.#acknowledge(queue, count)) return fail();
         answer("OK");
         return this.#push(queue);
       }
@@ -238,6 +261,12 @@ class Model {
   }
 }
 
+/** Which messages cannot be stored or, at the first attempt, removed; by their texts. */
+interface Failing {
+  append(text: string): boolean;
+  remove(text: string): boolean;
+}
+
 /** A broker and the model, which are given the same steps. */
 class Walk {
   test: TestBroker;
@@ -250,11 +279,16 @@ class Walk {
   #steps = 0;
 
   /** `restart` gives the stores that are there after it. @default stores in memory, never restarted */
-  constructor(stores: Stores | null = null, restart?: (step: Step) => Promise<Stores>, hasWorkers = false) {
+  constructor(
+    stores: Stores | null = null,
+    restart?: (step: Step) => Promise<Stores>,
+    hasWorkers = false,
+    failing?: Failing,
+  ) {
     this.test = brokerOf(stores, this.#time, hasWorkers);
     this.#workers = hasWorkers ? new TwoWorkers(this.test, () => workerLimits) : null;
     // Workers count what is open before they verify who opens.
-    this.#model = new Model(hasWorkers ? Infinity : mostOpened);
+    this.#model = new Model(hasWorkers ? Infinity : mostOpened, failing);
     this.#connections = Array.from({ length: places }, (_, place) => this.#connect(place));
     this.#restart = restart;
   }
@@ -310,7 +344,10 @@ class Walk {
     }
     assertEquals(this.test.brokers.counts, this.#model.counts);
     const opened = this.#model.opened.reduce((sum, { size }) => sum + size, 0);
-    assertEquals([this.test.brokers.opened, this.test.metrics.internalErrors], [opened, 0]);
+    assertEquals([this.test.brokers.opened, this.test.metrics.internalErrors], [
+      opened,
+      this.#model.failures,
+    ]);
   }
 
   async #create(place: number, queue: number): Promise<void> {
@@ -346,7 +383,7 @@ class Walk {
   }
 }
 
-type Stores = Pick<DurableStores, "queues" | "messages">;
+type Stores = Pick<PartitionStores, "queues" | "messages" | "isOrdered" | "memory">;
 
 /** Milliseconds; passes when a test says so. */
 interface Time {
@@ -368,6 +405,7 @@ function brokerOf(stores: Stores | null, time: Time, hasWorkers: boolean): TestB
     limits: () => hasWorkers ? workerLimits : limits,
     clock: new Clock(now, now),
     ...(stores && { queues: stores.queues, messages: stores.messages }),
+    ...(stores?.memory && { memory: stores.memory, isOrdered: stores.isOrdered ?? false }),
   }, hasWorkers ? 2 : undefined);
 }
 
@@ -417,6 +455,8 @@ function stepOf(weights: Readonly<Partial<Record<Step["command"], number>>>): fc
 }
 
 const step = stepOf(commandWeights);
+/** More of what is stored together. */
+const pairedStep = stepOf({ ...commandWeights, SEND: 30, ACK: 25, SUBN: 3, disconnect: 1 });
 
 Deno.test("any commands one by one give what the spec says", { permissions }, async () => {
   // smp.md Authorization, Queues and delivery; extensions.md open1, window1
@@ -482,6 +522,94 @@ for (const isPipelined of [false, true]) {
       { numRuns: isPipelined ? 150 : 60 },
     );
   });
+}
+
+/** A log of a partition, some of whose records cannot be appended. */
+class FailingLog {
+  readonly #log: PartitionLog;
+  readonly #failing: Failing;
+  readonly #texts = new Map<string, string>();
+
+  constructor(log: PartitionLog, failing: Failing) {
+    this.#log = log;
+    this.#failing = failing;
+  }
+
+  get state() {
+    return this.#log.state;
+  }
+
+  append(records: readonly LogRecord[]): Promise<number[]> {
+    const fails = records.some((record) => {
+      if (record.type === "MESSAGE") {
+        const text = asciiText(record.body);
+        this.#texts.set(record.id, text);
+        return this.#failing.append(text);
+      }
+      return record.type === "ACKNOWLEDGE" &&
+        record.messageIds.some((id) => this.#failing.remove(this.#texts.get(id)!));
+    });
+    return fails ? Promise.reject(new Error("the log takes nothing more")) : this.#log.append(records);
+  }
+}
+
+/** The same ones each time it is made; the numbers are those of steps. */
+function failing(): Failing {
+  const removed = new Set<string>();
+  return {
+    append: (text) => Number(text) % 13 === 5,
+    remove: (text) => Number(text) % 4 === 1 && !removed.has(text) && removed.add(text).size > 0,
+  };
+}
+
+Deno.test(
+  "any pipelined commands over the log of a partition give what the spec says, and the same when it is read again",
+  { permissions },
+  async () => {
+    // docs/cluster.md Several machines: a SEND and an ACK of a queue are stored together
+    const delays = fc.array(fc.nat(12), { minLength: 1, maxLength: 40, size: "max" });
+    let together = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(pairedStep, { maxLength: 80, size: "max" }),
+        delays,
+        fc.boolean(),
+        async (steps, delays, fails) => {
+          const [stream, snapshots] = [new MemoryStream(), new MemorySnapshots()];
+          const intercepted = new InterceptedLog(stream, snapshots);
+          let delayed = 0;
+          intercepted.intercept = async (_operation, perform) => {
+            for (let turns = delays[delayed++ % delays.length]!; turns > 0; turns--) await null;
+            return await perform();
+          };
+          const clock = { now: () => 0, wait: () => Promise.resolve() };
+          const options = { snapshots, node: "a", clock };
+          await using log = await PartitionLog.claim({ ...options, stream: intercepted.stream });
+          const stores = storesOver(fails ? new FailingLog(log, failing()) : log);
+          const walk = new Walk(stores, undefined, false, fails ? failing() : undefined);
+          await walk.begin();
+          for (const step of steps) await walk.take(step);
+          await walk.compare();
+          for (const { data } of stream.messages.values()) together += Number(hasBoth(data));
+          await using read = await PartitionLog.claim({ ...options, stream });
+          assertEquals(contentOf(read.state), contentOf(log.state));
+        },
+      ),
+      { numRuns: 100 },
+    );
+    assert(together > 0);
+  },
+);
+
+/** Whether a batch has a message and an acknowledgement of one queue. */
+function hasBoth(batch: Uint8Array): boolean {
+  const { records } = decodeBatch(batch);
+  const [sent, acknowledged] = ["MESSAGE", "ACKNOWLEDGE"].map((wanted) =>
+    new Set(records.flatMap((record) => {
+      return record.type === wanted && "recipientId" in record ? [record.recipientId] : [];
+    }))
+  );
+  return !sent!.isDisjointFrom(acknowledged!);
 }
 
 Deno.test("restarts and crashes in between change nothing, with messages in the journal", async () => {
