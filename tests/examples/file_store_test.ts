@@ -74,3 +74,26 @@ Deno.test("a file that is removed is gone, also when its page is left at once", 
     await FileStore.delete();
   }
 });
+
+Deno.test("messages have their room again after a file has found none", { permissions: "none" }, async () => {
+  const quota = 400_000_000;
+  let usage = 0;
+  const changes: boolean[] = [];
+  const reserve = new Reserve((isUsed) => changes.push(isUsed));
+  const store = await FileStore.open(true, reserve, () => Promise.resolve({ quota, usage }));
+  const [small, large] = [entryOf("small"), entryOf("large")];
+  try {
+    for (const entry of [small, large]) await store.put(entry);
+    await store.append(large.key, new Blob(["a"]));
+    usage = quota;
+    await store.append(small.key, new Blob(["b"]));
+    // What a message is stored with while the file fills all.
+    assertEquals(await reserve.give(), true);
+    await store.append(large.key, new Blob(["a"]));
+    assertEquals(store.lasts(large.key), false);
+    assertEquals(changes, [true, false]);
+  } finally {
+    store.close();
+    await FileStore.delete();
+  }
+});

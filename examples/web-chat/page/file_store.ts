@@ -146,6 +146,7 @@ export class FileStore {
     if (isStored) return await this.#look();
     this.#incomplete.add(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
+    await this.#freed();
   }
 
   /** Removes the content of a file. */
