@@ -79,6 +79,8 @@ const longest = [
   "tests/hostile/websocket_memory_test.ts",
   "tests/server/commands/signals_test.ts",
   "tests/server/commands/administer_test.ts",
+  "tests/server/guard/refusal_time_openssl_test.ts",
+  "tests/server/guard/refusal_time_test.ts",
   "tests/operator/restart_test.ts",
   "tests/agent/crash_steps_test.ts",
   "tests/agent/stream/faults_test.ts",
