@@ -11,7 +11,8 @@ interface Body {
 }
 
 interface Delivered {
-  readonly connection: BrokerConnection;
+  /** Those that were pushed something and are not closed; one, unless `bodies` is `null`. */
+  readonly connections: Set<BrokerConnection>;
   /** By message ID; `null`: some may be in use elsewhere. */
   bodies: Map<string, Body> | null;
 }
@@ -38,11 +39,14 @@ export class DeliveredBodies {
     connection: BrokerConnection,
     { id, body }: StoredMessage,
   ): (() => void) | undefined {
-    if (body.length < largeBody) return undefined;
+    if (body.length < largeBody || connection.closed) return undefined;
     let delivered = this.#byQueue.get(recipientId);
     if (delivered === undefined) {
-      delivered = { connection, bodies: new Map() };
+      delivered = { connections: new Set(), bodies: new Map() };
       this.#byQueue.set(recipientId, delivered);
+    }
+    if (!delivered.connections.has(connection)) {
+      delivered.connections.add(connection);
       const queues = this.#byConnection.get(connection) ?? new Set();
       this.#byConnection.set(connection, queues.add(recipientId));
     }
@@ -63,21 +67,21 @@ export class DeliveredBodies {
 
   /** A queue is gone, or nothing of it is delivered. */
   delete(recipientId: string): void {
-    const connection = this.#byQueue.get(recipientId)?.connection;
-    if (connection === undefined) return;
+    for (const connection of this.#byQueue.get(recipientId)?.connections ?? []) {
+      const queues = this.#byConnection.get(connection);
+      queues?.delete(recipientId);
+      if (queues?.size === 0) this.#byConnection.delete(connection);
+    }
     this.#byQueue.delete(recipientId);
-    const queues = this.#byConnection.get(connection);
-    queues?.delete(recipientId);
-    if (queues?.size === 0) this.#byConnection.delete(connection);
   }
 
   /** A connection is closed: it writes nothing any more. */
   disconnect(connection: BrokerConnection): void {
     for (const recipientId of this.#byConnection.get(connection) ?? []) {
-      const delivered = this.#byQueue.get(recipientId);
-      // Another connection may be the one that is not closed.
-      if (delivered?.bodies === null) continue;
-      this.#byQueue.delete(recipientId);
+      const connections = this.#byQueue.get(recipientId)?.connections;
+      connections?.delete(connection);
+      // Others may still have to write what this one had, too.
+      if (connections?.size === 0) this.#byQueue.delete(recipientId);
     }
     this.#byConnection.delete(connection);
   }

@@ -116,6 +116,14 @@ export const serverMutations: readonly Mutation[] = [
     tests: ["tests/server/broker/delivered_bodies_test.ts"],
   },
   {
+    name: "body-of-closed",
+    what: "a connection that was closed is kept as long as its queue",
+    file: "server/broker/delivered_bodies.ts",
+    from: "if (connections?.size === 0) this",
+    to: "if (connections === null) this",
+    tests: ["tests/server/broker/delivered_bodies_test.ts"],
+  },
+  {
     name: "body-kept",
     what: "bodies of streams wait for the garbage collector",
     file: "server/net/session.ts",

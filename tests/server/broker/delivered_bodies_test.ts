@@ -78,3 +78,29 @@ Deno.test(
     assertEquals(left(), "2");
   },
 );
+
+Deno.test(
+  "nothing of a connection is kept when it is closed, whoever has had the queue",
+  { permissions },
+  () => {
+    const delivered = new DeliveredBodies(), { messages, left } = newBodies(3);
+    delivered.pushed("q", a!, messages[0]!);
+    delivered.subscribed("q");
+    delivered.pushed("q", b!, messages[0]!);
+    delivered.disconnect(a!);
+    delivered.acknowledged("q", ["0"]);
+    delivered.disconnect(b!);
+    delivered.pushed("q", c!, messages[1]!)?.();
+    delivered.acknowledged("q", ["1"]);
+    assertEquals(left(), "0,2");
+    // Closed while what it is pushed was read.
+    const closed = test.connect();
+    delivered.disconnect(c!);
+    closed.closed = true;
+    assertEquals(delivered.pushed("q", closed, messages[2]!), undefined);
+    delivered.subscribed("q");
+    delivered.pushed("q", a!, messages[2]!)?.();
+    delivered.acknowledged("q", ["2"]);
+    assertEquals(left(), "0");
+  },
+);
