@@ -14,7 +14,7 @@ import { Delivery, type DeliveryCounts } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
-import { type RoomParts, takeRoom } from "./message_room.ts";
+import { type RoomParts, takeRoom, trimRoom } from "./message_room.ts";
 import { OpenedQueues } from "./opened_queues.ts";
 import type { PartitionOwner } from "./owner.ts";
 import type { Place, Side } from "./paired_serial.ts";
@@ -386,9 +386,10 @@ export class Broker implements PartitionOwner {
       const take = (count: number) => {
         return takeRoom(this.#room, queue, { connection, length: body.length, count });
       };
-      let room = take(await this.#messages.count(recipientId));
+      const count = await this.#messages.count(recipientId);
+      // What is being acknowledged may make room: no place of the reserve is taken before that is known.
+      let room = place.isBeside && count >= this.#limits().messagesPerQueue ? "quota" : take(count);
       if (typeof room === "string" && place.isBeside) {
-        // What is being acknowledged may make room.
         await place.alone();
         room = take(await this.#messages.count(recipientId));
       }
@@ -401,9 +402,9 @@ export class Broker implements PartitionOwner {
       }
     } finally {
       this.#delivery.arrived(recipientId);
+      // An ACK beside it has left that to this.
+      if (isBeside) trimRoom(this.#room, queue, await this.#messages.count(recipientId));
     }
-    // An ACK beside it has left that to this.
-    if (isBeside) this.#room.shares.trim(recipientId, await this.#messages.count(recipientId));
     this.#metrics.messagesAccepted++;
     reply({ type: "OK" });
     await this.#delivery.push(recipientId, since);

@@ -48,4 +48,14 @@ export function takeRoom(
   };
 }
 
+/** `count` messages are in a queue, the last ones. */
+export function trimRoom(
+  { reserve, shares }: Omit<RoomParts, "limits">,
+  { recipientId, senderKey }: QueueRecord,
+  count: number,
+): void {
+  shares.trim(recipientId, count);
+  if (senderKey === null) reserve.trim(recipientId, count);
+}
+
 function noop(): void {}

@@ -6,6 +6,7 @@ import type { Clock } from "./clock.ts";
 import { type CommandRunner, failure, type Reply } from "./command_runner.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Forwarded } from "./restoring.ts";
+import { trimRoom } from "./message_room.ts";
 import type { OpenedQueues } from "./opened_queues.ts";
 import type { Place } from "./paired_serial.ts";
 import type { BrokerConnection } from "./subscriptions.ts";
@@ -108,7 +109,7 @@ export class RecipientCommands {
     { queue, connection, reply, place, forwarded }: Asked,
     messageId: string | null,
   ): Promise<void> {
-    const { messages, delivery, reserve, shares } = this.#parts;
+    const { messages, delivery } = this.#parts;
     const { recipientId } = queue;
     if (place.isBeside) {
       const subscription = delivery.subscription(recipientId);
@@ -126,10 +127,7 @@ export class RecipientCommands {
     if (acknowledged === 0 && !isDone) return reply(failure("NO_MSG"));
     await place.store(() => delivery.remove(recipientId, subscription, acknowledged));
     const count = await messages.count(recipientId);
-    if (!delivery.isArriving(recipientId)) {
-      shares.trim(recipientId, count);
-      if (queue.senderKey === null) reserve.trim(recipientId, count);
-    }
+    if (!delivery.isArriving(recipientId)) trimRoom(this.#parts, queue, count);
     if (messageId === null && window === null && delivered.length === acknowledged) {
       const next = await delivery.next(recipientId, connection);
       delivered.splice(0, acknowledged);

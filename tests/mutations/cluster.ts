@@ -180,11 +180,19 @@ export const clusterMutations: readonly Mutation[] = [
     tests: togetherTests,
   },
   {
+    name: "reserve-beside",
+    what: "a message takes a place of the reserve while another one is being acknowledged",
+    file: "server/broker/broker.ts",
+    from: 'place.isBeside && count >= this.#limits().messagesPerQueue ? "quota" : take(count)',
+    to: "take(count)",
+    tests: togetherTests,
+  },
+  {
     name: "share-of-arriving",
     what: "a message that is being stored does not count for its address when another one is acknowledged",
     file: "server/broker/recipient_commands.ts",
-    from: "if (!delivery.isArriving(recipientId)) {",
-    to: "if (delivery) {",
+    from: "if (!delivery.isArriving(recipientId)) trimRoom",
+    to: "trimRoom",
     tests: togetherTests,
   },
   {

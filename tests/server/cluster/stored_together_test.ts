@@ -41,15 +41,18 @@ class HeldStream extends MemoryStream {
 
 /** A broker over the log of a partition, a queue that is secured, and messages in it. */
 async function world(
-  { limits, shares, messages = [] }: {
+  { limits, shares, largestBatch, isSecured = true, messages = [] }: {
     readonly limits?: Partial<Limits>;
     readonly shares?: WaitingShares;
+    readonly largestBatch?: number;
+    readonly isSecured?: boolean;
     readonly messages?: readonly string[];
   } = {},
 ) {
   const stream = new HeldStream();
   const clock = { now: () => 0, wait: () => Promise.resolve() };
-  const log = await PartitionLog.claim({ stream, snapshots: new MemorySnapshots(), node: "a", clock });
+  const options = { stream, snapshots: new MemorySnapshots(), node: "a", clock };
+  const log = await PartitionLog.claim({ ...options, ...(largestBatch && { largestBatch }) });
   const test = new TestBroker({
     ...storesOver(log),
     authorizer: new Authorizer((key, ...rest) => {
@@ -61,8 +64,9 @@ async function world(
   });
   const [alice, bob] = [test.connect(), test.connect(4096, client)];
   const queue = await alice.create("q", signers);
-  await alice.ask(queue, "KEY");
-  const send = (text: string) => bob.submit(queue, `SEND ${text}`, { key: queue.sender, corrId: text });
+  if (isSecured) await alice.ask(queue, "KEY");
+  const key = isSecured ? queue.sender : null;
+  const send = (text: string) => bob.submit(queue, `SEND ${text}`, { key, corrId: text });
   for (const text of messages) {
     await send(text);
     await test.idle();
@@ -239,6 +243,39 @@ Deno.test(
     const other = await it.alice.create("other", signers);
     for (const [text, answer] of [["c", "OK"], ["d", "ERR QUOTA"]]) {
       assertEquals(await it.bob.ask(other, `SEND ${text}`), [`send other.s ${answer}`]);
+    }
+  },
+);
+
+Deno.test(
+  "nothing of a message is counted that fails to be stored beside an ACK",
+  { permissions },
+  async () => {
+    const shares = new WaitingShares(() => Infinity);
+    await using it = await world({ shares, largestBatch: 3000, isSecured: false, messages: ["a"] });
+    await occupy(it);
+    await it.alice.submit(it.queue, "ACK");
+    await it.bob.submit(it.queue, `SEND ${"x".repeat(3000)}`);
+    const { alice, bob } = await it.stored();
+    assertEquals([alice, bob], [["ack q OK"], ["send q.s ERR INTERNAL"]]);
+    assertEquals(shares.size, { queues: 0, addresses: 0 });
+  },
+);
+
+Deno.test(
+  "a message takes no place of the reserve when one is being acknowledged",
+  { permissions },
+  async () => {
+    const messages = Array.from({ length: 16 }, (_, i) => `${i}`);
+    await using it = await world({ limits: { messagesPerQueue: 16 }, isSecured: false, messages });
+    const others = [1, 2, 3].map(() => it.test.connect(4096, "192.0.2.9"));
+    await occupy(it);
+    await it.alice.submit(it.queue, "ACK");
+    await others[0]!.submit(it.queue, "SEND x");
+    assertEquals((await it.stored()).alice, ["ack q MSG 1"]);
+    // An address has two places of the reserve.
+    for (const other of others.slice(1)) {
+      assertEquals(await other.ask(it.queue, "SEND x"), ["send q.s OK"]);
     }
   },
 );
