@@ -40,7 +40,7 @@ export class PairedSerial {
     this.#onIdle = onIdle;
   }
 
-  /** `work` never rejects. */
+  /** What comes after it is done, also when `work` rejects. */
   run(key: string, work: (place: Place) => Promise<void>, side: Side | null = null): void {
     const previous = this.#last.get(key);
     const { promise: opened, resolve: open } = Promise.withResolvers<void>();
@@ -50,7 +50,8 @@ export class PairedSerial {
     const done = previous === undefined
       ? work(place)
       : (isPair ? previous.opened : previous.ended).then(() => work(place));
-    const ended = done.then(() => place.alone()).then(() => {
+    const alone = () => place.alone();
+    const ended = done.then(alone, alone).then(() => {
       if (this.#last.get(key) !== task) return;
       this.#last.delete(key);
       this.#onIdle(key);

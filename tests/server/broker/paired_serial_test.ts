@@ -122,3 +122,14 @@ Deno.test("a task that gives up beside another has not ended before it", { permi
   assertEquals(await tasks.after("0"), ["0 ends", "2 begins"]);
   await tasks.after("2");
 });
+
+Deno.test("what comes after a task that fails is done", { permissions }, async () => {
+  const tasks = new Tasks();
+  tasks.run("0", "sender");
+  tasks.run("1", "recipient", () => Promise.reject(new Error("broken")));
+  tasks.run("2");
+  assertEquals(await tasks.take(), ["0 begins", "1 begins beside"]);
+  assertEquals(await tasks.after("0"), ["0 ends", "2 begins"]);
+  await tasks.after("2");
+  assertEquals(tasks.idle, ["a"]);
+});
