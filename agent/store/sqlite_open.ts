@@ -17,6 +17,9 @@ import { rollBack } from "./sqlite_writes.ts";
 import { StoreError } from "./store.ts";
 import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } from "./vault.ts";
 
+/** Of the log, after which SQLite writes it to the file when something is committed: as it does by default. */
+const pagesOfLog = 1000;
+
 /** A file that is open. */
 export interface Opened extends Pick<Locked, "database" | "lock"> {
   readonly vault: Vault;
@@ -103,13 +106,16 @@ export function setPragmas(database: DatabaseSync): void {
   database.exec("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON");
 }
 
-/** Does not wait for the disk: a power cut undoes what `write` commits, unless more is committed later. */
+/**
+ * Does not wait for the disk: a power cut undoes what `write` commits, unless more is committed later. What is in the log
+ * goes to the file later, as SQLite tells nobody of a sync that fails when it does that by itself.
+ */
 export function unsynced(database: DatabaseSync, write: () => void): void {
-  database.exec("PRAGMA synchronous = NORMAL");
+  database.exec("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0");
   try {
     write();
   } finally {
-    database.exec("PRAGMA synchronous = FULL");
+    database.exec(`PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${pagesOfLog}`);
   }
 }
 

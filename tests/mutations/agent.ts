@@ -188,8 +188,16 @@ export const agentMutations: readonly Mutation[] = [
     name: "sqlite-unsynced-for-good",
     what: "after a commit that may be lost no other is waited for either",
     file: "agent/store/sqlite_open.ts",
-    from: '  } finally {\n    database.exec("PRAGMA synchronous = FULL");\n',
-    to: "  } finally {\n",
+    from: "`PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint",
+    to: "`PRAGMA wal_autocheckpoint",
+    tests: ["tests/agent/store/sqlite_test.ts"],
+  },
+  {
+    name: "sqlite-unsynced-checkpoint",
+    what: "a sync that fails after what may be lost goes unnoticed",
+    file: "agent/store/sqlite_open.ts",
+    from: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0",
+    to: "PRAGMA synchronous = NORMAL",
     tests: ["tests/agent/store/sqlite_test.ts"],
   },
   {

@@ -219,6 +219,19 @@ Deno.test("only what may be lost does not wait for the disk, also when it fails"
   }
 });
 
+Deno.test("no sync that fails goes unnoticed after what may be lost: SQLite begins none by itself", async () => {
+  await using folder = await temporaryFolder();
+  await using store = await SqliteStore.open(`${folder.path}/agent.db`);
+  const limits: unknown[] = [];
+  using _ = spyOn("exec", (database, sql) => {
+    if (sql === "COMMIT") limits.push(...Object.values(database.prepare("PRAGMA wal_autocheckpoint").get()!));
+  });
+  const change = { type: "delete event", id: 1 } as const;
+  await store.commit([change], { mayBeLost: true });
+  await store.commit([change]);
+  assertEquals(limits, [0, 1000]);
+});
+
 Deno.test("after a sync that has failed nothing is stored behind what may not be on the disk", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/agent.db`;
