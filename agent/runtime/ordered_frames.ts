@@ -30,7 +30,7 @@ import { outboundOf } from "./inbound.ts";
 import { ReceivedReceipts } from "./received_receipts.ts";
 import { ReceivedSearch } from "./received_search.ts";
 
-/** Frames with numbers that have come which are looked up, of packets that are opened together: each can take 21 reads. */
+/** Frames with numbers that have come which are looked up, of packets that are opened together: each can take 132 reads. */
 const mostLookups = 16;
 
 const noBytes = new Uint8Array(0);

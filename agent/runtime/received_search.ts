@@ -1,7 +1,8 @@
+import { largestBody } from "../../protocol/mod.ts";
 import type { AgentStore, MessageRecord } from "../store/store.ts";
 
-/** Messages that are looked at for one, the newest first, and that are read at a time. */
-const mostSearched = 2_000, mostTogether = 100, firstTogether = 8;
+/** Messages that are looked at for one, the newest first, and that are read at first. */
+const mostSearched = 2_000, firstTogether = 8;
 
 /** Bytes of messages that are read for all that is looked for: the other side can have them read again with each packet. */
 const mostBytes = 16 * 1024 * 1024;
@@ -29,16 +30,14 @@ export class ReceivedSearch {
         limit,
         ...before !== undefined && { before },
       });
-      const bytes = messages.reduce((sum, { body }) => sum + body.length + overhead, 0);
-      this.#left -= bytes;
+      this.#left -= messages.reduce((sum, { body }) => sum + body.length + overhead, 0);
       const found = messages.find(({ received }) => received?.senderId === userNumber);
       if (found !== undefined) return found;
       if (messages.length < limit) return null;
       searched += limit;
       before = messages[0]!.id;
-      // As many as there is room for, if they are like these.
-      const room = Math.floor(this.#left * messages.length / bytes);
-      limit = Math.max(1, Math.min(mostTogether, mostSearched - searched, room));
+      // As many as there is room for, also when they are as large as may be.
+      limit = Math.min(mostSearched - searched, 1 + Math.floor(this.#left / largestBody));
     }
     return null;
   }

@@ -507,8 +507,16 @@ export const sessionMutations: readonly Mutation[] = [
     name: "numbers-again-bytes",
     what: "all stored messages are read for numbers that come again",
     file: "agent/runtime/received_search.ts",
-    from: "      this.#left -= bytes;\n",
-    to: "",
+    from: "this.#left -= messages",
+    to: "messages",
+    tests: ["tests/agent/runtime/received_search_test.ts"],
+  },
+  {
+    name: "numbers-again-together",
+    what: "large messages behind small ones are read all at once",
+    file: "agent/runtime/received_search.ts",
+    from: "1 + Math.floor(this.#left / largestBody)",
+    to: "100",
     tests: ["tests/agent/runtime/received_search_test.ts"],
   },
   {
