@@ -184,7 +184,8 @@ if (isHelpAsked(Deno.args)) {
 /** What is run, where that is not everything, and what `deno test` is told. */
 const isPath = (arg: string) => arg.startsWith("tests/");
 const chosen = Deno.args.filter(isPath).map((path) => path.replace(/\/$/, ""));
-const options = Deno.args.filter((arg) => !isPath(arg));
+// Behind `--` is what `deno test` would hand on to the tests, its own module too: then it would look for others.
+const options = Deno.args.filter((arg) => !isPath(arg) && arg !== "--");
 if (options[0] !== undefined && !options[0].startsWith("-")) refuse(options[0]);
 /** Of the names of tests, what `deno test` is to look for. */
 const { filter } = parseArgs({

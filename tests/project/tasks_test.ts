@@ -74,6 +74,7 @@ Deno.test("a filter that no test fits fails", async () => {
   const { code, stderr } = await task(
     "test",
     "tests/cli/first_line_test.ts",
+    "--",
     "--filter",
     "bogus (skipped: x)",
   );
