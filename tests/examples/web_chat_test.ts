@@ -309,6 +309,8 @@ Deno.test(
     const agent = {
       messages: (_: string, { before = Infinity, limit = 100 }: { before?: number; limit?: number } = {}) => {
         reads++;
+        // Each can have a MiB.
+        assert(limit <= 100, `${limit}`);
         return Promise.resolve(records.filter(({ id }) => id < before).slice(-limit));
       },
     };

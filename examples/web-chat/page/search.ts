@@ -2,8 +2,8 @@ import type { Agent, MessageQuery } from "@simplexmq/smp/agent";
 import type { FileEntry } from "./file_store.ts";
 import { withFewMarks } from "./shown_text.ts";
 
-/** Messages that are read from the store at a time. */
-const pageSize = 500;
+/** Messages that are read from the store at a time: each can have a MiB. */
+const pageSize = 50;
 /** Messages and files that are found at most, the newest. */
 export const mostFound = 1_000;
 
