@@ -55,6 +55,9 @@ const quietTime = 1000;
 /** The same however many commits there are. */
 const busyTime = 60_000;
 
+/** Transactions that do not wait for the disk before one does: only then a long log goes to the file. */
+const mostUnsynced = 100;
+
 /**
  * Keeps connections and messages in one SQLite file of mode 0600. One agent at a time can use it; other programs can read
  * it meanwhile.
@@ -73,10 +76,14 @@ export class SqliteStore implements AgentStore {
     prepare: (changes) => Promise.all(changes.map((change) => writeOf(change, this.#vault))),
     write: (writes, { mayBeLost }) => {
       const write = () => transact(this.#database, writes.flat(), this.#prepared);
-      this.#log.write(() => mayBeLost ? unsynced(this.#database, write) : write());
+      const isUnsynced = mayBeLost && this.#unsynced < mostUnsynced;
+      this.#unsynced = isUnsynced ? this.#unsynced + 1 : 0;
+      this.#log.write(() => isUnsynced ? unsynced(this.#database, write) : write());
       this.#checkpointSoon();
     },
   });
+  /** Transactions in a row that did not wait for the disk. */
+  #unsynced = 0;
   #vault: Vault;
   #checkpointTimer: ReturnType<typeof setTimeout> | undefined;
   /** When the first commit came of those whose log is still there. */

@@ -227,9 +227,10 @@ Deno.test("no sync that fails goes unnoticed after what may be lost: SQLite begi
     if (sql === "COMMIT") limits.push(...Object.values(database.prepare("PRAGMA wal_autocheckpoint").get()!));
   });
   const change = { type: "delete event", id: 1 } as const;
-  await store.commit([change], { mayBeLost: true });
   await store.commit([change]);
-  assertEquals(limits, [0, 1000]);
+  for (let i = 0; i < 101; i++) await store.commit([change], { mayBeLost: true });
+  // Of many one waits for the disk, so that the log does not grow without end.
+  assertEquals(limits, [1000, ...Array.from({ length: 100 }, () => 0), 1000]);
 });
 
 Deno.test("after a sync that has failed nothing is stored behind what may not be on the disk", async () => {
