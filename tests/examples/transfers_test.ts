@@ -82,6 +82,39 @@ Deno.test("a file for which a page has no room can be accepted again, and nothin
   }
 });
 
+Deno.test("files that come in one millisecond keep their order when the page is opened again", {
+  permissions: "none",
+}, async () => {
+  const offer = (id: string) =>
+    ({
+      ...{ connection: "bob", direction: "receiving", id, status: "offered", name: "f", type: "", size: 3 },
+      ...{ offeredAt: new Date(0), progress: { bytes: 0, size: 3 }, ended: new Promise(() => {}) },
+    }) as unknown as StreamOffer;
+  const peer = {
+    streams: () => [],
+    connections: () => [{ connection: "bob", id: "c" }],
+    connection: () => ({ id: "c" }),
+    messages: () => Promise.resolve([]),
+  } as unknown as Agent;
+  const ids = ["b", "c", "a"];
+  const open = async () =>
+    new Transfers(
+      peer,
+      await FileStore.open(true, new Reserve(() => {}), () => Promise.resolve({})),
+      () => {},
+    );
+  try {
+    const transfers = await open();
+    for (const id of ids) await transfers.offered(offer(id));
+    transfers.close();
+    const again = await open();
+    assertEquals(again.of("c").map(({ id }) => id), ids);
+    again.close();
+  } finally {
+    await FileStore.delete();
+  }
+});
+
 Deno.test("what is too large for the memory of a page has no room", { permissions: "none" }, async () => {
   const store = {
     get: () => ({ status: "going" }),

@@ -10,6 +10,9 @@ import { type FileEntry, type FileStore, keyOf } from "./file_store.ts";
 import { incomingFile, keptFile } from "./incoming_file.ts";
 import { pictureType } from "./picture.ts";
 
+/** Milliseconds within which times are those of one moment; a clock may be set back by more. */
+const moment = 1000;
+
 /** Milliseconds between two looks at how far files are. */
 const progressInterval = 200;
 
@@ -38,6 +41,8 @@ export class Transfers {
   readonly #changed: (file: FileState) => void;
   readonly #live = new Map<string, Live>();
   readonly #timer: ReturnType<typeof setInterval>;
+  /** Of the file that was added last. */
+  #lastTime = 0;
 
   /** Goes on with what was on its way; `changed` is told of each file that is new or another one. */
   constructor(agent: Agent, store: FileStore, changed: (file: FileState) => void) {
@@ -201,7 +206,7 @@ export class Transfers {
       name: fileNameOf(stream.name),
       type: stream.type,
       size,
-      at: offeredAt.getTime(),
+      at: this.#nextTime(offeredAt.getTime()),
       after: 0,
       status: "offered",
       isPaused: false,
@@ -218,6 +223,12 @@ export class Transfers {
     if (live.early !== null) await this.#end(key, live.early.error);
     // It has ended while that was stored.
     else if (!this.#live.has(key)) await this.#tidy(key);
+  }
+
+  /** A later time for each of those that were offered in one moment: files are in the order of their times. */
+  #nextTime(time: number): number {
+    const isSameMoment = time <= this.#lastTime && this.#lastTime - time < moment;
+    return this.#lastTime = isSameMoment ? this.#lastTime + 1 : time;
   }
 
   #begin(key: string, stream: OutgoingStream | StreamOffer): Live {
