@@ -294,7 +294,7 @@ const reports: TestReport[] = [];
 try {
   const parts = (await Promise.all(groups.map((group, at) => partsOf(group, files[at]!)))).flat().values();
   // Tests wait for more than half of their time.
-  const running = Array.from({ length: Math.ceil(2.5 * navigator.hardwareConcurrency) }, () => runAll(parts));
+  const running = Array.from({ length: Math.ceil(3 * navigator.hardwareConcurrency) }, () => runAll(parts));
   reports.push(...(await Promise.all(running)).flat());
 } finally {
   await Deno.remove(folder, { recursive: true });
