@@ -50,10 +50,17 @@ async function brokenCopy(folder: string, { file, from, to }: Change): Promise<v
   await Deno.writeTextFile(path, text.replace(from, () => to));
 }
 
+/** It goes by what is on its way when a process is killed: some runs lose nothing. */
+const mostRuns = 5;
+
 async function assertLoss(target: Target, faults: readonly string[]): Promise<void> {
-  const { verdict } = await run(target, { faults, pairs: 5, seed: 1, patience: 5_000 });
-  assert(verdict.lost > 0, `${verdict.accepted} SENDs were answered OK`);
-  assert(verdict.problems.some((problem) => problem.endsWith("was answered OK and is lost")));
+  for (let seed = 1; seed <= mostRuns; seed++) {
+    const { verdict } = await run(target, { faults, pairs: 5, seed, patience: 5_000 });
+    if (verdict.lost === 0) continue;
+    assert(verdict.problems.some((problem) => problem.endsWith("was answered OK and is lost")));
+    return;
+  }
+  throw new Error(`${mostRuns} runs found nothing`);
 }
 
 test("a server that answers before the log has a message is found to lose some", async () => {
