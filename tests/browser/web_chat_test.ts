@@ -99,7 +99,15 @@ async function joinInFirstTab(alice: Page, bob: Page): Promise<void> {
   const second = await bob.context().newPage();
   await second.goto(link);
   await second.getByText("The invitation was opened in the tab in which the chat is open").waitFor();
+  await bob.getByRole("textbox", { name: "Name of the conversation" }).waitFor();
+  // A link that comes while the dialog closes is filled in, too.
+  await bob.evaluate((hash) => {
+    document.querySelector<HTMLDialogElement>("#join-dialog")!.close();
+    history.replaceState(null, "", hash);
+    dispatchEvent(new HashChangeEvent("hashchange"));
+  }, new URL(link).hash);
   await bob.getByRole("textbox", { name: "Name of the conversation" }).fill("Alice");
+  assertEquals(await bob.getByLabel("Invitation that you were sent").inputValue() === "", false);
   await bob.getByRole("dialog").getByRole("button", { name: "Join" }).click();
   for (const page of [alice, bob]) {
     await page.locator("#chat-state").getByText("connected, end-to-end").waitFor();

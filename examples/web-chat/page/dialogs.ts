@@ -34,12 +34,18 @@ export function bindDialog(
     }
     if (wrong === null) done();
   };
-  dialog.onclose = () => {
+  const reset = () => {
     closings++;
     submitButton.disabled = false;
     form.reset();
   };
+  // It comes some time after that: by then the dialog may be open again, for something else.
+  dialog.onclose = () => {
+    if (!dialog.open) reset();
+  };
   const open = (text = "") => {
+    const isSubmitting = submitButton.disabled;
+    if (!dialog.open || isSubmitting) reset();
     problem.textContent = text;
     if (!dialog.open) dialog.showModal();
   };
