@@ -547,10 +547,16 @@ Deno.test("the chat says that it stops, and that it has stopped", async () => {
     await using chat = await WebChat.start();
     assertEquals(await chat.end(signal), { code: 0, stdout: "stopping\nstopped\n", stderr: "" });
   }
-  // Ctrl-C comes twice at once through npx.
-  await using chat = await WebChat.start();
-  await chat.interrupt();
-  assertEquals(await chat.end("SIGINT"), { code: 0, stdout: "stopped\n", stderr: "" });
+  // Ctrl-C comes twice at once through npx. On a busy machine the second one may be late, and ends what is left.
+  const codes: number[] = [];
+  while (codes.at(-1) !== 0 && codes.length < 5) {
+    await using chat = await WebChat.start();
+    await chat.interrupt();
+    const { code, stdout, stderr } = await chat.end("SIGINT");
+    assertEquals({ stdout, stderr }, { stdout: "stopped\n", stderr: "" });
+    codes.push(code);
+  }
+  assertEquals(codes.at(-1), 0);
 });
 
 Deno.test("with --tls all is on one port, with a certificate that stays and whose authority can be trusted", async () => {
