@@ -4,7 +4,7 @@ import type { AgentStore, MessageRecord } from "../store/store.ts";
 /** Messages that are looked at for one, the newest first, and that are read at first. */
 const mostSearched = 2_000, firstTogether = 8;
 
-/** Bytes of messages that are read for all that is looked for: the other side can have them read again with each packet. */
+/** Bytes of messages that are read for all that is looked for, and one message more: each packet can ask for them again. */
 const mostBytes = 16 * 1024 * 1024;
 
 /** What a message takes beside its body. */
@@ -24,8 +24,10 @@ export class ReceivedSearch {
 
   /** The message with a user number; `null` when it is not among those that were read. Throws what the store throws. */
   async find(userNumber: number): Promise<MessageRecord | null> {
-    let before: number | undefined, limit = firstTogether;
+    let before: number | undefined, most = firstTogether;
     for (let searched = 0; searched < mostSearched && this.#left > 0;) {
+      // As many as there is room for, also when they are as large as may be.
+      const limit = Math.min(most, 1 + Math.floor(this.#left / largestBody));
       const messages = await this.#store.messages(this.#connection, {
         limit,
         ...before !== undefined && { before },
@@ -36,8 +38,7 @@ export class ReceivedSearch {
       if (messages.length < limit) return null;
       searched += limit;
       before = messages[0]!.id;
-      // As many as there is room for, also when they are as large as may be.
-      limit = Math.min(mostSearched - searched, 1 + Math.floor(this.#left / largestBody));
+      most = mostSearched - searched;
     }
     return null;
   }

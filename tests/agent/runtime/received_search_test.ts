@@ -29,10 +29,11 @@ Deno.test("a message is found among the last 2000", { permissions }, async () =>
 });
 
 Deno.test("who repeats numbers of messages has few bytes of them read", { permissions }, async () => {
-  for (const last of [1_048_576, 10]) {
-    const { read, search } = stored(2_000, 1_048_576, last);
-    assertEquals((await search.find(1_998))?.id, 1_998);
+  // Of the second length 16 leave a little of what may be read.
+  for (const [length, last] of [[1_048_576, 1_048_576], [1_048_276, 1_048_276], [1_048_576, 10]] as const) {
+    const { read, search } = stored(2_000, length, last);
+    for (let i = 0; i < 2; i++) assertEquals((await search.find(1_998))?.id, 1_998);
     for (let i = 0; i < 16; i++) assertEquals(await search.find(1), null);
-    assert(read.bytes <= 18 * 1_048_576, `${read.bytes}`);
+    assert(read.bytes <= 17 * 1_048_576, `${read.bytes}`);
   }
 });
