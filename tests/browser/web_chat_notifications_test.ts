@@ -127,6 +127,7 @@ test("messages to a page that is not seen are notified of, without what is in th
     await until(async () => (await shown(alice)).length === 0);
 
     await want(alice, "Yes, with the name of the conversation");
+    await alice.getByRole("dialog").waitFor({ state: "hidden" });
     await setSeen(alice, "hidden");
     await say(bob, "secret, too");
     await hasShown(alice, 3);
