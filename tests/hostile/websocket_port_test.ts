@@ -104,8 +104,12 @@ for (const limit of ["connections", "handshakes", "handshakesPerIp"] as const) {
 Deno.test("sockets that never upgrade count by their address, and nobody else pays", async () => {
   await using server = await startServer({ limits: { handshakesPerSecondPerIp: 1, handshakesPerIp: 3 } });
   const silent = await Promise.all(Array.from({ length: 30 }, () => dial(server)));
-  await until(() => server.metrics.refusals("handshake_rate") === 20);
-  assertEquals([server.gauges().handshakes, server.metrics.refusals("handshakes_per_ip")], [3, 7]);
+  const refused = () => server.metrics.refusals("handshake_rate");
+  const displaced = () => server.metrics.refusals("handshakes_per_ip");
+  await until(() => refused() + displaced() === 27);
+  // Another one may come in each second that the connections take on a busy machine.
+  assert(refused() > 0 && displaced() >= 7);
+  assertEquals(server.gauges().handshakes, 3);
   const [clientEnd, serverEnd] = memoryChannelPair();
   void server.handle(serverEnd, { address: "10.0.0.1" });
   await using _other = await RawClient.handshake(clientEnd);
