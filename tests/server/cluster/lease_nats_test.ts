@@ -115,7 +115,9 @@ test("when all NATS servers are killed and started again all nodes go on", async
   nodes.forEach(({ lease, events }, i) => {
     assert(lease.incarnation > before[i]!);
     const told = events.map(({ type }) => type).filter((type) => type !== "members");
-    assertEquals(told.slice(0, 4), ["resume", "pause", "cut", "resume"]);
+    // On a busy machine they may have had to pause before.
+    const cut = told.indexOf("cut");
+    assertEquals([told[0], ...told.slice(cut - 1, cut + 2)], ["resume", "pause", "cut", "resume"]);
   });
 });
 
