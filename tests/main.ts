@@ -145,6 +145,8 @@ const groups: readonly Group[] = [
     args: usual,
     paths: ["tests"],
     ignored: ["tests/agent", "tests/browser", "tests/project", ...sockets, ...cluster, ...server],
+    // Clients without it are among the tests with 2 workers, and with 16 partitions.
+    first: "tests/support/prefer_openssl.ts",
     parts: 3,
   },
   {
