@@ -13,13 +13,21 @@ export interface RecentCommand {
 }
 
 interface Slice {
+  /** By the clock of its owner. */
+  readonly at: number;
+  /** By the time of the log. */
   readonly since: number;
   readonly commands: Map<string, DoneCommand>;
 }
 
-/** The commands of the last two minutes by their IDs; time is that of the log, so that every fold has the same. */
+/**
+ * The commands of the last two minutes by their IDs. Time is that of the log, so that every fold has the same: owners that
+ * follow each other have clocks of their own, so that what one was set back by is none, and a leap is a step.
+ */
 export class RecentCommands {
   readonly #slices: Slice[] = [];
+  #time = 0;
+  #lastAt: number | null = null;
 
   get size(): number {
     return this.#slices.reduce((sum, { commands }) => sum + commands.size, 0);
@@ -33,13 +41,15 @@ export class RecentCommands {
     }
   }
 
-  /** `at`: milliseconds since 1970; clocks of owners that follow each other may differ. */
+  /** `at`: milliseconds since 1970, by the clock of the owner. */
   remember(commandId: string, done: DoneCommand, at: number): void {
+    this.#time += Math.min(step, Math.max(0, at - (this.#lastAt ?? at)));
+    this.#lastAt = at;
     let last = this.#slices.at(-1);
-    if (last === undefined || at >= last.since + step) {
-      last = { since: at, commands: new Map() };
+    if (last === undefined || this.#time >= last.since + step) {
+      last = { at, since: this.#time, commands: new Map() };
       this.#slices.push(last);
-      const oldest = at - commandLifetime - step;
+      const oldest = this.#time - commandLifetime - step;
       while (this.#slices[0]!.since < oldest) this.#slices.shift();
     }
     last.commands.set(commandId, done);
@@ -47,8 +57,8 @@ export class RecentCommands {
 
   /** All of them, oldest first. */
   *entries(): Generator<RecentCommand> {
-    for (const { since, commands } of this.#slices) {
-      for (const [commandId, done] of commands) yield { commandId, done, at: since };
+    for (const { at, commands } of this.#slices) {
+      for (const [commandId, done] of commands) yield { commandId, done, at };
     }
   }
 }

@@ -329,13 +329,13 @@ Deno.test(
     const now = () => time;
     await using first = await claim("a", { now });
     await first.append([{ ...message("1"), origin: { commandId } } as LogRecord]);
-    time += 119_000;
-    await first.append([message("2")]);
+    const other = () => encodeBase64(randomBytes(16));
+    const touch = (log: PartitionLog) =>
+      log.append([{ type: "TOUCH", recipientId: "q", origin: { commandId: other() } }]);
+    for (; time < 1_115_000; time += 5_000) await touch(first);
     await using second = await claim("b", { now });
     for (const { state } of [first, second]) assertEquals(state.commands.get(commandId), { type: "MESSAGE" });
-    time += 30_000;
-    const other = encodeBase64(randomBytes(16));
-    await second.append([{ type: "TOUCH", recipientId: "q", origin: { commandId: other } }]);
+    for (; time < 1_150_000; time += 5_000) await touch(second);
     assertEquals(second.state.commands.get(commandId), undefined);
   },
 );
