@@ -27,7 +27,7 @@ export interface AppendLogOptions {
   readonly io?: LogIo;
 }
 
-/** How many `fsyncInterval`s go by after a write until the file is looked at. */
+/** How many `fsyncInterval`s go by between looks at the file. */
 const intervalsALook = 30;
 
 /** Line ends that are written, and cut off again, to see whether a disk takes anything. */
@@ -84,6 +84,7 @@ export class AppendLog {
     this.#syncTimer = new DelayedRun(() => {
       this.#syncing = this.#syncing.then(() => this.#sync());
     });
+    this.#lookLater();
   }
 
   /** On a full disk `compact` is retried until there is room, and nothing is appended before. */
@@ -187,7 +188,6 @@ export class AppendLog {
     for (const pending of batch) this.#commit(pending);
     for (const { resolve } of batch) resolve();
     if (this.#options.fsync === "interval") this.#syncTimer.start(this.#options.fsyncInterval);
-    this.#lookLater();
     const { smallest = 1 << 16 } = this.#options;
     if (this.#length > smallest && this.#length > 2 * this.#compactLength && !this.#isClosed) this.compact();
   }
@@ -255,6 +255,7 @@ export class AppendLog {
   /** Whoever removes, replaces or cuts the file takes what was answered from it; memory still has it. */
   async #look(): Promise<void> {
     this.#mustLook = false;
+    this.#lookLater();
     if (this.#mustRewrite || this.#mustCut) return;
     const size = await this.#io.size(this.#path).catch(() => null);
     if (size === null || size === this.#length) return;

@@ -377,7 +377,7 @@ const harms: readonly (readonly [string, (path: string) => Promise<void>])[] = [
   }],
 ];
 for (const [harm, spoil] of harms) {
-  for (const noticed of ["by and by", "when the server stops"]) {
+  for (const noticed of ["by and by", "while nothing is stored", "when the server stops"]) {
     Deno.test(`logs that somebody has ${harm} under the server are written anew ${noticed}`, {
       permissions,
     }, async () => {
@@ -386,7 +386,7 @@ for (const [harm, spoil] of harms) {
       const [one, two] = [newQueue(), newQueue()];
       const logged: string[] = [];
       {
-        const fsyncInterval = noticed === "by and by" ? 1 : 3_600_000;
+        const fsyncInterval = noticed === "when the server stops" ? 3_600_000 : 1;
         const log = (message: string) => void logged.push(message);
         await using stores = await openStores(folder.path, { fsyncInterval, log });
         const fill = async (queue: QueueRecord) => {
@@ -396,7 +396,12 @@ for (const [harm, spoil] of harms) {
         await fill(one);
         for (const path of paths) await spoil(path);
         await fill(two);
-        if (noticed === "by and by") {
+        if (noticed === "while nothing is stored") {
+          await until(() => logged.length === 2 && stores.healthy);
+          logged.length = 0;
+          for (const path of paths) await spoil(path);
+        }
+        if (noticed !== "when the server stops") {
           await until(() => logged.length === 2 && stores.healthy);
           const { queues, messages, problems } = await verifyStores(storePaths(folder.path));
           assertEquals([queues, messages, problems], [2, 2, []]);
