@@ -17,7 +17,7 @@ import type { NewQueueAccess } from "./config/new_queue_access.ts";
 import { NewQueues } from "./guard/new_queues.ts";
 import { MemoryGuard } from "./guard/memory_guard.ts";
 import { type Gauges, Metrics } from "./observe/metrics.ts";
-import { commandWork, extraWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
+import { extraWork, refusedWork, WorkBudget, type WorkBudgets } from "./guard/work_budget.ts";
 import { ReplayGuard } from "./guard/replay_guard.ts";
 import { StallWatch } from "./guard/stall_watch.ts";
 import { ServerUsage } from "./guard/server_usage.ts";
@@ -112,7 +112,7 @@ export class SmpServer implements AsyncDisposable {
       (...work) => this.#verifier.verify(...work),
       (source, key, isValid) => {
         const name = isValid ? "extra" : "refused";
-        const work = isValid ? extraWork(key) : commandWork(key);
+        const work = isValid ? extraWork(key) : refusedWork(key);
         this.#budgets[name].chargeClient(source, work);
         if (work > 0) source.charge?.(name, work);
       },

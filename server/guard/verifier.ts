@@ -14,7 +14,7 @@ const largestSmallExponent = 65537n;
 
 export type ExponentClass = "small" | "large";
 
-export function exponentClass(key: PublicKey): ExponentClass {
+export function exponentClass(key: Pick<PublicKey, "exponent">): ExponentClass {
   return key.exponent > largestSmallExponent ? "large" : "small";
 }
 

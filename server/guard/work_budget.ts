@@ -2,6 +2,7 @@ import type { PublicKey } from "../../protocol/mod.ts";
 import { type BudgetName, countedNetworks, type Source } from "./client_network.ts";
 import { type Leak, LeakyBucket, LeakyBuckets } from "./leaky_bucket.ts";
 import type { ServerUsage } from "./server_usage.ts";
+import { exponentClass } from "./verifier.ts";
 
 const burstSeconds = 10;
 /** The part of a client's budget that one of its connections has. */
@@ -83,18 +84,26 @@ export const wrongPasswordWork = 1_000;
 type KeyNumbers = Pick<PublicKey, "bits" | "exponent">;
 
 const standardBits = 2048;
-const standardExponent = 65537n;
+const standardExponent = 65537n, standardExponentBits = 17, mostExponentBits = 1024;
 /** Blocks and answer, milliseconds. */
 const otherWork = 0.1;
 
 /** Estimated in milliseconds: what is measured depends on what else the machine does. */
 export function commandWork({ bits, exponent }: KeyNumbers): number {
-  const exponentBits = exponent <= standardExponent ? 17 : exponent.toString(2).length;
-  return otherWork + 1.5 * exponentBits * 0.0015 * (bits / standardBits) ** 2;
+  return workOf(bits, exponent <= standardExponent ? standardExponentBits : exponent.toString(2).length);
+}
+
+/** That of a command that is refused: by what a dummy has, too, or who counts it would know that there is a queue. */
+export function refusedWork({ bits, exponent }: KeyNumbers): number {
+  return workOf(bits, exponentClass({ exponent }) === "small" ? standardExponentBits : mostExponentBits);
 }
 
 export function extraWork(key: KeyNumbers): number {
   return Math.max(0, commandWork(key) - usualWork);
+}
+
+function workOf(bits: number, exponentBits: number): number {
+  return otherWork + 1.5 * exponentBits * 0.0015 * (bits / standardBits) ** 2;
 }
 
 const usualWork = commandWork({ bits: standardBits, exponent: standardExponent });

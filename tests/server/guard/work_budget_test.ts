@@ -10,7 +10,9 @@ import {
   textBytes,
 } from "../../../protocol/mod.ts";
 import type { Source } from "../../../server/guard/client_network.ts";
-import { commandWork, extraWork, WorkBudget } from "../../../server/guard/work_budget.ts";
+import { Authorizer } from "../../../server/guard/authorization.ts";
+import { exponentClass } from "../../../server/guard/verifier.ts";
+import { commandWork, extraWork, refusedWork, WorkBudget } from "../../../server/guard/work_budget.ts";
 import { connect, identity, startServer } from "../../support/server.ts";
 import { RawClient } from "../../support/raw_client.ts";
 import { base64, rsaVector } from "../../support/vectors.ts";
@@ -53,6 +55,27 @@ Deno.test("a connection waits after much work, until their time has passed", { p
   const after = chargeUntilDelay(budget, [source]);
   assert(after > 300 && after < 450, `${after}`);
   assertEquals(budget.delay({ client: null }), 0);
+});
+
+Deno.test("what a refused command is charged does not tell whether there is a queue", {
+  permissions,
+}, async () => {
+  const charged: number[] = [];
+  const authorizer = new Authorizer(
+    () => Promise.resolve(false),
+    (_, used) => charged.push(refusedWork(used)),
+  );
+  const refuse = async (key: typeof largeKey | null, like: typeof largeKey) => {
+    const signed = { signature: new Uint8Array(256), signed: new Uint8Array(9), queueId: "AAAA" };
+    await authorizer.verify(key, signed, { costs: exponentClass(like), source: { client: null } });
+  };
+  for (const exponent of [2n ** 40n + 1n, 2n ** 1010n + 1n, 2n ** 1022n + 1n, 2n ** 1023n + 1n, 3n, 65537n]) {
+    const like = makePublicKey(2n ** 2047n + 1n, exponent);
+    await refuse(like, like);
+    await refuse(null, like);
+    assertEquals(charged[0], charged[1], `${exponent}`);
+    charged.length = 0;
+  }
 });
 
 Deno.test("the exponent and the size of a key count", { permissions }, () => {
