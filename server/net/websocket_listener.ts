@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Channel } from "../../protocol/mod.ts";
 import type { Listener } from "./accept_loop.ts";
@@ -6,6 +7,7 @@ import { BoundedServer } from "./bounded_server.ts";
 import type { CertificateHolder } from "./certificate.ts";
 import { ConnectionStream } from "./connection_stream.ts";
 import type { Admitted } from "../guard/admission.ts";
+import { plainAddress } from "../guard/client_network.ts";
 import type { LimitSource } from "../config/limits.ts";
 import type { ListenerEvents } from "./tcp_listener.ts";
 import { receiverOptions, WsChannel } from "./ws_channel.ts";
@@ -131,11 +133,15 @@ const refusal: Page = {
 
 const failure: Page = { status: 500, headers: { "content-type": "text/plain" }, body: "error\n" };
 
-/** A proxy adds what it sees at the end, some with the port, which is another one for each connection. */
+/**
+ * A proxy adds what it sees at the end, some with the port, which is another one for each connection. Others pass on what
+ * the client says: what is no address counts for nobody, and goes to no other process.
+ */
 function forwardedFor({ headers }: IncomingMessage): string | undefined {
   const last = String(headers["x-forwarded-for"] ?? "").split(",").at(-1)!.trim();
   const [, address = last] = /^\[(.*)\](?::\d+)?$/.exec(last) ?? /^([\d.]+):\d+$/.exec(last) ?? [];
-  return address || undefined;
+  const plain = plainAddress(address);
+  return isIP(plain) === 0 ? undefined : plain;
 }
 
 function isLoopback(address: string): boolean {

@@ -60,10 +60,14 @@ Deno.test("what a proxy on this machine says of a client counts when it is trust
     using _five = await open("X-Forwarded-For: 10.0.0.9, 10.0.0.1:1234");
     using _six = await open("X-Forwarded-For: ::ffff:10.0.0.1");
     using _seven = await open("X-Forwarded-For: [::ffff:10.0.0.1]:1234");
+    // Who is no address is the proxy: some pass on what the client has sent.
+    using _eight = await open("X-Forwarded-For: unknown");
+    using _nine = await open(`X-Forwarded-For: ${"x".repeat(100)}`);
+    using _ten = await open("X-Forwarded-For: 10.0.0.1.");
     await until(() =>
-      server.metrics.connectionsAccepted + server.metrics.refusals("connections_per_ip") === 7
+      server.metrics.connectionsAccepted + server.metrics.refusals("connections_per_ip") === 10
     );
-    assertEquals(server.metrics.connectionsAccepted, trustForwardedFor ? 2 : 1);
+    assertEquals(server.metrics.connectionsAccepted, trustForwardedFor ? 3 : 1);
   }
 });
 
