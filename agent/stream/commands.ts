@@ -48,9 +48,9 @@ export class StreamCommands implements AgentStreams {
     source: string | Blob,
     options: SendFileOptions = {},
   ): Promise<OutgoingStream> {
-    const { command, streams } = this.#parts;
+    const { command, context, streams } = this.#parts;
     await command(() => streams.check(alias));
-    const offered = await offeredFile(source, options);
+    const offered = await offeredFile(source, options, context.signal);
     checkOffered(offered);
     return await command(async () => {
       const stream = await streams.offer(alias, offered);

@@ -13,6 +13,9 @@ import type { ReceivedFile, ReceiveFileOptions, WritableFile } from "./types.ts"
 /** Bytes that are read at a time of what is there already. */
 const readLength = 1024 * 1024;
 
+/** Rejects when it is received no more: it has ended, the agent was closed, or the caller has stopped it. */
+type IsWanted = () => Promise<void>;
+
 /** Where a file is written to. */
 interface Target {
   /** Bytes that are there. */
@@ -35,11 +38,16 @@ export async function receiveFile(
   { onProgress, signal, kept, otherPath }: ReceiveFileOptions,
 ): Promise<ReceivedFile> {
   signal?.throwIfAborted();
-  const former = typeof target === "string" ? await receivedBefore(offer, target) : null;
+  // What is there already is read, which takes minutes of a large file.
+  const isWanted = async () => {
+    signal?.throwIfAborted();
+    if (offer.hasEnded) await offer.ended;
+  };
+  const former = typeof target === "string" ? await receivedBefore(offer, target, isWanted) : null;
   if (former !== null) return former;
   const file = typeof target === "string"
-    ? await openPart(offer, target, otherPath)
-    : await openWritable(target, kept);
+    ? await openPart(offer, target, { otherPath, isWanted })
+    : await openWritable(target, { kept, isWanted });
   let reader: StreamReader;
   try {
     reader = offer.open(file.start);
@@ -76,7 +84,11 @@ async function removeAtEnd(offer: Incoming, file: Target): Promise<void> {
 }
 
 /** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
-async function receivedBefore(offer: Incoming, target: string): Promise<ReceivedFile | null> {
+async function receivedBefore(
+  offer: Incoming,
+  target: string,
+  isWanted: IsWanted,
+): Promise<ReceivedFile | null> {
   const { sha256 } = offer;
   if (offer.status !== "accepted" || offer.hasEnded || sha256 === null || !await isThere(target)) return null;
   const { files, path } = fileModules();
@@ -85,7 +97,7 @@ async function receivedBefore(offer: Incoming, target: string): Promise<Received
   const handle = await files.open(target, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const hash = newHash();
-    const size = await hashPart(handle, { size: null, hash });
+    const size = await hashPart(handle, { size: null, hash, isWanted });
     if (!equalBytes(hash.digest(), sha256)) return null;
     // Both names are there when the crash came between giving one and taking the other.
     const part = partOf(offer, path.resolve(target));
@@ -146,13 +158,22 @@ async function writing<T>(work: Promise<T>): Promise<T> {
 }
 
 /** A file in a browser, behind what is there of it; it appears when its writer is closed. */
-async function openWritable(target: WritableFile, kept = new Blob()): Promise<Target> {
+async function openWritable(
+  target: WritableFile,
+  { kept = new Blob(), isWanted }: { readonly kept: Blob | undefined; readonly isWanted: IsWanted },
+): Promise<Target> {
   const writer = target.getWriter();
-  const hash = newHash();
-  for (let at = 0; at < kept.size; at += readLength) {
-    hash.update(new Uint8Array(await kept.slice(at, at + readLength).arrayBuffer()));
-  }
   const drop = () => writer.abort().catch(() => {});
+  const hash = newHash();
+  try {
+    for (let at = 0; at < kept.size; at += readLength) {
+      await isWanted();
+      hash.update(new Uint8Array(await kept.slice(at, at + readLength).arrayBuffer()));
+    }
+  } catch (error) {
+    await drop();
+    throw error;
+  }
   return {
     start: kept.size,
     hash,
@@ -173,7 +194,10 @@ function partOf({ id }: Incoming, target: string): string {
 async function openPart(
   offer: Incoming,
   given: string,
-  otherPath: ReceiveFileOptions["otherPath"],
+  { otherPath, isWanted }: {
+    readonly otherPath: ReceiveFileOptions["otherPath"];
+    readonly isWanted: IsWanted;
+  },
 ): Promise<Target> {
   const { path } = fileModules();
   const target = path.resolve(given), folder = path.dirname(target);
@@ -184,16 +208,19 @@ async function openPart(
   const handle = await openOwn(part, offer.part).catch((error) => {
     throw isFull(error) ? noRoom(error) : error;
   });
+  let made: StreamPart | null = null;
   try {
+    made = await partAt(part, handle);
     const hash = newHash();
-    const start = await hashPart(handle, { size: offer.size, hash });
-    const made = await partAt(part, handle);
+    const start = await hashPart(handle, { size: offer.size, hash, isWanted });
     await offer.keep(made);
     const names = (attempt: number) => attempt === 1 || otherPath === undefined ? given : otherPath(attempt);
     const isOnly = otherPath === undefined;
     return partTarget(handle, { start, hash, names, isOnly, part: made, folder });
   } catch (error) {
     await handle.close();
+    // It has ended meanwhile, and its folder may have been moved before.
+    if (made !== null && offer.hasEnded && !offer.isStored) await removePart(made);
     throw error;
   }
 }
@@ -283,7 +310,11 @@ async function syncWhole(handle: FileHandle): Promise<void> {
 /** The bytes of a part that can be gone on from; its hash has them. One that is too long begins anew. */
 async function hashPart(
   handle: FileHandle,
-  { size, hash }: { readonly size: number | null; readonly hash: Hash },
+  { size, hash, isWanted }: {
+    readonly size: number | null;
+    readonly hash: Hash;
+    readonly isWanted: IsWanted;
+  },
 ): Promise<number> {
   const stat = await handle.stat();
   if (!stat.isFile()) throw new StreamError("FAILED", "Cannot receive the file: its temporary file is none");
@@ -294,6 +325,7 @@ async function hashPart(
   const buffer = new Uint8Array(readLength);
   let at = 0;
   while (at < stat.size) {
+    await isWanted();
     const { bytesRead } = await handle.read(buffer, 0, Math.min(readLength, stat.size - at), at);
     if (bytesRead === 0) break;
     hash.update(buffer.subarray(0, bytesRead));

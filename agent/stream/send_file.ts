@@ -2,6 +2,7 @@ import type { StreamFile } from "../store/store.ts";
 import { fileModules } from "./builtin.ts";
 import { FileSource } from "./file_source.ts";
 import { newHash } from "./hash.ts";
+import { StreamError } from "./error.ts";
 import type { LiveStream } from "./stream.ts";
 import { BlobSource, type StreamSource } from "./source.ts";
 import type { Offered } from "./streams.ts";
@@ -13,12 +14,25 @@ const readLength = 1024 * 1024;
 /** Milliseconds between two looks at the progress. */
 const progressInterval = 100;
 
-/** What is offered of a file: reads all of it. Throws what the file does, and `StreamError` (`CHANGED`). */
-export async function offeredFile(source: string | Blob, options: SendFileOptions): Promise<Offered> {
-  return typeof source === "string" ? await ofPath(source, options) : await ofBlob(source, options);
+/**
+ * What is offered of a file: reads all of it, as long as `signal` has not aborted. Throws what the file does, and
+ * `StreamError` (`CHANGED`, `CLOSED`).
+ */
+export async function offeredFile(
+  source: string | Blob,
+  options: SendFileOptions,
+  signal: AbortSignal,
+): Promise<Offered> {
+  return typeof source === "string"
+    ? await ofPath(source, options, signal)
+    : await ofBlob(source, options, signal);
 }
 
-async function ofPath(given: string, { name, type = defaultType }: SendFileOptions): Promise<Offered> {
+async function ofPath(
+  given: string,
+  { name, type = defaultType }: SendFileOptions,
+  signal: AbortSignal,
+): Promise<Offered> {
   const { files, path } = fileModules();
   const absolute = path.resolve(given);
   const stat = await files.stat(absolute);
@@ -28,7 +42,7 @@ async function ofPath(given: string, { name, type = defaultType }: SendFileOptio
   let sha256;
   try {
     await source.begin();
-    sha256 = await hashOf(source);
+    sha256 = await hashOf(source, signal);
   } finally {
     await source.close();
   }
@@ -42,14 +56,18 @@ async function ofPath(given: string, { name, type = defaultType }: SendFileOptio
   };
 }
 
-async function ofBlob(blob: Blob, { name, type }: SendFileOptions): Promise<Offered> {
+async function ofBlob(
+  blob: Blob,
+  { name, type }: SendFileOptions,
+  signal: AbortSignal,
+): Promise<Offered> {
   const source = new BlobSource(blob);
   const ownName = "name" in blob && typeof blob.name === "string" ? blob.name : "";
   return {
     name: name ?? ownName,
     mediaType: type ?? (blob.type || defaultType),
     size: blob.size,
-    sha256: await hashOf(source),
+    sha256: await hashOf(source, signal),
     file: null,
     source,
   };
@@ -58,9 +76,11 @@ async function ofBlob(blob: Blob, { name, type }: SendFileOptions): Promise<Offe
 /** What streams are that nobody has said more of. */
 export const defaultType = "application/octet-stream";
 
-async function hashOf(source: StreamSource): Promise<Uint8Array<ArrayBuffer>> {
+async function hashOf(source: StreamSource, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const hash = newHash();
   for (let offset = 0;;) {
+    // A large file takes minutes.
+    if (signal.aborted) throw new StreamError("CLOSED", "The agent was closed");
     const { data, isEnd } = await source.read(offset, readLength);
     hash.update(data);
     offset += data.length;

@@ -32,3 +32,21 @@ Deno.test("an offer that waits behind others while the agent is closed ends as a
   await sending;
   await closing;
 });
+
+Deno.test("a file is read no further for its SHA-256 when the agent is closed", async () => {
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const { agent } = pair.alice;
+  let reads = 0;
+  let closing: Promise<void> | undefined;
+  class ReadBlob extends Blob {
+    override slice(...range: Parameters<Blob["slice"]>): Blob {
+      if (++reads === 2) closing = agent.close();
+      return super.slice(...range);
+    }
+  }
+  const sending = agent.sendFile("b", new ReadBlob([new Uint8Array(8 * 1024 * 1024)]));
+  assertEquals(await codeOf(soon(sending)), "CLOSED");
+  assertEquals(reads, 2);
+  await closing;
+});

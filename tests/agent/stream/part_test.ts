@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { open } from "node:fs/promises";
 import { MemoryStore } from "../../../agent/store/memory.ts";
 import { partAt, removePart } from "../../../agent/stream/part_file.ts";
@@ -62,6 +62,27 @@ Deno.test("a file whose folder was moved before a restart goes on where it was",
   file.outgoing.resume();
   await soon(file.bob.agent.receiveFile(offer, `${to}/to`));
   assertEquals([namesIn(to), (await Deno.stat(`${to}/to`)).ino], [["to"], ino]);
+});
+
+Deno.test("the part of a file is read no further when it is not wanted any more", async () => {
+  await using folder = await temporaryFolder();
+  const from = `${folder.path}/from`, to = `${folder.path}/to`;
+  await Deno.mkdir(from);
+  await using file = await stopped(from);
+  const [offer] = file.bob.agent.streams();
+  assert(offer?.direction === "receiving");
+  await Deno.rename(from, to);
+  const part = `${to}/.${offer.id}.part`;
+  await Deno.writeFile(part, someBytes(1_000_000).slice(0, 1_000));
+  const abort = new AbortController();
+  const receiving = file.bob.agent.receiveFile(offer, `${to}/to`, { signal: abort.signal });
+  abort.abort();
+  await assertRejects(() => soon(receiving), DOMException);
+  // It was not gone on with.
+  assertEquals([offer.progress.bytes, (await Deno.stat(part)).size], [0, 1_000]);
+  const again = codeOf(file.bob.agent.receiveFile(offer, `${to}/to`));
+  await offer.cancel();
+  assertEquals([await soon(again), namesIn(to)], ["CANCELLED", []]);
 });
 
 Deno.test("a temporary file of another stream, whose sender has chosen the same ID, is not written to", async () => {
