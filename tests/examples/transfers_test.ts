@@ -14,22 +14,31 @@ Deno.test("a file that nobody has accepted is not received when its page is open
   permissions: "none",
 }, async () => {
   const store = await FileStore.open(false, new Reserve(() => {}));
-  const entry = (id: string, status: FileEntry["status"]): FileEntry => ({
+  const entry = (id: string, status: FileEntry["status"], isWhole = false): FileEntry => ({
     ...{ id, conversation: "c", direction: "receiving", status, name: "empty", type: "", size: 0, at: 0 },
     key: keyOf({ conversation: "c", direction: "receiving", id }),
-    ...{ after: 0, isPaused: false, note: "", isElsewhere: false },
+    ...{ after: 0, isPaused: false, note: "", isElsewhere: false, isWhole },
   });
-  for (const one of [entry("offered", "offered"), entry("begun", "going"), entry("whole", "going")]) {
-    await store.put(one);
-  }
-  await store.append(entry("whole", "going").key, new Blob());
+  const entries = [
+    entry("offered", "offered"),
+    entry("begun", "going"),
+    entry("wrong", "going"),
+    entry("whole", "going", true),
+    entry("unstored", "going", true),
+  ];
+  for (const one of entries) await store.put(one);
+  for (const { key } of entries.slice(2, 4)) await store.append(key, new Blob());
   const transfers = new Transfers(agent, store, () => {});
   try {
     assertEquals(transfers.of("c").map(({ id, status }) => [id, status]), [
       ["offered", "ended"],
       ["begun", "ended"],
+      ["wrong", "ended"],
       ["whole", "done"],
+      ["unstored", "ended"],
     ]);
+    await until(() => !store.hasContent(entries[2]!.key));
+    assertEquals(store.hasContent(entries[3]!.key), true);
   } finally {
     transfers.close();
   }
@@ -80,6 +89,23 @@ Deno.test("a file for which a page has no room can be accepted again, and nothin
   } finally {
     transfers.close();
   }
+});
+
+Deno.test("a file is whole when it was compared with its SHA-256, not when all its bytes are there", {
+  permissions: "none",
+}, async () => {
+  const store = await FileStore.open(false, new Reserve(() => {}));
+  const size = 9 * 1024 * 1024;
+  const entry: FileEntry = {
+    ...{ key: "k", id: "i", conversation: "c", direction: "receiving", name: "f", type: "", size, at: 0 },
+    ...{ after: 0, status: "going", isPaused: false, note: "", isElsewhere: false },
+  };
+  await store.put(entry);
+  const writer = keptFile(store, { key: "k", size }).getWriter();
+  await writer.write(new Uint8Array(size));
+  assertEquals([store.content("k").size, store.get("k")!.isWhole], [size, undefined]);
+  await writer.close();
+  assertEquals([store.content("k").size, store.get("k")!.isWhole], [size, true]);
 });
 
 Deno.test("files that come in one millisecond keep their order when the page is opened again", {

@@ -37,6 +37,8 @@ export interface FileEntry {
   readonly note: string;
   /** Whether it is written to a place that the person has chosen, and not kept by the page. */
   readonly isElsewhere: boolean;
+  /** Whether all of it has come and was compared with the SHA-256 that its sender has told. @default false */
+  readonly isWhole?: boolean;
 }
 
 /** What tells the files of all conversations apart. */

@@ -22,7 +22,7 @@ export function incomingFile(target: WritableFile, resumed: () => AbortSignal | 
   });
 }
 
-/** Adds to a file of a store. What was not stored when it is aborted comes again. */
+/** Adds to a file of a store. What was not stored when it is aborted comes again; it is closed when all is there and right. */
 export function keptFile(
   store: FileStore,
   { key, size }: { readonly key: string; readonly size: number | null },
@@ -45,7 +45,11 @@ export function keptFile(
       length += bytes.length;
       if (length >= most) await write();
     },
-    close: write,
+    async close() {
+      await write();
+      const entry = store.get(key);
+      if (entry !== undefined) await store.put({ ...entry, isWhole: true });
+    },
   });
 }
 

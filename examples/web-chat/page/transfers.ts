@@ -305,10 +305,10 @@ export class Transfers {
 
   /** What was on its way when the page was left, and is not any more. */
   async #missed(entry: FileEntry): Promise<void> {
-    const { key, direction, size } = entry;
-    // Of one that has no bytes something is there, too, when it was received.
-    const isWhole = this.#store.hasContent(key) && this.#store.content(key).size === size;
-    if (direction === "receiving" && isWhole) {
+    const { key, direction, size, isWhole = false } = entry;
+    // Of one that has no bytes something is there, too, when it was received. As many bytes may be wrong ones.
+    const isThere = this.#store.hasContent(key) && this.#store.content(key).size === size;
+    if (direction === "receiving" && isWhole && isThere) {
       return await this.#change(key, { status: "done", isPaused: false });
     }
     const note = "ended while this page was closed";
