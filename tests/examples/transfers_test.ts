@@ -141,6 +141,64 @@ Deno.test("files that come in one millisecond keep their order when the page is 
   }
 });
 
+Deno.test("what is offered by the ID of a file that has come, or was accepted, is another one", {
+  permissions: "none",
+}, async () => {
+  const store = await FileStore.open(false, new Reserve(() => {}));
+  const entry = (id: string, status: FileEntry["status"]): FileEntry => ({
+    ...{ id, conversation: "c", direction: "receiving", status, name: "mine", type: "", size: 3, at: 0 },
+    key: keyOf({ conversation: "c", direction: "receiving", id }),
+    ...{ after: 0, isPaused: false, note: "", isElsewhere: false, isWhole: status === "done" },
+  });
+  const ends: string[] = [];
+  const received: string[] = [];
+  const offer = (id: string) => {
+    const { promise: ended, reject } = Promise.withResolvers<void>();
+    ended.catch(() => {});
+    return {
+      ...{
+        connection: "bob",
+        direction: "receiving",
+        id,
+        status: "offered",
+        name: "theirs",
+        type: "",
+        size: 9,
+      },
+      ...{ offeredAt: new Date(0), progress: { bytes: 0, size: 9 }, ended },
+      cancel() {
+        ends.push(id);
+        reject(new StreamError("CANCELLED", ""));
+        return Promise.resolve();
+      },
+    } as unknown as StreamOffer;
+  };
+  const ids = ["done", "ended", "going", "offered"] as const;
+  for (const id of ids) {
+    await store.put(entry(id, id));
+    await store.append(entry(id, id).key, new Blob(["abc"]));
+  }
+  const peer = {
+    streams: () => ids.map(offer),
+    connections: () => [{ connection: "bob", id: "c" }],
+    messages: () => Promise.resolve([]),
+    receiveFile: ({ id }: StreamOffer) => (received.push(id), new Promise(() => {})),
+  } as unknown as Agent;
+  const transfers = new Transfers(peer, store, () => {});
+  const shown = () =>
+    Object.fromEntries(transfers.of("c").map((one) => [one.id, `${one.status} ${one.name}`]));
+  try {
+    await until(() => ends.length === 2 && shown().going === "offered theirs");
+    const offered = { going: "offered theirs", offered: "offered theirs" };
+    await until(() => shown().offered === offered.offered);
+    assertEquals(shown(), { done: "done mine", ended: "ended mine", ...offered });
+    assertEquals(ids.map((id) => store.content(entry(id, id).key).size), [3, 0, 0, 0]);
+    assertEquals([ends, received], [["done", "ended"], []]);
+  } finally {
+    transfers.close();
+  }
+});
+
 Deno.test("what is too large for the memory of a page has no room", { permissions: "none" }, async () => {
   const store = {
     get: () => ({ status: "going" }),

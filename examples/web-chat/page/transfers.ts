@@ -170,6 +170,15 @@ export class Transfers {
     const known = this.#store.get(keyOf({ conversation, direction, id }));
     if (known === undefined) return await this.#add(stream, { conversation, content: null });
     if (this.#live.has(known.key)) return;
+    // Its sender chooses the ID: what has come stays, whatever is offered by the same one.
+    if (direction === "receiving" && (known.status === "done" || known.status === "ended")) {
+      return await stream.cancel().catch(() => {});
+    }
+    // Nobody has accepted this one.
+    if (stream.direction === "receiving" && stream.status === "offered" && !isOfferOf(stream, known)) {
+      await this.#store.remove(known.key);
+      return await this.#add(stream, { conversation, content: null });
+    }
     const live = this.#begin(known.key, stream);
     if (known.isPaused) {
       live.resuming = new AbortController();
@@ -350,4 +359,10 @@ export class Transfers {
     const isWhole = this.#store.hasContent(key) && (direction === "sending" || status === "done");
     return { ...entry, bytes, content: isWhole ? this.#store.content(key) : null };
   }
+}
+
+/** Whether a file that is offered is as an entry says. */
+function isOfferOf({ name, type, size }: StreamOffer, entry: FileEntry): boolean {
+  return entry.status === "offered" && entry.name === fileNameOf(name) && entry.type === type &&
+    entry.size === size;
 }
