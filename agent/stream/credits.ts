@@ -61,7 +61,7 @@ export class Credits {
         continue;
       }
       // Nothing is told again for this route alone.
-      if (this.#due === this.#told) break;
+      if (this.#isClosed || this.#due === this.#told) break;
       await this.#wait(backoffDelay(this.#ports.context.retry, ++failures));
       if (this.#due === this.#told) break;
     }
