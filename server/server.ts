@@ -399,6 +399,7 @@ function quietChannel(channel: Channel): Channel {
   return {
     read: (size) => channel.read(size),
     isReady: (size) => channel.isReady?.(size) ?? false,
+    releasesWritten: channel.releasesWritten === true,
     write: (units) => channel.write(units),
     end: () => channel.end(),
     async close() {

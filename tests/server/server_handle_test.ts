@@ -90,3 +90,27 @@ Deno.test("a server that is suspended serves nobody who was let in before, and w
   assertEquals(said.split("\r\n\r\n")[1] ?? "", "");
   assertEquals([server.connections, server.gauges().handshakes], [0, 0]);
 });
+
+Deno.test("a server gives back the large blocks that it has written, where the channel reads them no more", async () => {
+  await using server = await startServer();
+  const [peer, end] = memoryChannelPair();
+  const written: ArrayBuffer[] = [];
+  const serving = server.handle({
+    releasesWritten: true,
+    read: (size) => end.read(size),
+    async write(units) {
+      written.push(...units.map(({ buffer }) => buffer));
+      await end.write(units.map((unit) => unit.slice()));
+    },
+    end: () => end.end(),
+    close: () => end.close(),
+  });
+  const client = await RawClient.handshake(peer, 65_536);
+  await client.send(" 1  PING ");
+  assertEquals(await client.receive(), " 1  PONG ");
+  await peer.close();
+  await soon(serving);
+  // The header and the key; the welcome; the answer.
+  assertEquals(written.slice(-2).map(({ byteLength }) => byteLength), [0, 0]);
+  assertEquals(written.length, 4);
+});
