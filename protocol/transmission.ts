@@ -102,12 +102,14 @@ export interface DecodingOptions {
   readonly has?: (extension: ListedExtension) => boolean;
   /** Whether commands on a queue may come without a signature on this connection. @default on none */
   readonly isOpened?: (queueId: string) => boolean;
+  /** Whether the content is overwritten later: then nothing that is given is a part of it. @default false */
+  readonly isLent?: boolean;
 }
 
 /** Decodes the content of a client's block, in the order that the spec prescribes (smp.md Transmission, 1 to 5). */
 export function decodeClientTransmission(
   content: Uint8Array<ArrayBuffer>,
-  { has = no, isOpened = no }: DecodingOptions = {},
+  { has = no, isOpened = no, isLent = false }: DecodingOptions = {},
 ): Decoded<ClientTransmission> {
   const raw = decodeRaw(content);
   if (!raw.ok) return raw;
@@ -120,8 +122,20 @@ export function decodeClientTransmission(
   if (error !== null) return { ok: false, corrId, queueId, error, command: command.type };
   const received = content.subarray(signedStart, end - 1);
   const canonical = corrId.length + 1 + queueId.length + 1 + commandLength(command);
-  const signed = received.length === canonical ? received : encodeSigned(corrId, queueId, command);
-  return { ok: true, value: { signature, signed, corrId, queueId, command } };
+  const signed = received.length !== canonical
+    ? encodeSigned(corrId, queueId, command)
+    : isLent
+    ? received.slice()
+    : received;
+  const isPart = isLent && command.type === "SEND" && command.body.buffer === content.buffer;
+  const own = isPart ? { ...command, body: bodyIn(signed, command.body.length) } : command;
+  return { ok: true, value: { signature, signed, corrId, queueId, command: own } };
+}
+
+/** The body of a SEND in its canonical form, which ends with a space. */
+function bodyIn(signed: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  const end = signed.length - 1;
+  return signed.subarray(end - length, end);
 }
 
 /** Decodes the content of a server's block (smp.md Transmission). */

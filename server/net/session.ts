@@ -271,6 +271,7 @@ export class Session implements BrokerConnection {
     return decodeClientTransmission(content, {
       has: (extension) => this.#has(extension),
       isOpened: (queueId) => this.#broker.isOpened(this, queueId),
+      isLent: true,
     });
   }
 
@@ -298,7 +299,7 @@ export class Session implements BrokerConnection {
 
   async #read(): Promise<Uint8Array<ArrayBuffer> | "bad block" | null> {
     try {
-      return await this.#blocks.read();
+      return await this.#blocks.readLent();
     } catch (error) {
       // transport.md Blocks and Channels: a block that does not authenticate, a message of another length
       if (error instanceof TransportError && (error.code === "AES_DECRYPT" || error.code === "BLOCK")) {

@@ -124,6 +124,22 @@ export const serverMutations: readonly Mutation[] = [
     tests: ["tests/server/broker/delivered_bodies_test.ts"],
   },
   {
+    name: "written-kept",
+    what: "what a server has written large blocks with waits for the garbage collector",
+    file: "server/server.ts",
+    from: "    releasesWritten: channel.releasesWritten === true,\n",
+    to: "",
+    tests: ["tests/server/server_handle_test.ts"],
+  },
+  {
+    name: "body-lent",
+    what: "the body of a message is a part of the block into which the next one is read",
+    file: "server/net/session.ts",
+    from: "      isLent: true,\n",
+    to: "",
+    tests: ["tests/server/net/delivered_bodies_test.ts"],
+  },
+  {
     name: "body-kept",
     what: "bodies of streams wait for the garbage collector",
     file: "server/net/session.ts",

@@ -246,6 +246,23 @@ Deno.test(
   },
 );
 
+Deno.test("Nothing that is decoded of lent content is a part of it", { permissions: "none" }, () => {
+  const block = 4080, long = "x".repeat(3900);
+  const commands = [`NEW ${keyText} `, `KEY ${keyText} `, "SUB ", "ACKM AAAA ", "OPEN AAAA ", "SEND 1 x  "];
+  commands.push(`SEND 3900 ${long}  `, `SEND 0003900 ${long}  `, `SEND 3000 ${long.slice(900)}  `);
+  for (const command of commands) {
+    for (const signature of ["", sig]) {
+      const decode = (isLent: boolean) => {
+        const content = latin1(`${signature} 12 AAAA ${command}`.padEnd(block, "#"));
+        const decoded = decodeClientTransmission(content, { ...all, isOpened: () => true, isLent });
+        if (isLent) content.fill(0);
+        return decoded;
+      };
+      assertEquals(decode(true), decode(false), command);
+    }
+  }
+});
+
 // extensions.md open1
 Deno.test("On an opened queue, and no other, the recipient's commands need no signature", {
   permissions: "none",
