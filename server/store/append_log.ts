@@ -1,3 +1,4 @@
+import { nextTurn } from "../next_turn.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { ioError, StoreError } from "./error.ts";
 import { DelayedRun } from "./delayed_run.ts";
@@ -54,6 +55,8 @@ export class AppendLog {
   #length: number;
   #compactLength: number;
   #pending: Pending[] = [];
+  /** Lines of the last write. */
+  #lastBatch = 0;
   #running: Promise<void> | null = null;
   #compacting: Promise<void> | null = null;
   #tail: string[] | null = null;
@@ -155,17 +158,25 @@ export class AppendLog {
   }
 
   async #loop(): Promise<void> {
-    // So that all commands of this turn are written together.
+    // So that all lines of one command are written together.
     await Promise.resolve();
     // Nothing in here rejects: the log would be silent for ever.
     while (this.#pending.length > 0 || this.#switch !== null || this.#retrying.isDue || this.#mustLook) {
       if (this.#switch !== null) await this.#switch();
       else if (this.#mustLook) await this.#look();
-      else if (this.#pending.length > 0) await this.#write(this.#pending.splice(0));
+      else if (this.#pending.length > 0) await this.#writePending();
       else await this.#retry();
     }
     // In the same turn as the last look at what waits, so that nothing is left waiting.
     this.#running = null;
+  }
+
+  /** Each write takes another thread: where many commands come, those of the rest of the turn go into the same one. */
+  async #writePending(): Promise<void> {
+    if (this.#lastBatch > 1 || this.#pending.length > 1) await nextTurn();
+    const batch = this.#pending.splice(0);
+    this.#lastBatch = batch.length;
+    await this.#write(batch);
   }
 
   async #write(batch: readonly Pending[]): Promise<void> {

@@ -14,6 +14,9 @@ import { loadMessages, MessageJournal, messageLines } from "./message_journal.ts
 import { loadStoreLog, StoreLog, storeLogLines } from "./store_log.ts";
 import type { MessageStore, QueueStore } from "./store.ts";
 
+/** So that a busy server does not write its journal anew many times in a second, with a sync each time. */
+const defaultSmallestJournal = 1 << 20;
+
 export interface DurableOptions {
   readonly storeLog: string;
   readonly messagesFile: string;
@@ -30,6 +33,8 @@ export interface DurableOptions {
   readonly log: (message: string, error?: unknown) => void;
   readonly now?: () => number;
   readonly io?: LogIo;
+  /** Bytes below which the journal is not compacted while it is open. @default 1 MiB */
+  readonly smallestJournal?: number;
 }
 
 /** Queues and messages in files (docs/files.md): what was answered with `OK` is there after a restart. */
@@ -89,7 +94,9 @@ export class DurableStores implements AsyncDisposable {
       queues = await StoreLog.open(storeLog, loaded.memory, { ...logOptions(options), compact });
       handshakes = await HandshakeLog.open(handshakesPath(storeLog), logOptions(options));
       if (options.messages === "journal") {
-        const journal = await MessageJournal.open(options.messagesFile, messages, logOptions(options));
+        const { messagesFile, smallestJournal = defaultSmallestJournal } = options;
+        const journalOptions = { ...logOptions(options), smallest: smallestJournal };
+        const journal = await MessageJournal.open(messagesFile, messages, journalOptions);
         return new DurableStores({ queues, messages: journal, handshakes, notices, locks }, options);
       }
       if (options.restoreMessages) await removeFile(options.messagesFile);

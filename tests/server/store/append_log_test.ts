@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Metrics } from "../../../server/observe/metrics.ts";
 import { AppendLog, type AppendLogOptions } from "../../../server/store/append_log.ts";
@@ -60,6 +61,33 @@ Deno.test("lines that come while others are written wait for one write", { permi
   assertEquals(disk.writes - before, 2);
   await log.close();
 });
+
+Deno.test(
+  "where many lines come, those of the rest of the turn are written with them; a single one waits for nothing",
+  {
+    permissions,
+  },
+  async () => {
+    const disk = new FakeDisk();
+    const { log, append } = await openLog(disk);
+    /** How many writes there are for two lines, each from a callback of the same turn. */
+    const writes = async () => {
+      const before = disk.writes;
+      const later = Promise.withResolvers<void>();
+      setImmediate(() => append("b").then(later.resolve));
+      await Promise.all([append("a"), later.promise]);
+      return disk.writes - before;
+    };
+    await append("single");
+    assertEquals(await writes(), 2);
+    await Promise.all([append("first"), append("second")]);
+    assertEquals(await writes(), 1);
+    await append("single");
+    await append("single");
+    assertEquals(await writes(), 2);
+    await log.close();
+  },
+);
 
 for (const fsync of ["off", "interval", "always"] as const) {
   Deno.test(`fsync: ${fsync} keeps what it promises when the power goes`, { permissions }, async () => {

@@ -69,7 +69,8 @@ Deno.test("a crash between any two operations on files loses nothing that was an
     assert(right.includes(found), `${found}\nis none of\n${right.join("\n")}`);
     crashes++;
   };
-  const open = () => openStores(live, { io: new CrashDisk({ between, largestWrite: 7_000 }) });
+  const io = () => new CrashDisk({ between, largestWrite: 7_000 });
+  const open = () => openStores(live, { io: io(), smallestJournal: 65_536 });
 
   for (let run = 0; run < 2; run++) {
     const stores = await open();
