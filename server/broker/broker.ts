@@ -336,12 +336,14 @@ export class Broker implements PartitionOwner {
     throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
   }
 
+  /** Behind one that does not wait any more the store has the oldest. */
   async #has(recipientId: string, messageId: string): Promise<boolean> {
-    let message = await this.#messages.first(recipientId);
-    while (message !== undefined && message.id !== messageId) {
-      message = await this.#messages.next(recipientId, message.id);
-    }
-    return message !== undefined;
+    // Asked at once: nothing can expire between the two.
+    const [first, behind] = await Promise.all([
+      this.#messages.first(recipientId),
+      this.#messages.next(recipientId, messageId),
+    ]);
+    return first !== undefined && (first.id === messageId || behind?.id !== first.id);
   }
 
   #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
