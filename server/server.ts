@@ -126,7 +126,7 @@ export class SmpServer implements AsyncDisposable {
       // Each process counts the share of an address in it alone, which is about that of any other.
       shares: new WaitingShares(() => this.#memory.free / usage.processes),
       log: this.#log,
-    }, place?.partitions);
+    }, place);
     this.#stall = new StallWatch({ limits: this.#limitSource, log: this.#log });
     this.#connections = new Connections({
       identity,

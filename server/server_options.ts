@@ -20,6 +20,8 @@ import type { MessageStore, PartitionStores, QueueStore } from "./store/store.ts
 export interface ServerPlace {
   /** What the broker of this process has. */
   readonly partitions: Partitions;
+  /** Greater than that of each process that was this one before. */
+  readonly epoch: number;
   /** Makes what sessions give their commands to. `own`: the broker of this process. */
   route(
     own: Broker,

@@ -29,10 +29,14 @@ export class LocalBrokers {
   readonly #shared: SharedParts;
 
   /**
-   * `partitions`: those of the only stores, when other processes have the others.
+   * `place`: what the only stores have, when other processes have the others, and the broker's epoch.
    * Throws `RangeError` when there is another number of stores than a power of two.
    */
-  constructor(stores: readonly PartitionStores[], shared: SharedParts, partitions?: Partitions) {
+  constructor(
+    stores: readonly PartitionStores[],
+    shared: SharedParts,
+    place?: { readonly partitions: Partitions; readonly epoch: number },
+  ) {
     // A node of a cluster begins without any.
     if (stores.length > 0 && !isPartitionCount(stores.length)) {
       throw new RangeError(
@@ -42,7 +46,8 @@ export class LocalBrokers {
     this.#shared = shared;
     const [opened, reserve, count] = [new OpenedQueues(), new UnsecuredReserve(), stores.length];
     for (const [index, own] of stores.entries()) {
-      this.#add(own, { opened, reserve, partitions: partitions ?? { own: [index], count } });
+      const { partitions = { own: [index], count }, epoch } = place ?? {};
+      this.#add(own, { opened, reserve, partitions, ...(epoch !== undefined && { epoch }) });
     }
   }
 

@@ -49,7 +49,7 @@ async function serve(
     readonly messages: AsyncGenerator<ToWorker, void>;
   },
 ): Promise<void> {
-  const { settings, worker, workers, partitions, files, sockets } = start;
+  const { settings, worker, incarnation, workers, partitions, files, sockets } = start;
   // Nothing comes before it is ready but the parent's end.
   let next = messages.next();
   next.then(({ done }) => done && Deno.exit(1), () => {});
@@ -62,7 +62,8 @@ async function serve(
   const identity = await parseIdentity(start.key);
   const stores = await openWorkerStores(start, { metrics, logger });
   const aliases = files.aliases === null ? new Map<string, string>() : await loadAliases(files.aliases);
-  await using links = new WorkerLinks({ worker, spread: { workers, partitions }, sockets, aliases });
+  const spread = { workers, partitions };
+  await using links = new WorkerLinks({ worker, incarnation, spread, sockets, aliases });
   const handshakes = new SharedHandshakes({ own: stores.replayGuard, worker, workers, ask: send });
   await using server = await SmpServer.start({
     identity,

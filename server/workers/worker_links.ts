@@ -11,6 +11,8 @@ import { WorkerRouter } from "./worker_router.ts";
 
 export interface WorkerLinksOptions {
   readonly worker: number;
+  /** How often this worker was started. */
+  readonly incarnation: number;
   readonly spread: Spread;
   /** Private folder for the sockets. */
   readonly sockets: string;
@@ -21,6 +23,8 @@ export interface WorkerLinksOptions {
 /** What joins a worker with the others: its sessions use their brokers, and theirs its own. */
 export class WorkerLinks implements ServerPlace, AsyncDisposable {
   readonly partitions: Partitions;
+  /** No time, which can be set back: what others had here must not look later than what they get here. */
+  readonly epoch: number;
   readonly #options: WorkerLinksOptions;
   /** By worker. */
   readonly #others = new Map<number, Other>();
@@ -29,8 +33,9 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
   #serving: Promise<void> | null = null;
 
   constructor(options: WorkerLinksOptions) {
-    const { worker, spread } = options;
+    const { worker, spread, incarnation } = options;
     this.#options = options;
+    this.epoch = incarnation;
     this.partitions = partitionsOf(worker, spread);
     for (let other = 0; other < spread.workers; other++) {
       if (other !== worker) this.#others.set(other, new Other(socketPath(options.sockets, other)));

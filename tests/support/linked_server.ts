@@ -78,7 +78,7 @@ class SpreadingRouter extends WorkerRouter {
 }
 
 function placeOf(partition: number, route: ServerPlace["route"]): ServerPlace {
-  return { partitions: { own: [partition], count: 2 }, route };
+  return { partitions: { own: [partition], count: 2 }, epoch: 1, route };
 }
 
 /** What is asked of a server, with the owner behind it. */
