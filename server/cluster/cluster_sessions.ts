@@ -43,13 +43,14 @@ export class ClusterSessions implements PartitionOwner, AsyncDisposable {
 
   constructor(options: ClusterSessionsOptions) {
     this.#options = options;
+    const { limits, metrics } = options;
     this.#owners = Array.from({ length: options.partitions }, (_, partition) =>
       new RemoteOwner({
         connect: (signal) => options.connect(partition, signal),
         close: (connection) => void connection.close?.(),
+        failed: (command) => metrics.answered(command, "ERR INTERNAL"),
         mostSilence,
       }));
-    const { limits, metrics } = options;
     this.#router = new WorkerRouter({ owners: this.#owners, counters: this.#owners, limits, metrics });
   }
 

@@ -1,4 +1,9 @@
-import { type ClientTransmission, encodeBase64, randomBytes } from "../../protocol/mod.ts";
+import {
+  type ClientCommand,
+  type ClientTransmission,
+  encodeBase64,
+  randomBytes,
+} from "../../protocol/mod.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { Forwarded } from "../broker/restoring.ts";
 import type { BrokerConnection } from "../broker/subscriptions.ts";
@@ -29,6 +34,8 @@ export interface RemoteOwnerParts {
   readonly mostAttempts?: number;
   /** Bytes that may wait to be written. @default 1 MiB */
   readonly mostWaiting?: number;
+  /** Is told what was answered `ERR INTERNAL`, which no owner counts. */
+  readonly failed?: (command: ClientCommand["type"]) => void;
   /** Is told when a link has ended, and why. */
   readonly lost?: (error: LinkError) => void;
 }
@@ -117,7 +124,7 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     forwarded?: Forwarded,
   ): Promise<void> {
     if (connection.closed || this.#closed.signal.aborted) {
-      connection.answer(failure(transmission));
+      this.#answerFailure(connection, transmission);
       return done;
     }
     const from = this.#connected(connection);
@@ -387,9 +394,13 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
     this.#remove(command);
     command.placed();
     const { from: { connection, state }, transmission } = command;
-    const answer = failure(transmission);
-    state.answered(transmission.command, transmission.queueId, answer.response, null);
-    connection.answer(answer);
+    state.answered(transmission.command, transmission.queueId, failed, null);
+    this.#answerFailure(connection, transmission);
+  }
+
+  #answerFailure(connection: BrokerConnection, { corrId, queueId, command }: ClientTransmission): void {
+    if (!connection.closed) this.#parts.failed?.(command.type);
+    connection.answer({ corrId, queueId, response: failed });
   }
 
   #remove(command: Command): void {
@@ -399,14 +410,11 @@ export class RemoteOwner implements PartitionOwner, AsyncDisposable {
   }
 }
 
+const failed = { type: "ERR", error: "INTERNAL" } as const;
 const done = Promise.resolve();
 const noCorrId = new Uint8Array(0);
 
 function noop(): void {}
-
-function failure({ corrId, queueId }: ClientTransmission) {
-  return { corrId, queueId, response: { type: "ERR", error: "INTERNAL" } } as const;
-}
 
 /** Whether a connection needs nothing that its owner knew. */
 function isIndependent({ state, commands }: Connected): boolean {

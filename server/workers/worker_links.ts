@@ -3,6 +3,7 @@ import type { PartitionOwner } from "../broker/owner.ts";
 import type { Partitions } from "../broker/partition.ts";
 import { RemoteOwner } from "../link/remote_owner.ts";
 import { ServedLinks } from "../link/served_links.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import type { ServerPlace } from "../server_options.ts";
 import { AliasedOwner } from "./aliased_owner.ts";
 import { partitionsOf, type Spread, workerOf } from "./partition.ts";
@@ -28,6 +29,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
   readonly #options: WorkerLinksOptions;
   /** By worker. */
   readonly #others = new Map<number, Other>();
+  #metrics: Metrics | null = null;
   #served: ServedLinks | null = null;
   #listener: Deno.Listener<Deno.UnixConn> | null = null;
   #serving: Promise<void> | null = null;
@@ -38,7 +40,9 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
     this.epoch = incarnation;
     this.partitions = partitionsOf(worker, spread);
     for (let other = 0; other < spread.workers; other++) {
-      if (other !== worker) this.#others.set(other, new Other(socketPath(options.sockets, other)));
+      if (other === worker) continue;
+      const failed = (command: string) => this.#metrics?.answered(command, "ERR INTERNAL");
+      this.#others.set(other, new Other(socketPath(options.sockets, other), failed));
     }
   }
 
@@ -47,6 +51,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
     { stores: { queues }, turns, limits, metrics, stall }: Parameters<ServerPlace["route"]>[1],
   ): PartitionOwner {
     const { spread, worker, sockets, aliases } = this.#options;
+    this.#metrics = metrics;
     const others = [...this.#others.values()].map(({ owner }) => owner);
     const ofWorker = (worker: number) => this.#others.get(worker)?.owner ?? own;
     const own: PartitionOwner = others.length === 0 || aliases.size === 0 ? broker : new AliasedOwner({
@@ -102,8 +107,9 @@ class Other {
   readonly owner: RemoteOwner;
   #up = Promise.withResolvers<void>();
 
-  constructor(path: string) {
+  constructor(path: string, failed: (command: string) => void) {
     this.owner = new RemoteOwner({
+      failed,
       connect: async (signal) => {
         await Promise.race([this.#up.promise, aborted(signal)]);
         signal.throwIfAborted();

@@ -17,11 +17,17 @@ Deno.test("a command that was never written is answered INTERNAL after the deadl
   await using linked = await linkedBroker();
   const alice = linked.session.connect();
   const queue = await alice.create();
-  await using far = new SessionSide(linked.test, steadyPort(), { deadline: 50 });
-  const bob = far.connect();
-  await bob.submit(queue, "SEND a");
-  await until(() => bob.waiting === 0);
+  const failed: string[] = [];
+  const options = { deadline: 500, failed: (command: string) => void failed.push(command) };
+  await using far = new SessionSide(linked.test, steadyPort(), options);
+  const [bob, carol] = [far.connect(), far.connect()];
+  const given = [bob, carol].map((connection) => connection.submit(queue, "SEND a"));
+  await until(() => far.remote.pending === 2);
+  // Nobody is answered.
+  carol.disconnect();
+  await Promise.all(given);
   assertEquals(bob.take(), ["send q.s ERR INTERNAL"]);
+  assertEquals(failed, ["SEND"]);
   assertEquals(far.closed, []);
   assertEquals(far.remote.pending, 0);
 });
