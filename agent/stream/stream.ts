@@ -85,6 +85,11 @@ export abstract class LiveStream implements StreamInfo {
     return this.#hasEnded;
   }
 
+  /** Whether this is what was stored first of it. */
+  isOf(record: StreamRecord): boolean {
+    return this.first === record;
+  }
+
   /** See {@linkcode StreamInfo.cancel}. */
   async cancel(text = ""): Promise<void> {
     if (!this.#hasEnded) {

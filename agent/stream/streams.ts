@@ -1,4 +1,5 @@
 import {
+  equalBytes,
   randomBytes,
   readStreamHead,
   type StreamContent,
@@ -259,11 +260,11 @@ export class Streams implements AsyncDisposable {
     const { connections } = this.#context;
     const stored = () => {
       const connection = connections.find(id);
-      return connection && streamOf(connection, record.direction, record.id);
+      return connection && storedAs(connection, record);
     };
     const tell = async (contents: readonly StreamContent[], change: Partial<StreamRecord>) => {
       await this.#interpreter.do(id, (connection) => {
-        const found = streamOf(connection, record.direction, record.id);
+        const found = storedAs(connection, record);
         if (found === undefined) return null;
         const changed = withStream(connection, { ...found, ...change });
         return { type: "streams", streams: streamsOf(changed), contents };
@@ -280,8 +281,9 @@ export class Streams implements AsyncDisposable {
       keep: (part) => tell([], { part }),
       end: async (error) => {
         const stream = this.#live.get(nameOf(id, record));
-        await this.#end(id, record, { error, total: stream?.total ?? 0 });
-        if (stream === undefined) return;
+        const isOwn = stream?.isOf(record) ?? false;
+        await this.#end(id, record, { error, total: isOwn ? stream!.total : 0 });
+        if (stream === undefined || !isOwn) return;
         this.#forget(id, stream);
         this.#track(stream.settle(error));
       },
@@ -300,7 +302,7 @@ export class Streams implements AsyncDisposable {
     const { direction } = record;
     const from = direction === "sending" ? "sender" : "receiver";
     await this.#interpreter.do(id, (connection) => {
-      const found = streamOf(connection, direction, record.id);
+      const found = storedAs(connection, record);
       if (found === undefined) return null;
       const isRefused = direction === "receiving" && found.status === "offered";
       return {
@@ -361,6 +363,12 @@ export class Streams implements AsyncDisposable {
     const done = work.finally(() => this.#stopping.delete(done));
     this.#stopping.add(done);
   }
+}
+
+/** What is stored of a stream now: not another one, to which its sender has given the same ID. */
+function storedAs(connection: Connection, { direction, id, key }: StreamRecord): StreamRecord | undefined {
+  const found = streamOf(connection, direction, id);
+  return found !== undefined && equalBytes(found.key, key) ? found : undefined;
 }
 
 function check(connection: Connection): void {

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { MemoryStore } from "../../../agent/mod.ts";
 import { Incoming } from "../../../agent/stream/incoming.ts";
@@ -24,8 +24,10 @@ import { TestAgent } from "../../support/agent.ts";
 import { HostileSession } from "../../support/hostile_session.ts";
 import { routeRecord } from "../../support/route_record.ts";
 import { startServer } from "../../support/server.ts";
+import { temporaryFolder } from "../../support/server_process.ts";
 import { keysOf } from "../../support/test_keys.ts";
 import { codeOf, nextOffer, sessions } from "../../support/streams.ts";
+import { namesIn } from "../../support/transfer.ts";
 import { shortSilences } from "../../support/silences.ts";
 import { soon, until } from "../../support/wait.ts";
 
@@ -101,6 +103,29 @@ Deno.test("an offer that is withdrawn before it is read is not told", async () =
   await hostile.send(await hostile.message({ text: "after" }));
   await victim.text();
   assertEquals(victim.agent.streams(), []);
+});
+
+Deno.test("a stream whose sender ends it, and offers another one by its ID, leaves nothing and ends alone", async () => {
+  await using folder = await temporaryFolder();
+  await using at = await scene();
+  const offer = offerOf({ size: 10 }), { streamId } = offer;
+  await at.say(offer);
+  const first = await nextOffer(at.victim);
+  const abort = new AbortController();
+  const receiving = at.victim.agent.receiveFile(first, `${folder.path}/to`, { signal: abort.signal });
+  await until(() => first.status === "accepted");
+  abort.abort();
+  await assertRejects(() => soon(receiving), DOMException);
+  assertEquals(namesIn(folder.path), [`.${first.id}.part`]);
+  const close = { kind: "stream close", streamId, from: "sender", reason: 4, total: 0, text: "" } as const;
+  // In one message, so that nothing is done in between.
+  await at.say(close, offerOf({ streamId, size: 20 }));
+  assertEquals(await codeOf(soon(first.ended)), "CANCELLED");
+  await until(() => namesIn(folder.path).length === 0);
+  const [second] = at.victim.agent.streams();
+  await first.cancel();
+  assertEquals([at.victim.agent.streams(), second!.size, second!.status], [[second!], 20, "offered"]);
+  await at.isWell();
 });
 
 Deno.test("frames of streams that are not there, or not so far, change nothing", async () => {
