@@ -146,21 +146,23 @@ export class Reading {
         servers.map((server) => Way.make(this.#ports, server, largestWindow)),
       );
       const ways = made.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+      let isBroken = false;
       try {
-        if (ways.length === 0) await pause.wait(backoffDelay(context.retry, ++failures));
-        else {
-          await this.#receive(ways);
-          failures = 0;
-        }
+        if (ways.length > 0) await this.#receive(ways);
       } catch (error) {
         if (error instanceof StreamError) {
           void this.#fail(error);
           return;
         }
-        if (!signal.aborted) await pause.wait(backoffDelay(context.retry, ++failures));
+        isBroken = true;
       } finally {
         await Promise.all(ways.map((way) => way.delete()));
       }
+      // A server that takes each queue away again is not asked for the next one at once.
+      const hasCome = ways.length > 0 && !isBroken && this.#delivered > 0;
+      failures = hasCome ? 0 : failures + 1;
+      if (hasCome || this.#isComplete || signal.aborted) continue;
+      await pause.wait(backoffDelay(context.retry, failures));
     }
   }
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
-import { MemoryStore } from "../../../agent/mod.ts";
+import { type AgentOptions, MemoryStore } from "../../../agent/mod.ts";
 import { Incoming } from "../../../agent/stream/incoming.ts";
 import { SmpClient } from "../../../client/mod.ts";
 import {
@@ -32,10 +32,10 @@ import { shortSilences } from "../../support/silences.ts";
 import { soon, until } from "../../support/wait.ts";
 
 /** An agent, and the other side of its connection "hostile", which never receipts: what the agent says can be read. */
-async function scene() {
+async function scene(options: Partial<AgentOptions> = {}) {
   const server = await startServer();
   const store = new MemoryStore();
-  const victim = await TestAgent.start(server.address, { ...sessions, store });
+  const victim = await TestAgent.start(server.address, { ...sessions, store, ...options });
   const hostile = await HostileSession.connect(victim, server.address);
   const { id } = victim.agent.connection("hostile");
   /** The frames of one kind that the agent has said. */
@@ -58,6 +58,7 @@ async function scene() {
   };
   return {
     server,
+    store,
     victim,
     hostile,
     said,
@@ -374,4 +375,26 @@ Deno.test("what is stopped while it waits for room ends, and makes no other queu
   await soon(reader.pause());
   assertEquals(at.server.gauges().queues, queues);
   await at.isWell();
+});
+
+Deno.test("of a server that takes the queue of a stream away no other one is wanted at once", async () => {
+  const retry = { first: 5, most: 50 };
+  await using at = await scene({ retry });
+  Object.assign(retry, { first: 3_600_000, most: 3_600_000 });
+  const { queues } = at.server.gauges();
+  await at.say(offerOf());
+  const told = await nextOffer(at.victim);
+  const reading = codeOf(new Response(told.accept()).bytes());
+  await until(async () => (await at.said("stream accept")).length === 1);
+  const [way] = await at.store.discarded();
+  assert(way !== undefined && "recipientId" in way);
+  const { recipientId, senderId } = way, recipientKey = await new LoadedKeys().signing(way.recipientKey);
+  await using client = await SmpClient.connect(at.server.address);
+  // As a server may do at any time: the first one is told END.
+  await client.subscribe({ recipientId, senderId, recipientKey });
+  await until(() => at.server.gauges().queues === queues);
+  for (let i = 0; i < 3; i++) await at.isWell();
+  assertEquals([(await at.said("stream resume")).length, at.server.gauges().queues], [0, queues]);
+  await told.cancel();
+  assertEquals(await soon(reading), "CANCELLED");
 });
