@@ -1,6 +1,6 @@
 import type { CliOptions } from "../config/cli.ts";
 import type { GivenSettings } from "../config/config.ts";
-import { createFiles } from "./create_files.ts";
+import { createFiles, refuseQueues } from "./create_files.ts";
 import { addressOf, exists, iniPath, readConfig, readIdentity } from "./files.ts";
 import { Fatal, type Terminal } from "./terminal.ts";
 
@@ -13,6 +13,7 @@ export async function init(
   const { config } = await readConfig(options);
   const { keyFile } = config;
   const found = await readIdentity(keyFile);
+  if (found === null) await refuseQueues(config);
   const identity = found ?? await createFiles(options, keyFile, settings);
   terminal.print(
     found === null

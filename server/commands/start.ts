@@ -16,7 +16,7 @@ import { Monitor, type MonitorSource } from "../observe/monitor.ts";
 import { DurableStores } from "../store/durable.ts";
 import { prepareFiles, type WorkerFiles } from "../workers/files.ts";
 import { CertificateFiles } from "./certificate_files.ts";
-import { createFiles } from "./create_files.ts";
+import { createFiles, refuseQueues } from "./create_files.ts";
 import { addressOf, configOf, identityOf, iniPath, readFile, weaknesses } from "./files.ts";
 import { type KeyFile, lockKeyFile } from "./key_file.ts";
 import { operate } from "./operate.ts";
@@ -193,10 +193,12 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 async function createFirst(
   options: CliOptions,
-  { keyFile }: ServerConfig,
+  settings: ServerConfig,
   { terminal, signals }: { readonly terminal: Terminal; readonly signals: Signals },
 ): Promise<KeyFile> {
   signals.stop.throwIfAborted();
+  await refuseQueues(settings);
+  const { keyFile } = settings;
   const question = `There is no ${keyFile} yet. Create the server's key and smp-server.ini?`;
   const ask = async () => {
     using _pause = signals.pause();

@@ -277,6 +277,29 @@ Deno.test("a second server on the same log is refused, and the first goes on", a
   await client.createQueue({ keyPair });
 });
 
+Deno.test("no key is made for a server whose queues are there and whose key is not", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  {
+    await using server = await ServerProcess.start({ folder: path, ini: journal });
+    await fillQueue(server.address, ["a"]);
+    await server.kill("SIGTERM");
+  }
+  await Deno.rename(`${path}/server_key`, `${path}/away`);
+  const before = contentOf(path);
+  for (const command of [["start", "-y", "--port", "0"], ["init"]]) {
+    const outcome = await onFolder(path, ...command);
+    assertFailed(outcome, `no ${path}/server_key`, `${path}/smp-server-store.log`, "put its key back");
+  }
+  assertEquals(contentOf(path), before);
+  await Deno.rename(`${path}/smp-server-store.log`, `${path}/smp-server-store.log.g1-w0`);
+  await Deno.writeTextFile(
+    `${path}/smp-server-store.log.workers`,
+    "smp-workers 1 generation=1 workers=2 partitions=2\n",
+  );
+  assertFailed(await onFolder(path, "start", "-y", "--port", "0"), "smp-server-store.log.workers");
+});
+
 Deno.test("verify tells what is right and what is wrong with key, ini and logs, and changes nothing", async () => {
   await using folder = await temporaryFolder();
   const { path } = folder;
