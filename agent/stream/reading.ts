@@ -213,6 +213,7 @@ export class Reading {
       if (this.#isComplete) return;
       // What comes again breaks no silence.
       if (chunks.count > before) {
+        way.advanced();
         this.#silences = 0;
         this.#listen();
       }

@@ -24,6 +24,8 @@ export class Way {
   /** Between two attempts to acknowledge. */
   readonly #pause = new Pause();
   #isDeleted = false;
+  /** Connections that were lost since something new has come. */
+  #losses = 0;
 
   private constructor(ports: StreamPorts, made: MadeInbound, link: StreamLink, window: number) {
     this.#ports = ports;
@@ -79,6 +81,11 @@ export class Way {
     }
   }
 
+  /** Something new has come by it. */
+  advanced(): void {
+    this.#losses = 0;
+  }
+
   /** Deletes the queue: at once where that can be, else when its server can be reached. */
   async delete(): Promise<void> {
     const { context } = this.#ports;
@@ -113,10 +120,14 @@ export class Way {
   /** Subscribes again by another connection; `false`: the queue is gone, or its server has been for long. */
   async #again(signal: AbortSignal): Promise<boolean> {
     const { context: { retry }, links } = this.#ports;
-    const began = performance.now(), pause = new Pause();
+    const pause = new Pause();
     const end = () => pause.end();
     signal.addEventListener("abort", end);
     try {
+      this.#link.release();
+      // A server that takes each subscription and closes the connection is not one that is back.
+      if (this.#losses++ > 0) await pause.wait(backoffDelay(retry, this.#losses - 1));
+      const began = performance.now();
       for (let failures = 1; !signal.aborted; failures++) {
         this.#link.release();
         try {

@@ -2,8 +2,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LoadedKeys } from "../../../agent/key_pool.ts";
 import { type AgentOptions, MemoryStore } from "../../../agent/mod.ts";
 import { Incoming } from "../../../agent/stream/incoming.ts";
-import { SmpClient } from "../../../client/mod.ts";
+import { SmpClient, tcpTransport, type Transport } from "../../../client/mod.ts";
 import {
+  type Channel,
   decodeFrames,
   encodeBase64,
   exportPrivateKey,
@@ -395,6 +396,35 @@ Deno.test("of a server that takes the queue of a stream away no other one is wan
   await until(() => at.server.gauges().queues === queues);
   for (let i = 0; i < 3; i++) await at.isWell();
   assertEquals([(await at.said("stream resume")).length, at.server.gauges().queues], [0, queues]);
+  await told.cancel();
+  assertEquals(await soon(reading), "CANCELLED");
+});
+
+Deno.test("a server that takes the subscription of a stream and closes the connection is not asked again at once", async () => {
+  const retry = { first: 5, most: 50 }, opened: Channel[] = [];
+  const transport: Transport = async (server, signal) => {
+    const channel = await tcpTransport(server, signal);
+    opened.push(channel);
+    return channel;
+  };
+  await using at = await scene({ retry, client: { transport } });
+  await at.say(offerOf());
+  const told = await nextOffer(at.victim);
+  const { subscriptions } = at.server.gauges();
+  const reading = codeOf(new Response(told.accept()).bytes());
+  await until(async () => (await at.said("stream accept")).length === 1);
+  Object.assign(retry, { first: 3_600_000, most: 3_600_000 });
+  await at.isWell();
+  const { length } = opened;
+  await opened.at(-1)!.close();
+  await until(() => opened.length === length + 1);
+  // It is subscribed again by then.
+  for (let i = 0; i < 3; i++) await at.isWell();
+  await until(() => at.server.gauges().subscriptions === subscriptions + 1);
+  await opened.at(-1)!.close();
+  await until(() => at.server.gauges().subscriptions === subscriptions);
+  for (let i = 0; i < 3; i++) await at.isWell();
+  assertEquals(opened.length, length + 1);
   await told.cancel();
   assertEquals(await soon(reading), "CANCELLED");
 });
