@@ -370,9 +370,10 @@ requiring(quotaLack)(
     withBrowser(async (browser) => {
       await using chat = await WebChat.start();
       const { page: alice } = await openChat(browser, chat),
-        { page: bob, problems } = await openChat(browser, chat, { quota: 12e6 });
+        // What is kept of the page is stored again at any time: there is room for that too beside what files leave.
+        { page: bob, problems } = await openChat(browser, chat, { quota: 15e6 });
       await connectForFiles(alice, bob);
-      const small = fileOf("small.bin", 10_000), large = fileOf("large.bin", 5_000_000);
+      const small = fileOf("small.bin", 10_000), large = fileOf("large.bin", 7_500_000);
       await sendFiles(alice, small, large);
       for (const { name } of [small, large]) {
         await doWith(bob, name, "Accept");
