@@ -5,7 +5,6 @@ import {
   encodeBase64,
   isKeySize,
   type PublicKey,
-  randomBytes,
 } from "../../protocol/mod.ts";
 import type { Authorizer } from "../guard/authorization.ts";
 import { Access } from "./access.ts";
@@ -14,12 +13,12 @@ import { Delivery, type DeliveryCounts } from "./delivery.ts";
 import { removeExpired } from "./expiry.ts";
 import { exponentClass } from "../guard/verifier.ts";
 import { CommandRunner, failure, type Reply, type SmpErrorCode, type Submitted } from "./command_runner.ts";
-import { type RoomParts, takeRoom, trimRoom } from "./message_room.ts";
 import { OpenedQueues } from "./opened_queues.ts";
 import type { PartitionOwner } from "./owner.ts";
 import type { Place, Side } from "./paired_serial.ts";
 import { isOf, onePartition, type Partitions, randomIds } from "./partition.ts";
 import { RecipientCommands } from "./recipient_commands.ts";
+import { send, type SendParts } from "./send.ts";
 import { defaultLimits, type LimitSource } from "../config/limits.ts";
 import type { Metrics, Refusal } from "../observe/metrics.ts";
 import type {
@@ -53,7 +52,6 @@ export interface BrokerParts extends PartitionStores {
 }
 
 const queueIdLength = 12;
-const messageIdLength = 6;
 const idAttempts = 8;
 
 /**
@@ -76,7 +74,7 @@ export class Broker implements PartitionOwner {
   readonly #partitions: Partitions;
   readonly #opened: OpenedQueues;
   readonly #access: Access;
-  readonly #room: RoomParts;
+  readonly #sending: SendParts;
   readonly #memory: PartitionMemory | undefined;
   #sweeping: Promise<void> | null = null;
 
@@ -91,7 +89,6 @@ export class Broker implements PartitionOwner {
     this.#opened = parts.opened ?? new OpenedQueues();
     const reserve = parts.reserve ?? new UnsecuredReserve();
     const shares = parts.shares ?? new WaitingShares(() => Infinity);
-    this.#room = { limits: this.#limits, reserve, shares };
     this.#authorizer = parts.authorizer;
     this.#access = new Access(parts.authorizer, this.#opened);
     this.#clock = parts.clock ?? Clock.ofMachine();
@@ -105,6 +102,14 @@ export class Broker implements PartitionOwner {
       epoch: parts.epoch ?? Date.now(),
       memory: parts.memory,
     });
+    this.#sending = {
+      messages: this.#messages,
+      delivery: this.#delivery,
+      access: this.#access,
+      room: { limits: this.#limits, reserve, shares },
+      clock: this.#clock,
+      metrics: this.#metrics,
+    };
     this.#recipients = new RecipientCommands({
       queues: this.#queues,
       messages: this.#messages,
@@ -208,7 +213,8 @@ export class Broker implements PartitionOwner {
       this.#inOrder(recipientId ?? queueId, submitted, async (found, reply, place) => {
         // A recipient ID given as a sender ID leads to a queue too.
         const queue = recipientId === undefined ? this.#authorizer.unknownQueue(queueId) : found;
-        await this.#send(queue, submitted, { body, since, reply, place });
+        const origin = this.#originOf(submitted.forwarded);
+        await send(this.#sending, { queue, submitted }, { body, since, origin, reply, place });
       });
     } catch (error) {
       this.#runner.run(submitted, () => Promise.reject(error));
@@ -336,80 +342,9 @@ export class Broker implements PartitionOwner {
     throw new Error(`Cannot create a queue: ${idAttempts} random IDs were taken`);
   }
 
-  /** Behind one that does not wait any more the store has the oldest. */
-  async #has(recipientId: string, messageId: string): Promise<boolean> {
-    // Asked at once: nothing can expire between the two.
-    const [first, behind] = await Promise.all([
-      this.#messages.first(recipientId),
-      this.#messages.next(recipientId, messageId),
-    ]);
-    return first !== undefined && (first.id === messageId || behind?.id !== first.id);
-  }
-
   #refuse(reason: Refusal, error: SmpErrorCode, reply: Reply): void {
     this.#metrics.refuse(reason);
     reply(failure(error));
-  }
-
-  async #send(
-    queue: QueueRecord,
-    submitted: Submitted,
-    { body, since, reply, place }: {
-      readonly body: Uint8Array;
-      readonly since: number;
-      readonly reply: Reply;
-      readonly place: Place;
-    },
-  ): Promise<void> {
-    if (!await this.#access.maySend(queue, submitted)) {
-      await place.alone();
-      return reply(failure("AUTH"));
-    }
-    const { recipientId } = queue;
-    const { connection, forwarded } = submitted;
-    const id = forwarded?.messageId ?? encodeBase64(randomBytes(messageIdLength));
-    if (forwarded?.isRepeated === true) {
-      await place.alone();
-      // It was stored before the link of its sender was lost, with this broker or the one before it.
-      if (await this.#has(recipientId, id)) return reply({ type: "OK" });
-    }
-    const message = {
-      id,
-      timestamp: new Date(this.#clock.stamp()),
-      body,
-    };
-    if (!this.#delivery.fits(recipientId, message)) {
-      await place.alone();
-      return reply(failure("SIZE"));
-    }
-    const { isBeside } = place;
-    this.#delivery.arrives(recipientId, id);
-    try {
-      const take = (count: number) => {
-        return takeRoom(this.#room, queue, { connection, length: body.length, count });
-      };
-      const count = await this.#messages.count(recipientId);
-      // What is being acknowledged may make room: no place of the reserve is taken before that is known.
-      let room = place.isBeside && count >= this.#limits().messagesPerQueue ? "quota" : take(count);
-      if (typeof room === "string" && place.isBeside) {
-        await place.alone();
-        room = take(await this.#messages.count(recipientId));
-      }
-      if (typeof room === "string") return this.#refuse(room, "QUOTA", reply);
-      try {
-        await place.store(() => this.#messages.append(recipientId, message, this.#originOf(forwarded)));
-      } catch (error) {
-        room();
-        throw error;
-      }
-    } finally {
-      this.#delivery.arrived(recipientId);
-      // An ACK beside it has left that to this.
-      if (isBeside) trimRoom(this.#room, queue, await this.#messages.count(recipientId));
-    }
-    this.#metrics.messagesAccepted++;
-    reply({ type: "OK" });
-    await this.#delivery.push(recipientId, since);
   }
 }
 

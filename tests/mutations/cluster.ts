@@ -174,7 +174,7 @@ export const clusterMutations: readonly Mutation[] = [
   {
     name: "acknowledged-makes-no-room",
     what: "a message is refused whose place is being acknowledged",
-    file: "server/broker/broker.ts",
+    file: "server/broker/send.ts",
     from: 'if (typeof room === "string" && place.isBeside) {',
     to: 'if (typeof room === "string" && !place) {',
     tests: togetherTests,
@@ -182,8 +182,8 @@ export const clusterMutations: readonly Mutation[] = [
   {
     name: "reserve-beside",
     what: "a message takes a place of the reserve while another one is being acknowledged",
-    file: "server/broker/broker.ts",
-    from: 'place.isBeside && count >= this.#limits().messagesPerQueue ? "quota" : take(count)',
+    file: "server/broker/send.ts",
+    from: 'place.isBeside && count >= roomParts.limits().messagesPerQueue ? "quota" : take(count)',
     to: "take(count)",
     tests: togetherTests,
   },

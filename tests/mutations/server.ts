@@ -1,6 +1,6 @@
 import type { Mutation } from "./mutation.ts";
 
-const broker = "server/broker/broker.ts";
+const send = "server/broker/send.ts";
 const delivery = "server/broker/delivery.ts";
 const recipient = "server/broker/recipient_commands.ts";
 const access = "server/broker/access.ts";
@@ -37,10 +37,9 @@ export const serverMutations: readonly Mutation[] = [
   {
     name: "ok-before-stored",
     what: "SEND is answered before the message is stored",
-    file: broker,
-    from: "        await place.store(() => this.#messages.append(recipientId, message,",
-    to:
-      '        reply({ type: "OK" });\n        await place.store(() => this.#messages.append(recipientId, message,',
+    file: send,
+    from: "      await place.store(() => messages.append(recipientId, message,",
+    to: '      reply({ type: "OK" });\n      await place.store(() => messages.append(recipientId, message,',
     tests: ["tests/server/broker"],
   },
   {
