@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import { equalBytes } from "../../protocol/mod.ts";
+import { equalBytes, release } from "../../protocol/mod.ts";
 import type { StreamPart } from "../store/store.ts";
 import { fileModules } from "./builtin.ts";
 import { StreamError } from "./error.ts";
@@ -114,8 +114,8 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
   try {
     for (let bytes; (bytes = await reader.read()) !== null;) {
       file.hash.update(bytes);
-      await writing(file.write(bytes));
       size += bytes.length;
+      await writing(file.write(bytes));
     }
     const sha256 = file.hash.digest();
     if (offer.sha256 !== null && !equalBytes(sha256, offer.sha256)) {
@@ -278,6 +278,7 @@ function partTarget(
         done += bytesWritten;
         at += bytesWritten;
       }
+      release(bytes);
     },
     async finish() {
       await syncWhole(handle);

@@ -5,7 +5,7 @@ import {
   type StreamOffer,
   type StreamProgress,
 } from "../../../agent/mod.ts";
-import { equalBytes } from "../../../protocol/mod.ts";
+import { bodyLength, equalBytes } from "../../../protocol/mod.ts";
 import { TestAgent } from "../../support/agent.ts";
 import { requiring } from "../../support/requires.ts";
 import { startServer } from "../../support/server.ts";
@@ -55,6 +55,29 @@ Deno.test("a file of any size arrives whole, with its SHA-256, and nothing besid
     await Deno.remove(to);
   }
   await until(() => server.gauges().queues === 2);
+});
+
+Deno.test("the chunks of a file are given back when they are written", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  await using pair = await streamPair(server);
+  const bytes = someBytes(200_000), from = `${folder.path}/from`, to = `${folder.path}/to`;
+  await Deno.writeFile(from, bytes);
+  const { transfer } = ArrayBuffer.prototype;
+  let givenBack = 0;
+  ArrayBuffer.prototype.transfer = function (length) {
+    // Nothing else is as long as the body of a message in the largest blocks.
+    if (this.byteLength === bodyLength(65_536)) givenBack++;
+    return transfer.call(this, length);
+  };
+  try {
+    await pair.alice.agent.sendFile("b", from);
+    await soon(pair.bob.agent.receiveFile(await nextOffer(pair.bob), to));
+  } finally {
+    ArrayBuffer.prototype.transfer = transfer;
+  }
+  assert(equalBytes(await Deno.readFile(to), bytes));
+  assertEquals(givenBack, 4);
 });
 
 Deno.test("a Blob is sent, and a file is received by what browsers write to", async () => {
