@@ -120,7 +120,9 @@ export function showLog(name: string, actions: FileActions): LogView {
 }
 
 function first(items: ReadonlyMap<number, unknown>): number | undefined {
-  return items.size === 0 ? undefined : Math.min(...items.keys());
+  let least: number | undefined;
+  for (const number of items.keys()) least = Math.min(number, least ?? number);
+  return least;
 }
 
 /** The item that comes after another one; most often there is none. */
