@@ -1,5 +1,4 @@
 import {
-  equalBytes,
   randomBytes,
   readStreamHead,
   type StreamContent,
@@ -365,10 +364,13 @@ export class Streams implements AsyncDisposable {
   }
 }
 
-/** What is stored of a stream now: not another one, to which its sender has given the same ID. */
+/**
+ * What is stored of a stream now: not another one, to which its sender has given the same ID, or even the same key. Each
+ * offer has an array of its own for that, which all that is stored of it later has, too.
+ */
 function storedAs(connection: Connection, { direction, id, key }: StreamRecord): StreamRecord | undefined {
   const found = streamOf(connection, direction, id);
-  return found !== undefined && equalBytes(found.key, key) ? found : undefined;
+  return found?.key === key ? found : undefined;
 }
 
 function check(connection: Connection): void {

@@ -107,28 +107,31 @@ Deno.test("an offer that is withdrawn before it is read is not told", async () =
   assertEquals(victim.agent.streams(), []);
 });
 
-Deno.test("a stream whose sender ends it, and offers another one by its ID, leaves nothing and ends alone", async () => {
-  await using folder = await temporaryFolder();
-  await using at = await scene();
-  const offer = offerOf({ size: 10 }), { streamId } = offer;
-  await at.say(offer);
-  const first = await nextOffer(at.victim);
-  const abort = new AbortController();
-  const receiving = at.victim.agent.receiveFile(first, `${folder.path}/to`, { signal: abort.signal });
-  await until(() => first.status === "accepted");
-  abort.abort();
-  await assertRejects(() => soon(receiving), DOMException);
-  assertEquals(namesIn(folder.path), [`.${first.id}.part`]);
-  const close = { kind: "stream close", streamId, from: "sender", reason: 4, total: 0, text: "" } as const;
-  // In one message, so that nothing is done in between.
-  await at.say(close, offerOf({ streamId, size: 20 }));
-  assertEquals(await codeOf(soon(first.ended)), "CANCELLED");
-  await until(() => namesIn(folder.path).length === 0);
-  const [second] = at.victim.agent.streams();
-  await first.cancel();
-  assertEquals([at.victim.agent.streams(), second!.size, second!.status], [[second!], 20, "offered"]);
-  await at.isWell();
-});
+for (const key of ["another key", "the same key"]) {
+  Deno.test(`a stream whose sender ends it, and offers another one by its ID and ${key}, leaves nothing and ends alone`, async () => {
+    await using folder = await temporaryFolder();
+    await using at = await scene();
+    const offer = offerOf({ size: 10 }), { streamId } = offer;
+    await at.say(offer);
+    const first = await nextOffer(at.victim);
+    const abort = new AbortController();
+    const receiving = at.victim.agent.receiveFile(first, `${folder.path}/to`, { signal: abort.signal });
+    await until(() => first.status === "accepted");
+    abort.abort();
+    await assertRejects(() => soon(receiving), DOMException);
+    assertEquals(namesIn(folder.path), [`.${first.id}.part`]);
+    const close = { kind: "stream close", streamId, from: "sender", reason: 4, total: 0, text: "" } as const;
+    const other = key === "the same key" ? { key: offer.key } : {};
+    // In one message, so that nothing is done in between.
+    await at.say(close, offerOf({ streamId, size: 20, ...other }));
+    assertEquals(await codeOf(soon(first.ended)), "CANCELLED");
+    await until(() => namesIn(folder.path).length === 0);
+    const [second] = at.victim.agent.streams();
+    await first.cancel();
+    assertEquals([at.victim.agent.streams(), second!.size, second!.status], [[second!], 20, "offered"]);
+    await at.isWell();
+  });
+}
 
 Deno.test("frames of streams that are not there, or not so far, change nothing", async () => {
   await using at = await scene();
