@@ -140,7 +140,6 @@ export class Reading {
       await this.#room();
       // Nobody would abort another attempt.
       if (signal.aborted) return;
-      this.#attempt = new AbortController();
       servers = serversFor(context.ownServers(), servers, context.routes);
       const made = await Promise.allSettled(
         servers.map((server) => Way.make(this.#ports, server, largestWindow)),
@@ -168,8 +167,9 @@ export class Reading {
 
   /** Receives by some ways, until it ends or others are to be made. */
   async #receive(ways: readonly Way[]): Promise<void> {
-    const attempt = this.#attempt;
-    if (attempt.signal.aborted) return;
+    if (this.#stopped.signal.aborted) return;
+    // What the sender asked for while they were made is what it gets.
+    const attempt = this.#attempt = new AbortController();
     // What has come and was not taken counts, however often a sender begins anew.
     const window = largestWindow - this.#queue.length;
     const blockSize = Math.min(...ways.map(({ record }) => record.blockSize));
