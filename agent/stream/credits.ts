@@ -15,7 +15,7 @@ interface Credit {
  */
 export class Credits {
   readonly #ports: StreamPorts;
-  /** What is told last, and the last that some server has taken. */
+  /** What is told last, and the last of that which some server has taken while it was the last. */
   #due: Credit | null = null;
   #told: Credit | null = null;
   /** What goes on by each route, by its ID. */
@@ -57,7 +57,9 @@ export class Credits {
       const route = this.#ports.connection()?.outbound.find((one) => one.id === id);
       if (due === null || due === last || route === undefined) break;
       if (await this.#send(due, route)) {
-        [this.#told, last, failures] = [due, due, 0];
+        [last, failures] = [due, 0];
+        // By another route more may have been taken meanwhile.
+        if (due === this.#due) this.#told = due;
         continue;
       }
       // Nothing is told again for this route alone.

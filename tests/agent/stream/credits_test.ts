@@ -8,7 +8,10 @@ import { until } from "../../support/wait.ts";
 const run: StreamRun = { run: randomBytes(16), key: randomBytes(32), chunkSize: 1 };
 
 /** Credits on routes whose servers do with each packet what the test says; gives the numbers that they have taken. */
-function fakeCredits(servers: Readonly<Record<string, (number: number) => Promise<void>>>) {
+function fakeCredits(
+  servers: Readonly<Record<string, (number: number) => Promise<void>>>,
+  retry = { first: 1, most: 1 },
+) {
   const routes = Object.keys(servers).map((host) => ({
     id: host,
     keys: {
@@ -32,7 +35,7 @@ function fakeCredits(servers: Readonly<Record<string, (number: number) => Promis
   const context = {
     servers: { client },
     keys: { signing: () => Promise.resolve(null) },
-    retry: { first: 1, most: 1 },
+    retry,
   };
   const ports = { context, connection: () => ({ outbound: routes }) } as unknown as StreamPorts;
   return { credits: new Credits(ports), taken, routes };
@@ -69,4 +72,32 @@ Deno.test("credit that no server takes is told again until one does, and then by
   const before = tries;
   credits.tell(run, 16);
   assertEquals([taken, tries, routes.length], [["back 8"], before, 2]);
+});
+
+Deno.test("a route that took late what others had passed waits for no other try of what others have taken", {
+  permissions: "none",
+}, async () => {
+  const late = deferred<void>();
+  const asked: number[] = [];
+  const { credits, taken } = fakeCredits({
+    late(number) {
+      asked.push(number);
+      return number === 8
+        ? late.promise
+        : number === 16
+        ? Promise.reject(new Error("away"))
+        : Promise.resolve();
+    },
+    live: () => Promise.resolve(),
+  }, { first: 3_600_000, most: 3_600_000 });
+  for (const number of [8, 16]) {
+    credits.tell(run, number);
+    await until(() => taken.at(-1) === `live ${number}`);
+  }
+  late.resolve();
+  await until(() => asked.length === 2);
+  credits.tell(run, 24);
+  await until(() => taken.includes("late 24"));
+  assertEquals(asked, [8, 16, 24]);
+  await credits.close();
 });
