@@ -5,7 +5,7 @@ import { Reserve } from "../../examples/web-chat/page/reserve.ts";
 import { keptFile } from "../../examples/web-chat/page/incoming_file.ts";
 import { Transfers } from "../../examples/web-chat/page/transfers.ts";
 import "../support/indexeddb.ts";
-import { until } from "../support/wait.ts";
+import { soon, until } from "../support/wait.ts";
 
 /** Of an agent that has no streams any more. */
 const agent = { streams: () => [], connections: () => [] } as unknown as Agent;
@@ -194,6 +194,35 @@ Deno.test("what is offered by the ID of a file that has come, or was accepted, i
     assertEquals(shown(), { done: "done mine", ended: "ended mine", ...offered });
     assertEquals(ids.map((id) => store.content(entry(id, id).key).size), [3, 0, 0, 0]);
     assertEquals([ends, received], [["done", "ended"], []]);
+  } finally {
+    transfers.close();
+  }
+});
+
+Deno.test("a file that was accepted goes on when its page was left before its sender was told", {
+  permissions: "none",
+}, async () => {
+  const store = await FileStore.open(false, new Reserve(() => {}));
+  const of = { conversation: "c", direction: "receiving", id: "i" } as const;
+  await store.put({
+    ...{ ...of, key: keyOf(of), status: "going", name: "f", type: "", size: 9, at: 0 },
+    ...{ after: 0, isPaused: false, note: "", isElsewhere: false },
+  });
+  const offer = {
+    ...{ ...of, connection: "bob", status: "offered", name: "f", type: "", size: 9 },
+    ...{ offeredAt: new Date(0), progress: { bytes: 0, size: 9 }, ended: new Promise(() => {}) },
+  } as unknown as StreamOffer;
+  const { promise: received, resolve } = Promise.withResolvers<StreamOffer>();
+  const peer = {
+    streams: () => [offer],
+    connections: () => [{ connection: "bob", id: "c" }],
+    messages: () => Promise.resolve([]),
+    receiveFile: (stream: StreamOffer) => (resolve(stream), new Promise(() => {})),
+  } as unknown as Agent;
+  const transfers = new Transfers(peer, store, () => {});
+  try {
+    assertEquals(await soon(received), offer);
+    assertEquals(transfers.of("c").map(({ status }) => status), ["going"]);
   } finally {
     transfers.close();
   }

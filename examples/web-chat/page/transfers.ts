@@ -174,7 +174,7 @@ export class Transfers {
     if (direction === "receiving" && (known.status === "done" || known.status === "ended")) {
       return await stream.cancel().catch(() => {});
     }
-    // Nobody has accepted this one.
+    // Nobody has accepted this one. One that was accepted may be offered still: its page was left before that was stored.
     if (stream.direction === "receiving" && stream.status === "offered" && !isOfferOf(stream, known)) {
       await this.#store.remove(known.key);
       return await this.#add(stream, { conversation, content: null });
@@ -363,6 +363,5 @@ export class Transfers {
 
 /** Whether a file that is offered is as an entry says. */
 function isOfferOf({ name, type, size }: StreamOffer, entry: FileEntry): boolean {
-  return entry.status === "offered" && entry.name === fileNameOf(name) && entry.type === type &&
-    entry.size === size;
+  return entry.name === fileNameOf(name) && entry.type === type && entry.size === size;
 }
