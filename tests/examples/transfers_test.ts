@@ -145,10 +145,10 @@ Deno.test("what is offered by the ID of a file that has come, or was accepted, i
   permissions: "none",
 }, async () => {
   const store = await FileStore.open(false, new Reserve(() => {}));
-  const entry = (id: string, status: FileEntry["status"]): FileEntry => ({
+  const entry = (id: string, status: FileEntry["status"], isWhole = status === "done"): FileEntry => ({
     ...{ id, conversation: "c", direction: "receiving", status, name: "mine", type: "", size: 3, at: 0 },
     key: keyOf({ conversation: "c", direction: "receiving", id }),
-    ...{ after: 0, isPaused: false, note: "", isElsewhere: false, isWhole: status === "done" },
+    ...{ after: 0, isPaused: false, note: "", isElsewhere: false, isWhole },
   });
   const ends: string[] = [];
   const received: string[] = [];
@@ -174,12 +174,16 @@ Deno.test("what is offered by the ID of a file that has come, or was accepted, i
     } as unknown as StreamOffer;
   };
   const ids = ["done", "ended", "going", "offered"] as const;
+  /** All of it has come, and the page was left before it said so. */
+  const whole = entry("whole", "going", true);
   for (const id of ids) {
     await store.put(entry(id, id));
     await store.append(entry(id, id).key, new Blob(["abc"]));
   }
+  await store.put(whole);
+  await store.append(whole.key, new Blob(["abc"]));
   const peer = {
-    streams: () => ids.map(offer),
+    streams: () => [...ids, whole.id].map(offer),
     connections: () => [{ connection: "bob", id: "c" }],
     messages: () => Promise.resolve([]),
     receiveFile: ({ id }: StreamOffer) => (received.push(id), new Promise(() => {})),
@@ -188,12 +192,13 @@ Deno.test("what is offered by the ID of a file that has come, or was accepted, i
   const shown = () =>
     Object.fromEntries(transfers.of("c").map((one) => [one.id, `${one.status} ${one.name}`]));
   try {
-    await until(() => ends.length === 2 && shown().going === "offered theirs");
+    await until(() => ends.length === 3 && shown().going === "offered theirs");
     const offered = { going: "offered theirs", offered: "offered theirs" };
     await until(() => shown().offered === offered.offered);
-    assertEquals(shown(), { done: "done mine", ended: "ended mine", ...offered });
+    assertEquals(shown(), { done: "done mine", ended: "ended mine", ...offered, whole: "done mine" });
     assertEquals(ids.map((id) => store.content(entry(id, id).key).size), [3, 0, 0, 0]);
-    assertEquals([ends, received], [["done", "ended"], []]);
+    assertEquals(store.content(whole.key).size, 3);
+    assertEquals([ends, received], [["done", "ended", "whole"], []]);
   } finally {
     transfers.close();
   }

@@ -170,12 +170,15 @@ export class Transfers {
     const known = this.#store.get(keyOf({ conversation, direction, id }));
     if (known === undefined) return await this.#add(stream, { conversation, content: null });
     if (this.#live.has(known.key)) return;
+    const isOffered = stream.direction === "receiving" && stream.status === "offered";
+    const hasCome = isOffered && known.status === "going" && this.#hasCome(known);
+    if (hasCome) await this.#missed(known);
     // Its sender chooses the ID: what has come stays, whatever is offered by the same one.
-    if (direction === "receiving" && (known.status === "done" || known.status === "ended")) {
+    if (hasCome || direction === "receiving" && (known.status === "done" || known.status === "ended")) {
       return await stream.cancel().catch(() => {});
     }
     // Nobody has accepted this one. One that was accepted may be offered still: its page was left before that was stored.
-    if (stream.direction === "receiving" && stream.status === "offered" && !isOfferOf(stream, known)) {
+    if (isOffered && !isOfferOf(stream, known)) {
       await this.#store.remove(known.key);
       return await this.#add(stream, { conversation, content: null });
     }
@@ -314,15 +317,20 @@ export class Transfers {
 
   /** What was on its way when the page was left, and is not any more. */
   async #missed(entry: FileEntry): Promise<void> {
-    const { key, direction, size, isWhole = false } = entry;
-    // Of one that has no bytes something is there, too, when it was received. As many bytes may be wrong ones.
-    const isThere = this.#store.hasContent(key) && this.#store.content(key).size === size;
-    if (direction === "receiving" && isWhole && isThere) {
+    const { key } = entry;
+    if (this.#hasCome(entry)) {
       return await this.#change(key, { status: "done", isPaused: false });
     }
     const note = "ended while this page was closed";
     await this.#change(key, { status: "ended", isPaused: false, note });
     await this.#tidy(key);
+  }
+
+  /** Whether all of a file that this side receives is there, and right. */
+  #hasCome({ key, direction, size, isWhole = false }: FileEntry): boolean {
+    // Of one that has no bytes something is there, too, when it was received. As many bytes may be wrong ones.
+    const isThere = this.#store.hasContent(key) && this.#store.content(key).size === size;
+    return direction === "receiving" && isWhole && isThere;
   }
 
   /** Tells how far files are. */
