@@ -138,7 +138,7 @@ export class Reading {
     await null;
     for (let failures = 0; !signal.aborted && !this.#isComplete;) {
       await this.#room();
-      // Nobody would abort another attempt.
+      // No queue is made for what has stopped.
       if (signal.aborted) return;
       servers = serversFor(context.ownServers(), servers, context.routes);
       const made = await Promise.allSettled(
