@@ -7,19 +7,20 @@ import { startServer } from "./server.ts";
 /** A server that can be killed: the next one on its port has its queues, and none of their messages. */
 export class MortalServer implements AsyncDisposable {
   readonly #queues: MemoryQueueStore;
+  #messages: MemoryMessageStore;
   /** The one that runs. */
   now: SmpServer;
 
-  private constructor(queues: MemoryQueueStore, server: SmpServer) {
+  private constructor(queues: MemoryQueueStore, messages: MemoryMessageStore, server: SmpServer) {
     this.#queues = queues;
+    this.#messages = messages;
     this.now = server;
   }
 
   /** Starts the first one. */
   static async start(): Promise<MortalServer> {
-    const queues = new MemoryQueueStore();
-    const options = { queues, messages: new MemoryMessageStore(), port: steadyPort() };
-    return new MortalServer(queues, await startServer(options));
+    const queues = new MemoryQueueStore(), messages = new MemoryMessageStore();
+    return new MortalServer(queues, messages, await startServer({ queues, messages, port: steadyPort() }));
   }
 
   /** Messages that it has. */
@@ -27,11 +28,22 @@ export class MortalServer implements AsyncDisposable {
     return this.now.gauges().messages;
   }
 
+  /** Recipient IDs of all queues. */
+  get queues(): Set<string> {
+    return new Set(this.#queues.records().map(({ recipientId }) => recipientId));
+  }
+
+  /** Messages that it has in other queues. */
+  messagesBeside(queues: ReadonlySet<string>): number {
+    return this.#messages.messages().filter(([recipientId]) => !queues.has(recipientId)).toArray().length;
+  }
+
   /** Another one takes its place. */
   async kill(): Promise<void> {
     const { port } = this.now;
     await this.now.stop();
-    this.now = await startServer({ queues: this.#queues, messages: new MemoryMessageStore(), port });
+    this.#messages = new MemoryMessageStore();
+    this.now = await startServer({ queues: this.#queues, messages: this.#messages, port });
   }
 
   /** Stops it. */

@@ -10,6 +10,8 @@ Deno.test("messages that a server had taken and has lost come again when it is b
   const { alice, bob } = pair;
   await alice.send("b", "before");
   assertEquals(await bob.text(), "before");
+  // Bob tells no more after that.
+  await alice.next("delivered");
   await until(() => mortal.messages === 0);
   hold();
   for (const text of ["one", "two", "three"]) {

@@ -15,6 +15,8 @@ for (const lost of ["chunks before others", "all chunks", "the last one"] as con
     const { transport, hold, lose } = holdable();
     await using pair = await streamPair(mortal.now, { b: { client: { transport } } });
     const sent = someBytes(lost === "the last one" ? 2 * part : 4 * part);
+    // What either side tells the other goes by these, and is read at any time.
+    const ofConnection = mortal.queues;
     const outgoing = await pair.alice.agent.offerStream("b");
     const offer = await nextOffer(pair.bob);
     const reading = new Response(offer.accept()).bytes();
@@ -24,9 +26,11 @@ for (const lost of ["chunks before others", "all chunks", "the last one"] as con
     await until(() => offer.progress.bytes === part && mortal.messages === 0);
     hold();
     const taken = async (work: Promise<void>) => {
-      work.catch(() => {});
-      const before = mortal.messages;
-      await until(() => mortal.messages > before);
+      let failed: { readonly error: unknown } | null = null;
+      work.catch((error) => failed = { error });
+      const before = mortal.messagesBeside(ofConnection);
+      await until(() => failed !== null || mortal.messagesBeside(ofConnection) > before);
+      assertEquals(failed, null);
     };
     const end = lost === "chunks before others" ? 3 * part : sent.length;
     for (let at = part; at < end; at += part) await taken(writer.write(sent.subarray(at, at + part)));
