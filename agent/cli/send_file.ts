@@ -67,5 +67,5 @@ async function offered(transfer: Transfer, name: string, path: string): Promise<
     transfer.tell(`"${stream.name}" has changed since it was offered, and is offered anew`);
     await stream.cancel("The file has changed");
   }
-  return await agent.sendFile(name, path);
+  return await agent.sendFile(name, path, { onReading: transfer.showReading });
 }

@@ -1,6 +1,6 @@
 import { preferOpenSsl } from "../../protocol/mod.ts";
 import { StreamError } from "../stream/error.ts";
-import type { OutgoingStream, StreamOffer } from "../stream/types.ts";
+import type { OutgoingStream, StreamOffer, StreamProgress } from "../stream/types.ts";
 import type { Surroundings } from "./command.ts";
 import { oneLine } from "./print.ts";
 import { ProgressLine } from "./progress.ts";
@@ -142,6 +142,11 @@ export class Transfer {
       }
     }
   }
+
+  /** Shows how much of a file was read before it is offered. */
+  readonly showReading = ({ bytes, size }: StreamProgress): void => {
+    this.#line?.update("reading", { bytes, size });
+  };
 
   /** Prints an object with `--json`, else tells a line. */
   async say(line: string, value: Readonly<Record<string, unknown>>): Promise<void> {

@@ -11,7 +11,7 @@ import type { SendFileOptions, StreamProgress } from "./types.ts";
 /** Bytes that are read at a time for the hash. */
 const readLength = 1024 * 1024;
 
-/** Milliseconds between two looks at the progress. */
+/** Milliseconds between two looks at the progress, at least. */
 const progressInterval = 100;
 
 /**
@@ -30,7 +30,7 @@ export async function offeredFile(
 
 async function ofPath(
   given: string,
-  { name, type = defaultType }: SendFileOptions,
+  { name, type = defaultType, onReading }: SendFileOptions,
   signal: AbortSignal,
 ): Promise<Offered> {
   const { files, path } = fileModules();
@@ -42,7 +42,7 @@ async function ofPath(
   let sha256;
   try {
     await source.begin();
-    sha256 = await hashOf(source, signal);
+    sha256 = await hashOf(source, { size: file.size, onReading, signal });
   } finally {
     await source.close();
   }
@@ -58,7 +58,7 @@ async function ofPath(
 
 async function ofBlob(
   blob: Blob,
-  { name, type }: SendFileOptions,
+  { name, type, onReading }: SendFileOptions,
   signal: AbortSignal,
 ): Promise<Offered> {
   const source = new BlobSource(blob);
@@ -67,7 +67,7 @@ async function ofBlob(
     name: name ?? ownName,
     mediaType: type ?? (blob.type || defaultType),
     size: blob.size,
-    sha256: await hashOf(source, signal),
+    sha256: await hashOf(source, { size: blob.size, onReading, signal }),
     file: null,
     source,
   };
@@ -76,8 +76,16 @@ async function ofBlob(
 /** What streams are that nobody has said more of. */
 export const defaultType = "application/octet-stream";
 
-async function hashOf(source: StreamSource, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+async function hashOf(
+  source: StreamSource,
+  { size, onReading, signal }: {
+    readonly size: number;
+    readonly onReading: SendFileOptions["onReading"];
+    readonly signal: AbortSignal;
+  },
+): Promise<Uint8Array<ArrayBuffer>> {
   const hash = newHash();
+  let told = -Infinity;
   for (let offset = 0;;) {
     // A large file takes minutes.
     if (signal.aborted) throw new StreamError("CLOSED", "The agent was closed");
@@ -85,6 +93,10 @@ async function hashOf(source: StreamSource, signal: AbortSignal): Promise<Uint8A
     hash.update(data);
     offset += data.length;
     if (isEnd) return hash.digest();
+    const now = performance.now();
+    if (now - told < progressInterval) continue;
+    told = now;
+    onReading?.({ bytes: offset, size });
   }
 }
 

@@ -94,6 +94,8 @@ export interface SendFileOptions {
   readonly type?: string;
   /** Told at most ten times a second, and at the end. */
   readonly onProgress?: (progress: StreamProgress) => void;
+  /** Told how much was read for the SHA-256 that is offered, at most ten times a second. */
+  readonly onReading?: (progress: StreamProgress) => void;
 }
 
 /** How a file is received. */

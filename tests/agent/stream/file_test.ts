@@ -41,9 +41,11 @@ Deno.test("a file of any size arrives whole, with its SHA-256, and nothing besid
   for (const length of [0, 1, 65_016, 65_017, 3_000_000]) {
     const bytes = someBytes(length), from = `${folder.path}/from`, to = `${folder.path}/to`;
     await Deno.writeFile(from, bytes);
-    const progress: StreamProgress[] = [];
+    const progress: StreamProgress[] = [], read: StreamProgress[] = [];
     const onProgress = (one: StreamProgress) => void progress.push(one);
-    const outgoing = await pair.alice.agent.sendFile("b", from, { onProgress });
+    const onReading = (one: StreamProgress) => void read.push(one);
+    const outgoing = await pair.alice.agent.sendFile("b", from, { onProgress, onReading });
+    assertEquals(read[0], length < 2 ** 20 ? undefined : { bytes: 2 ** 20, size: length });
     const offer = await nextOffer(pair.bob);
     assertEquals([offer.name, offer.type, offer.size], ["from", "application/octet-stream", length]);
     const received = await soon(pair.bob.agent.receiveFile(offer, to));
