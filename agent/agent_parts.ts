@@ -201,7 +201,7 @@ export class AgentParts implements AsyncDisposable {
     this.#retention?.[Symbol.dispose]();
     this.#abort.abort(new DOMException("The agent was closed", "AbortError"));
     this.moves.ended();
-    const { servers, pool, store, slowLane, making } = this.context;
+    const { connections, servers, pool, store, slowLane, making } = this.context;
     slowLane[Symbol.dispose]();
     await making.close();
     try {
@@ -218,6 +218,8 @@ export class AgentParts implements AsyncDisposable {
         pool[Symbol.asyncDispose](),
       ]);
     } finally {
+      // What the application has begun: it could be stored by nobody, or over what the store's next agent stores.
+      await connections.idle();
       await store[Symbol.asyncDispose]();
     }
   }

@@ -156,6 +156,11 @@ export class Connections {
     }
   }
 
+  /** Resolves when no connection has a change under way. */
+  async idle(): Promise<void> {
+    while (this.#work.size > 0) await Promise.allSettled(this.#work.values());
+  }
+
   #forgetRoutes(connection: Connection): void {
     for (const table of tables) for (const { id } of connection[table]) this.#routes[table].delete(id);
   }
