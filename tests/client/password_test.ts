@@ -3,6 +3,7 @@ import { ParseError, SmpClient, SmpError, TransportError } from "../../mod.ts";
 import { generateKeyPair, passwordProof, type ServerResponse, textBytes } from "../../protocol/mod.ts";
 import { FakeServer, rejection } from "../support/fake_server.ts";
 import { connect, startServer, transportNames, transportTo } from "../support/server.ts";
+import { slowClock } from "../support/slow_clock.ts";
 import { soon } from "../support/wait.ts";
 
 const keyPair = await generateKeyPair("sign", 1024);
@@ -50,6 +51,7 @@ Deno.test("a wrong password is told as one, and shown again only when a queue is
 });
 
 Deno.test("after wrong passwords the client says that none is taken for a time", async () => {
+  using _clock = slowClock();
   await using server = await startServer({ create: { password }, limits: { refusedTimePerSecondPerIp: 1 } });
   await using client = await connect(server, "tcp", { password: "guess" });
   await refusal(client.createQueue({ keyPair }), "AUTH");

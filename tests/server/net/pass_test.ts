@@ -15,6 +15,7 @@ import {
 import type { SmpServer } from "../../../server/mod.ts";
 import { openChannel, RawClient, readServerKey, socketNames } from "../../support/raw_client.ts";
 import { startServer } from "../../support/server.ts";
+import { slowClock } from "../../support/slow_clock.ts";
 import { soon, until } from "../../support/wait.ts";
 
 const { publicKey, privateKey } = await generateKeyPair("sign", 1024);
@@ -216,6 +217,7 @@ Deno.test("another rule counts at once, for connections that are there too", asy
 
 Deno.test("of one address one wrong password is looked at, then none for a time, on whatever connection", async () => {
   // A wrong one costs ten seconds of what an address may.
+  using _clock = slowClock();
   await using server = await startServer({ create, limits: { ...limits, refusedTimePerSecondPerIp: 1 } });
   const answers: (string | null)[] = [];
   for (let i = 0; i < 4; i++) {
@@ -236,6 +238,7 @@ Deno.test("of one address one wrong password is looked at, then none for a time,
 });
 
 Deno.test("guesses on connections of one address at the same time are looked at one after the other", async () => {
+  using _clock = slowClock();
   await using server = await startServer({ create, limits: { ...limits, refusedTimePerSecondPerIp: 1 } });
   const clients = await Promise.all(Array.from({ length: 8 }, () => RawClient.connect(server)));
   const blocks = await Promise.all(clients.map(async (client) => client.seal(await passOf(client, "guess"))));
