@@ -67,20 +67,14 @@ export async function receiveFile(
     return await receive(offer, reader, file);
   } catch (error) {
     await paused;
-    const removed = removeAtEnd(offer, file);
-    if (offer.hasEnded) await removed;
+    // What is there of one that has only stopped goes with its stream, which knows it.
+    if (offer.hasEnded && !offer.isStored) await file.remove();
     signal?.throwIfAborted();
     throw error;
   } finally {
     signal?.removeEventListener("abort", pause);
     await paused;
   }
-}
-
-/** What is there of a file that has stopped goes with its stream, when nobody goes on with it. */
-async function removeAtEnd(offer: Incoming, file: Target): Promise<void> {
-  await offer.ended.catch(() => {});
-  if (!offer.isStored) await file.remove();
 }
 
 /** A file that got its name before a crash, which the other side was not told of; `null`: there is none. */
