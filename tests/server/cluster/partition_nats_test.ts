@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { JetStreamApiError } from "@nats-io/jetstream";
+import { NatsConnectionImpl } from "@nats-io/nats-core/internal";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { PartitionLostError } from "../../../server/cluster/error.ts";
 import type { LogStream } from "../../../server/cluster/log_stream.ts";
@@ -42,8 +43,11 @@ class TestPartition implements AsyncDisposable {
   }
 
   async connect(): Promise<NatsConnection> {
-    const connection = await this.nats.connect({ pingInterval: 1000, maxPingOut: 2, timeout: 1000 });
+    const connection = await this.nats.connect({ pingInterval: 1000, maxPingOut: 2 });
     this.#connections.push(connection);
+    // For the next ones alone: the first one may take as long as it does on a busy machine.
+    assert(connection instanceof NatsConnectionImpl);
+    connection.options.timeout = 1000;
     return connection;
   }
 
@@ -221,8 +225,9 @@ test("a batch that reaches the stream after another's claim is not stored", asyn
 });
 
 test("the check notices answers that come before the publish is acknowledged", async () => {
-  await using partition = await TestPartition.start(3);
+  await using partition = await TestPartition.start(1);
   const { nats } = partition;
+  const [server] = nats.servers;
   await using log = await partition.claim();
   const history = new PartitionHistory();
   const enough = new AbortController();
@@ -235,12 +240,15 @@ test("the check notices answers that come before the publish is acknowledged", a
   };
   const loading = history.load({ append }, enough.signal);
   await until(() => history.answers > 100);
-  await (await nats.leaderOf("p0")).kill();
+  // Nothing is stored from here on, however long it takes.
+  await server!.kill();
   const before = history.answers;
   await until(() => history.answers > before + 200);
   log.giveUp();
   enough.abort();
   await soon(loading);
+  await server!.restart();
+  await nats.recovered();
   await using next = await partition.claim();
   let failure: unknown;
   try {
