@@ -83,6 +83,8 @@ test("nobody is taken for dead because a NATS server is killed, whichever it is"
   await using c = await join(nats, "c");
   const nodes = [a, b, c];
   await until(() => nodes.every(({ lease }) => lease.live.length === 3));
+  // The bucket has been made since the servers were: else the first kill may take one of two that have it.
+  await nats.ready();
   const leader = await nats.leaderOf("KV_test");
   for (const server of [leader, ...nats.servers.filter((server) => server !== leader).slice(0, 1)]) {
     const revisions = nodes.map(({ lease }, i) => lease.members[i]!.revision);
@@ -106,6 +108,7 @@ test("when all NATS servers are killed and started again all nodes go on", async
   const nodes = [a, b];
   await until(() => nodes.every(({ lease }) => lease.live.length === 2));
   const before = nodes.map(({ lease }) => lease.incarnation);
+  await nats.ready();
   await Promise.all(nats.servers.map((server) => server.kill()));
   await until(() => nodes.every(({ events }) => events.some(({ type }) => type === "cut")));
   assert(nodes.every(({ lease }) => !lease.holds));

@@ -39,6 +39,8 @@ class TestPartition implements AsyncDisposable {
     for (const name of ["p0", "snapshots"]) {
       await soon(createStream({ connection, name, replicas: servers, timeout: 20_000 }));
     }
+    // Any one may be killed, or frozen, from here on.
+    await partition.nats.ready();
     return partition;
   }
 
