@@ -4,7 +4,7 @@ import { SmpServer } from "../../server/mod.ts";
 import { Metrics } from "../../server/observe/metrics.ts";
 import type { Nats } from "./nats.ts";
 import { identity } from "./server.ts";
-import { soon, until } from "./wait.ts";
+import { patient, soon, until } from "./wait.ts";
 
 /** A node of a cluster in this process, with its server. */
 export interface TestNode extends AsyncDisposable {
@@ -60,7 +60,7 @@ export async function startNode(
     server,
     metrics,
     lines,
-    connect: () => SmpClient.connect(server.address),
+    connect: () => SmpClient.connect(server.address, patient),
     async stop() {
       await soon(node.drain({ deadline: 20_000 }));
       await soon(server.stop({ deadline: 20_000 }));

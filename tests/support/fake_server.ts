@@ -24,7 +24,7 @@ import { listenTcp } from "../../server/net/tcp_listener.ts";
 import { defaultLimits } from "../../server/config/limits.ts";
 import { listenWebSocket, type WebSocketEvents } from "../../server/net/websocket_listener.ts";
 import { identity, type TransportName } from "./server.ts";
-import { soon } from "./wait.ts";
+import { patient, soon } from "./wait.ts";
 
 const host = "127.0.0.1";
 
@@ -89,7 +89,7 @@ export class FakeServer implements AsyncDisposable {
 
   /** Begins to connect a client. */
   async connect(options: SmpClientOptions = {}): Promise<SmpClient> {
-    const client = await SmpClient.connect(this.address, { transport: this.transport, ...options });
+    const client = await SmpClient.connect(this.address, { transport: this.transport, ...patient, ...options });
     this.#clients.push(client);
     return client;
   }

@@ -12,7 +12,7 @@ import { cutStores, partitions, workers } from "./partitions.ts";
 import { RawWebSocket } from "./raw_client.ts";
 import { keyOf } from "./test_keys.ts";
 import { certificate } from "./tls.ts";
-import { patience } from "./wait.ts";
+import { patient } from "./wait.ts";
 
 const keyPair = await keyOf("server", "decrypt");
 
@@ -60,8 +60,7 @@ export function connect(
   const port = transport === "websocket" ? server.webSocketPort! : server.port;
   return SmpClient.connect({ host, port, keyHash: keyHash! }, {
     transport: transportTo(server, transport),
-    connectTimeout: patience,
-    commandTimeout: patience,
+    ...patient,
     ...options,
   });
 }

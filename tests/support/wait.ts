@@ -4,6 +4,9 @@ import { deadline } from "@std/async/deadline";
 /** Milliseconds that a test waits for anything before it fails: only what never comes takes so long, on any machine. */
 export const patience = 90_000;
 
+/** For clients whose commands are to be answered, or given up by something else, however slow the machine is. */
+export const patient = { connectTimeout: patience, commandTimeout: patience } as const;
+
 /** Waits for something that is bound to happen. */
 export function soon<T>(promise: Promise<T>): Promise<T> {
   return deadline(promise, patience);
