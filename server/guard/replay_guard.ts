@@ -70,8 +70,12 @@ export async function handshakeDigest(
   return (view.getUint32(0) & 0x1fffff) * 2 ** 32 + view.getUint32(4);
 }
 
-/** A set of numbers from 0 to 2 ** 53 - 1 that takes 8 to 16 bytes for each. */
+/**
+ * A set of numbers from 0 to 2 ** 53 - 1 that takes 8 to 16 bytes for each. Clients can choose keys by the bits of their
+ * number: where a number belongs is a secret, or all of theirs would be at one place, and be looked through each time.
+ */
 class NumberSet {
+  readonly #secret = crypto.getRandomValues(new Uint32Array(3));
   /** Numbers plus one where they belong or after that; 0 is an empty place. */
   #places = new Float64Array(64);
   size = 0;
@@ -94,9 +98,15 @@ class NumberSet {
 
   #find(value: number): number {
     const last = this.#places.length - 1;
-    let at = value & last;
+    let at = this.#spread(value) & last;
     while (this.#places[at] !== 0 && this.#places[at] !== value) at = at + 1 & last;
     return at;
+  }
+
+  #spread(value: number): number {
+    const [first, second, third] = this.#secret;
+    const high = mix((value / 2 ** 32 | 0) ^ first!);
+    return mix(mix((value | 0) ^ high ^ second!) ^ third!);
   }
 
   #grow(): void {
@@ -104,4 +114,11 @@ class NumberSet {
     this.#places = new Float64Array(old.length * 2);
     for (const value of old) if (value !== 0) this.#places[this.#find(value)] = value;
   }
+}
+
+/** Each of the 32 bits changes half of the others. */
+function mix(bits: number): number {
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return bits ^ (bits >>> 16);
 }
