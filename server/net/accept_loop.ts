@@ -36,15 +36,20 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-export interface AcceptEvents {
-  take(connection: Deno.TcpConn): void;
+export interface AcceptEvents<Connection extends Deno.Conn = Deno.TcpConn> {
+  take(connection: Connection): void;
   failed(error: unknown): void;
 }
 
 export function acceptConnections(options: ListenOptions, events: AcceptEvents): Listener {
   const listeners = listenAll(options);
   const stop = new AbortController();
-  const accepting = listeners.map((listener) => acceptLoop(listener, events, stop.signal));
+  const take = (connection: Deno.TcpConn) => {
+    // The system finds out, in its own time, that a peer is gone without a word.
+    connection.setKeepAlive(true);
+    events.take(connection);
+  };
+  const accepting = listeners.map((listener) => acceptLoop(listener, { ...events, take }, stop.signal));
   return {
     port: listeners[0]!.addr.port,
     async close() {
@@ -115,9 +120,9 @@ function lacksIpv6(error: unknown): boolean {
 }
 
 /** No failure of one connection keeps the next one waiting. */
-export async function acceptLoop(
-  listener: Pick<Deno.TcpListener, "accept">,
-  events: AcceptEvents,
+export async function acceptLoop<Connection extends Deno.Conn>(
+  listener: { accept(): Promise<Connection> },
+  events: AcceptEvents<Connection>,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -134,8 +139,6 @@ export async function acceptLoop(
     // Accepted in the moment in which the listener was closed.
     if (signal.aborted) return connection.close();
     try {
-      // The system finds out, in its own time, that a peer is gone without a word.
-      connection.setKeepAlive(true);
       events.take(connection);
     } catch {
       // The peer has reset the connection already.
@@ -144,7 +147,7 @@ export async function acceptLoop(
   }
 }
 
-function closeQuietly(connection: Deno.TcpConn): void {
+function closeQuietly(connection: Deno.Conn): void {
   try {
     connection.close();
   } catch {

@@ -3,6 +3,7 @@ import type { PartitionOwner } from "../broker/owner.ts";
 import type { Partitions } from "../broker/partition.ts";
 import { RemoteOwner } from "../link/remote_owner.ts";
 import { ServedLinks } from "../link/served_links.ts";
+import { acceptLoop } from "../net/accept_loop.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { ServerPlace } from "../server_options.ts";
 import { AliasedOwner } from "./aliased_owner.ts";
@@ -33,6 +34,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
   #served: ServedLinks | null = null;
   #listener: Deno.Listener<Deno.UnixConn> | null = null;
   #serving: Promise<void> | null = null;
+  readonly #stop = new AbortController();
 
   constructor(options: WorkerLinksOptions) {
     const { worker, spread, incarnation } = options;
@@ -63,7 +65,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
     });
     this.#served = new ServedLinks(own, { turns, stall });
     this.#listener = listen(socketPath(sockets, worker));
-    this.#serving = serve(this.#listener, this.#served);
+    this.#serving = serve(this.#listener, this.#served, this.#stop.signal);
     const owners = Array.from({ length: spread.partitions }, (_, partition) => {
       return ofWorker(partition % spread.workers);
     });
@@ -77,6 +79,7 @@ export class WorkerLinks implements ServerPlace, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#others.values()].map(({ owner }) => owner[Symbol.asyncDispose]()));
+    this.#stop.abort();
     this.#listener?.close();
     await this.#served?.[Symbol.asyncDispose]();
     await this.#serving;
@@ -93,12 +96,20 @@ function listen(path: string): Deno.Listener<Deno.UnixConn> {
   return Deno.listen({ transport: "unix", path });
 }
 
-async function serve(listener: Deno.Listener<Deno.UnixConn>, served: ServedLinks): Promise<void> {
+/** Another worker that was started again has no other way to this one's queues: whatever fails, it goes on. */
+async function serve(
+  listener: Deno.Listener<Deno.UnixConn>,
+  served: ServedLinks,
+  signal: AbortSignal,
+): Promise<void> {
   const serving = new Set<Promise<unknown>>();
-  for await (const stream of listener) {
-    const work = served.serve(stream).finally(() => serving.delete(work));
-    serving.add(work);
-  }
+  await acceptLoop(listener, {
+    take(stream) {
+      const work = served.serve(stream).finally(() => serving.delete(work));
+      serving.add(work);
+    },
+    failed() {},
+  }, signal);
   await Promise.all(serving);
 }
 
