@@ -346,6 +346,8 @@ export class SmpServer implements AsyncDisposable {
       this.#log(isShort ? "Memory is short: new queues and messages are refused" : "Memory is enough again");
     }
     this.#wasMemoryShort = isShort;
+    const { wanted } = this.#memory;
+    if (wanted !== null) this.#connections.closeHolders(wanted);
   }
 
   get #isOpen(): boolean {

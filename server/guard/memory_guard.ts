@@ -27,6 +27,8 @@ export interface MemoryGuardParts {
 
 const nobody = { processes: 1, heldByOthers: 0 };
 const openShare = 0.9;
+/** Shares of the limit: what is held falls to this when connections make room, and what those of one address may hold all the same. */
+const roomShare = 3 / 4, leastOfOne = 1 / 16;
 /** Share of the largest heap above which the process is at risk whatever the limit says. */
 const riskyShare = 0.85;
 /** Looks at a heap above the limit before it is believed that this is not garbage. */
@@ -87,6 +89,17 @@ export class MemoryGuard {
     const held = this.held + this.#others.heldByOthers;
     this.#isFull = limit > 0 && held > (this.#isFull ? limit * openShare : limit);
     return this.#isFull || this.#isHeapFull;
+  }
+
+  /**
+   * What connections of this process should give back while memory is short, and what those of one address may hold all
+   * the same; `null`: nothing.
+   */
+  get wanted(): { readonly bytes: number; readonly least: number } | null {
+    const { memory: limit } = this.#limits();
+    const { processes, heldByOthers } = this.#others;
+    const bytes = (this.held + heldByOthers - limit * roomShare) / processes;
+    return this.#isFull && bytes > 0 ? { bytes, least: limit * leastOfOne / processes } : null;
   }
 
   /** What others do not hold, but at least this process's part: what it holds beyond what is counted is its own. */

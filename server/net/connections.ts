@@ -1,6 +1,7 @@
 import { type Channel, passwordExtension, serverHandshake, type SessionKeys } from "../../protocol/mod.ts";
 import type { ServerIdentity } from "../config/identity.ts";
 import type { Admitted } from "../guard/admission.ts";
+import { countedNetworks } from "../guard/client_network.ts";
 import type { ReplayGuard } from "../guard/replay_guard.ts";
 import type { StallWatch } from "../guard/stall_watch.ts";
 import { Session, type SessionParts } from "./session.ts";
@@ -58,6 +59,23 @@ export class Connections {
       const timeout = broker.isSubscribed(session) ? silentTimeout : idleTimeout || silentTimeout;
       if (session.closed || timeout === 0 || session.lastRead > now - timeout) continue;
       metrics.refuse("idle");
+      session.close();
+    }
+  }
+
+  /**
+   * Ends connections of whoever holds most by them, those first that hold most, until they have given back `bytes`. No
+   * address gives of what it holds up to `least`.
+   */
+  closeHolders({ bytes, least }: { readonly bytes: number; readonly least: number }): void {
+    const holders = holdersAbove(least, this.#sessions);
+    for (let left = bytes; left > 0;) {
+      const most = holders.reduce((most, one) => one.held > most.held ? one : most, noHolder);
+      const session = most.held > least ? most.sessions.pop() : undefined;
+      if (session === undefined) return;
+      left -= session.held;
+      most.held -= session.held;
+      this.#parts.metrics.refuse("memory_held");
       session.close();
     }
   }
@@ -124,6 +142,30 @@ export class Connections {
     if (!isNew) this.#parts.metrics.refuse("replay");
     return isNew;
   }
+}
+
+interface Holder {
+  held: number;
+  /** The last one holds most. */
+  readonly sessions: Session[];
+}
+
+const noHolder: Holder = { held: 0, sessions: [] };
+
+/** Addresses, and networks of IPv6 that count as one, whose connections hold more than `least`. */
+function holdersAbove(least: number, sessions: Iterable<Session>): readonly Holder[] {
+  const byNetwork = new Map<string, Holder>();
+  for (const session of sessions) {
+    const network = countedNetworks(session.client).at(-1)?.network;
+    if (network === undefined || session.closed) continue;
+    const holder = byNetwork.get(network) ?? { held: 0, sessions: [] };
+    holder.held += session.held;
+    holder.sessions.push(session);
+    byNetwork.set(network, holder);
+  }
+  const holders = [...byNetwork.values()].filter(({ held }) => held > least);
+  for (const { sessions } of holders) sessions.sort((a, b) => a.held - b.held);
+  return holders;
 }
 
 /** Closes a channel after a time in two parts: who did not run for all of it first reads what has come meanwhile. */

@@ -95,6 +95,7 @@ export class Session implements BrokerConnection {
   #outbox: Outgoing[] = [];
   readonly #pushes: WaitingPushes;
   #inWork = 0;
+  #held = 0;
   #closed = false;
   #writerIdle: PromiseWithResolvers<void> | null = null;
   #readerIdle: PromiseWithResolvers<void> | null = null;
@@ -106,7 +107,7 @@ export class Session implements BrokerConnection {
     this.#metrics = parts.metrics;
     this.#budgets = parts.budgets;
     this.#memory = parts.memory;
-    this.#pushes = new WaitingPushes(blocks.blockSize, (bytes) => this.#memory.hold(bytes));
+    this.#pushes = new WaitingPushes(blocks.blockSize, (bytes) => this.#hold(bytes));
     this.#turns = parts.turns;
     this.#runs = parts.runs;
     this.#extensions = parts.extensions;
@@ -137,8 +138,13 @@ export class Session implements BrokerConnection {
     return this.#pushes.isFull;
   }
 
+  /** Bytes of what is read, in work and waits to be written. */
+  get held(): number {
+    return this.#held;
+  }
+
   answer(transmission: ServerTransmission): void {
-    this.#memory.hold(-this.blockSize);
+    this.#hold(-this.blockSize);
     const { answer, push } = fitAnswer(transmission, this.blockSize);
     this.#enqueue({ transmission: answer, isAnswer: true });
     if (push !== null) this.notify(push);
@@ -153,7 +159,7 @@ export class Session implements BrokerConnection {
   }
 
   async run(): Promise<void> {
-    this.#memory.hold(this.blockSize);
+    this.#hold(this.blockSize);
     const writing = this.#writeLoop();
     try {
       await this.#readLoop();
@@ -164,7 +170,7 @@ export class Session implements BrokerConnection {
     } finally {
       await this.close();
       await writing;
-      this.#memory.hold(-this.blockSize);
+      this.#hold(-this.blockSize);
     }
   }
 
@@ -194,6 +200,11 @@ export class Session implements BrokerConnection {
     return this.#blocks.close();
   }
 
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    this.#memory.hold(bytes);
+  }
+
   async #readLoop(): Promise<void> {
     for (;;) {
       await this.#answered(Math.max(1, this.#limits().inWork * Math.min(1, bytesInWork / this.blockSize)));
@@ -209,7 +220,7 @@ export class Session implements BrokerConnection {
       // What comes now is not executed; the peer learns that when the connection ends.
       if (this.#isStopping) continue;
       this.#inWork++;
-      this.#memory.hold(this.blockSize);
+      this.#hold(this.blockSize);
       const decoded = content === "bad block" ? null : this.#decode(content);
       if (!this.#isOfThisTurn(decoded, isReady)) await this.#turns.next(this);
       if (decoded === null) {
@@ -353,11 +364,11 @@ export class Session implements BrokerConnection {
   async #write(batch: readonly Outgoing[]): Promise<void> {
     const size = batch.length * this.blockSize;
     this.writingSince = performance.now();
-    this.#memory.hold(size);
+    this.#hold(size);
     try {
       await this.#blocks.write(batch.map(({ transmission }) => serverTransmissionParts(transmission)));
     } finally {
-      this.#memory.hold(-size);
+      this.#hold(-size);
     }
     this.writingSince = Infinity;
     this.#metrics.bytesSent += size;

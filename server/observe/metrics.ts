@@ -12,6 +12,7 @@ export const refusals = [
   "password_rate",
   "memory",
   "memory_share",
+  "memory_held",
   "quota",
   "refused_time",
   "extra_time",

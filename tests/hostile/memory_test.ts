@@ -114,6 +114,48 @@ Deno.test("one address that sends all it may leaves room for the queues and mess
   await honest.channel.close();
 });
 
+Deno.test("one address whose connections take nothing of what they are sent leaves room for the queues and messages of others", async () => {
+  const { heapUsed, external } = Deno.memoryUsage();
+  const memory = heapUsed + external + 128 * mib;
+  // As if each of them took a block of it now and then.
+  await using server = await startServer({ identity, limits: { memory, writeTimeout: 3_600_000 } });
+  const serving: Promise<void>[] = [];
+  const from = async (address: string) => {
+    const [near, far] = memoryChannelPair();
+    let takes = true;
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    serving.push(server.handle({
+      read: (size) => far.read(size),
+      write: (units) => takes ? far.write(units) : closed,
+      end: () => far.end(),
+      close: () => (resolve(), far.close()),
+    }, { address }));
+    const client = await RawClient.handshake(near, blockSize);
+    return { client, stop: () => void (takes = false) };
+  };
+  const { client: owner } = await from("203.0.113.1");
+  await owner.send(await signed("", { type: "NEW", recipientKey: publicKey }));
+  const [, recipientId, senderId] = / IDS (\S+) (\S+) /.exec((await owner.receive())!)!;
+  const message = unsigned(senderId!, new Uint8Array(60_000));
+  await owner.send(...new Array(6).fill(message));
+  const subscribe = await signed(recipientId!, { type: "SUBN", window: 128 });
+  const { client: honest } = await from("192.0.2.1");
+  for (let i = 0; i < 1000 && server.notReady() === null; i++) {
+    const { client, stop } = await from("203.0.113.1");
+    stop();
+    await client.send(subscribe);
+  }
+  await until(() => server.notReady() !== null);
+  await until(() => server.notReady() === null);
+  assert(server.metrics.refusals("memory_held") > 0);
+  await honest.send(await signed("", { type: "NEW", recipientKey: publicKey }));
+  const [, , other] = / IDS (\S+) (\S+) /.exec((await honest.receive())!)!;
+  await honest.send(unsigned(other!, new Uint8Array(60_000)));
+  while (!(await honest.receive())!.includes(" OK")) continue;
+  await server.stop();
+  await Promise.all(serving);
+});
+
 Deno.test("what connections hold is counted, and forgotten when they are gone", async () => {
   await using server = await startServer({ identity });
   const before = server.gauges().memoryHeld;

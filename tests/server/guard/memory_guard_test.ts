@@ -44,6 +44,28 @@ Deno.test("memory is short above the limit, and enough again at once below nine 
   assertEquals(sizes.map(isShortAt), [false, true, true, true, false, false, true]);
 });
 
+Deno.test(
+  "while memory is short connections give back down to three quarters of the limit, those of one address down to a sixteenth",
+  {
+    permissions,
+  },
+  () => {
+    const { guard } = guarded();
+    const wantedAt = (held: number) => {
+      guard.hold(held - guard.held);
+      guard.isShort();
+      return guard.wanted;
+    };
+    const least = 100 * mib / 16;
+    assertEquals([99, 101, 91, 89].map((size) => wantedAt(size * mib)), [
+      null,
+      { bytes: 26 * mib, least },
+      { bytes: 16 * mib, least },
+      null,
+    ]);
+  },
+);
+
 Deno.test("connections, queues, messages and buffers all count", { permissions }, () => {
   for (const name of ["connections", "queues", "messages", "messageBytes"] as const) {
     const { test, guard } = guarded();
