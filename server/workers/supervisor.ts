@@ -190,8 +190,10 @@ export class Supervisor implements AsyncDisposable {
         },
       });
     } catch (error) {
-      this.#fail(`Cannot start a worker: ${messageOf(error)}`);
-      return { why: messageOf(error), served: null };
+      const why = `Cannot start a worker: ${messageOf(error)}`;
+      // Later it may be for want of processes or memory, which passes.
+      this.#onFatal(why);
+      return { why, served: null };
     }
     place.process = process;
     const why = await process.ended;

@@ -28,6 +28,7 @@ switch (mode) {
     setInterval(() => {}, 1000);
     break;
   case "stubborn":
+  case "absent once":
   case "good":
     await say(JSON.stringify(ready) + "\n");
     break;

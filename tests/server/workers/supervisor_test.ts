@@ -36,8 +36,9 @@ function supervisorOf(modes: readonly string[], later: readonly string[] = modes
     }),
     command: (worker) => {
       const mode = (starts[worker]!++ === 0 ? modes : later)[worker]!;
+      const isAbsent = mode === "absent once" && starts[worker] === 2;
       return {
-        program: Deno.execPath(),
+        program: isAbsent ? `${Deno.execPath()}-absent` : Deno.execPath(),
         args: ["run", "--quiet", "--no-prompt", "--no-config", script, mode],
       };
     },
@@ -62,6 +63,18 @@ Deno.test("a worker that is killed is started again, and is up again", async () 
   assert(supervisor.pid(1) !== before);
   await soon(supervisor.stop(10_000));
   assertEquals([supervisor.pid(0), supervisor.pid(1)], [null, null]);
+});
+
+Deno.test("a worker whose program cannot be run for a moment is started again, and the others go on", async () => {
+  const { supervisor, events, log } = supervisorOf(["good", "good"], ["good", "absent once"]);
+  await using _ = supervisor;
+  await soon(supervisor.start());
+  const [first, second] = [supervisor.pid(0), supervisor.pid(1)];
+  Deno.kill(second!, "SIGKILL");
+  await Promise.race([until(() => events.length === 4), supervisor.failed]);
+  assertEquals(events.slice(2), ["1 down", "1 up"]);
+  assertEquals([supervisor.restarts, log[0]], [2, "SIGKILL"]);
+  assertEquals(supervisor.pid(0), first);
 });
 
 Deno.test("a worker that always ends before it serves ends the server", async () => {
