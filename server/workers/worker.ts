@@ -11,6 +11,7 @@ import { ControlError } from "../../cli/json.ts";
 import { LineChannel } from "./line_channel.ts";
 import { type FromWorker, readToWorker, type StartMessage, type ToWorker } from "./messages.ts";
 import { writeMetrics } from "./snapshot.ts";
+import { ToldCertificate } from "./told_certificate.ts";
 import { UsageReporter } from "./usage_reporter.ts";
 import { workerLogger } from "./worker_log.ts";
 import { WorkerLinks } from "./worker_links.ts";
@@ -93,7 +94,14 @@ async function serve(
       gauges: server.gauges(),
       notReady: stores.healthy ? server.notReady() : "the logs cannot be written",
     });
-  const timer = setInterval(() => sample(null), sampleInterval);
+  const certificate = new ToldCertificate(
+    (certificate) => server.setCertificate(certificate),
+    (error) => logger.error("Cannot use the TLS certificate yet, the old one stays", error),
+  );
+  const timer = setInterval(() => {
+    sample(null);
+    certificate.look();
+  }, sampleInterval);
   try {
     send({
       type: "ready",
@@ -112,11 +120,7 @@ async function serve(
           server.setCreate(message.access);
           break;
         case "certificate":
-          try {
-            server.setCertificate(message.certificate);
-          } catch (error) {
-            logger.error("Cannot use the TLS certificate, the old one stays", error);
-          }
+          certificate.take(message.certificate);
           break;
         case "log-level":
           logger.level = message.level;
