@@ -1,5 +1,5 @@
 import { encodeBase64, joinParts, randomBytes } from "../../protocol/mod.ts";
-import { encodeBatch, headerLength } from "./batch.ts";
+import { decodeBatch, encodeBatch, headerLength } from "./batch.ts";
 import type { ClusterClock } from "./clock.ts";
 import { PartitionLostError } from "./error.ts";
 import { Gathering } from "./gathering.ts";
@@ -179,12 +179,19 @@ export class PartitionLog implements AsyncDisposable {
   /** Asks whether nobody else has written meanwhile; rejects when that cannot be known. The partition is given up if so. */
   async confirm(): Promise<boolean> {
     if (this.#lost !== null) return false;
-    // What was read before the answer may be what is being stored.
+    const { stream } = this.#options;
     const before = this.#sequence;
-    const { last } = await unlessAborted(this.#options.stream.state(), this.#stop.signal);
-    if (this.#storing.length > 0 || last <= Math.max(before, this.#sequence)) return this.#lost === null;
-    this.#lose("Cannot go on with the partition: another owner has followed", { neverStored: true });
-    return false;
+    const { last } = await unlessAborted(stream.state(), this.#stop.signal);
+    if (last > Math.max(before, this.#sequence)) {
+      // It may be what is being stored.
+      const data = await unlessAborted(stream.get(last), this.#stop.signal);
+      if (data === null) throw new Error(`Cannot read message ${last} of the log`);
+      if (decodeBatch(data).epoch !== this.epoch) {
+        const neverStored = this.#storing.length === 0 || last === this.#sequence + 1;
+        this.#lose("Cannot go on with the partition: another owner has followed", { neverStored });
+      }
+    }
+    return this.#lost === null;
   }
 
   /** Ends at once; what waits is never stored, and the outcome of what is being stored is unknown. */

@@ -306,6 +306,30 @@ Deno.test("an owner that asks learns that another has followed", { permissions }
   assertEquals(first.lost?.neverStored, true);
 });
 
+Deno.test("an owner that asks while a batch is under way learns that another has followed", {
+  permissions,
+}, async () => {
+  const memory = new MemoryStream();
+  const stream = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
+  const { snapshots } = world();
+  await using first = await soon(PartitionLog.claim({ stream, snapshots, node: "a" }));
+  const held = Promise.withResolvers<void>(), asked = Promise.withResolvers<void>();
+  stream.times = 1;
+  stream.fault = async (publish) => {
+    asked.resolve();
+    await held.promise;
+    return await publish();
+  };
+  const error = assertRejects(() => first.append([message("late")]), PartitionLostError);
+  await asked.promise;
+  await using _second = await soon(PartitionLog.claim({ stream: memory, snapshots, node: "b" }));
+  const confirming = first.confirm();
+  await nextTurn();
+  held.resolve();
+  assertEquals(await soon(confirming), false);
+  assertEquals((await error).neverStored, true);
+});
+
 Deno.test("an owner that hands over stores what waits and takes nothing more", { permissions }, async () => {
   const { claim } = world();
   await using log = await claim("a");
