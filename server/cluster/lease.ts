@@ -54,9 +54,6 @@ export interface LeaseOptions {
 
 const prefix = "node.";
 
-/** How long is waited for a sign of another process of the same name, milliseconds. */
-const twinTime = 2500;
-
 /** How long joining is tried, milliseconds. */
 const patience = 60_000;
 
@@ -216,7 +213,10 @@ export class NodeLease implements AsyncDisposable {
     this.#run(this.#watching());
   }
 
-  /** Waits whether another process renews the lease of this name; gives the revision that is to be replaced. */
+  /**
+   * Waits whether another process renews the lease of this name, as long as one may hold it, as whatever it owns is
+   * nobody's from then on; gives the revision that is to be replaced.
+   */
   async #takeOver(): Promise<number> {
     const { bucket, signal } = this.#options;
     const entry = await bucket.read(this.#key);
@@ -224,7 +224,7 @@ export class NodeLease implements AsyncDisposable {
     if (entry === null || lease === null) return entry?.revision ?? 0;
     this.#nextIncarnation = Math.max(this.#nextIncarnation, lease.incarnation + 1);
     if (lease.state === "gone") return entry.revision;
-    await this.#clock.wait(twinTime, signal);
+    await this.#clock.wait(leaseTimes.silence, signal);
     signal.throwIfAborted();
     const later = await bucket.read(this.#key);
     if (later === null) return 0;

@@ -254,7 +254,7 @@ Deno.test("a node that starts again has a greater incarnation, whether it left o
   assert(second.incarnation > first.incarnation);
   world.machines.get(second)!.freeze();
   const joining = world.join("b");
-  await world.clock.advance(3000);
+  await world.clock.advance(5000);
   const third = await joining;
   assert(third.incarnation > second.incarnation);
   // The killed one was only stopped: it sees that another has its name.
@@ -274,6 +274,21 @@ Deno.test("a second node of one name is refused while the first runs", async () 
   assertEquals((await joining).code, "NAME_IN_USE");
   assert(a.holds);
   assertEquals(world.told(a), ["resume"]);
+});
+
+Deno.test("a second node of one name takes its place only when the first one holds nothing any more", async () => {
+  await using world = new World();
+  const first = await world.join("a");
+  await world.join("b");
+  await world.clock.advance(3000);
+  const { process } = first.members[0]!;
+  world.machines.get(first)!.lose();
+  const joining = world.join("a");
+  await world.clock.advance(8000, () => {
+    const stored = parseLease(world.store.entries.get("node.a")!.value)!;
+    assert(stored.process === process && stored.state === "live" || !first.holds);
+  });
+  assert((await joining).holds);
 });
 
 Deno.test("nodes with another key, another number of partitions, or no name are refused", async () => {
