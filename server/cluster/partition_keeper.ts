@@ -7,6 +7,7 @@ import { PartitionLostError } from "./error.ts";
 import type { NodeLease } from "./lease.ts";
 import { OwnedPartition } from "./owned_partition.ts";
 import { type Ownership, ownershipOf } from "./ownership.ts";
+import type { PartitionLog } from "./partition_log.ts";
 import { placePartitions } from "./placement.ts";
 import { retrying } from "./retrying.ts";
 
@@ -54,6 +55,8 @@ export class PartitionKeeper {
   readonly #ending = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
   #isPaused = false;
+  /** How often this node was taken for dead. */
+  #confirmations = 0;
 
   constructor(options: PartitionKeeperOptions) {
     this.#options = options;
@@ -106,12 +109,9 @@ export class PartitionKeeper {
 
   /** Resolves when it is known which partitions others have claimed while this node was taken for dead. */
   async confirm(): Promise<void> {
+    this.#confirmations++;
     const { signal } = this.#ending;
-    await Promise.all(
-      [...this.#owned.values()].map(({ log }) =>
-        retrying("look whether a partition is still this node's", () => log.confirm(), { signal })
-      ),
-    );
+    await Promise.all([...this.#owned.values()].map(({ log }) => confirm(log, signal)));
   }
 
   /** Does what the others make necessary. */
@@ -180,6 +180,7 @@ export class PartitionKeeper {
   async #claimNow(partition: number, signal: AbortSignal): Promise<void> {
     const { streams, node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
     const begunAt = this.#clock.now();
+    let confirmed = this.#confirmations;
     const owned = await OwnedPartition.claim({
       partition,
       partitions,
@@ -194,6 +195,12 @@ export class PartitionKeeper {
       log: (message, error) => log("warn", `partition ${partition}: ${message}`, error),
       ...(snapshotAfter !== undefined && { snapshotAfter }),
     });
+    // Another may have followed while it was loaded.
+    while (confirmed !== this.#confirmations) {
+      confirmed = this.#confirmations;
+      await confirm(owned.log, signal);
+      if (owned.log.lost !== null) throw owned.log.lost;
+    }
     this.#owned.set(partition, owned);
     if (signal.aborted) return await owned.giveUp();
     if (this.#isPaused) owned.log.pause();
@@ -237,4 +244,8 @@ export class PartitionKeeper {
     }).finally(() => this.#tasks.delete(tracked));
     this.#tasks.add(tracked);
   }
+}
+
+async function confirm(log: PartitionLog, signal: AbortSignal): Promise<void> {
+  await retrying("look whether a partition is still this node's", () => log.confirm(), { signal });
 }

@@ -1,7 +1,15 @@
 import { assertEquals } from "@std/assert";
+import { LocalBrokers } from "../../../server/broker/local_brokers.ts";
+import { LeaseGate } from "../../../server/cluster/lease_gate.ts";
 import { PartitionKeeper, type PartitionKeeperOptions } from "../../../server/cluster/partition_keeper.ts";
+import { PartitionLog } from "../../../server/cluster/partition_log.ts";
+import { Authorizer } from "../../../server/guard/authorization.ts";
+import { Turns } from "../../../server/guard/turns.ts";
+import { Metrics } from "../../../server/observe/metrics.ts";
+import { fakeVerify } from "../../support/broker.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { until } from "../../support/wait.ts";
+import { MemorySnapshots, MemoryStream } from "../../support/memory_stream.ts";
+import { soon, until } from "../../support/wait.ts";
 
 const permissions = "none";
 
@@ -78,5 +86,61 @@ Deno.test(
     const later = node.after(1);
     assertEquals(later.length, 4);
     assertEquals(later[3], failing);
+  },
+);
+
+/** A log whose messages cannot be read for a time. */
+class HeldStream extends MemoryStream {
+  readonly asked = Promise.withResolvers<void>();
+  readonly released = Promise.withResolvers<void>();
+
+  override async get(sequence: number): ReturnType<MemoryStream["get"]> {
+    this.asked.resolve();
+    await this.released.promise;
+    return await super.get(sequence);
+  }
+}
+
+Deno.test(
+  "a partition that another has claimed while this node loaded it, and was taken for dead, is not served",
+  {
+    permissions,
+  },
+  async () => {
+    const stream = new MemoryStream(), held = new HeldStream(), snapshots = new MemorySnapshots();
+    // The same log.
+    held.publish = (...given) => stream.publish(...given);
+    held.state = () => stream.state();
+    held.messages.get = (sequence) => stream.messages.get(sequence);
+    await using turns = new Turns();
+    const owned: number[] = [];
+    const parts = {
+      node: "a",
+      partitions: 1,
+      lease: {
+        holds: true,
+        members: [],
+        live: ["a"],
+        own: (partition: number) => owned.push(partition),
+        disown() {},
+      },
+      streams: { log: () => Promise.resolve(held), snapshots: () => Promise.resolve(snapshots) },
+      gate: new LeaseGate(() => true),
+      brokers: new LocalBrokers([], { metrics: new Metrics(), authorizer: new Authorizer(fakeVerify) }),
+      turns,
+      changed: () => {},
+      clock: new FakeClock(),
+      log: () => {},
+    };
+    const keeper = new PartitionKeeper(parts as unknown as PartitionKeeperOptions);
+    await soon(held.asked.promise);
+    keeper.pause();
+    await using _next = await soon(PartitionLog.claim({ stream, snapshots, node: "b" }));
+    await soon(keeper.confirm());
+    keeper.resume();
+    held.released.resolve();
+    await until(() => !keeper.claiming.has(0));
+    assertEquals([owned, keeper.serving], [[], []]);
+    await keeper.end(AbortSignal.timeout(1_000));
   },
 );
