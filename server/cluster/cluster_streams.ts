@@ -1,11 +1,13 @@
+import type { StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Bucket } from "./bucket.ts";
 import { EngineError } from "./error.ts";
 import type { LogStream } from "./log_stream.ts";
-import { createStream, openLogStream, openSnapshotStream } from "./nats_streams.ts";
+import { createStream, openLogStream, openSnapshotStream, streamConfig } from "./nats_streams.ts";
 import { importState } from "./import_marker.ts";
 import { retrying } from "./retrying.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
+import { lossOf } from "./stream_check.ts";
 
 export interface ClusterStreamsOptions {
   readonly connection: NatsConnection;
@@ -16,6 +18,8 @@ export interface ClusterStreamsOptions {
   readonly replicas: number;
   /** Whether there must be no import that has not ended. @default true */
   readonly refusesImport?: boolean;
+  /** Whether nothing is stored, so that it does not matter what NATS would lose of it. @default false */
+  readonly isReading?: boolean;
   readonly signal: AbortSignal;
   readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
 }
@@ -35,7 +39,8 @@ export class ClusterStreams {
 
   /**
    * Makes the streams when the cluster is new. Throws `EngineError`: `STREAM` when one that was made is gone, as what was
-   * in it is lost, which must not look like a cluster without queues; `CONTENT` when an import has not ended.
+   * in it is lost, which must not look like a cluster without queues, or has settings by which it would lose something;
+   * `CONTENT` when an import has not ended.
    */
   static async open(options: ClusterStreamsOptions): Promise<ClusterStreams> {
     const end = AbortSignal.timeout(patience);
@@ -66,7 +71,8 @@ export class ClusterStreams {
   }
 
   async #open(retry: Parameters<typeof retrying>[2]): Promise<void> {
-    const { bucket, partitions, name, refusesImport = true } = this.#options;
+    const { bucket, partitions, name, replicas, log, refusesImport = true, isReading = false } =
+      this.#options;
     if (
       refusesImport && await retrying("look for an import", () => importState(bucket), retry) !== "ended"
     ) {
@@ -77,18 +83,37 @@ export class ClusterStreams {
     }
     const wasMade = await retrying("read what the cluster has", () => bucket.read(key), retry) !== null;
     const all = [...Array(partitions).keys()].map(String);
+    const few: string[] = [];
     for (const suffix of [...all, "snapshots"]) {
       const stream = { ...this.#stream(suffix), timeout: creationTime };
-      if (wasMade) {
-        const log = await retrying("open the streams", () => streamIsThere(stream), retry);
-        if (log) continue;
+      if (!wasMade) await retrying("make the streams", () => createStream(stream), retry);
+      const config = await retrying("open the streams", async () => {
+        const found = await configOf(stream);
+        if (found === null && !wasMade) throw new Error("it was not made");
+        return found;
+      }, retry);
+      if (config === null) {
         throw new EngineError(
           "STREAM",
           `Cannot start: stream ${stream.name} of NATS is gone, and what was in it: restore it from a backup, ` +
             `or give this cluster another name than ${name}`,
         );
       }
-      await retrying("make the streams", () => createStream(stream), retry);
+      const loss = isReading ? null : lossOf(config);
+      if (loss !== null) {
+        const why = `stream ${stream.name} of NATS would lose what is accepted: ${loss}`;
+        throw new EngineError("STREAM", `Cannot start: ${why}: set it right with NATS' own tool`);
+      }
+      if (config.num_replicas < replicas) few.push(stream.name);
+    }
+    if (few.length > 0) {
+      log(
+        "warn",
+        `fewer than ${replicas} NATS servers keep ${
+          few.join(", ")
+        }: when one is lost, so may be what was accepted: ` +
+          `nats stream edit --replicas ${replicas} each of them, and KV_${name}`,
+      );
     }
     if (!wasMade) {
       // Another node may be as far.
@@ -106,12 +131,12 @@ export class ClusterStreams {
   }
 }
 
-async function streamIsThere(stream: Parameters<typeof openLogStream>[0]): Promise<boolean> {
+/** `null`: there is no such stream. */
+async function configOf(stream: Parameters<typeof streamConfig>[0]): Promise<StreamConfig | null> {
   try {
-    await (await openLogStream(stream)).state();
-    return true;
+    return await streamConfig(stream);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === 10059) return false;
+    if (error instanceof Error && "code" in error && error.code === 10059) return null;
     throw error;
   }
 }

@@ -66,7 +66,17 @@ export async function readContent<T>(
   if (await retrying("look for an import", () => importState(bucket), retry) === "filling") {
     throw new EngineError("CONTENT", `Cannot export: an import into cluster ${name} has not ended`);
   }
-  const opening = { connection, bucket, name, partitions, replicas, signal, log, refusesImport: false };
+  const opening = {
+    connection,
+    bucket,
+    name,
+    partitions,
+    replicas,
+    signal,
+    log,
+    refusesImport: false,
+    isReading: true,
+  };
   const streams = await ClusterStreams.open(opening);
   const states = async function* () {
     for (let partition = 0; partition < partitions; partition++) {

@@ -66,6 +66,12 @@ export async function createStream(
   }
 }
 
+/** The settings of a stream, which are those that {@linkcode createStream} has made it with, or another. */
+export async function streamConfig({ connection, name, timeout }: NatsStreamOptions): Promise<StreamConfig> {
+  const manager = await managerOf(connection, timeout);
+  return (await manager.streams.info(name)).config;
+}
+
 /** The log of a partition in a JetStream stream that {@linkcode createStream} has made. */
 export async function openLogStream(options: NatsStreamOptions): Promise<LogStream> {
   return new NatsLogStream(options, await managerOf(options.connection, options.timeout));
