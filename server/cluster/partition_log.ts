@@ -1,12 +1,12 @@
 import { encodeBase64, joinParts, randomBytes } from "../../protocol/mod.ts";
-import { decodeBatch, encodeBatch, headerLength } from "./batch.ts";
+import { encodeBatch, headerLength } from "./batch.ts";
 import type { ClusterClock } from "./clock.ts";
 import { PartitionLostError } from "./error.ts";
 import { Gathering } from "./gathering.ts";
 import { loadPartition, replayTo } from "./load.ts";
 import type { BatchKind, LogStream } from "./log_stream.ts";
 import type { PartitionState } from "./partition_state.ts";
-import { storeBatch } from "./publish.ts";
+import { type Fate, storeBatch } from "./publish.ts";
 import { encodeRecord, type LogRecord } from "./records.ts";
 import { retrying, type RetryOptions, unlessAborted } from "./retrying.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
@@ -59,6 +59,9 @@ export class PartitionLog implements AsyncDisposable {
   readonly #snapshots: Snapshots;
   readonly #gathering: Gathering;
   #sequence: number;
+  /** The sequence of the last batch that is stored. */
+  #stored: number;
+  #appending: Promise<void> = Promise.resolve();
   #batches = 1;
   #pending: Pending[] = [];
   #storing: readonly Pending[] = [];
@@ -78,7 +81,7 @@ export class PartitionLog implements AsyncDisposable {
     },
     options: PartitionLogOptions & typeof defaults,
   ) {
-    this.epoch = this.#sequence = epoch;
+    this.epoch = this.#sequence = this.#stored = epoch;
     this.state = state;
     this.#options = options;
     this.#gathering = new Gathering(options.clock);
@@ -166,7 +169,10 @@ export class PartitionLog implements AsyncDisposable {
     });
   }
 
-  /** Resolves and writes nothing until {@linkcode resume}, as an owner does that may not be one any more. */
+  /**
+   * Resolves nothing until {@linkcode resume}, and writes nothing but what {@linkcode confirm} does, as an owner that may
+   * not be one any more.
+   */
   pause(): void {
     this.#resumed ??= Promise.withResolvers();
   }
@@ -176,20 +182,16 @@ export class PartitionLog implements AsyncDisposable {
     this.#resumed = null;
   }
 
-  /** Asks whether nobody else has written meanwhile; rejects when that cannot be known. The partition is given up if so. */
+  /**
+   * Whether nobody else has written meanwhile; the partition is given up if so. It stores something: who is asked may be a
+   * leader that has been followed itself, or has not come so far.
+   */
   async confirm(): Promise<boolean> {
-    if (this.#lost !== null) return false;
-    const { stream } = this.#options;
-    const before = this.#sequence;
-    const { last } = await unlessAborted(stream.state(), this.#stop.signal);
-    if (last > Math.max(before, this.#sequence)) {
-      // It may be what is being stored.
-      const data = await unlessAborted(stream.get(last), this.#stop.signal);
-      if (data === null) throw new Error(`Cannot read message ${last} of the log`);
-      if (decodeBatch(data).epoch !== this.epoch) {
-        const neverStored = this.#storing.length === 0 || last === this.#sequence + 1;
-        this.#lose("Cannot go on with the partition: another owner has followed", { neverStored });
-      }
+    try {
+      const { fate } = await this.#append("batch", []);
+      if (fate !== "stored") this.#followed(fate);
+    } catch (error) {
+      if (this.#lost === null) throw error;
     }
     return this.#lost === null;
   }
@@ -255,28 +257,48 @@ export class PartitionLog implements AsyncDisposable {
 
   /** Resolves with whether nothing else came before it was answered. */
   async #store(batch: readonly Pending[]): Promise<boolean> {
-    const { stream, now = Date.now, log } = this.#options;
-    const at = now();
-    const { kind } = batch[0]!;
-    const header = { epoch: this.epoch, number: this.#batches++, at };
-    const data = encodeBatch(header, batch.map(({ bytes }) => bytes));
-    const options = { signal: this.#stop.signal, ...(log && { log }), expected: this.#sequence, kind };
-    const fate = await storeBatch(stream, data, options);
+    const { fate, at, length, sequence } = await this.#append(
+      batch[0]!.kind,
+      batch.map(({ bytes }) => bytes),
+    );
     if (fate !== "stored") {
-      const neverStored = fate === "superseded";
-      this.#lose("Cannot write to the partition: another owner has followed", { neverStored });
+      this.#followed(fate);
       return true;
     }
     await this.#unpaused();
     const changes = batch.map(({ records }) => records.map((record) => this.state.apply(record, at)));
-    this.#sequence++;
+    this.#sequence = sequence;
     const isAlone = batch.length === 1 && this.#pending.length === 0;
     for (const [i, { bytes, resolve }] of batch.entries()) {
       this.#waiting -= bytes.length;
       resolve(changes[i]!);
     }
-    this.#snapshots.grown(data.length);
+    this.#snapshots.grown(length);
     return isAlone;
+  }
+
+  /** Stores records behind what was stored last, when what is being stored has been. */
+  async #append(kind: BatchKind, records: readonly Uint8Array[]) {
+    const { stream, now = Date.now, log } = this.#options;
+    const before = this.#appending, { promise, resolve } = Promise.withResolvers<void>();
+    this.#appending = promise;
+    await before;
+    try {
+      this.#stop.signal.throwIfAborted();
+      const at = now(), expected = this.#stored;
+      const data = encodeBatch({ epoch: this.epoch, number: this.#batches++, at }, records);
+      const options = { signal: this.#stop.signal, ...(log && { log }), expected, kind };
+      const fate = await storeBatch(stream, data, options);
+      if (fate === "stored") this.#stored++;
+      return { fate, at, length: data.length, sequence: expected + 1 };
+    } finally {
+      resolve();
+    }
+  }
+
+  #followed(fate: Fate): void {
+    const neverStored = fate === "superseded";
+    this.#lose("Cannot write to the partition: another owner has followed", { neverStored });
   }
 
   async #unpaused(): Promise<void> {

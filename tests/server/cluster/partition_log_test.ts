@@ -330,6 +330,36 @@ Deno.test("an owner that asks while a batch is under way learns that another has
   assertEquals((await error).neverStored, true);
 });
 
+Deno.test("an owner learns that another has followed though the leader that it asks does not know it", {
+  permissions,
+}, async () => {
+  const memory = new MemoryStream();
+  const behind = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
+  const { snapshots } = world();
+  await using first = await soon(PartitionLog.claim({ stream: behind, snapshots, node: "a" }));
+  const known = await memory.state();
+  behind.state = () => Promise.resolve(known);
+  assertEquals(await soon(first.confirm()), true);
+  await using _second = await soon(PartitionLog.claim({ stream: memory, snapshots, node: "b" }));
+  assertEquals(await soon(first.confirm()), false);
+});
+
+Deno.test("an owner that asks and one that stores do so one after the other, paused or not", {
+  permissions,
+}, async () => {
+  const { claim } = world();
+  await using log = await claim("a");
+  const first = log.append([message("1")]);
+  log.pause();
+  assertEquals(await Promise.all([log.confirm(), log.confirm()]), [true, true]);
+  log.resume();
+  const rest = [2, 3].map((i) => log.append([message(`${i}`)]));
+  assertEquals(await soon(Promise.all([log.confirm(), first, ...rest])), [true, [1], [1], [1]]);
+  await using next = await claim("b");
+  assertEquals(contentOf(next.state), contentOf(log.state));
+  assertEquals(contentOf(next.state).messages, ["q 1", "q 2", "q 3"]);
+});
+
 Deno.test("an owner that hands over stores what waits and takes nothing more", { permissions }, async () => {
   const { claim } = world();
   await using log = await claim("a");
