@@ -1,5 +1,5 @@
 import type { NatsConnection, Subscription } from "@nats-io/nats-core";
-import { joinParts, type SessionKeys } from "../../protocol/mod.ts";
+import { joinParts, randomBytes, type SessionKeys } from "../../protocol/mod.ts";
 import { handshakeDigest, type ReplayGuard } from "../guard/replay_guard.ts";
 import { FieldReader, integer, RecordError } from "./bytes.ts";
 import { steadyClock } from "./clock.ts";
@@ -22,6 +22,13 @@ export interface ClusterHandshakesOptions {
 /** Milliseconds. */
 const times = { most: 10_000, request: 2_000, pause: 100 };
 const answers = { isNew: 1, isKnown: 2, isElsewhere: 3 } as const;
+const idLength = 8;
+
+/** What a question has been, or is being, answered. */
+interface Served {
+  readonly at: number;
+  readonly answer: Promise<boolean | null>;
+}
 
 /** The partition whose log has the number of a handshake. */
 export function handshakePartition(digest: number, partitions: number): number {
@@ -36,6 +43,8 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
   readonly #options: ClusterHandshakesOptions;
   readonly #subscription: Subscription;
   readonly #ended = new AbortController();
+  /** By the ID of a question, which comes again when its answer takes long: it must not find its own handshake. */
+  readonly #served = new Map<string, Served>();
 
   constructor(options: ClusterHandshakesOptions) {
     this.#options = options;
@@ -50,9 +59,10 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
   async isNew(keys: SessionKeys): Promise<boolean> {
     const digest = await handshakeDigest(keys);
     const partition = handshakePartition(digest, this.#options.partitions);
+    const question = joinParts([integer(partition), integer(digest), randomBytes(idLength)]);
     const end = performance.now() + times.most;
     while (performance.now() < end && !this.#ended.signal.aborted) {
-      const isNew = await this.#ask(partition, digest).catch(() => null);
+      const isNew = await this.#ask(question, partition, digest).catch(() => null);
       if (isNew !== null) return isNew;
       await steadyClock.wait(times.pause, this.#ended.signal);
     }
@@ -70,12 +80,15 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
   }
 
   /** `null`: there is nobody to ask. */
-  async #ask(partition: number, digest: number): Promise<boolean | null> {
+  async #ask(
+    question: Uint8Array<ArrayBuffer>,
+    partition: number,
+    digest: number,
+  ): Promise<boolean | null> {
     const { connection, node, ownerOf, add } = this.#options;
     const owner = ownerOf(partition);
     if (owner === null) return null;
     if (owner === node) return await add(partition, digest);
-    const question = joinParts([integer(partition), integer(digest)]);
     const { data } = await connection.request(this.#subject(owner), question, { timeout: times.request });
     return data[0] === answers.isNew ? true : data[0] === answers.isKnown ? false : null;
   }
@@ -85,10 +98,34 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
       const reader = new FieldReader(question);
       const [partition, digest] = [reader.integer("a partition"), reader.integer("a number")];
       if (digest < 0) throw new RecordError("a number is negative");
-      const isNew = await this.#options.add(partition, digest);
+      // Nodes of earlier versions give no ID.
+      const isNew = await (reader.left === 0
+        ? this.#options.add(partition, digest)
+        : this.#answer(reader.bytes(idLength, "an ID").toHex(), partition, digest));
       respond(Uint8Array.of(isNew === null ? answers.isElsewhere : isNew ? answers.isNew : answers.isKnown));
     } catch {
       // Nobody can tell: who has asked does so again.
+    }
+  }
+
+  async #answer(id: string, partition: number, digest: number): Promise<boolean | null> {
+    const now = performance.now();
+    for (const [old, { at }] of this.#served) {
+      if (now - at < 2 * times.most) break;
+      this.#served.delete(old);
+    }
+    const key = `${digest} ${id}`;
+    const known = this.#served.get(key);
+    if (known !== undefined) return await known.answer;
+    const answer = this.#options.add(partition, digest);
+    this.#served.set(key, { at: now, answer });
+    try {
+      const isNew = await answer;
+      if (isNew === null) this.#served.delete(key);
+      return isNew;
+    } catch (error) {
+      this.#served.delete(key);
+      throw error;
     }
   }
 }
