@@ -18,7 +18,7 @@ import {
 } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { startServer } from "../support/server.ts";
-import { patience, until } from "../support/wait.ts";
+import { patience } from "../support/wait.ts";
 import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
 
 const test = testsInChromium();
@@ -406,14 +406,13 @@ test("a backup moves the chat to another browser", () =>
     await hear(empty, "before the move");
   }));
 
-test("messages go on in order over a server that is killed, and a page that is opened meanwhile comes alive with it", () =>
+test("messages go on in order over a server that is killed", () =>
   withBrowser(async (browser) => {
     await using chat = await WebChat.start(steadyPorts());
     const { page: alice } = await openChat(browser, chat);
     const { page: bob } = await openChat(browser, chat);
     await connectPages(alice, bob);
     await goOnInOrder(chat, alice, bob);
-    await openWithoutServer(chat, alice, bob);
   }));
 
 /** Messages go on in order after the server was killed; all are stored, and found. */
@@ -488,65 +487,6 @@ async function goOnInOrder(chat: WebChat, alice: Page, bob: Page): Promise<void>
   await search.getByText("Nothing found").waitFor();
   await search.getByRole("button", { name: "Close the search" }).click();
   await search.waitFor({ state: "hidden" });
-}
-
-/** A page that is opened while its server is down shows its conversations, and comes alive with it. */
-async function openWithoutServer(chat: WebChat, alice: Page, bob: Page): Promise<void> {
-  await say(bob, "before");
-  await hear(alice, "before");
-  // By then what the page is made of is kept.
-  await alice.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
-  const restart = await chat.kill();
-  await say(bob, "are you there?");
-  await alice.reload();
-  await alice.getByText("no connection to the server").waitFor();
-  await alice.getByRole("button", { name: /^Bob/ }).click();
-  await hear(alice, "before");
-  // While there is no server: a browser looks for a newer one when it likes to.
-  const before = await keptFiles(alice);
-  // Of another version, as its configuration is another one.
-  await restart("--no-sessions");
-  await alice.getByText("connected to the server").waitFor();
-  await hear(alice, "are you there?");
-  await alice.locator("#notice").waitFor({ state: "hidden" });
-
-  // Online it is the new one at once, which then replaces what was kept.
-  await alice.reload();
-  await alice.getByText("connected to the server").waitFor();
-  const version = /v=(\w+)/.exec((await alice.locator("meta[name=config]").getAttribute("content"))!)![1]!;
-  assert(!before.some((path) => path.includes(version)));
-  const expected = ["/", ...pageFiles.map((name) => `/${name}?v=${version}`)];
-  // What a browser fails to fetch for that it fetches when the page is opened again.
-  let openedAt = performance.now();
-  await until(async () => {
-    if ((await keptFiles(alice)).every((path) => expected.includes(path))) return true;
-    if (performance.now() - openedAt > 15_000) {
-      await alice.reload();
-      openedAt = performance.now();
-    }
-    return false;
-  });
-  assertEquals(await keptFiles(alice), expected);
-}
-
-/** What the page keeps of itself, and nothing else. */
-const pageFiles = [
-  "app.webmanifest",
-  "config.json",
-  "icon-192.png",
-  "icon-512.png",
-  "icon.svg",
-  "page.js",
-  "style.css",
-];
-
-/** Paths of everything in all caches of a page. */
-function keptFiles(page: Page): Promise<string[]> {
-  return page.evaluate(async () => {
-    const names = await caches.keys();
-    const requests = await Promise.all(names.map(async (name) => await (await caches.open(name)).keys()));
-    return requests.flat().map(({ url }) => url.slice(location.origin.length)).sort();
-  });
 }
 
 test("with a passphrase the page asks for it, and can forget everything", () =>

@@ -36,6 +36,7 @@ import { Passwords } from "./passwords.ts";
 import { bindExport, bindImport, bindPassphrase } from "./backup_view.ts";
 import type { Reserve } from "./reserve.ts";
 import { showSection } from "./sections.ts";
+import { renewShell } from "./shell.ts";
 import { forgetEverything } from "./start_view.ts";
 import { type FileState, Transfers } from "./transfers.ts";
 
@@ -57,6 +58,7 @@ export class App {
   readonly #session: ChatSession;
   readonly #chat: ChatView;
   readonly #passwords: Passwords;
+  readonly #shell: Opened["shell"];
   readonly #transfers: Transfers;
   readonly #conversations = new Map<string, Conversation>();
   readonly #ended = new AbortController();
@@ -81,6 +83,7 @@ export class App {
     this.#config = config;
     this.#session = session;
     this.#passwords = passwords;
+    this.#shell = shell;
     const { agent } = session;
     for (const info of agent.connections()) this.#reload(info.connection);
     this.#transfers = new Transfers(agent, files, (file) => this.#changed(file));
@@ -432,9 +435,16 @@ export class App {
     Notifications.count(unread);
   }
 
+  /** What the browser keeps of the page may be older than what the server has that is there again. */
+  async #renew(): Promise<void> {
+    const shell = await this.#shell;
+    if (shell !== null) await renewShell(shell, this.#ended.signal);
+  }
+
   #showServer(state: ServerState): void {
     // Screen readers read out each change.
     if (state === null) return;
+    if (state === "reached" && this.#server !== "reached") void this.#renew();
     this.#server = state;
     const shown = element("server", HTMLElement);
     const text = serverText(state, this.#lost.hosts, parseAddress(this.#config.server).host);

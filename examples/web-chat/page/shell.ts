@@ -25,3 +25,22 @@ export async function keepShell(): Promise<ServiceWorkerRegistration | null> {
     return null;
   }
 }
+
+/** Milliseconds before each look for a newer version: a look that begins while one is failing fails with that. */
+const looks = [0, 2_000, 10_000];
+
+/**
+ * Has the browser look whether the server has a newer version of what it keeps. By itself it looks when the page is
+ * opened, and not again when that fails; registering the same program once more is no look either.
+ */
+export async function renewShell(shell: ServiceWorkerRegistration, signal: AbortSignal): Promise<void> {
+  for (const delay of looks) {
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    if (signal.aborted) return;
+    try {
+      return void await shell.update();
+    } catch {
+      // The server is away again, or the browser keeps nothing any more.
+    }
+  }
+}
