@@ -97,3 +97,36 @@ Deno.test("messages have their room again after a file has found none", { permis
     await FileStore.delete();
   }
 });
+
+Deno.test("a part that is about to be stored when its file is cleared or removed is not stored any more", {
+  permissions: "none",
+}, async () => {
+  const reserve = new Reserve(() => {});
+  const open = () => FileStore.open(true, reserve, () => Promise.resolve({}));
+  const store = await open();
+  const [cleared, removed] = [entryOf("cleared"), entryOf("removed")];
+  try {
+    for (const entry of [cleared, removed]) {
+      await store.put(entry);
+      await store.append(entry.key, new Blob(["a"]));
+    }
+    const appending = [cleared, removed].map(({ key }) => store.append(key, new Blob(["b"])));
+    await store.clear(cleared.key);
+    await store.remove(removed.key);
+    await Promise.all(appending);
+    // Its sender chooses the ID: there may be another file by the same one.
+    await store.put(removed);
+    const again = await open();
+    const stored = [cleared, removed].map(({ key }) => again.content(key).text());
+    again.close();
+    assertEquals(await Promise.all(stored), ["", ""]);
+    for (const { key } of [cleared, removed]) await store.append(key, new Blob(["c"]));
+    const last = await open();
+    const parts = [cleared, removed].map(({ key }) => last.content(key).text());
+    last.close();
+    assertEquals(await Promise.all(parts), ["c", "c"]);
+  } finally {
+    store.close();
+    await FileStore.delete();
+  }
+});

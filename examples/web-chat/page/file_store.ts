@@ -136,16 +136,21 @@ export class FileStore {
     await this.#write((database) => database.put("files", entry));
   }
 
-  /** Adds to the content of a file; nothing when it was removed. */
+  /** Adds to the content of a file; nothing when it was removed, or is meanwhile. */
   async append(key: string, part: Blob): Promise<void> {
     if (!this.#entries.has(key)) return;
     const parts = this.#parts.get(key) ?? [];
     this.#parts.set(key, [...parts, part]);
     if (this.#incomplete.has(key)) return;
+    // It may be cleared or removed while it waits, and another one be there by then.
+    const isWanted = () => this.#parts.get(key)?.includes(part) ?? false;
+    const hasRoom = part.size <= this.#free && this.#database !== null && await this.#reserve.take();
+    if (!isWanted()) return;
     // What browsers say of their room need not be true.
-    const isStored = part.size <= this.#free && this.#database !== null && await this.#reserve.take() &&
-      await this.#write((database) => database.put("parts", part, [key, parts.length]));
-    if (isStored) return await this.#look();
+    if (hasRoom && await this.#write((database) => database.put("parts", part, [key, parts.length]))) {
+      return await this.#look();
+    }
+    if (!isWanted()) return;
     this.#incomplete.add(key);
     await this.#write((database) => database.delete("parts", partsOf(key)));
     await this.#freed();
