@@ -1,4 +1,4 @@
-/** The reasons for which a limit refuses something, lets it wait (`refused_time`, `extra_time`), or closes a connection (`idle`, `stalled`). */
+/** The reasons for which a limit refuses something, lets it wait (`refused_time`, `extra_time`), or closes a connection (`idle`, `stalled`, `memory_held`). */
 export const refusals = [
   "connections",
   "connections_per_ip",
