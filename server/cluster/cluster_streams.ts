@@ -3,7 +3,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import type { Bucket } from "./bucket.ts";
 import { EngineError } from "./error.ts";
 import type { LogStream } from "./log_stream.ts";
-import { createStream, openLogStream, openSnapshotStream, streamConfig } from "./nats_streams.ts";
+import { createStream, openLogStream, openSnapshotStream, streamConfig, tryStream } from "./nats_streams.ts";
 import { importState } from "./import_marker.ts";
 import { retrying } from "./retrying.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
@@ -106,6 +106,7 @@ export class ClusterStreams {
       }
       if (config.num_replicas < replicas) few.push(stream.name);
     }
+    if (!isReading) await this.#tryAll();
     if (few.length > 0) {
       log(
         "warn",
@@ -122,6 +123,20 @@ export class ClusterStreams {
           throw new Error("it was not stored");
         }
       }, retry);
+    }
+  }
+
+  async #tryAll(): Promise<void> {
+    const logs = [...Array(this.#options.partitions).keys()].map((partition) => this.#stream(`${partition}`));
+    try {
+      await Promise.all([
+        ...logs.flatMap((log) => [tryStream(log, "batch"), tryStream(log, "snapshot")]),
+        tryStream(this.#stream("snapshots"), "0.none.0"),
+      ]);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const message = `Cannot use the streams of NATS: this user may not do what nodes do: ${why}`;
+      throw new EngineError("STREAM", message, { cause });
     }
   }
 

@@ -6,7 +6,7 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
-import { headers, type NatsConnection } from "@nats-io/transport-node";
+import { errors, headers, type NatsConnection } from "@nats-io/transport-node";
 import type { BatchKind, LogStream, PublishOutcome, StreamMessage } from "./log_stream.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
 import { storedMessage } from "./stored_message.ts";
@@ -70,6 +70,31 @@ export async function createStream(
 export async function streamConfig({ connection, name, timeout }: NatsStreamOptions): Promise<StreamConfig> {
   const manager = await managerOf(connection, timeout);
   return (await manager.streams.info(name)).config;
+}
+
+/**
+ * Does with a stream what an owner does, in a way that changes nothing: one with other permissions would take partitions
+ * and could not serve them. Rejects with `PermissionViolationError`; what else fails may pass. `subject`: of what is
+ * stored, behind the stream's name.
+ */
+export async function tryStream(options: NatsStreamOptions, subject: string): Promise<void> {
+  const { connection, name, timeout } = options;
+  const manager = await managerOf(connection, timeout);
+  const works = [
+    // No stream is so long.
+    request(options, `${name}.${subject}`, new Uint8Array(0), {
+      "Nats-Expected-Stream": name,
+      "Nats-Expected-Last-Sequence": String(Number.MAX_SAFE_INTEGER),
+    }),
+    storedMessage(options, { seq: 1 }),
+    // Nothing has this subject. What a purge up to the first message would do is less sure.
+    manager.streams.purge(name, { filter: `${name}.none` }),
+  ];
+  for (const { reason } of await Promise.allSettled(works) as Partial<PromiseRejectedResult>[]) {
+    for (let error = reason; error instanceof Error; error = error.cause) {
+      if (error instanceof errors.PermissionViolationError) throw error;
+    }
+  }
 }
 
 /** The log of a partition in a JetStream stream that {@linkcode createStream} has made. */

@@ -47,3 +47,31 @@ test("a node says that streams are at fewer NATS servers than there are", async 
   await using again = await startNode(nats, "a", { partitions: 1 });
   assert(warning(again.lines)?.includes("test-0, test-snapshots"), again.lines.join("\n"));
 });
+
+const denied = [
+  "*.batch",
+  "test-3.snapshot",
+  "test-snapshots.>",
+  "$JS.API.STREAM.MSG.GET.test-5",
+  "$JS.API.STREAM.PURGE.*",
+];
+
+test("a node that may not do all that owners do takes no partitions", async () => {
+  const users = denied.map((subject, i) =>
+    `{ user: few${i}, password: b, permissions: { publish: { deny: ["${subject}"] } } }`
+  );
+  const config = `authorization { users: [{ user: all, password: a }, ${
+    users.join(", ")
+  }] }\nno_auth_user: all`;
+  await using nats = await Nats.start({ config });
+  await using _a = await startNode(nats, "a");
+  for (const [i, subject] of denied.entries()) {
+    const engine = { address: nats.urls.join(), user: `few${i}`, password: "b" };
+    const error = await assertRejects(
+      () => startNode(nats, "b", { engine }),
+      EngineError,
+      "Permissions Violation",
+    );
+    assertEquals(error.code, "STREAM", subject);
+  }
+});
