@@ -141,6 +141,11 @@ function namesOf(name: string): Names {
   return { stream: `KV_${name}`, prefix: `$KV.${name}.`, republished: `smp-cluster.${name}` };
 }
 
+/** What whoever watches a bucket subscribes to. */
+export function heardSubject(name: string): string {
+  return `${namesOf(name).republished}.>`;
+}
+
 class NatsBucket implements Bucket {
   readonly #connection: NatsConnection;
   readonly #kv: KV;

@@ -1,7 +1,7 @@
 import type { LocalBrokers } from "../broker/local_brokers.ts";
 import type { PartitionOwner } from "../broker/owner.ts";
 import type { ServerCluster } from "../server_options.ts";
-import { type Bucket, openBucket } from "./bucket.ts";
+import { type Bucket, heardSubject, openBucket } from "./bucket.ts";
 import { ClusterHandshakes } from "./cluster_handshakes.ts";
 import { ClusterSessions } from "./cluster_sessions.ts";
 import { ClusterStreams } from "./cluster_streams.ts";
@@ -9,6 +9,7 @@ import { Engine, type EngineOptions } from "./engine.ts";
 import { EngineError } from "./error.ts";
 import { type LeaseEvent, NodeLease } from "./lease.ts";
 import { LeaseGate } from "./lease_gate.ts";
+import { checkLinks } from "./link_check.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { NodeStreams } from "./node_streams.ts";
 import { OperatorQuestions } from "./operator_questions.ts";
@@ -81,7 +82,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     this.#lease = lease;
     this.#failed.promise.catch(() => {});
     this.#gate = new LeaseGate(() => lease.holds);
-    const prefix = `smp-link.${cluster}`;
+    const prefix = linkPrefix(cluster);
     this.#streams = new NodeStreams({
       engine,
       prefix,
@@ -146,6 +147,9 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     const replicas = options.replicas ?? (connection.info?.cluster === undefined ? 1 : 3);
     const changeServer = () => engine.changeServer();
     const bucket = await openBucket(connection, { name: cluster, replicas, log, signal, changeServer });
+    const links = linkPrefix(cluster);
+    const own = ["stream", "handshake", "operator"].map((what) => `${links}.${node}.${what}`);
+    await checkLinks({ connection, own, heard: [heardSubject(cluster)], signal });
     const events: LeaseEvent[] = [];
     let self: ClusterNode | null = null;
     const lease = resources.use(
@@ -341,6 +345,10 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     const owned = all.filter((partition) => ownership[partition] !== null);
     return owned.length > 0 ? owned : all;
   }
+}
+
+function linkPrefix(cluster: string): string {
+  return `smp-link.${cluster}`;
 }
 
 const cutReason = "there is no connection to any NATS server";

@@ -75,3 +75,31 @@ test("a node that may not do all that owners do takes no partitions", async () =
     assertEquals(error.code, "STREAM", subject);
   }
 });
+
+const unheard = [
+  `subscribe: { deny: ["smp-link.test.b.stream"] }`,
+  `subscribe: { deny: ["smp-link.test.*.handshake"] }`,
+  `publish: { deny: ["smp-link.>"] }`,
+  `subscribe: { deny: ["smp-cluster.>"] }`,
+];
+
+test("a node that cannot speak with the others, or does not hear them, takes no partitions", async () => {
+  const users = unheard.map((permissions, i) =>
+    `{ user: few${i}, password: b, permissions: { ${permissions} } }`
+  );
+  const config = `authorization { users: [{ user: all, password: a }, ${
+    users.join(", ")
+  }] }\nno_auth_user: all`;
+  await using nats = await Nats.start({ config });
+  await using a = await startNode(nats, "a");
+  for (const i of unheard.keys()) {
+    const engine = { address: nats.urls.join(), user: `few${i}`, password: "b" };
+    const error = await assertRejects(
+      () => startNode(nats, "b", { engine }),
+      EngineError,
+      "this user may not",
+    );
+    assertEquals(error.code, "UNAUTHORIZED");
+  }
+  assertEquals(a.node.status.nodes.map(({ node }) => node), ["a"]);
+});
