@@ -83,6 +83,22 @@ function stored(page: Page): Promise<{ files: number; parts: number } | null> {
   });
 }
 
+/** Whether the agent of a page has stored that there is no conversation any more. */
+function hasNoConversation(page: Page): Promise<boolean> {
+  return page.evaluate(async () => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const opening = indexedDB.open("smp-web-chat");
+      opening.onsuccess = () => resolve(opening.result);
+    });
+    const counting = database.transaction("connections").objectStore("connections").count();
+    const count = await new Promise<number>((resolve) => {
+      counting.onsuccess = () => resolve(counting.result);
+    });
+    database.close();
+    return count === 0;
+  });
+}
+
 /** Two people who can send files. */
 interface Pair {
   readonly alice: TestPage;
@@ -412,3 +428,24 @@ requiring(quotaLack)(
       assertEquals(problems, []);
     }),
 );
+
+test("nothing of a conversation stays when its page is left before its server has answered the deletion", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page: alice } = await openChat(browser, chat);
+    const { page: bob } = await openChat(browser, chat);
+    await connectForFiles(alice, bob);
+    await sendFiles(alice, fileOf("secret.bin", 1000));
+    await doWith(bob, "secret.bin", "Accept");
+    await fileIn(bob, "secret.bin").getByRole("link", { name: "Save" }).waitFor();
+    assertEquals(await stored(bob), { files: 1, parts: 1 });
+    await bob.evaluate(() => WebSocket.prototype.send = () => {});
+    bob.once("dialog", (dialog) => void dialog.accept());
+    await bob.getByRole("button", { name: "Delete", exact: true }).click();
+    // Waiting for its server, which it tells of that.
+    await until(() => hasNoConversation(bob));
+    await bob.reload();
+    await passphraseField(bob).waitFor();
+    await until(async () => await stored(bob) === null);
+    assertEquals(await bob.evaluate(() => Object.keys(localStorage)), []);
+  }));

@@ -8,7 +8,10 @@ import "../support/indexeddb.ts";
 import { soon, until } from "../support/wait.ts";
 
 /** Of an agent that has no streams any more. */
-const agent = { streams: () => [], connections: () => [] } as unknown as Agent;
+const agent = {
+  streams: () => [],
+  connections: () => [{ connection: "bob", id: "c" }],
+} as unknown as Agent;
 
 Deno.test("a file that nobody has accepted is not received when its page is opened again", {
   permissions: "none",
@@ -230,6 +233,41 @@ Deno.test("a file that was accepted goes on when its page was left before its se
     assertEquals(transfers.of("c").map(({ status }) => status), ["going"]);
   } finally {
     transfers.close();
+  }
+});
+
+Deno.test("files of a conversation are gone when its page was left while it was deleted", {
+  permissions: "none",
+}, async () => {
+  const open = () => FileStore.open(true, new Reserve(() => {}));
+  const store = await open();
+  const entry = (conversation: string, status: FileEntry["status"]): FileEntry => ({
+    ...{ id: status, conversation, direction: "receiving", status, name: "f", type: "", size: 1, at: 0 },
+    key: keyOf({ conversation, direction: "receiving", id: status }),
+    ...{ after: 0, isPaused: false, note: "", isElsewhere: false, isWhole: status === "done" },
+  });
+  const entries = [
+    entry("c", "done"),
+    entry("gone", "done"),
+    entry("gone", "going"),
+    entry("gone", "offered"),
+  ];
+  for (const each of entries) {
+    await store.put(each);
+    await store.append(each.key, new Blob(["a"]));
+  }
+  const transfers = new Transfers(agent, store, () => {});
+  try {
+    await until(async () => {
+      const again = await open();
+      const found = again.all().map(({ key }) => key);
+      again.close();
+      return found.join() === entries[0]!.key;
+    });
+    assertEquals(transfers.of("gone"), []);
+  } finally {
+    transfers.close();
+    await FileStore.delete();
   }
 });
 

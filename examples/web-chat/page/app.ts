@@ -25,7 +25,7 @@ import { type LogView, showLog } from "./log_view.ts";
 import { bindNotifications, Notifications } from "./notifications.ts";
 import { Outbox } from "./outbox.ts";
 import { describe } from "./problem_text.ts";
-import { forgetRead, markRead, withUnread } from "./read_marks.ts";
+import { forgetOthersRead, forgetRead, markRead, withUnread } from "./read_marks.ts";
 import { find, type Found } from "./search.ts";
 import { bindSearch } from "./search_view.ts";
 import { LostServers, type ServerState, serverText } from "./server_state.ts";
@@ -85,7 +85,9 @@ export class App {
     this.#passwords = passwords;
     this.#shell = shell;
     const { agent } = session;
-    for (const info of agent.connections()) this.#reload(info.connection);
+    const infos = agent.connections();
+    for (const info of infos) this.#reload(info.connection);
+    forgetOthersRead(infos.map(({ id }) => id));
     this.#transfers = new Transfers(agent, files, (file) => this.#changed(file));
     this.#chat = bindChat({
       send: (text) => this.#send(text),

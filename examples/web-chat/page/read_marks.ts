@@ -25,9 +25,12 @@ export function forgetRead(id: string): void {
   localStorage.removeItem(prefix + id);
 }
 
-/** Forgets all conversations. */
-export function forgetAllRead(): void {
-  for (const key of Object.keys(localStorage)) if (key.startsWith(prefix)) localStorage.removeItem(key);
+/** Forgets all conversations but those that are there, by their IDs. */
+export function forgetOthersRead(there: readonly string[] = []): void {
+  const kept = new Set(there.map((id) => prefix + id));
+  for (const key of Object.keys(localStorage)) {
+    if (key.startsWith(prefix) && !kept.has(key)) localStorage.removeItem(key);
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { element } from "./dom.ts";
 import { FileStore } from "./file_store.ts";
 import { findInvitation } from "./invitation.ts";
 import { forgetNotifications } from "./notifications.ts";
-import { forgetAllRead } from "./read_marks.ts";
+import { forgetOthersRead } from "./read_marks.ts";
 import type { Reserve } from "./reserve.ts";
 import { showSection, useItHere } from "./sections.ts";
 import { forgetPasswords } from "./passwords.ts";
@@ -29,6 +29,9 @@ export async function openStore(
   let store = await openUnlocked(tabs, options, taken);
   while ((await store.connections()).length === 0) {
     tabs.hasChat = true;
+    // Of the last conversation, whose page was left while it was deleted.
+    forgetOthersRead();
+    await FileStore.delete();
     const closed = await Promise.race([welcome(store), store.closed]);
     if (closed === null) break;
     tabs.hasChat = false;
@@ -49,7 +52,7 @@ export async function forgetEverything(close: () => Promise<void>): Promise<void
     "Delete all conversations and keys in this browser? This cannot be undone: only a backup could bring them back.";
   if (!confirm(question)) return;
   await close();
-  forgetAllRead();
+  forgetOthersRead();
   forgetNotifications();
   forgetServers();
   forgetPasswords();

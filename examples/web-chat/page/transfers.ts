@@ -50,7 +50,13 @@ export class Transfers {
     this.#store = store;
     this.#changed = changed;
     for (const stream of agent.streams()) void this.#goOn(stream);
+    const conversations = new Set(agent.connections().map(({ id }) => id));
     for (const entry of store.all()) {
+      // The page was left while its conversation was deleted.
+      if (!conversations.has(entry.conversation)) {
+        void store.remove(entry.key);
+        continue;
+      }
       const isOpen = entry.status === "offered" || entry.status === "going";
       if (isOpen && !this.#live.has(entry.key)) void this.#missed(entry);
       // The page may have been left before it was done.
