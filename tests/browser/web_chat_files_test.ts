@@ -21,6 +21,7 @@ import {
   saved,
   say,
   sendFiles,
+  storedCount,
 } from "../support/chat_page.ts";
 import { requiring } from "../support/requires.ts";
 import { sessions, someBytes } from "../support/streams.ts";
@@ -80,22 +81,6 @@ function stored(page: Page): Promise<{ files: number; parts: number } | null> {
     const [files, parts] = await Promise.all([count("files"), count("parts")]);
     database.close();
     return { files: files!, parts: parts! };
-  });
-}
-
-/** Whether the agent of a page has stored that there is no conversation any more. */
-function hasNoConversation(page: Page): Promise<boolean> {
-  return page.evaluate(async () => {
-    const database = await new Promise<IDBDatabase>((resolve) => {
-      const opening = indexedDB.open("smp-web-chat");
-      opening.onsuccess = () => resolve(opening.result);
-    });
-    const counting = database.transaction("connections").objectStore("connections").count();
-    const count = await new Promise<number>((resolve) => {
-      counting.onsuccess = () => resolve(counting.result);
-    });
-    database.close();
-    return count === 0;
   });
 }
 
@@ -443,7 +428,7 @@ test("nothing of a conversation stays when its page is left before its server ha
     bob.once("dialog", (dialog) => void dialog.accept());
     await bob.getByRole("button", { name: "Delete", exact: true }).click();
     // Waiting for its server, which it tells of that.
-    await until(() => hasNoConversation(bob));
+    await until(async () => await storedCount(bob, "connections") === 0);
     await bob.reload();
     await passphraseField(bob).waitFor();
     await until(async () => await stored(bob) === null);

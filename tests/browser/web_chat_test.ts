@@ -14,11 +14,12 @@ import {
   openChat,
   passphraseField,
   say,
+  storedCount,
   textsIn,
 } from "../support/chat_page.ts";
 import { HostileAgent } from "../support/hostile_agent.ts";
 import { startServer } from "../support/server.ts";
-import { patience } from "../support/wait.ts";
+import { patience, until } from "../support/wait.ts";
 import { freePorts, steadyPorts, WebChat } from "../support/web_chat.ts";
 
 const test = testsInChromium();
@@ -488,6 +489,42 @@ async function goOnInOrder(chat: WebChat, alice: Page, bob: Page): Promise<void>
   await search.getByRole("button", { name: "Close the search" }).click();
   await search.waitFor({ state: "hidden" });
 }
+
+test("a conversation that is deleted while its server does not answer is gone, and closes no other one", () =>
+  withBrowser(async (browser) => {
+    await using chat = await WebChat.start();
+    const { page, problems } = await openChat(browser, chat);
+    for (const name of ["Carol", "Bob"]) await invite(page, name);
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.evaluate(() => {
+      const { send } = WebSocket.prototype;
+      const held: (() => void)[] = [];
+      WebSocket.prototype.send = function (data) {
+        held.push(() => send.call(this, data));
+      };
+      const answer = () => {
+        WebSocket.prototype.send = send;
+        for (const one of held) one();
+      };
+      Object.assign(globalThis, { answer });
+    });
+    const remove = page.getByRole("button", { name: "Delete", exact: true });
+    await remove.click();
+    await until(async () => await storedCount(page, "connections") === 1);
+    await remove.click();
+    const list = page.locator("#list button");
+    const refused = page.getByText("It was not deleted");
+    await until(async () => await list.count() === 1 || await refused.count() > 0);
+    assertEquals([await list.count(), await refused.count()], [1, 0]);
+    await list.click();
+    await page.getByRole("heading", { name: "Carol", exact: true }).waitFor();
+    await page.evaluate("answer()");
+    await until(async () => await storedCount(page, "discarded_queues") === 0);
+    await page.getByRole("heading", { name: "Carol", exact: true }).waitFor();
+    assert(await page.locator("#chat-header").isVisible());
+    assertEquals(await list.count(), 1);
+    assertEquals(problems, []);
+  }));
 
 test("with a passphrase the page asks for it, and can forget everything", () =>
   withBrowser(async (browser) => {

@@ -119,6 +119,22 @@ export async function say(page: Page, text: string): Promise<void> {
   await field.press("Enter");
 }
 
+/** How much the agent of a page has stored in a table. */
+export function storedCount(page: Page, table: "connections" | "discarded_queues"): Promise<number> {
+  return page.evaluate(async (table) => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const opening = indexedDB.open("smp-web-chat");
+      opening.onsuccess = () => resolve(opening.result);
+    });
+    const counting = database.transaction(table).objectStore(table).count();
+    const count = await new Promise<number>((resolve) => {
+      counting.onsuccess = () => resolve(counting.result);
+    });
+    database.close();
+    return count;
+  }, table);
+}
+
 /** The texts in the open conversation, in order. */
 export function textsIn(page: Page): Promise<string[]> {
   return page.locator("#log .text").allTextContents();

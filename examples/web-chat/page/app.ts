@@ -323,20 +323,29 @@ export class App {
   }
 
   async #delete(): Promise<void> {
-    const name = this.#open?.name;
-    const question = `Delete the conversation with ${name} and all its messages and files?`;
-    if (name === undefined || !confirm(question)) return;
-    try {
-      await this.#session.agent.delete(name);
-    } catch (error) {
-      return this.#chat.problem(`It was not deleted: ${describe(error)}`);
-    }
+    const open = this.#open;
+    const question = `Delete the conversation with ${open?.name} and all its messages and files?`;
+    if (open === null || !confirm(question)) return;
+    const { name } = open;
     const id = this.#conversations.get(name)?.id ?? "";
+    const { agent } = this.#session;
+    try {
+      await agent.delete(name);
+    } catch (error) {
+      // It is gone at once, but servers may not have answered the first time.
+      if (agent.connections().some((info) => info.id === id)) {
+        return this.#chat.problem(`It was not deleted: ${describe(error)}`);
+      }
+    }
     forgetRead(id);
     void this.#transfers.forget(id);
-    this.#conversations.delete(name);
-    this.#lost.forget(name);
-    this.#close();
+    // By now there may be another one of that name, and another one be open.
+    if (this.#conversations.get(name)?.id === id) {
+      this.#conversations.delete(name);
+      this.#lost.forget(name);
+    }
+    if (this.#open === open) this.#close();
+    else this.#show();
   }
 
   /** The servers of new conversations. */
