@@ -53,6 +53,7 @@ export class Session {
   #giving: Promise<void> = Promise.resolve();
   /** Rejects when nothing is waited for any more. */
   readonly #over = deferred<never>();
+  #isOver = false;
 
   readonly #allowUnverified: boolean;
 
@@ -195,7 +196,8 @@ export class Session {
     try {
       await this.agent.subscribe(name);
     } catch (error) {
-      this.#troubles.failed(name, error);
+      // That the command was ended is told by itself.
+      if (!this.#isOver) this.#troubles.failed(name, error);
     }
   }
 
@@ -342,6 +344,7 @@ export class Session {
     const timer = setTimeout(waited.resolve, grace);
     await Promise.race([this.#giving, waited.promise]).catch(() => {});
     clearTimeout(timer);
+    this.#isOver = true;
     this.#over.reject(new Error("The command was ended"));
     await this.agent.close();
   }

@@ -222,3 +222,20 @@ Deno.test("while the server cannot be reached send keeps the message, and says s
   assertEquals((await folder.here(["send", "b", "second", "--db", db])).code, 0);
   assertEquals([await peer.text(), await peer.text()], ["kept", "second"]);
 });
+
+Deno.test("a command that is ended while its server does not answer tells of no failure", async () => {
+  await using folder = await AgentFolder.make();
+  const port = steadyPort();
+  const db = folder.file("b.db");
+  {
+    await using server = await startServer({ port });
+    await using peer = await TestAgent.start(server.address);
+    await connectCommand(peer, { db, server: server.address });
+  }
+  using silent = Deno.listen({ hostname: "127.0.0.1", port });
+  const accepting = Array.fromAsync(silent).catch(() => []);
+  const { code, stderr } = await folder.here(["receive", "b", "--timeout", "1", "--db", db]);
+  silent.close();
+  for (const connection of await accepting) connection.close();
+  assertEquals([code, stderr], [1, "not done in 1 second; no message has come\n"]);
+});
