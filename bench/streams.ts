@@ -43,7 +43,7 @@ async function measure(openSsl: boolean) {
     if (openSsl) permissions.push(ffiPermission);
     return new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--v8-flags=--max-semi-space-size=4", ...permissions, main, ...args],
-      env: { DENO_TOKIO_EVENT_INTERVAL: "1" },
+      env: { DENO_TOKIO_EVENT_INTERVAL: "1", MALLOC_ARENA_MAX: "1" },
       stdout: "piped",
       stderr: "inherit",
     }).spawn();

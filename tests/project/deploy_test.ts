@@ -128,6 +128,16 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   }
 });
 
+Deno.test("an agent that is installed, that of the task and the benchmark's have the same limits of memory", async () => {
+  const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
+  const bench = await read("bench/streams.ts");
+  for (const text of [tasks.agent!.command, await read("deploy/programs/smp-agent"), bench]) {
+    const arenas = [...text.matchAll(/\bMALLOC_ARENA_MAX(?:=|: ")(\d+)/g)].map(([, most]) => most);
+    assertEquals(arenas, ["1"]);
+    assertStringIncludes(text, "--v8-flags=--max-semi-space-size=4");
+  }
+});
+
 Deno.test("the unit with workers adds what they need to the unit, and nothing else", async () => {
   const [run, added, ...others] = (await unitCommand("smp-server-workers.conf")).toSpliced(0, 1);
   assertEquals([run, added], ["run", "--allow-run=/opt/smp/bin/deno"]);
