@@ -89,7 +89,11 @@ export class FakeServer implements AsyncDisposable {
 
   /** Begins to connect a client. */
   async connect(options: SmpClientOptions = {}): Promise<SmpClient> {
-    const client = await SmpClient.connect(this.address, { transport: this.transport, ...patient, ...options });
+    const client = await SmpClient.connect(this.address, {
+      transport: this.transport,
+      ...patient,
+      ...options,
+    });
     this.#clients.push(client);
     return client;
   }
