@@ -128,12 +128,16 @@ Deno.test("the permissions of unit, container, task and executable are those tha
   }
 });
 
-Deno.test("an agent that is installed, that of the task and the benchmark's have the same limits of memory", async () => {
+Deno.test("an agent that is installed, that of the task and the benchmark's run under the same conditions", async () => {
   const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, { command: string }> };
   const bench = await read("bench/streams.ts");
   for (const text of [tasks.agent!.command, await read("deploy/programs/smp-agent"), bench]) {
-    const arenas = [...text.matchAll(/\bMALLOC_ARENA_MAX(?:=|: ")(\d+)/g)].map(([, most]) => most);
-    assertEquals(arenas, ["1"]);
+    for (const name of ["DENO_TOKIO_EVENT_INTERVAL", "MALLOC_ARENA_MAX"]) {
+      const values = [...text.matchAll(new RegExp(`\\b${name}(?:=|: ")(\\d+)`, "g"))].map(([, value]) =>
+        value
+      );
+      assertEquals(values, ["1"], name);
+    }
     assertStringIncludes(text, "--v8-flags=--max-semi-space-size=4");
   }
 });
