@@ -60,6 +60,22 @@ async function startServer(openSsl: boolean, workers?: number): Promise<Running>
   };
 }
 
+/** What several processes cost each other that share nothing but the machine: each has its own clients and queues. */
+const twoServers: Deployment = {
+  name: "2 servers",
+  homes: 2,
+  async start(openSsl) {
+    const servers = [await startServer(openSsl), await startServer(openSsl)];
+    return {
+      addresses: servers.flatMap(({ addresses }) => addresses),
+      pids: servers.flatMap(({ pids }) => pids),
+      async [Symbol.asyncDispose]() {
+        for (const server of servers) await server[Symbol.asyncDispose]();
+      },
+    };
+  },
+};
+
 /** A load that keeps a server busy. */
 export const many = { pairs: 50, connections: 10, depth: 2 };
 /** A load of which each message is waited for. */
@@ -68,6 +84,7 @@ export const one = { pairs: 1, connections: 1, depth: 1 };
 /** The first is what the others are compared with. */
 const loaded: readonly Variant[] = [
   { name: "one process", deployment: oneProcess, load: { ...many, forwarded: "none" } },
+  { name: "2 servers, half of it each", deployment: twoServers, load: { ...many, forwarded: "none" } },
   { name: "2 workers, nothing forwarded", deployment: workers(2), load: { ...many, forwarded: "none" } },
   { name: "2 workers, half forwarded", deployment: workers(2), load: { ...many, forwarded: "half" } },
 ];
@@ -81,7 +98,7 @@ const alone: readonly Variant[] = [
 export async function benchCluster(): Promise<void> {
   const targets: string[] = [];
   for (const [engine, openSsl] of [["node:crypto", false], ["OpenSSL", true]] as const) {
-    const [first, , half] = await benchVariants("50 pairs, depth 2", loaded, { engine, openSsl });
+    const [first, , , half] = await benchVariants("50 pairs, depth 2", loaded, { engine, openSsl });
     const [, , across] = await benchVariants("one pair, depth 1", alone, { engine, openSsl });
     if (!openSsl) {
       const gain = half!.perSecond / first!.perSecond;
