@@ -248,8 +248,8 @@ export const streamMutations: readonly Mutation[] = [
   {
     name: "stream-part-left",
     what: "the part of a file that was stopped stays when that is cancelled",
-    file: "agent/stream/receive_file.ts",
-    from: "    const removed = removeAtEnd(offer, file);\n    if (offer.hasEnded) await removed;\n",
+    file: "agent/stream/incoming.ts",
+    from: "    if (this.#part !== null && !this.isStored) await removePart(this.#part);\n",
     to: "",
     tests: test("full_disk"),
   },
