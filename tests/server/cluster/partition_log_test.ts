@@ -194,11 +194,8 @@ Deno.test("an owner that another has followed stores and answers nothing more, a
   assertEquals(contentOf(second.state).messages, ["q 1", "q 5"]);
 });
 
-Deno.test("a batch that comes late, after another's claim, is not stored", { permissions }, async () => {
-  const memory = new MemoryStream();
-  const stream = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
-  const { snapshots } = world();
-  await using first = await soon(PartitionLog.claim({ stream, snapshots, node: "a" }));
+/** Holds the next publish of a stream, from when `asked` resolves until `held` does. */
+function holdNext(stream: FaultyStream) {
   const held = Promise.withResolvers<void>(), asked = Promise.withResolvers<void>();
   stream.times = 1;
   stream.fault = async (publish) => {
@@ -206,6 +203,15 @@ Deno.test("a batch that comes late, after another's claim, is not stored", { per
     await held.promise;
     return await publish();
   };
+  return { asked, held };
+}
+
+Deno.test("a batch that comes late, after another's claim, is not stored", { permissions }, async () => {
+  const memory = new MemoryStream();
+  const stream = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
+  const { snapshots } = world();
+  await using first = await soon(PartitionLog.claim({ stream, snapshots, node: "a" }));
+  const { asked, held } = holdNext(stream);
   const append = first.append([message("late")]);
   const error = assertRejects(() => append, PartitionLostError);
   await asked.promise;
@@ -313,13 +319,7 @@ Deno.test("an owner that asks while a batch is under way learns that another has
   const stream = new FaultyStream(memory, { times: 0, fault: faults["a publish that is lost"]! });
   const { snapshots } = world();
   await using first = await soon(PartitionLog.claim({ stream, snapshots, node: "a" }));
-  const held = Promise.withResolvers<void>(), asked = Promise.withResolvers<void>();
-  stream.times = 1;
-  stream.fault = async (publish) => {
-    asked.resolve();
-    await held.promise;
-    return await publish();
-  };
+  const { asked, held } = holdNext(stream);
   const error = assertRejects(() => first.append([message("late")]), PartitionLostError);
   await asked.promise;
   await using _second = await soon(PartitionLog.claim({ stream: memory, snapshots, node: "b" }));
