@@ -42,7 +42,14 @@ async function measure(openSsl: boolean) {
     const permissions = ["--allow-net=127.0.0.1", "--allow-read", "--allow-write", "--allow-run=cat"];
     if (openSsl) permissions.push(ffiPermission);
     return new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--v8-flags=--max-semi-space-size=4", ...permissions, main, ...args],
+      args: [
+        "run",
+        "--quiet",
+        "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=60",
+        ...permissions,
+        main,
+        ...args,
+      ],
       env: { DENO_TOKIO_EVENT_INTERVAL: "1", MALLOC_ARENA_MAX: "1" },
       stdout: "piped",
       stderr: "inherit",

@@ -23,7 +23,7 @@ class Smp < Formula
             "--allow-env=SMP_CONFIG_DIR,SMP_LOG_DIR,SMP_HOST,SMP_PORT,SMP_WS_PORT,SMP_STORE_LOG," \
             "WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE",
             "--allow-ffi=#{Formula["openssl@3"].opt_lib/shared_library("libcrypto", "3")}"
-    program "smp-agent", "agent/main.ts", "--v8-flags=--max-semi-space-size=4",
+    program "smp-agent", "agent/main.ts", "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=60",
             "--allow-read=.", "--allow-write=."
     program "smp", "client/main.ts", "--allow-read=.", "--allow-write=."
   end

@@ -138,7 +138,7 @@ Deno.test("an agent that is installed, that of the task and the benchmark's run 
       );
       assertEquals(values, ["1"], name);
     }
-    assertStringIncludes(text, "--v8-flags=--max-semi-space-size=4");
+    assertStringIncludes(text, "--v8-flags=--max-semi-space-size=4,--heap-growing-percent=60");
   }
 });
 
