@@ -7,7 +7,7 @@ import { printTable, record } from "./table.ts";
 
 const [shortWarmUp, measured] = [2_000, 6_000];
 /** How often each variant is measured, in turns; the medians count. */
-const rounds = 3;
+const rounds = 5;
 
 /** All have the same store, which answers when it is on the disk. */
 const ini = `[STORE_LOG]\nenable: on\nmessages: journal\n${noLimits}`;
