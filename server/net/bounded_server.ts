@@ -16,8 +16,8 @@ export interface SocketBounds {
 
 /**
  * Keeps an error listener on each socket: without it a peer's reset ends the process, as the HTTP server
- * drops its own where a socket is upgraded. Hands the connections to the HTTP server, because by itself that
- * stops accepting for ever once descriptors have run out.
+ * drops its own where a socket is upgraded. Takes one request of each, as its answer closes it. Hands the
+ * connections to the HTTP server, because by itself that stops accepting for ever once descriptors have run out.
  */
 export class BoundedServer {
   readonly #server: Server;
@@ -32,6 +32,10 @@ export class BoundedServer {
   ) {
     this.#server = server;
     this.#bounds = bounds;
+    // A parser takes all requests that it is given at once, and each costs a hundred times its bytes.
+    server.on("request", ({ socket }) => {
+      if (socket instanceof ConnectionStream) socket.readNothing();
+    });
     const tls = this.#tls = certificate === undefined ? null : new TlsTerminator(certificate);
     try {
       this.#listener = acceptConnections({ host, port, reusePort }, {
@@ -61,6 +65,7 @@ export class BoundedServer {
 
   /** Lifts the deadline: somebody else looks after the socket from now on. */
   release(socket: ConnectionStream): void {
+    socket.readFaster();
     clearTimeout(this.#deadlines.get(socket));
     this.#deadlines.delete(socket);
   }

@@ -1,12 +1,14 @@
 import { Duplex } from "node:stream";
 import type { TlsConnection } from "./tls_connection.ts";
 
-const readSize = 16_384;
+/** Bytes that are read at a time, as long as a request may come and after that. */
+const readSizes = { request: 512, then: 16_384 };
 
 export class ConnectionStream extends Duplex {
   readonly #connection: Deno.TcpConn | TlsConnection;
-  readonly #buffer = new Uint8Array(readSize);
+  readonly #buffer = new Uint8Array(readSizes.then);
   readonly remoteAddress: string;
+  #readSize = readSizes.request;
 
   constructor(connection: Deno.TcpConn | TlsConnection) {
     super();
@@ -21,8 +23,19 @@ export class ConnectionStream extends Duplex {
     else this.end(() => this.destroy());
   }
 
+  /** A request was read, whose answer is the last one: what is behind it is left to the system. */
+  readNothing(): void {
+    this.#readSize = 0;
+  }
+
+  /** No request is to come. */
+  readFaster(): void {
+    this.#readSize = readSizes.then;
+  }
+
   override _read(): void {
-    this.#connection.read(this.#buffer)
+    if (this.#readSize === 0) return;
+    this.#connection.read(this.#buffer.subarray(0, this.#readSize))
       .then((count) => void this.push(count === null ? null : this.#buffer.slice(0, count)))
       // What a listener throws at the data is an error of this stream, too.
       .catch((error) => this.destroy(error));

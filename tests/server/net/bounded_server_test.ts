@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createServer, type Server } from "node:http";
 import { TransportError } from "../../../mod.ts";
 import { textBytes } from "../../../protocol/mod.ts";
@@ -85,6 +85,25 @@ for (const released of [false, true]) {
     await soon(server.close());
   });
 }
+
+Deno.test("requests that come together are not all taken before the first one is answered", {
+  permissions: net,
+}, async () => {
+  let requests = 0;
+  const server = listen(
+    {},
+    createServer((_request, response) => {
+      requests++;
+      response.writeHead(404, { "connection": "close" }).end();
+    }),
+  );
+  using connection = await dial(server);
+  const request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+  await connection.write(textBytes(request.repeat(500)));
+  await until(() => server.sockets === 0);
+  assert(requests > 0 && requests < 30, `${requests} requests`);
+  await soon(server.close());
+});
 
 Deno.test("a port that is taken is an error", { permissions: net }, async () => {
   const server = listen({});
