@@ -92,6 +92,9 @@ export class Lane {
   /** Stops; resolves when nothing is on its way. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    // A server that does not answer keeps it from its end for a while, and a receiver may name one after the other.
+    this.#waiting = [];
+    this.#last = null;
     this.#pause.end();
     this.#wake?.();
     await this.#work;

@@ -8,7 +8,7 @@ import { deferred, GiveWay, openPacket, randomBytes } from "../../../protocol/mo
 import { until } from "../../support/wait.ts";
 
 /** A lane to a server of which the test closes the connections. */
-function fakeLane(retry: Backoff) {
+function fakeLane(retry: Backoff, connected: Promise<void> = Promise.resolve()) {
   const keys = {
     server: { host: "server", port: 1, keyHash: new Uint8Array(32) },
     senderId: "c2lk",
@@ -21,7 +21,8 @@ function fakeLane(retry: Backoff) {
   const links = {
     answerTime: 1000,
     way: new GiveWay(),
-    use: () => {
+    use: async () => {
+      await connected;
       const closed = deferred<Error>();
       connections.push(closed);
       const client = {
@@ -32,7 +33,7 @@ function fakeLane(retry: Backoff) {
           if (opened.ok && opened.packet.type === "stream chunk") sent.push(opened.packet.content[0]!);
         },
       };
-      return Promise.resolve({ client, release: () => {} });
+      return { client, release: () => {} };
     },
   } as unknown as StreamLinks;
   const context = { keys: { signing: () => Promise.resolve(null) }, retry } as unknown as AgentContext;
@@ -105,5 +106,20 @@ Deno.test({
     await until(() => often.sent.length === 12);
     assertEquals([rare.connections.length, rare.sent], [2, [1, 1]]);
     await Promise.all([rare.lane.close(), often.lane.close()]);
+  },
+});
+
+Deno.test({
+  name: "a lane that is closed while its server does not answer keeps nothing of what it was to send",
+  permissions: "none",
+  async fn() {
+    const connected = deferred<void>();
+    const { lane, sent, send } = fakeLane({ first: 1, most: 1, factor: 1 }, connected.promise);
+    for (let number = 1; number <= 64; number++) send(number);
+    const closing = lane.close();
+    assertEquals(lane.unanswered, 0);
+    connected.resolve();
+    await closing;
+    assertEquals(sent, []);
   },
 });
