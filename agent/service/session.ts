@@ -1,4 +1,4 @@
-import { joinParts, largestBody, latin1Bytes, textBytes } from "../../protocol/mod.ts";
+import { joinParts, largestBody, latin1Bytes, SocketLooks, textBytes } from "../../protocol/mod.ts";
 import type { Clock } from "../clock.ts";
 import { AgentError } from "../protocol/error.ts";
 import type { StreamOffer } from "../stream/types.ts";
@@ -52,6 +52,8 @@ const longestLine = 16_384;
 const longestJson = 2 * largestBody;
 /** Bytes of a body that are read before the token is given. */
 const longestBody = 65_536;
+/** Commands after which all others that wait have their turn: what reads in Deno does not give way by itself. */
+const commandsPerTurn = 32;
 /** Bytes of a body that are passed over. */
 const longestSkip = 1 << 24;
 /** Milliseconds for, and bytes of, what a client sends after it was told that the session ends. */
@@ -134,8 +136,12 @@ export class Session implements Subscriber {
     }
     try {
       await this.#output.put(textBytes("Welcome to SMP v0.3.2 agent\r\n"));
-      // A client that does not read cannot ask for more.
-      while (await this.#serve() && !this.#closed.signal.aborted) await this.#output.room();
+      const looks = new SocketLooks();
+      for (let served = 1; await this.#serve() && !this.#closed.signal.aborted; served++) {
+        if (served % commandsPerTurn === 0) await looks.next();
+        // A client that does not read cannot ask for more.
+        await this.#output.room();
+      }
       await this.#end();
     } catch {
       // The client has gone, or is none.

@@ -285,3 +285,20 @@ Deno.test("what a session waits for is bounded, and nothing of what it may not s
   assertEquals(await again.ask("2", "nobody", "SUB"), ["2", "nobody", "ERR CONN UNKNOWN"]);
   assert(one.sessions >= 1);
 });
+
+Deno.test("a client whose commands are all there lets all else of the agent have its turn", async () => {
+  await using server = await startServer();
+  await using service = await startService(server);
+  const socket = new FakeSocket();
+  const served = service.serve(socket);
+  await socket.reads("Welcome");
+  const commands = 20_000;
+  socket.type("1\n\nX\n".repeat(commands));
+  await socket.reads("ERR");
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const answers = socket.text.split("ERR").length - 1;
+  assert(answers < commands, `${answers} answers`);
+  await until(() => socket.text.split("ERR").length - 1 === commands);
+  socket.end();
+  await soon(served);
+});
