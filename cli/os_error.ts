@@ -16,18 +16,27 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ["EROFS", "the file system is read-only"],
 ]);
 
+/** Deno gives these no code, and Node calls a quota by its number, which is that of Linux or of BSD. */
+const uncoded: readonly (readonly [RegExp, string])[] = [
+  [/^Dis[ck] quota exceeded|^Unknown system error -(122|69)\b/, "EDQUOT"],
+  [/^Too many open files in system/, "ENFILE"],
+];
+
 export function osReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { code, name, message } = error as Error & { readonly code?: unknown };
+  const { name, message } = error;
   if (name === "NotCapable") {
     const option = /--allow-[a-z]+/.exec(message)?.[0];
     return `Deno's ${option} does not name it`;
   }
-  const reason = typeof code === "string" ? reasons.get(code) : undefined;
-  return reason ?? message.replace(/ \(os error \d+\).*$/s, "");
+  return reasons.get(codeOf(error)) ?? message.replace(/ \(os error \d+\).*$/s, "");
 }
 
 export function isDiskFull(error: unknown): boolean {
-  const { code } = error instanceof Error ? error as { readonly code?: unknown } : {};
-  return code === "ENOSPC" || code === "EDQUOT";
+  return error instanceof Error && ["ENOSPC", "EDQUOT"].includes(codeOf(error));
+}
+
+function codeOf(error: Error): string {
+  const known = uncoded.find(([text]) => text.test(error.message));
+  return known?.[1] ?? ("code" in error ? String(error.code) : "");
 }

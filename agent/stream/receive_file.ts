@@ -1,4 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
+import { isDiskFull } from "../../cli/os_error.ts";
 import { equalBytes, release } from "../../protocol/mod.ts";
 import type { StreamPart } from "../store/store.ts";
 import { fileModules } from "./builtin.ts";
@@ -134,9 +135,8 @@ async function receive(offer: Incoming, reader: StreamReader, file: Target): Pro
 }
 
 function isFull(error: unknown): boolean {
-  const code = codeOf(error);
   const isOfBrowser = error instanceof DOMException && error.name === "QuotaExceededError";
-  return code === "ENOSPC" || code === "EDQUOT" || isOfBrowser;
+  return isDiskFull(error) || isOfBrowser;
 }
 
 function noRoom(cause: unknown): StreamError {

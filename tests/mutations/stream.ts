@@ -225,7 +225,7 @@ export const streamMutations: readonly Mutation[] = [
     name: "stream-full-disk",
     what: "a full disk ends a file",
     file: "agent/stream/receive_file.ts",
-    from: 'code === "ENOSPC" || ',
+    from: "isDiskFull(error) || ",
     to: "",
     tests: test("full_disk"),
   },

@@ -324,9 +324,18 @@ for (const messages of ["journal", "memory"] as const) {
   }
 }
 
-for (const torn of ["", "MSG AAAA"]) {
+const fullDisks = [
+  ["a full disk", () => Object.assign(new Error("full"), { code: "ENOSPC" }), "no space is left on the disk"],
+  // As Deno says it.
+  ["a used quota", () => new Error("Disk quota exceeded (os error 122)"), "no space is left for this user"],
+] as const;
+for (
+  const [torn, [disk, full, reason]] of ["", "MSG AAAA"].flatMap((torn) =>
+    fullDisks.map((disk) => [torn, disk] as const)
+  )
+) {
   const what = torn === "" ? "whole logs" : "a torn log";
-  Deno.test(`on a full disk ${what} can be read all the same, and written when there is room`, {
+  Deno.test(`on ${disk} ${what} can be read all the same, and written when there is room`, {
     permissions,
   }, async () => {
     await using folder = await temporaryFolder();
@@ -343,7 +352,7 @@ for (const torn of ["", "MSG AAAA"]) {
       async open(path, isNew) {
         const file = await systemIo.open(path, isNew);
         const write = async (bytes: Uint8Array) => {
-          if (isFull) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+          if (isFull) throw full();
           return await file.write(bytes);
         };
         return { ...file, write };
@@ -355,7 +364,7 @@ for (const torn of ["", "MSG AAAA"]) {
       const first = (await stores.messages.first(queue.recipientId))!;
       assertEquals(first.body, textBytes("a"));
       const remove = () => stores.messages.remove(queue.recipientId, first.id);
-      await assertRejects(remove, StoreError, "no space is left");
+      await assertRejects(remove, StoreError, reason);
       // Between two tries.
       await until(() => ![...Deno.readDirSync(folder.path)].some(({ name }) => name.endsWith("s.log.new")));
       isFull = false;
