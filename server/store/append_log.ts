@@ -227,7 +227,13 @@ export class AppendLog {
     this.#mustCut = false;
     if (this.#options.fsync !== "always") return;
     this.#mustRewrite = true;
-    await this.#file.sync();
+    try {
+      await this.#file.sync();
+    } catch (error) {
+      // A crash before it is written anew must not leave what is refused.
+      await this.#cut().catch(() => {});
+      throw error;
+    }
     this.#mustRewrite = false;
   }
 
@@ -327,10 +333,12 @@ export class AppendLog {
         this.#run();
       });
     } catch (error) {
+      await this.#io.remove(aside).catch(() => {});
+      // It was written anew meanwhile, or has to be.
+      if (this.#tail !== tail) return;
       this.#compactLength = this.#length;
       this.#options.metrics.logFailures++;
       this.#tell(`Cannot compact ${this.#path}, it goes on growing`, error);
-      await this.#io.remove(aside).catch(() => {});
     } finally {
       this.#tail = null;
     }
