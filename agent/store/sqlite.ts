@@ -17,7 +17,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { GroupCommit, writeError } from "./group_commit.ts";
 import { putPassphrase, reseal } from "./reseal.ts";
 import { fileOf, openDatabase } from "./sqlite_file.ts";
-import { removeLocked } from "./sqlite_lock.ts";
+import { isAt, type Place, removeLocked } from "./sqlite_lock.ts";
 import { type Opened, openFile, setPragmas, unsynced } from "./sqlite_open.ts";
 import * as reads from "./sqlite_reads.ts";
 import { closeReader, openSnapshotSource, readSnapshot, type SnapshotSource } from "./sqlite_snapshot.ts";
@@ -67,6 +67,7 @@ export class SqliteStore implements AgentStore {
   readonly #lock: DatabaseSync;
   readonly #log: SyncedLog;
   readonly #path: string;
+  readonly #place: Place;
   readonly #prepared: Prepared;
   readonly #query: reads.Query;
   readonly #iterations: number | undefined;
@@ -78,7 +79,7 @@ export class SqliteStore implements AgentStore {
       const write = () => transact(this.#database, writes.flat(), this.#prepared);
       const isUnsynced = mayBeLost && this.#unsynced < mostUnsynced;
       this.#unsynced = isUnsynced ? this.#unsynced + 1 : 0;
-      this.#log.write(() => isUnsynced ? unsynced(this.#database, write) : write());
+      this.#write(() => isUnsynced ? unsynced(this.#database, write) : write());
       this.#checkpointSoon();
     },
   });
@@ -90,13 +91,14 @@ export class SqliteStore implements AgentStore {
   #loggedSince: number | null = null;
   #isClosed = false;
 
-  private constructor({ database, lock, vault }: Opened, { iterations }: SqliteStoreOptions) {
+  private constructor({ database, lock, place, vault }: Opened, { iterations }: SqliteStoreOptions) {
     this.#database = database;
     this.#lock = lock;
     this.#log = new SyncedLog(database);
     this.#vault = vault;
     this.#iterations = iterations;
     this.#path = fileOf(database);
+    this.#place = place;
     this.#prepared = new Prepared(database);
     this.#query = reads.queryOf((text) => this.#prepared.get(text));
   }
@@ -192,7 +194,7 @@ export class SqliteStore implements AgentStore {
     return this.#commits.exclusively(() => {
       try {
         const prune = this.#prepared.get("DELETE FROM messages WHERE done = 1 AND at < ?");
-        const { changes } = this.#log.write(() => prune.run(before));
+        const { changes } = this.#write(() => prune.run(before));
         this.#checkpointSoon();
         return Number(changes);
       } catch (cause) {
@@ -248,7 +250,19 @@ export class SqliteStore implements AgentStore {
     return true;
   }
 
+  #write<R>(write: () => R): R {
+    this.#checkPlace();
+    return this.#log.write(write);
+  }
+
+  /** SQLite would go on in a file that nobody finds again: what a server was told to be stored would be gone. */
+  #checkPlace(): void {
+    if (isAt(this.#place, this.#path)) return;
+    throw new Error(`${this.#path} was removed or replaced while it is used; start the agent again`);
+  }
+
   async #changePassphrase(next: string | null): Promise<void> {
+    this.#checkPlace();
     const vault = this.#vault;
     if (next === null && !isLocked(vault)) {
       throw new StoreError("PASSPHRASE", "Cannot remove the passphrase: the store has none");

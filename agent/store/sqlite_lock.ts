@@ -6,11 +6,19 @@ import { StoreError } from "./store.ts";
 /** Each time another agent has to remove its files in the moment in which they are opened. */
 const mostTries = 100;
 
+/** What tells a file from any other that has its path later. */
+export interface Place {
+  readonly dev: number;
+  readonly ino: number;
+}
+
 /** A database that no other agent can use. */
 export interface Locked {
   readonly database: DatabaseSync;
   /** Holds the lock until it is closed. */
   readonly lock: DatabaseSync;
+  /** Which file the database is. */
+  readonly place: Place;
   /** Whether there was no file of the lock. */
   readonly isNewLock: boolean;
 }
@@ -32,7 +40,7 @@ export function openLocked(path: string): Locked {
       const lockFile = placeOf(lockPath);
       lock = takeLock(lockPath);
       // Whoever had the lock before may have removed what was opened here.
-      if (isAt(file, path) && isAt(lockFile, lockPath)) return { database, lock, isNewLock };
+      if (isAt(file, path) && isAt(lockFile, lockPath)) return { database, lock, place: file, isNewLock };
     } catch (error) {
       database.close();
       throw error;
@@ -77,11 +85,12 @@ function takeLock(path: string): DatabaseSync {
 }
 
 /** Which file has that name. It is not opened: closing it would give up all locks that this process has on it. */
-function placeOf(path: string): { readonly dev: number; readonly ino: number } | undefined {
+function placeOf(path: string): Place | undefined {
   return statSync(path, { throwIfNoEntry: false });
 }
 
-function isAt(file: ReturnType<typeof placeOf>, path: string): boolean {
+/** Whether a file still has its path. Throws what the system says. */
+export function isAt(file: Place | undefined, path: string): file is Place {
   const there = placeOf(path);
   return file !== undefined && there !== undefined && file.dev === there.dev && file.ino === there.ino;
 }

@@ -21,7 +21,7 @@ import { type PassphraseOptions, type PassphraseRecord, type Vault, vaultFor } f
 const pagesOfLog = 1000;
 
 /** A file that is open. */
-export interface Opened extends Pick<Locked, "database" | "lock"> {
+export interface Opened extends Pick<Locked, "database" | "lock" | "place"> {
   readonly vault: Vault;
 }
 
@@ -35,9 +35,9 @@ export async function openFile(path: string, options: PassphraseOptions): Promis
     // No file is made where it cannot be opened.
     loadSqlite();
     locked = openLocked(path);
-    const { database, lock } = locked;
+    const { database, lock, place } = locked;
     checkHeader(fileOf(database));
-    return { database, lock, vault: await prepare(database, path, options) };
+    return { database, lock, place, vault: await prepare(database, path, options) };
   } catch (error) {
     if (locked !== null) giveUp(locked, error);
     throw openError(path, error);

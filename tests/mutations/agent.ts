@@ -173,7 +173,15 @@ export const agentMutations: readonly Mutation[] = [
     what: "an agent uses files that are removed already",
     file: "agent/store/sqlite_lock.ts",
     from: "if (isAt(file, path) && isAt(lockFile, lockPath)) return",
-    to: "return",
+    to: "if (file) return",
+    tests: ["tests/agent/store/sqlite_test.ts"],
+  },
+  {
+    name: "sqlite-file-removed",
+    what: "an agent stores messages in a file that nobody finds again",
+    file: "agent/store/sqlite.ts",
+    from: "if (isAt(this.#place, this.#path)) return;",
+    to: "return;",
     tests: ["tests/agent/store/sqlite_test.ts"],
   },
   {

@@ -158,6 +158,31 @@ Deno.test("a store that is removed goes before others can open it, its lock last
   ]);
 });
 
+for (
+  const [harm, spoil] of [
+    ["removed", (path) => Deno.remove(path)],
+    ["moved", (path) => Deno.rename(path, `${path}.moved`)],
+    ["replaced by a copy", async (path) => {
+      await Deno.copyFile(path, `${path}.copy`);
+      await Deno.rename(`${path}.copy`, path);
+    }],
+  ] as readonly (readonly [string, (path: string) => Promise<void>])[]
+) {
+  Deno.test(`nothing is stored in a database that was ${harm} while it is used`, async () => {
+    await using folder = await temporaryFolder();
+    const path = `${folder.path}/agent.db`;
+    await using store = await SqliteStore.open(path);
+    await store.commit(everything());
+    await spoil(path);
+    const change = { type: "delete event", id: 1 } as const;
+    const told = `${path} was removed or replaced`;
+    await assertFails(() => store.commit([change]), "WRITE", told);
+    await assertFails(() => store.commit([change], { mayBeLost: true }), "WRITE", told);
+    await assertFails(() => store.prune(0), "WRITE", told);
+    await assertFails(() => store.changePassphrase("new"), "WRITE", told);
+  });
+}
+
 Deno.test("commits survive a power cut, what is deleted is overwritten, and references hold", async () => {
   const { close } = DatabaseSync.prototype;
   const found: unknown[] = [];
