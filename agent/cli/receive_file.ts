@@ -9,7 +9,7 @@ import { numbered, safeName } from "./file_name.ts";
 import { withNamed } from "./named_file.ts";
 import { printable } from "./print.ts";
 import { formatBytes } from "./progress.ts";
-import { explained, Transfer } from "./transfer.ts";
+import { explained, isTakenBack, Transfer } from "./transfer.ts";
 
 const kinds = {
   ...serverOptions,
@@ -59,8 +59,9 @@ with the same --to; Ctrl-C cancels the file and tells the other side.`,
               await receive(transfer, offer, { folder, surroundings, isJson: options.json });
               received++;
             } catch (error) {
-              // One that ends otherwise is not the end of those that come.
-              if (!follow || !(error instanceof StreamError) || error.code === "CLOSED") throw error;
+              // One that ends otherwise is not the end of those that come, nor is one that did not begin.
+              if (!(error instanceof StreamError) || error.code === "CLOSED") throw error;
+              if (!follow && !isTakenBack(offer, error)) throw error;
               transfer.tell(`"${offer.name}" did not come: ${explained(error)}`);
             }
           }

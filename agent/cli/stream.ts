@@ -1,7 +1,8 @@
 import { type OptionKinds, UsageError } from "../../cli/options.ts";
 import { readArguments, serverHelp, serverOptions } from "./arguments.ts";
+import type { StreamOffer } from "../stream/types.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { Transfer } from "./transfer.ts";
+import { explained, isTakenBack, Transfer } from "./transfer.ts";
 
 const kinds = { ...serverOptions, "send": "flag", "receive": "flag" } as const satisfies OptionKinds;
 
@@ -68,12 +69,17 @@ async function send(transfer: Transfer, name: string, { readSome, signal }: Surr
     await writer.close();
     await stream.ended;
   };
-  // What cannot be read is told to the other side too.
+  // What cannot be read is told to the other side too, by what ends the stream here.
+  let failure: unknown = null;
   const pumped = pump().catch(async (error) => {
+    failure = error;
     if (!signal.aborted) await stream.cancel("What was sent cannot be read");
     throw error;
   });
-  await transfer.follow(stream, { shown: "", work: Promise.race([pumped, stream.ended]) });
+  const ended = stream.ended.catch((error) => {
+    throw failure ?? error;
+  });
+  await transfer.follow(stream, { shown: "", work: Promise.race([pumped, ended]) });
   transfer.tell("sent");
 }
 
@@ -85,7 +91,19 @@ async function receive(transfer: Transfer, name: string, { write }: Surroundings
     await stream.cancel("The program that received it was killed");
   }
   transfer.tell(`receiving what "${name}" sends with smp-agent stream`);
-  const offer = await transfer.offer(({ size }) => size === null);
+  for (let hasCome = false; !hasCome;) {
+    const offer = await transfer.offer(({ size }) => size === null);
+    hasCome = await receiveOffer(transfer, offer, write);
+  }
+  transfer.tell("received");
+}
+
+/** Gives whether it has come: `false` when it was taken back before any of it was there. */
+async function receiveOffer(
+  transfer: Transfer,
+  offer: StreamOffer,
+  write: Surroundings["write"],
+): Promise<boolean> {
   const pump = async () => {
     const reader = offer.accept().getReader();
     for (let part; !(part = await reader.read()).done;) await write(part.value);
@@ -94,6 +112,12 @@ async function receive(transfer: Transfer, name: string, { write }: Surroundings
     await offer.cancel("What came cannot be written");
     throw error;
   });
-  await transfer.follow(offer, { shown: "", work: pumped });
-  transfer.tell("received");
+  try {
+    await transfer.follow(offer, { shown: "", work: pumped });
+    return true;
+  } catch (error) {
+    if (!isTakenBack(offer, error)) throw error;
+    transfer.tell(`one that was offered did not come: ${explained(error)}`);
+    return false;
+  }
 }

@@ -20,6 +20,9 @@ export interface TransferOptions extends SessionOptions {
 
 type Stream = OutgoingStream | StreamOffer;
 
+/** Why the other side takes back what it has offered. */
+const backCodes: ReadonlySet<StreamError["code"]> = new Set(["CANCELLED", "CHANGED", "EXPIRED", "LOST"]);
+
 /** An agent in the service of a command that sends or receives streams of one connection. */
 export class Transfer {
   readonly session: Session;
@@ -167,6 +170,12 @@ export class Transfer {
     const line = oneLine({ type: "progress", connection: this.#name, id: stream.id, bytes, size });
     await this.#surroundings.print(line).catch(() => {});
   }
+}
+
+/** Whether the other side has taken an offer back before anything of it came: what it offers next is another one. */
+export function isTakenBack(offer: StreamOffer, error: unknown): error is StreamError {
+  if (!(error instanceof StreamError) || error.told === null || offer.progress.bytes > 0) return false;
+  return backCodes.has(error.code);
 }
 
 /** Why a stream has ended, for people. */

@@ -71,6 +71,40 @@ Deno.test("what cannot be written any more cancels a pipe", async () => {
   assertEquals(await ended, ["CANCELLED", "What came cannot be written"]);
 });
 
+Deno.test("what was taken back before it came is not what is waited for", async () => {
+  await using setting = await pair();
+  const { folder, peer, db } = setting;
+  const withdrawn = await peer.agent.offerStream("a");
+  const file = await peer.agent.offerStream("a", { size: 10, name: "back" });
+  for (const stream of [withdrawn, file]) await stream.cancel("another one comes");
+  await using receiving = folder.begin(["stream", "b", "--receive", "--db", db]);
+  for (let told = ""; !told.includes("did not come");) told = await receiving.told();
+  const outgoing = await peer.agent.offerStream("a");
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  await writer.write(new TextEncoder().encode("whole"));
+  await writer.close();
+  const { code, stdout } = await receiving.end();
+  assertEquals([code, stdout], [0, "whole"]);
+  const to = folder.file("in");
+  await using receivingFile = folder.begin(["receive-file", "b", "--to", to, "--db", db]);
+  await peer.agent.sendFile("a", await folder.write("next", "x"));
+  assertEquals(await receivingFile.line(), `${to}/next`);
+  assertEquals((await receivingFile.end()).code, 0);
+});
+
+Deno.test("what cannot be read is said, and cancels a pipe", async () => {
+  await using setting = await pair();
+  const { folder, peer, db } = setting;
+  const running = folder.shell('agent stream b --send --db "$B" < "$D"', { B: db, D: folder.path });
+  const offer = await nextOffer(peer);
+  const ended = endOf(offer);
+  offer.accept();
+  assertEquals(await ended, ["CANCELLED", "What was sent cannot be read"]);
+  const { code, stderr } = await running;
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "Is a directory");
+});
+
 Deno.test("where there is no session there are no files and streams", async () => {
   await using folder = await AgentFolder.make();
   await using server = await startServer();
