@@ -51,7 +51,7 @@ export class Lane {
   #failure: { readonly error: unknown } | null = null;
   #link: StreamLink | null = null;
   #isGone = false;
-  #isClosed = false;
+  readonly #ending = new AbortController();
   readonly #pause = new Pause();
   #wake: (() => void) | null = null;
   readonly #work: Promise<void>;
@@ -73,6 +73,10 @@ export class Lane {
     return this.#keys.blockSize;
   }
 
+  get #isClosed(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   /** Packets that no server has taken. */
   get unanswered(): number {
     return this.#waiting.length + this.#onWay;
@@ -91,8 +95,8 @@ export class Lane {
 
   /** Stops; resolves when nothing is on its way. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    // A server that does not answer keeps it from its end for a while, and a receiver may name one after the other.
+    // A receiver may name one server after the other that does not answer.
+    this.#ending.abort();
     this.#waiting = [];
     this.#last = null;
     this.#pause.end();
@@ -203,7 +207,7 @@ export class Lane {
 
   /** A connection; that it is lost is a failure also when nothing is on its way. */
   async #use(server: OutboundRoute["keys"]["server"]): Promise<StreamLink> {
-    const link = await this.#links.use(server);
+    const link = await this.#links.use(server, this.#ending.signal);
     this.#linkedAt = performance.now();
     void link.client.closed.then((error) => {
       if (this.#link !== link || this.#isClosed) return;

@@ -14,6 +14,8 @@ export interface StreamLink {
 
 interface Link {
   readonly client: Promise<SmpClient>;
+  readonly connecting: AbortController;
+  isConnected: boolean;
   users: number;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -36,12 +38,16 @@ export class StreamLinks implements AsyncDisposable {
   constructor(options: Omit<SmpClientOptions, "signal" | "blockSize">) {
     this.answerTime = (options.commandTimeout ?? 15_000) / 8;
     const knownServers = options.knownServers ?? new Map<string, readonly string[]>();
-    this.#options = { ...options, knownServers, blockSize: "large", signal: this.#abort.signal };
+    this.#options = { ...options, knownServers, blockSize: "large" };
   }
 
-  /** A connection to a server. Throws what `SmpClient.connect` throws. */
-  async use(server: ServerAddress): Promise<StreamLink> {
+  /**
+   * A connection to a server. Throws what `SmpClient.connect` throws; when the signal aborts, connecting goes on for
+   * other users alone.
+   */
+  async use(server: ServerAddress, signal?: AbortSignal): Promise<StreamLink> {
     this.#abort.signal.throwIfAborted();
+    signal?.throwIfAborted();
     const name = formatAddress(server);
     const link = this.#links.get(name) ?? this.#connect(name, server);
     link.users++;
@@ -50,13 +56,21 @@ export class StreamLinks implements AsyncDisposable {
     const release = () => {
       if (!isUsed) return;
       isUsed = false;
-      if (--link.users === 0 && this.#links.get(name) === link) this.#closeLater(name, link);
+      if (--link.users > 0 || this.#links.get(name) !== link) return;
+      if (link.isConnected) this.#closeLater(name, link);
+      else {
+        link.connecting.abort(signal?.reason);
+        this.#close(name, link);
+      }
     };
+    signal?.addEventListener("abort", release);
     try {
       return { client: await link.client, release };
     } catch (error) {
       release();
       throw error;
+    } finally {
+      signal?.removeEventListener("abort", release);
     }
   }
 
@@ -69,14 +83,19 @@ export class StreamLinks implements AsyncDisposable {
   }
 
   #connect(name: string, server: ServerAddress): Link {
-    const client = SmpClient.connect(server, this.#options);
-    const link: Link = { client, users: 0, timer: undefined };
+    const connecting = new AbortController();
+    const signal = AbortSignal.any([this.#abort.signal, connecting.signal]);
+    const client = SmpClient.connect(server, { ...this.#options, signal });
+    const link: Link = { client, connecting, isConnected: false, users: 0, timer: undefined };
     this.#links.set(name, link);
     const forget = () => {
       clearTimeout(link.timer);
       if (this.#links.get(name) === link) this.#links.delete(name);
     };
-    client.then(({ closed }) => closed.then(forget), forget);
+    client.then(({ closed }) => {
+      link.isConnected = true;
+      void closed.then(forget);
+    }, forget);
     return link;
   }
 

@@ -131,7 +131,7 @@ export class Way {
       for (let failures = 1; !signal.aborted; failures++) {
         this.#link.release();
         try {
-          this.#link = await links.use(this.#made.route.keys.server);
+          this.#link = await links.use(this.#made.route.keys.server, signal);
           await this.#subscribe();
           this.#pause.end();
           return true;
