@@ -1,5 +1,6 @@
 import process from "node:process";
 import type { Interface } from "node:readline";
+import { countOnce } from "./display_position.ts";
 
 /** Readline's lines, with the row to which it believes that it has to move up before it writes the line anew. */
 type Lines = Interface & { prevRows: number };
@@ -30,6 +31,7 @@ export class CursorRow implements Disposable {
       get: () => Deno.consoleSize().columns,
       configurable: true,
     });
+    countOnce(lines, () => process.stdout.columns);
     for (const { emitter, event } of changes) {
       emitter.prependListener(event, this.#correct);
       emitter.on(event, this.#written);
