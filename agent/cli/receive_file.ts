@@ -55,13 +55,14 @@ with the same --to; Ctrl-C cancels the file and tells the other side.`,
         async use(transfer) {
           while (received < most) {
             const offer = await transfer.offer(({ size }) => size !== null);
+            const hasBegun = offer.status === "accepted";
             try {
               await receive(transfer, offer, { folder, surroundings, isJson: options.json });
               received++;
             } catch (error) {
               // One that ends otherwise is not the end of those that come, nor is one that did not begin.
               if (!(error instanceof StreamError) || error.code === "CLOSED") throw error;
-              if (!follow && !isTakenBack(offer, error)) throw error;
+              if (!follow && (hasBegun || !isTakenBack(offer, error))) throw error;
               transfer.tell(`"${offer.name}" did not come: ${explained(error)}`);
             }
           }

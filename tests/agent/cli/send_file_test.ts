@@ -194,6 +194,25 @@ Deno.test("Ctrl-C cancels a file on either side, and the other one is told", asy
   assertEquals([received.code, received.stdout, namesIn(to)], [130, "", []]);
 });
 
+Deno.test("a file that had begun to come is not passed over when it is cancelled", async () => {
+  await using setting = await pair();
+  const { folder, peer, db } = setting;
+  const to = folder.file("in");
+  const outgoing = await peer.agent.offerStream("a", { size: 1_000_000, name: "x" });
+  const args = ["receive-file", "b", "--to", to, "--db", db];
+  const receiving = await folder.start(args);
+  const writer = (await soon(outgoing.accepted)).getWriter();
+  writer.closed.catch(() => {});
+  await writer.write(new Uint8Array(100_000));
+  await until(() => partIn(to) > 0);
+  receiving.signal("SIGKILL");
+  await receiving.end();
+  await outgoing.cancel("another time");
+  const { code, stderr } = await soon(folder.here(args));
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, 'the other side has cancelled it: "another time"');
+});
+
 Deno.test("a file that is refused, or ends otherwise, fails with the words of the other side", async () => {
   await using setting = await pair();
   const { folder, peer, db } = setting;
