@@ -182,17 +182,20 @@ export class Streams implements AsyncDisposable {
     }
   }
 
-  /** A packet of streams has come on a connection's own route: credit. `false`: it is of no stream. */
+  /**
+   * A packet of streams has come on a connection's own route: credit, which comes late where its run has ended. `false`:
+   * it is none, or forged.
+   */
   async packet(connection: string, content: Uint8Array<ArrayBuffer>): Promise<boolean> {
     const head = readStreamHead(content);
-    if (head?.type !== "credit" || this.#isClosed) return false;
+    if (head?.type !== "credit") return false;
     const run = hexOf(head.run);
     for (const stream of this.#of(connection)) {
       if (stream instanceof Outgoing && stream.runId === run) {
         return await stream.credit(content, head.number);
       }
     }
-    return false;
+    return true;
   }
 
   /** All that have not ended, of one connection or all, oldest first. */
