@@ -27,7 +27,9 @@ export function queuesOf(server: SmpServer): MemoryQueueStore | null {
 }
 
 /** Starts a server on free loopback ports, with WebSockets, over TLS too. */
-export async function startServer(options: SmpServerOptions = {}): Promise<SmpServer> {
+export async function startServer({ limits, ...given }: SmpServerOptions = {}): Promise<SmpServer> {
+  // However long it takes on a machine that is busy.
+  const options = { limits: { handshakeTimeout: 600_000, ...limits }, ...given };
   const tls = { ...certificate, port: 0 };
   const usual = { identity, host: "127.0.0.1", port: 0, webSocketPort: 0, tls };
   if (workers > 1 && options.partitions === undefined) {
