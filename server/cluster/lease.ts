@@ -1,3 +1,4 @@
+import { Announcement } from "./announcement.ts";
 import type { Bucket, BucketEntry } from "./bucket.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import { checkCluster, type ClusterIdentity } from "./cluster_identity.ts";
@@ -67,7 +68,7 @@ export class NodeLease implements AsyncDisposable {
   readonly #clock: ClusterClock;
   readonly #members: Members;
   readonly #process = crypto.randomUUID();
-  readonly #owned = new Map<number, number>();
+  readonly #announcement = new Announcement(() => this.#wake.abort());
   readonly #ending = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #burials = new Set<string>();
@@ -77,11 +78,6 @@ export class NodeLease implements AsyncDisposable {
   #backAgain = new AbortController();
   /** Since when there is no connection, until that has been told. */
   #lostAt: number | null = null;
-  #written = Promise.withResolvers<void>();
-  /** What is written next, and what was written last. */
-  #changes = 0;
-  #changesWritten = -1;
-  #isDraining = false;
   #revision = 0;
   #incarnation = 0;
   #nextIncarnation: number;
@@ -154,13 +150,22 @@ export class NodeLease implements AsyncDisposable {
 
   /** Tells the others of a partition that was claimed. */
   own(partition: number, epoch: number): void {
-    this.#owned.set(partition, epoch);
-    this.#changed();
+    this.#announcement.own(partition, epoch);
   }
 
   /** Tells the others of a partition that is given away, or was lost. */
   disown(partition: number): void {
-    if (this.#owned.delete(partition)) this.#changed();
+    this.#announcement.disown(partition);
+  }
+
+  /** Whether it was told that this node cannot take a partition. */
+  isUnable(partition: number): boolean {
+    return this.#announcement.isUnable(partition);
+  }
+
+  /** Tells the others that this node cannot take a partition, or may be able to again. */
+  setUnable(partition: number, isUnable: boolean): void {
+    this.#announcement.setUnable(partition, isUnable);
   }
 
   /** The time of this lease's clock, milliseconds. */
@@ -173,11 +178,7 @@ export class NodeLease implements AsyncDisposable {
    * lease has ended.
    */
   async drain(isDraining = true): Promise<void> {
-    this.#isDraining = isDraining;
-    this.#changed();
-    const { signal } = this.#ending;
-    const changes = this.#changes;
-    while (this.#changesWritten < changes && !signal.aborted) await this.#written.promise;
+    await this.#announcement.drain(isDraining, this.#ending.signal);
   }
 
   /** Leaves: the others hear of it at once, where the engine can be reached. */
@@ -311,14 +312,12 @@ export class NodeLease implements AsyncDisposable {
   }
 
   async #write(expected: number): Promise<number | null> {
-    const [sentAt, changes, incarnation] = [this.#clock.now(), this.#changes, this.#nextIncarnation];
-    const text = this.#text(this.#isDraining ? "draining" : "live");
-    const revision = await this.#options.bucket.write(this.#key, text, expected);
+    const [sentAt, incarnation] = [this.#clock.now(), this.#nextIncarnation];
+    const { said, number } = this.#announcement;
+    const revision = await this.#options.bucket.write(this.#key, this.#text(said.state), expected);
     if (revision === null) return null;
     this.#revision = revision;
-    this.#changesWritten = changes;
-    this.#written.resolve();
-    this.#written = Promise.withResolvers();
+    this.#announcement.stored(number);
     if (this.#isFailing) this.#options.log("info", "renewed the lease of this node again");
     this.#isFailing = false;
     this.#renewedAt = sentAt;
@@ -328,12 +327,8 @@ export class NodeLease implements AsyncDisposable {
   }
 
   #text(state: Lease["state"]): string {
-    return formatLease({
-      incarnation: this.#nextIncarnation,
-      process: this.#process,
-      state,
-      owned: this.#owned,
-    });
+    const { said } = this.#announcement;
+    return formatLease({ ...said, incarnation: this.#nextIncarnation, process: this.#process, state });
   }
 
   /** Something else is stored than what was written last, as far as is known. */
@@ -433,11 +428,6 @@ export class NodeLease implements AsyncDisposable {
     task.finally(() => this.#tasks.delete(task));
   }
 
-  #changed(): void {
-    this.#changes++;
-    this.#wake.abort();
-  }
-
   #isFresh(): boolean {
     return this.age < leaseTimes.hold;
   }
@@ -466,7 +456,7 @@ export class NodeLease implements AsyncDisposable {
     this.#ending.abort();
     this.#isPaused = true;
     for (const stop of this.#stops.splice(0)) stop();
-    this.#written.resolve();
+    this.#announcement.end();
     await Promise.all(this.#tasks);
   }
 }

@@ -36,6 +36,8 @@ export interface Lease {
   readonly state: MemberState;
   /** The epochs of the partitions that it owns. */
   readonly owned: ReadonlyMap<number, number>;
+  /** Partitions that it has failed to take again and again: others are to have them. Older nodes do not say so. */
+  readonly unable: ReadonlySet<number>;
 }
 
 /** A node as it was last seen. */
@@ -52,8 +54,9 @@ export function isNodeName(name: string): boolean {
   return /^[A-Za-z0-9_-]{1,32}$/.test(name);
 }
 
-export function formatLease({ incarnation, process, state, owned }: Lease): string {
-  return JSON.stringify({ incarnation, process, state, owned: [...owned] });
+export function formatLease({ incarnation, process, state, owned, unable }: Lease): string {
+  const said = { incarnation, process, state, owned: [...owned] };
+  return JSON.stringify(unable.size === 0 ? said : { ...said, unable: [...unable] });
 }
 
 /** `null` for what is no lease. */
@@ -66,11 +69,12 @@ export function parseLease(text: string): Lease | null {
     return null;
   }
   if (typeof value !== "object" || value === null) return null;
-  const { incarnation, process, state, owned } = value as Record<string, unknown>;
+  const { incarnation, process, state, owned, unable = [] } = value as Record<string, unknown>;
   if (!isCount(incarnation) || typeof process !== "string" || process.length > 64) return null;
   if (state !== "live" && state !== "draining" && state !== "gone") return null;
   if (!Array.isArray(owned) || owned.length > mostOwned || !owned.every(isPair)) return null;
-  return { incarnation, process, state, owned: new Map(owned) };
+  if (!Array.isArray(unable) || unable.length > mostOwned || !unable.every(isCount)) return null;
+  return { incarnation, process, state, owned: new Map(owned), unable: new Set(unable) };
 }
 
 function isPair(value: unknown): value is [number, number] {
@@ -113,7 +117,7 @@ export class Members {
     this.#members.set(node, { ...lease, node, revision, seenAt: now });
     return before === undefined || before.incarnation !== lease.incarnation ||
       before.process !== lease.process || before.state !== lease.state ||
-      !isSame(before.owned, lease.owned);
+      !isSame(before.owned, lease.owned) || before.unable.symmetricDifference(lease.unable).size > 0;
   }
 
   /** Takes a renewal of its own that has just been seen; gives those that are to be taken for dead. */

@@ -215,6 +215,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
         ownerChanges: this.#ownerChanges.counts[partition]!,
         own: own.get(partition) ?? null,
         isClaimed: this.#keeper?.claiming.has(partition) ?? false,
+        unable: this.#keeper?.unable(partition) ?? null,
         sessions: sessions[partition] ?? null,
       })),
       streams: this.#streams.size,

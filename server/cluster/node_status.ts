@@ -27,6 +27,8 @@ export interface NodeStatus {
     /** When this node owns it. */
     readonly own: OwnedStatus | null;
     readonly isClaimed: boolean;
+    /** Why this node leaves it to others: it has failed to take it again and again. */
+    readonly unable: string | null;
     readonly sessions: SessionCounts | null;
   }[];
   /** Streams to and from other nodes. */

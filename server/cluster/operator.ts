@@ -46,6 +46,8 @@ export interface PartitionPicture {
   readonly ownerChanges: number | null;
   /** Commands that the sessions of all nodes have given to its owners. */
   readonly forwarded: number;
+  /** Nodes that leave it to others, as they have failed to take it. */
+  readonly unable: readonly { readonly node: string; readonly why: string | null }[];
 }
 
 export interface OperatorOptions {
@@ -105,6 +107,10 @@ export class ClusterOperator implements AsyncDisposable {
           snapshotAge: own?.snapshot?.age ?? null,
           ownerChanges: seen.length === 0 ? null : Math.max(...seen.map((one) => one?.ownerChanges ?? 0)),
           forwarded: seen.reduce((sum, one) => sum + (one?.sessions?.forwarded ?? 0), 0),
+          unable: asked.filter(({ unable }) => unable.has(partition)).map(({ node }) => ({
+            node,
+            why: answers.get(node)?.status.partitions[partition]?.unable ?? null,
+          })),
         };
       }),
     };

@@ -4,11 +4,12 @@ import type { Gate } from "../link/gated_stream.ts";
 import type { ClusterStreams } from "./cluster_streams.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import { PartitionLostError } from "./error.ts";
+import { FailedClaims } from "./failed_claims.ts";
 import type { NodeLease } from "./lease.ts";
 import { OwnedPartition } from "./owned_partition.ts";
 import { type Ownership, ownershipOf } from "./ownership.ts";
 import type { PartitionLog } from "./partition_log.ts";
-import { placePartitions } from "./placement.ts";
+import { placePartitions, type Unable } from "./placement.ts";
 import { retrying } from "./retrying.ts";
 
 export interface PartitionKeeperOptions {
@@ -36,7 +37,7 @@ const mostMoves = 2;
  */
 const mostClaims = 2;
 /** Milliseconds. */
-const times = { look: 1_000, afterFailure: 5_000, slowClaim: 5_000 };
+const times = { look: 1_000, slowClaim: 5_000 };
 
 interface Claim {
   readonly ending: AbortController;
@@ -50,7 +51,7 @@ export class PartitionKeeper {
   readonly #owned = new Map<number, OwnedPartition>();
   readonly #claims = new Map<number, Claim>();
   readonly #releasing = new Set<number>();
-  readonly #failedAt = new Map<number, number>();
+  readonly #failed: FailedClaims;
   readonly #tasks = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -61,6 +62,7 @@ export class PartitionKeeper {
   constructor(options: PartitionKeeperOptions) {
     this.#options = options;
     this.#clock = options.clock ?? steadyClock;
+    this.#failed = new FailedClaims(this.#clock);
     this.#timer = setInterval(() => this.look(), times.look);
     this.look();
   }
@@ -77,6 +79,11 @@ export class PartitionKeeper {
   /** Partitions that are being claimed. */
   get claiming(): ReadonlySet<number> {
     return new Set(this.#claims.keys());
+  }
+
+  /** Why this node leaves a partition to others; `null` where it does not. */
+  unable(partition: number): string | null {
+    return this.#options.lease.isUnable(partition) ? this.#failed.why(partition) : null;
   }
 
   /** A partition that links can be made to. */
@@ -121,14 +128,18 @@ export class PartitionKeeper {
     const ownership = this.ownership;
     const current = ownership.map((owner) => owner?.node ?? null);
     const { live } = lease;
-    placePartitions(current, live).forEach((desired, partition) => {
+    const unable = this.#unable;
+    placePartitions(current, live, unable).forEach((desired, partition) => {
+      const isOwned = current[partition] !== null;
+      if (this.#failed.hasWaited(partition, { isOwned })) lease.setUnable(partition, false);
       const own = this.#owned.get(partition);
       if (own === undefined) {
-        if (desired === node && current[partition] === null) this.#claim(partition);
+        if (desired === node && !isOwned) this.#claim(partition);
       } else if (current[partition] !== node) {
         this.#run(own.giveUp());
       } else if (desired !== null && desired !== node && this.#releasing.size < mostMoves) {
-        this.#release(own);
+        // What no other can take stays.
+        if (unable.get(desired)?.has(partition) !== true) this.#release(own);
       }
     });
   }
@@ -136,7 +147,9 @@ export class PartitionKeeper {
   /** Gives all partitions away while there is somebody to take them; resolves at the latest when the signal aborts. */
   async handOver(signal: AbortSignal): Promise<void> {
     const { lease, node } = this.#options;
-    while (this.#owned.size > 0 && !signal.aborted && lease.live.some((other) => other !== node)) {
+    const isWanted = (partition: number) =>
+      lease.live.some((other) => other !== node && this.#unable.get(other)?.has(partition) !== true);
+    while (!signal.aborted && [...this.#owned.keys()].some(isWanted)) {
       this.look();
       await this.#clock.wait(20, signal);
     }
@@ -157,9 +170,8 @@ export class PartitionKeeper {
   }
 
   #claim(partition: number): void {
-    const failedAt = this.#failedAt.get(partition) ?? -Infinity;
     const now = this.#clock.now();
-    if (this.#claims.has(partition) || now - failedAt < times.afterFailure) return;
+    if (this.#claims.has(partition) || this.#failed.isRecent(partition)) return;
     const others = [...this.#claims.values()].filter(({ since }) => now - since < times.slowClaim);
     if (others.length >= mostClaims) return;
     const ending = new AbortController();
@@ -167,9 +179,12 @@ export class PartitionKeeper {
     this.#run(
       this.#claimNow(partition, ending.signal).catch((error) => {
         if (this.#ending.signal.aborted) return;
-        this.#failedAt.set(partition, this.#clock.now());
+        const { lease, log } = this.#options;
         const wasLost = error instanceof PartitionLostError;
-        this.#options.log(wasLost ? "warn" : "error", `Cannot take over partition ${partition}`, error);
+        log(wasLost ? "warn" : "error", `Cannot take over partition ${partition}`, error);
+        if (!this.#failed.add(partition, error) || lease.isUnable(partition)) return;
+        log("error", `leaves partition ${partition} to other nodes, as it could not take it again and again`);
+        lease.setUnable(partition, true);
       }).finally(() => {
         this.#claims.delete(partition);
         this.look();
@@ -204,9 +219,15 @@ export class PartitionKeeper {
     this.#owned.set(partition, owned);
     if (signal.aborted) return await owned.giveUp();
     if (this.#isPaused) owned.log.pause();
+    this.#failed.end(partition);
     lease.own(partition, owned.epoch);
     log("info", `owns partition ${partition}, loaded in ${Math.round(this.#clock.now() - begunAt)} ms`);
     this.#options.changed();
+  }
+
+  /** By what the nodes say of themselves. */
+  get #unable(): Unable {
+    return new Map(this.#options.lease.members.map(({ node, unable }) => [node, unable]));
   }
 
   #release(owned: OwnedPartition): void {

@@ -1,13 +1,21 @@
 /** Node names of the owners by partition; `null` where a partition has none. */
 export type Owners = readonly (string | null)[];
 
+/** What nodes have said that they cannot take. */
+export type Unable = ReadonlyMap<string, ReadonlySet<number>>;
+
 /**
  * Who should own each partition, the same whoever computes it and in whatever order it names the nodes. Owners that
  * are among the `nodes` keep what they have unless another has two fewer; what has no owner goes to those with the
  * fewest, by rendezvous hashing where these are several. So a node that leaves moves only its own partitions, one
- * that joins only those that it gets, and the numbers differ by one at most.
+ * that joins only those that it gets, and the numbers differ by one at most. What a node is `unable` to take goes to
+ * others, as long as one of them may be able; from owners that have more it gets nothing, as it may fail again.
  */
-export function placePartitions(current: Owners, nodes: readonly string[]): (string | null)[] {
+export function placePartitions(
+  current: Owners,
+  nodes: readonly string[],
+  unable: Unable = new Map(),
+): (string | null)[] {
   const owned = new Map<string, number[]>([...new Set(nodes)].sort().map((node) => [node, []]));
   const orphans: number[] = [];
   current.forEach((owner, partition) =>
@@ -15,14 +23,23 @@ export function placePartitions(current: Owners, nodes: readonly string[]): (str
   );
   const desired: (string | null)[] = current.map(() => null);
   if (owned.size === 0) return desired;
+  const names = [...owned.keys()];
+  const ableTo = (partition: number) => names.filter((node) => unable.get(node)?.has(partition) !== true);
   for (const partition of orphans) {
-    const fewest = Math.min(...[...owned.values()].map(({ length }) => length));
-    const candidates = [...owned.keys()].filter((node) => owned.get(node)!.length === fewest);
+    const able = ableTo(partition);
+    const all = able.length > 0 ? able : names;
+    const fewest = Math.min(...all.map((node) => owned.get(node)!.length));
+    const candidates = all.filter((node) => owned.get(node)!.length === fewest);
     owned.get(highest(candidates, (node) => weight(node, partition)))!.push(partition);
   }
-  for (;;) {
-    const byLoad = [...owned.keys()].sort((a, b) => owned.get(a)!.length - owned.get(b)!.length);
-    const [least, most] = [byLoad[0]!, byLoad.at(-1)!];
+  // What nobody is able to take says nothing of a node.
+  const takers = names.filter((node) =>
+    [...unable.get(node) ?? []].every((partition) => ableTo(partition).length === 0)
+  );
+  while (takers.length > 0) {
+    const loadOf = (node: string) => owned.get(node)!.length;
+    const least = takers.reduce((best, node) => loadOf(node) < loadOf(best) ? node : best);
+    const most = names.reduce((best, node) => loadOf(node) >= loadOf(best) ? node : best);
     const [few, many] = [owned.get(least)!, owned.get(most)!];
     if (many.length - few.length < 2) break;
     const moved = highest(many, (partition) => weight(least, partition));

@@ -105,7 +105,17 @@ function linesOf({ cluster, nodes, partitions }: ClusterPicture): string[] {
         `${one.forwarded}`,
       ]),
     ]),
+    ...unableLines(partitions),
   ];
+}
+
+function unableLines(partitions: ClusterPicture["partitions"]): string[] {
+  const lines = partitions.flatMap(({ partition, unable }) =>
+    unable.map(({ node, why }) =>
+      `${node} leaves partition ${partition} to others: ${why ?? "it does not say why"}`
+    )
+  );
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 function age(milliseconds: number): string {

@@ -45,6 +45,12 @@ export function clusterFamilies(status: NodeStatus): readonly Family[] {
       [["", partitions.filter(({ owner }) => owner === null).length]],
     ],
     [
+      "smp_cluster_partitions_unable",
+      "gauge",
+      "Partitions that this node leaves to others, as it has failed to take them.",
+      [["", partitions.filter(({ unable }) => unable !== null).length]],
+    ],
+    [
       "smp_cluster_owner_changes_total",
       "counter",
       "Changes of the partition's owner that this node has seen.",

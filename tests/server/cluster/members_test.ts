@@ -12,7 +12,7 @@ import {
 const test = (name: string, fn: () => void) => Deno.test({ name, permissions: "none", fn });
 
 function lease(state: MemberState = "live", owned: [number, number][] = [], incarnation = 1): Lease {
-  return { incarnation, process: "p", state, owned: new Map(owned) };
+  return { incarnation, process: "p", state, owned: new Map(owned), unable: new Set() };
 }
 
 const names = (members: readonly { readonly node: string }[]) => members.map(({ node }) => node);
@@ -32,8 +32,15 @@ test("leases are read as they were written", () => {
     owned: fc.array(fc.tuple(fc.maxSafeNat(), fc.maxSafeNat()), { maxLength: 64 }).map((pairs) =>
       new Map(pairs)
     ),
+    unable: fc.array(fc.maxSafeNat(), { maxLength: 64 }).map((partitions) => new Set(partitions)),
   });
   fc.assert(fc.property(any, (lease) => assertEquals(parseLease(formatLease(lease)), lease)));
+});
+
+test("a lease of a node that says of no partition that it cannot take it is as it was in older versions", () => {
+  const text = '{"incarnation":1,"process":"p","state":"live","owned":[[1,2]]}';
+  assertEquals(formatLease(lease("live", [[1, 2]])), text);
+  assertEquals(parseLease(text), lease("live", [[1, 2]]));
 });
 
 test("what is no lease is not read", () => {
@@ -50,6 +57,10 @@ test("what is no lease is not read", () => {
     { owned: [[1]] },
     { owned: [[1, -2]] },
     { owned: Array.from({ length: 1025 }, (_, i) => [i, 1]) },
+    { unable: {} },
+    { unable: [-1] },
+    { unable: ["1"] },
+    { unable: Array.from({ length: 1025 }, (_, i) => i) },
   ];
   assertEquals(parseLease(JSON.stringify(good))?.owned.get(1), 2);
   for (const part of bad) assertEquals(parseLease(JSON.stringify({ ...good, ...part })), null);
@@ -103,7 +114,10 @@ test("renewals change nothing that has to be told, all else does", () => {
   assertEquals(seen(5, lease("draining", [[1, 6]])), true);
   assertEquals(seen(6, lease("draining", [[2, 6]])), true);
   assertEquals(seen(7, lease("draining", [[2, 6]], 2)), true);
-  assertEquals(seen(8, { ...lease("draining", [[2, 6]], 2), process: "q" }), true);
+  const unable = new Set([3]);
+  assertEquals(seen(8, { ...lease("draining", [[2, 6]], 2), unable }), true);
+  assertEquals(seen(9, { ...lease("draining", [[2, 6]], 2), unable }), false);
+  assertEquals(seen(10, { ...lease("draining", [[2, 6]], 2), process: "q" }), true);
 });
 
 test("entries that were overtaken are left out", () => {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { ClusterStreams } from "../../../server/cluster/cluster_streams.ts";
 import type { ClusterPicture } from "../../../server/cluster/operator.ts";
-import { balanced, startNode } from "../../support/cluster_nodes.ts";
+import { balanced, startNode, type TestNode } from "../../support/cluster_nodes.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
 import { type Outcome, run, temporaryFolder } from "../../support/server_process.ts";
@@ -17,6 +18,26 @@ async function operate(servers: string, args: readonly string[], ini = ""): Prom
   if (ini !== "") await Deno.writeTextFile(`${folder.path}/smp-server.ini`, ini, { mode: 0o600 });
   const place = ["--config-dir", folder.path, "--cluster", servers];
   return await run(["cluster", ...args, ...place], { folder: folder.path });
+}
+
+/** Starts a node of a version that is older than what has written the logs. */
+async function startOld(nats: Nats, name: string): Promise<TestNode> {
+  const { open } = ClusterStreams;
+  ClusterStreams.open = async (options) => {
+    const streams = await open.call(ClusterStreams, options);
+    const { log } = streams;
+    streams.log = async (partition) => {
+      const stream = await log.call(streams, partition);
+      stream.get = () => Promise.resolve(new Uint8Array([2]));
+      return stream;
+    };
+    return streams;
+  };
+  try {
+    return await startNode(nats, name, { cluster: "smp" });
+  } finally {
+    ClusterStreams.open = open;
+  }
 }
 
 async function picture(servers: string): Promise<ClusterPicture> {
@@ -78,6 +99,25 @@ test("an operator sees the cluster, and moves partitions away from a node and ba
   );
   assertEquals((await operate(servers, ["undrain", "a"])).code, 0);
   await balanced([a, b]);
+});
+
+test("an operator sees which node cannot take a partition, and why", async () => {
+  await using nats = await Nats.start();
+  const servers = nats.urls.join();
+  await using b = await startNode(nats, "b", { cluster: "smp" });
+  await balanced([b]);
+  await using a = await startOld(nats, "a");
+  await until(() => a.node.status.partitions.filter(({ unable }) => unable !== null).length === 4);
+  await until(() => b.node.status.partitions.every(({ owner }) => owner?.node === "b"));
+  await using client = await a.connect();
+  await client.createQueue({ keyPair });
+  const { partitions } = await picture(servers);
+  const why = "Cannot load the partition: message 1: a batch is of version 2, which is unknown";
+  const left = partitions.filter(({ unable }) => unable.length > 0);
+  assertEquals(left.map(({ unable }) => unable), Array(4).fill([{ node: "a", why }]));
+  const { stdout } = await operate(servers, ["status"]);
+  assertStringIncludes(stdout, `\na leaves partition ${left[0]!.partition} to others: ${why}\n`);
+  assert(a.lines.some((line) => line.includes(`leaves partition ${left[0]!.partition} to other nodes`)));
 });
 
 test("what an operator cannot do is said", async () => {

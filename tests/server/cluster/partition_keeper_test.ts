@@ -25,7 +25,7 @@ class ClaimingNode implements AsyncDisposable {
     const parts = {
       node: "a",
       partitions: 8,
-      lease: { holds: true, members: [], live: ["a"] },
+      lease: { holds: true, members: [], live: ["a"], isUnable: () => false, setUnable() {} },
       streams: { log: (partition: number) => new Promise((_, reject) => this.begun.set(partition, reject)) },
       changed: () => {},
       clock: this.clock,
@@ -123,6 +123,8 @@ Deno.test(
         live: ["a"],
         own: (partition: number) => owned.push(partition),
         disown() {},
+        isUnable: () => false,
+        setUnable() {},
       },
       streams: { log: () => Promise.resolve(held), snapshots: () => Promise.resolve(snapshots) },
       gate: new LeaseGate(() => true),

@@ -89,6 +89,45 @@ test("a node that joins gets its share, and nothing moves between the others", (
   }));
 });
 
+/** Nodes that cannot take everything. */
+const limited = unsettled.chain(({ nodes, owners }) =>
+  fc.record({
+    nodes: fc.constant(nodes),
+    owners: fc.constant(owners),
+    unable: fc.array(fc.tuple(fc.constantFrom(...nodes), fc.nat(owners.length - 1)), { maxLength: 40 })
+      .map((pairs) =>
+        new Map([...Map.groupBy(pairs, ([node]) => node)].map(([node, all]) => [
+          node,
+          new Set(all.map(([, partition]) => partition)),
+        ]))
+      ),
+  })
+);
+
+test("no partition goes to a node that is unable to take it, unless all are, and each goes to somebody", () => {
+  fc.assert(fc.property(limited, ({ nodes, owners, unable }) => {
+    const isUnable = (node: string, partition: number) => unable.get(node)?.has(partition) === true;
+    const placed = placePartitions(owners, nodes, unable);
+    placed.forEach((owner, partition) => {
+      assert(owner !== null && nodes.includes(owner));
+      if (owner === owners[partition]) return;
+      assert(!isUnable(owner, partition) || nodes.every((node) => isUnable(node, partition)));
+    });
+    // Done again, nothing moves.
+    assertEquals(placePartitions(placed, nodes, unable), placed);
+  }));
+});
+
+test("a node that alone is unable to take a partition gets others without an owner, and none that have one", () => {
+  const unable = new Map([["a", new Set([0])]]);
+  const all = (node: string | null): Owners => new Array(8).fill(node);
+  assertEquals(placePartitions(all("b"), ["a", "b"], unable), all("b"));
+  const both = new Map([...unable, ["b", new Set([0])]]);
+  assertEquals(loads(placePartitions(all("b"), ["a", "b"], both), ["a", "b"]), [4, 4]);
+  const placed = placePartitions(all(null), ["a", "b"], unable);
+  assertEquals([placed[0], loads(placed, ["a", "b"])], ["b", [4, 4]]);
+});
+
 test("without nodes nobody owns anything", () => {
   assertEquals(placePartitions(["a", null], []), [null, null]);
 });

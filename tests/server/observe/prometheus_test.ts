@@ -64,6 +64,7 @@ Deno.test(
         ["smp_cluster_partition_owned", { partition: "0" }, 1],
         ["smp_cluster_partition_owned", { partition: "1" }, 0],
         ["smp_cluster_partitions_without_owner", {}, 1],
+        ["smp_cluster_partitions_unable", {}, 1],
         ["smp_cluster_owner_changes_total", { partition: "0" }, 2],
         ["smp_cluster_owner_changes_total", { partition: "1" }, 1],
         ["smp_cluster_log_batches", {}, 40],

@@ -63,6 +63,7 @@ export const nodeStatus: NodeStatus = {
         links: { links: 1, connections: 2, inWork: 0, kept: 0, waiting: 0 },
       },
       isClaimed: false,
+      unable: null,
       sessions: { isLinked: true, pending: 4, forwarded: 70 },
     },
     {
@@ -71,6 +72,7 @@ export const nodeStatus: NodeStatus = {
       ownerChanges: 1,
       own: null,
       isClaimed: true,
+      unable: "its log cannot be read",
       sessions: { isLinked: false, pending: 6, forwarded: 30 },
     },
   ],
