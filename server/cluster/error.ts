@@ -24,7 +24,9 @@ export type EngineErrorCode =
   /** A stream of the cluster is gone, or cannot be had. */
   | "STREAM"
   /** What the engine has under the cluster's names is not the cluster's. */
-  | "BUCKET";
+  | "BUCKET"
+  /** The engine has an older state than before. */
+  | "RESTORED";
 
 /** Why a node cannot take part in its cluster. The message says what to do. */
 export class EngineError extends Error {
@@ -35,6 +37,15 @@ export class EngineError extends Error {
     super(message, options);
     this.code = code;
   }
+}
+
+/** What this node knows is later than what the engine has; `what` says how that is known. */
+export function restoredError(what: string): EngineError {
+  return new EngineError(
+    "RESTORED",
+    `NATS has an older state than it had while this node ran: ${what}. What was accepted since then is lost, ` +
+      "unless the newer files are put back while all nodes and NATS are stopped: this node stops, start all again",
+  );
 }
 
 /** This owner does not own the partition any more, or has never come to. */

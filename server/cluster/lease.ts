@@ -1,9 +1,10 @@
 import { Announcement } from "./announcement.ts";
-import type { Bucket, BucketEntry } from "./bucket.ts";
+import type { BucketEntry } from "./bucket.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
-import { checkCluster, type ClusterIdentity } from "./cluster_identity.ts";
+import { checkCluster } from "./cluster_identity.ts";
 import type { EngineEvent } from "./engine.ts";
 import { EngineError } from "./error.ts";
+import type { LeaseOptions } from "./lease_options.ts";
 import {
   formatLease,
   isNodeName,
@@ -14,44 +15,6 @@ import {
   parseLease,
 } from "./members.ts";
 import { Unseen } from "./unseen.ts";
-
-/** `at` is the time of the lease's clock, milliseconds. */
-export type LeaseEvent =
-  /** Other nodes may take this one for dead: it gives no answers, and keeps what it has. */
-  | { readonly type: "pause"; readonly at: number }
-  /**
-   * It answers again. `wasGone`: it was taken for dead meanwhile, so before anything else it looks in the logs of its
-   * partitions for claims of others. What belongs to an incarnation other than this one (sessions, subscriptions) is
-   * void.
-   */
-  | { readonly type: "resume"; readonly at: number; readonly incarnation: number; readonly wasGone: boolean }
-  /** For 5 s there was no connection to any server: sessions are to be closed. */
-  | { readonly type: "cut"; readonly at: number }
-  /** Nodes came, went, changed what they own, or drain. */
-  | { readonly type: "members"; readonly at: number }
-  /** Another process runs under this node's name: this one has to stop. */
-  | { readonly type: "superseded"; readonly at: number };
-
-/** The connection to the engine, as far as a lease has to know it. */
-export interface Connectivity {
-  readonly lostAt: number | null;
-  listen(listener: (event: EngineEvent) => void): () => void;
-  /** Connects to another server, where there is one. */
-  changeServer(): Promise<void>;
-}
-
-export interface LeaseOptions {
-  readonly bucket: Bucket;
-  readonly connectivity: Connectivity;
-  /** Letters, digits, `_` and `-`, 32 at most; the same at each start. */
-  readonly node: string;
-  readonly cluster: ClusterIdentity;
-  readonly onEvent: (event: LeaseEvent) => void;
-  readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
-  readonly signal: AbortSignal;
-  /** That of the connectivity. @default the machine's */
-  readonly clock?: ClusterClock;
-}
 
 const prefix = "node.";
 
@@ -79,6 +42,8 @@ export class NodeLease implements AsyncDisposable {
   /** Since when there is no connection, until that has been told. */
   #lostAt: number | null = null;
   #revision = 0;
+  /** The greatest one that a lease of this process was stored with. */
+  #highest = 0;
   #incarnation = 0;
   #nextIncarnation: number;
   #renewedAt = -Infinity;
@@ -317,12 +282,14 @@ export class NodeLease implements AsyncDisposable {
     const revision = await this.#options.bucket.write(this.#key, this.#text(said.state), expected);
     if (revision === null) return null;
     this.#revision = revision;
+    if (revision <= this.#highest) this.#restored(revision);
+    this.#highest = revision;
     this.#announcement.stored(number);
     if (this.#isFailing) this.#options.log("info", "renewed the lease of this node again");
     this.#isFailing = false;
     this.#renewedAt = sentAt;
     this.#incarnation = incarnation;
-    if (this.#isPaused && this.#isFresh()) this.#resume();
+    if (this.#isPaused && this.#isFresh() && !this.#ending.signal.aborted) this.#resume();
     return revision;
   }
 
@@ -335,11 +302,10 @@ export class NodeLease implements AsyncDisposable {
   async #lookWhatHappened(): Promise<void> {
     const entry = await this.#options.bucket.read(this.#key);
     const lease = entry === null ? null : parseLease(entry.value);
-    if (entry !== null && lease !== null && lease.process !== this.#process && lease.state !== "gone") {
-      this.#supersede();
-      return;
-    }
     this.#revision = entry?.revision ?? 0;
+    const isOwn = lease === null || lease.process === this.#process || lease.state === "gone";
+    // What is older than its own is of a process before this one, in a bucket that was put back.
+    if (!isOwn && this.#revision > this.#highest) return this.#supersede();
     if (lease?.state === "gone" || lease === null) {
       this.#pause();
       this.#wasGone = true;
@@ -443,6 +409,14 @@ export class NodeLease implements AsyncDisposable {
     const wasGone = this.#wasGone;
     this.#wasGone = false;
     this.#options.onEvent({ type: "resume", at: this.#clock.now(), incarnation: this.#incarnation, wasGone });
+  }
+
+  /** Revisions of what is stored grow, unless what was stored is gone. */
+  #restored(revision: number): void {
+    const what = `it stores the lease of this node as number ${revision}, and had ${this.#highest} before`;
+    this.#pause();
+    this.#ending.abort();
+    this.#options.onEvent({ type: "restored", at: this.#clock.now(), what });
   }
 
   #supersede(): void {

@@ -6,9 +6,10 @@ import { ClusterHandshakes } from "./cluster_handshakes.ts";
 import { ClusterSessions } from "./cluster_sessions.ts";
 import { ClusterStreams } from "./cluster_streams.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { EngineError } from "./error.ts";
-import { type LeaseEvent, NodeLease } from "./lease.ts";
+import { EngineError, restoredError } from "./error.ts";
+import { NodeLease } from "./lease.ts";
 import { LeaseGate } from "./lease_gate.ts";
+import type { LeaseEvent } from "./lease_options.ts";
 import { checkLinks } from "./link_check.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { NodeStreams } from "./node_streams.ts";
@@ -178,7 +179,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
     return self;
   }
 
-  /** Rejects when this node cannot go on: another process runs under its name. */
+  /** Rejects when this node cannot go on: another process runs under its name, or NATS has an older state than before. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
@@ -235,6 +236,7 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       gate: this.#gate,
       brokers,
       turns,
+      restored: (error) => this.#failed.reject(error),
       changed: () => this.#ownersChanged(),
       log,
       ...(snapshotAfter !== undefined && { snapshotAfter }),
@@ -294,6 +296,8 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
             `Another node runs under the name ${this.#options.node}: this one stops, give each its own`,
           ),
         );
+      case "restored":
+        return this.#failed.reject(restoredError(event.what));
       default:
         return event satisfies never;
     }

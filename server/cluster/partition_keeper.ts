@@ -3,9 +3,10 @@ import type { Turns } from "../guard/turns.ts";
 import type { Gate } from "../link/gated_stream.ts";
 import type { ClusterStreams } from "./cluster_streams.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
-import { PartitionLostError } from "./error.ts";
+import { EngineError, PartitionLostError, restoredError } from "./error.ts";
 import { FailedClaims } from "./failed_claims.ts";
 import type { NodeLease } from "./lease.ts";
+import { OlderClaims } from "./older_claims.ts";
 import { OwnedPartition } from "./owned_partition.ts";
 import { type Ownership, ownershipOf } from "./ownership.ts";
 import type { PartitionLog } from "./partition_log.ts";
@@ -22,6 +23,8 @@ export interface PartitionKeeperOptions {
   readonly turns: Turns;
   /** Bytes of a log after which a snapshot is taken. */
   readonly snapshotAfter?: number;
+  /** This node cannot go on: the engine has an older state than before. */
+  readonly restored: (error: EngineError) => void;
   /** What this node owns has changed. */
   readonly changed: () => void;
   /** By which claims are slow, or have failed a while ago. @default the machine's */
@@ -52,6 +55,7 @@ export class PartitionKeeper {
   readonly #claims = new Map<number, Claim>();
   readonly #releasing = new Set<number>();
   readonly #failed: FailedClaims;
+  readonly #older = new OlderClaims();
   readonly #tasks = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
@@ -126,6 +130,8 @@ export class PartitionKeeper {
     const { lease, node } = this.#options;
     if (this.#ending.signal.aborted || this.#isPaused || !lease.holds) return;
     const ownership = this.ownership;
+    const older = this.#older.look(ownership, this.#clock.now());
+    if (older !== null) return this.#options.restored(restoredError(older));
     const current = ownership.map((owner) => owner?.node ?? null);
     const { live } = lease;
     const unable = this.#unable;
@@ -249,6 +255,7 @@ export class PartitionKeeper {
     this.#options.log("warn", `does not own partition ${owned.partition} any more`, error);
     this.#disown(owned);
     this.#run(owned.giveUp());
+    if (error.cause instanceof EngineError) this.#options.restored(error.cause);
   }
 
   #disown(owned: OwnedPartition): void {

@@ -1,7 +1,7 @@
 import type { Bucket, BucketEntry } from "../../server/cluster/bucket.ts";
 import type { ClusterClock } from "../../server/cluster/clock.ts";
 import type { EngineEvent } from "../../server/cluster/engine.ts";
-import type { Connectivity } from "../../server/cluster/lease.ts";
+import type { Connectivity } from "../../server/cluster/lease_options.ts";
 
 /** Time that goes on when a test says so. */
 export class ManualClock implements ClusterClock {
@@ -53,6 +53,16 @@ export class BucketStore {
   /** Without a leader nothing can be read or stored. */
   hasLeader = true;
   #revision = 0;
+
+  /** Keeps what is stored, and gives what puts it back, as who restores a backup does. */
+  backUp(): () => void {
+    const [revision, entries] = [this.#revision, new Map(this.entries)];
+    return () => {
+      this.#revision = revision;
+      this.entries.clear();
+      for (const [key, entry] of entries) this.entries.set(key, entry);
+    };
+  }
 
   /** As the bucket of a node does when nothing is wrong. */
   write(key: string, value: string, expected: number): number | null {

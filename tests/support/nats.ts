@@ -106,6 +106,16 @@ export class NatsServer implements AsyncDisposable {
     });
   }
 
+  /** Copies its files, of a server that is killed; gives what puts them back. */
+  async backUp(): Promise<() => Promise<void>> {
+    const { folder } = this.#place;
+    await copyFolder(`${folder}/jetstream`, `${folder}/backup`);
+    return async () => {
+      await Deno.remove(`${folder}/jetstream`, { recursive: true });
+      await copyFolder(`${folder}/backup`, `${folder}/jetstream`);
+    };
+  }
+
   /** Kills it with SIGKILL, if it runs, and waits for its end. */
   async kill(): Promise<void> {
     const process = this.#process;
@@ -130,6 +140,13 @@ export class NatsServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+  }
+}
+
+async function copyFolder(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    await (isDirectory ? copyFolder : Deno.copyFile)(`${from}/${name}`, `${to}/${name}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EngineError } from "../../../server/cluster/error.ts";
-import { type LeaseEvent, NodeLease } from "../../../server/cluster/lease.ts";
+import { NodeLease } from "../../../server/cluster/lease.ts";
+import type { LeaseEvent } from "../../../server/cluster/lease_options.ts";
 import { parseLease } from "../../../server/cluster/members.ts";
 import { BucketStore, ManualClock, settle, TestMachine } from "../../support/cluster.ts";
 
@@ -274,6 +275,37 @@ Deno.test("a second node of one name is refused while the first runs", async () 
   assertEquals((await joining).code, "NAME_IN_USE");
   assert(a.holds);
   assertEquals(world.told(a), ["resume"]);
+});
+
+Deno.test("nodes learn that the bucket was put back to an older state, be that of before their start", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  await world.clock.advance(3000);
+  const putBack = world.store.backUp();
+  await a[Symbol.asyncDispose]();
+  const nodes = [await world.join("a"), await world.join("b")];
+  await world.clock.advance(10_000);
+  putBack();
+  await world.clock.advance(2500);
+  for (const lease of nodes) {
+    assertEquals(world.told(lease).at(-1), "restored");
+    assert(!lease.holds);
+  }
+});
+
+Deno.test("a node whose lease was overwritten, or not acknowledged, has not seen an older state", async () => {
+  await using world = new World();
+  const a = await world.join("a");
+  await world.join("b");
+  world.machines.get(a)!.losesAnswers = true;
+  await world.clock.advance(2000);
+  world.machines.get(a)!.losesAnswers = false;
+  world.machines.get(a)!.freeze();
+  await world.clock.advance(10_000);
+  await world.machines.get(a)!.thaw();
+  await world.clock.advance(5000);
+  assert(a.holds);
+  assert(!world.told(a).includes("restored"));
 });
 
 Deno.test("a second node of one name takes its place only when the first one holds nothing any more", async () => {

@@ -5,7 +5,7 @@ import { balanced, startNode } from "../../support/cluster_nodes.ts";
 import { Load } from "../../support/load.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
-import { soon, until, untilEqual } from "../../support/wait.ts";
+import { next, soon, until, untilEqual } from "../../support/wait.ts";
 
 const test = requiring(natsLack);
 const keyPair = await generateKeyPair("sign", 1024);
@@ -57,6 +57,40 @@ test("load goes on while one of three NATS servers is killed", async () => {
   await a.server.stop();
   await soon(ended);
   assertEquals(await load.check(b.server.address), []);
+});
+
+test("nodes stop when older files of NATS are put back under them, and go on from these when started again", async () => {
+  await using nats = await Nats.start();
+  const [server] = nats.servers;
+  const former = [await startNode(nats, "a"), await startNode(nats, "b")];
+  await balanced(former);
+  await using client = await former[0]!.connect();
+  const queue = await client.createQueue({ keyPair });
+  await client.send(queue, textBytes("kept"));
+  await server!.kill();
+  const putBack = await server!.backUp();
+  await server!.restart();
+  await until(() => former.every(({ node }) => node.notReady() === null));
+  const load = await Load.start(former[0]!.server.address, 4);
+  await until(() => load.load.accepted > 100);
+  await server!.kill();
+  await putBack();
+  await server!.restart();
+  for (const { node } of former) {
+    const error = await assertRejects(() => soon(node.failed), EngineError);
+    assertEquals(error.code, "RESTORED");
+  }
+  for (const node of former) await node[Symbol.asyncDispose]();
+  await soon(load.ended);
+  await using a = await startNode(nats, "a");
+  await using b = await startNode(nats, "b");
+  await balanced([a, b]);
+  await using again = await b.connect();
+  const events = again.events(queue);
+  await again.subscribe(queue);
+  const event = await next(events);
+  assertEquals(event.type === "MSG" && event.body, textBytes("kept"));
+  await events.return();
 });
 
 test("a node stops when another one runs under its name", async () => {

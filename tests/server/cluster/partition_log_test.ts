@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodeBase64, randomBytes } from "../../../protocol/mod.ts";
 import { decodeBatch } from "../../../server/cluster/batch.ts";
-import { PartitionDamagedError, PartitionLostError } from "../../../server/cluster/error.ts";
+import { EngineError, PartitionDamagedError, PartitionLostError } from "../../../server/cluster/error.ts";
 import type { LogStream, PublishOutcome } from "../../../server/cluster/log_stream.ts";
 import { PartitionLog, type PartitionLogOptions } from "../../../server/cluster/partition_log.ts";
 import type { LogRecord } from "../../../server/cluster/records.ts";
@@ -52,6 +52,45 @@ Deno.test("appends of a turn and those during a publish are one batch each", { p
   const batches = [...memory.messages.values()].map(({ data }) => decodeBatch(data));
   assertEquals(batches.map(({ records }) => records.length), [1, 3, 2]);
   assertEquals(batches.map(({ epoch, number }) => [epoch, number]), [[1, 0], [1, 1], [1, 2]]);
+});
+
+Deno.test("an owner whose log ends before what it has stored says so in the end, and stores nothing more", {
+  permissions,
+}, async () => {
+  const stream = new MemoryStream();
+  const lost: PartitionLostError[] = [];
+  const { claim } = world(stream);
+  await using log = await claim("a", { mostBehind: 4, onLost: (error) => lost.push(error) });
+  await log.append([message("1")]);
+  await log.append([message("2")]);
+  stream.cut(2);
+  const error = await assertRejects(() => soon(log.append([message("3")])), PartitionLostError);
+  assertEquals([error.neverStored, lost.length, stream.messages.size], [false, 1, 2]);
+  assert(error.cause instanceof EngineError);
+  assertEquals(error.cause.code, "RESTORED");
+  assertStringIncludes(error.cause.message, "a log ends before message 3, which it had");
+  // The next owner has what is left.
+  await using next = await claim("b");
+  assertEquals(contentOf(next.state).messages, ["q 1"]);
+});
+
+Deno.test("an owner waits for a leader that has not come so far", { permissions }, async () => {
+  const stream = new MemoryStream();
+  const { claim } = world(stream);
+  await using log = await claim("a", { mostBehind: 4 });
+  await log.append([message("1")]);
+  const { publish, state } = stream;
+  let answers = 0;
+  stream.publish = (...given) => {
+    answers++;
+    // Three times in a row, once without an answer, and three times again.
+    if (answers === 4) return Promise.resolve({ type: "unknown", cause: new Error("no answer") });
+    if (answers < 8) return Promise.resolve({ type: "refused" });
+    return publish.apply(stream, given);
+  };
+  stream.state = () => answers < 8 ? Promise.resolve({ first: 1, last: 1 }) : state.apply(stream);
+  await soon(log.append([message("2")]));
+  assertEquals([answers, log.sequence, log.lost], [8, 3, null]);
 });
 
 /** A log whose batches take 5 ms of a clock each, and how many records those have that are stored. */
