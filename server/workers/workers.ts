@@ -2,14 +2,14 @@ import config from "../../deno.json" with { type: "json" };
 import type { ServerConfig } from "../config/config.ts";
 import { checkLimits, type Limits } from "../config/limits.ts";
 import type { Logger, LogLevel } from "../../cli/logger.ts";
-import { type NewQueueAccess, newQueueSettings } from "../config/new_queue_access.ts";
+import { type NewQueueAccess, newQueueAccessOf, newQueueSettings } from "../config/new_queue_access.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { type Certificate, validityOf } from "../net/certificate.ts";
 import type { SmpServer } from "../server.ts";
 import { workerCommand } from "./command.ts";
 import type { WorkerFiles } from "./files.ts";
 import { HandshakeDesk } from "./handshakes.ts";
-import type { ReadyMessage, StartMessage } from "./messages.ts";
+import type { ReadyMessage, StartMessage, ToWorker } from "./messages.ts";
 import type { SocketFolder } from "./socket_folder.ts";
 import { Supervisor, type WorkerNews } from "./supervisor.ts";
 import { UsageBoard } from "./usage_board.ts";
@@ -48,6 +48,9 @@ export class Workers implements AsyncDisposable {
   #newQueues: Pick<ServerConfig, "create" | "createPassword">;
   #logLevel: LogLevel;
   #certificate: Certificate | null;
+  /** How often settings have changed, and how often they had when each worker was started. */
+  #changes = 0;
+  readonly #startedAfter = new Map<number, number>();
 
   constructor(options: WorkersOptions) {
     const { files: { workers }, metrics, settings, logger } = options;
@@ -67,6 +70,7 @@ export class Workers implements AsyncDisposable {
         this.#board.up(worker);
         this.status.up(worker);
         this.#desk.up(worker);
+        this.#tellChanges(worker);
         this.#relaySoon();
       },
       onDown: (worker) => {
@@ -116,24 +120,24 @@ export class Workers implements AsyncDisposable {
   /** Resolves when the workers have them. Throws `RangeError` that names the limit, and changes nothing then. */
   async setLimits(limits: Partial<Limits>): Promise<void> {
     this.#limits = checkLimits({ ...this.#limits, ...limits });
-    this.#supervisor.sendAll({ type: "limits", limits: this.#limits });
+    this.#change({ type: "limits", limits: this.#limits });
     // Whoever answers has read what was sent before.
     await this.status.refresh(limitsTime);
   }
 
   setCreate(access: NewQueueAccess): void {
     this.#newQueues = newQueueSettings(access);
-    this.#supervisor.sendAll({ type: "create", access });
+    this.#change({ type: "create", access });
   }
 
   setLogLevel(level: LogLevel): void {
     this.#logLevel = level;
-    this.#supervisor.sendAll({ type: "log-level", level });
+    this.#change({ type: "log-level", level });
   }
 
   setCertificate(certificate: Certificate): void {
     this.#certificate = certificate;
-    this.#supervisor.sendAll({ type: "certificate", certificate });
+    this.#change({ type: "certificate", certificate });
   }
 
   /** Within `deadline` milliseconds commands in work are finished and answered. */
@@ -146,6 +150,23 @@ export class Workers implements AsyncDisposable {
     clearInterval(this.#timer);
     await this.#supervisor[Symbol.asyncDispose]();
     clearTimeout(this.#relay);
+  }
+
+  #change(message: ToWorker): void {
+    this.#changes++;
+    this.#supervisor.sendAll(message);
+  }
+
+  /** What has changed while a worker was being started was told to nobody there. */
+  #tellChanges(worker: number): void {
+    if (this.#startedAfter.get(worker) === this.#changes) return;
+    const messages: ToWorker[] = [
+      { type: "limits", limits: this.#limits },
+      { type: "create", access: newQueueAccessOf(this.#newQueues) },
+      { type: "log-level", level: this.#logLevel },
+    ];
+    if (this.#certificate !== null) messages.push({ type: "certificate", certificate: this.#certificate });
+    for (const message of messages) this.#supervisor.send(worker, message);
   }
 
   #settings(first: ReadyMessage | null): ServerConfig {
@@ -166,6 +187,7 @@ export class Workers implements AsyncDisposable {
 
   #startMessage(worker: number, incarnation: number, first: ReadyMessage | null): StartMessage {
     const { files: { workers, partitions, files }, repair, key, sockets } = this.#options;
+    this.#startedAfter.set(worker, this.#changes);
     return {
       type: "start",
       worker,
