@@ -54,31 +54,39 @@ export interface OperatorOptions {
   readonly engine: Omit<EngineOptions, "name" | "log" | "signal">;
   /** The cluster's name. */
   readonly cluster: string;
+  /** Milliseconds that partitions may take to move from a node to the others. @default 60000 */
+  readonly patience?: number;
   readonly log: (level: "info" | "warn", message: string, error?: unknown) => void;
 }
 
 /** Milliseconds. */
-const times = { answer: 2_000, drained: 60_000, look: 250 };
+const times = { answer: 2_000, look: 250 };
 
 /** Looks at a cluster and changes it, without being a node of it. */
 export class ClusterOperator implements AsyncDisposable {
   readonly #cluster: string;
   readonly #engine: Engine;
   readonly #bucket: Bucket;
+  readonly #patience: number;
 
-  private constructor(cluster: string, engine: Engine, bucket: Bucket) {
+  private constructor(
+    { cluster, patience = 60_000 }: OperatorOptions,
+    { engine, bucket }: { readonly engine: Engine; readonly bucket: Bucket },
+  ) {
     this.#cluster = cluster;
+    this.#patience = patience;
     this.#engine = engine;
     this.#bucket = bucket;
   }
 
   /** Throws `RangeError` for options that are wrong, and `EngineError` (`BUCKET`: there is no such cluster). */
-  static async connect({ engine: options, cluster, log }: OperatorOptions): Promise<ClusterOperator> {
+  static async connect(options: OperatorOptions): Promise<ClusterOperator> {
+    const { cluster, log } = options;
     await using resources = new AsyncDisposableStack();
-    const engine = resources.use(await Engine.connect({ ...options, name: "smp operator", log }));
+    const engine = resources.use(await Engine.connect({ ...options.engine, name: "smp operator", log }));
     const bucket = await findBucket(engine.connection, cluster);
     resources.move();
-    return new ClusterOperator(cluster, engine, bucket);
+    return new ClusterOperator(options, { engine, bucket });
   }
 
   /** Asks all nodes. Throws what NATS answers, and `EngineError` (`BUCKET`) when no node has ever joined. */
@@ -118,23 +126,24 @@ export class ClusterOperator implements AsyncDisposable {
 
   /**
    * Moves the partitions of a node away, and keeps it from taking any until it is undrained or started again. Resolves
-   * when it has none. Throws `EngineError` (`NODE`) when there is no such node, nobody could take them, or it does not
-   * come to an end.
+   * when others have them. Throws `EngineError` (`NODE`) when there is no such node, nobody could take them, or it does
+   * not come to an end.
    */
   async drain(node: string, moved: (left: number) => void = () => {}): Promise<void> {
-    const members = await this.#running(node);
-    if (!members.some((other) => other.node !== node && other.state === "live")) {
-      throw new EngineError("NODE", `Cannot drain ${node}: no other node could take its partitions`);
-    }
+    const had = await this.#drainable(node);
     await this.#change(node, "drain");
-    const end = performance.now() + times.drained;
+    const { partitions } = await readCluster(this.#bucket);
+    const end = performance.now() + this.#patience;
     for (let before = -1;;) {
-      const left = (await this.#member(node))?.owned.size ?? 0;
+      const members = await this.#members();
+      const { state = "gone", owned } = members.find((member) => member.node === node) ?? {};
+      if (state === "gone") throw new EngineError("NODE", `Cannot drain ${node} any more: it is gone`);
+      const left = owned?.size ?? 0;
       if (left !== before) moved(before = left);
-      if (left === 0) return;
-      if (performance.now() > end) {
-        throw new EngineError("NODE", `Cannot drain ${node} yet: it still has ${left} partitions`);
-      }
+      const owners = ownershipOf(members, partitions);
+      const nobodys = had.filter((partition) => owners[partition] === null).length;
+      if (left === 0 && nobodys === 0) return;
+      if (performance.now() > end) throw late(node, { left, nobodys });
       await new Promise((resolve) => setTimeout(resolve, times.look));
     }
   }
@@ -147,6 +156,20 @@ export class ClusterOperator implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#engine[Symbol.asyncDispose]();
+  }
+
+  /** The partitions of a node. Throws where nobody else answers: one that has just died is live until its lease ends. */
+  async #drainable(node: string): Promise<readonly number[]> {
+    const members = await this.#running(node);
+    const live = members.filter((other) => other.node !== node && other.state === "live").map((other) =>
+      other.node
+    );
+    const answers = await Promise.all(live.map((other) => this.#ask(other, "status")));
+    if (answers.every((answer) => answer === null)) {
+      const silent = live.length === 0 ? "" : `: ${live.join(", ")} does not answer`;
+      throw new EngineError("NODE", `Cannot drain ${node}: no other node could take its partitions${silent}`);
+    }
+    return [...members.find((member) => member.node === node)!.owned.keys()];
   }
 
   async #running(node: string): Promise<readonly Member[]> {
@@ -182,14 +205,21 @@ export class ClusterOperator implements AsyncDisposable {
     const members = entries.map(memberOf).filter((member) => member !== null);
     return members.sort((a, b) => a.node < b.node ? -1 : 1);
   }
-
-  async #member(node: string): Promise<Member | null> {
-    const entry = await this.#bucket.read(prefix + node);
-    return entry === null ? null : memberOf(entry);
-  }
 }
 
 const prefix = "node.";
+
+function late(
+  node: string,
+  { left, nobodys }: { readonly left: number; readonly nobodys: number },
+): EngineError {
+  return new EngineError(
+    "NODE",
+    left > 0
+      ? `Cannot drain ${node} yet: it still has ${left} partitions`
+      : `${node} has no partition any more, but nobody has taken ${nobodys} that it had: see who runs, or undrain it`,
+  );
+}
 
 function memberOf(
   { key, value, revision }: { readonly key: string; readonly value: string; readonly revision: number },

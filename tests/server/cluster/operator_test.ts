@@ -1,6 +1,10 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { openBucket } from "../../../server/cluster/bucket.ts";
 import { ClusterStreams } from "../../../server/cluster/cluster_streams.ts";
-import type { ClusterPicture } from "../../../server/cluster/operator.ts";
+import { EngineError } from "../../../server/cluster/error.ts";
+import { formatLease, type Lease } from "../../../server/cluster/members.ts";
+import { ClusterOperator, type ClusterPicture } from "../../../server/cluster/operator.ts";
+import { operatorSubject } from "../../../server/cluster/operator_questions.ts";
 import { balanced, startNode, type TestNode } from "../../support/cluster_nodes.ts";
 import { Nats, natsLack } from "../../support/nats.ts";
 import { requiring } from "../../support/requires.ts";
@@ -138,6 +142,86 @@ test("what an operator cannot do is said", async () => {
     assertEquals(code, 1);
     assertStringIncludes(stderr, expected);
   }
+});
+
+/** A node that renews its lease and takes no partition, until it is disposed. */
+async function leaseAlone(
+  nats: Nats,
+  name: string,
+  { owned = new Map(), answers = false }: Partial<Pick<Lease, "owned">> & { readonly answers?: boolean },
+) {
+  const connection = await nats.connect();
+  const { signal } = new AbortController();
+  const bucket = await openBucket(connection, { name: "smp", log: () => {}, signal });
+  const text = formatLease({
+    incarnation: 1,
+    process: crypto.randomUUID(),
+    state: "live",
+    owned,
+    unable: new Set(),
+  });
+  let revision = await bucket.write(`node.${name}`, text, 0) ?? 0;
+  let renewing: Promise<unknown> = Promise.resolve();
+  const timer = setInterval(() => {
+    renewing = renewing.then(async () => {
+      revision = await bucket.write(`node.${name}`, text, revision) ?? revision;
+    }).catch(() => {});
+  }, 500);
+  if (answers) {
+    connection.subscribe(operatorSubject("smp-link.smp", name), {
+      callback: (_error, message) => void message.respond("{}"),
+    });
+  }
+  return {
+    async [Symbol.asyncDispose](): Promise<void> {
+      clearInterval(timer);
+      await renewing;
+      await connection.close();
+    },
+  };
+}
+
+/** How many partitions a node has. */
+function count({ node }: TestNode): number {
+  return node.status.partitions.filter(({ own }) => own !== null).length;
+}
+
+test("a node keeps its partitions where no other one answers", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a", { cluster: "smp" });
+  await until(() => count(a) === 8);
+  const owned = new Map([0, 1, 2, 3].map((partition) => [partition, 1_000_000]));
+  await using _b = await leaseAlone(nats, "b", { owned });
+  await until(() => count(a) === 4);
+  const { code, stderr } = await operate(nats.urls.join(), ["drain", "a"]);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "Cannot drain a: no other node could take its partitions: b does not answer");
+  assertEquals(count(a), 4);
+});
+
+test("what a node gives away and nobody takes is said, and comes back", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a", { cluster: "smp" });
+  await until(() => count(a) === 8);
+  const owned = new Map([0, 1, 2, 3].map((partition) => [partition, 1_000_000]));
+  const b = await leaseAlone(nats, "b", { owned, answers: true });
+  await until(() => count(a) === 4);
+  const engine = { address: nats.urls.join() };
+  await using operator = await ClusterOperator.connect({
+    engine,
+    cluster: "smp",
+    patience: 1_000,
+    log: () => {},
+  });
+  await assertRejects(
+    () => operator.drain("a"),
+    EngineError,
+    "a has no partition any more, but nobody has taken 4 that it had: see who runs, or undrain it",
+  );
+  assertEquals(count(a), 0);
+  await b[Symbol.asyncDispose]();
+  await operator.undrain("a");
+  await until(() => count(a) === 8);
 });
 
 Deno.test("an operator without NATS is told so", async () => {
