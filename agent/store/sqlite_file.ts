@@ -1,6 +1,7 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type * as NodeSqlite from "node:sqlite";
+import { whyNotRegular } from "../../cli/file_kind.ts";
 import { applicationId, schemaVersion } from "./schema.ts";
 import { StoreError } from "./store.ts";
 
@@ -26,12 +27,29 @@ export function loadSqlite(): typeof NodeSqlite {
   return sqlite;
 }
 
-/** Opens a database. Throws what {@linkcode loadSqlite} throws. */
+/** Opens a database. Throws what {@linkcode loadSqlite} throws, and `StoreError` (`OPEN`) when it is no regular file. */
 export function openDatabase(path: string, options: { readonly readOnly: boolean }): DatabaseSync {
   const { DatabaseSync } = loadSqlite();
+  // SQLite would wait for who writes to a named pipe.
+  checkRegular(path);
   const database = new DatabaseSync(path, options);
-  database.exec(`PRAGMA busy_timeout = ${busyTimeout}`);
-  return database;
+  try {
+    const file = fileOf(database);
+    for (const end of ["-wal", "-shm", "-journal"]) checkRegular(`${file}${end}`);
+    database.exec(`PRAGMA busy_timeout = ${busyTimeout}`);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** Links to regular files are good, and what is not there is for SQLite to judge. */
+function checkRegular(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isFile()) return;
+  const why = whyNotRegular({ mode: found.mode, isDirectory: found.isDirectory() });
+  throw new StoreError("OPEN", `Cannot open ${path}: ${why}`);
 }
 
 /** The absolute path of a database, as SQLite has found it by following links. */

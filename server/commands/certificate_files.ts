@@ -3,6 +3,7 @@ import type { CertificateStatus } from "../admin/status.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { Logger } from "../../cli/logger.ts";
 import { osReason } from "../../cli/os_error.ts";
+import { readRegular } from "../../cli/regular_file.ts";
 import { CertificateNotices, type NoticeClock, warningOf } from "./certificate_notices.ts";
 import { Fatal, messageOf } from "./terminal.ts";
 
@@ -155,7 +156,7 @@ async function readText(path: string): Promise<string> {
   try {
     const { size } = await Deno.stat(path);
     if (size > longest) throw new Error("it is too long for a certificate");
-    return await Deno.readTextFile(path);
+    return await readRegular(path);
   } catch (error) {
     throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);
   }

@@ -4,6 +4,7 @@ import { type Directories, iniName, type ServerConfig } from "../config/config.t
 import { ConfigError, parseConfig, type ParsedConfig } from "../config/config_file.ts";
 import { parseIdentity, type ServerIdentity } from "../config/identity.ts";
 import { osReason } from "../../cli/os_error.ts";
+import { readRegular } from "../../cli/regular_file.ts";
 import { Fatal } from "./terminal.ts";
 
 /** What clients encrypt in the handshake takes 102 bytes with OAEP (transport.md Handshake). */
@@ -16,7 +17,7 @@ export function iniPath({ configDir }: Directories): string {
 
 export async function readFile(path: string): Promise<string | null> {
   try {
-    return await Deno.readTextFile(path);
+    return await readRegular(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);

@@ -1,4 +1,5 @@
 import { osReason } from "../../cli/os_error.ts";
+import { openRegular } from "../../cli/regular_file.ts";
 import { Fatal } from "./terminal.ts";
 
 /** No other server can use it until this is disposed. */
@@ -63,7 +64,7 @@ async function lock(
 
 async function open(path: string): Promise<Deno.FsFile | null> {
   try {
-    return await Deno.open(path);
+    return await openRegular(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw new Fatal(`Cannot read ${path}: ${osReason(error)}`);

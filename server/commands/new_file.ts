@@ -1,4 +1,5 @@
 import { osReason } from "../../cli/os_error.ts";
+import { openRegular } from "../../cli/regular_file.ts";
 import { directoryOf } from "../store/log_io.ts";
 import { exists } from "./files.ts";
 import { isAt } from "./key_file.ts";
@@ -58,7 +59,7 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
 
 async function openAside(path: string, aside: string): Promise<Deno.FsFile> {
   await Deno.mkdir(directoryOf(path), { recursive: true, mode: 0o700 });
-  const file = await Deno.open(aside, { write: true, create: true, mode: 0o600 });
+  const file = await openRegular(aside, { write: true, create: true, mode: 0o600 });
   try {
     // Two that write at once must not each believe that the file is theirs.
     const isOwn = await file.tryLock(true).catch(() => true) && await isAt(file, aside);

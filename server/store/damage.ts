@@ -1,3 +1,4 @@
+import { openRegular } from "../../cli/regular_file.ts";
 import { ioError, StoreError } from "./error.ts";
 import { corruptError, type Loaded, nameLines } from "./load.ts";
 
@@ -43,7 +44,7 @@ export async function copyAside(file: string): Promise<string> {
     const copy = `${file}.broken-${n}`;
     try {
       using target = await Deno.open(copy, { write: true, createNew: true, mode: 0o600 });
-      using source = await Deno.open(file);
+      using source = await openRegular(file);
       for (const buffer = new Uint8Array(1 << 16);;) {
         const count = await source.read(buffer);
         if (count === null) break;

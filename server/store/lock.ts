@@ -1,3 +1,4 @@
+import { openRegular } from "../../cli/regular_file.ts";
 import { ioError, StoreError } from "./error.ts";
 
 export interface LogLock {
@@ -48,7 +49,7 @@ async function open(path: string): Promise<{ readonly file: Deno.FsFile; readonl
     return { file: await Deno.open(path, { append: true, createNew: true, mode: 0o600 }), isNew: true };
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    return { file: await Deno.open(path, { create: true, append: true, mode: 0o600 }), isNew: false };
+    return { file: await openRegular(path, { create: true, append: true, mode: 0o600 }), isNew: false };
   }
 }
 
@@ -60,7 +61,7 @@ async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
 
 export async function isLogLocked(log: string): Promise<boolean> {
   try {
-    const file = await Deno.open(lockPath(log));
+    const file = await openRegular(lockPath(log));
     try {
       return !await file.tryLock(false);
     } finally {

@@ -1,3 +1,5 @@
+import { openRegular } from "../../cli/regular_file.ts";
+
 export interface LogFile {
   write(bytes: Uint8Array): Promise<number>;
   /** Resolves when what was written would survive a power cut. */
@@ -17,7 +19,7 @@ export interface LogIo {
 
 export const systemIo: LogIo = {
   async open(path, isNew) {
-    const file = await Deno.open(path, { append: true, create: true, truncate: false, mode: 0o600 });
+    const file = await openRegular(path, { append: true, create: true, truncate: false, mode: 0o600 });
     if (isNew) await file.truncate(0);
     return {
       write: (bytes) => file.write(bytes),

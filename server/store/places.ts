@@ -1,3 +1,4 @@
+import { whyNotRegular } from "../../cli/file_kind.ts";
 import { ioError, StoreError } from "./error.ts";
 import { handshakesPath } from "./handshake_log.ts";
 import { lockPath } from "./lock.ts";
@@ -61,7 +62,7 @@ export async function followLink(path: string): Promise<string> {
     if (found === null) return await followLink(await targetOf(path));
     // A directory is told by what is done with it.
     if (!found.isFile && !found.isDirectory) {
-      throw new StoreError("PATH", `Cannot use ${path}: it is not a file`);
+      throw new StoreError("PATH", `Cannot use ${path}: ${whyNotRegular(found)}`);
     }
     return isSymlink ? await Deno.realPath(path) : path;
   } catch (error) {

@@ -1,3 +1,4 @@
+import { openRegular } from "../../cli/regular_file.ts";
 import { ioError } from "./error.ts";
 
 export interface Line {
@@ -37,7 +38,7 @@ function withoutCr(text: string): string {
 
 async function openText(path: string): Promise<AsyncIterable<string> | null> {
   try {
-    return readText(await Deno.open(path));
+    return readText(await openRegular(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw ioError("read", path, error);

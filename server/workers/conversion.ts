@@ -1,3 +1,4 @@
+import { openRegular } from "../../cli/regular_file.ts";
 import { encodeBase64, sha256 } from "../../protocol/mod.ts";
 import { ioError, StoreError } from "../store/error.ts";
 import { handshakesPath } from "../store/handshake_log.ts";
@@ -46,7 +47,7 @@ export async function findPlain(
 const endLength = 1 << 16;
 
 async function fingerprint(path: string): Promise<Pick<Replaced, "size" | "hash">> {
-  using file = await Deno.open(path);
+  using file = await openRegular(path);
   const { size } = await file.stat();
   const ends = new Uint8Array(Math.min(size, 2 * endLength));
   for (let at = 0; at < ends.length;) {

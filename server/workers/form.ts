@@ -1,3 +1,4 @@
+import { readRegular } from "../../cli/regular_file.ts";
 import { ioError, StoreError } from "../store/error.ts";
 import { type LogIo, replaceFile } from "../store/log_io.ts";
 import { type StorePaths, workersPath } from "../store/places.ts";
@@ -88,7 +89,7 @@ export async function writeForm(io: LogIo, storeLog: string, form: Form): Promis
 /** The text of a file of a few lines; `null` when it is not there. */
 export async function readSmall(path: string): Promise<string | null> {
   try {
-    return await Deno.readTextFile(path);
+    return await readRegular(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw ioError("read", path, error);

@@ -4,6 +4,7 @@ import { sealedColumns, type TableName } from "../../../agent/store/rows.ts";
 import { SqliteStore, StoreError } from "../../../agent/store/sqlite.ts";
 import type { StoreChange } from "../../../agent/store/store.ts";
 import { asciiText, encodeBase64, textBytes } from "../../../protocol/mod.ts";
+import { requiring } from "../../support/requires.ts";
 import { temporaryFolder } from "../../support/server_process.ts";
 import { soon, until } from "../../support/wait.ts";
 import {
@@ -23,6 +24,7 @@ import {
   sessionConnection,
 } from "./samples.ts";
 
+const pipeTest = requiring(Deno.build.os === "windows" ? "there are no named pipes" : null);
 const passphrase = { passphrase: "correct horse", iterations: 1000 };
 
 async function assertFails(
@@ -67,7 +69,8 @@ async function onDisk(folder: string): Promise<string> {
 
 /** What another process says of a database. */
 async function elsewhere(...args: string[]): Promise<string> {
-  const { stdout, stderr } = await soon(childCommand(args).output());
+  await using child = childCommand(args).spawn();
+  const { stdout, stderr } = await soon(child.output());
   return new TextDecoder().decode(stdout).trim() || new TextDecoder().decode(stderr);
 }
 
@@ -306,6 +309,26 @@ Deno.test("a database is used by one agent at a time, also in another process", 
     await assertFails(() => SqliteStore.open(`${folder.path}/link.db`), "IN_USE", "another agent uses it");
   }
   assertEquals(await elsewhere("open", path), "open");
+});
+
+pipeTest("what is no regular file is no database, nor beside one, and is not waited for", async () => {
+  for (const [make, why] of [["mkfifo", "it is a named pipe, not a file"], ["mkdir", "it is a directory"]]) {
+    for (const end of ["", "-lock", "-wal", "-journal"]) {
+      await using folder = await temporaryFolder();
+      const path = `${folder.path}/agent.db`;
+      if (end !== "") await close(await SqliteStore.open(path));
+      await Deno.remove(`${path}${end}`).catch(() => {});
+      assert((await new Deno.Command(make!, { args: [`${path}${end}`] }).output()).success);
+      const said = `Cannot open ${path}${end}: ${why}`;
+      // Whoever waits for a pipe waits with all of its process.
+      if (make === "mkfifo") assertEquals(await elsewhere("open", path), "OPEN");
+      await assertFails(() => SqliteStore.open(path), "OPEN", said);
+      // Who only reads takes no lock.
+      if (end === "-lock") continue;
+      if (make === "mkfifo") assertEquals(await elsewhere("read", path), "OPEN");
+      await assertFails(() => SqliteStore.openForReading(path), "OPEN", said);
+    }
+  }
 });
 
 Deno.test("an agent that was killed leaves no lock behind", async () => {

@@ -19,11 +19,11 @@ const moments = [
 ] as const;
 
 /** Starts a server without waiting until it listens. */
-function startIn(folder: string, args: readonly string[]) {
+function startIn(folder: string, args: readonly string[], preload?: string) {
   const [file, ...rest] = commandOf(
     ["start", "--host", "127.0.0.1", "--port", "0", "--config-dir", folder, "--log-dir", folder, ...args],
     // It is to make a key while it gets a signal.
-    { folder, ready: false },
+    { folder, ready: false, ...(preload !== undefined && { preload }) },
   );
   const process = new Deno.Command(file!, { args: rest, stdin: "null", stdout: "piped", stderr: "piped" })
     .spawn();
@@ -109,13 +109,22 @@ for (const [name, args] of [["a start", []], ["a start with -y", ["-y"]]] as con
   Deno.test(`SIGTERM while the ini is read ends ${name} before a question is asked or a key made`, async () => {
     await using folder = await temporaryFolder();
     const { path } = folder;
-    const ini = `${path}/smp-server.ini`;
-    assert((await new Deno.Command("mkfifo", { args: ["-m", "600", ini] }).output()).success);
-    const process = startIn(path, args);
+    const go = `${path}/go`;
+    // When the server reads the ini it waits for who opens the pipe, and reads on when this is closed.
+    assert((await new Deno.Command("mkfifo", { args: [go] }).output()).success);
+    const preload = `${path}/slow_ini.ts`;
+    await Deno.writeTextFile(
+      preload,
+      `const { readTextFile, stat } = Deno;
+       Deno.stat = async (path) => {
+         if (String(path).endsWith(".ini")) await readTextFile(${JSON.stringify(go)});
+         return await stat(path);
+       };`,
+    );
+    const process = startIn(path, args, preload);
     const printed = linesOf(process.stdout);
     {
-      // Open as soon as the server reads it, which ends when this is closed.
-      using _writer = await soon(Deno.open(ini, { write: true }));
+      using _writer = await soon(Deno.open(go, { write: true }));
       process.kill("SIGTERM");
       assertEquals(await next(printed), "stopping");
     }

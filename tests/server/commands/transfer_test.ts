@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { encodePublicKeyText } from "../../../protocol/mod.ts";
 import { type CliOptions, parseCli } from "../../../server/config/cli.ts";
 import { init } from "../../../server/commands/init.ts";
@@ -63,16 +63,27 @@ Deno.test("nobody else makes a server where one is being imported", async () => 
   const key = rsaVector("rsa2048").pkcs1Pem;
   await Deno.writeTextFile(`${from}/server_key`, key);
   await Deno.writeTextFile(`${from}/smp-server.ini`, "[STORE_LOG]\nenable: on\n");
-  // It is read when somebody writes.
   const last = handshakesPath(`${from}/smp-server-store.log`);
-  assert((await new Deno.Command("mkfifo", { args: [last] }).output()).success);
+  await Deno.writeTextFile(last, "");
+  const reached = Promise.withResolvers<void>(), allowed = Promise.withResolvers<void>();
+  const { open } = Deno;
+  Deno.open = async (path, options) => {
+    if (path === last) {
+      reached.resolve();
+      await allowed.promise;
+    }
+    return await open(path, options);
+  };
+  using _ = { [Symbol.dispose]: () => void (Deno.open = open) };
   const { terminal } = silentTerminal();
   const importing = importServer(optionsOf(to), from, terminal);
   importing.catch(() => {});
-  {
-    using _writer = await soon(Deno.open(last, { write: true }));
+  try {
+    await soon(reached.promise);
     const making = () => init(optionsOf(to), {}, terminal);
     await assertRejects(making, Fatal, `Cannot write ${to}/server_key: another process is writing it`);
+  } finally {
+    allowed.resolve();
   }
   await importing;
   assertEquals(await Deno.readTextFile(`${to}/server_key`), key);

@@ -79,7 +79,8 @@ Deno.test("what is no file is no log", { permissions: "inherit", ignore }, async
   for (const name of ["storeLog", "messagesFile"] as const) {
     const path = storePaths(folder.path)[name];
     await Deno.symlink("/dev/null", path);
-    await assertRejects(() => openStores(folder.path), StoreError, `Cannot use ${path}: it is not a file`);
+    const why = `Cannot use ${path}: it is a device, not a file`;
+    await assertRejects(() => openStores(folder.path), StoreError, why);
     await Deno.remove(path);
   }
 });
