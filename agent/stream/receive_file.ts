@@ -14,6 +14,9 @@ import type { ReceivedFile, ReceiveFileOptions, WritableFile } from "./types.ts"
 /** Bytes that are read at a time of what is there already. */
 const readLength = 1024 * 1024;
 
+/** Bytes that are written between two looks at whether the temporary file is still what was written. */
+const lookLength = 1024 * 1024;
+
 /** Rejects when it is received no more: it has ended, the agent was closed, or the caller has stopped it. */
 type IsWanted = () => Promise<void>;
 
@@ -230,7 +233,8 @@ async function openOwn(part: string, own: StreamPart | null): Promise<FileHandle
   const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
   const open = (isOwn: boolean) => {
     const flags = careful | (isOwn ? 0 : constants.O_EXCL);
-    return files.open(part, constants.O_RDWR | constants.O_CREAT | flags, 0o600);
+    // At its end, wherever that is: else what somebody cuts off would be a hole, in a file of the right length.
+    return files.open(part, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | flags, 0o600);
   };
   const isAt = own?.path === part;
   try {
@@ -262,21 +266,27 @@ function partTarget(
 ): Target {
   const { path } = fileModules();
   const { path: part } = made;
-  let at = start;
+  let length = start, lookedAt = start;
+  const look = async () => {
+    lookedAt = length;
+    if (await isPart(made) && (await handle.stat()).size === length) return;
+    throw new Error(`${part} is not the file any more that was written`);
+  };
   return {
     start,
     hash,
     async write(bytes) {
       for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at);
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, null);
         done += bytesWritten;
-        at += bytesWritten;
+        length += bytesWritten;
       }
       release(bytes);
+      if (length - lookedAt >= lookLength) await look();
     },
     async finish() {
       await syncWhole(handle);
-      if (!await isPart(made)) throw new Error(`${part} is not the file any more that was written`);
+      await look();
       await handle.close();
       // All of them in the folder of the first one, wherever the program is by now.
       const inFolder = (attempt: number) => path.join(folder, path.basename(names(attempt)));

@@ -111,6 +111,26 @@ Deno.test("a temporary file of another stream, whose sender has chosen the same 
   assertEquals(namesIn(folder.path), [`.${offer.id}.part`, "moved"]);
 });
 
+for (const [what, change] of [["emptied", "truncate"], ["removed", "remove"]] as const) {
+  Deno.test(`a file whose part is ${what} while it is received is not received, and that is told soon`, async () => {
+    await using folder = await temporaryFolder();
+    await using server = await startServer();
+    await using alice = await TestAgent.start(server.address, sessions);
+    await using bob = await TestAgent.start(server.address, sessions);
+    await connectForStreams(server, alice, bob);
+    const size = 8_000_000, outgoing = await alice.agent.sendFile("b", new Blob([someBytes(size)]));
+    const offer = await nextOffer(bob);
+    const receiving = codeOf(bob.agent.receiveFile(offer, `${folder.path}/to`));
+    await until(() => offer.progress.bytes > 0);
+    outgoing.pause();
+    await Deno[change](`${folder.path}/.${offer.id}.part`);
+    outgoing.resume();
+    assertEquals([await soon(receiving), namesIn(folder.path)], ["FAILED", []]);
+    assert(offer.progress.bytes < size, `${offer.progress.bytes} bytes came`);
+    assertEquals(await soon(codeOf(outgoing.ended)), "FAILED");
+  });
+}
+
 Deno.test("only the file that was made is removed, where it was made", async () => {
   await using folder = await temporaryFolder();
   const path = `${folder.path}/in/.id.part`, other = `${folder.path}/other`;
