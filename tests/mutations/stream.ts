@@ -273,8 +273,16 @@ export const streamMutations: readonly Mutation[] = [
     name: "stream-part-same",
     what: "another file than was written gets the name",
     file: "agent/stream/receive_file.ts",
-    from: "if (!await isPart(made)) throw",
-    to: "if (false) throw",
+    from: "await isPart(made) && ",
+    to: "",
+    tests: test("part"),
+  },
+  {
+    name: "stream-part-length",
+    what: "a file whose part was cut off gets the name",
+    file: "agent/stream/receive_file.ts",
+    from: " && (await handle.stat()).size === length",
+    to: "",
     tests: test("part"),
   },
 ];
