@@ -1,5 +1,5 @@
 import type { ClusterClock } from "./clock.ts";
-import { PartitionLostError } from "./error.ts";
+import { EngineError, PartitionLostError } from "./error.ts";
 
 /** Milliseconds. */
 const times = { again: 5_000, afterGivingWay: 120_000 };
@@ -26,8 +26,9 @@ export class FailedClaims {
   /** A claim has failed; whether another node is to take the partition. */
   add(partition: number, error: unknown): boolean {
     const before = this.#failures.get(partition)?.count ?? 0;
-    // Who finds that another was faster could have taken it.
-    const count = error instanceof PartitionLostError ? before : before + 1;
+    // Who finds that another was faster could have taken it, and what NATS fails at may fail at all nodes.
+    const saysNothing = error instanceof PartitionLostError || error instanceof EngineError;
+    const count = saysNothing ? before : before + 1;
     const why = error instanceof Error ? error.message : String(error);
     const at = this.#clock.now();
     this.#failures.set(partition, { at, count, why, orphanedAt: at });

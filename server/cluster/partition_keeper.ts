@@ -9,7 +9,7 @@ import type { NodeLease } from "./lease.ts";
 import { OlderClaims } from "./older_claims.ts";
 import { OwnedPartition } from "./owned_partition.ts";
 import { type Ownership, ownershipOf } from "./ownership.ts";
-import type { PartitionLog } from "./partition_log.ts";
+import type { PartitionLog, PartitionLogOptions } from "./partition_log.ts";
 import { placePartitions, type Unable } from "./placement.ts";
 import { retrying } from "./retrying.ts";
 
@@ -199,18 +199,17 @@ export class PartitionKeeper {
   }
 
   async #claimNow(partition: number, signal: AbortSignal): Promise<void> {
-    const { streams, node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
+    const { node, partitions, brokers, turns, gate, lease, snapshotAfter, log } = this.#options;
     const begunAt = this.#clock.now();
     let confirmed = this.#confirmations;
     const owned = await OwnedPartition.claim({
+      ...await this.#open(partition),
       partition,
       partitions,
       brokers,
       turns,
       gate,
       node,
-      stream: await streams.log(partition),
-      snapshots: await streams.snapshots(partition),
       signal,
       lost: (owned, error) => this.#lost(owned, error),
       log: (message, error) => log("warn", `partition ${partition}: ${message}`, error),
@@ -229,6 +228,16 @@ export class PartitionKeeper {
     lease.own(partition, owned.epoch);
     log("info", `owns partition ${partition}, loaded in ${Math.round(this.#clock.now() - begunAt)} ms`);
     this.#options.changed();
+  }
+
+  async #open(partition: number): Promise<Pick<PartitionLogOptions, "stream" | "snapshots">> {
+    const { streams } = this.#options;
+    try {
+      return { stream: await streams.log(partition), snapshots: await streams.snapshots(partition) };
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new EngineError("STREAM", `Cannot open its streams of NATS: ${why}`, { cause });
+    }
   }
 
   /** By what the nodes say of themselves. */

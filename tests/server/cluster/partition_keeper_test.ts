@@ -18,6 +18,8 @@ class ClaimingNode implements AsyncDisposable {
   /** Rejects what was asked for of a partition, in the order in which they were claimed. */
   readonly begun = new Map<number, (error: Error) => void>();
   readonly logged: string[] = [];
+  /** Partitions that it has left to others. */
+  readonly unable: number[] = [];
   readonly clock = new FakeClock();
   readonly keeper: PartitionKeeper;
 
@@ -25,7 +27,13 @@ class ClaimingNode implements AsyncDisposable {
     const parts = {
       node: "a",
       partitions: 8,
-      lease: { holds: true, members: [], live: ["a"], isUnable: () => false, setUnable() {} },
+      lease: {
+        holds: true,
+        members: [],
+        live: ["a"],
+        isUnable: () => false,
+        setUnable: (partition: number) => this.unable.push(partition),
+      },
       streams: { log: (partition: number) => new Promise((_, reject) => this.begun.set(partition, reject)) },
       changed: () => {},
       clock: this.clock,
@@ -88,6 +96,20 @@ Deno.test(
     assertEquals(later[3], failing);
   },
 );
+
+Deno.test("a node leaves nothing to others because NATS does not answer it", { permissions }, async () => {
+  await using node = new ClaimingNode();
+  const [first] = node.claimed;
+  for (let i = 1; i <= 5; i++) {
+    const fail = node.begun.get(first!)!;
+    node.begun.delete(first!);
+    fail(new Error("timeout"));
+    await until(() => node.logged.filter((line) => line.endsWith(` ${first}`)).length === i);
+    node.after(5_000);
+    await until(() => node.begun.has(first!));
+  }
+  assertEquals(node.unable, []);
+});
 
 /** A log whose messages cannot be read for a time. */
 class HeldStream extends MemoryStream {
