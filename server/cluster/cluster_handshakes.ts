@@ -3,6 +3,7 @@ import { joinParts, randomBytes, type SessionKeys } from "../../protocol/mod.ts"
 import { handshakeDigest, type ReplayGuard } from "../guard/replay_guard.ts";
 import { FieldReader, integer, RecordError } from "./bytes.ts";
 import { steadyClock } from "./clock.ts";
+import { unlessAborted } from "./retrying.ts";
 
 export interface ClusterHandshakesOptions {
   readonly connection: NatsConnection;
@@ -17,6 +18,8 @@ export interface ClusterHandshakesOptions {
    * this node's. Rejects when nobody can tell.
    */
   readonly add: (partition: number, digest: number) => Promise<boolean | null>;
+  /** Milliseconds in which a handshake must be kept. @default 10000 */
+  readonly patience?: number;
 }
 
 /** Milliseconds. */
@@ -60,15 +63,23 @@ export class ClusterHandshakes implements Pick<ReplayGuard, "isNew">, AsyncDispo
     const digest = await handshakeDigest(keys);
     const partition = handshakePartition(digest, this.#options.partitions);
     const question = joinParts([integer(partition), integer(digest), randomBytes(idLength)]);
-    const end = performance.now() + times.most;
-    while (performance.now() < end && !this.#ended.signal.aborted) {
-      const isNew = await this.#ask(question, partition, digest).catch(() => null);
-      if (isNew !== null) return isNew;
-      await steadyClock.wait(times.pause, this.#ended.signal);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), this.#options.patience ?? times.most);
+    const signal = AbortSignal.any([this.#ended.signal, late.signal]);
+    try {
+      while (!signal.aborted) {
+        // A log of this node that is paused answers when it goes on, or never.
+        const isNew = await unlessAborted(this.#ask(question, partition, digest), signal).catch(() => null);
+        if (isNew !== null) return isNew;
+        await steadyClock.wait(times.pause, signal);
+      }
+      return false;
+    } finally {
+      clearTimeout(timer);
     }
-    return false;
   }
 
+  /** Handshakes that wait are refused at once. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
     this.#subscription.unsubscribe();

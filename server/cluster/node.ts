@@ -290,6 +290,8 @@ export class ClusterNode implements ServerCluster, AsyncDisposable {
       case "members":
         return this.#membersChanged();
       case "superseded":
+        // They would wait for logs that are paused for good.
+        void this.handshakes[Symbol.asyncDispose]();
         return this.#failed.reject(
           new EngineError(
             "NAME_IN_USE",

@@ -15,13 +15,14 @@ class World implements AsyncDisposable {
   readonly nodes: readonly ClusterHandshakes[];
   readonly #callbacks = new Map<string, (error: null, message: unknown) => void>();
 
-  constructor() {
+  constructor(options: { readonly patience?: number } = {}) {
     this.nodes = ["a", "b"].map((node) =>
       new ClusterHandshakes({
         connection: this.#connection,
         prefix: "links",
         node,
         partitions: 4,
+        ...options,
         ownerOf: () => "b",
         add: async (_partition, digest) => {
           await this.stored;
@@ -91,3 +92,17 @@ Deno.test(
     assertEquals(await a!.isNew(keys), false);
   },
 );
+
+Deno.test("a handshake that no log keeps is refused in time, and at once where its node ends", {
+  permissions: "none",
+}, async () => {
+  await using world = new World({ patience: 50 });
+  const [a, b] = world.nodes;
+  world.stored = new Promise(() => {});
+  assertEquals(await soon(Promise.all([a!.isNew(newKeys()), b!.isNew(newKeys())])), [false, false]);
+  await using patient = new World();
+  patient.stored = world.stored;
+  const asked = patient.nodes.map((node) => node.isNew(newKeys()));
+  for (const node of patient.nodes) await node[Symbol.asyncDispose]();
+  assertEquals(await soon(Promise.all(asked)), [false, false]);
+});

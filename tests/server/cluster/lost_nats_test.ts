@@ -107,6 +107,24 @@ test("a node stops when another one runs under its name", async () => {
   await connection.close();
 });
 
+test("a node that stops as another one runs under its name waits for no handshake", async () => {
+  await using nats = await Nats.start();
+  await using a = await startNode(nats, "a");
+  await until(() => a.node.status.partitions.every(({ own }) => own !== null));
+  const connection = await nats.connect();
+  const lease = { incarnation: Date.now() + 1000, process: "other", state: "live", owned: [] };
+  connection.publish("$KV.test.node.a", textBytes(JSON.stringify(lease)));
+  await assertRejects(() => soon(a.node.failed), EngineError);
+  await connection.close();
+  // It stores nothing any more, nor does it hear that somebody else has.
+  let outcome = "open";
+  const connecting = a.connect().then(() => outcome = "connected", () => outcome = "refused");
+  const isKept = () => a.node.status.partitions.some(({ own }) => own !== null && own.waiting > 0);
+  await until(() => outcome !== "open" || isKept());
+  await soon(a.server.stop());
+  assertEquals(await soon(connecting), "refused");
+});
+
 test("a node does not join where NATS takes only small messages", async () => {
   await using nats = await Nats.start({ config: "max_payload: 256KB" });
   const error = await assertRejects(() => startNode(nats, "a"), EngineError);
