@@ -1,6 +1,7 @@
 import process from "node:process";
 import type { Interface } from "node:readline";
 import { countOnce } from "./display_position.ts";
+import { findCursorOnce, insertTogether } from "./paste.ts";
 
 /** Readline's lines, with the row to which it believes that it has to move up before it writes the line anew. */
 type Lines = Interface & { prevRows: number };
@@ -31,7 +32,10 @@ export class CursorRow implements Disposable {
       get: () => Deno.consoleSize().columns,
       configurable: true,
     });
-    countOnce(lines, () => process.stdout.columns);
+    const columns = () => process.stdout.columns;
+    countOnce(lines, columns);
+    findCursorOnce(lines, columns);
+    insertTogether(lines, this.#written);
     for (const { emitter, event } of changes) {
       emitter.prependListener(event, this.#correct);
       emitter.on(event, this.#written);

@@ -1,4 +1,5 @@
 import type { Interface } from "node:readline";
+import { ownKey } from "./readline_key.ts";
 
 /** What may have another width behind other characters than behind as many spaces. */
 // deno-lint-ignore no-control-regex
@@ -17,7 +18,7 @@ type Find = (this: unknown, text: string) => Position;
  * long text that is pasted holds up the terminal for minutes, Ctrl-C included.
  */
 export function countOnce(lines: Interface, columns: () => number): void {
-  const key = keyOf(lines);
+  const key = ownKey(lines, "_getDisplayPos");
   if (key === undefined) return;
   const whole = (lines as unknown as Record<symbol, Find>)[key]!;
   /** What was counted last. */
@@ -38,13 +39,4 @@ export function countOnce(lines: Interface, columns: () => number): void {
     return found;
   };
   Object.defineProperty(lines, key, { value: find });
-}
-
-/** Its name among readline's own, which nothing else tells. */
-function keyOf(lines: object): symbol | undefined {
-  for (let at: object | null = lines; at !== null; at = Object.getPrototypeOf(at)) {
-    const key = Object.getOwnPropertySymbols(at).find(({ description }) => description === "_getDisplayPos");
-    if (key !== undefined) return key;
-  }
-  return undefined;
 }
