@@ -372,7 +372,7 @@ export function ended(name: string): string {
 }
 
 /** The servers of the routes of connections, each once. */
-function serversOf(connections: readonly Connection[], side: "receiving" | "sending"): string[] {
+export function serversOf(connections: readonly Connection[], side: "receiving" | "sending"): string[] {
   const servers = connections.flatMap(({ receiving, inbound, sending, outbound }): ServerAddress[] => {
     const routes = side === "receiving" ? [...receiving, ...inbound] : [...sending, ...outbound];
     return routes.map(({ keys }) => keys.server);

@@ -11,6 +11,7 @@ import type { AgentStatus } from "../admin/status.ts";
 import { Agent } from "../agent.ts";
 import { tellUnreachable } from "../service/reach.ts";
 import { AgentService } from "../service/service.ts";
+import type { SqliteStore } from "../store/sqlite.ts";
 import { readLogLevel } from "./administer.ts";
 import {
   databaseOptions,
@@ -22,6 +23,7 @@ import {
 } from "./arguments.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { firstLine, openStore } from "./database.ts";
+import { serversOf } from "./session.ts";
 
 const kinds = {
   ...databaseOptions,
@@ -42,6 +44,7 @@ interface StartOptions {
   /** 0 takes a free port. */
   readonly port: number;
   readonly database: string;
+  /** None: those through which its connections receive. */
   readonly servers: readonly string[];
   readonly allowUnverified: boolean;
   readonly tokenFile: string | undefined;
@@ -55,10 +58,10 @@ interface StartOptions {
 /** `smp-agent start`: the agent as a service. */
 export const start: Command = {
   summary: "serve programs in any language on a port (without a command, too)",
-  usage: "--server ADDRESS [options]",
+  usage: "[--server ADDRESS] [options]",
   help: `\
   --server ADDRESS        SMP server for its queues, [password@]host[:port]#keyhash, or @FILE, which has it in
-                          its first line; may be given several times
+                          its first line; may be given several times (default: where the connections receive)
   --allow-unverified      takes servers without a key hash: anybody on the way there can pretend to be them
   --host HOST             address to listen on (default 127.0.0.1: clients need no key to use an agent)
   --port N                TCP port, 0 for a free one (default 5224)
@@ -74,9 +77,6 @@ ${sessionsHelp}`,
 function readOptions(args: readonly string[]): StartOptions {
   const { options: given } = readArguments(args, kinds, { names: [] });
   const { port, "allow-unverified": allowUnverified, "keep-days": days } = given;
-  if (given.server.length === 0) {
-    throw new UsageError("--server is missing: the address that a server prints");
-  }
   const servers = given.server.map((server) => readServer(server, allowUnverified));
   return {
     host: plainHost(given.host ?? "127.0.0.1"),
@@ -122,7 +122,7 @@ async function serveUntil(
   options: StartOptions,
   surroundings: ServedSurroundings,
 ): Promise<void> {
-  const { host, port, database, servers, allowUnverified, retention, sessions, tokenFile } = options;
+  const { host, port, database, allowUnverified, retention, sessions, tokenFile } = options;
   const { print, tell } = surroundings;
   preferOpenSsl();
   const readToken = tokenFile === undefined ? null : () => firstLine(tokenFile);
@@ -130,7 +130,9 @@ async function serveUntil(
   const logger = createLogger({ level: options.logLevel, format: "text", write: tell });
   await using cleanup = new AsyncDisposableStack();
   const opening = { path: database, passphraseFile: options.passphraseFile, mayMake: true };
+  if (options.servers.length === 0 && !await isThere(database)) throw serverMissing();
   const store = cleanup.use(await openStore(opening, surroundings));
+  const servers = await serversFor(store, options);
   const administration = await surroundings.administered();
   const agent = cleanup.use(
     await Agent.start({
@@ -159,6 +161,27 @@ async function serveUntil(
   await aborted(signal);
   await print("stopping");
   await probed;
+}
+
+/** Those that were given, else those through which the connections receive. Throws {@linkcode UsageError} for none. */
+async function serversFor(
+  store: SqliteStore,
+  { servers, allowUnverified }: Pick<StartOptions, "servers" | "allowUnverified">,
+): Promise<readonly string[]> {
+  if (servers.length > 0) return servers;
+  const known = serversOf(await store.connections(), "receiving");
+  const usable = known.filter((server) => allowUnverified || server.includes("#"));
+  if (usable.length === 0) throw serverMissing();
+  return usable;
+}
+
+function serverMissing(): UsageError {
+  return new UsageError("--server is missing: the address that a server prints");
+}
+
+/** Whether there is a database that can be seen. */
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -53,6 +53,36 @@ Deno.test("the agent prints its port, serves, stops on a signal and goes on wher
   assertEquals(codes.at(-1), 0);
 });
 
+Deno.test("an agent that is given no server uses those through which its connections receive", async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startServer();
+  const given = ["--db", `${folder.path}/agent.db`, "--port", "0"];
+  {
+    await using agent = await start(folder.path, server);
+    await using a = await Telnet.connect(agent.port());
+    await a.ask("1", "b", "NEW");
+    await agent.kill("SIGTERM");
+  }
+  await using agent = await ServerProcess.startBare({
+    script,
+    folder: folder.path,
+    args: given,
+    until: "listening",
+  });
+  assertEquals(agent.printed[1], `server: ${server.address}`);
+  await using a = await Telnet.connect(agent.port());
+  assertMatch((await a.ask("2", "c", "NEW"))![2], /^INV smp::/);
+});
+
+Deno.test("an agent without connections needs a server, and makes no database without one", async () => {
+  await using folder = await temporaryFolder();
+  const args = ["--db", `${folder.path}/agent.db`, "--port", "0"];
+  const { code, stderr } = await run(args, { script, folder: folder.path });
+  assertEquals(code, 2);
+  assertStringIncludes(stderr, "--server is missing");
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
 Deno.test("after SIGKILL a client that subscribes is told what it was not told, once and in order", async () => {
   await using folder = await temporaryFolder();
   await using server = await startServer();
