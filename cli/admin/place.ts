@@ -1,4 +1,5 @@
 import { countOf, objectOf, textOf } from "../json.ts";
+import { readRegular } from "../regular_file.ts";
 
 /** Bytes of a Unix socket's path: 104 on macOS, 108 on Linux, with the zero at its end. */
 const longestPath = 100;
@@ -38,6 +39,6 @@ export function checkPath(path: string): void {
 
 /** Throws `ControlError`, `SyntaxError`, or what the system says. */
 export async function readPortFile(path: string): Promise<PortFile> {
-  const given = objectOf(JSON.parse(await Deno.readTextFile(path)), path);
+  const given = objectOf(JSON.parse(await readRegular(path)), path);
   return { port: countOf(given["port"], "port", 65_535), token: textOf(given["token"], "token", 100) };
 }

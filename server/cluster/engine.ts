@@ -6,6 +6,7 @@ import {
   nkeyAuthenticator,
 } from "@nats-io/nats-core/internal";
 import { osReason } from "../../cli/os_error.ts";
+import { readRegular } from "../../cli/regular_file.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import {
   type EngineAddress,
@@ -233,7 +234,7 @@ async function readCredentials(
 
 async function readText(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return await readRegular(path);
   } catch (cause) {
     throw new EngineError("FILE", `Cannot read ${path}: ${osReason(cause)}`, { cause });
   }

@@ -301,6 +301,13 @@ test("users with password and with nkey are let in, others are not", async () =>
   await Deno.writeTextFile(nkeyFile, "SUX");
   await refusal({ address, nkeyFile }, "FILE");
   await refusal({ address, nkeyFile: `${folder.path}/none` }, "FILE");
+  const pipe = `${folder.path}/pipe`;
+  assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  // Lets go of who waits for it.
+  using _there = await Deno.open(pipe, { read: true, write: true });
+  for (const options of [{ nkeyFile: pipe }, { user: "smp", password: "right", caFile: pipe }]) {
+    await refusal({ address, ...options }, "FILE");
+  }
 });
 
 /** A certificate of 127.0.0.1 that a CA has signed. */
