@@ -41,6 +41,8 @@ export class NodeLease implements AsyncDisposable {
   #backAgain = new AbortController();
   /** Since when there is no connection, until that has been told. */
   #lostAt: number | null = null;
+  /** How often a connection was lost. */
+  #losses = 0;
   #revision = 0;
   /** The greatest one that a lease of this process was stored with. */
   #highest = 0;
@@ -277,7 +279,7 @@ export class NodeLease implements AsyncDisposable {
   }
 
   async #write(expected: number): Promise<number | null> {
-    const [sentAt, incarnation] = [this.#clock.now(), this.#nextIncarnation];
+    const [sentAt, incarnation, losses] = [this.#clock.now(), this.#nextIncarnation, this.#losses];
     const { said, number } = this.#announcement;
     const revision = await this.#options.bucket.write(this.#key, this.#text(said.state), expected);
     if (revision === null) return null;
@@ -289,7 +291,8 @@ export class NodeLease implements AsyncDisposable {
     this.#isFailing = false;
     this.#renewedAt = sentAt;
     this.#incarnation = incarnation;
-    if (this.#isPaused && this.#isFresh() && !this.#ending.signal.aborted) this.#resume();
+    const counts = losses === this.#losses && this.#isFresh() && !this.#ending.signal.aborted;
+    if (this.#isPaused && counts) this.#resume();
     return revision;
   }
 
@@ -334,7 +337,14 @@ export class NodeLease implements AsyncDisposable {
     const now = this.#clock.now();
     const hasChanged = this.#members.see(node, revision, lease, now);
     if (hasChanged) this.#options.onEvent({ type: "members", at: now });
-    if (node !== this.#options.node || lease.process !== this.#process || lease.state === "gone") return;
+    if (node !== this.#options.node || lease.process !== this.#process) return;
+    if (lease.state === "gone") {
+      if (revision > this.#revision) {
+        this.#pause();
+        this.#wake.abort();
+      }
+      return;
+    }
     this.#unseen.end();
     for (const member of this.#members.renewed(now)) this.#bury(member);
   }
@@ -364,6 +374,9 @@ export class NodeLease implements AsyncDisposable {
   #connectivityChanged({ type, at }: EngineEvent): void {
     if (type === "lost") {
       this.#lostAt = at;
+      this.#losses++;
+      // Others may have taken this node for dead: its clock does not run while its machine is paused.
+      this.#pause();
       this.#run(this.#cutting(at));
       return;
     }

@@ -116,6 +116,14 @@ export const clusterMutations: readonly Mutation[] = [
     tests: ["tests/server/cluster/lease_test.ts"],
   },
   {
+    name: "early-renewal-counts-after-a-loss",
+    what: "a renewal that was sent before the connection was lost lets a node answer when it is back",
+    file: "server/cluster/lease.ts",
+    from: "losses === this.#losses && this.#isFresh()",
+    to: "this.#isFresh()",
+    tests: ["tests/server/cluster/lease_test.ts"],
+  },
+  {
     name: "stopped-time-is-unseen",
     what: "a process that was stopped leaves its NATS server when it goes on",
     file: "server/cluster/unseen.ts",

@@ -89,6 +89,8 @@ export class TestMachine implements Bucket, Connectivity {
   serverChanges = 0;
   /** Milliseconds that requests and answers take, each. */
   latency = 0;
+  /** Milliseconds for which its clock stood still, as that of a virtual machine that was paused. */
+  behind = 0;
   /** Called before something is stored. */
   onWrite: (key: string) => void = () => {};
   /** Milliseconds until a request gives up. */
@@ -100,6 +102,8 @@ export class TestMachine implements Bucket, Connectivity {
   readonly #heldTimers: (() => void)[] = [];
   #isFrozen = false;
   #lostAt: number | null = null;
+  /** Whether nothing comes through, as it may not know yet. */
+  #isCut = false;
 
   constructor(store: BucketStore, world: ClusterClock) {
     this.#store = store;
@@ -113,7 +117,7 @@ export class TestMachine implements Bucket, Connectivity {
   /** What a process on it sees of time. */
   get clock(): ClusterClock {
     return {
-      now: () => this.#world.now(),
+      now: () => this.#world.now() - this.behind,
       wait: async (milliseconds, signal) => {
         await this.#world.wait(milliseconds, signal);
         await this.#thawed(this.#heldTimers);
@@ -134,10 +138,10 @@ export class TestMachine implements Bucket, Connectivity {
   }
 
   lose(): void {
-    // A frozen process does not know yet, but nothing comes through.
+    this.#isCut = true;
     if (this.#isFrozen) return void this.#held.push(() => this.lose());
     if (this.#lostAt !== null) return;
-    this.#lostAt = this.#world.now();
+    this.#lostAt = this.clock.now();
     this.#tell({ type: "lost", at: this.#lostAt });
   }
 
@@ -145,7 +149,8 @@ export class TestMachine implements Bucket, Connectivity {
     if (this.#isFrozen) return void this.#held.push(() => this.reconnect());
     if (this.#lostAt === null) return;
     this.#lostAt = null;
-    this.#tell({ type: "back", at: this.#world.now(), server: "test" });
+    this.#isCut = false;
+    this.#tell({ type: "back", at: this.clock.now(), server: "test" });
   }
 
   listen(listener: (event: EngineEvent) => void): () => void {
@@ -188,7 +193,7 @@ export class TestMachine implements Bucket, Connectivity {
 
   watch(listener: (entry: BucketEntry) => void): () => void {
     const watcher = (entry: BucketEntry) => {
-      if (this.#lostAt !== null || this.hasDeafServer || this.hasMuteServer) return;
+      if (this.#isCut || this.hasDeafServer || this.hasMuteServer) return;
       if (this.#isFrozen) this.#held.push(() => listener(entry));
       else queueMicrotask(() => listener(entry));
     };
@@ -202,7 +207,7 @@ export class TestMachine implements Bucket, Connectivity {
 
   async #reachable(): Promise<void> {
     await this.#underWay();
-    if (this.#lostAt !== null || !this.#store.hasLeader || this.hasDeafServer) await this.#giveUp();
+    if (this.#isCut || !this.#store.hasLeader || this.hasDeafServer) await this.#giveUp();
   }
 
   async #underWay(): Promise<void> {

@@ -185,16 +185,16 @@ Deno.test("a node without any server for five seconds is another incarnation, af
   machine.reconnect();
   await world.clock.advance(2000);
   assertEquals(b.incarnation, first);
-  assertEquals(world.told(b), ["resume"]);
+  assertEquals(world.told(b), ["resume", "pause", "resume"]);
   machine.lose();
   const lostAt = world.clock.now();
   await world.clock.advance(5500);
-  assertEquals(world.told(b), ["resume", "pause", "cut"]);
+  assertEquals(world.told(b).slice(3), ["pause", "cut"]);
   const cut = world.events.get(b)!.at(-1)!;
   assert(cut.type === "cut" && cut.at - lostAt === 5000);
   machine.reconnect();
   await world.clock.advance(2000);
-  assertEquals(world.told(b), ["resume", "pause", "cut", "resume"]);
+  assertEquals(world.told(b).slice(3), ["pause", "cut", "resume"]);
   assert(b.incarnation > first && b.holds);
 });
 
@@ -405,6 +405,69 @@ Deno.test("a process that was stopped while it was cut off is another incarnatio
   assertEquals(world.told(b), ["resume", "pause", "cut", "resume"]);
 });
 
+Deno.test("a node that was paused with its clock, and has lost its connection, holds nothing before it has renewed its lease", async () => {
+  await using world = new World();
+  await world.join("a");
+  const b = await world.join("b");
+  const machine = world.machines.get(b)!;
+  await world.clock.advance(2000);
+  machine.freeze();
+  machine.lose();
+  await world.clock.advance(60_000);
+  assertEquals(world.stateOf("b"), "gone");
+  machine.behind = 60_000;
+  await machine.thaw();
+  assertEquals(b.holds, false);
+  machine.reconnect();
+  assertEquals(b.holds, false);
+  await world.clock.advance(2000);
+  assert(b.holds);
+  const resumed = world.events.get(b)!.findLast((event) => event.type === "resume")!;
+  assert(resumed.wasGone);
+  assertEquals(world.told(b), ["resume", "pause", "resume"]);
+});
+
+Deno.test("a node that was paused with its clock holds nothing when it sees that it was taken for dead", async () => {
+  await using world = new World();
+  await world.join("a");
+  const b = await world.join("b");
+  const machine = world.machines.get(b)!;
+  await world.clock.advance(2000);
+  machine.freeze();
+  await world.clock.advance(60_000);
+  machine.behind = 60_000;
+  machine.latency = 500;
+  await machine.thaw();
+  assertEquals(b.holds, false);
+  await world.clock.advance(5000);
+  assert(b.holds);
+  assertEquals(world.told(b), ["resume", "pause", "resume"]);
+});
+
+Deno.test("a renewal that was sent before the connection was lost does not make a node hold its lease", async () => {
+  await using world = new World();
+  await world.join("a");
+  const b = await world.join("b");
+  const machine = world.machines.get(b)!;
+  await world.clock.advance(2000);
+  machine.latency = 300;
+  const { revision } = world.store.entries.get("node.b")!;
+  let isUnderWay = false;
+  await world.clock.advance(1500, () => {
+    if (isUnderWay || world.store.entries.get("node.b")!.revision === revision) return;
+    isUnderWay = true;
+    machine.lose();
+    machine.reconnect();
+  });
+  const next = world.store.entries.get("node.b")!.revision;
+  assert(isUnderWay && next > revision);
+  await world.clock.advance(2000);
+  const [paused, resumed] = world.events.get(b)!.filter(({ type }) => type !== "members").slice(-2);
+  assertEquals([paused!.type, resumed!.type], ["pause", "resume"]);
+  // Its answer takes as long, the next one and its answer as long again.
+  assert(resumed!.at - paused!.at > 300, `${resumed!.at - paused!.at}`);
+});
+
 Deno.test("that a node is gone is noticed also by those who could not see it", async () => {
   await using world = new World();
   const a = await world.join("a");
@@ -459,7 +522,7 @@ Deno.test("a node that sees nothing of what is stored, its own renewals neither,
   assertEquals([machine.serverChanges, b.owners[1]], [0, null]);
   await world.clock.advance(5000);
   assertEquals([machine.serverChanges, b.owners[1]], [1, "a"]);
-  assertEquals(world.told(b), ["resume"]);
+  assertEquals(world.told(b), ["resume", "pause", "resume"]);
 });
 
 Deno.test("without any majority nodes change their servers ever more seldom", async () => {
