@@ -5,25 +5,34 @@ import type { Outcome } from "./history.ts";
 import type { Pair } from "./pair.ts";
 import { Peer, type Session, type World } from "./peer.ts";
 
+/** Queues that are read at a time. */
+const readers = 8;
+
 /** Reads all queues to their ends over new connections, and looks whether they still are as they were left. */
 export async function drain(
   world: World,
   { pairs, churns }: { readonly pairs: readonly Pair[]; readonly churns: readonly Churn[] },
 ): Promise<void> {
-  await using peer = new Peer(world);
-  for (const { name, queue, sender } of pairs) {
+  const { history } = world;
+  const readPair = async (peer: Peer, { name, queue, sender }: Pair) => {
     await sendLast(peer, { name, sender });
-    await readAll(peer, { name, queue, history: world.history });
-  }
-  for (const { left } of churns) {
-    for (const { name, queue } of left) {
-      const { senderId } = queue;
-      // Which of the two is right depends on what became of KEY; OFF and DEL refuse both.
-      await sendLast(peer, { name, sender: { senderId }, isUnsigned: true });
-      await sendLast(peer, { name, sender: { senderId, senderKey: world.keyPair.privateKey } });
-      await readAll(peer, { name, queue, history: world.history });
-    }
-  }
+    await readAll(peer, { name, queue, history });
+  };
+  const readLeft = async (peer: Peer, { name, queue }: Churn["left"][number]) => {
+    const { senderId } = queue;
+    // Which of the two is right depends on what became of KEY; OFF and DEL refuse both.
+    await sendLast(peer, { name, sender: { senderId }, isUnsigned: true });
+    await sendLast(peer, { name, sender: { senderId, senderKey: world.keyPair.privateKey } });
+    await readAll(peer, { name, queue, history });
+  };
+  const reads = [
+    ...pairs.map((pair) => (peer: Peer) => readPair(peer, pair)),
+    ...churns.flatMap(({ left }) => left).map((queue) => (peer: Peer) => readLeft(peer, queue)),
+  ].values();
+  await Promise.all(Array.from({ length: readers }, async () => {
+    await using peer = new Peer(world);
+    for (const read of reads) await read(peer);
+  }));
 }
 
 async function sendLast(
