@@ -3,6 +3,7 @@ import { type KV, Kvm } from "@nats-io/kv";
 import { errors, type NatsConnection } from "@nats-io/nats-core";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import { EngineError } from "./error.ts";
+import { stepDown } from "./step_down.ts";
 
 export interface BucketEntry {
   readonly key: string;
@@ -27,6 +28,8 @@ export interface Bucket {
    * while the connection is lost or the leader changes may be left out.
    */
   watch(listener: (entry: BucketEntry) => void): () => void;
+  /** Asks for another leader; `false` where there can be none. */
+  stepDown(): Promise<boolean>;
 }
 
 export interface BucketOptions {
@@ -199,5 +202,9 @@ class NatsBucket implements Bucket {
       },
     });
     return () => subscription.unsubscribe();
+  }
+
+  stepDown(): Promise<boolean> {
+    return stepDown(this.#connection, this.#names.stream, times.request);
   }
 }

@@ -1,4 +1,5 @@
 import { Announcement } from "./announcement.ts";
+import { BehindLeader } from "./behind_leader.ts";
 import type { BucketEntry } from "./bucket.ts";
 import { type ClusterClock, steadyClock } from "./clock.ts";
 import { checkCluster } from "./cluster_identity.ts";
@@ -44,8 +45,9 @@ export class NodeLease implements AsyncDisposable {
   /** How often a connection was lost. */
   #losses = 0;
   #revision = 0;
-  /** The greatest one that a lease of this process was stored with. */
+  /** That of the last lease of this process that was stored. */
   #highest = 0;
+  readonly #behind = new BehindLeader();
   #incarnation = 0;
   #nextIncarnation: number;
   #renewedAt = -Infinity;
@@ -284,7 +286,6 @@ export class NodeLease implements AsyncDisposable {
     const revision = await this.#options.bucket.write(this.#key, this.#text(said.state), expected);
     if (revision === null) return null;
     this.#revision = revision;
-    if (revision <= this.#highest) this.#restored(revision);
     this.#highest = revision;
     this.#announcement.stored(number);
     if (this.#isFailing) this.#options.log("info", "renewed the lease of this node again");
@@ -305,10 +306,12 @@ export class NodeLease implements AsyncDisposable {
   async #lookWhatHappened(): Promise<void> {
     const entry = await this.#options.bucket.read(this.#key);
     const lease = entry === null ? null : parseLease(entry.value);
-    this.#revision = entry?.revision ?? 0;
+    const revision = entry?.revision ?? 0;
+    if (revision < this.#highest) return await this.#lookBehind(revision);
+    this.#behind.end();
+    this.#revision = revision;
     const isOwn = lease === null || lease.process === this.#process || lease.state === "gone";
-    // What is older than its own is of a process before this one, in a bucket that was put back.
-    if (!isOwn && this.#revision > this.#highest) return this.#supersede();
+    if (!isOwn) return this.#supersede();
     if (lease?.state === "gone" || lease === null) {
       this.#pause();
       this.#wasGone = true;
@@ -317,6 +320,20 @@ export class NodeLease implements AsyncDisposable {
     }
     // Else it is one of its own, whose acknowledgement was lost.
     if (await this.#write(this.#revision) === null) this.#wake.abort();
+  }
+
+  /** The bucket has an older lease of this process than one that was stored. */
+  async #lookBehind(revision: number): Promise<void> {
+    const what = `the lease of this node is number ${revision} there, and was ${this.#highest} before`;
+    const next = this.#behind.look(this.#clock.now());
+    if (next === "wait") return;
+    if (next === "ask") {
+      this.#options.log("warn", `the leader of the bucket is behind, asking for another one: ${what}`);
+      if (await this.#options.bucket.stepDown()) return;
+    }
+    this.#pause();
+    this.#ending.abort();
+    this.#options.onEvent({ type: "restored", at: this.#clock.now(), what });
   }
 
   /** Pauses in time when renewals do not come. */
@@ -422,14 +439,6 @@ export class NodeLease implements AsyncDisposable {
     const wasGone = this.#wasGone;
     this.#wasGone = false;
     this.#options.onEvent({ type: "resume", at: this.#clock.now(), incarnation: this.#incarnation, wasGone });
-  }
-
-  /** Revisions of what is stored grow, unless what was stored is gone. */
-  #restored(revision: number): void {
-    const what = `it stores the lease of this node as number ${revision}, and had ${this.#highest} before`;
-    this.#pause();
-    this.#ending.abort();
-    this.#options.onEvent({ type: "restored", at: this.#clock.now(), what });
   }
 
   #supersede(): void {

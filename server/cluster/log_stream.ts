@@ -37,4 +37,6 @@ export interface LogStream {
   state(): Promise<{ readonly first: number; readonly last: number }>;
   /** Removes all messages before the one with the sequence `first`. */
   purge(first: number): Promise<void>;
+  /** Asks for another leader; `false` where there can be none. */
+  stepDown(): Promise<boolean>;
 }

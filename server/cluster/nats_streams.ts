@@ -9,6 +9,7 @@ import {
 import { errors, headers, type NatsConnection } from "@nats-io/transport-node";
 import type { BatchKind, LogStream, PublishOutcome, StreamMessage } from "./log_stream.ts";
 import type { SnapshotStore } from "./snapshot_store.ts";
+import { stepDown } from "./step_down.ts";
 import { storedMessage } from "./stored_message.ts";
 
 /** Where the streams are. */
@@ -142,6 +143,11 @@ class NatsLogStream implements LogStream {
 
   async purge(first: number): Promise<void> {
     await this.#manager.streams.purge(this.#options.name, { seq: first });
+  }
+
+  stepDown(): Promise<boolean> {
+    const { connection, name, timeout = 2000 } = this.#options;
+    return stepDown(connection, name, timeout);
   }
 }
 

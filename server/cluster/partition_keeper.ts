@@ -264,7 +264,6 @@ export class PartitionKeeper {
     this.#options.log("warn", `does not own partition ${owned.partition} any more`, error);
     this.#disown(owned);
     this.#run(owned.giveUp());
-    if (error.cause instanceof EngineError) this.#options.restored(error.cause);
   }
 
   #disown(owned: OwnedPartition): void {

@@ -1,7 +1,7 @@
 import { encodeBase64, joinParts, randomBytes } from "../../protocol/mod.ts";
 import { encodeBatch, headerLength } from "./batch.ts";
 import type { ClusterClock } from "./clock.ts";
-import { PartitionLostError, restoredError } from "./error.ts";
+import { PartitionLostError } from "./error.ts";
 import { Gathering } from "./gathering.ts";
 import { loadPartition, replayTo } from "./load.ts";
 import type { BatchKind, LogStream } from "./log_stream.ts";
@@ -27,8 +27,6 @@ export interface PartitionLogOptions {
   readonly mostWaiting?: number;
   /** Bytes of the log after which a snapshot is taken, if the last one has no more. @default 67108864 */
   readonly snapshotAfter?: number;
-  /** As of `storeBatch`. @default 80 */
-  readonly mostBehind?: number;
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number;
   /** Of pauses between batches. @default the machine's */
@@ -281,7 +279,7 @@ export class PartitionLog implements AsyncDisposable {
 
   /** Stores records behind what was stored last, when what is being stored has been. */
   async #append(kind: BatchKind, records: readonly Uint8Array[]) {
-    const { stream, now = Date.now, log, mostBehind } = this.#options;
+    const { stream, now = Date.now, log } = this.#options;
     const before = this.#appending, { promise, resolve } = Promise.withResolvers<void>();
     this.#appending = promise;
     await before;
@@ -290,8 +288,7 @@ export class PartitionLog implements AsyncDisposable {
       const at = now(), expected = this.#stored;
       const data = encodeBatch({ epoch: this.epoch, number: this.#batches++, at }, records);
       const retry: RetryOptions = { signal: this.#stop.signal, ...(log && { log }) };
-      const options = { ...retry, expected, kind, ...(mostBehind !== undefined && { mostBehind }) };
-      const fate = await storeBatch(stream, data, options);
+      const fate = await storeBatch(stream, data, { ...retry, expected, kind });
       if (fate === "stored") this.#stored++;
       return { fate, at, length: data.length, sequence: expected + 1 };
     } finally {
@@ -300,13 +297,6 @@ export class PartitionLog implements AsyncDisposable {
   }
 
   #followed(fate: Fate): void {
-    if (fate === "behind") {
-      const cause = restoredError(`a log ends before message ${this.#stored}, which it had`);
-      return this.#lose("Cannot go on with the partition: its log is not what it was", {
-        neverStored: false,
-        cause,
-      });
-    }
     const neverStored = fate === "superseded";
     this.#lose("Cannot write to the partition: another owner has followed", { neverStored });
   }

@@ -8,16 +8,15 @@ export type Fate =
   /** Another's is in its place: it is not in the log and never will be. */
   | "superseded"
   /** What was in its place was removed since: it may have been this one. */
-  | "purged"
-  /** The log ends before the message behind which it was to be, and has for a minute. */
-  | "behind";
+  | "purged";
 
 export interface StoreOptions extends RetryOptions {
   readonly expected: number;
   readonly kind: BatchKind;
-  /** Answers in a row, of which most come a second after the one before, that the log ends before `expected`. @default 80 */
-  readonly mostBehind?: number;
 }
+
+/** Answers in a row that the log ends before `expected` until another leader is asked for: after 3 s, and each 10 s. */
+const behindAnswers = { first: 8, every: 10 };
 
 /**
  * Appends a batch behind the message `expected`, by as many attempts as it takes: all have the same bytes and the same
@@ -25,7 +24,7 @@ export interface StoreOptions extends RetryOptions {
  * unknown then.
  */
 export async function storeBatch(stream: LogStream, data: Uint8Array, options: StoreOptions): Promise<Fate> {
-  const { expected, signal, mostBehind = 80 } = options;
+  const { expected, signal, log } = options;
   const backoff = new Backoff(options);
   for (let behind = 0;;) {
     const outcome = await unlessAborted(stream.publish(data, options), signal);
@@ -37,11 +36,16 @@ export async function storeBatch(stream: LogStream, data: Uint8Array, options: S
     } else {
       const found = await retrying("read the log", () => fateOf(stream, data, expected), options);
       if (typeof found === "string") return found;
-      // Of a leader that is a new one, or was followed, for a time: there is no other way to ask whether it has come so far.
       behind = found.last < expected ? behind + 1 : 0;
-      if (behind === mostBehind) return "behind";
       if (behind > 0) {
         cause = new Error(`it ends at message ${found.last}, though it had message ${expected}`);
+      }
+      if (behind % behindAnswers.every === behindAnswers.first) {
+        // A new leader may not have come so far yet; one that NATS elected though it lacks some of it never does.
+        log?.("its leader is behind: asking for another one", cause);
+        await unlessAborted(stream.stepDown(), signal).catch((error) => {
+          if (!signal.aborted) log?.("Cannot have another leader", error);
+        });
       }
     }
     await backoff.wait("write the log", cause);

@@ -33,6 +33,7 @@ function hasty(): LogStream & { readonly idle: () => Promise<void> } {
     get: (sequence) => stream.get(sequence),
     last: (kind) => stream.last(kind),
     state: () => stream.state(),
+    stepDown: () => stream.stepDown(),
     // What was purged by mistake would end the test.
     purge: () => Promise.resolve(),
   };

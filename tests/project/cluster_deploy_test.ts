@@ -4,6 +4,7 @@ import { SmpClient } from "../../client/mod.ts";
 import { textBytes } from "../../protocol/mod.ts";
 import { parseConfig } from "../../server/config/config_file.ts";
 import { ClusterOperator } from "../../server/cluster/operator.ts";
+import { stepDown } from "../../server/cluster/step_down.ts";
 import { cacheOf } from "../support/module_cache.ts";
 import { balanced, startNode, type TestNode } from "../support/cluster_nodes.ts";
 import { beginTogether, Nats, natsLack, NatsServer } from "../support/nats.ts";
@@ -90,6 +91,7 @@ withNats("nodes have what they need at the NATS servers of deploy/cluster, and n
   assertEquals(said, []);
 
   const connection = resources.use(await connectAs(servers[0]!.url));
+  assertEquals(await stepDown(connection.connection, "smp-0", patience), true);
   for (
     const subject of [
       "$JS.API.STREAM.DELETE.smp-0",

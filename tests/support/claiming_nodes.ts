@@ -135,6 +135,7 @@ function unlessUnreadable(stream: MemoryStream, isUnreadable: () => boolean): Lo
     last: (kind) => stream.last(kind),
     state: () => stream.state(),
     purge: (first) => stream.purge(first),
+    stepDown: () => stream.stepDown(),
     get: async (sequence) => isUnreadable() ? new Uint8Array([2]) : await stream.get(sequence),
   };
 }

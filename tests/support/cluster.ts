@@ -91,6 +91,8 @@ export class TestMachine implements Bucket, Connectivity {
   latency = 0;
   /** Milliseconds for which its clock stood still, as that of a virtual machine that was paused. */
   behind = 0;
+  /** Has another server lead the bucket; there is none. */
+  stepDown = (): Promise<boolean> => Promise.resolve(false);
   /** Called before something is stored. */
   onWrite: (key: string) => void = () => {};
   /** Milliseconds until a request gives up. */

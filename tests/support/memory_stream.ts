@@ -26,16 +26,14 @@ export class MemoryStream implements LogStream {
     return Promise.resolve({ first: this.#first, last: this.#last });
   }
 
-  /** Removes all after a message, as who puts older files back does. */
-  cut(last: number): void {
-    for (const sequence of [...this.messages.keys()]) if (sequence > last) this.messages.delete(sequence);
-    this.#last = last;
-  }
-
   purge(first: number): Promise<void> {
     this.#first = Math.max(this.#first, Math.min(first, this.#last + 1));
     for (const sequence of this.messages.keys()) if (sequence < this.#first) this.messages.delete(sequence);
     return Promise.resolve();
+  }
+
+  stepDown(): Promise<boolean> {
+    return Promise.resolve(false);
   }
 }
 

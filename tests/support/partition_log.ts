@@ -72,6 +72,10 @@ export class FaultyStream implements LogStream {
     return this.#read(() => this.#stream.purge(first));
   }
 
+  stepDown(): Promise<boolean> {
+    return this.#stream.stepDown();
+  }
+
   #read<T>(read: () => Promise<T>): Promise<T> {
     if (this.failingReads <= 0) return read();
     this.failingReads--;

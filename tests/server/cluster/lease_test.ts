@@ -277,20 +277,56 @@ Deno.test("a second node of one name is refused while the first runs", async () 
   assertEquals(world.told(a), ["resume"]);
 });
 
-Deno.test("nodes learn that the bucket was put back to an older state, be that of before their start", async () => {
-  await using world = new World();
+/** Two nodes whose bucket says what it did seven seconds ago, until what is given is called. */
+async function withOlderBucket(world: World) {
   const a = await world.join("a");
   await world.clock.advance(3000);
   const putBack = world.store.backUp();
   await a[Symbol.asyncDispose]();
   const nodes = [await world.join("a"), await world.join("b")];
   await world.clock.advance(10_000);
+  const goOn = world.store.backUp();
   putBack();
-  await world.clock.advance(2500);
+  return { nodes, goOn };
+}
+
+Deno.test("nodes learn that the bucket was put back to an older state, be that of before their start", async () => {
+  await using world = new World();
+  const { nodes } = await withOlderBucket(world);
+  await world.clock.advance(6000);
   for (const lease of nodes) {
     assertEquals(world.told(lease).at(-1), "restored");
     assert(!lease.holds);
   }
+});
+
+Deno.test("nodes ask for another leader of the bucket when that one is behind, and go on", async () => {
+  await using world = new World();
+  const { nodes, goOn } = await withOlderBucket(world);
+  let asked = 0;
+  for (const lease of nodes) {
+    world.machines.get(lease)!.stepDown = () => {
+      // The next one is no better.
+      if (++asked === 3) goOn();
+      return Promise.resolve(true);
+    };
+  }
+  await world.clock.advance(20_000);
+  assert(asked <= 4, `${asked}`);
+  for (const lease of nodes) {
+    assertEquals(world.told(lease).includes("restored"), false);
+    assert(lease.holds);
+  }
+});
+
+Deno.test("nodes believe in the end that the bucket was put back, whoever leads it", async () => {
+  await using world = new World();
+  const { nodes } = await withOlderBucket(world);
+  for (const lease of nodes) world.machines.get(lease)!.stepDown = () => Promise.resolve(true);
+  await world.clock.advance(55_000);
+  for (const lease of nodes) assertEquals([world.told(lease).at(-1), lease.holds], ["pause", false]);
+  await world.clock.advance(10_000);
+  for (const lease of nodes) assertEquals(world.told(lease).at(-1), "restored");
 });
 
 Deno.test("a node whose lease was overwritten, or not acknowledged, has not seen an older state", async () => {

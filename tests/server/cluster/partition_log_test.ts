@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeBase64, randomBytes } from "../../../protocol/mod.ts";
 import { decodeBatch } from "../../../server/cluster/batch.ts";
-import { EngineError, PartitionDamagedError, PartitionLostError } from "../../../server/cluster/error.ts";
+import { PartitionDamagedError, PartitionLostError } from "../../../server/cluster/error.ts";
 import type { LogStream, PublishOutcome } from "../../../server/cluster/log_stream.ts";
 import { PartitionLog, type PartitionLogOptions } from "../../../server/cluster/partition_log.ts";
 import type { LogRecord } from "../../../server/cluster/records.ts";
@@ -54,33 +54,37 @@ Deno.test("appends of a turn and those during a publish are one batch each", { p
   assertEquals(batches.map(({ epoch, number }) => [epoch, number]), [[1, 0], [1, 1], [1, 2]]);
 });
 
-Deno.test("an owner whose log ends before what it has stored says so in the end, and stores nothing more", {
+Deno.test("an owner asks for another leader when the one that there is lacks what was stored, and goes on", {
   permissions,
 }, async () => {
   const stream = new MemoryStream();
-  const lost: PartitionLostError[] = [];
+  const logged: string[] = [];
   const { claim } = world(stream);
-  await using log = await claim("a", { mostBehind: 4, onLost: (error) => lost.push(error) });
+  await using log = await claim("a", { log: (line) => void logged.push(line) });
   await log.append([message("1")]);
-  await log.append([message("2")]);
-  stream.cut(2);
-  const error = await assertRejects(() => soon(log.append([message("3")])), PartitionLostError);
-  assertEquals([error.neverStored, lost.length, stream.messages.size], [false, 1, 2]);
-  assert(error.cause instanceof EngineError);
-  assertEquals(error.cause.code, "RESTORED");
-  assertStringIncludes(error.cause.message, "a log ends before message 3, which it had");
-  // The next owner has what is left.
-  await using next = await claim("b");
-  assertEquals(contentOf(next.state).messages, ["q 1"]);
+  const { publish, state } = stream;
+  stream.publish = () => Promise.resolve({ type: "refused" });
+  stream.state = () => Promise.resolve({ first: 1, last: 1 });
+  stream.stepDown = () => {
+    Object.assign(stream, { publish, state });
+    return Promise.reject(new Error("the answer is lost"));
+  };
+  await soon(log.append([message("2")]));
+  assertEquals([log.sequence, log.lost], [3, null]);
+  assertEquals(logged.slice(0, 2), [
+    "its leader is behind: asking for another one",
+    "Cannot have another leader",
+  ]);
 });
 
 Deno.test("an owner waits for a leader that has not come so far", { permissions }, async () => {
   const stream = new MemoryStream();
   const { claim } = world(stream);
-  await using log = await claim("a", { mostBehind: 4 });
+  await using log = await claim("a");
   await log.append([message("1")]);
   const { publish, state } = stream;
-  let answers = 0;
+  let answers = 0, asked = 0;
+  stream.stepDown = () => Promise.resolve(++asked > 0);
   stream.publish = (...given) => {
     answers++;
     // Three times in a row, once without an answer, and three times again.
@@ -90,7 +94,7 @@ Deno.test("an owner waits for a leader that has not come so far", { permissions 
   };
   stream.state = () => answers < 8 ? Promise.resolve({ first: 1, last: 1 }) : state.apply(stream);
   await soon(log.append([message("2")]));
-  assertEquals([answers, log.sequence, log.lost], [8, 3, null]);
+  assertEquals([answers, asked, log.sequence, log.lost], [8, 0, 3, null]);
 });
 
 /** A log whose batches take 5 ms of a clock each, and how many records those have that are stored. */
@@ -461,6 +465,7 @@ Deno.test("of large batches few are read at a time, of small ones many", { permi
       last: (kind) => memory.last(kind),
       state: () => memory.state(),
       purge: (first) => memory.purge(first),
+      stepDown: () => memory.stepDown(),
       async get(sequence) {
         counts.push(++reading);
         await nextTurn();

@@ -211,6 +211,7 @@ Deno.test("an owner that was followed removes nothing that its follower needs", 
     get: (sequence) => stream.get(sequence),
     last: (kind) => stream.last(kind),
     state: () => stream.state(),
+    stepDown: () => stream.stepDown(),
     async purge(first) {
       purged.resolve();
       await resume.promise;
