@@ -287,8 +287,8 @@ export class PartitionLog implements AsyncDisposable {
       this.#stop.signal.throwIfAborted();
       const at = now(), expected = this.#stored;
       const data = encodeBatch({ epoch: this.epoch, number: this.#batches++, at }, records);
-      const retry: RetryOptions = { signal: this.#stop.signal, ...(log && { log }) };
-      const fate = await storeBatch(stream, data, { ...retry, expected, kind });
+      const options = { signal: this.#stop.signal, ...(log && { log }), expected, kind };
+      const fate = await storeBatch(stream, data, options);
       if (fate === "stored") this.#stored++;
       return { fate, at, length: data.length, sequence: expected + 1 };
     } finally {
